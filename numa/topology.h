@@ -1,0 +1,35 @@
+/*
+ * topology: which memory nodes this process may use.  The only hwloc include
+ * is in topology.c.
+ *
+ * Loaded once, copied to plain arrays, hwloc's own copy destroyed; never
+ * called again.  No plugins, no x86 back end, NUMA levels only.  hwloc calls
+ * malloc while it works: the caller sees to it that malloc answers from the
+ * boot region meanwhile.
+ */
+#ifndef HFI_TOPOLOGY_H
+#define HFI_TOPOLOGY_H
+
+#include "base.h"
+#include "options.h"
+
+struct topology_node {
+    unsigned id;                /* the kernel's number; numbers may have gaps */
+    uint64_t memory_bytes;      /* all of the node's memory */
+    bool has_cpus;
+    uint64_t distance[HFI_MAX_NODES]; /* by index in nodes[]; 10 = local, as the kernel writes it */
+};
+
+struct topology {
+    unsigned node_count; /* at least 1 */
+    struct topology_node nodes[HFI_MAX_NODES];
+    bool from_hwloc;     /* false: hwloc gave no answer, or was not needed */
+};
+
+/* Fills `topology` with the allowed nodes that have memory.  With `quick`, a
+ * machine whose kernel shows one node is answered without hwloc.  0, or
+ * -errno when hwloc gave no answer (topology is then one node, id 0, and
+ * the caller says so). */
+int hfi_topology_load(struct topology *topology, bool quick);
+
+#endif

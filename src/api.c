@@ -1,0 +1,77 @@
+/*
+ * api: the hf_* names of <holdfast/holdfast.h>.
+ *
+ * The fast paths are those of alloc.h; everything else is one call down.
+ */
+#include <holdfast/holdfast.h>
+
+#include <errno.h>
+
+#include "alloc.h"
+#include "pressure.h"
+#include "stats.h"
+
+HFI_EXPORT const char *hf_version(void)
+{
+    return HFI_VERSION;
+}
+
+HFI_EXPORT void *hf_malloc(size_t bytes)
+{
+    return hfi_malloc(bytes);
+}
+
+HFI_EXPORT void *hf_calloc(size_t count, size_t each_bytes)
+{
+    return hfi_calloc(count, each_bytes);
+}
+
+HFI_EXPORT void *hf_realloc(void *pointer, size_t bytes)
+{
+    return hfi_realloc(pointer, bytes);
+}
+
+HFI_EXPORT void hf_free(void *pointer)
+{
+    hfi_free(pointer);
+}
+
+HFI_EXPORT void *hf_aligned_alloc(size_t align, size_t bytes)
+{
+    if (!hfi_is_power_of_two(align) || align > HFI_WINDOW_BYTES) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return hfi_aligned_alloc(align, bytes);
+}
+
+HFI_EXPORT size_t hf_usable_size(const void *pointer)
+{
+    return hfi_usable_size(pointer);
+}
+
+HFI_EXPORT bool hf_owns(const void *pointer)
+{
+    return hfi_in_arena(pointer);
+}
+
+HFI_EXPORT int hf_pressure_register(hf_pressure_function *function, void *argument)
+{
+    return hfi_pressure_register(function, argument);
+}
+
+HFI_EXPORT int hf_pressure_unregister(hf_pressure_function *function, void *argument)
+{
+    return hfi_pressure_unregister(function, argument);
+}
+
+HFI_EXPORT void hf_thread_idle(void)
+{
+    if (hfi_theap->thread != 0)
+        hfi_theap_give_back(hfi_theap);
+}
+
+HFI_EXPORT void hf_stats_print(void)
+{
+    hfi_stats_report();
+}

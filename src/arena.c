@@ -1,0 +1,190 @@
+/*
+ * arena: see arena.h.
+ *
+ * Node memory:  | run map and idle sets (meta pages) | pages ... |
+ *
+ * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
+ * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is
+ *     XFREE_EMPTY_OWNED: nobody can win a free page by its xfree.
+ * A3: pages at or past xhigh_water were never handed out, so their memory is zero.
+ * A4: only pages before xfrontier have ever had their bit set.
+ *
+ * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and
+ * who advanced it populates the step and then sets its bits, so two growers
+ * work on different steps.  xhigh_water only grows (CAS); a reader that sees it
+ * too high clears memory that was zero, which is harmless.
+ *
+ * Fails by returning NULL.  Tests: tests/unit/arena.c.
+ */
+#include "arena.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "xfree.h"
+
+#define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
+#define STEP_PAGES_MIN 32u    /* 2 MiB */
+#define STEP_PAGES_MAX 1024u  /* 64 MiB */
+#define POPULATE_PAGES_MAX 1024u /* larger requests are left to be touched: they may be sparse */
+
+struct arena hfi_arena;
+char *hfi_base;
+size_t hfi_span;
+
+static void node_init_maps(struct arena_node *node, char *memory)
+{
+    hfi_runmap_init(&node->free_runs, node->page_count, memory);
+    memory += hfi_align_up(hfi_runmap_bytes(node->page_count), HFI_CACHE_LINE);
+    for (unsigned i = 0; i < HFI_CLASS_COUNT; i++) {
+        hfi_idleset_init(&node->idle[i], node->page_count, memory);
+        memory += hfi_align_up(hfi_idleset_bytes(node->page_count), 8);
+    }
+}
+
+static size_t node_maps_bytes(size_t page_count)
+{
+    return hfi_align_up(hfi_runmap_bytes(page_count), HFI_CACHE_LINE) +
+           HFI_CLASS_COUNT * hfi_align_up(hfi_idleset_bytes(page_count), 8);
+}
+
+static int node_init(struct arena_node *node, const struct reserved_node *reserved, bool growing)
+{
+    node->id = reserved->id;
+    node->first_index = hfi_index_of(reserved->start);
+    node->page_count = reserved->bytes / HFI_PAGE_BYTES;
+    node->meta_pages = hfi_divide_up(node_maps_bytes(node->page_count), HFI_PAGE_BYTES);
+    if (node->meta_pages + 2 > node->page_count)
+        return -ENOMEM;
+    node_init_maps(node, reserved->start);
+    for (size_t i = 0; i < node->meta_pages; i++)
+        hfi_store_relaxed(hfi_owner_at(node->first_index + i), (uintptr_t)HFI_OWNER_META);
+    size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
+    hfi_store_relaxed(&node->xfrontier, frontier);
+    hfi_store_relaxed(&node->xhigh_water, node->meta_pages);
+    hfi_runmap_release(&node->free_runs, node->meta_pages, frontier - node->meta_pages);
+    return 0;
+}
+
+int hfi_arena_init(const struct reservation *reservation)
+{
+    hfi_base = reservation->base;
+    hfi_arena.reservation = *reservation;
+    hfi_arena.node_count = reservation->node_count;
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        struct arena_node *node = &hfi_arena.nodes[i];
+        node->index = i;
+        int error = node_init(node, &reservation->nodes[i], reservation->growing);
+        if (error != 0)
+            return error;
+        hfi_arena.page_count += node->page_count;
+    }
+    hfi_span = reservation->span;
+    return 0;
+}
+
+/* Opens the next step of a growing node: at least `pages` pages.  False when all is open. */
+static bool node_grow(struct arena_node *node, size_t pages)
+{
+    size_t from = hfi_load_relaxed(&node->xfrontier);
+    size_t step;
+    do {
+        if (from >= node->page_count)
+            return false;
+        step = hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX);
+        step = hfi_min(hfi_max(step, pages), node->page_count - from);
+    } while (!hfi_cas_weak_relaxed(&node->xfrontier, &from, from + step));
+    /* Refused population is no failure here: the pages are then faulted in one by one. */
+    if (step <= POPULATE_PAGES_MAX)
+        hfi_prefault_step(&hfi_arena.reservation.nodes[node->index], from * HFI_PAGE_BYTES, step * HFI_PAGE_BYTES);
+    hfi_runmap_release(&node->free_runs, from, step);
+    return true;
+}
+
+/* Moves the high-water mark past [first, first + pages); true when all of it was above. */
+static bool node_mark_used(struct arena_node *node, size_t first, size_t pages)
+{
+    size_t mark = hfi_load_relaxed(&node->xhigh_water);
+    bool zero = first >= mark;
+    /* relaxed: a run's memory is ordered by the claim of its bits, the mark only by its own CAS */
+    while (mark < first + pages && !hfi_cas_weak_relaxed(&node->xhigh_water, &mark, first + pages))
+        zero = zero && first >= mark;
+    return zero;
+}
+
+static struct page *node_hand_out(struct arena_node *node, size_t first, size_t pages, bool *zero)
+{
+    struct page *page = hfi_page_at(node->first_index + first);
+    *zero = node_mark_used(node, first, pages);
+    page->node = (uint8_t)node->index;
+    page->run_pages = (uint32_t)pages;
+    return page;
+}
+
+struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero)
+{
+    size_t align = align_bytes >> HFI_PAGE_SHIFT;
+    if (pages > node->page_count)
+        return NULL;
+    for (;;) {
+        size_t first = exact ? hfi_runmap_claim_exact(&node->free_runs, pages, align, node->first_index)
+                             : hfi_runmap_claim(&node->free_runs, pages, align, node->first_index);
+        if (first != HFI_RUNMAP_NONE)
+            return node_hand_out(node, first, pages, zero);
+        if (!node_grow(node, pages))
+            return NULL;
+    }
+}
+
+void hfi_arena_release(struct page *first, size_t pages)
+{
+    struct arena_node *node = hfi_node_of_page(first);
+    hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
+}
+
+bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero)
+{
+    size_t member = hfi_node_member(node, first);
+    if (member + pages > node->page_count || !hfi_runmap_claim_at(&node->free_runs, member, pages))
+        return false;
+    *zero = node_mark_used(node, member, pages);
+    return true;
+}
+
+void *hfi_arena_claim_meta(struct arena_node *node)
+{
+    bool zero;
+    struct page *page = hfi_arena_claim(node, 1, HFI_PAGE_BYTES, true, &zero);
+    if (page == NULL)
+        return NULL;
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_META);
+    hfi_fetch_add_relaxed(&node->xtheap_pages, 1);
+    char *start = hfi_page_start(page);
+    if (!zero)
+        memset(start, 0, HFI_PAGE_BYTES);
+    return start;
+}
+
+size_t hfi_arena_free_pages(const struct arena_node *node)
+{
+    return hfi_load_relaxed(&node->free_runs.xset_count) + node->page_count - hfi_load_relaxed(&node->xfrontier);
+}
+
+const char *hfi_arena_audit(const struct arena_node *node)
+{
+    size_t free_pages = 0;
+    const char *broken = hfi_runmap_audit(&node->free_runs);
+    for (size_t i = 0; i < node->page_count && broken == NULL; i++) {
+        bool is_free = hfi_load_relaxed(&node->free_runs.xwords[i / 64]) >> (i % 64) & 1;
+        free_pages += is_free;
+        if (is_free && hfi_load_relaxed(hfi_owner_at(node->first_index + i)) != HFI_OWNER_NONE)
+            broken = "A2: a free page has an owner";
+        if (is_free && hfi_xfree_is_open(hfi_page_at(node->first_index + i)))
+            broken = "A2: a free page can be won by its xfree";
+        if (is_free && i >= hfi_load_relaxed(&node->xfrontier))
+            broken = "A4: a page past the frontier is free";
+    }
+    if (broken == NULL && free_pages != hfi_load_relaxed(&node->free_runs.xset_count))
+        broken = "A1: the count of free pages is not what the map holds";
+    return broken;
+}

@@ -1,0 +1,83 @@
+/*
+ * arena: the 64 KiB pages of each node, claimed and released as runs.
+ *
+ * Below it lie the reservation (reserve.h) and the free-run map (runmap.h);
+ * above it nobody knows about either.  A growing (auto) arena extends itself
+ * here, in steps ahead of use; a named arena never makes a system call again.
+ *
+ * Thread-safe and lock-free except hfi_arena_init.
+ */
+#ifndef HFI_ARENA_H
+#define HFI_ARENA_H
+
+#include "base.h"
+#include "runmap.h"
+#include "idleset.h"
+#include "pagetable.h"
+#include "reserve.h"
+#include "sizeclass.h"
+
+struct arena_node {
+    unsigned index;     /* const: index in hfi_arena.nodes */
+    unsigned id;        /* const: the kernel's number */
+    size_t first_index; /* const: page index (pagetable.h) of bit 0 */
+    size_t page_count;  /* const */
+    size_t meta_pages;  /* const: pages at the front that hold the maps below */
+    struct runmap free_runs;                /* atomic inside */
+    struct idleset idle[HFI_CLASS_COUNT];   /* atomic inside: runs nobody owns, with room */
+    _Atomic(size_t) xhigh_water; /* atomic: pages from here on were never handed out: zero */
+    _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs so far (== page_count once all) */
+    _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps */
+    _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
+    _Atomic(size_t) xidle_pages;  /* atomic: pages of the runs in the idle sets */
+    _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
+    _Atomic(size_t) xclass_runs[HFI_CLASS_COUNT]; /* atomic: runs cut into each class */
+};
+
+struct arena {
+    unsigned node_count; /* const */
+    size_t page_count;   /* const: over all nodes */
+    struct reservation reservation; /* const */
+    struct arena_node nodes[HFI_MAX_NODES];
+};
+
+extern struct arena hfi_arena;
+
+/* Takes over a reservation: page maps are laid at the front of each node.  0 or -ENOMEM
+ * when a node is too small to hold its own maps.  Not thread-safe. */
+int hfi_arena_init(const struct reservation *reservation);
+
+/* Claims a run of `pages` pages whose address is a multiple of `align_bytes` (a power
+ * of two of at least 64 KiB).  Returns the head's entry, with run_pages set, or NULL.  *zero
+ * tells that the memory was never used.  `exact`: look at every page before
+ * answering NULL. */
+struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+                             bool *zero);
+
+/* Gives back `pages` pages from `first` on.  Owners must be HFI_OWNER_NONE already. */
+void hfi_arena_release(struct page *first, size_t pages);
+
+/* Claims exactly the `pages` pages from `first` on, when all are free and of `node`. */
+bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero);
+
+/* One page for Holdfast's own structures, zeroed, never released; NULL when none is left. */
+void *hfi_arena_claim_meta(struct arena_node *node);
+
+HFI_INLINE struct arena_node *hfi_node_of_page(const struct page *page)
+{
+    return &hfi_arena.nodes[page->node];
+}
+
+/* Member number of a page in its node's idle sets. */
+HFI_INLINE size_t hfi_node_member(const struct arena_node *node, const struct page *page)
+{
+    return hfi_page_index(page) - node->first_index;
+}
+
+/* Pages free to claim now, and those an auto arena has yet to open. */
+size_t hfi_arena_free_pages(const struct arena_node *node);
+
+/* NULL, or the broken invariant; only while no other thread is in a call. */
+const char *hfi_arena_audit(const struct arena_node *node);
+
+#endif

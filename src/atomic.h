@@ -1,0 +1,52 @@
+/*
+ * atomic: C11 atomics by the name of their memory order.
+ *
+ * A call site shows its order in the name, so that a missing reason is seen.
+ * Shared atomics are fields whose names start with x.
+ */
+#ifndef HFI_ATOMIC_H
+#define HFI_ATOMIC_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+
+#define hfi_load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
+#define hfi_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define hfi_load_seq_cst(p) atomic_load_explicit((p), memory_order_seq_cst)
+
+#define hfi_store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
+#define hfi_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+#define hfi_store_seq_cst(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
+
+#define hfi_exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
+#define hfi_exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
+
+#define hfi_fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define hfi_fetch_sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
+#define hfi_fetch_add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
+#define hfi_fetch_or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define hfi_fetch_and_acq_rel(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
+#define hfi_fetch_or_seq_cst(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
+#define hfi_fetch_and_seq_cst(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
+
+/* Weak forms may fail for no reason: for loops.  On failure *e holds the value
+ * seen, read with the second order. */
+#define hfi_cas_weak_acq_rel(p, e, v)                                                      \
+    atomic_compare_exchange_weak_explicit((p), (e), (v), memory_order_acq_rel,             \
+                                          memory_order_acquire)
+#define hfi_cas_weak_relaxed(p, e, v)                                                      \
+    atomic_compare_exchange_weak_explicit((p), (e), (v), memory_order_relaxed,             \
+                                          memory_order_relaxed)
+#define hfi_cas_acq_rel(p, e, v)                                                           \
+    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel,           \
+                                            memory_order_acquire)
+#define hfi_cas_seq_cst(p, e, v)                                                           \
+    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_seq_cst,           \
+                                            memory_order_seq_cst)
+
+/* Keeps the compiler, not the processor, from moving stores across: what a
+ * forked child may find half done depends on program order (doc/protocols.md). */
+#define hfi_compiler_barrier() atomic_signal_fence(memory_order_seq_cst)
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * counters: what a theap counts on its slow paths.
+ *
+ * Plain words, written by one thread; readers (the report, the inspection
+ * segment) take them as they are: a sum is exact once its threads rest.
+ */
+#ifndef HFI_COUNTERS_H
+#define HFI_COUNTERS_H
+
+#include <stdint.h>
+
+struct counters {
+    uint64_t listed;        /* blocks put on a free list to be allocated from */
+    uint64_t collected;     /* refills from a page the theap already had */
+    uint64_t claimed;       /* idle pages of the node taken over */
+    uint64_t fresh;         /* fresh runs cut into blocks */
+    uint64_t remote_frees;  /* blocks freed into pages of others */
+    uint64_t adopted;       /* own full pages won back by freeing into them */
+    uint64_t retired;       /* pages given back to the node */
+    uint64_t large;         /* runs that are one block */
+};
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * fork: see fork.h; doc/protocols.md ("Fork").
+ *
+ * The child has one thread.  Pages of the others stand as they were at the fork, perhaps
+ * in the middle of a call; page.c orders its stores so that such a page may miss
+ * blocks but never holds one twice.  The child looks at owners[] up to the high-water
+ * mark and lets go of each page whose owner is gone, so that its memory can be used.
+ * At most a block and a run per vanished thread are lost.
+ *
+ * F1: the child's own theap is whole: the forking thread was in fork, not in malloc.
+ * F2: no state waits for a vanished thread: there are no locks.
+ *
+ * The walk costs the child 8 bytes read per page ever used, and nothing when the
+ * process had one thread.
+ *
+ * Test: tests/programs/fork.c.
+ */
+#include "fork.h"
+
+#include <pthread.h>
+
+#include "init.h"
+#include "inspect.h"
+#include "os.h"
+#include "say.h"
+
+static void let_go_of_orphan(size_t index)
+{
+    struct page *page = hfi_page_at(index);
+    page->list = LIST_NONE;
+    page->next = page->prev = NULL;
+    if (page->kept) {
+        page->kept = false;
+        page->used--;
+    }
+    /* A swap that was under way may have left a list in both fields: keep one. */
+    if (page->free == page->local_free)
+        page->local_free = NULL;
+    hfi_page_let_go(page);
+}
+
+static void node_let_go_of_orphans(struct arena_node *node)
+{
+    uintptr_t self = hfi_thread_self();
+    size_t end = node->first_index + hfi_load_relaxed(&node->xhigh_water);
+    for (size_t index = node->first_index; index < end; index++) {
+        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
+        if (owner >= HFI_OWNER_LEAST && (owner & ~HFI_OWNER_FULL) != self)
+            let_go_of_orphan(index);
+    }
+}
+
+static void recycle_orphan_theaps(void)
+{
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        if (theap->thread != 0 && theap != hfi_theap)
+            hfi_theap_recycle_empty(theap);
+}
+
+static void child_after_fork(void)
+{
+    if (hfi_options.fork == FORK_DONTFORK) {
+        hfi_init_forsake_arena();
+        return;
+    }
+    hfi_inspect_forked();
+    bool alone = true;
+    for (struct theap *theap = hfi_theap_first(); theap != NULL && alone; theap = theap->next_all)
+        alone = theap->thread == 0 || theap == hfi_theap;
+    if (alone)
+        return;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        node_let_go_of_orphans(&hfi_arena.nodes[i]);
+    recycle_orphan_theaps();
+}
+
+void hfi_fork_init(void)
+{
+    if (hfi_options.fork == FORK_DONTFORK)
+        for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+            const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
+            int error = hfi_os_dontfork(node->start, node->bytes);
+            if (error != 0)
+                hfi_say(SAY_WARNING, "HF-W004", "fork", "the kernel refused MADV_DONTFORK (error %d): children will "
+                        "share the arena copy-on-write; unset HOLDFAST_FORK", -error);
+        }
+    if (pthread_atfork(NULL, NULL, child_after_fork) != 0)
+        hfi_say(SAY_WARNING, "HF-W005", "fork", "pthread_atfork failed: memory of other threads is lost to forked "
+                "children; raise the process's memory limit");
+}

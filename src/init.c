@@ -1,0 +1,140 @@
+/*
+ * init: see init.h.
+ *
+ * I1: the arena is set up once, by the first thread that calls malloc; whoever comes
+ *     meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
+ * I2: hfi_span is stored last: until then no pointer is in the arena.
+ * I3: a thread's theap is let go by a pthread key destructor.  Allocation by a later
+ *     destructor attaches a new theap and arms the key again; a free does not.
+ *
+ * Tests: tests/programs/early.c, tests/programs/threads.c.
+ */
+#include "init.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "fork.h"
+#include "harden.h"
+#include "inspect.h"
+#include "os.h"
+#include "say.h"
+#include "topology.h"
+
+enum { INIT_NONE, INIT_RUNNING, INIT_READY, INIT_FORSAKEN };
+
+struct options hfi_options;
+static _Atomic(int) xstate;
+static pthread_key_t thread_key;
+static HFI_TLS bool thread_exited;
+
+static void thread_exit(void *theap)
+{
+    thread_exited = true;
+    hfi_theap = &hfi_empty_theap;
+    hfi_inspect_detach(theap);
+    hfi_theap_recycle(theap);
+}
+
+static void say_arena(const struct reservation *reservation)
+{
+    char bytes[16];
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        const struct reserved_node *node = &reservation->nodes[i];
+        hfi_say(SAY_INFO, "HF-I001", "arena", "node %u: %s at %p on %s pages, %s, %s", node->id,
+                hfi_format_bytes(bytes, sizeof bytes, node->bytes), (void *)node->start,
+                hfi_backing_name(node->backing),
+                reservation->growing ? "populated in steps" : node->populated_bytes == node->bytes ? "populated" : "not populated",
+                node->locked ? "locked" : "not locked");
+    }
+}
+
+static void init_arena(void)
+{
+    static struct topology topology;
+    static struct reservation reservation;
+    hfi_options_read(&hfi_options);
+    hfi_say_set_verbosity(hfi_options.verbose);
+    if (hfi_options.strict && hfi_options.errors != 0)
+        _exit(EX_CONFIG);
+    bool quick = hfi_options.arena == ARENA_AUTO;
+    int error = hfi_topology_load(&topology, quick);
+    if (error != 0) {
+        hfi_say(SAY_WARNING, "HF-W002", "topology", "hwloc gave no answer (error %d): using node 0 alone, unbound; "
+                "check that /sys is mounted, or set HOLDFAST_STRICT=1 to stop here", -error);
+        if (hfi_options.strict)
+            _exit(EX_CONFIG);
+    }
+    if (hfi_reserve(&reservation, &hfi_options, &topology) != 0)
+        _exit(EX_CONFIG);
+    hfi_sizeclass_init();
+    if (hfi_arena_init(&reservation) != 0)
+        hfi_die("HF-E003", "arena", "the arena is too small to hold its own maps; raise HOLDFAST_ARENA to at least 4M per node");
+    if (hfi_harden_init() != 0)
+        hfi_die("HF-E004", "harden", "no memory for the live bits of the secure build; raise the memory limit");
+    say_arena(&reservation);
+}
+
+static bool init_once(void)
+{
+    int state = hfi_load_acquire(&xstate);
+    if (state == INIT_READY)
+        return true;
+    if (state != INIT_NONE || !hfi_cas_acq_rel(&xstate, &state, INIT_RUNNING))
+        return false;
+    init_arena();
+    pthread_key_create(&thread_key, thread_exit);
+    hfi_fork_init();
+    hfi_inspect_init();
+    hfi_store_release(&xstate, INIT_READY);
+    return true;
+}
+
+bool hfi_init_pending(void)
+{
+    return hfi_load_acquire(&xstate) != INIT_READY;
+}
+
+void hfi_init_forsake_arena(void)
+{
+    hfi_span = 0;
+    hfi_theap = &hfi_empty_theap;
+    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
+        hfi_direct[i] = &hfi_empty_page;
+    hfi_store_release(&xstate, INIT_FORSAKEN);
+}
+
+bool hfi_thread_may_attach(void)
+{
+    return !thread_exited;
+}
+
+static struct arena_node *thread_node(void)
+{
+    if (hfi_arena.node_count > 1) {
+        unsigned id = hfi_options.place == PLACE_NODE ? hfi_options.place_node : hfi_os_current_node();
+        for (unsigned i = 0; i < hfi_arena.node_count; i++)
+            if (hfi_arena.nodes[i].id == id)
+                return &hfi_arena.nodes[i];
+    }
+    return &hfi_arena.nodes[0];
+}
+
+struct theap *hfi_thread_attach(void)
+{
+    if (hfi_theap->thread != 0)
+        return hfi_theap;
+    if (!init_once())
+        return NULL;
+    struct theap *theap = hfi_theap_new(thread_node());
+    for (unsigned i = 0; theap == NULL && i < hfi_arena.node_count; i++)
+        theap = hfi_theap_new(&hfi_arena.nodes[i]);
+    if (theap == NULL)
+        return NULL;
+    hfi_theap = theap; /* before setspecific, which may allocate */
+    pthread_setspecific(thread_key, theap);
+    hfi_inspect_attach(theap);
+    return theap;
+}

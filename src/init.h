@@ -1,0 +1,27 @@
+/*
+ * init: from the first malloc to a standing arena, and a thread's first and last call.
+ */
+#ifndef HFI_INIT_H
+#define HFI_INIT_H
+
+#include "options.h"
+#include "theap.h"
+
+/* Const after init. */
+extern struct options hfi_options;
+
+/* This thread's theap, given to it now if it has none.  NULL while the arena is
+ * being set up (boot.h serves) or when no memory for a theap is left. */
+struct theap *hfi_thread_attach(void);
+
+/* Whether calls are to be served by boot.h: the arena does not stand yet, or this
+ * is a child that HOLDFAST_FORK=dontfork left without it. */
+bool hfi_init_pending(void);
+
+/* False once this thread's exit hook has run: its frees no longer attach a theap. */
+bool hfi_thread_may_attach(void);
+
+/* For fork.c: the child of HOLDFAST_FORK=dontfork has no arena. */
+void hfi_init_forsake_arena(void);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * inspect: see inspect.h and <holdfast/inspect.h>.
+ *
+ * N1: the process stores into the segment and never loads from it.
+ * N2: a slot belongs to one theap for good; only the thread that has the theap writes it.
+ *     A node's figures are written by whoever is on a slow path: the last store stays.
+ * N3: no descriptor is kept.
+ *
+ * A named arena publishes at start.  A growing one waits until it has opened more than
+ * its first pages, so that a small program pays nothing.  A forked child drops the segment
+ * by mapping private memory over it.
+ *
+ * Fails by not publishing, with one warning.  Test: tests/programs/inspect.sh.
+ */
+#include "inspect.h"
+
+#include <errno.h>
+#include <holdfast/inspect.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "init.h"
+#include "os.h"
+#include "say.h"
+#include "shm.h"
+
+#define PUBLISH_AFTER_PAGES 128u /* of a growing arena */
+
+_Static_assert(sizeof(struct hf_inspect_node) == 80, "public layout, version 1");
+_Static_assert(sizeof(struct hf_inspect_theap) == 128, "public layout, version 1");
+_Static_assert(offsetof(struct hf_inspect_segment, nodes) == 128, "public layout, version 1");
+
+static _Atomic(struct hf_inspect_segment *) xsegment;
+static _Atomic(bool) xpublishing;
+static char segment_path[64];
+
+/* Field 22 of /proc/self/stat; the name in field 2 may hold anything, so start behind its last ')'. */
+static uint64_t process_start_ticks(void)
+{
+    char text[1024];
+    if (hfi_os_read_file("/proc/self/stat", text, sizeof text) <= 0)
+        return 0;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at != NULL && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    return at == NULL ? 0 : strtoull(at, NULL, 10);
+}
+
+static void fill_constant(struct hf_inspect_segment *segment, uint64_t start_ticks)
+{
+    segment->version = HF_INSPECT_VERSION;
+    segment->segment_bytes = sizeof *segment;
+    segment->node_bytes = sizeof segment->nodes[0];
+    segment->theap_bytes = sizeof segment->theaps[0];
+    segment->pid = (uint64_t)hfi_shm_pid();
+    segment->start_ticks = start_ticks;
+    segment->arena_base = (uintptr_t)hfi_base;
+    segment->arena_span = hfi_span;
+    segment->node_count = hfi_arena.node_count;
+    segment->theap_count = HF_INSPECT_MAX_THEAPS;
+}
+
+static uint32_t backing_code(enum option_backing backing)
+{
+    switch (backing) {
+    case BACKING_1G: return HF_BACKING_1G;
+    case BACKING_2M: return HF_BACKING_2M;
+    case BACKING_THP: return HF_BACKING_THP;
+    case BACKING_4K: return HF_BACKING_4K;
+    case BACKING_AUTO: break;
+    }
+    return HF_BACKING_NONE;
+}
+
+static void update_node(struct hf_inspect_segment *segment, const struct arena_node *node)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    struct hf_inspect_node *shown = &segment->nodes[node->index];
+    size_t free_pages = hfi_arena_free_pages(node);
+    size_t used_pages = node->page_count - hfi_min(free_pages, node->page_count);
+    shown->id = node->id;
+    shown->backing = backing_code(reserved->backing);
+    shown->flags = (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) |
+                   (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0);
+    shown->total = node->page_count * HFI_PAGE_BYTES;
+    shown->populated = hfi_arena.reservation.growing ? hfi_load_relaxed(&node->xfrontier) * HFI_PAGE_BYTES
+                                                     : reserved->populated_bytes;
+    shown->used = used_pages * HFI_PAGE_BYTES;
+    shown->idle = hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES;
+    shown->free = shown->total - used_pages * HFI_PAGE_BYTES;
+    shown->high_water = hfi_load_relaxed(&node->xhigh_water) * HFI_PAGE_BYTES;
+    shown->large = hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES;
+    shown->meta = (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES;
+}
+
+static void update_theap(struct hf_inspect_segment *segment, const struct theap *theap, bool in_use)
+{
+    if (theap->index >= HF_INSPECT_MAX_THEAPS)
+        return;
+    struct hf_inspect_theap *slot = &segment->theaps[theap->index];
+    slot->in_use = in_use;
+    slot->home_node = theap->node->index;
+    slot->listed = theap->counters.listed;
+    slot->collected = theap->counters.collected;
+    slot->claimed = theap->counters.claimed;
+    slot->fresh = theap->counters.fresh;
+    slot->remote_frees = theap->counters.remote_frees;
+    slot->adopted = theap->counters.adopted;
+    slot->retired = theap->counters.retired;
+    slot->large = theap->counters.large;
+    slot->kept = (uint64_t)theap->kept_pages * HFI_PAGE_BYTES;
+}
+
+static void publish(void)
+{
+    bool expected = false;
+    if (!hfi_cas_acq_rel(&xpublishing, &expected, true))
+        return;
+    uint64_t start_ticks = process_start_ticks();
+    snprintf(segment_path, sizeof segment_path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.%llu",
+             (long)hfi_shm_pid(), (unsigned long long)start_ticks);
+    void *memory = NULL;
+    int error = hfi_shm_create(segment_path, sizeof(struct hf_inspect_segment), &memory);
+    if (error != 0) {
+        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (error %d): `holdfast stat` will not see this "
+                "process; make " HF_INSPECT_DIRECTORY " writable or set HOLDFAST_INSPECT=0", segment_path, -error);
+        segment_path[0] = 0;
+        return;
+    }
+    struct hf_inspect_segment *segment = memory;
+    fill_constant(segment, start_ticks);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        update_node(segment, &hfi_arena.nodes[i]);
+    hfi_store_release((_Atomic(uint64_t) *)&segment->magic, HF_INSPECT_MAGIC);
+    hfi_store_release(&xsegment, segment);
+}
+
+void hfi_inspect_init(void)
+{
+    if (hfi_options.inspect && !hfi_arena.reservation.growing)
+        publish();
+}
+
+void hfi_inspect_update(struct theap *theap)
+{
+    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    if (segment == NULL) {
+        if (!hfi_options.inspect || hfi_load_relaxed(&theap->node->xhigh_water) < PUBLISH_AFTER_PAGES ||
+            hfi_load_relaxed(&xpublishing))
+            return;
+        publish();
+        segment = hfi_load_acquire(&xsegment);
+        if (segment == NULL)
+            return;
+    }
+    update_theap(segment, theap, true);
+    update_node(segment, theap->node);
+}
+
+void hfi_inspect_attach(struct theap *theap)
+{
+    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    if (segment != NULL)
+        update_theap(segment, theap, true);
+}
+
+void hfi_inspect_detach(struct theap *theap)
+{
+    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    if (segment != NULL)
+        update_theap(segment, theap, false);
+}
+
+void hfi_inspect_forked(void)
+{
+    struct hf_inspect_segment *segment = hfi_load_relaxed(&xsegment);
+    segment_path[0] = 0;
+    if (segment != NULL)
+        hfi_os_map(segment, hfi_align_up(sizeof *segment, 4096), 4096);
+}
+
+__attribute__((destructor)) static void unpublish(void)
+{
+    if (segment_path[0] != 0)
+        hfi_shm_unlink(segment_path);
+}

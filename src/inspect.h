@@ -1,0 +1,22 @@
+/*
+ * inspect: publishing what a reader in another process may see.
+ */
+#ifndef HFI_INSPECT_H
+#define HFI_INSPECT_H
+
+#include "theap.h"
+
+/* Publishes the segment, or decides not to.  Called once by init. */
+void hfi_inspect_init(void);
+
+/* A theap came into use, or goes out of it: its thread's own calls. */
+void hfi_inspect_attach(struct theap *theap);
+void hfi_inspect_detach(struct theap *theap);
+
+/* Slow path: copies this theap's counters and its node's figures to the segment. */
+void hfi_inspect_update(struct theap *theap);
+
+/* In a forked child: the parent's segment is no longer written to. */
+void hfi_inspect_forked(void);
+
+#endif

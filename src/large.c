@@ -1,0 +1,66 @@
+/*
+ * large: see large.h.
+ *
+ * L1: only the head's entry describes the run; entries inside it stay as free pages
+ *     left them (owner HFI_OWNER_NONE), so that claiming a gigabyte writes one entry.
+ * L2: HFI_OWNER_LARGE in owners[] of the head is set by its claimer (release) and cleared by the
+ *     one CAS that frees it (acquire).
+ *
+ * Test: tests/unit/large.c.
+ */
+#include "large.h"
+
+#include "check.h"
+#include "harden.h"
+#include "xfree.h"
+
+void *hfi_large_dress(struct page *head)
+{
+    head->size_class = HFI_CLASS_LARGE;
+    head->block_bytes = 0;
+    hfi_fetch_add_relaxed(&hfi_node_of_page(head)->xlarge_pages, head->run_pages);
+    hfi_store_release(hfi_owner_at(hfi_page_index(head)), (uintptr_t)HFI_OWNER_LARGE);
+    void *block = hfi_page_start(head);
+    hfi_live(block);
+    return block;
+}
+
+void hfi_large_free(struct page *head, void *pointer)
+{
+    uintptr_t large = HFI_OWNER_LARGE;
+    uint32_t pages = head->run_pages;
+    if (hfi_unlikely(pointer != hfi_page_start(head)))
+        hfi_die("HF-E303", "free", "%p points into a block of %zu bytes, not at its start; free what malloc returned",
+                pointer, hfi_large_bytes(head));
+    hfi_dead(pointer);
+    if (hfi_unlikely(!hfi_cas_acq_rel(hfi_owner_at(hfi_page_index(head)), &large, (uintptr_t)HFI_OWNER_NONE)))
+        hfi_die("HF-E304", "free", "block %p of %zu bytes was freed twice at the same time by two threads; "
+                "run the program under the secure build to see where", pointer, (size_t)pages << HFI_PAGE_SHIFT);
+    hfi_fetch_sub_relaxed(&hfi_node_of_page(head)->xlarge_pages, pages);
+    hfi_arena_release(head, pages);
+}
+
+bool hfi_large_resize(struct page *head, size_t bytes)
+{
+    struct arena_node *node = hfi_node_of_page(head);
+    size_t now = head->run_pages;
+    size_t pages = hfi_divide_up(bytes, HFI_PAGE_BYTES);
+    bool zero;
+    if (pages < now) {
+        head->run_pages = (uint32_t)pages;
+        hfi_fetch_sub_relaxed(&node->xlarge_pages, now - pages);
+        /* The tail's entries never were of this run (L1) but for the node they belong to. */
+        head[pages].node = head->node;
+        hfi_arena_release(&head[pages], now - pages);
+    } else if (pages > now) {
+        size_t first = (size_t)(hfi_page_start(head) - hfi_base) & (HFI_WINDOW_BYTES - 1);
+        bool leaves_window = first + pages * HFI_PAGE_BYTES > HFI_WINDOW_BYTES;
+        if (leaves_window && pages <= HFI_WINDOW_PAGES)
+            return false;
+        if (!hfi_arena_claim_at(node, &head[now], pages - now, &zero))
+            return false;
+        head->run_pages = (uint32_t)pages;
+        hfi_fetch_add_relaxed(&node->xlarge_pages, pages - now);
+    }
+    return true;
+}

@@ -1,0 +1,51 @@
+# The core is everything but the names it takes over: tests and sanitizers link that.
+noinst_LTLIBRARIES += libholdfast-core.la
+libholdfast_core_la_SOURCES = \
+	%D%/alloc.h \
+	%D%/api.c \
+	%D%/arena.c %D%/arena.h \
+	%D%/atomic.h \
+	%D%/base.h \
+	%D%/runmap.c %D%/runmap.h \
+	%D%/bits.h \
+	%D%/boot.c %D%/boot.h \
+	%D%/check.h \
+	%D%/counters.h \
+	%D%/fork.c %D%/fork.h \
+	%D%/harden.c %D%/harden.h \
+	%D%/idleset.c %D%/idleset.h \
+	%D%/init.c %D%/init.h \
+	%D%/inspect.c %D%/inspect.h \
+	%D%/large.c %D%/large.h \
+	%D%/options.c %D%/options.h \
+	%D%/os.c %D%/os.h \
+	%D%/page.c %D%/page.h \
+	%D%/pagetable.h \
+	%D%/pressure.c %D%/pressure.h \
+	%D%/remote.c %D%/remote.h \
+	%D%/reserve.c %D%/reserve.h \
+	%D%/say.c %D%/say.h \
+	%D%/shm.c %D%/shm.h \
+	%D%/sizeclass.c %D%/sizeclass.h \
+	%D%/slow.c %D%/slow.h \
+	%D%/stats.c %D%/stats.h \
+	%D%/steal.c %D%/steal.h \
+	%D%/theap.c %D%/theap.h \
+	%D%/xfree.h
+libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-semantic-interposition
+libholdfast_core_la_LIBADD = $(HWLOC_LIBS)
+
+lib_LTLIBRARIES += libholdfast.la
+libholdfast_la_SOURCES = %D%/override.c
+# new may throw through our frames; the compiler must not see malloc in malloc.
+libholdfast_la_CFLAGS = $(libholdfast_core_la_CFLAGS) -fexceptions -fno-builtin
+libholdfast_la_LIBADD = libholdfast-core.la
+libholdfast_la_LDFLAGS = -version-info $(HFI_LT_VERSION) -Wl,--version-script=$(srcdir)/%D%/holdfast.map -Wl,-z,now -Wl,-z,relro
+libholdfast_la_DEPENDENCIES = libholdfast-core.la %D%/holdfast.map
+
+holdfastincludedir = $(includedir)/holdfast
+holdfastinclude_HEADERS = include/holdfast/holdfast.h include/holdfast/inspect.h
+
+pkgconfigdir = $(libdir)/pkgconfig
+nodist_pkgconfig_DATA = %D%/holdfast.pc
+EXTRA_DIST += %D%/holdfast.map %D%/LAYERS

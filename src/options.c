@@ -1,0 +1,335 @@
+/*
+ * options: see options.h.
+ *
+ * hfi_option_table is the one place that knows the variables: what parses them stands beside what
+ * describes them, and tests/manual.sh holds the manual against it.
+ *
+ * Test: tests/unit/options.c.
+ */
+#include "options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "say.h"
+
+extern char **environ;
+
+#define PREFIX "HOLDFAST_"
+#define TEST_PREFIX "HOLDFAST_TEST_" /* hooks of the project's own tests */
+
+/* --- values --- */
+
+bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end)
+{
+    uint64_t whole = 0, fraction = 0, scale = 1;
+    const char *at = text;
+    if (*at < '0' || *at > '9')
+        return false;
+    for (; *at >= '0' && *at <= '9'; at++)
+        if (__builtin_mul_overflow(whole, 10, &whole) || __builtin_add_overflow(whole, (uint64_t)(*at - '0'), &whole))
+            return false;
+    if (*at == '.')
+        for (at++; *at >= '0' && *at <= '9'; at++)
+            if (scale < 1000000) {
+                fraction = fraction * 10 + (uint64_t)(*at - '0');
+                scale *= 10;
+            }
+    static const char units[] = "KMGT";
+    uint64_t unit = 1;
+    const char *letter = *at == 0 ? NULL : strchr(units, *at >= 'a' && *at <= 'z' ? *at - 32 : *at);
+    if (letter != NULL) {
+        unit = (uint64_t)1 << (10 * (letter - units + 1));
+        at++;
+        if (at[0] == 'i' && at[1] == 'B')
+            at += 2;
+    }
+    uint64_t total;
+    if (__builtin_mul_overflow(whole, unit, &total) ||
+        __builtin_add_overflow(total, fraction * (unit / scale) + fraction * (unit % scale) / scale, &total))
+        return false;
+    if (end != NULL)
+        *end = at;
+    else if (*at != 0)
+        return false;
+    *bytes = total;
+    return total != 0;
+}
+
+static bool parse_unsigned(const char *text, unsigned most, unsigned *value, const char **end)
+{
+    unsigned number = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9' && number <= most; at++)
+        number = number * 10 + (unsigned)(*at - '0');
+    if (at == text || number > most || (end == NULL && *at != 0))
+        return false;
+    if (end != NULL)
+        *end = at;
+    *value = number;
+    return true;
+}
+
+/* Index of `text` in a list of words that ends with NULL, -1 when it is not there. */
+static int parse_word(const char *text, const char *const *words)
+{
+    for (int i = 0; words[i] != NULL; i++)
+        if (strcmp(text, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* "0:4G,1:4G" */
+static bool parse_arena_nodes(struct options *options, const char *text)
+{
+    size_t node_bytes[HFI_MAX_NODES] = { 0 };
+    for (const char *at = text;; at++) {
+        unsigned node;
+        size_t bytes;
+        if (!parse_unsigned(at, HFI_MAX_NODES - 1, &node, &at) || *at != ':' || !hfi_parse_bytes(at + 1, &bytes, &at) ||
+            node_bytes[node] != 0)
+            return false;
+        node_bytes[node] = bytes;
+        if (*at == 0)
+            break;
+        if (*at != ',')
+            return false;
+    }
+    options->arena = ARENA_PER_NODE;
+    memcpy(options->arena_node_bytes, node_bytes, sizeof node_bytes);
+    return true;
+}
+
+static bool parse_arena(struct options *options, const char *text)
+{
+    const char *end;
+    unsigned percent;
+    if (strcmp(text, "auto") == 0) {
+        options->arena = ARENA_AUTO;
+        return true;
+    }
+    if (strchr(text, ':') != NULL)
+        return parse_arena_nodes(options, text);
+    if (parse_unsigned(text, 100, &percent, &end) && strcmp(end, "%") == 0 && percent != 0) {
+        options->arena = ARENA_PERCENT;
+        options->arena_percent = percent;
+        return true;
+    }
+    if (!hfi_parse_bytes(text, &options->arena_bytes, NULL))
+        return false;
+    options->arena = ARENA_BYTES;
+    return true;
+}
+
+/* "all" or "0,2-3" */
+static bool parse_nodes(struct options *options, const char *text)
+{
+    uint64_t nodes = 0;
+    if (strcmp(text, "all") == 0) {
+        options->nodes = ~(uint64_t)0;
+        return true;
+    }
+    for (const char *at = text;; at++) {
+        unsigned first, last;
+        if (!parse_unsigned(at, HFI_MAX_NODES - 1, &first, &at))
+            return false;
+        last = first;
+        if (*at == '-' && !parse_unsigned(at + 1, HFI_MAX_NODES - 1, &last, &at))
+            return false;
+        for (unsigned node = first; node <= last; node++)
+            nodes |= (uint64_t)1 << node;
+        if (*at == 0)
+            break;
+        if (*at != ',')
+            return false;
+    }
+    options->nodes = nodes;
+    return nodes != 0;
+}
+
+static const char *const backing_words[] = { "auto", "1g", "2m", "thp", "4k", NULL };
+static const char *const prefault_words[] = { "startup", "background", "none", NULL };
+static const char *const lock_words[] = { "auto", "yes", "no", NULL };
+static const char *const remote_words[] = { "deny", "allow", NULL };
+static const char *const on_full_words[] = { "fail", "abort", NULL };
+static const char *const fork_words[] = { "private", "dontfork", NULL };
+static const char *const switch_words[] = { "0", "1", NULL };
+
+static bool parse_backing(struct options *options, const char *text)
+{
+    int word = parse_word(text, backing_words);
+    if (word >= 0)
+        options->backing = (enum option_backing)word;
+    return word >= 0;
+}
+
+static bool parse_prefault(struct options *options, const char *text)
+{
+    int word = parse_word(text, prefault_words);
+    if (word >= 0)
+        options->prefault = (enum option_prefault)word;
+    return word >= 0;
+}
+
+static bool parse_lock(struct options *options, const char *text)
+{
+    int word = parse_word(text, lock_words);
+    if (word >= 0)
+        options->lock = (enum option_lock)word;
+    return word >= 0;
+}
+
+static bool parse_place(struct options *options, const char *text)
+{
+    if (strncmp(text, "node:", 5) == 0) {
+        if (!parse_unsigned(text + 5, HFI_MAX_NODES - 1, &options->place_node, NULL))
+            return false;
+        options->place = PLACE_NODE;
+        return true;
+    }
+    static const char *const words[] = { "local", "interleave", NULL };
+    int word = parse_word(text, words);
+    if (word >= 0)
+        options->place = word == 0 ? PLACE_LOCAL : PLACE_INTERLEAVE;
+    return word >= 0;
+}
+
+static bool parse_switch(const char *text, const char *const *words, bool *value)
+{
+    int word = parse_word(text, words);
+    if (word >= 0)
+        *value = word == 1;
+    return word >= 0;
+}
+
+static bool parse_remote(struct options *options, const char *text)
+{
+    return parse_switch(text, remote_words, &options->remote_allow);
+}
+
+static bool parse_on_full(struct options *options, const char *text)
+{
+    int word = parse_word(text, on_full_words);
+    if (word >= 0)
+        options->on_full = (enum option_on_full)word;
+    return word >= 0;
+}
+
+static bool parse_fork(struct options *options, const char *text)
+{
+    int word = parse_word(text, fork_words);
+    if (word >= 0)
+        options->fork = (enum option_fork)word;
+    return word >= 0;
+}
+
+static bool parse_strict(struct options *options, const char *text)
+{
+    return parse_switch(text, switch_words, &options->strict);
+}
+
+static bool parse_inspect(struct options *options, const char *text)
+{
+    return parse_switch(text, switch_words, &options->inspect);
+}
+
+static bool parse_verbose(struct options *options, const char *text)
+{
+    unsigned verbose;
+    if (!parse_unsigned(text, 3, &verbose, NULL))
+        return false;
+    options->verbose = (int)verbose;
+    return true;
+}
+
+/* --- the table --- */
+
+const struct option_entry hfi_option_table[] = {
+    { "HOLDFAST_ARENA", "auto | SIZE | PERCENT% | NODE:SIZE[,NODE:SIZE...]", "auto",
+      "size of the arena; auto grows in steps, a named size is reserved and populated at start", parse_arena },
+    { "HOLDFAST_BACKING", "auto | 1g | 2m | thp | 4k", "auto", "OS pages under a named arena; auto walks this list downwards", parse_backing },
+    { "HOLDFAST_PREFAULT", "startup | background | none", "startup", "when a named arena is populated", parse_prefault },
+    { "HOLDFAST_LOCK", "auto | yes | no", "auto", "mlock of memory that could be swapped", parse_lock },
+    { "HOLDFAST_NODES", "all | NODE[-NODE][,...]", "all", "nodes that get an arena", parse_nodes },
+    { "HOLDFAST_PLACE", "local | interleave | node:N", "local", "node of a thread's fresh pages", parse_place },
+    { "HOLDFAST_REMOTE", "allow | deny", "allow", "whether a full node may use another's memory", parse_remote },
+    { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort", parse_on_full },
+    { "HOLDFAST_FORK", "private | dontfork", "private", "what a forked child gets: the arena copy-on-write, or none", parse_fork },
+    { "HOLDFAST_STRICT", "0 | 1", "0", "1: an arena that is not what was asked for stops the program at start", parse_strict },
+    { "HOLDFAST_INSPECT", "0 | 1", "1", "publish the inspection segment", parse_inspect },
+    { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what", parse_verbose },
+};
+const size_t hfi_option_count = sizeof hfi_option_table / sizeof hfi_option_table[0];
+
+const char *hfi_backing_name(enum option_backing backing)
+{
+    return backing_words[backing];
+}
+
+/* --- the environment --- */
+
+/* Edit distance (Levenshtein 1965) between names; longer ones than fit count as far. */
+static size_t name_distance(const char *a, size_t a_length, const char *b)
+{
+    size_t row[64];
+    size_t b_length = strlen(b);
+    if (b_length >= 64)
+        return 64;
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a_length; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = hfi_min(substituted, hfi_min(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+static void warn_unknown(const char *name, size_t length)
+{
+    const char *nearest = hfi_option_table[0].name;
+    for (size_t i = 1; i < hfi_option_count; i++)
+        if (name_distance(name, length, hfi_option_table[i].name) < name_distance(name, length, nearest))
+            nearest = hfi_option_table[i].name;
+    hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; did you mean %s? "
+            "see `holdfast help environment`", (int)length, name, nearest);
+}
+
+static const struct option_entry *find_option(const char *name, size_t length)
+{
+    for (size_t i = 0; i < hfi_option_count; i++)
+        if (strlen(hfi_option_table[i].name) == length && memcmp(hfi_option_table[i].name, name, length) == 0)
+            return &hfi_option_table[i];
+    return NULL;
+}
+
+static void read_variable(struct options *options, const char *variable)
+{
+    const char *equals = strchr(variable, '=');
+    if (equals == NULL || strncmp(variable, TEST_PREFIX, strlen(TEST_PREFIX)) == 0)
+        return;
+    size_t length = (size_t)(equals - variable);
+    const struct option_entry *option = find_option(variable, length);
+    if (option == NULL) {
+        warn_unknown(variable, length);
+    } else if (!option->parse(options, equals + 1)) {
+        options->errors++;
+        hfi_say(SAY_ERROR, "HF-E102", "options", "%s=%s: not one of %s; %s; see holdfast(7)", option->name, equals + 1,
+                option->values, options->strict ? "correct it, or unset HOLDFAST_STRICT" : "using the default until it is corrected");
+    }
+}
+
+void hfi_options_read(struct options *options)
+{
+    *options = (struct options){ .nodes = ~(uint64_t)0, .remote_allow = true, .inspect = true };
+    const char *strict = getenv("HOLDFAST_STRICT");
+    if (strict != NULL)
+        parse_strict(options, strict); /* first: messages depend on it */
+    for (char **variable = environ; variable != NULL && *variable != NULL; variable++)
+        if (strncmp(*variable, PREFIX, strlen(PREFIX)) == 0)
+            read_variable(options, *variable);
+}

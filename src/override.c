@@ -1,0 +1,310 @@
+/*
+ * override: the names of the C library and of C++ that Holdfast answers to.
+ *
+ * All of glibc's allocation entry points, its __libc_* aliases, C23's
+ * free_sized, and every replaceable form of operator new and delete.  The two
+ * fast ones, malloc and free, are alloc.h inline; the C++ forms are aliases or
+ * thin callers.  Compiled into the library only, so that tests of the core keep
+ * the C library's malloc.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "stats.h"
+
+#define ALIAS(of) HFI_EXPORT __attribute__((alias(#of), copy(of)))
+
+/* --- C --- */
+
+HFI_EXPORT void *malloc(size_t bytes)
+{
+    return hfi_malloc(bytes);
+}
+
+HFI_EXPORT void free(void *pointer)
+{
+    hfi_free(pointer);
+}
+
+HFI_EXPORT void *calloc(size_t count, size_t each_bytes)
+{
+    return hfi_calloc(count, each_bytes);
+}
+
+HFI_EXPORT void *realloc(void *pointer, size_t bytes)
+{
+    return hfi_realloc(pointer, bytes);
+}
+
+HFI_EXPORT void *reallocarray(void *pointer, size_t count, size_t each_bytes)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, each_bytes, &bytes))
+        return hfi_fail_enomem();
+    return hfi_realloc(pointer, bytes);
+}
+
+/* glibc rounds an alignment that is no power of two up; beyond 1 GiB it is refused. */
+HFI_EXPORT void *memalign(size_t align, size_t bytes)
+{
+    size_t rounded = HFI_MAX_ALIGN;
+    while (rounded < align && rounded <= HFI_WINDOW_BYTES)
+        rounded *= 2;
+    if (rounded > HFI_WINDOW_BYTES) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return hfi_aligned_alloc(rounded, bytes);
+}
+
+HFI_EXPORT void *aligned_alloc(size_t align, size_t bytes)
+{
+    return memalign(align, bytes);
+}
+
+HFI_EXPORT int posix_memalign(void **pointer, size_t align, size_t bytes)
+{
+    int saved_errno = errno;
+    if (align % sizeof(void *) != 0 || !hfi_is_power_of_two(align))
+        return EINVAL;
+    void *block = align > HFI_WINDOW_BYTES ? NULL : hfi_aligned_alloc(align, bytes);
+    errno = saved_errno;
+    if (block == NULL)
+        return ENOMEM;
+    *pointer = block;
+    return 0;
+}
+
+HFI_EXPORT void *valloc(size_t bytes)
+{
+    return hfi_aligned_alloc(4096, bytes);
+}
+
+HFI_EXPORT void *pvalloc(size_t bytes)
+{
+    if (bytes > PTRDIFF_MAX)
+        return hfi_fail_enomem();
+    return hfi_aligned_alloc(4096, hfi_align_up(hfi_max(bytes, 1), 4096));
+}
+
+HFI_EXPORT void free_sized(void *pointer, size_t bytes)
+{
+    (void)bytes;
+    hfi_free(pointer);
+}
+
+HFI_EXPORT void free_aligned_sized(void *pointer, size_t align, size_t bytes)
+{
+    (void)align, (void)bytes;
+    hfi_free(pointer);
+}
+
+HFI_EXPORT size_t malloc_usable_size(void *pointer)
+{
+    return hfi_usable_size(pointer);
+}
+
+/* The names glibc's own older objects and some programs call. */
+void *__libc_malloc(size_t bytes);
+void __libc_free(void *pointer);
+void *__libc_calloc(size_t count, size_t each_bytes);
+void *__libc_realloc(void *pointer, size_t bytes);
+void *__libc_memalign(size_t align, size_t bytes);
+void *__libc_valloc(size_t bytes);
+void *__libc_pvalloc(size_t bytes);
+void cfree(void *pointer);
+
+ALIAS(malloc) void *__libc_malloc(size_t bytes);
+ALIAS(free) void __libc_free(void *pointer);
+ALIAS(calloc) void *__libc_calloc(size_t count, size_t each_bytes);
+ALIAS(realloc) void *__libc_realloc(void *pointer, size_t bytes);
+ALIAS(memalign) void *__libc_memalign(size_t align, size_t bytes);
+ALIAS(valloc) void *__libc_valloc(size_t bytes);
+ALIAS(pvalloc) void *__libc_pvalloc(size_t bytes);
+ALIAS(free) void cfree(void *pointer);
+
+/* --- glibc's questions --- */
+
+/* Nothing goes back to the kernel; what this thread holds back goes to the node. */
+HFI_EXPORT int malloc_trim(size_t keep_bytes)
+{
+    (void)keep_bytes;
+    if (hfi_theap->thread != 0)
+        hfi_theap_give_back(hfi_theap);
+    return 0;
+}
+
+/* No parameter of glibc's malloc exists here. */
+HFI_EXPORT int mallopt(int parameter, int value)
+{
+    (void)parameter, (void)value;
+    return 0;
+}
+
+static void sum_nodes(struct node_figures *sum)
+{
+    *sum = (struct node_figures){ 0 };
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        struct node_figures figures;
+        hfi_stats_node(&hfi_arena.nodes[i], &figures);
+        sum->total += figures.total;
+        sum->free += figures.free;
+        sum->large += figures.large;
+        sum->kept += figures.kept;
+    }
+}
+
+/* arena: the whole arena; hblkhd: large blocks; uordblks: pages in use; fordblks: free. */
+HFI_EXPORT struct mallinfo2 mallinfo2(void)
+{
+    struct node_figures sum;
+    sum_nodes(&sum);
+    return (struct mallinfo2){
+        .arena = sum.total * HFI_PAGE_BYTES,
+        .hblkhd = sum.large * HFI_PAGE_BYTES,
+        .uordblks = (sum.total - sum.free) * HFI_PAGE_BYTES,
+        .fordblks = sum.free * HFI_PAGE_BYTES,
+        .keepcost = sum.kept * HFI_PAGE_BYTES,
+    };
+}
+
+HFI_EXPORT struct mallinfo mallinfo(void)
+{
+    struct mallinfo2 wide = mallinfo2();
+    return (struct mallinfo){
+        .arena = (int)wide.arena,
+        .hblkhd = (int)wide.hblkhd,
+        .uordblks = (int)wide.uordblks,
+        .fordblks = (int)wide.fordblks,
+        .keepcost = (int)wide.keepcost,
+    };
+}
+
+HFI_EXPORT int malloc_info(int options, FILE *stream)
+{
+    struct node_figures sum;
+    if (options != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    sum_nodes(&sum);
+    fprintf(stream, "<malloc version=\"holdfast-1\">\n<system type=\"current\" size=\"%zu\"/>\n"
+            "<total type=\"used\" size=\"%zu\"/>\n<total type=\"free\" size=\"%zu\"/>\n</malloc>\n",
+            sum.total * HFI_PAGE_BYTES, (sum.total - sum.free) * HFI_PAGE_BYTES, sum.free * HFI_PAGE_BYTES);
+    return 0;
+}
+
+HFI_EXPORT void malloc_stats(void)
+{
+    hfi_stats_report();
+}
+
+/* --- C++, by the Itanium ABI's names (size_t is m) --- */
+
+/* Of libstdc++; absent in a C program, where nobody calls operator new either. */
+typedef void new_handler(void);
+new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
+_Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+
+/* What [new.delete.single] asks for: the handler again and again, then bad_alloc. */
+static HFI_COLD void *new_failing(size_t align, size_t bytes, bool may_throw)
+{
+    while (_ZSt15get_new_handlerv != NULL) {
+        new_handler *handler = _ZSt15get_new_handlerv();
+        if (handler == NULL)
+            break;
+        handler();
+        void *block = hfi_aligned_alloc(align, bytes);
+        if (block != NULL)
+            return block;
+    }
+    if (!may_throw)
+        return NULL;
+    if (_ZSt17__throw_bad_allocv != NULL)
+        _ZSt17__throw_bad_allocv();
+    abort();
+}
+
+HFI_EXPORT void *_Znwm(size_t bytes)
+{
+    void *block = hfi_malloc(bytes);
+    return hfi_likely(block != NULL) ? block : new_failing(HFI_MAX_ALIGN, bytes, true);
+}
+
+HFI_EXPORT void *_ZnwmRKSt9nothrow_t(size_t bytes, const void *tag)
+{
+    (void)tag;
+    void *block = hfi_malloc(bytes);
+    return hfi_likely(block != NULL) ? block : new_failing(HFI_MAX_ALIGN, bytes, false);
+}
+
+HFI_EXPORT void *_ZnwmSt11align_val_t(size_t bytes, size_t align)
+{
+    void *block = hfi_aligned_alloc(align, bytes);
+    return hfi_likely(block != NULL) ? block : new_failing(align, bytes, true);
+}
+
+HFI_EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag)
+{
+    (void)tag;
+    void *block = hfi_aligned_alloc(align, bytes);
+    return hfi_likely(block != NULL) ? block : new_failing(align, bytes, false);
+}
+
+HFI_EXPORT void _ZdlPv(void *pointer)
+{
+    hfi_free(pointer);
+}
+
+HFI_EXPORT void _ZdlPvm(void *pointer, size_t bytes)
+{
+    (void)bytes;
+    hfi_free(pointer);
+}
+
+HFI_EXPORT void _ZdlPvmSt11align_val_t(void *pointer, size_t bytes, size_t align)
+{
+    (void)bytes, (void)align;
+    hfi_free(pointer);
+}
+
+HFI_EXPORT void _ZdlPvRKSt9nothrow_t(void *pointer, const void *tag)
+{
+    (void)tag;
+    hfi_free(pointer);
+}
+
+HFI_EXPORT void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag)
+{
+    (void)align, (void)tag;
+    hfi_free(pointer);
+}
+
+void *_Znam(size_t bytes);
+void *_ZnamRKSt9nothrow_t(size_t bytes, const void *tag);
+void *_ZnamSt11align_val_t(size_t bytes, size_t align);
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
+void _ZdaPv(void *pointer);
+void _ZdaPvm(void *pointer, size_t bytes);
+void _ZdlPvSt11align_val_t(void *pointer, size_t align);
+void _ZdaPvSt11align_val_t(void *pointer, size_t align);
+void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
+void _ZdaPvRKSt9nothrow_t(void *pointer, const void *tag);
+void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);
+
+ALIAS(_Znwm) void *_Znam(size_t bytes);
+ALIAS(_ZnwmRKSt9nothrow_t) void *_ZnamRKSt9nothrow_t(size_t bytes, const void *tag);
+ALIAS(_ZnwmSt11align_val_t) void *_ZnamSt11align_val_t(size_t bytes, size_t align);
+ALIAS(_ZnwmSt11align_val_tRKSt9nothrow_t) void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
+ALIAS(_ZdlPv) void _ZdaPv(void *pointer);
+ALIAS(_ZdlPvm) void _ZdaPvm(void *pointer, size_t bytes);
+ALIAS(_ZdlPvm) void _ZdlPvSt11align_val_t(void *pointer, size_t align);
+ALIAS(_ZdlPvm) void _ZdaPvSt11align_val_t(void *pointer, size_t align);
+ALIAS(_ZdlPvmSt11align_val_t) void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
+ALIAS(_ZdlPvRKSt9nothrow_t) void _ZdaPvRKSt9nothrow_t(void *pointer, const void *tag);
+ALIAS(_ZdlPvSt11align_val_tRKSt9nothrow_t) void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);

@@ -1,0 +1,240 @@
+/*
+ * page: see page.h; the accounting equation stands in pagetable.h.
+ *
+ * P1: only the owner touches free, local_free, used, capacity and the list links.
+ * P2: while nobody owns a page, xfree is OPEN and its `remaining` is the number of
+ *     blocks handed out; then, and only then, a CAS that clears OPEN wins the page.
+ * P3: who lets go stores HFI_OWNER_NOBODY first and opens xfree last (release);
+ *     who wins reads xfree (acquire) first and writes itself into owners[] last.
+ * P4: a page that is open and LISTED has its bit in the idle set, or somebody is about
+ *     to set it; a bit without such a page is a hint that leads nowhere, harmless.
+ *
+ * Each step is a constant amount of work: lists are taken whole, their length
+ * is known from counts, and a page's blocks are linked a few at a time.  What a
+ * forked child may find half done is ordered by hfi_compiler_barrier so that at
+ * worst blocks are lost to the child, never handed out twice.
+ *
+ * Tests: tests/unit/page.c, tests/unit/remote.c.
+ */
+#include "page.h"
+
+#include "check.h"
+
+void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list)
+{
+    page->list = (uint8_t)list;
+    page->next = NULL;
+    page->prev = queue->last;
+    if (queue->last != NULL)
+        queue->last->next = page;
+    else
+        queue->first = page;
+    queue->last = page;
+    queue->count++;
+}
+
+void hfi_page_queue_remove(struct page_queue *queue, struct page *page)
+{
+    *(page->prev != NULL ? &page->prev->next : &queue->first) = page->next;
+    *(page->next != NULL ? &page->next->prev : &queue->last) = page->prev;
+    page->next = page->prev = NULL;
+    page->list = LIST_NONE;
+    queue->count--;
+}
+
+void hfi_page_set_owner(struct page *page, struct theap *theap)
+{
+    hfi_store_relaxed(&page->xtheap, theap);
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), hfi_thread_self());
+}
+
+void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool zero)
+{
+    const struct sizeclass *cut = &hfi_sizeclasses[class];
+    size_t index = hfi_page_index(page);
+    page->free = page->local_free = NULL;
+    page->used = 0;
+    page->capacity = 0;
+    page->reserved = cut->blocks;
+    page->block_bytes = cut->block_bytes;
+    page->size_class = (uint8_t)class;
+    page->list = LIST_NONE;
+    page->kept = false;
+    page->free_zero = page->rest_zero = zero;
+    page->next = page->prev = NULL;
+    page->link_key = HFI_SECURE ? hfi_harden_key(page) : 0;
+    hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
+    for (uint32_t i = 1; i < cut->run_pages; i++) {
+        hfi_page_at(index + i)->head_delta = i;
+        hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_INTERIOR);
+    }
+    hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xclass_runs[class], 1);
+    hfi_page_set_owner(page, theap);
+}
+
+/* A list about to be allocated from: its head is a block of this page, and not its own successor. */
+static void page_check_list(const struct page *page, const struct block *head)
+{
+    size_t offset = (size_t)((const char *)head - hfi_page_start(page));
+    if (hfi_unlikely(!hfi_block_in_page(page, head) || offset % HFI_MAX_ALIGN != 0))
+        hfi_die("HF-E305", "page",
+                "free list of a page of %u-byte blocks at %p leads to %p, which is no block of it: "
+                "a freed block was written to; run the program under the secure build or valgrind",
+                page->block_bytes, (void *)hfi_page_start(page), (const void *)head);
+    if (hfi_unlikely(hfi_link_get(page, head) == head))
+        hfi_die("HF-E304", "free",
+                "block %p of %u bytes was freed twice; run the program under the secure build to see where",
+                (const void *)head, page->block_bytes);
+}
+
+uint32_t hfi_page_swap(struct page *page)
+{
+    struct block *list = page->local_free;
+    page_check_list(page, list);
+    page->local_free = NULL;
+    hfi_compiler_barrier();
+    page->free = list;
+    page->free_zero = false;
+    return page->capacity - (page->used - page->kept);
+}
+
+static uint32_t page_take_remote(struct page *page)
+{
+    /* acquire: pairs with the release of remote_push (remote.c), whose links we follow */
+    uint64_t word = hfi_exchange_acquire(&page->xfree, XFREE_EMPTY_OWNED);
+    uint32_t count = hfi_xfree_count(word);
+    struct block *list = hfi_xfree_head(page, word);
+    page_check_list(page, list);
+    if (hfi_unlikely(count > page->used - page->kept))
+        hfi_die("HF-E304", "free", "more blocks of %u bytes were freed into the page at %p than were handed out: "
+                "a block was freed twice; run the program under the secure build to see where",
+                page->block_bytes, (void *)hfi_page_start(page));
+    page->used -= count;
+    hfi_compiler_barrier();
+    page->free = list;
+    page->free_zero = false;
+    return count;
+}
+
+void hfi_page_collect_won(struct page *page)
+{
+    hfi_assert(page->free == NULL && page->local_free == NULL);
+    page_take_remote(page);
+    page->local_free = page->free;
+    page->free = NULL;
+}
+
+static uint32_t page_extend(struct page *page)
+{
+    uint32_t count = hfi_sizeclasses[page->size_class].extend_blocks;
+    uint32_t left = (uint32_t)(page->reserved - page->capacity);
+    if (count > left)
+        count = left;
+    char *start = hfi_page_start(page) + (size_t)page->capacity * page->block_bytes;
+    struct block *list = NULL;
+    for (uint32_t i = count; i-- > 0;) {
+        size_t place = HFI_SECURE ? hfi_harden_shuffle(page, i, count) : i;
+        struct block *block = (struct block *)(start + place * page->block_bytes);
+        hfi_link_set(page, block, list);
+        list = block;
+    }
+    page->capacity = (uint16_t)(page->capacity + count);
+    hfi_compiler_barrier();
+    page->free = list;
+    page->free_zero = page->rest_zero;
+    return count;
+}
+
+uint32_t hfi_page_refill(struct page *page)
+{
+    if (page->local_free != NULL)
+        return hfi_page_swap(page);
+    if (hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0)
+        return page_take_remote(page);
+    if (page->capacity < page->reserved)
+        return page_extend(page);
+    return 0;
+}
+
+void hfi_page_retire(struct page *page)
+{
+    size_t index = hfi_page_index(page);
+    uint32_t pages = page->run_pages;
+    hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_runs[page->size_class], 1);
+    hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
+    page->block_bytes = 0;
+    /* relaxed: the bits set by hfi_arena_release publish these stores to the next claimer */
+    for (uint32_t i = 0; i < pages; i++)
+        hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_NONE);
+    hfi_arena_release(page, pages);
+}
+
+void hfi_page_let_go(struct page *page)
+{
+    struct arena_node *node = hfi_node_of_page(page);
+    unsigned class = page->size_class;
+    size_t member = hfi_node_member(node, page);
+    bool own_room = page->free != NULL || page->local_free != NULL || page->capacity < page->reserved;
+    uint64_t word = hfi_load_acquire(&page->xfree);
+    uint64_t open;
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
+    do {
+        uint32_t count = hfi_xfree_count(word);
+        uint64_t remaining = page->used - count;
+        if (remaining == 0) {
+            hfi_page_retire(page);
+            return;
+        }
+        open = (word & ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT)) | remaining << XFREE_REMAINING_SHIFT | XFREE_OPEN;
+        if (own_room || count != 0)
+            open |= XFREE_LISTED;
+        /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which acquire */
+    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, open));
+    if (open & XFREE_LISTED)
+        hfi_page_list_idle(node, class, member);
+}
+
+/* The page may have a new owner by now: only numbers taken while it was ours. */
+void hfi_page_list_idle(struct arena_node *node, unsigned class, size_t member)
+{
+    if (hfi_idleset_add(&node->idle[class], member))
+        hfi_fetch_add_relaxed(&node->xidle_pages, hfi_sizeclasses[class].run_pages);
+}
+
+void hfi_page_unlist_idle(struct arena_node *node, unsigned class, size_t member)
+{
+    if (hfi_idleset_remove(&node->idle[class], member))
+        hfi_fetch_sub_relaxed(&node->xidle_pages, hfi_sizeclasses[class].run_pages);
+}
+
+bool hfi_page_try_own(struct page *page)
+{
+    uint64_t word = hfi_load_relaxed(&page->xfree);
+    uint64_t keep = ~(XFREE_OPEN | XFREE_LISTED | XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
+    do {
+        if (!(word & XFREE_OPEN))
+            return false;
+        /* acquire: pairs with hfi_page_let_go's release */
+    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, word & keep));
+    return true;
+}
+
+static uint32_t list_length(const struct page *page, const struct block *list)
+{
+    uint32_t length = 0;
+    for (; list != NULL && length <= page->reserved; list = hfi_link_get(page, list))
+        length++;
+    return length;
+}
+
+const char *hfi_page_audit(const struct page *page)
+{
+    uint32_t out = page->used - page->kept;
+    if (page->capacity != out + list_length(page, page->free) + list_length(page, page->local_free))
+        return "page: capacity is not used + free + local_free";
+    if (out < hfi_xfree_count(hfi_load_acquire(&page->xfree)))
+        return "page: more blocks came back from other threads than were handed out";
+    if (page->capacity > page->reserved)
+        return "page: more blocks linked than the run holds";
+    return NULL;
+}

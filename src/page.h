@@ -1,0 +1,69 @@
+/*
+ * page: one run of blocks of one size, and its three free lists.
+ *
+ * All functions here are the owner's alone unless they say otherwise.  Memory
+ * comes from arena.h; nothing else is allocated.
+ */
+#ifndef HFI_PAGE_H
+#define HFI_PAGE_H
+
+#include "arena.h"
+#include "harden.h"
+#include "pagetable.h"
+#include "sizeclass.h"
+#include "xfree.h"
+
+/* A doubly linked list of pages through next and prev. */
+struct page_queue {
+    struct page *first;
+    struct page *last;
+    uint32_t count;
+};
+
+void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list);
+void hfi_page_queue_remove(struct page_queue *queue, struct page *page);
+
+/* Cuts a run just claimed into blocks of `class`, owned by `theap` of this thread. */
+void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool zero);
+
+/* Makes `free` non-empty if the page has any room: swaps in local_free, else what
+ * others freed, else links a few more blocks.  Constant work.  Returns the number of blocks
+ * now on `free` that were not before, 0 when the page is full. */
+uint32_t hfi_page_refill(struct page *page);
+
+/* Swaps local_free, which must not be empty, in for `free`, which must be; as hfi_page_refill. */
+uint32_t hfi_page_swap(struct page *page);
+
+/* Takes what others freed into a page just won, so that `used` says how many blocks are out.
+ * Only for a page whose own lists are empty. */
+void hfi_page_collect_won(struct page *page);
+
+/* Returns an empty page (used == 0, in no list, not kept) to its node. */
+void hfi_page_retire(struct page *page);
+
+/* Lets go of a page (in no list, not kept): it is retired if empty, listed in its
+ * node's idle set if it has room, and otherwise belongs to whoever frees into it next. */
+void hfi_page_let_go(struct page *page);
+
+/* Any thread: wins a page that nobody owns.  False when somebody else has it. */
+bool hfi_page_try_own(struct page *page);
+
+/* Any thread: puts a page into, takes it out of, its idle set.  Numbers, not the
+ * page: it may already be somebody else's. */
+void hfi_page_list_idle(struct arena_node *node, unsigned class, size_t member);
+void hfi_page_unlist_idle(struct arena_node *node, unsigned class, size_t member);
+
+/* Writes the owner of a page this thread has just won. */
+void hfi_page_set_owner(struct page *page, struct theap *theap);
+
+HFI_INLINE bool hfi_page_has_room(const struct page *page)
+{
+    /* relaxed: a hint; taking the list is what synchronises (hfi_page_refill) */
+    return page->free != NULL || page->local_free != NULL || page->capacity < page->reserved ||
+           hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0;
+}
+
+/* NULL, or the broken invariant of a page that this thread owns. */
+const char *hfi_page_audit(const struct page *page);
+
+#endif

@@ -1,0 +1,116 @@
+/*
+ * pagetable: from an address to what is known about it.
+ *
+ * Two flat arrays at fixed offsets from the arena's base, both indexed by
+ * (address - base) >> 16: owners[], eight bytes per page, and the page table,
+ * 128 bytes per page.  owners[] is apart because every free reads it while
+ * the owner writes the page's first line on each call: read mostly, it stays
+ * shared in all caches.  Metadata is out of line: an overflow of user data
+ * cannot reach it.
+ *
+ * Values of owners[i]:
+ *   HFI_OWNER_NONE      free, inside a large run, or no arena: never a valid block
+ *   HFI_OWNER_INTERIOR  inside a run of blocks; table[i].head_delta leads to its head
+ *   HFI_OWNER_LARGE     head of a run that is one block
+ *   HFI_OWNER_NOBODY    head of a run whose theap let go
+ *   HFI_OWNER_META      Holdfast's own memory
+ *   thread pointer      head of a run owned by a theap of that thread; with bit 0
+ *                       set the run is full, so that the fast path of free fails
+ * A thread may find its own id only where it wrote it itself: so a plain
+ * comparison decides, whatever other threads do meanwhile (doc/protocols.md).
+ */
+#ifndef HFI_PAGETABLE_H
+#define HFI_PAGETABLE_H
+
+#include "atomic.h"
+#include "base.h"
+#include "reserve.h"
+
+struct block {
+    struct block *next;
+};
+
+enum { HFI_OWNER_NONE = 0, HFI_OWNER_INTERIOR = 2, HFI_OWNER_LARGE = 4, HFI_OWNER_NOBODY = 6, HFI_OWNER_META = 8 };
+#define HFI_OWNER_FULL ((uintptr_t)1)
+#define HFI_OWNER_LEAST ((uintptr_t)4096) /* thread pointers are above */
+
+enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
+
+struct theap;
+
+/* Accounting, for a run of blocks, while no call is under way on it (audited):
+ *   capacity == used - kept + |free| + |local_free|
+ *   used - kept >= blocks waiting in xfree */
+struct page {
+    /* First line: the owner thread's; "const" is per tenancy of the run. */
+    struct block *free;        /* owner: allocated from */
+    struct block *local_free;  /* owner: its own frees since the last swap */
+    uint32_t used;             /* owner: blocks handed out, xfree's not yet deducted, + 1 if kept */
+    uint16_t capacity;         /* owner: blocks linked so far */
+    uint16_t reserved;         /* const: blocks the run has room for */
+    uint32_t block_bytes;      /* const */
+    uint32_t run_pages;        /* const: length of the run */
+    uint8_t size_class;        /* const: HFI_CLASS_LARGE for a large run */
+    uint8_t node;              /* const: index of its node */
+    uint8_t list;              /* owner: enum page_list */
+    bool kept;                 /* owner: held though it was empty once; used is one up */
+    uint8_t kept_slot;         /* owner: its place in theap->kept */
+    bool free_zero;            /* owner: blocks on free are zero but for their link */
+    bool rest_zero;            /* owner: memory past capacity is zero */
+    uint8_t unused_;
+    struct page *next;         /* owner: in the list named by `list` */
+    struct page *prev;         /* owner */
+    /* Second line: what other threads write, and what rarely changes. */
+    HFI_CACHE_ALIGNED _Atomic(uint64_t) xfree; /* atomic: see remote.h */
+    _Atomic(struct theap *) xtheap; /* atomic: last owner's theap; others compare, never follow, it */
+    size_t large_bytes;        /* const: bytes of a large run */
+    uint32_t head_delta;       /* const: pages back to the head, inside a run */
+    uint32_t heap_id;          /* const: heap it belongs to (0 until heaps exist) */
+    uint64_t link_key;         /* const: encodes links in the secure build */
+};
+
+_Static_assert(sizeof(struct page) == 128, "two cache lines per page");
+
+/* Const after hfi_init. */
+extern HFI_HIDDEN char *hfi_base;  /* 1 GiB aligned */
+extern HFI_HIDDEN size_t hfi_span; /* 0 until the arena stands: then no pointer is ours */
+
+HFI_INLINE size_t hfi_index_of(const void *pointer)
+{
+    return ((uintptr_t)pointer - (uintptr_t)hfi_base) >> HFI_PAGE_SHIFT;
+}
+
+HFI_INLINE bool hfi_in_arena(const void *pointer)
+{
+    return (uintptr_t)pointer - (uintptr_t)hfi_base < hfi_span;
+}
+
+HFI_INLINE _Atomic(uintptr_t) *hfi_owner_at(size_t index)
+{
+    return (_Atomic(uintptr_t) *)hfi_base + index;
+}
+
+HFI_INLINE struct page *hfi_page_at(size_t index)
+{
+    size_t offset = index * sizeof(struct page);
+    HFI_OPAQUE(offset); /* so that the table's offset goes into the displacement of each access */
+    return (struct page *)(hfi_base + offset + HFI_TABLE_OFFSET);
+}
+
+HFI_INLINE size_t hfi_page_index(const struct page *page)
+{
+    return (size_t)(page - (struct page *)(hfi_base + HFI_TABLE_OFFSET));
+}
+
+HFI_INLINE char *hfi_page_start(const struct page *page)
+{
+    return hfi_base + (hfi_page_index(page) << HFI_PAGE_SHIFT);
+}
+
+/* Who this thread is to owners[]: unique among live threads, a multiple of 8. */
+HFI_INLINE uintptr_t hfi_thread_self(void)
+{
+    return (uintptr_t)__builtin_thread_pointer();
+}
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * reserve: address space and memory of the arena.
+ *
+ *     base                                                            base + span
+ *     | owners | page table | ... | node 0's windows | node 1's windows | ...
+ *     0        OWNERS_BYTES       HFI_WINDOWS_OFFSET (1 GiB aligned)
+ *
+ * One reservation, base aligned to 1 GiB, inaccessible guards before and
+ * behind.  owners[] and the page table are indexed by (address - base) >> 16,
+ * so the entries of the area before the windows are never used.  Per node, in
+ * this order: map, bind, MADV_POPULATE_WRITE, lock.  Each failure is reported
+ * with the command that mends it; it degrades the backing (1g, 2m, thp, 4k)
+ * or, under HOLDFAST_STRICT=1, ends the process with status 78 (EX_CONFIG).
+ *
+ * Called once, before threads.  No malloc.
+ */
+#ifndef HFI_RESERVE_H
+#define HFI_RESERVE_H
+
+#include "base.h"
+#include "options.h"
+#include "topology.h"
+
+#define HFI_ARENA_MAX_BYTES ((size_t)4 << 40)
+#define HFI_OWNERS_BYTES ((size_t)512 << 20) /* 8 bytes per page up to the largest arena */
+#define HFI_TABLE_OFFSET HFI_OWNERS_BYTES
+#define HFI_TABLE_BYTES ((size_t)8 << 30) /* 128 bytes per page */
+#define HFI_WINDOWS_OFFSET ((size_t)9 << 30)
+
+struct reserved_node {
+    unsigned id;                 /* kernel's number of the node */
+    char *start;                 /* first byte, on a window boundary */
+    size_t bytes;                /* multiple of 64 KiB */
+    size_t populated_bytes;      /* from start; == bytes for a named arena */
+    enum option_backing backing; /* as obtained */
+    size_t os_page_bytes;
+    bool bound;
+    bool locked;
+};
+
+struct reservation {
+    char *base;   /* 1 GiB aligned */
+    size_t span;  /* bytes from base to the end of the last node's windows */
+    bool growing; /* auto arena: populated in steps by hfi_prefault_step */
+    unsigned node_count;
+    struct reserved_node nodes[HFI_MAX_NODES];
+};
+
+/* Reserves everything that `options` ask for.  0, or -errno after saying why
+ * no arena at all could be made (the caller ends the process). */
+int hfi_reserve(struct reservation *reservation, const struct options *options,
+                const struct topology *topology);
+
+/* Bytes of the named arena per node index before rounding; 0 for nodes left out.  Shared
+ * with `holdfast doctor`. */
+void hfi_reserve_plan(size_t node_bytes[HFI_MAX_NODES], const struct options *options,
+                      const struct topology *topology);
+
+/* Populates [offset, offset + bytes) of a node of a growing arena, with transparent
+ * huge pages where `bytes` covers them whole.  0 or -errno.  Thread-safe for
+ * disjoint ranges. */
+int hfi_prefault_step(const struct reserved_node *node, size_t offset, size_t bytes);
+
+#endif

@@ -1,0 +1,56 @@
+/*
+ * sizeclass: the table behind sizeclass.h, computed once.
+ *
+ * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
+ * S2: a run's tail that no block fits into is at most 1/16 of the run.
+ * S3: extend_blocks blocks span at most 2 KiB, or are one block.
+ *
+ * Test: tests/unit/sizeclass.c.
+ */
+#include "sizeclass.h"
+
+#define RUN_PAGES_MAX 8u
+#define EXTEND_BYTES 2048u
+#define EXTEND_BLOCKS_MAX 64u
+
+struct sizeclass hfi_sizeclasses[HFI_CLASS_COUNT];
+
+static size_t class_block_bytes(unsigned class)
+{
+    if (class < 16)
+        return (class + 1) * 16;
+    if (class < 72) {
+        unsigned top = 8 + (class - 16) / 8;
+        return (size_t)(8 + (class - 16) % 8 + 1) << (top - 3);
+    }
+    unsigned top = 15 + (class - 72) / 4;
+    return (size_t)(4 + (class - 72) % 4 + 1) << (top - 2);
+}
+
+/* The shortest run whose tail is small enough (S2). */
+static size_t class_run_pages(size_t block_bytes)
+{
+    size_t pages = hfi_divide_up(block_bytes, HFI_PAGE_BYTES);
+    while (pages < RUN_PAGES_MAX && (pages * HFI_PAGE_BYTES) % block_bytes * 16 > pages * HFI_PAGE_BYTES)
+        pages++;
+    return pages;
+}
+
+void hfi_sizeclass_init(void)
+{
+    size_t direct_next = 0;
+    for (unsigned i = 0; i < HFI_CLASS_COUNT; i++) {
+        struct sizeclass *class = &hfi_sizeclasses[i];
+        size_t bytes = class_block_bytes(i);
+        size_t pages = class_run_pages(bytes);
+        class->block_bytes = (uint32_t)bytes;
+        class->run_pages = (uint16_t)pages;
+        class->blocks = (uint16_t)(pages * HFI_PAGE_BYTES / bytes);
+        class->extend_blocks = (uint16_t)hfi_min(hfi_max(EXTEND_BYTES / bytes, 1), EXTEND_BLOCKS_MAX);
+        if (bytes <= HFI_DIRECT_MAX_BYTES) {
+            class->direct_first = (uint16_t)direct_next;
+            class->direct_last = (uint16_t)(bytes / 16);
+            direct_next = bytes / 16 + 1;
+        }
+    }
+}

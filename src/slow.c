@@ -1,0 +1,349 @@
+/*
+ * slow: see slow.h.
+ *
+ * ladder() is the only function that decides where memory comes from next;
+ * what it calls answers "none" and never calls up.  Each rung is bounded: a constant
+ * number of candidates, one search of a bitmap.
+ *
+ * W1: malloc fails only after every allowed node was searched exactly (every page looked
+ *     at), with this theap's own empty pages given back first.
+ * W2: free never fails and never touches errno.
+ *
+ * Tests: tests/unit/slow.c, tests/programs/exhaust.c, tests/programs/misuse.c.
+ */
+#include "slow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "boot.h"
+#include "check.h"
+#include "init.h"
+#include "inspect.h"
+#include "large.h"
+#include "pressure.h"
+#include "remote.h"
+#include "stats.h"
+#include "steal.h"
+
+/* What the ladder is asked for. */
+struct demand {
+    unsigned class;     /* HFI_CLASS_LARGE: a run that is one block */
+    size_t pages;       /* length of a fresh run */
+    size_t align_bytes; /* of a fresh run */
+    bool zero;          /* out: the run's memory was never used (large only) */
+};
+
+static struct page *take_fresh(struct theap *theap, struct arena_node *node, struct demand *demand, bool exact)
+{
+    bool zero = false;
+    struct page *page = hfi_arena_claim(node, demand->pages, demand->align_bytes, exact, &zero);
+    if (page == NULL)
+        return NULL;
+    demand->zero = zero;
+    if (demand->class == HFI_CLASS_LARGE) {
+        theap->counters.large++;
+    } else {
+        hfi_page_init(page, theap, demand->class, zero);
+        theap->counters.fresh++;
+    }
+    return page;
+}
+
+static struct page *take_from(struct theap *theap, struct arena_node *node, struct demand *demand, bool exact)
+{
+    if (demand->class != HFI_CLASS_LARGE) {
+        struct page *page = hfi_steal_idle(theap, node, demand->class);
+        if (page != NULL) {
+            theap->counters.claimed++;
+            return page;
+        }
+    }
+    return take_fresh(theap, node, demand, exact);
+}
+
+/* The last word on one node: own holdings first, then every page of it looked at. */
+static struct page *take_pressed(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    if (hfi_theap_give_back(theap)) {
+        struct page *page = take_from(theap, node, demand, false);
+        if (page != NULL)
+            return page;
+    }
+    return hfi_arena_free_pages(node) < demand->pages ? NULL : take_from(theap, node, demand, true);
+}
+
+static struct page *take_remote_node(struct theap *theap, struct demand *demand)
+{
+    if (!hfi_options.remote_allow)
+        return NULL;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        struct arena_node *node = &hfi_arena.nodes[i];
+        struct page *page = node == theap->node ? NULL : take_from(theap, node, demand, false);
+        if (page != NULL)
+            return page;
+    }
+    return NULL;
+}
+
+/* The exhaustion ladder (ARCHITECTURE.md): own pages were tried before. */
+static struct page *ladder(struct theap *theap, struct demand *demand)
+{
+    struct page *page = take_from(theap, theap->node, demand, false);
+    if (page == NULL)
+        page = take_pressed(theap, theap->node, demand);
+    if (page == NULL)
+        page = take_remote_node(theap, demand);
+    if (page == NULL && hfi_pressure_call(demand->pages * HFI_PAGE_BYTES, theap->node->id)) {
+        page = take_pressed(theap, theap->node, demand);
+        if (page == NULL)
+            page = take_remote_node(theap, demand);
+    }
+    return page;
+}
+
+void *hfi_fail_enomem(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* Nothing fits: say so, and do as HOLDFAST_ON_FULL says. */
+static HFI_COLD void *fail_full(size_t bytes, size_t pages)
+{
+    hfi_stats_report_full(bytes, pages);
+    if (hfi_options.on_full == ON_FULL_ABORT)
+        hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; raise HOLDFAST_ARENA");
+    return hfi_fail_enomem();
+}
+
+static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes, bool zero)
+{
+    if (bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
+        return hfi_fail_enomem();
+    struct demand demand = {
+        .class = HFI_CLASS_LARGE,
+        .pages = hfi_max(hfi_divide_up(bytes, HFI_PAGE_BYTES), 1),
+        .align_bytes = hfi_max(align_bytes, HFI_PAGE_BYTES),
+    };
+    struct page *head = ladder(theap, &demand);
+    hfi_inspect_update(theap);
+    if (head == NULL)
+        return fail_full(bytes, demand.pages);
+    void *block = hfi_large_dress(head);
+    if (zero && !demand.zero)
+        memset(block, 0, bytes);
+    return block;
+}
+
+/* Makes the current page of a class have a free block; false when the arena is full. */
+static bool class_refill(struct theap *theap, unsigned class)
+{
+    if (hfi_theap_refill(theap, class))
+        return true;
+    struct demand demand = {
+        .class = class,
+        .pages = hfi_sizeclasses[class].run_pages,
+        .align_bytes = HFI_PAGE_BYTES,
+    };
+    struct page *page = ladder(theap, &demand);
+    hfi_inspect_update(theap);
+    if (page == NULL)
+        return false;
+    hfi_theap_install(theap, page);
+    if (page->free == NULL)
+        theap->counters.listed += hfi_page_refill(page);
+    return true;
+}
+
+static void *malloc_without_theap(size_t bytes, size_t align)
+{
+    void *block = hfi_init_pending() ? hfi_boot_alloc(bytes, align) : NULL;
+    return block != NULL ? block : fail_full(bytes, 1);
+}
+
+static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
+{
+    struct block *block = page->free;
+    bool is_zero = page->free_zero;
+    hfi_page_pop(page, block);
+    if (zero && !is_zero)
+        memset(block, 0, bytes);
+    else if (zero)
+        block->next = NULL;
+    return block;
+}
+
+void *hfi_malloc_slow(size_t bytes, bool zero)
+{
+    struct theap *theap = hfi_theap;
+    struct page *page = hfi_current_page(bytes);
+    /* What a full turn of malloc and free leads to each time: kept short. */
+    if (hfi_likely(page->local_free != NULL)) {
+        theap->counters.listed += hfi_page_swap(page);
+        return pop_zeroed(page, bytes, zero);
+    }
+    theap = hfi_thread_attach();
+    if (hfi_unlikely(theap == NULL))
+        return malloc_without_theap(bytes, HFI_MAX_ALIGN);
+    if (bytes > HFI_BLOCK_MAX_BYTES)
+        return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
+    unsigned class = hfi_sizeclass_of(bytes);
+    struct theap_class *queue = &theap->classes[class];
+    if (queue->current->free == NULL && !class_refill(theap, class))
+        return fail_full(bytes, hfi_sizeclasses[class].run_pages);
+    return pop_zeroed(queue->current, bytes, zero);
+}
+
+/* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
+static unsigned class_aligned(size_t align, size_t bytes)
+{
+    unsigned class = hfi_sizeclass_of(hfi_max(bytes, align));
+    while (class < HFI_CLASS_COUNT && hfi_sizeclasses[class].block_bytes % align != 0)
+        class++;
+    return class;
+}
+
+void *hfi_aligned_alloc(size_t align, size_t bytes)
+{
+    if (align <= HFI_MAX_ALIGN)
+        return hfi_malloc(bytes);
+    struct theap *theap = hfi_thread_attach();
+    if (theap == NULL)
+        return align <= 4096 ? malloc_without_theap(bytes, align) : hfi_fail_enomem();
+    if (align <= HFI_PAGE_BYTES && bytes <= HFI_BLOCK_MAX_BYTES) {
+        unsigned class = class_aligned(align, bytes);
+        if (class < HFI_CLASS_COUNT)
+            return hfi_malloc(hfi_sizeclasses[class].block_bytes);
+    }
+    if (align > HFI_WINDOW_BYTES)
+        return hfi_fail_enomem();
+    return malloc_large(theap, bytes, align, false);
+}
+
+/* What an address is, when it should be a live block. */
+struct found {
+    struct page *page; /* head */
+    uintptr_t owner;
+};
+
+static HFI_COLD _Noreturn void die_invalid(const void *pointer, const char *call, uintptr_t owner)
+{
+    if (!hfi_in_arena(pointer))
+        hfi_die("HF-E301", call, "%p did not come from this allocator (arena %p to %p): freed memory of another allocator, "
+                "of the stack, or a wild pointer; run the program under valgrind",
+                pointer, (void *)hfi_base, (void *)(hfi_base + hfi_span));
+    if (owner == HFI_OWNER_META)
+        hfi_die("HF-E306", call, "%p lies in Holdfast's own structures: a wild pointer; run the program under valgrind", pointer);
+    hfi_die("HF-E302", call, "%p lies in a page that is not handed out: freed twice, or a pointer into the middle of a "
+            "large block; run the program under the secure build or valgrind", pointer);
+}
+
+static struct found find(const void *pointer, const char *call)
+{
+    struct found found = { .page = NULL, .owner = HFI_OWNER_NONE };
+    if (hfi_unlikely(!hfi_in_arena(pointer)))
+        die_invalid(pointer, call, HFI_OWNER_NONE);
+    size_t index = hfi_index_of(pointer);
+    found.owner = hfi_load_relaxed(hfi_owner_at(index));
+    if (found.owner == HFI_OWNER_INTERIOR) {
+        index -= hfi_page_at(index)->head_delta;
+        found.owner = hfi_load_relaxed(hfi_owner_at(index));
+    }
+    if (hfi_unlikely(found.owner == HFI_OWNER_NONE || found.owner == HFI_OWNER_META || found.owner == HFI_OWNER_INTERIOR))
+        die_invalid(pointer, call, found.owner);
+    found.page = hfi_page_at(index);
+    return found;
+}
+
+static void free_own(struct page *page, struct block *block)
+{
+    hfi_dead(block);
+    hfi_link_set(page, block, page->local_free);
+    page->local_free = block;
+    if (--page->used == 0)
+        hfi_theap_emptied(hfi_theap, page);
+}
+
+static void check_start(const struct page *page, const void *pointer, const char *call)
+{
+    size_t offset = (size_t)((const char *)pointer - hfi_page_start(page));
+    if (hfi_unlikely(offset % page->block_bytes != 0 || offset / page->block_bytes >= page->reserved))
+        hfi_die("HF-E303", call, "%p points into a block of %u bytes, not at its start; pass what malloc returned",
+                pointer, page->block_bytes);
+}
+
+void hfi_free_slow(void *pointer)
+{
+    if (pointer == NULL || hfi_boot_owns(pointer))
+        return;
+    struct found found = find(pointer, "free");
+    struct page *page = found.page;
+    uintptr_t self = hfi_thread_self();
+    if (found.owner == HFI_OWNER_LARGE) {
+        hfi_large_free(page, pointer);
+    } else if ((found.owner & ~HFI_OWNER_FULL) == self) {
+        check_start(page, pointer, "free");
+        if (found.owner & HFI_OWNER_FULL)
+            hfi_theap_unfull(hfi_theap, page);
+        free_own(page, pointer);
+    } else {
+        int saved_errno = errno;
+        struct theap *theap = hfi_thread_may_attach() ? hfi_thread_attach() : NULL;
+        hfi_remote_free(theap, page, pointer);
+        errno = saved_errno;
+    }
+}
+
+void hfi_free_emptied(struct page *page)
+{
+    hfi_theap_emptied(hfi_theap, page);
+}
+
+size_t hfi_usable_size(const void *pointer)
+{
+    if (pointer == NULL)
+        return 0;
+    if (hfi_unlikely(hfi_boot_owns(pointer)))
+        return hfi_boot_usable(pointer);
+    struct found found = find(pointer, "malloc_usable_size");
+    return found.owner == HFI_OWNER_LARGE ? hfi_large_bytes(found.page) : found.page->block_bytes;
+}
+
+static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)
+{
+    void *fresh = hfi_malloc(bytes);
+    if (fresh == NULL)
+        return NULL;
+    memcpy(fresh, pointer, hfi_min(has, bytes));
+    hfi_free(pointer);
+    return fresh;
+}
+
+void *hfi_realloc_slow(void *pointer, size_t bytes)
+{
+    if (pointer == NULL)
+        return hfi_malloc(bytes);
+    if (hfi_boot_owns(pointer))
+        return bytes == 0 ? NULL : realloc_by_copy(pointer, hfi_boot_usable(pointer), bytes);
+    struct found found = find(pointer, "realloc");
+    if (bytes == 0) {
+        hfi_free(pointer);
+        return NULL;
+    }
+    if (found.owner != HFI_OWNER_LARGE) {
+        size_t has = found.page->block_bytes;
+        check_start(found.page, pointer, "realloc");
+        return bytes <= has && bytes >= has / 2 ? pointer : realloc_by_copy(pointer, has, bytes);
+    }
+    if (hfi_unlikely(pointer != hfi_page_start(found.page)))
+        hfi_die("HF-E303", "realloc", "%p points into a block of %zu bytes, not at its start; pass what malloc returned",
+                pointer, hfi_large_bytes(found.page));
+    if (bytes > PTRDIFF_MAX)
+        return hfi_fail_enomem();
+    if (bytes > HFI_BLOCK_MAX_BYTES && hfi_large_resize(found.page, bytes))
+        return pointer;
+    return realloc_by_copy(pointer, hfi_large_bytes(found.page), bytes);
+}

@@ -1,0 +1,34 @@
+/*
+ * slow: what malloc and free do when the fast path ends, and the one place
+ * that decides where the next page comes from (the ladder).
+ *
+ * Any thread; no function here waits for another.  Only this layer and those
+ * above it touch errno: ENOMEM on failure, and hfi_free_slow keeps it.
+ */
+#ifndef HFI_SLOW_H
+#define HFI_SLOW_H
+
+#include "theap.h"
+
+/* malloc of any size; `zero` for calloc.  NULL and ENOMEM on failure. */
+void *hfi_malloc_slow(size_t bytes, bool zero);
+
+/* A block of `bytes` at a multiple of `align` (a power of two up to 1 GiB). */
+void *hfi_aligned_alloc(size_t align, size_t bytes);
+
+/* free of anything the fast path did not recognise: NULL, a block of another thread, of
+ * a full page, a large block, a boot block, or a misuse (message, abort). */
+void hfi_free_slow(void *pointer);
+
+/* free found its page's used at zero. */
+void hfi_free_emptied(struct page *page);
+
+/* Bytes usable in a live block; a misuse ends the process as in free. */
+size_t hfi_usable_size(const void *pointer);
+
+void *hfi_realloc_slow(void *pointer, size_t bytes);
+
+/* Sets errno to ENOMEM and returns NULL: for requests no arena could serve. */
+void *hfi_fail_enomem(void);
+
+#endif

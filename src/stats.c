@@ -1,0 +1,120 @@
+/*
+ * stats: see stats.h.
+ *
+ * Reads atomics and other threads' plain counters as they are: each figure was true at some
+ * moment of the call, their sum need not be.
+ *
+ * Test: tests/programs/exhaust.c.
+ */
+#include "stats.h"
+
+#include "atomic.h"
+#include "os.h"
+#include "say.h"
+#include "theap.h"
+
+#define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+#define TOP_CLASSES 10u
+
+static _Atomic(uint64_t) xlast_report_ns;
+static _Atomic(uint64_t) xunreported;
+
+static size_t theaps_kept_pages(const struct arena_node *node)
+{
+    size_t pages = 0;
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        if (theap->thread != 0 && theap->node == node)
+            pages += theap->kept_pages;
+    return pages;
+}
+
+void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
+{
+    figures->total = node->page_count;
+    figures->free = hfi_arena_free_pages(node);
+    figures->meta = node->meta_pages + hfi_load_relaxed(&node->xtheap_pages);
+    figures->large = hfi_load_relaxed(&node->xlarge_pages);
+    figures->idle = hfi_load_relaxed(&node->xidle_pages);
+    figures->kept = theaps_kept_pages(node);
+    figures->blocks = 0;
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        figures->blocks += hfi_load_relaxed(&node->xclass_runs[class]) * hfi_sizeclasses[class].run_pages;
+}
+
+void hfi_stats_counters(struct counters *sum)
+{
+    *sum = (struct counters){ 0 };
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
+        const struct counters *counters = &theap->counters;
+        sum->listed += counters->listed;
+        sum->collected += counters->collected;
+        sum->claimed += counters->claimed;
+        sum->fresh += counters->fresh;
+        sum->remote_frees += counters->remote_frees;
+        sum->adopted += counters->adopted;
+        sum->retired += counters->retired;
+        sum->large += counters->large;
+    }
+}
+
+static size_t class_pages(const struct arena_node *node, unsigned class)
+{
+    return hfi_load_relaxed(&node->xclass_runs[class]) * hfi_sizeclasses[class].run_pages;
+}
+
+static void report_classes(const struct arena_node *node)
+{
+    bool shown[HFI_CLASS_COUNT] = { false };
+    for (unsigned rank = 0; rank < TOP_CLASSES; rank++) {
+        unsigned most = HFI_CLASS_COUNT;
+        for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+            if (!shown[class] && class_pages(node, class) != 0 &&
+                (most == HFI_CLASS_COUNT || class_pages(node, class) > class_pages(node, most)))
+                most = class;
+        if (most == HFI_CLASS_COUNT)
+            return;
+        shown[most] = true;
+        hfi_say_line("  blocks of %7u bytes: %zu pages", hfi_sizeclasses[most].block_bytes, class_pages(node, most));
+    }
+}
+
+static void report_node(const struct arena_node *node)
+{
+    struct node_figures figures;
+    char size[16], used[16], idle[16];
+    hfi_stats_node(node, &figures);
+    hfi_say_line("node %u: size %s (%zu pages), used %s, idle %s, free %zu pages, longest free run %zu pages", node->id,
+                 hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
+                 hfi_format_bytes(used, sizeof used, (figures.total - figures.free) * HFI_PAGE_BYTES),
+                 hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
+                 hfi_runmap_longest(&node->free_runs));
+    hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", figures.large, figures.meta);
+    report_classes(node);
+}
+
+void hfi_stats_report(void)
+{
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        report_node(&hfi_arena.nodes[i]);
+}
+
+void hfi_stats_report_full(size_t bytes, size_t pages)
+{
+    uint64_t now = hfi_os_now_ns();
+    uint64_t last = hfi_load_relaxed(&xlast_report_ns);
+    bool absurd = pages > hfi_arena.page_count; /* no arena of this size could: the caller's affair */
+    if (absurd) {
+        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes: more than the whole arena", bytes);
+        return;
+    }
+    if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !hfi_cas_acq_rel(&xlast_report_ns, &last, now)) {
+        hfi_fetch_add_relaxed(&xunreported, 1);
+        return;
+    }
+    uint64_t unreported = atomic_exchange(&xunreported, 0);
+    const struct arena_node *node = hfi_theap->thread != 0 ? hfi_theap->node : &hfi_arena.nodes[0];
+    hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages, longest run %zu; %llu failures not "
+            "reported since the last report); raise HOLDFAST_ARENA",
+            node->id, bytes, pages, hfi_runmap_longest(&node->free_runs), (unsigned long long)unreported);
+    hfi_stats_report();
+}

@@ -1,0 +1,32 @@
+/*
+ * stats: figures of the arena for people, printed without allocating.
+ */
+#ifndef HFI_STATS_H
+#define HFI_STATS_H
+
+#include "arena.h"
+#include "counters.h"
+
+/* Figures of one node, in pages; taken while others work, so a sum may be off by what moves. */
+struct node_figures {
+    size_t total;   /* pages of the node */
+    size_t free;    /* claimable, with those an auto arena has yet to open */
+    size_t meta;    /* maps and theaps */
+    size_t large;   /* in large runs */
+    size_t blocks;  /* in runs of blocks */
+    size_t idle;    /* of `blocks`: nobody owns them and they have room */
+    size_t kept;    /* of `blocks`: empty, held back by theaps */
+};
+
+void hfi_stats_node(const struct arena_node *node, struct node_figures *figures);
+
+/* Sum over all theaps, past and present. */
+void hfi_stats_counters(struct counters *sum);
+
+/* HF-E012 and the report of a full arena: at most one in ten seconds, the others counted. */
+void hfi_stats_report_full(size_t bytes, size_t pages);
+
+/* The same figures on demand (malloc_stats). */
+void hfi_stats_report(void);
+
+#endif

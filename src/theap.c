@@ -1,0 +1,380 @@
+/*
+ * theap: see theap.h.
+ *
+ * T1: a page owned by the thread is in exactly one place: current of its class, in the
+ *     partial queue of its class, or in `full`; page->list says which.
+ * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes.
+ * T3: owners[] of a page in `full` carries HFI_OWNER_FULL, of the others it does not.
+ * T4: kept pages are current or partial, and their `used` is one up, so that a free that
+ *     empties them again stays on the fast path.  Together they have at most
+ *     hold_pages pages.
+ *
+ * hold_pages is the node's size / 32 / theaps on the node (64 at least), from 1 to 16: what 64
+ * sleeping threads together hold empty is at most 1/32 of a node of 128 MiB or more.
+ *
+ * Tests: tests/unit/theap.c.
+ */
+#include "theap.h"
+
+#include "check.h"
+
+#define HOLD_SHARE 32u    /* of a node, for the empty pages of all its theaps */
+#define HOLD_THEAPS_MIN 64u /* as if there were so many: those that sleep do not hear of later ones */
+#define PARTIAL_MAX 16u   /* pages with room of one class that a theap keeps when it wins them back */
+#define PARTIAL_MAX_TIGHT 2u
+#define TIGHT_SHARE 16u   /* a node with less than this part free is tight */
+
+struct page hfi_empty_page;
+struct theap hfi_empty_theap = {
+    .classes = { [0 ... HFI_CLASS_COUNT - 1] = { .current = &hfi_empty_page } },
+};
+HFI_TLS struct theap *hfi_theap = &hfi_empty_theap;
+HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT] = { [0 ... HFI_DIRECT_COUNT - 1] = &hfi_empty_page };
+
+/* Recycled theaps: a stack whose head carries a tag against ABA (Treiber 1986; IBM
+ * System/370 Principles of Operation for the tag).  Theaps are never unmapped, so reading the link
+ * of one that somebody else just took is harmless: the tag fails the CAS. */
+static _Atomic(uint64_t) xrecycled;
+static _Atomic(struct theap *) xall_theaps;
+static _Atomic(uint32_t) xtheaps_made;
+
+#define STACK_TAG_SHIFT 36 /* offset from base in cache lines: 2^36 * 64 bytes = 4 TiB */
+#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
+
+static uint64_t stack_word(const struct theap *theap, uint64_t old)
+{
+    uint64_t offset = theap == NULL ? 0 : (uint64_t)((const char *)theap - hfi_base) / HFI_CACHE_LINE;
+    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
+}
+
+static struct theap *stack_top(uint64_t word)
+{
+    uint64_t offset = word & STACK_OFFSET_MASK;
+    return offset == 0 ? NULL : (struct theap *)(hfi_base + offset * HFI_CACHE_LINE);
+}
+
+static void recycled_push(struct theap *theap)
+{
+    uint64_t word = hfi_load_relaxed(&xrecycled);
+    do {
+        hfi_store_relaxed(&theap->xnext_free, stack_top(word));
+        /* release: pairs with recycled_pop's acquire, which reads xnext_free and the theap */
+    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(theap, word)));
+}
+
+static struct theap *recycled_pop(void)
+{
+    uint64_t word = hfi_load_acquire(&xrecycled);
+    struct theap *top;
+    do {
+        top = stack_top(word);
+        if (top == NULL)
+            return NULL;
+    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(hfi_load_relaxed(&top->xnext_free), word)));
+    return top;
+}
+
+static void all_theaps_push(struct theap *theap)
+{
+    theap->index = hfi_fetch_add_relaxed(&xtheaps_made, 1);
+    struct theap *first = hfi_load_relaxed(&xall_theaps);
+    do {
+        theap->next_all = first;
+        /* release: pairs with hfi_theap_first */
+    } while (!hfi_cas_weak_acq_rel(&xall_theaps, &first, theap));
+}
+
+struct theap *hfi_theap_first(void)
+{
+    return hfi_load_acquire(&xall_theaps);
+}
+
+/* Cuts a meta page into theaps: one for the caller, the others to the stack. */
+static struct theap *theaps_cut(struct arena_node *node)
+{
+    size_t bytes = hfi_align_up(sizeof(struct theap), HFI_CACHE_LINE);
+    char *memory = hfi_arena_claim_meta(node);
+    if (memory == NULL)
+        return NULL;
+    for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES; at += bytes) {
+        struct theap *theap = (struct theap *)(memory + at);
+        all_theaps_push(theap);
+        recycled_push(theap);
+    }
+    all_theaps_push((struct theap *)memory);
+    return (struct theap *)memory;
+}
+
+static void theap_update_hold(struct theap *theap)
+{
+    size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), HOLD_THEAPS_MIN);
+    size_t share = theap->node->page_count / HOLD_SHARE / theaps;
+    theap->hold_pages = (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
+}
+
+struct theap *hfi_theap_new(struct arena_node *node)
+{
+    struct theap *theap = recycled_pop();
+    if (theap == NULL)
+        theap = theaps_cut(node);
+    if (theap == NULL)
+        return NULL;
+    struct counters counters = theap->counters; /* sums outlive the threads */
+    struct theap *next_all = theap->next_all;
+    uint32_t index = theap->index;
+    *theap = hfi_empty_theap;
+    theap->counters = counters;
+    theap->next_all = next_all;
+    theap->index = index;
+    theap->node = node;
+    theap->thread = hfi_thread_self();
+    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
+    theap_update_hold(theap);
+    return theap;
+}
+
+static bool node_is_tight(const struct arena_node *node)
+{
+    return hfi_arena_free_pages(node) < node->page_count / TIGHT_SHARE;
+}
+
+static void class_set_current(struct theap *theap, unsigned class, struct page *page)
+{
+    theap->classes[class].current = page;
+    const struct sizeclass *cut = &hfi_sizeclasses[class];
+    if (cut->block_bytes > HFI_DIRECT_MAX_BYTES)
+        return;
+    for (unsigned i = cut->direct_first; i <= cut->direct_last; i++)
+        hfi_direct[i] = page;
+}
+
+static void theap_unkeep(struct theap *theap, struct page *page)
+{
+    theap->kept[page->kept_slot] = NULL;
+    theap->kept_pages -= page->run_pages;
+    page->kept = false;
+    page->used--;
+}
+
+/* Takes a page out of wherever it is listed; it stays owned. */
+static void theap_unlist(struct theap *theap, struct page *page)
+{
+    if (page->kept)
+        theap_unkeep(theap, page);
+    if (page->list == LIST_CURRENT)
+        class_set_current(theap, page->size_class, &hfi_empty_page);
+    else if (page->list == LIST_PARTIAL)
+        hfi_page_queue_remove(&theap->classes[page->size_class].partial, page);
+    else if (page->list == LIST_FULL)
+        hfi_page_queue_remove(&theap->full, page);
+    page->list = LIST_NONE;
+}
+
+static void theap_retire(struct theap *theap, struct page *page)
+{
+    theap_unlist(theap, page);
+    theap->counters.retired++;
+    hfi_page_retire(page);
+}
+
+/* The page in the slot to be given up next loses its place; if it is empty it goes. */
+static void theap_give_up_slot(struct theap *theap)
+{
+    struct page *page = theap->kept[theap->kept_next];
+    theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
+    if (page == NULL)
+        return;
+    theap_unkeep(theap, page);
+    if (page->used == 0)
+        theap_retire(theap, page);
+}
+
+void hfi_theap_emptied(struct theap *theap, struct page *page)
+{
+    if (hfi_unlikely(page->kept))
+        hfi_die("HF-E304", "free", "a block of %u bytes in the page at %p was freed twice; "
+                "run the program under the secure build to see where",
+                page->block_bytes, (void *)hfi_page_start(page));
+    theap_update_hold(theap);
+    if (page->run_pages > theap->hold_pages) {
+        theap_retire(theap, page);
+        return;
+    }
+    while (theap->kept_pages + page->run_pages > theap->hold_pages || theap->kept[theap->kept_next] != NULL)
+        theap_give_up_slot(theap);
+    page->kept_slot = (uint8_t)theap->kept_next;
+    theap->kept[theap->kept_next] = page;
+    theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
+    theap->kept_pages += page->run_pages;
+    page->kept = true;
+    page->used++;
+}
+
+/* The current page of its class has no room left: held back for a while, as most of its
+ * frees may be the thread's own; the oldest such page is let go. */
+static void theap_current_full(struct theap *theap, struct page *page)
+{
+    theap_unlist(theap, page);
+    if (theap->full.count >= theap->hold_pages) {
+        struct page *oldest = theap->full.first;
+        theap_unlist(theap, oldest);
+        hfi_page_let_go(oldest);
+    }
+    hfi_page_queue_append(&theap->full, page, LIST_FULL);
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), hfi_thread_self() | HFI_OWNER_FULL);
+}
+
+void hfi_theap_install(struct theap *theap, struct page *page)
+{
+    page->list = LIST_CURRENT;
+    class_set_current(theap, page->size_class, page);
+    theap_update_hold(theap);
+}
+
+/* A page in `full` that others have freed into since; NULL when there is none. */
+static struct page *theap_find_freed_into(struct theap *theap, unsigned class)
+{
+    for (struct page *page = theap->full.first; page != NULL; page = page->next)
+        if (page->size_class == class && hfi_page_has_room(page))
+            return page;
+    return NULL;
+}
+
+bool hfi_theap_refill(struct theap *theap, unsigned class)
+{
+    struct theap_class *queue = &theap->classes[class];
+    struct page *page = queue->current;
+    if (page != &hfi_empty_page) {
+        uint32_t listed = hfi_page_refill(page);
+        theap->counters.listed += listed;
+        theap->counters.collected++;
+        if (listed != 0)
+            return true;
+        theap_current_full(theap, page);
+    }
+    page = queue->partial.first;
+    if (page != NULL) {
+        hfi_page_queue_remove(&queue->partial, page);
+    } else {
+        page = theap_find_freed_into(theap, class);
+        if (page == NULL)
+            return false;
+        hfi_page_queue_remove(&theap->full, page);
+        hfi_page_set_owner(page, theap);
+    }
+    hfi_theap_install(theap, page);
+    if (page->free == NULL)
+        theap->counters.listed += hfi_page_refill(page);
+    hfi_assert(page->free != NULL);
+    return true;
+}
+
+void hfi_theap_unfull(struct theap *theap, struct page *page)
+{
+    hfi_page_queue_remove(&theap->full, page);
+    hfi_page_set_owner(page, theap);
+    hfi_page_queue_append(&theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+}
+
+bool hfi_theap_wants(const struct theap *theap, unsigned class)
+{
+    uint32_t limit = node_is_tight(theap->node) ? PARTIAL_MAX_TIGHT : PARTIAL_MAX;
+    return theap->classes[class].partial.count < limit;
+}
+
+void hfi_theap_adopt(struct theap *theap, struct page *page)
+{
+    hfi_page_collect_won(page);
+    hfi_page_set_owner(page, theap);
+    hfi_page_queue_append(&theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+    theap->counters.adopted++;
+}
+
+bool hfi_theap_give_back(struct theap *theap)
+{
+    bool gave = false;
+    for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
+        struct page *page = theap->kept[slot];
+        if (page == NULL || page->used > 1)
+            continue;
+        theap_retire(theap, page);
+        gave = true;
+    }
+    for (struct page *page = theap->full.first, *next; page != NULL; page = next) {
+        next = page->next;
+        if (!hfi_page_has_room(page))
+            continue;
+        theap_unlist(theap, page);
+        hfi_page_let_go(page);
+        gave = true;
+    }
+    theap_update_hold(theap);
+    return gave;
+}
+
+static void theap_let_go(struct theap *theap, struct page *page)
+{
+    theap_unlist(theap, page);
+    hfi_page_let_go(page);
+}
+
+void hfi_theap_recycle_empty(struct theap *theap)
+{
+    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    theap->thread = 0;
+    recycled_push(theap);
+}
+
+void hfi_theap_recycle(struct theap *theap)
+{
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++) {
+        struct theap_class *queue = &theap->classes[class];
+        if (queue->current != &hfi_empty_page)
+            theap_let_go(theap, queue->current);
+        while (queue->partial.first != NULL)
+            theap_let_go(theap, queue->partial.first);
+    }
+    while (theap->full.first != NULL)
+        theap_let_go(theap, theap->full.first);
+    hfi_theap_recycle_empty(theap);
+}
+
+static const char *queue_audit(const struct page_queue *queue, enum page_list list, uintptr_t owner)
+{
+    uint32_t count = 0;
+    const struct page *prev = NULL;
+    for (const struct page *page = queue->first; page != NULL; prev = page, page = page->next) {
+        const char *broken = hfi_page_audit(page);
+        if (broken != NULL)
+            return broken;
+        if (page->list != list || page->prev != prev)
+            return "T1: a page is not in the list it names";
+        if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != owner)
+            return "T3: a listed page has the wrong owner";
+        count++;
+    }
+    return count == queue->count && prev == queue->last ? NULL : "T1: a list's count or end is wrong";
+}
+
+const char *hfi_theap_audit(const struct theap *theap)
+{
+    const char *broken = queue_audit(&theap->full, LIST_FULL, theap->thread | HFI_OWNER_FULL);
+    uint32_t kept_pages = 0;
+    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++) {
+        const struct theap_class *queue = &theap->classes[class];
+        broken = queue_audit(&queue->partial, LIST_PARTIAL, theap->thread);
+        if (broken == NULL && queue->current != &hfi_empty_page)
+            broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere" : hfi_page_audit(queue->current);
+        const struct sizeclass *cut = &hfi_sizeclasses[class];
+        for (unsigned i = cut->direct_first; theap == hfi_theap && cut->block_bytes <= HFI_DIRECT_MAX_BYTES && i <= cut->direct_last; i++)
+            if (hfi_direct[i] != queue->current)
+                broken = "T2: the direct table does not point at the current page";
+    }
+    for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++)
+        if (theap->kept[slot] != NULL) {
+            kept_pages += theap->kept[slot]->run_pages;
+            if (!theap->kept[slot]->kept || theap->kept[slot]->kept_slot != slot)
+                broken = "T4: a kept page does not know its slot";
+        }
+    return broken != NULL || kept_pages == theap->kept_pages ? broken : "T4: kept pages are miscounted";
+}

@@ -1,0 +1,89 @@
+/*
+ * theap: one thread's part of the heap.
+ *
+ * A direct table from small size to page, a queue of pages per class, a few
+ * full pages and a few empty ones held back.  A theap owns its pages alone;
+ * nothing here is thread-safe but hfi_theap_new and hfi_theap_recycle.  Its
+ * memory comes from hfi_arena_claim_meta and is recycled, never unmapped: a
+ * stale pointer to a theap always points at a theap.
+ */
+#ifndef HFI_THEAP_H
+#define HFI_THEAP_H
+
+#include "counters.h"
+#include "page.h"
+
+#define HFI_KEPT_MAX 16u
+
+struct theap_class {
+    struct page *current;      /* allocated from; the empty page when there is none */
+    struct page_queue partial; /* owned pages with room */
+};
+
+struct theap {
+    struct theap_class classes[HFI_CLASS_COUNT]; /* owner */
+    struct page_queue full;                /* owner: full pages held back, oldest first */
+    struct page *kept[HFI_KEPT_MAX];       /* owner: pages that were empty once and are held back */
+    uint32_t kept_next;                    /* owner: slot to give up next */
+    uint32_t kept_pages;                   /* owner: pages of all slots */
+    uint32_t hold_pages;                   /* owner: budget of kept, and of full */
+    uint32_t index;                        /* const: number of this theap, its slot in the inspection segment */
+    uintptr_t thread;                      /* owner: hfi_thread_self(); 0 in the empty theap and when recycled */
+    struct arena_node *node;               /* owner: home node, read again on slow paths */
+    struct counters counters;              /* owner */
+    struct theap *next_all;                /* const once linked: list of all theaps */
+    _Atomic(struct theap *) xnext_free;    /* atomic: in the list of recycled theaps */
+};
+
+/* The theap that a thread has before it has one: every list empty. */
+extern HFI_HIDDEN struct theap hfi_empty_theap;
+extern HFI_HIDDEN struct page hfi_empty_page;
+
+/* This thread's theap; never NULL. */
+extern HFI_HIDDEN HFI_TLS struct theap *hfi_theap;
+
+/* By (bytes + 15) / 16: the theap's current page of the class that serves so many
+ * bytes; the empty page where there is none.  In thread-local storage rather than in the theap: one
+ * load less for each malloc. */
+extern HFI_HIDDEN HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT];
+
+/* A theap for this thread on `node`, recycled or new; NULL when the node is full. */
+struct theap *hfi_theap_new(struct arena_node *node);
+
+/* Lets go of every page of a theap and puts it up for the next thread. */
+void hfi_theap_recycle(struct theap *theap);
+
+/* Puts up for the next thread a theap whose pages are gone already: the thread
+ * vanished in a fork. */
+void hfi_theap_recycle_empty(struct theap *theap);
+
+/* First theap of the list of all, in use or not. */
+struct theap *hfi_theap_first(void);
+
+/* Makes the current page of a class have a free block from what the theap owns
+ * already; false when it owns no room.  Work bounded by HFI_KEPT_MAX. */
+bool hfi_theap_refill(struct theap *theap, unsigned class);
+
+/* Takes in a page with room that this thread has just won or cut, as current page. */
+void hfi_theap_install(struct theap *theap, struct page *page);
+
+/* free() found the page's used at zero. */
+void hfi_theap_emptied(struct theap *theap, struct page *page);
+
+/* free() hit a page that is held back as full: it has room again. */
+void hfi_theap_unfull(struct theap *theap, struct page *page);
+
+/* Whether a page of `class` that a free won should be taken in rather than listed. */
+bool hfi_theap_wants(const struct theap *theap, unsigned class);
+
+/* Takes in a page with room that a free won. */
+void hfi_theap_adopt(struct theap *theap, struct page *page);
+
+/* Gives back every empty page held, and lets go of full pages that others freed
+ * into.  True if anything went. */
+bool hfi_theap_give_back(struct theap *theap);
+
+/* NULL, or the broken invariant. */
+const char *hfi_theap_audit(const struct theap *theap);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * test: what the plain test programs share.
+ *
+ * They run with libholdfast linked in (or preloaded), so they use no test
+ * framework: a failed CHECK prints where and exits 1.
+ */
+#ifndef TEST_H
+#define TEST_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                   \
+    do {                                                                                   \
+        if (!(condition)) {                                                                \
+            fprintf(stderr, "%s:%d: %s does not hold (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+            exit(1);                                                                       \
+        }                                                                                  \
+    } while (0)
+
+/* xorshift64* (Marsaglia 2003, Vigna 2016). */
+static inline uint64_t test_random(uint64_t *state)
+{
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * 0x2545f4914f6cdd1du;
+}
+
+/* A size from `least` to `most`, small ones as likely as large ones are. */
+static inline size_t test_random_size(uint64_t *state, size_t least, size_t most)
+{
+    unsigned low = 63 - (unsigned)__builtin_clzll(least), high = 63 - (unsigned)__builtin_clzll(most);
+    unsigned bit = low + (unsigned)(test_random(state) % (high - low + 1));
+    size_t size = ((size_t)1 << bit) + test_random(state) % ((size_t)1 << bit);
+    return size < least ? least : size > most ? most : size;
+}
+
+/* Marks both ends of a block with its address and size; tells whether the marks still stand. */
+static inline void test_mark(void *block, size_t bytes)
+{
+    unsigned char *b = block;
+    b[0] = (unsigned char)((uintptr_t)block >> 4);
+    b[bytes - 1] = (unsigned char)bytes;
+    if (bytes == 1)
+        b[0] = 1;
+}
+
+static inline bool test_marked(const void *block, size_t bytes)
+{
+    const unsigned char *b = block;
+    if (bytes == 1)
+        return b[0] == 1;
+    return b[0] == (unsigned char)((uintptr_t)block >> 4) && b[bytes - 1] == (unsigned char)bytes;
+}
+
+/* Runs `child` in a process of its own with standard error in `output`; returns the wait status. */
+static inline int test_in_child(void (*child)(int), int argument, char *output, size_t output_bytes)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        dup2(ends[1], 2);
+        close(ends[0]);
+        child(argument);
+        _exit(0);
+    }
+    close(ends[1]);
+    size_t length = 0;
+    ssize_t got;
+    while ((got = read(ends[0], output + length, output_bytes - 1 - length)) > 0)
+        length += (size_t)got;
+    output[length] = 0;
+    close(ends[0]);
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+#endif
