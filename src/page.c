@@ -72,16 +72,23 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     hfi_page_set_owner(page, theap);
 }
 
-/* A list about to be allocated from: its head is a block of this page, and not its own successor. */
+static bool page_holds(const struct page *page, const struct block *block)
+{
+    return hfi_block_in_page(page, block) && (uintptr_t)block % HFI_MAX_ALIGN == 0;
+}
+
+/* A list about to be allocated from: its head lies in this page and leads on into it, but not to
+ * itself.  Further links are followed, and checked, only by the secure build. */
 static void page_check_list(const struct page *page, const struct block *head)
 {
-    size_t offset = (size_t)((const char *)head - hfi_page_start(page));
-    if (hfi_unlikely(!hfi_block_in_page(page, head) || offset % HFI_MAX_ALIGN != 0))
+    bool good = page_holds(page, head);
+    const struct block *next = good ? hfi_link_get(page, head) : NULL;
+    if (hfi_unlikely(!good || (next != NULL && !page_holds(page, next))))
         hfi_die("HF-E305", "page",
-                "free list of a page of %u-byte blocks at %p leads to %p, which is no block of it: "
+                "free list of a page of %u-byte blocks at %p leads from %p to %p, which is no block of it: "
                 "a freed block was written to; run the program under the secure build or valgrind",
-                page->block_bytes, (void *)hfi_page_start(page), (const void *)head);
-    if (hfi_unlikely(hfi_link_get(page, head) == head))
+                page->block_bytes, (void *)hfi_page_start(page), (const void *)head, (const void *)next);
+    if (hfi_unlikely(next == head))
         hfi_die("HF-E304", "free",
                 "block %p of %u bytes was freed twice; run the program under the secure build to see where",
                 (const void *)head, page->block_bytes);

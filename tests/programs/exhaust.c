@@ -1,5 +1,5 @@
 /*
- * exhaust: a 128 MiB arena is driven to ENOMEM again and again, a random half freed in between.
+ * exhaust: a 512 MiB arena is driven to ENOMEM again and again, a random half freed in between.
  *
  * Live bytes at ENOMEM are never under 85 % of the arena, the report is printed once
  * (rate limit), and after freeing everything a block of 90 % of the arena fits.
@@ -9,7 +9,7 @@
 
 #include "test.h"
 
-#define ARENA ((size_t)128 << 20)
+#define ARENA ((size_t)512 << 20)
 #define ROUNDS 12
 #define BLOCKS_MAX 4000000
 
@@ -60,7 +60,9 @@ static size_t free_half(struct live *live, size_t *count, size_t live_bytes, uin
 
 int main(int argc, char **argv)
 {
-    (void)argv;
+    test_on_arena(argv, "512M");
+    static char output[4096]; /* or stdio would hold a block in the middle of the arena */
+    setvbuf(stdout, output, _IOFBF, sizeof output);
     struct live *live = mmap(NULL, BLOCKS_MAX * sizeof *live, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(live != MAP_FAILED);
     uint64_t random = 20261123;

@@ -43,8 +43,10 @@ static void child(int number)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argc;
+    test_on_arena(argv, "64M");
     pthread_t threads[3];
     for (uintptr_t i = 0; i < 3; i++)
         CHECK(pthread_create(&threads[i], NULL, busy, (void *)(i + 1)) == 0);

@@ -34,8 +34,10 @@ static void *fill_and_sleep(void *argument)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argc;
+    test_on_arena(argv, "512M");
     pthread_t threads[THREADS];
     pthread_barrier_init(&filled, NULL, THREADS + 1);
     pthread_barrier_init(&finished, NULL, THREADS + 1);

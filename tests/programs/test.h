@@ -25,6 +25,16 @@
         }                                                                                  \
     } while (0)
 
+/* Starts the program again on a named arena, unless it was started on one: call it first in main. */
+static inline void test_on_arena(char **argv, const char *size)
+{
+    if (getenv("HOLDFAST_ARENA") != NULL)
+        return;
+    setenv("HOLDFAST_ARENA", size, 1);
+    execv("/proc/self/exe", argv);
+    CHECK(!"exec");
+}
+
 /* xorshift64* (Marsaglia 2003, Vigna 2016). */
 static inline uint64_t test_random(uint64_t *state)
 {
@@ -50,7 +60,7 @@ static inline void test_mark(void *block, size_t bytes)
     b[0] = (unsigned char)((uintptr_t)block >> 4);
     b[bytes - 1] = (unsigned char)bytes;
     if (bytes == 1)
-        b[0] = 1;
+        b[0] = 1; /* both ends are one */
 }
 
 static inline bool test_marked(const void *block, size_t bytes)

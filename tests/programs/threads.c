@@ -60,8 +60,10 @@ static void *churn(void *argument)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argc;
+    test_on_arena(argv, "512M");
     CHECK(pthread_key_create(&late_key, late_destructor) == 0);
     for (uintptr_t generation = 0; generation < GENERATIONS; generation++) {
         pthread_t threads[THREADS];

@@ -1,0 +1,162 @@
+/*
+ * misuse (G7): each misuse ends with its own message and abort, exactly.
+ *
+ * One small function per misuse, run in a child; the message must hold the id and the words
+ * given here, and the child must end by SIGABRT.
+ */
+#include <pthread.h>
+#include <signal.h>
+
+#include "test.h"
+
+static void free_of_stack(int unused)
+{
+    int on_stack[8];
+    (void)unused;
+    void *volatile pointer = on_stack;
+    free(pointer);
+}
+
+static void free_of_wild(int unused)
+{
+    (void)unused;
+    free((void *)(uintptr_t)0xdeadbeefdeadbee0u);
+}
+
+static void realloc_of_static(int unused)
+{
+    static char data[64];
+    (void)unused;
+    void *volatile pointer = data;
+    pointer = realloc(pointer, 100);
+}
+
+static void large_twice(int unused)
+{
+    (void)unused;
+    void *volatile pointer = malloc(1 << 20);
+    free(pointer);
+    free(pointer);
+}
+
+static void large_interior(int unused)
+{
+    (void)unused;
+    char *volatile pointer = malloc(1 << 20);
+    free(pointer + 32);
+}
+
+static void small_twice_alone(int unused)
+{
+    (void)unused;
+    void *volatile pointer = malloc(100);
+    free(pointer);
+    free(pointer);
+}
+
+/* Others of the page are live, so the page does not empty: found when the list is swapped in. */
+static void small_twice_in_company(int unused)
+{
+    (void)unused;
+    void *volatile company[1000];
+    for (int i = 0; i < 1000; i++)
+        company[i] = malloc(100);
+    free(company[500]);
+    free(company[500]);
+    for (int i = 0; i < 2000; i++)
+        company[i % 1000] = malloc(100);
+}
+
+static void *free_argument(void *pointer)
+{
+    free(pointer);
+    return NULL;
+}
+
+static void remote_twice(int unused)
+{
+    (void)unused;
+    pthread_t thread;
+    void *volatile pointer = malloc(100);
+    void *volatile company = malloc(100);
+    (void)company;
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&thread, NULL, free_argument, pointer);
+        pthread_join(thread, NULL);
+    }
+}
+
+static void remote_interior(int unused)
+{
+    (void)unused;
+    pthread_t thread;
+    char *volatile pointer = malloc(100);
+    pthread_create(&thread, NULL, free_argument, pointer + 16);
+    pthread_join(thread, NULL);
+}
+
+static void link_overwritten(int unused)
+{
+    (void)unused;
+    uintptr_t *volatile blocks[64];
+    for (int i = 0; i < 64; i++)
+        blocks[i] = malloc(48);
+    for (int i = 0; i < 63; i++)
+        free(blocks[i]);
+    *blocks[62] = (uintptr_t)0x4141414141414140u; /* first on the list that is swapped in */
+    for (int i = 0; i < 4000; i++)
+        blocks[0] = malloc(48);
+}
+
+static void page_never_handed_out(int unused)
+{
+    (void)unused;
+    char *volatile pointer = malloc(1 << 20);
+    free((char *)((uintptr_t)pointer & ~(uintptr_t)0x3fffffff) + 0x3ff0000); /* a page of the arena's middle */
+}
+
+struct misuse {
+    const char *name;
+    void (*commit)(int);
+    const char *ids; /* message ids of the ordinary and the secure build, any of them */
+};
+
+static const struct misuse misuses[] = {
+    { "free of a stack address", free_of_stack, "HF-E301" },
+    { "free of a wild address", free_of_wild, "HF-E301" },
+    { "realloc of a static address", realloc_of_static, "HF-E301" },
+    { "large block freed twice", large_twice, "HF-E302" },
+    { "large block freed inside", large_interior, "HF-E303" },
+    { "small block freed twice", small_twice_alone, "HF-E304 HF-E302 HF-E307" },
+    { "small block freed twice among others", small_twice_in_company, "HF-E304 HF-E307" },
+    { "block freed twice by other threads", remote_twice, "HF-E304 HF-E307" },
+    { "block freed inside by another thread", remote_interior, "HF-E303" },
+    { "link of a freed block overwritten", link_overwritten, "HF-E305 HF-E308" },
+    { "page that was never handed out", page_never_handed_out, "HF-E302" },
+};
+
+static bool says_one_of(const char *output, const char *ids)
+{
+    char list[64], *rest = list;
+    strcpy(list, ids);
+    for (char *id; (id = strsep(&rest, " ")) != NULL;)
+        if (strstr(output, id) != NULL)
+            return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    int failed = 0;
+    (void)argc;
+    test_on_arena(argv, "128M");
+    for (size_t i = 0; i < sizeof misuses / sizeof misuses[0]; i++) {
+        char output[4096];
+        int status = test_in_child(misuses[i].commit, 0, output, sizeof output);
+        bool good = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && says_one_of(output, misuses[i].ids) &&
+                    strstr(output, "; ") != NULL;
+        printf("%s: %s (status %#x) %s", good ? "ok" : "NOT OK", misuses[i].name, (unsigned)status, output[0] ? output : "(silent)\n");
+        failed += !good;
+    }
+    return failed != 0;
+}
