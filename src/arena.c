@@ -6,13 +6,13 @@
  * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
  * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is
  *     XFREE_EMPTY_OWNED: nobody can win a free page by its xfree.
- * A3: pages at or past xhigh_water were never handed out, so their memory is zero.
+ * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
  * A4: only pages before xfrontier have ever had their bit set.
  *
  * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and
  * who advanced it populates the step and then sets its bits, so two growers
- * work on different steps.  xhigh_water only grows (CAS); a reader that sees it
- * too high clears memory that was zero, which is harmless.
+ * work on different steps.  The marks of A3 only move towards each other (CAS); a reader
+ * that sees less between them clears memory that was zero, which is harmless.
  *
  * Fails by returning NULL.  Tests: tests/unit/arena.c.
  */
@@ -61,7 +61,8 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
         hfi_store_relaxed(hfi_owner_at(node->first_index + i), (uintptr_t)HFI_OWNER_META);
     size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
     hfi_store_relaxed(&node->xfrontier, frontier);
-    hfi_store_relaxed(&node->xhigh_water, node->meta_pages);
+    hfi_store_relaxed(&node->xlow_used, node->meta_pages);
+    hfi_store_relaxed(&node->xhigh_used, node->page_count);
     hfi_runmap_release(&node->free_runs, node->meta_pages, frontier - node->meta_pages);
     return 0;
 }
@@ -101,14 +102,24 @@ static bool node_grow(struct arena_node *node, size_t pages)
     return true;
 }
 
-/* Moves the high-water mark past [first, first + pages); true when all of it was above. */
+/* Takes [first, first + pages) out of the middle that was never handed out; true when all of it
+ * lay there. */
 static bool node_mark_used(struct arena_node *node, size_t first, size_t pages)
 {
-    size_t mark = hfi_load_relaxed(&node->xhigh_water);
-    bool zero = first >= mark;
-    /* relaxed: a run's memory is ordered by the claim of its bits, the mark only by its own CAS */
-    while (mark < first + pages && !hfi_cas_weak_relaxed(&node->xhigh_water, &mark, first + pages))
-        zero = zero && first >= mark;
+    size_t end = first + pages;
+    size_t low = hfi_load_relaxed(&node->xlow_used);
+    size_t high = hfi_load_relaxed(&node->xhigh_used);
+    bool zero = first >= low && end <= high;
+    /* relaxed: a run's memory is ordered by the claim of its bits, the marks only by their own CAS */
+    if (end <= low || first >= high)
+        return false;
+    if (first - hfi_min(low, first) <= high - hfi_min(end, high)) {
+        while (low < end && !hfi_cas_weak_relaxed(&node->xlow_used, &low, end))
+            zero = zero && first >= low;
+    } else {
+        while (high > first && !hfi_cas_weak_relaxed(&node->xhigh_used, &high, first))
+            zero = zero && end <= high;
+    }
     return zero;
 }
 

@@ -25,7 +25,9 @@ struct arena_node {
     size_t meta_pages;  /* const: pages at the front that hold the maps below */
     struct runmap free_runs;                /* atomic inside */
     struct idleset idle[HFI_CLASS_COUNT];   /* atomic inside: runs nobody owns, with room */
-    _Atomic(size_t) xhigh_water; /* atomic: pages from here on were never handed out: zero */
+    _Atomic(size_t) xlow_used;   /* atomic: pages from here up to xhigh_used were never handed out: zero */
+    _Atomic(size_t) xhigh_used;  /* atomic: single pages come from below, runs from above */
+    _Atomic(size_t) xmost_used;  /* atomic: most pages ever in use, as seen on slow paths */
     _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs so far (== page_count once all) */
     _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */

@@ -3,8 +3,8 @@
  *
  * The child has one thread.  Pages of the others stand as they were at the fork, perhaps
  * in the middle of a call; page.c orders its stores so that such a page may miss
- * blocks but never holds one twice.  The child looks at owners[] up to the high-water
- * mark and lets go of each page whose owner is gone, so that its memory can be used.
+ * blocks but never holds one twice.  The child looks at owners[] of all pages ever
+ * used and lets go of each page whose owner is gone, so that its memory can be used.
  * At most a block and a run per vanished thread are lost.
  *
  * F1: the child's own theap is whole: the forking thread was in fork, not in malloc.
@@ -39,15 +39,22 @@ static void let_go_of_orphan(size_t index)
     hfi_page_let_go(page);
 }
 
-static void node_let_go_of_orphans(struct arena_node *node)
+static void let_go_of_orphans(size_t index, size_t end)
 {
     uintptr_t self = hfi_thread_self();
-    size_t end = node->first_index + hfi_load_relaxed(&node->xhigh_water);
-    for (size_t index = node->first_index; index < end; index++) {
+    for (; index < end; index++) {
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
         if (owner >= HFI_OWNER_LEAST && (owner & ~HFI_OWNER_FULL) != self)
             let_go_of_orphan(index);
     }
+}
+
+static void node_let_go_of_orphans(const struct arena_node *node)
+{
+    size_t low = hfi_load_relaxed(&node->xlow_used);
+    size_t high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
+    let_go_of_orphans(node->first_index, node->first_index + low);
+    let_go_of_orphans(node->first_index + high, node->first_index + node->page_count);
 }
 
 static void recycle_orphan_theaps(void)

@@ -3,9 +3,10 @@
  * and that have room.
  *
  * A bit per page with three summary levels above it (one bit per word below),
- * so that finding a member reads at most four words whatever the size of the
- * set.  A summary bit may be set over an empty word for a moment, never clear
- * over a set bit for good: clearing is followed by a second look.
+ * so that finding a member reads four words whatever the size of the set.  A
+ * summary bit may be left set over an empty word, until a take passes there
+ * and clears it; it is never clear over a set bit for good: clearing is
+ * followed by a second look.
  *
  * Thread-safe, lock-free; nothing is allocated.  A member is a hint: whoever
  * takes a page out has still to win its ownership (doc/protocols.md).

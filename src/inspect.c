@@ -73,7 +73,15 @@ static uint32_t backing_code(enum option_backing backing)
     return HF_BACKING_NONE;
 }
 
-static void update_node(struct hf_inspect_segment *segment, const struct arena_node *node)
+static size_t most_used(struct arena_node *node, size_t used_pages)
+{
+    size_t most = hfi_load_relaxed(&node->xmost_used);
+    while (most < used_pages && !hfi_cas_weak_relaxed(&node->xmost_used, &most, used_pages))
+        ;
+    return hfi_max(most, used_pages);
+}
+
+static void update_node(struct hf_inspect_segment *segment, struct arena_node *node)
 {
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     struct hf_inspect_node *shown = &segment->nodes[node->index];
@@ -89,7 +97,7 @@ static void update_node(struct hf_inspect_segment *segment, const struct arena_n
     shown->used = used_pages * HFI_PAGE_BYTES;
     shown->idle = hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES;
     shown->free = shown->total - used_pages * HFI_PAGE_BYTES;
-    shown->high_water = hfi_load_relaxed(&node->xhigh_water) * HFI_PAGE_BYTES;
+    shown->high_water = most_used(node, used_pages) * HFI_PAGE_BYTES;
     shown->large = hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES;
     shown->meta = (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES;
 }
@@ -146,7 +154,7 @@ void hfi_inspect_update(struct theap *theap)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
     if (segment == NULL) {
-        if (!hfi_options.inspect || hfi_load_relaxed(&theap->node->xhigh_water) < PUBLISH_AFTER_PAGES ||
+        if (!hfi_options.inspect || hfi_load_relaxed(&theap->node->xlow_used) < theap->node->meta_pages + PUBLISH_AFTER_PAGES ||
             hfi_load_relaxed(&xpublishing))
             return;
         publish();

@@ -15,11 +15,22 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "init.h"
 #include "stats.h"
 
 #define ALIAS(of) HFI_EXPORT __attribute__((alias(#of), copy(of)))
 
+/* The arena stands before main even in a program whose first malloc comes later: then a named
+ * size is populated when the program starts, not in the middle of its work. */
+__attribute__((constructor)) static void stand_before_main(void)
+{
+    hfi_thread_attach();
+}
+
 /* --- C --- */
+
+void free_sized(void *pointer, size_t bytes);                      /* C23 */
+void free_aligned_sized(void *pointer, size_t align, size_t bytes); /* C23 */
 
 HFI_EXPORT void *malloc(size_t bytes)
 {
@@ -206,6 +217,27 @@ HFI_EXPORT void malloc_stats(void)
 
 /* --- C++, by the Itanium ABI's names (size_t is m) --- */
 
+void *_Znwm(size_t bytes);
+void *_ZnwmRKSt9nothrow_t(size_t bytes, const void *tag);
+void *_ZnwmSt11align_val_t(size_t bytes, size_t align);
+void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
+void _ZdlPv(void *pointer);
+void _ZdlPvm(void *pointer, size_t bytes);
+void _ZdlPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
+void _ZdlPvRKSt9nothrow_t(void *pointer, const void *tag);
+void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);
+void *_Znam(size_t bytes);
+void *_ZnamRKSt9nothrow_t(size_t bytes, const void *tag);
+void *_ZnamSt11align_val_t(size_t bytes, size_t align);
+void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
+void _ZdaPv(void *pointer);
+void _ZdaPvm(void *pointer, size_t bytes);
+void _ZdlPvSt11align_val_t(void *pointer, size_t align);
+void _ZdaPvSt11align_val_t(void *pointer, size_t align);
+void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
+void _ZdaPvRKSt9nothrow_t(void *pointer, const void *tag);
+void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);
+
 /* Of libstdc++; absent in a C program, where nobody calls operator new either. */
 typedef void new_handler(void);
 new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
@@ -284,18 +316,6 @@ HFI_EXPORT void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align,
     (void)align, (void)tag;
     hfi_free(pointer);
 }
-
-void *_Znam(size_t bytes);
-void *_ZnamRKSt9nothrow_t(size_t bytes, const void *tag);
-void *_ZnamSt11align_val_t(size_t bytes, size_t align);
-void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
-void _ZdaPv(void *pointer);
-void _ZdaPvm(void *pointer, size_t bytes);
-void _ZdlPvSt11align_val_t(void *pointer, size_t align);
-void _ZdaPvSt11align_val_t(void *pointer, size_t align);
-void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
-void _ZdaPvRKSt9nothrow_t(void *pointer, const void *tag);
-void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);
 
 ALIAS(_Znwm) void *_Znam(size_t bytes);
 ALIAS(_ZnwmRKSt9nothrow_t) void *_ZnamRKSt9nothrow_t(size_t bytes, const void *tag);

@@ -33,3 +33,9 @@ hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_programs_threads_SOURCES = %D%/programs/threads.c
 %C%_programs_threads_CFLAGS = $(hf_program_cflags)
 %C%_programs_threads_LDADD = libholdfast.la
+
+# --- the main job of ./quickstart run: malloc untouched, -lsqlite3 from Debian ---
+EXTRA_PROGRAMS += %D%/examples/sqlite/sqlite-job
+%C%_examples_sqlite_sqlite_job_SOURCES = %D%/examples/sqlite/sqlite-job.c
+%C%_examples_sqlite_sqlite_job_LDADD = -lsqlite3
+CLEANFILES += %D%/examples/sqlite/sqlite-job

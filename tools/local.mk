@@ -1,0 +1,22 @@
+# The tool links the core: options, topology and messages are the library's own, malloc is the C library's.
+bin_PROGRAMS += holdfast
+holdfast_SOURCES = \
+	%D%/common.c \
+	%D%/doctor.c \
+	%D%/holdfast.c \
+	%D%/run.c \
+	%D%/segment.c \
+	%D%/stat.c \
+	%D%/tool.h
+holdfast_CPPFLAGS = $(AM_CPPFLAGS) -DHF_LIBRARY_PATH='"$(libdir)/libholdfast.so.0"'
+holdfast_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBURING_CFLAGS)
+holdfast_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(LIBURING_LIBS) $(HWLOC_LIBS)
+
+bashcompletiondir = $(datadir)/bash-completion/completions
+nodist_bashcompletion_DATA = %D%/holdfast
+EXTRA_DIST += %D%/holdfast.bash
+CLEANFILES += %D%/holdfast
+
+# Completions are looked up by the name of the program.
+%D%/holdfast: %D%/holdfast.bash
+	$(AM_V_GEN)$(MKDIR_P) %D% && cp $< $@

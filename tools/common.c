@@ -1,0 +1,137 @@
+/*
+ * common: see tool.h.
+ */
+#include "tool.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef HF_LIBRARY_PATH
+#define HF_LIBRARY_PATH "/usr/local/lib/libholdfast.so.0"
+#endif
+#define LIBRARY_NAME "libholdfast.so.0"
+
+int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options, const char *command)
+{
+    opterr = 0; /* ours have an id and name the next step */
+    int at = optind;
+    int found = getopt_long(argc, argv, short_options, long_options, NULL);
+    if (found != '?' && found != ':')
+        return found;
+    const char *word = at < argc ? argv[at] : "";
+    if (found == ':')
+        hfi_say(SAY_ERROR, "HF-E400", command, "option %s needs a value; see `holdfast help %s`", word, command);
+    else
+        hfi_say(SAY_ERROR, "HF-E400", command, "option %s is unknown, ambiguous or takes no value; see `holdfast help %s`", word, command);
+    return '?';
+}
+
+int tool_help(const struct command *command)
+{
+    fputs(command->help, stdout);
+    return 0;
+}
+
+bool tool_set_option(const char *variable, const char *value, const char *command)
+{
+    static struct options scratch;
+    for (size_t i = 0; i < hfi_option_count; i++) {
+        const struct option_entry *entry = &hfi_option_table[i];
+        if (strcmp(entry->name, variable) != 0)
+            continue;
+        if (entry->parse(&scratch, value))
+            return setenv(variable, value, 1) == 0;
+        hfi_say(SAY_ERROR, "HF-E402", command, "%s=%s: not one of %s; correct it, see `holdfast help environment`",
+                variable, value, entry->values);
+    }
+    return false;
+}
+
+size_t tool_distance(const char *a, const char *b)
+{
+    size_t row[64];
+    size_t b_length = strlen(b);
+    if (b_length >= 64 || strlen(a) >= 64)
+        return 64;
+    for (size_t j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1] != 0; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_length; j++) {
+            size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = hfi_min(substituted, hfi_min(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+/* --- the library --- */
+
+/* Absolute form of a file that can be read, in a buffer of PATH_MAX. */
+static bool readable_path(char *absolute, const char *path)
+{
+    return realpath(path, absolute) != NULL && access(absolute, R_OK) == 0;
+}
+
+/* In a build tree: DIR/.libs for DIR/holdfast, and DIR for libtool's own DIR/.libs/holdfast.  An
+ * installed program has neither, so that a stray file beside it is never preferred. */
+static bool library_beside(char *absolute)
+{
+    char self[PATH_MAX], path[PATH_MAX + sizeof "/.libs/" LIBRARY_NAME];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length <= 0)
+        return false;
+    self[length] = 0;
+    char *slash = strrchr(self, '/');
+    if (slash == NULL)
+        return false;
+    *slash = 0;
+    const char *directory = strrchr(self, '/');
+    snprintf(path, sizeof path, "%s/.libs/" LIBRARY_NAME, self);
+    if (readable_path(absolute, path))
+        return true;
+    snprintf(path, sizeof path, "%s/../.libs/" LIBRARY_NAME, self);
+    if (readable_path(absolute, path))
+        return true;
+    snprintf(path, sizeof path, "%s/" LIBRARY_NAME, self);
+    return directory != NULL && strcmp(directory, "/.libs") == 0 && readable_path(absolute, path);
+}
+
+const char *tool_library(const char *chosen, const char **tried)
+{
+    static char absolute[PATH_MAX];
+    const char *named = chosen != NULL ? chosen : getenv("HOLDFAST_LIBRARY");
+    bool given = named != NULL && *named != 0;
+    *tried = given ? named : HF_LIBRARY_PATH;
+    if (!given && library_beside(absolute))
+        return absolute;
+    return readable_path(absolute, *tried) ? absolute : NULL;
+}
+
+/* --- output --- */
+
+char *tool_printable(char *copy, size_t copy_bytes, const char *text)
+{
+    size_t length = 0;
+    for (; text[length] != 0 && length + 1 < copy_bytes; length++)
+        copy[length] = isprint((unsigned char)text[length]) ? text[length] : '?';
+    copy[length] = 0;
+    return copy;
+}
+
+json_t *tool_json_number(uint64_t number)
+{
+    return json_integer((json_int_t)(number > INT64_MAX ? INT64_MAX : number));
+}
+
+int tool_json_print(json_t *value)
+{
+    int error = json_dumpf(value, stdout, JSON_INDENT(2));
+    json_decref(value);
+    return error != 0 || putchar('\n') == EOF || fflush(stdout) != 0;
+}

@@ -1,0 +1,103 @@
+/*
+ * tool: what the files of the `holdfast` program share.
+ *
+ * One file per subcommand (run, doctor, stat); holdfast.c chooses, common.c helps,
+ * segment.c reads the inspection segment of another process.  The program keeps the
+ * C library's malloc: it links the core of the library without the names it takes over.
+ */
+#ifndef HFT_TOOL_H
+#define HFT_TOOL_H
+
+#include <getopt.h>
+#include <holdfast/inspect.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "options.h"
+#include "say.h"
+
+/* Exit statuses beside 0 and 1, as `holdfast(1)` lists them. */
+enum {
+    EXIT_USAGE = 2,          /* a command line that is not understood */
+    EXIT_CONFIG = 78,        /* EX_CONFIG: a value that is no value */
+    EXIT_NOT_EXECUTED = 126, /* as env(1) and the shells */
+    EXIT_NOT_FOUND = 127,
+};
+
+struct command {
+    const char *name;
+    const char *summary; /* one line */
+    const char *help;    /* what --help prints */
+    int (*run)(int argc, char **argv);
+};
+
+extern const struct command tool_run;
+extern const struct command tool_doctor;
+extern const struct command tool_stat;
+
+/* getopt_long with messages of ours: the option's value, -1 at the end, '?' after
+ * HF-E400 was printed.  "--help" comes back as 'h'. */
+int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options, const char *command);
+
+/* Prints a command's help to standard output; 0. */
+int tool_help(const struct command *command);
+
+/* Checks a value with the parser of its HOLDFAST_* variable and puts it into the
+ * environment.  False after HF-E402 was printed. */
+bool tool_set_option(const char *variable, const char *value, const char *command);
+
+/* Edit distance of two words (Levenshtein 1965), at most 64. */
+size_t tool_distance(const char *a, const char *b);
+
+/* Path of libholdfast.so.0: `chosen` if given, HOLDFAST_LIBRARY, beside this program in a build
+ * tree, the installed one.  Absolute; NULL when there is no such file (`tried` then names it).
+ * Both live until the next call. */
+const char *tool_library(const char *chosen, const char **tried);
+
+/* Copies text that somebody else wrote, with what a terminal might obey replaced by '?'. */
+char *tool_printable(char *copy, size_t copy_bytes, const char *text);
+
+/* An unsigned number for JSON, whose integers are signed: clamped. */
+json_t *tool_json_number(uint64_t number);
+
+/* Prints a value and releases it; 0, or 1 when standard output was refused. */
+int tool_json_print(json_t *value);
+
+/* --- segment.c --- */
+
+enum segment_verdict {
+    SEGMENT_OK,
+    SEGMENT_NONE,      /* no such file */
+    SEGMENT_DENIED,    /* not ours to read: `detail` is the errno */
+    SEGMENT_STRANGE,   /* no regular file, or of an owner it cannot have */
+    SEGMENT_MALFORMED, /* magic, version, sizes or names do not agree */
+};
+
+/* Path of a process's segment. */
+void segment_path(char *path, size_t path_bytes, pid_t pid, uint64_t start_ticks);
+
+/* Start time of a process in clock ticks after boot; false when there is no such process. */
+bool segment_start_ticks(pid_t pid, uint64_t *start_ticks);
+
+/* Opens a segment for reading only; a descriptor, or -1 with the reason. */
+int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, const char **reason);
+
+/* Copies the segment and checks the copy: never mapped, so that a file cut short meanwhile is
+ * no SIGBUS.  node_count and theap_count are clamped to the arrays. */
+enum segment_verdict segment_read(int fd, pid_t pid, uint64_t start_ticks, struct hf_inspect_segment *segment, const char **reason);
+
+/* "1g", "2m", "thp", "4k"; "?" for a code this version does not know. */
+const char *segment_backing_name(uint32_t backing);
+
+/* Sums of all theaps; in_use counts those that a thread has. */
+struct segment_counters {
+    uint64_t in_use, listed, collected, claimed, fresh, adopted, retired, remote_frees, large, kept;
+};
+void segment_sum(const struct hf_inspect_segment *segment, struct segment_counters *sum);
+
+/* Calls `each` for every segment file whose process lives; those without one are removed where
+ * they are the caller's own.  Returns how many were removed. */
+unsigned segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argument), void *argument);
+
+#endif
