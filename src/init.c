@@ -25,7 +25,6 @@
 
 enum { INIT_NONE, INIT_RUNNING, INIT_READY, INIT_FORSAKEN };
 
-struct options hfi_options;
 static _Atomic(int) xstate;
 static pthread_key_t thread_key;
 static HFI_TLS bool thread_exited;

@@ -7,9 +7,6 @@
 #include "options.h"
 #include "theap.h"
 
-/* Const after init. */
-extern struct options hfi_options;
-
 /* This thread's theap, given to it now if it has none.  NULL while the arena is
  * being set up (boot.h serves) or when no memory for a theap is left. */
 struct theap *hfi_thread_attach(void);

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "init.h"
+#include "options.h"
 #include "os.h"
 #include "say.h"
 #include "shm.h"
@@ -81,25 +81,27 @@ static size_t most_used(struct arena_node *node, size_t used_pages)
     return hfi_max(most, used_pages);
 }
 
+/* Stores a figure for readers of the segment.  Relaxed: several threads may store a node's, and any is
+ * as good as the other. */
+#define SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
 static void update_node(struct hf_inspect_segment *segment, struct arena_node *node)
 {
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     struct hf_inspect_node *shown = &segment->nodes[node->index];
     size_t free_pages = hfi_arena_free_pages(node);
     size_t used_pages = node->page_count - hfi_min(free_pages, node->page_count);
-    shown->id = node->id;
-    shown->backing = backing_code(reserved->backing);
-    shown->flags = (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) |
-                   (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0);
-    shown->total = node->page_count * HFI_PAGE_BYTES;
-    shown->populated = hfi_arena.reservation.growing ? hfi_load_relaxed(&node->xfrontier) * HFI_PAGE_BYTES
-                                                     : reserved->populated_bytes;
-    shown->used = used_pages * HFI_PAGE_BYTES;
-    shown->idle = hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES;
-    shown->free = shown->total - used_pages * HFI_PAGE_BYTES;
-    shown->high_water = most_used(node, used_pages) * HFI_PAGE_BYTES;
-    shown->large = hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES;
-    shown->meta = (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES;
+    SHOW(shown->id, node->id);
+    SHOW(shown->backing, backing_code(reserved->backing));
+    SHOW(shown->flags, (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) | (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0));
+    SHOW(shown->total, node->page_count * HFI_PAGE_BYTES);
+    SHOW(shown->populated, hfi_arena.reservation.growing ? hfi_load_relaxed(&node->xfrontier) * HFI_PAGE_BYTES : reserved->populated_bytes);
+    SHOW(shown->used, used_pages * HFI_PAGE_BYTES);
+    SHOW(shown->idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
+    SHOW(shown->free, (node->page_count - used_pages) * HFI_PAGE_BYTES);
+    SHOW(shown->high_water, most_used(node, used_pages) * HFI_PAGE_BYTES);
+    SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
+    SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
 }
 
 static void update_theap(struct hf_inspect_segment *segment, const struct theap *theap, bool in_use)
@@ -107,17 +109,17 @@ static void update_theap(struct hf_inspect_segment *segment, const struct theap 
     if (theap->index >= HF_INSPECT_MAX_THEAPS)
         return;
     struct hf_inspect_theap *slot = &segment->theaps[theap->index];
-    slot->in_use = in_use;
-    slot->home_node = theap->node->index;
-    slot->listed = theap->counters.listed;
-    slot->collected = theap->counters.collected;
-    slot->claimed = theap->counters.claimed;
-    slot->fresh = theap->counters.fresh;
-    slot->remote_frees = theap->counters.remote_frees;
-    slot->adopted = theap->counters.adopted;
-    slot->retired = theap->counters.retired;
-    slot->large = theap->counters.large;
-    slot->kept = (uint64_t)theap->kept_pages * HFI_PAGE_BYTES;
+    SHOW(slot->in_use, in_use);
+    SHOW(slot->home_node, theap->node->index);
+    SHOW(slot->listed, theap->counters.listed);
+    SHOW(slot->collected, theap->counters.collected);
+    SHOW(slot->claimed, theap->counters.claimed);
+    SHOW(slot->fresh, theap->counters.fresh);
+    SHOW(slot->remote_frees, theap->counters.remote_frees);
+    SHOW(slot->adopted, theap->counters.adopted);
+    SHOW(slot->retired, theap->counters.retired);
+    SHOW(slot->large, theap->counters.large);
+    SHOW(slot->kept, (uint64_t)theap->kept_pages * HFI_PAGE_BYTES);
 }
 
 static void publish(void)

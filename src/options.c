@@ -268,6 +268,8 @@ const char *hfi_backing_name(enum option_backing backing)
 
 /* --- the environment --- */
 
+struct options hfi_options;
+
 /* Edit distance (Levenshtein 1965) between names; longer ones than fit count as far. */
 static size_t name_distance(const char *a, size_t a_length, const char *b)
 {

@@ -53,6 +53,9 @@ struct option_entry {
 extern const struct option_entry hfi_option_table[];
 extern const size_t hfi_option_count;
 
+/* The process's own; const after init. */
+extern struct options hfi_options;
+
 /* Fills `options` from defaults and the environment. */
 void hfi_options_read(struct options *options);
 

@@ -39,3 +39,36 @@ EXTRA_PROGRAMS += %D%/examples/sqlite/sqlite-job
 %C%_examples_sqlite_sqlite_job_SOURCES = %D%/examples/sqlite/sqlite-job.c
 %C%_examples_sqlite_sqlite_job_LDADD = -lsqlite3
 CLEANFILES += %D%/examples/sqlite/sqlite-job
+
+# --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
+TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+TEST_EXTENSIONS = .unit .sh
+UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
+AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
+UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
+EXTRA_DIST += %D%/unit/tap.sh
+if HAVE_CRITERION
+hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/options.unit %D%/unit/runmap.unit
+check_PROGRAMS += $(hf_units)
+TESTS += $(hf_units)
+hf_unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
+hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
+%C%_unit_core_unit_SOURCES = %D%/unit/core.c
+%C%_unit_core_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_core_unit_LDADD = $(hf_unit_ldadd)
+%C%_unit_idleset_unit_SOURCES = %D%/unit/idleset.c
+%C%_unit_idleset_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_idleset_unit_LDADD = $(hf_unit_ldadd)
+%C%_unit_options_unit_SOURCES = %D%/unit/options.c
+%C%_unit_options_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_options_unit_LDADD = $(hf_unit_ldadd)
+%C%_unit_runmap_unit_SOURCES = %D%/unit/runmap.c
+%C%_unit_runmap_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_runmap_unit_LDADD = $(hf_unit_ldadd)
+endif
+
+# --- checks of the code itself ---
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/tsan.sh %D%/asan.sh
+TESTS += $(hf_scripts)
+EXTRA_DIST += $(hf_scripts)
+AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;

@@ -16,12 +16,16 @@
 
 int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options, const char *command)
 {
+    char letter[3] = "-";
     opterr = 0; /* ours have an id and name the next step */
-    int at = optind;
     int found = getopt_long(argc, argv, short_options, long_options, NULL);
     if (found != '?' && found != ':')
         return found;
-    const char *word = at < argc ? argv[at] : "";
+    const char *word = argv[optind - 1]; /* getopt is past a long option, not always past a cluster of letters */
+    if (strncmp(word, "--", 2) != 0) {
+        letter[1] = (char)optopt;
+        word = letter;
+    }
     if (found == ':')
         hfi_say(SAY_ERROR, "HF-E400", command, "option %s needs a value; see `holdfast help %s`", word, command);
     else
@@ -82,7 +86,7 @@ static bool readable_path(char *absolute, const char *path)
  * installed program has neither, so that a stray file beside it is never preferred. */
 static bool library_beside(char *absolute)
 {
-    char self[PATH_MAX], path[PATH_MAX + sizeof "/.libs/" LIBRARY_NAME];
+    char self[PATH_MAX], path[PATH_MAX + sizeof "/../.libs/" LIBRARY_NAME];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length <= 0)
         return false;

@@ -1,216 +1,442 @@
 /*
- * run: start a program on an arena.
+ * run: starts a program on an arena.
  *
- * Settings are checked with the library's own parsers before anything starts.  Without
- * --report the program replaces this process; with it, the program is a child whose
- * inspection segment is read while it lives.
+ * Values are checked here, before exec, so that a slip is an error of this command
+ * and not a warning inside somebody's server.  The program is then replaced by
+ * the one asked for; with --report it stays as the parent.
+ *
+ * The report: the segment is opened when inotify says that it was created and kept open, so
+ * that its last words can be read after the program removed it.  Only the process itself
+ * is looked at, not what it starts in turn.
+ *
+ * Test: tests/tool.sh.
  */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
-#include <stdio.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <sysexits.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "options.h"
-#include "segment.h"
 #include "tool.h"
 
-#define REPORT_INTERVAL_MS 20
+#define POLL_FIRST_MS 1 /* a short program may live for a few milliseconds only */
+#define POLL_LATER_MS 100
+#define POLL_FIRST_TURNS 200
+#define INTERPRETERS_MAX 4
 
-static const char run_usage[] =
-    "usage: holdfast run [OPTION...] [--] COMMAND [ARGUMENT...]\n"
-    "\n"
-    "Starts COMMAND with libholdfast preloaded.\n"
-    "\n"
-    "  --arena VALUE     HOLDFAST_ARENA: auto, 8G, 25%, 0:4G,1:4G\n"
-    "  --backing VALUE   HOLDFAST_BACKING: auto, 1g, 2m, thp, 4k\n"
-    "  --prefault VALUE  HOLDFAST_PREFAULT: startup, background, none\n"
-    "  --lock VALUE      HOLDFAST_LOCK: auto, yes, no\n"
-    "  --place VALUE     HOLDFAST_PLACE: local, interleave, node:N\n"
-    "  --on-full VALUE   HOLDFAST_ON_FULL: fail, abort\n"
-    "  --strict          HOLDFAST_STRICT=1: stop if the arena is not what was asked for\n"
-    "  --verbose[=N]     HOLDFAST_VERBOSE: 0 to 3, 1 without N\n"
-    "  --library PATH    the libholdfast.so to preload\n"
-    "  --report          wait for COMMAND and print what its arena saw\n"
-    "  --help            this text\n"
-    "\n"
-    "Exits as COMMAND does (128 + signal when --report saw it killed); 78 when a value is refused;\n"
-    "127 when COMMAND is not found, 126 when it cannot be run.\n";
+struct request {
+    const char *library;
+    bool report;
+    char **command;
+};
 
-enum { OPTION_ARENA = 256, OPTION_BACKING, OPTION_PREFAULT, OPTION_LOCK, OPTION_PLACE, OPTION_ON_FULL, OPTION_STRICT,
-       OPTION_VERBOSE, OPTION_LIBRARY, OPTION_REPORT, OPTION_HELP };
+/* --- what can be preloaded --- */
+
+/* The file that exec would take, as the shell looks for it; 0 or an errno. */
+static int find_program(char *path, size_t path_bytes, const char *name)
+{
+    const char *list = getenv("PATH");
+    int error = ENOENT;
+    if (strchr(name, '/') != NULL) {
+        snprintf(path, path_bytes, "%s", name);
+        return access(name, X_OK) == 0 ? 0 : errno;
+    }
+    if (list == NULL)
+        list = "/bin:/usr/bin";
+    while (list != NULL) {
+        const char *colon = strchr(list, ':');
+        int length = colon == NULL ? (int)strlen(list) : (int)(colon - list);
+        snprintf(path, path_bytes, "%.*s%s%s", length, list, length == 0 ? "" : "/", name);
+        struct stat file;
+        if (stat(path, &file) == 0 && S_ISREG(file.st_mode)) {
+            if (access(path, X_OK) == 0)
+                return 0;
+            error = EACCES;
+        }
+        list = colon == NULL ? NULL : colon + 1;
+    }
+    return error;
+}
+
+/* The loader drops LD_PRELOAD where a program gains rights (AT_SECURE, ld.so(8)). */
+static bool gains_rights(const char *path)
+{
+    struct stat file;
+    char capabilities[64];
+    if (stat(path, &file) != 0)
+        return false;
+    return ((file.st_mode & S_ISUID) != 0 && file.st_uid != getuid()) ||
+           ((file.st_mode & S_ISGID) != 0 && file.st_gid != getgid()) ||
+           (getuid() != 0 && getxattr(path, "security.capability", capabilities, sizeof capabilities) > 0);
+}
+
+static bool has_interpreter(int fd, const Elf64_Ehdr *header)
+{
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        Elf64_Phdr segment;
+        off_t offset = (off_t)(header->e_phoff + (uint64_t)i * header->e_phentsize);
+        if (pread(fd, &segment, sizeof segment, offset) != (ssize_t)sizeof segment)
+            return true; /* odd; let exec judge */
+        if (segment.p_type == PT_INTERP)
+            return true;
+    }
+    return false;
+}
+
+/* Why a file cannot be preloaded, or NULL; of a script, *interpreter is set to what runs it. */
+static const char *preload_obstacle(const char *path, char *interpreter, size_t interpreter_bytes)
+{
+    union {
+        Elf64_Ehdr elf;
+        char text[256];
+    } head = { .text = { 0 } };
+    const char *obstacle = NULL;
+    interpreter[0] = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL; /* executable but not readable: unknown */
+    ssize_t got = pread(fd, head.text, sizeof head.text - 1, 0);
+    if (got > 2 && memcmp(head.text, "#!", 2) == 0) {
+        char *word = head.text + 2 + strspn(head.text + 2, " \t");
+        word[strcspn(word, " \t\n")] = 0;
+        snprintf(interpreter, interpreter_bytes, "%s", word);
+    } else if (got >= (ssize_t)sizeof head.elf && memcmp(head.elf.e_ident, ELFMAG, SELFMAG) == 0) {
+        if (gains_rights(path))
+            obstacle = "it is setuid, setgid or has file capabilities, and the loader then ignores LD_PRELOAD; "
+                       "run it as the user it runs for, or link it with -lholdfast";
+        else if (head.elf.e_ident[EI_CLASS] != ELFCLASS64)
+            obstacle = "it is a 32-bit program; use a 64-bit one";
+        else if (!has_interpreter(fd, &head.elf))
+            obstacle = "it is linked statically; link it with libholdfast.a";
+    }
+    close(fd);
+    return obstacle;
+}
+
+static void warn_if_not_preloadable(const char *path)
+{
+    char file[PATH_MAX], interpreter[256];
+    snprintf(file, sizeof file, "%s", path);
+    for (int depth = 0; depth < INTERPRETERS_MAX; depth++) {
+        const char *obstacle = preload_obstacle(file, interpreter, sizeof interpreter);
+        if (obstacle != NULL)
+            hfi_say(SAY_WARNING, "HF-W407", "run", "%s will run without Holdfast: %s", file, obstacle);
+        if (interpreter[0] == 0)
+            return;
+        snprintf(file, sizeof file, "%s", interpreter);
+    }
+}
+
+/* --- the environment --- */
+
+static bool set_preload(const char *chosen)
+{
+    const char *tried;
+    const char *library = tool_library(chosen, &tried);
+    const char *before = getenv("LD_PRELOAD");
+    if (library == NULL) {
+        hfi_say(SAY_ERROR, "HF-E403", "run", "there is no library %s; install Holdfast, or name it with --library or HOLDFAST_LIBRARY", tried);
+        return false;
+    }
+    if (strpbrk(library, " :\t\n") != NULL) {
+        hfi_say(SAY_ERROR, "HF-E404", "run", "the loader cannot preload %s: blanks and colons separate paths there; "
+                "name a path without them with --library", library);
+        return false;
+    }
+    char *list = NULL;
+    if (asprintf(&list, "%s%s%s", library, before != NULL && *before != 0 ? ":" : "", before != NULL ? before : "") < 0)
+        return false;
+    setenv("LD_PRELOAD", list, 1);
+    free(list);
+    unsetenv("HOLDFAST_LIBRARY"); /* ours alone: the library would call it unknown */
+    return true;
+}
+
+static int say_not_started(const char *name, int error)
+{
+    hfi_say(SAY_ERROR, "HF-E405", "run", "%s could not be started (%s); check the name and PATH", name, strerror(error));
+    return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTED;
+}
+
+/* Replaces this process; returns an exit status when it could not. */
+static int execute(char **command)
+{
+    execvp(command[0], command);
+    return say_not_started(command[0], errno);
+}
+
+/* --- the report --- */
+
+struct watch {
+    pid_t child;
+    uint64_t start_ticks;
+    char path[64];
+    int inotify; /* -1: polled */
+    int fd;      /* the segment, -1 before there is one */
+    bool seen;   /* last_segment holds something */
+};
+
+static struct hf_inspect_segment last_segment;
+
+static volatile sig_atomic_t forward_to;
+
+static void forward(int number)
+{
+    if (forward_to > 0)
+        kill(forward_to, number);
+}
+
+/* The terminal tells both of ^C; what was sent to us alone is passed on. */
+static void set_signals(void)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    struct sigaction pass = { .sa_handler = forward, .sa_flags = SA_RESTART };
+    sigaction(SIGINT, &ignore, NULL);
+    sigaction(SIGQUIT, &ignore, NULL);
+    sigaction(SIGTERM, &pass, NULL);
+    sigaction(SIGHUP, &pass, NULL);
+    sigaction(SIGUSR1, &pass, NULL);
+    sigaction(SIGUSR2, &pass, NULL);
+}
+
+static void watch_read(struct watch *watch)
+{
+    static struct hf_inspect_segment fresh;
+    const char *reason;
+    if (watch->fd < 0 || segment_read(watch->fd, watch->child, watch->start_ticks, &fresh, &reason) != SEGMENT_OK)
+        return;
+    last_segment = fresh;
+    watch->seen = true;
+}
+
+/* Opens the segment, or the one that took its place: an exec makes a new one of the same name. */
+static void watch_open(struct watch *watch)
+{
+    enum segment_verdict verdict;
+    const char *reason;
+    int fd = segment_open(watch->path, watch->child, &verdict, &reason);
+    if (fd < 0)
+        return;
+    if (watch->fd >= 0)
+        close(watch->fd);
+    watch->fd = fd;
+}
+
+static bool inotify_names_segment(struct watch *watch)
+{
+    char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    const char *name = strrchr(watch->path, '/') + 1;
+    bool named = false;
+    ssize_t got;
+    while ((got = read(watch->inotify, events, sizeof events)) > 0)
+        for (char *at = events; at < events + got;) {
+            struct inotify_event *event = (struct inotify_event *)at;
+            named = named || (event->mask & IN_Q_OVERFLOW) != 0 || (event->len != 0 && strcmp(event->name, name) == 0);
+            at += sizeof *event + event->len;
+        }
+    return named;
+}
+
+/* Until the child is done.  The segment is copied now and then, and once more afterwards. */
+static int watch_wait(struct watch *watch, struct rusage *usage)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, watch->child, 0);
+    int status;
+    for (unsigned turn = 0;; turn++) {
+        pid_t done = wait4(watch->child, &status, WNOHANG, usage);
+        if (done == watch->child || (done < 0 && errno == ECHILD))
+            break;
+        struct pollfd wanted[2] = { { .fd = watch->inotify, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+        poll(wanted, 2, turn < POLL_FIRST_TURNS && !watch->seen ? POLL_FIRST_MS : POLL_LATER_MS);
+        if (watch->fd < 0 || (watch->inotify >= 0 && inotify_names_segment(watch)))
+            watch_open(watch);
+        watch_read(watch);
+    }
+    watch_read(watch);
+    if (pidfd >= 0)
+        close(pidfd);
+    return status;
+}
+
+static double seconds(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+static void print_segment(const struct hf_inspect_segment *segment)
+{
+    char total[16], populated[16], used[16], high[16], meta[16];
+    struct segment_counters sum;
+    for (uint32_t i = 0; i < segment->node_count; i++) {
+        const struct hf_inspect_node *node = &segment->nodes[i];
+        fprintf(stderr, "  node %u: %s on %s pages%s, populated %s, used at last %s, at most %s, own structures %s\n", node->id,
+                hfi_format_bytes(total, sizeof total, node->total), segment_backing_name(node->backing),
+                (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? " (growing)" : "",
+                hfi_format_bytes(populated, sizeof populated, node->populated),
+                hfi_format_bytes(used, sizeof used, node->used), hfi_format_bytes(high, sizeof high, node->high_water),
+                hfi_format_bytes(meta, sizeof meta, node->meta));
+    }
+    segment_sum(segment, &sum);
+    fprintf(stderr, "  pages: %llu fresh, %llu idle ones claimed, %llu won back, %llu given back; blocks: %llu listed, "
+            "%llu large, %llu freed by other threads\n",
+            (unsigned long long)sum.fresh, (unsigned long long)sum.claimed, (unsigned long long)sum.adopted,
+            (unsigned long long)sum.retired, (unsigned long long)sum.listed, (unsigned long long)sum.large,
+            (unsigned long long)sum.remote_frees);
+}
+
+static void print_report(const struct watch *watch, const struct rusage *usage, int status, double elapsed, const char *name)
+{
+    char printable[256], peak[16];
+    fprintf(stderr, "holdfast: %s (pid %ld) ", tool_printable(printable, sizeof printable, name), (long)watch->child);
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "was ended by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        fprintf(stderr, "exited with status %d\n", WEXITSTATUS(status));
+    fprintf(stderr, "  time: %.3f s, cpu %.3f s user %.3f s system; faults: %ld minor %ld major; resident at most %s\n", elapsed,
+            seconds(usage->ru_utime), seconds(usage->ru_stime), usage->ru_minflt, usage->ru_majflt,
+            hfi_format_bytes(peak, sizeof peak, (uint64_t)usage->ru_maxrss * 1024));
+    if (watch->seen)
+        print_segment(&last_segment);
+    else
+        hfi_say(SAY_WARNING, "HF-W408", "run", "no arena was seen: the program used less than 8 MiB of a growing one, ended at once, "
+                "was not preloaded, or HOLDFAST_INSPECT=0; name a size with --arena");
+}
+
+static double now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int run_with_report(char **command)
+{
+    struct watch watch = { .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .fd = -1 };
+    struct rusage usage = { 0 };
+    sigset_t all, before;
+    if (watch.inotify >= 0)
+        inotify_add_watch(watch.inotify, HF_INSPECT_DIRECTORY, IN_CREATE);
+    double start = now_seconds();
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before); /* until it is known whom to forward to */
+    watch.child = fork();
+    if (watch.child < 0) {
+        hfi_say(SAY_ERROR, "HF-E406", "run", "no process could be started (%s); raise the process limit (ulimit -u), or leave --report out",
+                strerror(errno));
+        return EXIT_FAILURE;
+    }
+    if (watch.child == 0) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        _exit(execute(command));
+    }
+    forward_to = watch.child;
+    set_signals();
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    segment_start_ticks(watch.child, &watch.start_ticks);
+    segment_path(watch.path, sizeof watch.path, watch.child, watch.start_ticks);
+    int status = watch_wait(&watch, &usage);
+    forward_to = 0;
+    print_report(&watch, &usage, status, now_seconds() - start, command[0]);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* --- the command line --- */
+
+enum { OPTION_ARENA = 256, OPTION_BACKING, OPTION_STRICT, OPTION_VERBOSE, OPTION_PREFAULT, OPTION_LOCK, OPTION_ON_FULL, OPTION_PLACE,
+       OPTION_LIBRARY, OPTION_REPORT };
 
 static const struct option long_options[] = {
     { "arena", required_argument, NULL, OPTION_ARENA },
     { "backing", required_argument, NULL, OPTION_BACKING },
-    { "prefault", required_argument, NULL, OPTION_PREFAULT },
-    { "lock", required_argument, NULL, OPTION_LOCK },
-    { "place", required_argument, NULL, OPTION_PLACE },
-    { "on-full", required_argument, NULL, OPTION_ON_FULL },
     { "strict", no_argument, NULL, OPTION_STRICT },
     { "verbose", optional_argument, NULL, OPTION_VERBOSE },
+    { "prefault", required_argument, NULL, OPTION_PREFAULT },
+    { "lock", required_argument, NULL, OPTION_LOCK },
+    { "on-full", required_argument, NULL, OPTION_ON_FULL },
+    { "place", required_argument, NULL, OPTION_PLACE },
     { "library", required_argument, NULL, OPTION_LIBRARY },
     { "report", no_argument, NULL, OPTION_REPORT },
-    { "help", no_argument, NULL, OPTION_HELP },
-    { NULL, 0, NULL, 0 },
+    { "help", no_argument, NULL, 'h' },
+    { 0 },
 };
 
-static const char *variable_of(int option)
+/* The variable behind an option, or NULL. */
+static const char *option_variable(int option)
 {
     switch (option) {
     case OPTION_ARENA: return "HOLDFAST_ARENA";
     case OPTION_BACKING: return "HOLDFAST_BACKING";
-    case OPTION_PREFAULT: return "HOLDFAST_PREFAULT";
-    case OPTION_LOCK: return "HOLDFAST_LOCK";
-    case OPTION_PLACE: return "HOLDFAST_PLACE";
-    case OPTION_ON_FULL: return "HOLDFAST_ON_FULL";
     case OPTION_STRICT: return "HOLDFAST_STRICT";
     case OPTION_VERBOSE: return "HOLDFAST_VERBOSE";
+    case OPTION_PREFAULT: return "HOLDFAST_PREFAULT";
+    case OPTION_LOCK: return "HOLDFAST_LOCK";
+    case OPTION_ON_FULL: return "HOLDFAST_ON_FULL";
+    case OPTION_PLACE: return "HOLDFAST_PLACE";
     default: return NULL;
     }
 }
 
-/* What keeps a program from being preloaded: said, not refused. */
-static void warn_unpreloadable(const char *command)
+static int run_main(int argc, char **argv)
 {
+    struct request request = { 0 };
     char path[PATH_MAX];
-    struct stat status;
-    Elf64_Ehdr header;
-    if (strchr(command, '/') == NULL) {
-        const char *search = getenv("PATH");
-        char list[8192], *rest = list;
-        snprintf(list, sizeof list, "%s", search != NULL ? search : "");
-        for (char *directory; (directory = strsep(&rest, ":")) != NULL;) {
-            snprintf(path, sizeof path, "%s/%s", directory, command);
-            if (access(path, X_OK) == 0)
-                break;
-        }
-    } else {
-        snprintf(path, sizeof path, "%s", command);
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    bool has_interpreter = false;
-    bool elf = read(fd, &header, sizeof header) == sizeof header && memcmp(header.e_ident, ELFMAG, SELFMAG) == 0;
-    for (int i = 0; elf && i < header.e_phnum && !has_interpreter; i++) {
-        Elf64_Phdr segment;
-        off_t at = (off_t)(header.e_phoff + (Elf64_Off)i * sizeof segment);
-        has_interpreter = pread(fd, &segment, sizeof segment, at) == sizeof segment && segment.p_type == PT_INTERP;
-    }
-    if (elf && !has_interpreter)
-        fprintf(stderr, "holdfast run: warning HF-W401: %s is statically linked and will keep its own malloc; link it with -lholdfast\n", path);
-    if (fstat(fd, &status) == 0 && (status.st_mode & (S_ISUID | S_ISGID)) && geteuid() != 0)
-        fprintf(stderr, "holdfast run: warning HF-W402: %s is setuid or setgid: the loader ignores LD_PRELOAD; run it as the user it changes to\n", path);
-    close(fd);
-}
-
-static void preload(const char *library)
-{
-    char value[2 * PATH_MAX];
-    const char *others = getenv("LD_PRELOAD");
-    snprintf(value, sizeof value, "%s%s%s", library, others != NULL && *others ? ":" : "", others != NULL ? others : "");
-    setenv("LD_PRELOAD", value, 1);
-}
-
-static _Noreturn void execute(char **command)
-{
-    execvp(command[0], command);
-    fprintf(stderr, "holdfast run: cannot run %s: %s\n", command[0], strerror(errno));
-    _exit(errno == ENOENT ? 127 : 126);
-}
-
-static void print_report(const struct hf_inspect_segment *seen, bool have, const struct rusage *usage)
-{
-    if (!have)
-        fprintf(stderr, "holdfast run: no inspection segment was seen (HOLDFAST_INSPECT=0, or a small program on a growing arena)\n");
-    else
-        segment_print(seen, stderr);
-    fprintf(stderr, "page faults of the whole process: %ld minor, %ld major; user %ld.%02ld s, system %ld.%02ld s\n", usage->ru_minflt,
-            usage->ru_majflt, (long)usage->ru_utime.tv_sec, (long)usage->ru_utime.tv_usec / 10000, (long)usage->ru_stime.tv_sec,
-            (long)usage->ru_stime.tv_usec / 10000);
-}
-
-/* Keeps the segment as it was when most was in use. */
-static void keep_fullest(struct hf_inspect_segment *kept, bool *have, const struct hf_inspect_segment *now)
-{
-    uint64_t kept_used = 0, now_used = 0;
-    for (uint32_t i = 0; i < now->node_count; i++) {
-        kept_used += *have ? kept->nodes[i].used : 0;
-        now_used += now->nodes[i].used;
-    }
-    if (!*have || now_used >= kept_used)
-        *kept = *now;
-    *have = true;
-}
-
-static int run_and_report(char **command)
-{
-    static struct hf_inspect_segment fullest, now;
-    struct rusage usage;
-    char why[256];
-    int status;
-    bool have = false;
-    pid_t pid = fork();
-    if (pid == 0)
-        execute(command);
-    if (pid < 0) {
-        fprintf(stderr, "holdfast run: cannot fork: %s\n", strerror(errno));
-        return 126;
-    }
-    while (wait4(pid, &status, WNOHANG, &usage) == 0) {
-        if (segment_read(pid, &now, why, sizeof why) == 0)
-            keep_fullest(&fullest, &have, &now);
-        nanosleep(&(struct timespec){ .tv_nsec = REPORT_INTERVAL_MS * 1000000L }, NULL);
-    }
-    print_report(&fullest, have, &usage);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-static int run(int argc, char **argv)
-{
-    char library[PATH_MAX];
-    const char *given = NULL;
-    bool report = false;
-    struct options options;
     int option;
-    while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
-        const char *variable = variable_of(option);
-        if (variable != NULL)
-            setenv(variable, optarg != NULL ? optarg : "1", 1);
-        else if (option == OPTION_LIBRARY)
-            given = optarg;
+    while ((option = tool_getopt(argc, argv, "+:h", long_options, "run")) != -1) {
+        const char *variable = option_variable(option);
+        if (option == 'h')
+            return tool_help(&tool_run);
+        if (option == '?')
+            return EXIT_USAGE;
+        if (option == OPTION_LIBRARY)
+            request.library = optarg;
         else if (option == OPTION_REPORT)
-            report = true;
-        else if (option == OPTION_HELP)
-            return fputs(run_usage, stdout), 0;
-        else
-            return TOOL_EXIT_USAGE;
+            request.report = true;
+        else if (!tool_set_option(variable, optarg != NULL ? optarg : "1", "run"))
+            return EXIT_CONFIG;
     }
-    if (optind == argc)
-        return tool_usage_error(&tool_run_command, "no command given");
-    hfi_options_read(&options);
-    if (options.errors != 0)
-        return EX_CONFIG;
-    if (!tool_find_library(given, library, sizeof library)) {
-        fprintf(stderr, "holdfast run: error HF-E403: no library at %s; install libholdfast or give --library PATH\n", given != NULL ? given : library);
-        return TOOL_EXIT_NO;
+    request.command = argv + optind;
+    if (request.command[0] == NULL) {
+        hfi_say(SAY_ERROR, "HF-E409", "run", "no program to run was named; see `holdfast help run`");
+        return EXIT_USAGE;
     }
-    unsetenv("HOLDFAST_LIBRARY");
-    warn_unpreloadable(argv[optind]);
-    preload(library);
-    if (report)
-        return run_and_report(argv + optind);
-    execute(argv + optind);
+    int error = find_program(path, sizeof path, request.command[0]);
+    if (error != 0)
+        return say_not_started(request.command[0], error);
+    warn_if_not_preloadable(path);
+    if (!set_preload(request.library))
+        return EXIT_CONFIG;
+    return request.report ? run_with_report(request.command) : execute(request.command);
 }
 
-const struct tool_command tool_run_command = { "run", "start a program on an arena", run_usage, run };
+const struct command tool_run = {
+    .name = "run",
+    .summary = "start a program on an arena",
+    .help =
+        "usage: holdfast run [OPTION...] [--] COMMAND [ARGUMENT...]\n"
+        "\n"
+        "Starts COMMAND with libholdfast preloaded and HOLDFAST_* set from the options.\n"
+        "\n"
+        "  --arena SIZE       auto, 8G, 25%, 0:4G,1:4G        (HOLDFAST_ARENA)\n"
+        "  --backing PAGES    auto, 1g, 2m, thp, 4k           (HOLDFAST_BACKING)\n"
+        "  --strict           stop if the arena is not what was asked for (HOLDFAST_STRICT)\n"
+        "  --verbose[=LEVEL]  0 to 3; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
+        "  --prefault WHEN    startup, background, none       (HOLDFAST_PREFAULT)\n"
+        "  --lock WHETHER     auto, yes, no                   (HOLDFAST_LOCK)\n"
+        "  --on-full WHAT     fail, abort                     (HOLDFAST_ON_FULL)\n"
+        "  --place WHERE      local, interleave, node:N       (HOLDFAST_PLACE)\n"
+        "  --library PATH     the library to preload\n"
+        "  --report           afterwards, print what the arena saw, faults and cpu time\n"
+        "  --help             this text\n",
+    .run = run_main,
+};

@@ -64,6 +64,7 @@ int main(int argc, char **argv)
 {
     (void)argc;
     test_on_arena(argv, "512M");
+    free(malloc(1)); /* the arena stands before there are threads */
     CHECK(pthread_key_create(&late_key, late_destructor) == 0);
     for (uintptr_t generation = 0; generation < GENERATIONS; generation++) {
         pthread_t threads[THREADS];

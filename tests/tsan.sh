@@ -1,0 +1,20 @@
+#!/bin/sh
+# The core under ThreadSanitizer, by a program of its own: Criterion does not run under it.
+# The threads program is compiled with malloc and free replaced by hf_malloc and hf_free.
+set -eu
+srcdir=${srcdir:-.}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DHFI_VERSION=\"tsan\" -fno-builtin -w -pthread -iquote $srcdir/src -iquote $srcdir/numa -I$srcdir/include"
+cc=${CC:-gcc}
+echo 'int main(void) { return 0; }' >"$work/probe.c"
+if ! $cc -fsanitize=thread "$work/probe.c" -o "$work/probe" 2>/dev/null || ! setarch -R "$work/probe" 2>/dev/null; then
+    echo "no ThreadSanitizer here"
+    exit 77
+fi
+sources=$(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override\.c$')
+# shellcheck disable=SC2086  # lists of words
+$cc $flags -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -c "$srcdir/tests/programs/threads.c" -o "$work/threads.o"
+# shellcheck disable=SC2086
+$cc $flags -fvisibility=hidden "$work/threads.o" $sources -o "$work/threads" -lhwloc
+HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no TSAN_OPTIONS=halt_on_error=1 setarch -R "$work/threads"

@@ -1,0 +1,254 @@
+/*
+ * core: the allocator through its hf_* names, in a process whose malloc is the C library's;
+ * audits of pages, theaps and arena after each phase.
+ */
+#include <criterion/criterion.h>
+#include <holdfast/holdfast.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "init.h"
+#include "large.h"
+#include "pressure.h"
+#include "remote.h"
+#include "steal.h"
+#include "theap.h"
+
+static void set_up(void)
+{
+    setenv("HOLDFAST_ARENA", "256M", 1);
+    setenv("HOLDFAST_BACKING", "4k", 1);
+    setenv("HOLDFAST_LOCK", "no", 1);
+    setenv("HOLDFAST_INSPECT", "0", 1);
+    hf_free(hf_malloc(1));
+}
+
+TestSuite(core, .init = set_up);
+
+static void assert_sound(void)
+{
+    const char *broken = hfi_theap_audit(hfi_theap);
+    cr_assert_null(broken, "%s", broken);
+    broken = hfi_arena_audit(&hfi_arena.nodes[0]);
+    cr_assert_null(broken, "%s", broken);
+}
+
+static struct page *page_of(void *block)
+{
+    size_t index = hfi_index_of(block);
+    if (hfi_load_relaxed(hfi_owner_at(index)) == HFI_OWNER_INTERIOR)
+        index -= hfi_page_at(index)->head_delta;
+    return hfi_page_at(index);
+}
+
+Test(core, classes_waste_little_and_name_themselves)
+{
+    for (size_t bytes = 1; bytes <= HFI_BLOCK_MAX_BYTES; bytes += bytes < 4096 ? 1 : 17) {
+        unsigned class = hfi_sizeclass_of(bytes);
+        const struct sizeclass *cut = &hfi_sizeclasses[class];
+        cr_assert(class < HFI_CLASS_COUNT && cut->block_bytes >= bytes);
+        cr_assert(class == 0 || hfi_sizeclasses[class - 1].block_bytes < bytes);
+        cr_assert_eq(hfi_sizeclass_of(cut->block_bytes), class);
+        if (bytes > 64)
+            cr_assert((cut->block_bytes - bytes) * 4 <= bytes, "%zu in %u", bytes, cut->block_bytes);
+        cr_assert(cut->blocks * cut->block_bytes * 16 >= cut->run_pages * HFI_PAGE_BYTES * 15);
+        if (hfi_is_power_of_two(cut->block_bytes))
+            cr_assert_eq(HFI_PAGE_BYTES % hfi_min(cut->block_bytes, HFI_PAGE_BYTES), 0);
+    }
+}
+
+Test(core, random_work_leaves_everything_sound)
+{
+    static void *blocks[5000];
+    uint64_t random = 3;
+    size_t before = hfi_arena_free_pages(&hfi_arena.nodes[0]);
+    for (int step = 0; step < 400000; step++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        size_t slot = (random >> 33) % 5000;
+        size_t bytes = (random >> 20) % (step % 100 == 0 ? 600000 : step % 10 == 0 ? 30000 : 600) + 1;
+        if (step % 7 == 0 && blocks[slot] != NULL) {
+            blocks[slot] = hf_realloc(blocks[slot], bytes);
+        } else {
+            hf_free(blocks[slot]);
+            blocks[slot] = step % 3 ? hf_malloc(bytes) : hf_calloc(1, bytes);
+        }
+        cr_assert_not_null(blocks[slot]);
+        memset(blocks[slot], step, bytes);
+        if (step % 20000 == 0)
+            assert_sound();
+    }
+    for (int i = 0; i < 5000; i++)
+        hf_free(blocks[i]);
+    assert_sound();
+    hf_thread_idle();
+    assert_sound();
+    cr_assert_eq(hfi_theap->kept_pages, 0);
+    cr_assert_eq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before + 1, "all pages are back, and the first one's too");
+}
+
+struct hand_over {
+    void *blocks[4000];
+    size_t count;
+};
+
+static void *free_all(void *argument)
+{
+    struct hand_over *hand_over = argument;
+    for (size_t i = 0; i < hand_over->count; i++)
+        hf_free(hand_over->blocks[i]);
+    return NULL;
+}
+
+static void in_a_thread(void *(*function)(void *), void *argument)
+{
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, function, argument), 0);
+    pthread_join(thread, NULL);
+}
+
+Test(core, full_pages_freed_by_another_thread_go_back)
+{
+    static struct hand_over hand_over = { .count = 4000 };
+    size_t before = hfi_arena_free_pages(&hfi_arena.nodes[0]);
+    for (size_t i = 0; i < hand_over.count; i++)
+        hand_over.blocks[i] = hf_malloc(1000);
+    in_a_thread(free_all, &hand_over);
+    hf_thread_idle();
+    assert_sound();
+    /* the current page, which nobody but its owner may judge, and the other thread's theap page */
+    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]) + 3, before);
+}
+
+static void *allocate_all(void *argument)
+{
+    struct hand_over *hand_over = argument;
+    for (size_t i = 0; i < hand_over->count; i++)
+        hand_over->blocks[i] = hf_malloc(1000);
+    return NULL;
+}
+
+Test(core, pages_of_a_thread_that_ended_are_claimed)
+{
+    static struct hand_over hand_over = { .count = 4000 };
+    in_a_thread(allocate_all, &hand_over);
+    for (size_t i = 0; i < hand_over.count; i++) {
+        cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(hand_over.blocks[i]))), HFI_OWNER_NOBODY);
+        if (i % 2 == 0)
+            hf_free(hand_over.blocks[i]);
+    }
+    uint64_t claimed = hfi_theap->counters.claimed, fresh = hfi_theap->counters.fresh;
+    for (size_t i = 0; i < hand_over.count; i += 2)
+        hand_over.blocks[i] = hf_malloc(1000);
+    cr_assert_gt(hfi_theap->counters.claimed, claimed);
+    cr_assert_eq(hfi_theap->counters.fresh, fresh, "idle pages come before fresh ones");
+    free_all(&hand_over);
+    assert_sound();
+}
+
+Test(core, a_full_page_of_ones_own_is_won_back)
+{
+    void *blocks[2000];
+    for (int i = 0; i < 2000; i++)
+        blocks[i] = hf_malloc(1024);
+    uint64_t adopted = hfi_theap->counters.adopted;
+    hf_free(blocks[0]);
+    cr_assert_eq(hfi_theap->counters.adopted, adopted + 1);
+    cr_assert_eq(page_of(blocks[0])->list, LIST_PARTIAL);
+    assert_sound();
+    for (int i = 1; i < 2000; i++)
+        hf_free(blocks[i]);
+    assert_sound();
+}
+
+Test(core, few_empty_pages_are_held)
+{
+    void *blocks[HFI_CLASS_COUNT];
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        blocks[class] = hf_malloc(hfi_sizeclasses[class].block_bytes);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        hf_free(blocks[class]);
+    cr_assert_leq(hfi_theap->kept_pages, hfi_theap->hold_pages);
+    assert_sound();
+}
+
+Test(core, large_blocks_resize_in_place_and_know_zero)
+{
+    char *block = hf_calloc(1, 5 << 20);
+    cr_assert_eq(hf_usable_size(block), 5 << 20);
+    for (size_t i = 0; i < (5 << 20); i += 509)
+        cr_assert_eq(block[i], 0);
+    memset(block, 1, 5 << 20);
+    char *small = hf_realloc(block, 1 << 20);
+    cr_assert_eq(small, block);
+    char *again = hf_calloc(1, 4 << 20); /* may well reuse the tail: must be zero all the same */
+    for (size_t i = 0; i < (4 << 20); i += 509)
+        cr_assert_eq(again[i], 0);
+    hf_free(again);
+    hf_free(small);
+    assert_sound();
+}
+
+static bool released;
+
+static bool release_one(size_t bytes, unsigned node, void *block)
+{
+    (void)node;
+    if (released || bytes == 0)
+        return false;
+    hf_free(block);
+    return released = true;
+}
+
+Test(core, a_pressure_callback_is_asked_before_failing)
+{
+    void *cache = hf_malloc(100 << 20);
+    cr_assert_eq(hf_pressure_register(release_one, cache), 0);
+    void *first = hf_malloc(100 << 20);
+    void *second = hf_malloc(90 << 20);
+    cr_assert(first != NULL && second != NULL && released);
+    cr_assert_eq(hf_pressure_unregister(release_one, cache), 0);
+    cr_assert_neq(hf_pressure_unregister(release_one, cache), 0);
+    hf_free(first);
+    hf_free(second);
+}
+
+#define STORM_SLOTS 1000
+static _Atomic(void *) storm[STORM_SLOTS];
+
+static void *storm_thread(void *argument)
+{
+    uint64_t random = (uintptr_t)argument;
+    for (int step = 0; step < 100000; step++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        size_t bytes = (random >> 20) % (step % 50 == 0 ? 100000 : 500) + 8;
+        unsigned char *block = hf_malloc(bytes);
+        memset(block, (int)(bytes & 0xff), bytes);
+        unsigned char *old = atomic_exchange(&storm[(random >> 40) % STORM_SLOTS], block);
+        if (old != NULL) {
+            size_t usable = hf_usable_size(old);
+            if (old[0] != old[7] || usable < 8)
+                abort();
+            hf_free(old);
+        }
+    }
+    return NULL;
+}
+
+Test(core, threads_free_each_others_blocks)
+{
+    for (uintptr_t generation = 0; generation < 4; generation++) {
+        pthread_t threads[4];
+        for (uintptr_t i = 0; i < 4; i++)
+            pthread_create(&threads[i], NULL, storm_thread, (void *)(generation * 4 + i + 1));
+        for (int i = 0; i < 4; i++)
+            pthread_join(threads[i], NULL);
+        assert_sound();
+    }
+    for (int i = 0; i < STORM_SLOTS; i++)
+        hf_free(storm[i]);
+    hf_thread_idle();
+    assert_sound();
+    void *most = hf_malloc(200 << 20);
+    cr_assert_not_null(most, "nothing is stranded");
+}
