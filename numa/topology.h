@@ -5,7 +5,11 @@
  * Loaded once, copied to plain arrays, hwloc's own copy destroyed; never
  * called again.  No plugins, no x86 back end, NUMA levels only.  hwloc calls
  * malloc while it works: the caller sees to it that malloc answers from the
- * boot region meanwhile.
+ * boot region meanwhile.  Called before threads: `environ` is another one
+ * for a moment (topology.c).
+ *
+ * HWLOC_XMLFILE and HWLOC_SYNTHETIC are respected.  Nodes outside the cgroup's cpuset,
+ * or outside a memory binding that the process was started with (numactl), are left out.
  */
 #ifndef HFI_TOPOLOGY_H
 #define HFI_TOPOLOGY_H
@@ -14,7 +18,7 @@
 #include "options.h"
 
 struct topology_node {
-    unsigned id;                /* the kernel's number; numbers may have gaps */
+    unsigned id;                /* the kernel's number, below HFI_MAX_NODES; numbers may have gaps */
     uint64_t memory_bytes;      /* all of the node's memory */
     bool has_cpus;
     uint64_t distance[HFI_MAX_NODES]; /* by index in nodes[]; 10 = local, as the kernel writes it */
@@ -27,7 +31,8 @@ struct topology {
 };
 
 /* Fills `topology` with the allowed nodes that have memory.  With `quick`, a
- * machine whose kernel shows one node is answered without hwloc.  0, or
+ * machine whose kernel shows one node is answered without hwloc, unless a variable
+ * above describes another.  0, or
  * -errno when hwloc gave no answer (topology is then one node, id 0, and
  * the caller says so). */
 int hfi_topology_load(struct topology *topology, bool quick);

@@ -2,7 +2,11 @@
  * options: see options.h.
  *
  * hfi_option_table is the one place that knows the variables: what parses them stands beside what
- * describes them, and tests/manual.sh holds the manual against it.
+ * describes them, and the defaults are its `initial` texts, parsed.
+ *
+ * O1: a value that is refused leaves its option at the default, prints HF-E102 and adds one to
+ *     `errors`; whether that ends the process is the caller's to decide (init.c).
+ * O2: a parser changes `options` only when it accepts the text.
  *
  * Test: tests/unit/options.c.
  */
@@ -16,6 +20,8 @@
 extern char **environ;
 
 #define PREFIX "HOLDFAST_"
+#define NAME_BYTES_SHOWN 48 /* of names and values that somebody else wrote */
+#define VALUE_BYTES_SHOWN 64
 #define TEST_PREFIX "HOLDFAST_TEST_" /* hooks of the project's own tests */
 
 /* --- values --- */
@@ -29,22 +35,27 @@ bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end)
     for (; *at >= '0' && *at <= '9'; at++)
         if (__builtin_mul_overflow(whole, 10, &whole) || __builtin_add_overflow(whole, (uint64_t)(*at - '0'), &whole))
             return false;
-    if (*at == '.')
+    if (*at == '.') {
+        if (at[1] < '0' || at[1] > '9')
+            return false;
         for (at++; *at >= '0' && *at <= '9'; at++)
-            if (scale < 1000000) {
+            if (scale < 1000000) { /* further digits are less than a MiB of a TiB */
                 fraction = fraction * 10 + (uint64_t)(*at - '0');
                 scale *= 10;
             }
+    }
     static const char units[] = "KMGT";
     uint64_t unit = 1;
     const char *letter = *at == 0 ? NULL : strchr(units, *at >= 'a' && *at <= 'z' ? *at - 32 : *at);
     if (letter != NULL) {
         unit = (uint64_t)1 << (10 * (letter - units + 1));
         at++;
-        if (at[0] == 'i' && at[1] == 'B')
+        if (at[0] == 'i' && (at[1] == 'B' || at[1] == 'b'))
             at += 2;
     }
     uint64_t total;
+    if (unit == 1 && scale != 1)
+        return false; /* a fraction of a byte */
     if (__builtin_mul_overflow(whole, unit, &total) ||
         __builtin_add_overflow(total, fraction * (unit / scale) + fraction * (unit % scale) / scale, &total))
         return false;
@@ -52,8 +63,10 @@ bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end)
         *end = at;
     else if (*at != 0)
         return false;
+    if (total == 0)
+        return false;
     *bytes = total;
-    return total != 0;
+    return true;
 }
 
 static bool parse_unsigned(const char *text, unsigned most, unsigned *value, const char **end)
@@ -70,11 +83,24 @@ static bool parse_unsigned(const char *text, unsigned most, unsigned *value, con
     return true;
 }
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; /* not tolower: no locale */
+}
+
+/* Words may be written in capitals: "2M" is what people type for a page size. */
+static bool same_word(const char *text, const char *word)
+{
+    while (*word != 0 && lower(*text) == *word)
+        text++, word++;
+    return *word == 0 && *text == 0;
+}
+
 /* Index of `text` in a list of words that ends with NULL, -1 when it is not there. */
 static int parse_word(const char *text, const char *const *words)
 {
     for (int i = 0; words[i] != NULL; i++)
-        if (strcmp(text, words[i]) == 0)
+        if (same_word(text, words[i]))
             return i;
     return -1;
 }
@@ -104,7 +130,7 @@ static bool parse_arena(struct options *options, const char *text)
 {
     const char *end;
     unsigned percent;
-    if (strcmp(text, "auto") == 0) {
+    if (same_word(text, "auto")) {
         options->arena = ARENA_AUTO;
         return true;
     }
@@ -125,7 +151,7 @@ static bool parse_arena(struct options *options, const char *text)
 static bool parse_nodes(struct options *options, const char *text)
 {
     uint64_t nodes = 0;
-    if (strcmp(text, "all") == 0) {
+    if (same_word(text, "all")) {
         options->nodes = ~(uint64_t)0;
         return true;
     }
@@ -136,6 +162,8 @@ static bool parse_nodes(struct options *options, const char *text)
         last = first;
         if (*at == '-' && !parse_unsigned(at + 1, HFI_MAX_NODES - 1, &last, &at))
             return false;
+        if (last < first)
+            return false;
         for (unsigned node = first; node <= last; node++)
             nodes |= (uint64_t)1 << node;
         if (*at == 0)
@@ -144,7 +172,7 @@ static bool parse_nodes(struct options *options, const char *text)
             return false;
     }
     options->nodes = nodes;
-    return nodes != 0;
+    return true;
 }
 
 static const char *const backing_words[] = { "auto", "1g", "2m", "thp", "4k", NULL };
@@ -261,14 +289,14 @@ const struct option_entry hfi_option_table[] = {
 };
 const size_t hfi_option_count = sizeof hfi_option_table / sizeof hfi_option_table[0];
 
+struct options hfi_options;
+
 const char *hfi_backing_name(enum option_backing backing)
 {
     return backing_words[backing];
 }
 
 /* --- the environment --- */
-
-struct options hfi_options;
 
 /* Edit distance (Levenshtein 1965) between names; longer ones than fit count as far. */
 static size_t name_distance(const char *a, size_t a_length, const char *b)
@@ -291,14 +319,36 @@ static size_t name_distance(const char *a, size_t a_length, const char *b)
     return row[b_length];
 }
 
+/* Variables of the tool and the start script, which the program under them inherits. */
+static bool belongs_to_others(const char *name, size_t length)
+{
+    static const char *const names[] = { "HOLDFAST_LIBRARY", "HOLDFAST_BUILD" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i]) == length && memcmp(names[i], name, length) == 0)
+            return true;
+    return strncmp(name, TEST_PREFIX, strlen(TEST_PREFIX)) == 0;
+}
+
 static void warn_unknown(const char *name, size_t length)
 {
     const char *nearest = hfi_option_table[0].name;
+    length = hfi_min(length, NAME_BYTES_SHOWN);
     for (size_t i = 1; i < hfi_option_count; i++)
         if (name_distance(name, length, hfi_option_table[i].name) < name_distance(name, length, nearest))
             nearest = hfi_option_table[i].name;
-    hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; did you mean %s? "
-            "see `holdfast help environment`", (int)length, name, nearest);
+    hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; did you mean %s? see holdfast(7)",
+            (int)length, name, nearest);
+}
+
+static void say_refused(const struct options *options, const struct option_entry *option, const char *text)
+{
+    const char *cut = strlen(text) > VALUE_BYTES_SHOWN ? "..." : "";
+    if (options->strict)
+        hfi_say(SAY_ERROR, "HF-E102", "options", "%s=%.*s%s is not allowed, the program does not start (HOLDFAST_STRICT=1); "
+                "set it to %s, or unset it for %s", option->name, VALUE_BYTES_SHOWN, text, cut, option->values, option->initial);
+    else
+        hfi_say(SAY_ERROR, "HF-E102", "options", "%s=%.*s%s is not allowed, the default (%s) is used instead; "
+                "set it to %s", option->name, VALUE_BYTES_SHOWN, text, cut, option->initial, option->values);
 }
 
 static const struct option_entry *find_option(const char *name, size_t length)
@@ -312,22 +362,27 @@ static const struct option_entry *find_option(const char *name, size_t length)
 static void read_variable(struct options *options, const char *variable)
 {
     const char *equals = strchr(variable, '=');
-    if (equals == NULL || strncmp(variable, TEST_PREFIX, strlen(TEST_PREFIX)) == 0)
+    if (equals == NULL)
         return;
     size_t length = (size_t)(equals - variable);
     const struct option_entry *option = find_option(variable, length);
-    if (option == NULL) {
+    if (option != NULL) {
+        if (getenv(option->name) != equals + 1)
+            return; /* named twice: the first counts, as for everybody */
+        if (!option->parse(options, equals + 1)) {
+            options->errors++;
+            say_refused(options, option, equals + 1);
+        }
+    } else if (!belongs_to_others(variable, length)) {
         warn_unknown(variable, length);
-    } else if (!option->parse(options, equals + 1)) {
-        options->errors++;
-        hfi_say(SAY_ERROR, "HF-E102", "options", "%s=%s: not one of %s; %s; see holdfast(7)", option->name, equals + 1,
-                option->values, options->strict ? "correct it, or unset HOLDFAST_STRICT" : "using the default until it is corrected");
     }
 }
 
 void hfi_options_read(struct options *options)
 {
-    *options = (struct options){ .nodes = ~(uint64_t)0, .remote_allow = true, .inspect = true };
+    *options = (struct options){ .errors = 0 };
+    for (size_t i = 0; i < hfi_option_count; i++)
+        hfi_option_table[i].parse(options, hfi_option_table[i].initial);
     const char *strict = getenv("HOLDFAST_STRICT");
     if (strict != NULL)
         parse_strict(options, strict); /* first: messages depend on it */

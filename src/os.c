@@ -3,18 +3,29 @@
  *
  * The kernel's numbers that glibc's headers may lack are given here, so that
  * one binary runs on older and newer systems and learns from errno.
+ *
+ * Files are read with open and read into buffers on the stack.  A cgroup's limit is looked
+ * for from the process's own group up to the root: inside a container without a cgroup
+ * namespace /proc/self/cgroup names a path that is not mounted, and only the root,
+ * which is then the container's own group, holds files.
+ *
+ * Tests: tests/unit/reserve.c.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* getcpu */
+#endif
 #include "os.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,36 +35,71 @@
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MLOCK_ONFAULT
+#define MLOCK_ONFAULT 1
+#endif
+#ifndef PR_GET_THP_DISABLE
+#define PR_GET_THP_DISABLE 42
+#endif
 #define MPOL_BIND_MODE 2 /* <linux/mempolicy.h> MPOL_BIND */
 #define NODE_MASK_BITS 1024
 #define POPULATE_CHUNK_BYTES ((size_t)256 * HFI_MIB)
+#define RETRIES 100 /* of calls that ask to be made again */
+#define SMALL_FILE_BYTES 128
+#define PATH_BYTES 1024
+
+/* 0 or -errno of a call that returned -1 on failure; puts errno back. */
+static int outcome(long result, int saved_errno)
+{
+    int error = result == -1 ? -errno : 0;
+    errno = saved_errno;
+    return error;
+}
+
+/* --- mapping --- */
 
 void *hfi_os_reserve(size_t bytes, size_t align)
 {
     int saved_errno = errno;
-    char *start = mmap(NULL, bytes + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    errno = saved_errno;
-    if (start == MAP_FAILED)
+    size_t with_slack;
+    if (__builtin_add_overflow(bytes, align, &with_slack))
+        return NULL;
+    char *start = mmap(NULL, with_slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (outcome((long)start, saved_errno) != 0)
         return NULL;
     char *aligned = (char *)hfi_align_up((uintptr_t)start, align);
     if (aligned != start)
         munmap(start, (size_t)(aligned - start));
     munmap(aligned + bytes, (size_t)(start + align - aligned));
+    errno = saved_errno;
     return aligned;
 }
 
 void hfi_os_unreserve(void *start, size_t bytes)
 {
-    munmap(start, bytes);
+    int saved_errno = errno;
+    outcome(munmap(start, bytes), saved_errno);
+}
+
+int hfi_os_reserve_at(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    void *mapped = mmap(start, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    int error = outcome((long)mapped, saved_errno);
+    if (error != 0 || mapped == start)
+        return error;
+    hfi_os_unreserve(mapped, bytes); /* a kernel before 4.17 takes the address for a hint */
+    return -EEXIST;
 }
 
 static int map_fixed(void *start, size_t bytes, int protection, int flags)
 {
     int saved_errno = errno;
     void *mapped = mmap(start, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | flags, -1, 0);
-    int error = mapped == MAP_FAILED ? -errno : 0;
-    errno = saved_errno;
-    return error;
+    return outcome((long)mapped, saved_errno);
 }
 
 int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes)
@@ -70,18 +116,39 @@ int hfi_os_unmap(void *start, size_t bytes)
 int hfi_os_protect(void *start, size_t bytes, bool accessible)
 {
     int saved_errno = errno;
-    int error = mprotect(start, bytes, accessible ? PROT_READ | PROT_WRITE : PROT_NONE) == 0 ? 0 : -errno;
-    errno = saved_errno;
-    return error;
+    return outcome(mprotect(start, bytes, accessible ? PROT_READ | PROT_WRITE : PROT_NONE), saved_errno);
 }
+
+/* --- advice --- */
 
 static int advise(void *start, size_t bytes, int advice)
 {
-    int saved_errno = errno;
     int error;
-    do
-        error = madvise(start, bytes, advice) == 0 ? 0 : -errno;
-    while (error == -EINTR || error == -EAGAIN);
+    int tries = 0;
+    do {
+        int saved_errno = errno;
+        error = outcome(madvise(start, bytes, advice), saved_errno);
+    } while ((error == -EINTR || error == -EAGAIN) && ++tries < RETRIES);
+    return error;
+}
+
+/* For kernels without MADV_POPULATE_WRITE: lets the kernel write the zeros that are there
+ * already.  Where a page cannot be had, it says EFAULT instead of sending SIGBUS. */
+static int populate_by_reading(char *start, size_t bytes)
+{
+    int saved_errno = errno;
+    int zeros = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    if (zeros < 0)
+        return outcome(-1, saved_errno);
+    int error = 0;
+    for (size_t done = 0; done < bytes && error == 0;) {
+        ssize_t wrote = read(zeros, start + done, hfi_min(bytes - done, 64 * HFI_MIB));
+        if (wrote > 0)
+            done += (size_t)wrote;
+        else if (wrote == 0 || errno != EINTR)
+            error = wrote == 0 ? -EFAULT : -errno;
+    }
+    close(zeros);
     errno = saved_errno;
     return error;
 }
@@ -90,7 +157,11 @@ static int advise(void *start, size_t bytes, int advice)
 int hfi_os_populate(void *start, size_t bytes)
 {
     for (size_t done = 0; done < bytes; done += POPULATE_CHUNK_BYTES) {
-        int error = advise((char *)start + done, hfi_min(POPULATE_CHUNK_BYTES, bytes - done), MADV_POPULATE_WRITE);
+        char *chunk = (char *)start + done;
+        size_t chunk_bytes = hfi_min(POPULATE_CHUNK_BYTES, bytes - done);
+        int error = advise(chunk, chunk_bytes, MADV_POPULATE_WRITE);
+        if (error == -EINVAL)
+            error = populate_by_reading(chunk, chunk_bytes);
         if (error != 0)
             return error;
     }
@@ -107,12 +178,26 @@ int hfi_os_dontfork(void *start, size_t bytes)
     return advise(start, bytes, MADV_DONTFORK);
 }
 
+/* --- lock and bind --- */
+
 int hfi_os_lock(void *start, size_t bytes)
 {
     int saved_errno = errno;
-    int error = mlock(start, bytes) == 0 ? 0 : -errno;
-    errno = saved_errno;
-    return error;
+    return outcome(mlock(start, bytes), saved_errno);
+}
+
+int hfi_os_lock_on_fault(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    return outcome(syscall(SYS_mlock2, start, bytes, MLOCK_ONFAULT), saved_errno);
+}
+
+uint64_t hfi_os_lock_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur;
 }
 
 int hfi_os_bind(void *start, size_t bytes, unsigned node)
@@ -122,93 +207,183 @@ int hfi_os_bind(void *start, size_t bytes, unsigned node)
     if (node >= NODE_MASK_BITS)
         return -EINVAL;
     mask[node / (8 * sizeof mask[0])] = 1ul << (node % (8 * sizeof mask[0]));
-    int error = syscall(SYS_mbind, start, bytes, MPOL_BIND_MODE, mask, (unsigned long)NODE_MASK_BITS, 0ul) == 0 ? 0 : -errno;
+    return outcome(syscall(SYS_mbind, start, bytes, MPOL_BIND_MODE, mask, (unsigned long)NODE_MASK_BITS, 0ul), saved_errno);
+}
+
+const char *hfi_os_error_name(int error)
+{
+    switch (error < 0 ? -error : error) {
+    case EACCES: return "EACCES";
+    case EAGAIN: return "EAGAIN";
+    case EBUSY: return "EBUSY";
+    case EEXIST: return "EEXIST";
+    case EFAULT: return "EFAULT";
+    case EHWPOISON: return "EHWPOISON";
+    case EINTR: return "EINTR";
+    case EINVAL: return "EINVAL";
+    case EIO: return "EIO";
+    case ENODEV: return "ENODEV";
+    case ENOENT: return "ENOENT";
+    case ENOMEM: return "ENOMEM";
+    case ENOSYS: return "ENOSYS";
+    case EPERM: return "EPERM";
+    default: return "error";
+    }
+}
+
+/* --- files --- */
+
+/* Up to buffer_bytes - 1 bytes; with `once` one read, enough for a file of one value. */
+static long read_file(const char *path, char *buffer, size_t buffer_bytes, bool once)
+{
+    int saved_errno = errno;
+    size_t length = 0;
+    int error = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        error = -errno;
+    } else {
+        while (length < buffer_bytes - 1) {
+            ssize_t got = read(fd, buffer + length, buffer_bytes - 1 - length);
+            if (got < 0 && errno == EINTR)
+                continue;
+            if (got < 0)
+                error = -errno;
+            if (got <= 0)
+                break;
+            length += (size_t)got;
+            if (once)
+                break;
+        }
+        close(fd);
+    }
+    buffer[error != 0 ? 0 : length] = 0;
     errno = saved_errno;
-    return error;
+    return error != 0 ? error : (long)length;
 }
 
 long hfi_os_read_file(const char *path, char *buffer, size_t buffer_bytes)
 {
-    int saved_errno = errno;
-    size_t length = 0;
-    long result;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        result = -errno;
-    } else {
-        ssize_t got;
-        while ((got = read(fd, buffer + length, buffer_bytes - 1 - length)) > 0)
-            length += (size_t)got;
-        result = got < 0 ? -errno : (long)length;
-        close(fd);
-    }
-    buffer[result < 0 ? 0 : result] = 0;
-    errno = saved_errno;
-    return result;
+    return read_file(path, buffer, buffer_bytes, false);
 }
 
-/* strtoull touches errno on overflow only; digits are all that counts here. */
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static bool first_number(const char *text, uint64_t *number)
 {
-    while (*text != 0 && !isdigit((unsigned char)*text))
+    uint64_t value = 0;
+    while (*text != 0 && !is_digit(*text))
         text++;
     if (*text == 0)
         return false;
-    *number = 0;
-    for (; isdigit((unsigned char)*text); text++)
-        *number = *number * 10 + (uint64_t)(*text - '0');
+    for (; is_digit(*text); text++)
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
+            value = UINT64_MAX;
+    *number = value;
     return true;
 }
 
 bool hfi_os_read_number(const char *path, uint64_t *number)
 {
-    char text[4096];
-    return hfi_os_read_file(path, text, sizeof text) > 0 && first_number(text, number);
+    char text[SMALL_FILE_BYTES];
+    return read_file(path, text, sizeof text, true) > 0 && first_number(text, number);
 }
 
-static uint64_t physical_bytes(void)
+/* Number behind the first place where `name` stands in `text`; 0 when it does not. */
+static uint64_t number_after(const char *text, const char *name)
 {
-    return (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t number;
+    const char *at = strstr(text, name);
+    return at != NULL && first_number(at + strlen(name), &number) ? number : 0;
 }
 
-/* Reads one cgroup directory's limit into the tightest so far. */
-static void cgroup_tighten(const char *directory, const char *limit_name, const char *used_name, bool *limited,
-                           uint64_t *limit_bytes, uint64_t *used_bytes)
+/* --- memory limits --- */
+
+uint64_t hfi_os_physical_bytes(void)
 {
-    char path[512];
-    uint64_t limit, used;
-    snprintf(path, sizeof path, "%s/%s", directory, limit_name);
-    if (!hfi_os_read_number(path, &limit) || (*limited && limit >= *limit_bytes))
-        return; /* "max" holds no number */
-    snprintf(path, sizeof path, "%s/%s", directory, used_name);
-    if (!hfi_os_read_number(path, &used))
-        used = 0;
-    *limited = true;
-    *limit_bytes = limit;
-    *used_bytes = used;
+    int saved_errno = errno;
+    struct sysinfo info;
+    return outcome(sysinfo(&info), saved_errno) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
 }
 
-/* From the process's own group up to the root. */
-static void cgroup_walk(const char *root, char *group, const char *limit_name, const char *used_name, bool *limited,
-                        uint64_t *limit_bytes, uint64_t *used_bytes)
+bool hfi_os_has_swap(void)
 {
-    char directory[448];
+    int saved_errno = errno;
+    struct sysinfo info;
+    return outcome(sysinfo(&info), saved_errno) != 0 || info.totalswap != 0;
+}
+
+/* The two generations of cgroups: where they are mounted, what their files are called. */
+struct cgroup_kind {
+    const char *root, *limit_name, *used_name;
+    const char *cache_names[2]; /* in memory.stat: page cache, which the kernel takes back */
+};
+
+static const struct cgroup_kind cgroup_v2 = {
+    .root = "/sys/fs/cgroup", .limit_name = "memory.max", .used_name = "memory.current",
+    .cache_names = { "\ninactive_file ", "\nactive_file " },
+};
+static const struct cgroup_kind cgroup_v1 = {
+    .root = "/sys/fs/cgroup/memory", .limit_name = "memory.limit_in_bytes", .used_name = "memory.usage_in_bytes",
+    .cache_names = { "\ntotal_inactive_file ", "\ntotal_active_file " },
+};
+
+struct cgroup_bound {
+    uint64_t limit_bytes; /* the tightest; UINT64_MAX when there is none */
+    uint64_t used_bytes;  /* of that group; only with `usage` */
+    uint64_t room_bytes;  /* the least that any group leaves; only with `usage` */
+    bool usage;           /* whether usage is asked for: it costs two more files a level */
+};
+
+static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind *kind, const char *group)
+{
+    char path[PATH_BYTES], stat_text[8192];
+    uint64_t limit, used = 0;
+    int length = snprintf(path, sizeof path, "%s%s/%s", kind->root, group, kind->limit_name);
+    if (length >= (int)sizeof path || !hfi_os_read_number(path, &limit)) /* "max" holds no number */
+        return;
+    if (limit >= hfi_os_physical_bytes())
+        return;
+    if (bound->usage) {
+        snprintf(path, sizeof path, "%s%s/%s", kind->root, group, kind->used_name);
+        hfi_os_read_number(path, &used);
+        snprintf(path, sizeof path, "%s%s/memory.stat", kind->root, group);
+        read_file(path, stat_text, sizeof stat_text, false);
+        uint64_t cache = number_after(stat_text, kind->cache_names[0]) + number_after(stat_text, kind->cache_names[1]);
+        uint64_t held = used - hfi_min(used, cache);
+        bound->room_bytes = hfi_min(bound->room_bytes, limit - hfi_min(limit, held));
+    }
+    if (limit < bound->limit_bytes) {
+        bound->limit_bytes = limit;
+        bound->used_bytes = used;
+    }
+}
+
+/* From the process's own group up to the root.  Cuts `group` up. */
+static void cgroup_walk(struct cgroup_bound *bound, const struct cgroup_kind *kind, char *group)
+{
     for (;;) {
-        snprintf(directory, sizeof directory, "%s%s", root, group);
-        cgroup_tighten(directory, limit_name, used_name, limited, limit_bytes, used_bytes);
+        if (strcmp(group, "/") == 0)
+            group[0] = 0;
+        cgroup_bound_by(bound, kind, group);
         char *slash = strrchr(group, '/');
-        if (slash == NULL || group[0] == 0)
+        if (slash == NULL)
             return;
         *slash = 0;
     }
 }
 
-bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes)
+static void cgroup_find(struct cgroup_bound *bound)
 {
     char text[4096];
-    bool limited = false;
+    bound->limit_bytes = bound->room_bytes = UINT64_MAX;
+    bound->used_bytes = 0;
     if (hfi_os_read_file("/proc/self/cgroup", text, sizeof text) <= 0)
-        return false;
+        return;
+    /* Lines are "0::/group" (v2) and "4:memory:/group" (v1, perhaps "4:cpu,memory:/group"). */
     for (char *line = text, *next; line != NULL && *line != 0; line = next) {
         next = strchr(line, '\n');
         if (next != NULL)
@@ -218,20 +393,129 @@ bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes)
         if (group == NULL)
             continue;
         *group++ = 0;
-        if (strcmp(line, "0") == 0)
-            cgroup_walk("/sys/fs/cgroup", group, "memory.max", "memory.current", &limited, limit_bytes, used_bytes);
-        else if (strcmp(controllers + 1, "memory") == 0)
-            cgroup_walk("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes", "memory.usage_in_bytes", &limited, limit_bytes, used_bytes);
+        if (strcmp(line, "0:") == 0)
+            cgroup_walk(bound, &cgroup_v2, group);
+        else if (strstr(controllers, "memory") != NULL)
+            cgroup_walk(bound, &cgroup_v1, group);
     }
-    return limited && *limit_bytes < physical_bytes();
+}
+
+bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes)
+{
+    struct cgroup_bound bound = { .usage = true };
+    cgroup_find(&bound);
+    if (bound.limit_bytes == UINT64_MAX)
+        return false;
+    *limit_bytes = bound.limit_bytes;
+    *used_bytes = bound.used_bytes;
+    return true;
 }
 
 uint64_t hfi_os_usable_bytes(void)
 {
-    uint64_t limit, used;
-    uint64_t physical = physical_bytes();
-    return hfi_os_cgroup_limit(&limit, &used) ? hfi_min(limit, physical) : physical;
+    struct cgroup_bound bound = { .usage = false };
+    cgroup_find(&bound);
+    return hfi_min(bound.limit_bytes, hfi_os_physical_bytes());
 }
+
+uint64_t hfi_os_available_bytes(const char **bound)
+{
+    char text[512];
+    struct cgroup_bound cgroup = { .usage = true };
+    uint64_t available = UINT64_MAX;
+    if (read_file("/proc/meminfo", text, sizeof text, true) > 0 && strstr(text, "MemAvailable:") != NULL)
+        available = number_after(text, "MemAvailable:") * 1024;
+    cgroup_find(&cgroup);
+    if (bound != NULL)
+        *bound = cgroup.room_bytes < available ? "the cgroup's memory limit (memory.max, MemoryMax=)" : "the machine's free memory";
+    return hfi_min(available, cgroup.room_bytes);
+}
+
+uint64_t hfi_os_node_available_bytes(unsigned node)
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/meminfo", node);
+    if (hfi_os_read_file(path, text, sizeof text) <= 0)
+        return UINT64_MAX;
+    return 1024 * (number_after(text, " MemFree:") + number_after(text, " Active(file):") + number_after(text, " Inactive(file):"));
+}
+
+/* What a limit leaves, given the number of OS pages that count against it. */
+static uint64_t limit_room(int resource, uint64_t used_pages)
+{
+    struct rlimit limit;
+    if (getrlimit((unsigned)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    uint64_t used = used_pages * 4096;
+    return limit.rlim_cur - hfi_min(limit.rlim_cur, used);
+}
+
+uint64_t hfi_os_address_room(void)
+{
+    char text[SMALL_FILE_BYTES];
+    uint64_t fields[6] = { 0 }; /* size resident shared text lib data, in OS pages */
+    if (limit_room(RLIMIT_AS, 0) == UINT64_MAX && limit_room(RLIMIT_DATA, 0) == UINT64_MAX)
+        return UINT64_MAX;
+    read_file("/proc/self/statm", text, sizeof text, true);
+    const char *at = text;
+    for (int i = 0; i < 6 && first_number(at, &fields[i]); i++)
+        for (at += strspn(at, " "); is_digit(*at);)
+            at++;
+    return hfi_min(limit_room(RLIMIT_AS, fields[0]), limit_room(RLIMIT_DATA, fields[5]));
+}
+
+/* --- huge pages --- */
+
+bool hfi_os_has_thp(void)
+{
+    char text[SMALL_FILE_BYTES];
+    if (read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text, true) <= 0 || strstr(text, "[never]") != NULL)
+        return false;
+    int saved_errno = errno;
+    int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+    errno = saved_errno;
+    return disabled <= 0;
+}
+
+static uint64_t pool_number(const char *directory, const char *name)
+{
+    char path[PATH_BYTES];
+    uint64_t number = 0;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    hfi_os_read_number(path, &number);
+    return number;
+}
+
+bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machine, size_t page_bytes)
+{
+    char machine[80], of_node[80];
+    uint64_t node_free;
+    snprintf(machine, sizeof machine, "/sys/kernel/mm/hugepages/hugepages-%zukB", page_bytes / 1024);
+    snprintf(of_node, sizeof of_node, "/sys/devices/system/node/node%u/hugepages/hugepages-%zukB", node, page_bytes / 1024);
+    snprintf(pool->path, sizeof pool->path, "%s/nr_hugepages", machine);
+    pool->total_pages = pool->free_pages = 0;
+    if (!hfi_os_read_number(pool->path, &pool->total_pages))
+        return false;
+    uint64_t reserved = pool_number(machine, "resv_hugepages"); /* promised to other mappings */
+    uint64_t free_pages = pool_number(machine, "free_hugepages");
+    free_pages -= hfi_min(free_pages, reserved);
+    uint64_t may_grow = pool_number(machine, "nr_overcommit_hugepages"), grown = pool_number(machine, "surplus_hugepages");
+    may_grow -= hfi_min(may_grow, grown);
+    if (!whole_machine) {
+        snprintf(pool->path, sizeof pool->path, "%s/free_hugepages", of_node);
+        if (hfi_os_read_number(pool->path, &node_free)) {
+            free_pages = hfi_min(free_pages, node_free);
+            pool->total_pages = pool_number(of_node, "nr_hugepages");
+            snprintf(pool->path, sizeof pool->path, "%s/nr_hugepages", of_node);
+        } else {
+            snprintf(pool->path, sizeof pool->path, "%s/nr_hugepages", machine);
+        }
+    }
+    pool->free_pages = free_pages + may_grow;
+    return true;
+}
+
+/* --- time and place --- */
 
 uint64_t hfi_os_now_ns(void)
 {
@@ -243,5 +527,6 @@ uint64_t hfi_os_now_ns(void)
 unsigned hfi_os_current_node(void)
 {
     unsigned cpu, node;
-    return getcpu(&cpu, &node) == 0 ? node : 0;
+    int saved_errno = errno;
+    return outcome(getcpu(&cpu, &node), saved_errno) == 0 ? node : 0;
 }

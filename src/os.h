@@ -13,6 +13,10 @@
 void *hfi_os_reserve(size_t bytes, size_t align);
 void hfi_os_unreserve(void *start, size_t bytes);
 
+/* Reserves exactly these bytes of address space, inaccessible, if all of them are free.
+ * 0 or -errno (EEXIST). */
+int hfi_os_reserve_at(void *start, size_t bytes);
+
 /* Replaces part of a reservation by private zeroed memory.  os_page_bytes: 4096, or
  * 2 MiB or 1 GiB for hugetlb (mapped without kernel reservation: populating tells).  0 or -errno. */
 int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes);
@@ -23,7 +27,8 @@ int hfi_os_unmap(void *start, size_t bytes);
 /* PROT_NONE / back to read-write, for guards.  0 or -errno. */
 int hfi_os_protect(void *start, size_t bytes, bool accessible);
 
-/* MADV_POPULATE_WRITE.  0 or -errno (EFAULT, ENOMEM: the pool or a limit is short). */
+/* MADV_POPULATE_WRITE, or the like where the kernel has none (before 5.14).  0 or -errno
+ * (EFAULT, ENOMEM: the pool or a limit is short); never a signal. */
 int hfi_os_populate(void *start, size_t bytes);
 
 /* MADV_HUGEPAGE or MADV_NOHUGEPAGE.  0 or -errno. */
@@ -32,10 +37,17 @@ int hfi_os_advise_huge(void *start, size_t bytes, bool huge);
 /* MADV_DONTFORK; MADV_DONTDUMP is left to the operator.  0 or -errno. */
 int hfi_os_dontfork(void *start, size_t bytes);
 
+/* mlock: locks and populates.  0 or -errno (ENOMEM, EPERM: RLIMIT_MEMLOCK). */
 int hfi_os_lock(void *start, size_t bytes);
+
+/* Locks each page from its first touch on (MLOCK_ONFAULT).  0 or -errno. */
+int hfi_os_lock_on_fault(void *start, size_t bytes);
 
 /* Binds strictly to one node (mbind MPOL_BIND).  0 or -errno (EPERM, ENOSYS under seccomp). */
 int hfi_os_bind(void *start, size_t bytes, unsigned node);
+
+/* "ENOMEM" for ENOMEM or -ENOMEM; of the errors these calls have, "error" for others. */
+const char *hfi_os_error_name(int error);
 
 /* Reads a whole small file into buffer (always terminated); length or -errno. */
 long hfi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
@@ -49,6 +61,37 @@ uint64_t hfi_os_usable_bytes(void);
 
 /* Tightest cgroup memory limit over this process and its current use; false when unlimited. */
 bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes);
+
+/* Bytes that can be populated now without pushing anybody out: the least of MemAvailable
+ * and what the cgroups above this process leave, their page cache counted as free.  *bound,
+ * when given, becomes what sets the bound, for messages.  UINT64_MAX when unknown. */
+uint64_t hfi_os_available_bytes(const char **bound);
+
+/* The same of one node: free memory and page cache; UINT64_MAX when unknown. */
+uint64_t hfi_os_node_available_bytes(unsigned node);
+
+/* What RLIMIT_AS and RLIMIT_DATA leave this process to map; UINT64_MAX when unlimited. */
+uint64_t hfi_os_address_room(void);
+
+/* RLIMIT_MEMLOCK; UINT64_MAX when unlimited. */
+uint64_t hfi_os_lock_limit(void);
+
+uint64_t hfi_os_physical_bytes(void);
+bool hfi_os_has_swap(void);
+
+/* Whether a program can have transparent huge pages: enabled is always or madvise, and
+ * PR_SET_THP_DISABLE is not set. */
+bool hfi_os_has_thp(void);
+
+/* A pool of huge pages of one size: the node's, or the machine's where the node shows none. */
+struct os_huge_pool {
+    uint64_t total_pages;
+    uint64_t free_pages; /* to be had: unreserved, and those the kernel may still make */
+    char path[96];       /* of the file that sets total_pages */
+};
+
+/* False when the kernel has no pages of that size.  `whole_machine`: do not ask for the node's. */
+bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machine, size_t page_bytes);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t hfi_os_now_ns(void);

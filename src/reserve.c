@@ -1,23 +1,30 @@
 /*
  * reserve: see reserve.h.
  *
- * V1: base is 1 GiB aligned; a guard of one OS page lies before base and behind the last window.
+ * V1: base is 1 GiB aligned; inaccessible guards lie before base and behind the last window.
  * V2: node windows follow each other from HFI_WINDOWS_OFFSET, each node's starting on a window.
  * V3: owners[] is readable for every index below span, so that free can look a wild pointer up;
  *     the page table only where nodes have pages.
  * V4: memory that a named arena reports as populated was touched by MADV_POPULATE_WRITE with no
  *     error: no later fault, and no SIGBUS from a huge page pool that was empty.
+ * V5: nothing is populated that would not fit into what is free now: where the kernel
+ *     runs out, it kills a process instead of returning an error.
  *
- * What cannot be had is said once with the command that mends it (messages HF-E2xx, HF-W2xx,
- * HF-I2xx); degraded without HOLDFAST_STRICT=1, fatal with it (exit status 78).
+ * The space is reserved in one piece.  Where a limit (RLIMIT_AS) has no room for the areas
+ * between owners, table and windows that are never used, only the parts are mapped, at
+ * an address where all of it was free; what the kernel later puts between them has
+ * no owner, like any other memory that is not ours.
  *
- * Test: tests/unit/reserve.c, tests/programs/startup.sh.
+ * What cannot be had goes through degraded(): one line, then on without it, or the end under
+ * HOLDFAST_STRICT=1 (exit status 78).  HF-Wnnn and HF-Ennn are the same thing in those two cases.
+ *
+ * Tests: tests/unit/reserve.c, tests/programs/startup.sh.
  */
 #include "reserve.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -25,394 +32,738 @@
 #include "say.h"
 
 #define OS_PAGE_BYTES ((size_t)4096)
-#define GUARD_BYTES ((size_t)2 * HFI_MIB)
-#define AUTO_LEAST_BYTES HFI_GIB
-#define THP_BYTES ((size_t)2 * HFI_MIB)
-#define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB) /* of a growing arena: small programs gain nothing by huge pages */
+#define HUGE_BYTES ((size_t)2 * HFI_MIB)
+#define GUARD_BYTES HUGE_BYTES
+#define POPULATE_CHUNK_BYTES ((size_t)64 * HFI_MIB) /* so that an error says how far it came */
+#define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)       /* less address space than this is no arena */
+#define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB)    /* of a growing arena: small programs gain nothing by huge pages */
+#define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)
+#define OWNER_BYTES 8   /* per page in owners[] */
+#define ENTRY_BYTES 128 /* per page in the page table */
 
 /* What hfi_reserve hands around. */
 struct attempt {
     const struct options *options;
     const struct topology *topology;
     struct reservation *reservation;
+    size_t usable_bytes; /* only where a size depends on it: it costs a dozen files */
+    bool in_parts;      /* the space is not in one piece: see above */
+    bool said_unbound;  /* once for all nodes */
+    bool said_unlocked;
 };
+
+/* --- saying so --- */
+
+/* Something asked for cannot be had: "what: instead; next", or the end. */
+static void HFI_PRINTF(6, 7) degraded(const struct attempt *attempt, const char *warning_id, const char *error_id,
+                                      const char *instead, const char *next, const char *format, ...)
+{
+    char what[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    if (attempt->options->strict) {
+        hfi_say(SAY_ERROR, error_id, "reserve", "%s: the program does not start (HOLDFAST_STRICT=1); %s", what, next);
+        _exit(EX_CONFIG);
+    }
+    hfi_say(SAY_WARNING, warning_id, "reserve", "%s: %s; %s", what, instead, next);
+}
+
+/* Number of bytes as text, for one use in one message. */
+struct bytes_text {
+    char text[16];
+};
+
+static struct bytes_text bytes_text(uint64_t bytes)
+{
+    struct bytes_text text;
+    hfi_format_bytes(text.text, sizeof text.text, bytes);
+    return text;
+}
+
+/* --- sizes --- */
 
 static size_t backing_page_bytes(enum option_backing backing)
 {
     switch (backing) {
     case BACKING_1G: return HFI_GIB;
-    case BACKING_2M: return 2 * HFI_MIB;
+    case BACKING_2M: return HUGE_BYTES;
     case BACKING_THP: case BACKING_4K: case BACKING_AUTO: break;
     }
     return OS_PAGE_BYTES;
 }
 
-/* Under HOLDFAST_STRICT=1 the end; otherwise the caller degrades. */
-static void stop_if_strict(const struct options *options)
+/* What a node's size is rounded up to on a rung of the ladder. */
+static size_t backing_unit_bytes(enum option_backing backing)
 {
-    if (options->strict)
-        _exit(EX_CONFIG);
+    return backing == BACKING_1G ? HFI_GIB : backing == BACKING_4K ? HFI_PAGE_BYTES : HUGE_BYTES;
 }
 
-/* --- sizes --- */
-
-static bool node_is_chosen(const struct options *options, const struct topology_node *node)
+static bool node_is_chosen(const struct options *options, unsigned id)
 {
-    return options->nodes >> node->id & 1;
+    return options->nodes >> id & 1;
 }
 
 static size_t chosen_nodes(const struct options *options, const struct topology *topology)
 {
     size_t chosen = 0;
     for (unsigned i = 0; i < topology->node_count; i++)
-        chosen += node_is_chosen(options, &topology->nodes[i]);
+        chosen += node_is_chosen(options, topology->nodes[i].id);
     return chosen;
 }
 
-void hfi_reserve_plan(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology)
+static size_t usable_bytes(const struct options *options)
+{
+    return options->arena == ARENA_AUTO || options->arena == ARENA_PERCENT ? hfi_os_usable_bytes() : 0;
+}
+
+static void plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
+                       size_t usable)
 {
     size_t chosen = chosen_nodes(options, topology);
-    size_t total = options->arena == ARENA_BYTES ? options->arena_bytes
-                 : options->arena == ARENA_PERCENT ? hfi_os_usable_bytes() / 100 * options->arena_percent
-                 : hfi_align_up(hfi_os_usable_bytes(), HFI_GIB);
     for (unsigned i = 0; i < HFI_MAX_NODES; i++)
         node_bytes[i] = 0;
     for (unsigned i = 0; i < topology->node_count; i++) {
         const struct topology_node *node = &topology->nodes[i];
-        if (options->arena == ARENA_PER_NODE)
-            node_bytes[i] = options->arena_node_bytes[node->id];
-        else if (node_is_chosen(options, node))
-            node_bytes[i] = total / chosen;
-        node_bytes[i] = hfi_align_up(node_bytes[i], HFI_PAGE_BYTES);
-    }
-}
-
-/* Memory the kernel says is to be had now: MemAvailable, and what the cgroup leaves; SIZE_MAX unknown. */
-static size_t available_bytes(void)
-{
-    char text[4096];
-    uint64_t limit, used, available = UINT64_MAX;
-    if (hfi_os_read_file("/proc/meminfo", text, sizeof text) > 0) {
-        const char *line = strstr(text, "MemAvailable:");
-        unsigned long long kib;
-        if (line != NULL && sscanf(line + 13, "%llu", &kib) == 1)
-            available = (uint64_t)kib * 1024;
-    }
-    if (hfi_os_cgroup_limit(&limit, &used))
-        available = hfi_min(available, limit > used ? limit - used : 0);
-    return available;
-}
-
-/* Free huge pages of a size on a node; falls back to the machine's pool where the node has no file. */
-static uint64_t free_huge_pages(unsigned node, size_t page_bytes)
-{
-    char path[128];
-    uint64_t pages = 0;
-    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/hugepages/hugepages-%zukB/free_hugepages", node, page_bytes / 1024);
-    if (hfi_os_read_number(path, &pages))
-        return pages;
-    snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/hugepages-%zukB/free_hugepages", page_bytes / 1024);
-    return hfi_os_read_number(path, &pages) ? pages : 0;
-}
-
-/* --- one node of a named arena --- */
-
-static void say_pool_short(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing,
-                           uint64_t pages, uint64_t free_pages)
-{
-    bool asked = attempt->options->backing == backing;
-    char command[160];
-    snprintf(command, sizeof command, "echo %llu > /sys/devices/system/node/node%u/hugepages/hugepages-%zukB/nr_hugepages",
-             (unsigned long long)pages, node->id, backing_page_bytes(backing) / 1024);
-    if (asked && attempt->options->strict)
-        hfi_say(SAY_ERROR, "HF-E201", "reserve", "node %u has %llu free huge pages of %s, the arena needs %llu; run: %s",
-                node->id, (unsigned long long)free_pages, hfi_backing_name(backing), (unsigned long long)pages, command);
-    else
-        hfi_say(asked || free_pages != 0 ? SAY_WARNING : SAY_INFO, "HF-W201", "reserve",
-                "node %u has %llu free huge pages of %s, the arena needs %llu: using smaller pages; run: %s", node->id,
-                (unsigned long long)free_pages, hfi_backing_name(backing), (unsigned long long)pages, command);
-    if (asked)
-        stop_if_strict(attempt->options);
-}
-
-static void bind_node(const struct attempt *attempt, struct reserved_node *node)
-{
-    int error = hfi_os_bind(node->start, node->bytes, node->id);
-    node->bound = error == 0;
-    if (node->bound)
-        return;
-    bool single = attempt->topology->node_count == 1;
-    hfi_say(single ? SAY_INFO : SAY_WARNING, "HF-W202", "reserve", "mbind to node %u was refused (error %d): memory goes "
-            "where the kernel puts it; allow mbind in the seccomp profile, or grant CAP_SYS_NICE", node->id, -error);
-    if (!single)
-        stop_if_strict(attempt->options);
-}
-
-static void say_populate_failed(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing, int error)
-{
-    uint64_t limit = 0, used = 0;
-    char size[16], have[16];
-    hfi_format_bytes(size, sizeof size, node->bytes);
-    if (backing_page_bytes(backing) > OS_PAGE_BYTES) {
-        uint64_t pages = node->bytes / backing_page_bytes(backing);
-        say_pool_short(attempt, node, backing, pages, free_huge_pages(node->id, backing_page_bytes(backing)));
-    } else if (hfi_os_cgroup_limit(&limit, &used)) {
-        hfi_say(SAY_ERROR, "HF-E203", "reserve", "populating %s on node %u failed (error %d): the cgroup leaves %s; raise "
-                "memory.max (MemoryMax=) or lower HOLDFAST_ARENA", size, node->id, -error,
-                hfi_format_bytes(have, sizeof have, limit - hfi_min(used, limit)));
-    } else {
-        hfi_say(SAY_ERROR, "HF-E203", "reserve", "populating %s on node %u failed (error %d): %s are available; lower HOLDFAST_ARENA",
-                size, node->id, -error, hfi_format_bytes(have, sizeof have, available_bytes()));
-    }
-}
-
-static bool must_populate(const struct attempt *attempt, enum option_backing backing)
-{
-    /* A huge page that the pool does not have is SIGBUS at the first touch: never left to chance. */
-    return attempt->options->prefault != PREFAULT_NONE || backing_page_bytes(backing) > OS_PAGE_BYTES;
-}
-
-/* Map, bind, populate on one rung of the ladder; true when the node stands. */
-static bool try_backing(const struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
-{
-    size_t page_bytes = backing_page_bytes(backing);
-    int error = hfi_os_map(node->start, node->bytes, page_bytes);
-    if (error != 0) {
-        say_populate_failed(attempt, node, backing, error);
-        return false;
-    }
-    bind_node(attempt, node);
-    if (page_bytes == OS_PAGE_BYTES)
-        hfi_os_advise_huge(node->start, node->bytes, backing == BACKING_THP);
-    if (must_populate(attempt, backing)) {
-        error = hfi_os_populate(node->start, node->bytes);
-        if (error != 0) {
-            say_populate_failed(attempt, node, backing, error);
-            hfi_os_unmap(node->start, node->bytes);
-            return false;
+        if (!node_is_chosen(options, node->id))
+            continue;
+        switch (options->arena) {
+        case ARENA_AUTO: node_bytes[i] = hfi_align_up(hfi_min(usable, node->memory_bytes), HFI_WINDOW_BYTES); break;
+        case ARENA_BYTES: node_bytes[i] = options->arena_bytes / chosen; break;
+        case ARENA_PERCENT: node_bytes[i] = usable / 100 * options->arena_percent / chosen; break;
+        case ARENA_PER_NODE: node_bytes[i] = options->arena_node_bytes[node->id]; break;
         }
-        node->populated_bytes = node->bytes;
+        node_bytes[i] = hfi_align_up(hfi_min(node_bytes[i], HFI_ARENA_MAX_BYTES), HFI_PAGE_BYTES);
     }
-    node->backing = backing;
-    node->os_page_bytes = page_bytes;
-    return true;
 }
 
-static bool thp_is_off(void)
+void hfi_reserve_plan(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology)
 {
-    char text[128];
-    return hfi_os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) <= 0 ||
-           strstr(text, "[never]") != NULL;
+    plan_nodes(node_bytes, options, topology, usable_bytes(options));
 }
 
-/* Whether a rung is worth trying, without mapping anything; says why not. */
-static bool rung_is_open(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing)
+static size_t planned_bytes(const struct reservation *reservation)
 {
-    size_t page_bytes = backing_page_bytes(backing);
-    bool asked = attempt->options->backing == backing;
-    if (backing == BACKING_THP && thp_is_off()) {
-        hfi_say(asked ? SAY_WARNING : SAY_INFO, "HF-W204", "reserve", "transparent huge pages are off: using 4 KiB pages; run: "
-                "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
-        if (asked)
-            stop_if_strict(attempt->options);
-        return false;
+    size_t total = 0;
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        total += reservation->nodes[i].bytes;
+    return total;
+}
+
+/* Shrinks every node in proportion, so that all together are at most `total` bytes. */
+static void shrink_plan(struct reservation *reservation, size_t total)
+{
+    double part = (double)total / (double)planned_bytes(reservation);
+    if (part >= 1)
+        return;
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        struct reserved_node *node = &reservation->nodes[i];
+        node->bytes = hfi_align_down((size_t)((double)node->bytes * part), node->bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
     }
-    if (page_bytes == OS_PAGE_BYTES)
-        return true;
-    if (!asked && node->bytes % page_bytes != 0 && backing == BACKING_1G)
-        return false;
-    uint64_t pages = hfi_divide_up(node->bytes, page_bytes);
-    uint64_t free_pages = free_huge_pages(node->id, page_bytes);
-    if (free_pages >= pages)
-        return true;
-    say_pool_short(attempt, node, backing, pages, free_pages);
+}
+
+static bool topology_has(const struct topology *topology, unsigned id)
+{
+    for (unsigned i = 0; i < topology->node_count; i++)
+        if (topology->nodes[i].id == id)
+            return true;
     return false;
 }
 
-static void lock_node(const struct attempt *attempt, struct reserved_node *node)
+/* Nodes that were named and are not there, or not for this process. */
+static void check_named_nodes(const struct attempt *attempt)
 {
-    enum option_lock lock = attempt->options->lock;
-    char size[16];
-    if (node->os_page_bytes > OS_PAGE_BYTES) {
-        node->locked = true; /* hugetlb memory is never swapped */
-        return;
+    const struct options *options = attempt->options;
+    for (unsigned id = 0; id < HFI_MAX_NODES; id++) {
+        bool there = topology_has(attempt->topology, id);
+        bool listed = options->nodes != ~(uint64_t)0 && node_is_chosen(options, id);
+        bool sized = options->arena == ARENA_PER_NODE && options->arena_node_bytes[id] != 0;
+        if (!there && (listed || sized))
+            degraded(attempt, "HF-W211", "HF-E211", "it gets no arena", "see `numactl -H` and the cgroup's cpuset.mems",
+                     "%s names node %u, which has no memory this process may use", sized ? "HOLDFAST_ARENA" : "HOLDFAST_NODES", id);
+        else if (sized && !node_is_chosen(options, id))
+            degraded(attempt, "HF-W212", "HF-E212", "it gets no arena", "name it in both or in none",
+                     "HOLDFAST_ARENA names node %u, HOLDFAST_NODES leaves it out", id);
     }
-    if (lock == LOCK_NO || (lock == LOCK_AUTO && node->populated_bytes == 0))
-        return;
-    int error = hfi_os_lock(node->start, node->bytes);
-    node->locked = error == 0;
-    if (node->locked)
-        return;
-    hfi_say(attempt->options->strict ? SAY_ERROR : SAY_WARNING, "HF-W205", "reserve", "locking %s on node %u was refused "
-            "(error %d): it may be swapped; set LimitMEMLOCK=infinity (ulimit -l unlimited) or HOLDFAST_LOCK=no",
-            hfi_format_bytes(size, sizeof size, node->bytes), node->id, -error);
-    stop_if_strict(attempt->options);
+    if (options->place == PLACE_NODE && !(topology_has(attempt->topology, options->place_node) && node_is_chosen(options, options->place_node)))
+        degraded(attempt, "HF-W213", "HF-E213", "the first node with an arena is used", "name a node of the arena",
+                 "HOLDFAST_PLACE=node:%u is no node with an arena", options->place_node);
 }
 
-/* Walks the ladder for one node.  0 or -ENOMEM. */
-static int reserve_node(const struct attempt *attempt, struct reserved_node *node)
-{
-    static const enum option_backing ladder[] = { BACKING_1G, BACKING_2M, BACKING_THP, BACKING_4K };
-    size_t asked_bytes = node->bytes;
-    for (unsigned rung = 0; rung < sizeof ladder / sizeof ladder[0]; rung++) {
-        if (attempt->options->backing != BACKING_AUTO && ladder[rung] < attempt->options->backing)
-            continue;
-        node->bytes = hfi_align_up(asked_bytes, hfi_max(backing_page_bytes(ladder[rung]), HFI_PAGE_BYTES));
-        if (!rung_is_open(attempt, node, ladder[rung]) || !try_backing(attempt, node, ladder[rung]))
-            continue;
-        lock_node(attempt, node);
-        return 0;
-    }
-    return -ENOMEM;
-}
-
-/* --- the layout --- */
-
-/* Owners and page table for `bytes` of windows from `offset` on. */
-static int map_metadata(const struct reservation *reservation, size_t offset, size_t bytes, unsigned node, bool populate)
-{
-    char *starts[2];
-    size_t lengths[2];
-    size_t first = offset >> HFI_PAGE_SHIFT, count = bytes >> HFI_PAGE_SHIFT;
-    starts[0] = reservation->base + hfi_align_down(first * 8, OS_PAGE_BYTES);
-    lengths[0] = hfi_align_up((first + count) * 8, OS_PAGE_BYTES) - hfi_align_down(first * 8, OS_PAGE_BYTES);
-    starts[1] = reservation->base + HFI_TABLE_OFFSET + first * 128;
-    lengths[1] = hfi_align_up(count * 128, OS_PAGE_BYTES);
-    for (int i = 0; i < 2; i++) {
-        int error = i == 0 ? 0 : hfi_os_map(starts[i], lengths[i], OS_PAGE_BYTES);
-        if (error == 0 && populate) {
-            hfi_os_bind(starts[i], lengths[i], node); /* refused: as the node itself, which says so */
-            hfi_os_advise_huge(starts[i], lengths[i], true);
-            error = hfi_os_populate(starts[i], lengths[i]);
-            hfi_os_lock(starts[i], lengths[i]);
-        }
-        if (error != 0)
-            return error;
-    }
-    return 0;
-}
-
-/* Address space for everything; node starts are set. */
-static bool lay_out(struct reservation *reservation)
-{
-    size_t offset = HFI_WINDOWS_OFFSET;
-    for (unsigned i = 0; i < reservation->node_count; i++)
-        offset += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
-    reservation->span = offset;
-    char *space = hfi_os_reserve(offset + 2 * HFI_GIB, HFI_GIB);
-    if (space == NULL)
-        return false;
-    reservation->base = space + HFI_GIB; /* a guard on either side, trimmed to what a guard needs */
-    hfi_os_unreserve(space, HFI_GIB - GUARD_BYTES);
-    hfi_os_unreserve(reservation->base + offset + GUARD_BYTES, HFI_GIB - GUARD_BYTES);
-    offset = HFI_WINDOWS_OFFSET;
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        reservation->nodes[i].start = reservation->base + offset;
-        offset += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
-    }
-    /* V3: one mapping, touched only where it is used */
-    return hfi_os_map(reservation->base, hfi_align_up((reservation->span >> HFI_PAGE_SHIFT) * 8, OS_PAGE_BYTES), OS_PAGE_BYTES) == 0;
-}
-
+/* Takes the plan over: nodes with bytes, in the topology's order. */
 static void choose_nodes(const struct attempt *attempt)
 {
     size_t node_bytes[HFI_MAX_NODES];
     struct reservation *reservation = attempt->reservation;
-    hfi_reserve_plan(node_bytes, attempt->options, attempt->topology);
+    plan_nodes(node_bytes, attempt->options, attempt->topology, attempt->usable_bytes);
     for (unsigned i = 0; i < attempt->topology->node_count; i++) {
+        unsigned id = attempt->topology->nodes[i].id;
         if (node_bytes[i] == 0)
             continue;
-        reservation->nodes[reservation->node_count++] = (struct reserved_node){
-            .id = attempt->topology->nodes[i].id,
-            .bytes = hfi_min(node_bytes[i], HFI_ARENA_MAX_BYTES),
-        };
+        if (node_bytes[i] < HFI_NODE_BYTES_MIN) {
+            degraded(attempt, "HF-W214", "HF-E214", "taking 4 MiB", "raise HOLDFAST_ARENA",
+                     "%s on node %u is too small for an arena", bytes_text(node_bytes[i]).text, id);
+            node_bytes[i] = HFI_NODE_BYTES_MIN;
+        }
+        reservation->nodes[reservation->node_count++] = (struct reserved_node){ .id = id, .bytes = node_bytes[i] };
     }
 }
 
-static int fail_no_space(const struct reservation *reservation)
-{
-    char size[16];
-    hfi_say(SAY_ERROR, "HF-E206", "reserve", "no address space for an arena of %s; raise the address-space limit (ulimit -v unlimited)",
-            hfi_format_bytes(size, sizeof size, reservation->span));
-    return -ENOMEM;
-}
-
-static int reserve_growing(const struct attempt *attempt)
+/* Owners and table have an end, and so has the address space a limit leaves. */
+static void cap_plan(const struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    size_t asked = reservation->nodes[0].bytes;
-    reservation->growing = true;
-    while (!lay_out(reservation)) {
-        if (reservation->nodes[0].bytes <= AUTO_LEAST_BYTES)
-            return fail_no_space(reservation);
-        for (unsigned i = 0; i < reservation->node_count; i++)
-            reservation->nodes[i].bytes = hfi_max(hfi_align_down(reservation->nodes[i].bytes / 2, HFI_GIB), AUTO_LEAST_BYTES);
-    }
-    if (reservation->nodes[0].bytes < asked)
-        hfi_say(SAY_WARNING, "HF-W207", "reserve", "address space is limited: the arena can grow to %zu MiB per node only; "
-                "raise the limit (ulimit -v unlimited)", reservation->nodes[0].bytes / HFI_MIB);
+    size_t windows = 0;
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        windows += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
+    if (windows <= HFI_WINDOWS_BYTES_MAX)
+        return;
+    size_t asked = planned_bytes(reservation);
+    shrink_plan(reservation, HFI_WINDOWS_BYTES_MAX - reservation->node_count * HFI_WINDOW_BYTES);
+    size_t taken = planned_bytes(reservation);
+    char instead[64];
+    snprintf(instead, sizeof instead, "taking %s", bytes_text(taken).text);
+    if (attempt->options->arena != ARENA_AUTO)
+        degraded(attempt, "HF-W215", "HF-E215", instead, "lower HOLDFAST_ARENA", "%s are more than an arena can be",
+                 bytes_text(asked).text);
+    else
+        hfi_say(SAY_INFO, "HF-I215", "reserve", "of %s of memory an arena can take %s; several processes can use the rest",
+                bytes_text(asked).text, bytes_text(taken).text);
+}
+
+/* --- the layout --- */
+
+/* A part of the space: owners, a slice of the table, or a node's memory. */
+struct part {
+    size_t offset, bytes;
+};
+
+static struct part owners_part(const struct reservation *reservation)
+{
+    return (struct part){ 0, hfi_align_up((reservation->span >> HFI_PAGE_SHIFT) * OWNER_BYTES, OS_PAGE_BYTES) };
+}
+
+static size_t node_offset(const struct reservation *reservation, const struct reserved_node *node)
+{
+    return (size_t)(node->start - reservation->base);
+}
+
+static struct part owners_slice(const struct reservation *reservation, const struct reserved_node *node)
+{
+    size_t first = node_offset(reservation, node) >> HFI_PAGE_SHIFT, count = node->bytes >> HFI_PAGE_SHIFT;
+    return (struct part){ first * OWNER_BYTES, hfi_align_up(count * OWNER_BYTES, OS_PAGE_BYTES) };
+}
+
+static struct part table_slice(const struct reservation *reservation, const struct reserved_node *node)
+{
+    size_t first = node_offset(reservation, node) >> HFI_PAGE_SHIFT, count = node->bytes >> HFI_PAGE_SHIFT;
+    return (struct part){ HFI_TABLE_OFFSET + first * ENTRY_BYTES, hfi_align_up(count * ENTRY_BYTES, OS_PAGE_BYTES) };
+}
+
+static struct part memory_part(const struct attempt *attempt, const struct reserved_node *node)
+{
+    size_t unit = backing_unit_bytes(attempt->options->backing == BACKING_1G ? BACKING_1G : BACKING_2M);
+    return (struct part){ node_offset(attempt->reservation, node), hfi_align_up(node->bytes, unit) };
+}
+
+static void set_base(struct reservation *reservation, char *base)
+{
+    size_t offset = HFI_WINDOWS_OFFSET;
+    reservation->base = base;
     for (unsigned i = 0; i < reservation->node_count; i++) {
-        struct reserved_node *node = &reservation->nodes[i];
-        node->os_page_bytes = OS_PAGE_BYTES;
-        node->backing = thp_is_off() || attempt->options->backing == BACKING_4K ? BACKING_4K : BACKING_THP;
-        int error = hfi_os_map(node->start, node->bytes, OS_PAGE_BYTES);
+        reservation->nodes[i].start = base + offset;
+        offset += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
+    }
+}
+
+/* The parts one after the other, the guards among them; the number of parts. */
+static unsigned list_parts(const struct attempt *attempt, struct part parts[2 * HFI_MAX_NODES + 3])
+{
+    const struct reservation *reservation = attempt->reservation;
+    unsigned count = 0;
+    parts[count++] = (struct part){ (size_t)0 - GUARD_BYTES, GUARD_BYTES };
+    parts[count++] = owners_part(reservation);
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        parts[count++] = table_slice(reservation, &reservation->nodes[i]);
+        parts[count++] = memory_part(attempt, &reservation->nodes[i]);
+    }
+    parts[count++] = (struct part){ reservation->span, GUARD_BYTES };
+    return count;
+}
+
+static void release_space(const struct attempt *attempt)
+{
+    struct part parts[2 * HFI_MAX_NODES + 3];
+    struct reservation *reservation = attempt->reservation;
+    if (!attempt->in_parts) {
+        hfi_os_unreserve(reservation->base - GUARD_BYTES, reservation->span + 2 * GUARD_BYTES);
+        return;
+    }
+    for (unsigned i = 0, count = list_parts(attempt, parts); i < count; i++)
+        hfi_os_unreserve(reservation->base + parts[i].offset, parts[i].bytes);
+}
+
+static int reserve_parts_at(const struct attempt *attempt, char *base)
+{
+    struct part parts[2 * HFI_MAX_NODES + 3];
+    set_base(attempt->reservation, base);
+    unsigned count = list_parts(attempt, parts);
+    for (unsigned i = 0; i < count; i++) {
+        int error = hfi_os_reserve_at(base + parts[i].offset, parts[i].bytes);
         if (error == 0)
-            error = map_metadata(reservation, (size_t)(node->start - reservation->base), node->bytes, node->id, false);
-        if (error != 0)
-            return fail_no_space(reservation);
-        if (reservation->node_count > 1)
-            bind_node(attempt, node);
-        if (attempt->options->lock == LOCK_YES)
-            hfi_say(SAY_WARNING, "HF-W208", "reserve", "a growing arena is not locked; name a size in HOLDFAST_ARENA to have it locked");
+            continue;
+        while (i-- > 0)
+            hfi_os_unreserve(base + parts[i].offset, parts[i].bytes);
+        return error;
     }
     return 0;
 }
 
-/* A named arena larger than what is to be had would meet the OOM killer, not an error. */
-static void fit_to_memory(const struct attempt *attempt)
+/* Below the place where the kernel maps things now, there is nothing but room on 64 bit. */
+static int reserve_parts(struct attempt *attempt)
 {
-    struct reservation *reservation = attempt->reservation;
-    size_t total = 0, available = available_bytes();
-    uint64_t huge_bytes = 0;
-    char asked[16], have[16], got[16];
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        total += reservation->nodes[i].bytes;
-        huge_bytes += free_huge_pages(reservation->nodes[i].id, 2 * HFI_MIB) * 2 * HFI_MIB;
-        huge_bytes += free_huge_pages(reservation->nodes[i].id, HFI_GIB) * HFI_GIB;
+    size_t distance = attempt->reservation->span + 64 * HFI_GIB;
+    char *probe = hfi_os_reserve(OS_PAGE_BYTES, OS_PAGE_BYTES);
+    if (probe == NULL)
+        return -ENOMEM;
+    hfi_os_unreserve(probe, OS_PAGE_BYTES);
+    int error = -ENOMEM;
+    attempt->in_parts = true;
+    for (unsigned round = 1; round <= 8 && (uintptr_t)probe > (round + 1) * distance; round++) {
+        error = reserve_parts_at(attempt, (char *)hfi_align_down((uintptr_t)probe - round * distance, HFI_GIB));
+        if (error == 0 || error == -ENOMEM)
+            break;
     }
-    if (available == SIZE_MAX || total <= available / 100 * 95 || total <= huge_bytes || attempt->options->prefault == PREFAULT_NONE)
-        return;
-    size_t fits = available / 10 * 9;
-    hfi_say(attempt->options->strict ? SAY_ERROR : SAY_WARNING, "HF-W209", "reserve", "an arena of %s was asked for, %s of memory "
-            "are available: taking %s; lower HOLDFAST_ARENA or raise the limit (memory.max, MemoryMax=)",
-            hfi_format_bytes(asked, sizeof asked, total), hfi_format_bytes(have, sizeof have, available),
-            hfi_format_bytes(got, sizeof got, fits));
-    stop_if_strict(attempt->options);
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        size_t share = (size_t)((double)reservation->nodes[i].bytes / (double)total * (double)fits);
-        reservation->nodes[i].bytes = hfi_max(hfi_align_down(share, 2 * HFI_MIB), 4 * HFI_MIB);
-    }
+    return error;
 }
 
-static int reserve_named(const struct attempt *attempt)
+static int reserve_whole(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    fit_to_memory(attempt);
-    for (unsigned i = 0; i < reservation->node_count; i++) /* room for the largest rounding up */
-        if (reservation->nodes[i].bytes > 64 * HFI_MIB)
-            reservation->nodes[i].bytes = hfi_align_up(reservation->nodes[i].bytes, 2 * HFI_MIB);
-    if (!lay_out(reservation))
-        return fail_no_space(reservation);
+    size_t slack = HFI_GIB - GUARD_BYTES; /* so that base, not the guard, is aligned */
+    attempt->in_parts = false;
+    char *space = hfi_os_reserve(HFI_GIB + reservation->span + GUARD_BYTES, HFI_GIB);
+    if (space == NULL)
+        return -ENOMEM;
+    hfi_os_unreserve(space, slack);
+    set_base(reservation, space + HFI_GIB);
+    return 0;
+}
+
+/* Address space for everything, and owners[] mapped.  0 or -errno. */
+static int lay_out(struct attempt *attempt)
+{
+    struct reservation *reservation = attempt->reservation;
+    reservation->span = HFI_WINDOWS_OFFSET;
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        reservation->span += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
+    int error = reserve_whole(attempt);
+    if (error != 0)
+        error = reserve_parts(attempt);
+    if (error != 0)
+        return error;
+    struct part owners = owners_part(reservation);
+    error = hfi_os_map(reservation->base + owners.offset, owners.bytes, OS_PAGE_BYTES); /* V3 */
+    if (error != 0)
+        release_space(attempt);
+    return error;
+}
+
+static int say_no_space(size_t asked, int error)
+{
+    uint64_t room = hfi_os_address_room();
+    if (room != UINT64_MAX)
+        hfi_say(SAY_ERROR, "HF-E206", "reserve", "no address space for an arena of %s (%s): the limits leave %s; raise them "
+                "(ulimit -v unlimited, ulimit -d unlimited)", bytes_text(asked).text, hfi_os_error_name(error), bytes_text(room).text);
+    else
+        hfi_say(SAY_ERROR, "HF-E206", "reserve", "no address space for an arena of %s (%s); lower HOLDFAST_ARENA, or with "
+                "vm.overcommit_memory=2 raise vm.overcommit_ratio", bytes_text(asked).text, hfi_os_error_name(error));
+    return error;
+}
+
+/* --- bind, lock, populate --- */
+
+static bool bind_range(struct attempt *attempt, void *start, size_t bytes, unsigned node)
+{
+    static const char next[] = "allow mbind in the container's seccomp profile, or grant CAP_SYS_NICE";
+    int error = hfi_os_bind(start, bytes, node);
+    if (error == 0 || attempt->said_unbound)
+        return error == 0;
+    attempt->said_unbound = true;
+    if (attempt->topology->node_count == 1)
+        hfi_say(SAY_INFO, "HF-I202", "reserve", "binding to node %u was refused (%s), which does not matter with one node; %s",
+                node, hfi_os_error_name(error), next);
+    else
+        degraded(attempt, "HF-W202", "HF-E202", "memory goes where the kernel puts it", next,
+                 "binding memory to node %u was refused (%s)", node, hfi_os_error_name(error));
+    return false;
+}
+
+/* mlock, or with `on_fault` from each page's first touch on.  LOCK_AUTO wants what could be
+ * swapped to be locked: without swap it is content with a refusal. */
+static bool lock_range(struct attempt *attempt, void *start, size_t bytes, bool on_fault)
+{
+    char limit[16] = "unlimited";
+    static const char next[] = "run `ulimit -l unlimited`, set LimitMEMLOCK=infinity, or HOLDFAST_LOCK=no";
+    int error = on_fault ? hfi_os_lock_on_fault(start, bytes) : hfi_os_lock(start, bytes);
+    if (error == 0 || attempt->said_unlocked)
+        return error == 0;
+    attempt->said_unlocked = true;
+    if (hfi_os_lock_limit() != UINT64_MAX)
+        hfi_format_bytes(limit, sizeof limit, hfi_os_lock_limit());
+    if (attempt->options->lock == LOCK_AUTO && !hfi_os_has_swap())
+        hfi_say(SAY_INFO, "HF-I205", "reserve", "locking %s was refused (%s, limit %s), which does not matter without swap; %s",
+                bytes_text(bytes).text, hfi_os_error_name(error), limit, next);
+    else
+        degraded(attempt, "HF-W205", "HF-E205", "it may be swapped", next, "locking %s was refused (%s, limit %s)",
+                 bytes_text(bytes).text, hfi_os_error_name(error), limit);
+    return false;
+}
+
+/* In chunks; *done_bytes tells how far it came.  0 or -errno. */
+static int populate_range(char *start, size_t bytes, size_t *done_bytes)
+{
+    int error = 0;
+    for (*done_bytes = 0; *done_bytes < bytes && error == 0;) {
+        size_t chunk_bytes = hfi_min(POPULATE_CHUNK_BYTES, bytes - *done_bytes);
+        error = hfi_os_populate(start + *done_bytes, chunk_bytes);
+        if (error == 0)
+            *done_bytes += chunk_bytes;
+    }
+    return error;
+}
+
+/* --- one node of a named arena --- */
+
+/* Takes less than was asked for; false when that is too little for an arena. */
+static bool settle_for(struct attempt *attempt, struct reserved_node *node, size_t bytes, const char *bound, uint64_t available,
+                       int error)
+{
+    char instead[64], next[160], failure[96] = "";
+    bytes = hfi_align_down(bytes, bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
+    if (error != 0)
+        snprintf(failure, sizeof failure, "populating it failed (%s), ", hfi_os_error_name(error));
+    snprintf(next, sizeof next, "lower HOLDFAST_ARENA, or raise %s", bound);
+    if (bytes < HFI_NODE_BYTES_MIN) {
+        hfi_say(SAY_ERROR, "HF-E210", "reserve", "%s were asked for on node %u, %s%s leaves %s, too little for an arena; %s",
+                bytes_text(node->bytes).text, node->id, failure, bound, bytes_text(available).text, next);
+        return false;
+    }
+    snprintf(instead, sizeof instead, "taking %s", bytes_text(bytes).text);
+    degraded(attempt, "HF-W209", "HF-E209", instead, next, "%s were asked for on node %u, %s%s leaves %s",
+             bytes_text(node->bytes).text, node->id, failure, bound, bytes_text(available).text);
+    node->bytes = bytes;
+    return true;
+}
+
+/* What node may take of the memory that is free now: its share of what the nodes still to do ask for. */
+static uint64_t node_share(const struct attempt *attempt, const struct reserved_node *node, const char **bound)
+{
+    const struct reservation *reservation = attempt->reservation;
+    uint64_t available = hfi_os_available_bytes(bound);
+    size_t to_do = 0;
+    for (unsigned i = (unsigned)(node - reservation->nodes); i < reservation->node_count; i++)
+        to_do += reservation->nodes[i].bytes;
+    if (available != UINT64_MAX)
+        available = (uint64_t)((double)available * ((double)node->bytes / (double)to_do));
+    if (attempt->topology->node_count > 1 && hfi_os_node_available_bytes(node->id) < available) {
+        available = hfi_os_node_available_bytes(node->id);
+        *bound = "the node's free memory";
+    }
+    return available;
+}
+
+/* V5.  Beyond 95 % of what is free, 90 % are taken: the rest of the program needs memory too. */
+static bool fit_node(struct attempt *attempt, struct reserved_node *node)
+{
+    const char *bound;
+    if (attempt->options->prefault == PREFAULT_NONE)
+        return true;
+    uint64_t share = node_share(attempt, node, &bound);
+    return node->bytes <= share / 100 * 95 || settle_for(attempt, node, share / 10 * 9, bound, share, 0);
+}
+
+/* Map, bind, advise, populate, lock 4 KiB OS pages, which the kernel may gather to huge ones. */
+static bool try_small_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
+{
+    size_t done = 0;
+    node->backing = backing;
+    node->os_page_bytes = OS_PAGE_BYTES;
+    if (!fit_node(attempt, node))
+        return false;
+    int error = hfi_os_map(node->start, node->bytes, OS_PAGE_BYTES);
+    if (error != 0) {
+        say_no_space(node->bytes, error);
+        return false;
+    }
+    node->bound = bind_range(attempt, node->start, node->bytes, node->id);
+    hfi_os_advise_huge(node->start, node->bytes, backing == BACKING_THP); /* refused by kernels without: then there are none */
+    if (attempt->options->prefault != PREFAULT_NONE) {
+        error = populate_range(node->start, node->bytes, &done);
+        if (error != 0) {
+            const char *bound;
+            char *end = node->start + node->bytes;
+            uint64_t left = hfi_os_available_bytes(&bound);
+            hfi_os_unmap(node->start + done, node->bytes - done);
+            if (!settle_for(attempt, node, done / 10 * 9, bound, left, error))
+                return false;
+            hfi_os_unmap(node->start + node->bytes, (size_t)(end - node->start) - node->bytes);
+        }
+        node->populated_bytes = node->bytes;
+    }
+    enum option_lock lock = attempt->options->lock;
+    if (lock == LOCK_YES || (lock == LOCK_AUTO && node->populated_bytes != 0))
+        node->locked = lock_range(attempt, node->start, node->bytes, node->populated_bytes == 0);
+    return true;
+}
+
+/* What comes after a rung that is not to be had. */
+static const char *next_rung(enum option_backing backing)
+{
+    switch (backing) {
+    case BACKING_1G: return "trying 2m";
+    case BACKING_2M: return hfi_os_has_thp() ? "using thp" : "using 4k";
+    case BACKING_THP: case BACKING_4K: case BACKING_AUTO: break;
+    }
+    return "using 4k";
+}
+
+/* A pool that is short.  For `auto` that is worth a warning only where somebody made a pool. */
+static void say_pool_short(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing,
+                           const struct os_huge_pool *pool, uint64_t needed)
+{
+    char what[200], next[160];
+    uint64_t missing = needed - hfi_min(needed, pool->free_pages);
+    snprintf(what, sizeof what, "node %u: %s needs %llu huge pages of %s, %llu are free, %llu are missing", node->id,
+             bytes_text(node->bytes).text, (unsigned long long)needed, hfi_backing_name(backing),
+             (unsigned long long)pool->free_pages, (unsigned long long)missing);
+    snprintf(next, sizeof next, "run: echo %llu > %s", (unsigned long long)(pool->total_pages + missing), pool->path);
+    if (attempt->options->backing == backing)
+        degraded(attempt, "HF-W201", "HF-E201", next_rung(backing), next, "%s", what);
+    else if (pool->free_pages != 0)
+        hfi_say(SAY_WARNING, "HF-W201", "reserve", "%s: %s; %s", what, next_rung(backing), next);
+    else if (backing == BACKING_2M)
+        hfi_say(SAY_INFO, "HF-I201", "reserve", "%s: %s; %s", what, next_rung(backing), next);
+}
+
+/* The pool had the pages, the kernel would not give them. */
+static void say_pool_refused(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing,
+                             int error, size_t done)
+{
+    char what[200];
+    static const char next[] = "raise the cgroup's hugetlb limit (hugetlb.*.max), or look who else takes pages of this pool";
+    snprintf(what, sizeof what, "node %u: of %s in huge pages of %s the kernel refused what follows the first %s (%s)", node->id,
+             bytes_text(node->bytes).text, hfi_backing_name(backing), bytes_text(done).text, hfi_os_error_name(error));
+    if (attempt->options->backing == backing)
+        degraded(attempt, "HF-W203", "HF-E203", next_rung(backing), next, "%s", what);
+    else
+        hfi_say(SAY_WARNING, "HF-W203", "reserve", "%s: %s; %s", what, next_rung(backing), next);
+}
+
+static void say_no_such_pages(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing)
+{
+    if (attempt->options->backing == backing)
+        degraded(attempt, "HF-W208", "HF-E208", next_rung(backing), "boot with hugepagesz=1G, or name another HOLDFAST_BACKING",
+                 "node %u: this kernel or processor has no huge pages of %s", node->id, hfi_backing_name(backing));
+}
+
+/* Map, bind, populate huge pages of a pool.  Populated always: a page that the pool does
+ * not have would be SIGBUS at the first touch.  Never swapped, so as good as locked. */
+static bool try_huge_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
+{
+    struct os_huge_pool pool;
+    size_t page_bytes = backing_page_bytes(backing), done = 0;
+    uint64_t needed = node->bytes / page_bytes;
+    if (!hfi_os_huge_pool(&pool, node->id, attempt->topology->node_count == 1, page_bytes)) {
+        say_no_such_pages(attempt, node, backing);
+        return false;
+    }
+    if (pool.free_pages < needed) {
+        say_pool_short(attempt, node, backing, &pool, needed);
+        return false;
+    }
+    int error = hfi_os_map(node->start, node->bytes, page_bytes);
+    if (error == 0) {
+        node->bound = bind_range(attempt, node->start, node->bytes, node->id);
+        error = populate_range(node->start, node->bytes, &done);
+    }
+    if (error != 0) {
+        hfi_os_unmap(node->start, node->bytes);
+        say_pool_refused(attempt, node, backing, error, done);
+        return false;
+    }
+    if (attempt->options->prefault == PREFAULT_NONE)
+        hfi_say(SAY_INFO, "HF-I216", "reserve", "node %u is populated in spite of HOLDFAST_PREFAULT=none: huge pages of %s are; "
+                "set HOLDFAST_BACKING=thp or 4k for memory that is not", node->id, hfi_backing_name(backing));
+    node->populated_bytes = node->bytes;
+    node->backing = backing;
+    node->os_page_bytes = page_bytes;
+    node->locked = true;
+    return true;
+}
+
+/* Whether a rung is to be tried. */
+static bool rung_is_open(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing)
+{
+    enum option_backing asked = attempt->options->backing;
+    if (asked != BACKING_AUTO && backing < asked)
+        return false;
+    if (backing == BACKING_1G)
+        return asked == BACKING_1G || node->bytes % HFI_GIB == 0;
+    if (backing != BACKING_THP || hfi_os_has_thp())
+        return true;
+    if (asked == BACKING_THP)
+        degraded(attempt, "HF-W204", "HF-E204", "using 4k", "run: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
+                 "transparent huge pages are off, or forbidden to this process");
+    return false;
+}
+
+/* Walks the ladder for one node.  0 or -ENOMEM after saying why. */
+static int reserve_node(struct attempt *attempt, struct reserved_node *node)
+{
+    static const enum option_backing ladder[] = { BACKING_1G, BACKING_2M, BACKING_THP, BACKING_4K };
+    size_t asked_bytes = node->bytes;
+    for (unsigned i = 0; i < sizeof ladder / sizeof ladder[0]; i++) {
+        enum option_backing rung = ladder[i];
+        node->bytes = asked_bytes;
+        if (!rung_is_open(attempt, node, rung))
+            continue;
+        node->bytes = hfi_align_up(asked_bytes, backing_unit_bytes(rung));
+        if (backing_page_bytes(rung) == OS_PAGE_BYTES)
+            return try_small_pages(attempt, node, rung) ? 0 : -ENOMEM;
+        if (try_huge_pages(attempt, node, rung))
+            return 0;
+    }
+    return -ENOMEM;
+}
+
+/* Owners and table of a node's pages: on the node, and as ready as its memory. */
+static int ready_metadata(struct attempt *attempt, const struct reserved_node *node)
+{
+    struct reservation *reservation = attempt->reservation;
+    struct part slices[2] = { owners_slice(reservation, node), table_slice(reservation, node) };
+    size_t done;
+    for (int i = 0; i < 2; i++) {
+        char *start = reservation->base + slices[i].offset;
+        int error = i == 0 ? 0 : hfi_os_map(start, slices[i].bytes, OS_PAGE_BYTES); /* owners are mapped already */
+        if (error != 0)
+            return error;
+        if (!reservation->growing || attempt->topology->node_count > 1)
+            bind_range(attempt, start, slices[i].bytes, node->id);
+        if (reservation->growing || attempt->options->prefault == PREFAULT_NONE)
+            continue;
+        if (attempt->options->backing != BACKING_4K)
+            hfi_os_advise_huge(start, slices[i].bytes, true);
+        error = populate_range(start, slices[i].bytes, &done);
+        if (error != 0)
+            return error;
+        if (attempt->options->lock != LOCK_NO)
+            lock_range(attempt, start, slices[i].bytes, false);
+    }
+    return 0;
+}
+
+/* --- the two kinds of arena --- */
+
+static int reserve_named(struct attempt *attempt)
+{
+    struct reservation *reservation = attempt->reservation;
+    size_t asked = planned_bytes(reservation);
+    int error = lay_out(attempt);
+    if (error != 0)
+        return say_no_space(asked, error);
+    if (attempt->options->prefault == PREFAULT_BACKGROUND)
+        hfi_say(SAY_INFO, "HF-I217", "reserve", "this version populates at start, as HOLDFAST_PREFAULT=startup does");
     for (unsigned i = 0; i < reservation->node_count; i++) {
         struct reserved_node *node = &reservation->nodes[i];
-        int error = reserve_node(attempt, node);
-        if (error == 0)
-            error = map_metadata(reservation, (size_t)(node->start - reservation->base), node->bytes, node->id, true);
+        error = reserve_node(attempt, node);
+        if (error != 0)
+            return error;
+        error = ready_metadata(attempt, node);
         if (error != 0) {
-            hfi_say(SAY_ERROR, "HF-E210", "reserve", "node %u got no arena; see the messages above, lower HOLDFAST_ARENA", node->id);
+            hfi_say(SAY_ERROR, "HF-E218", "reserve", "node %u: no memory for the page table of %s (%s); lower HOLDFAST_ARENA",
+                    node->id, bytes_text(node->bytes).text, hfi_os_error_name(error));
             return error;
         }
     }
+    return 0;
+}
+
+/* An auto arena takes what there is; who asks for more is to name a size. */
+static void check_growing(const struct attempt *attempt)
+{
+    enum option_backing backing = attempt->options->backing;
+    if (backing == BACKING_1G || backing == BACKING_2M)
+        degraded(attempt, "HF-W219", "HF-E219", hfi_os_has_thp() ? "using thp" : "using 4k", "name a size in HOLDFAST_ARENA",
+                 "HOLDFAST_BACKING=%s is for arenas of a named size", hfi_backing_name(backing));
+    else if (backing == BACKING_THP)
+        rung_is_open(attempt, &attempt->reservation->nodes[0], BACKING_THP); /* says so if it is not */
+}
+
+/* Steps stop populating where little is left of what the process may use: there a step ahead of
+ * use could be what makes the kernel kill somebody. */
+static void set_prefault_bounds(const struct attempt *attempt)
+{
+    struct reservation *reservation = attempt->reservation;
+    size_t usable = attempt->usable_bytes, planned = planned_bytes(reservation);
+    size_t margin = PREFAULT_MARGIN_BYTES + usable / 8;
+    size_t bound = attempt->options->prefault == PREFAULT_NONE ? 0 : usable - hfi_min(usable, margin);
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        struct reserved_node *node = &reservation->nodes[i];
+        node->prefault_bytes = hfi_min(node->bytes, (size_t)((double)bound * ((double)node->bytes / (double)planned)));
+    }
+}
+
+/* Maps everything, nothing populated.  0 or -errno with nothing mapped. */
+static int map_growing(struct attempt *attempt)
+{
+    struct reservation *reservation = attempt->reservation;
+    bool huge = attempt->options->backing != BACKING_4K && hfi_os_has_thp();
+    int error = lay_out(attempt);
+    if (error != 0)
+        return error;
+    for (unsigned i = 0; i < reservation->node_count && error == 0; i++) {
+        struct reserved_node *node = &reservation->nodes[i];
+        node->os_page_bytes = OS_PAGE_BYTES;
+        node->backing = huge ? BACKING_THP : BACKING_4K;
+        error = hfi_os_map(node->start, node->bytes, OS_PAGE_BYTES);
+        if (error != 0)
+            break;
+        if (attempt->topology->node_count > 1)
+            node->bound = bind_range(attempt, node->start, node->bytes, node->id);
+        if (attempt->options->backing == BACKING_4K)
+            hfi_os_advise_huge(node->start, node->bytes, false);
+        if (attempt->options->lock == LOCK_YES)
+            node->locked = lock_range(attempt, node->start, node->bytes, true);
+        error = ready_metadata(attempt, node);
+    }
+    if (error != 0)
+        release_space(attempt);
+    return error;
+}
+
+static int reserve_growing(struct attempt *attempt)
+{
+    struct reservation *reservation = attempt->reservation;
+    size_t asked = planned_bytes(reservation);
+    uint64_t room = hfi_os_address_room();
+    reservation->growing = true;
+    check_growing(attempt);
+    if (room != UINT64_MAX)
+        shrink_plan(reservation, room / 2); /* the other half is for stacks, files, and what else is mapped */
+    int error;
+    while ((error = map_growing(attempt)) != 0) {
+        shrink_plan(reservation, planned_bytes(reservation) / 2);
+        if (planned_bytes(reservation) < AUTO_BYTES_MIN)
+            return say_no_space(asked, error);
+    }
+    if (planned_bytes(reservation) < asked)
+        hfi_say(SAY_WARNING, "HF-W207", "reserve", "address space is limited: the arena can grow to %s, not %s; %s",
+                bytes_text(planned_bytes(reservation)).text, bytes_text(asked).text,
+                room != UINT64_MAX ? "raise the limit (ulimit -v unlimited, ulimit -d unlimited)"
+                                   : "raise vm.overcommit_ratio, or set vm.overcommit_memory to 0 or 1");
+    set_prefault_bounds(attempt);
     return 0;
 }
 
@@ -420,22 +771,27 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
 {
     struct attempt attempt = { .options = options, .topology = topology, .reservation = reservation };
     *reservation = (struct reservation){ .base = NULL };
+    attempt.usable_bytes = usable_bytes(options);
+    check_named_nodes(&attempt);
     choose_nodes(&attempt);
     if (reservation->node_count == 0) {
-        hfi_say(SAY_ERROR, "HF-E211", "reserve", "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; "
-                "this machine has %u node(s), the first is %u; see `holdfast doctor`", topology->node_count, topology->nodes[0].id);
+        hfi_say(SAY_ERROR, "HF-E221", "reserve", "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; there are %u nodes, "
+                "the first is %u: name that one, or none", topology->node_count, topology->nodes[0].id);
         return -EINVAL;
     }
-    if (options->prefault == PREFAULT_BACKGROUND && options->arena != ARENA_AUTO)
-        hfi_say(SAY_INFO, "HF-I212", "reserve", "HOLDFAST_PREFAULT=background populates at start in this version");
+    cap_plan(&attempt);
     return options->arena == ARENA_AUTO ? reserve_growing(&attempt) : reserve_named(&attempt);
 }
+
+/* --- later --- */
 
 int hfi_prefault_step(const struct reserved_node *node, size_t offset, size_t bytes)
 {
     char *start = node->start + offset;
-    char *huge_start = (char *)hfi_align_up((uintptr_t)start, THP_BYTES);
-    char *huge_end = (char *)hfi_align_down((uintptr_t)start + bytes, THP_BYTES);
+    char *huge_start = (char *)hfi_align_up((uintptr_t)start, HUGE_BYTES);
+    char *huge_end = (char *)hfi_align_down((uintptr_t)start + bytes, HUGE_BYTES);
+    if (offset + bytes > node->prefault_bytes)
+        return -ENOMEM;
     if (node->backing == BACKING_THP && offset >= SMALL_PAGES_BYTES && huge_start < huge_end)
         hfi_os_advise_huge(huge_start, (size_t)(huge_end - huge_start), true);
     return hfi_os_populate(start, bytes);

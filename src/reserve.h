@@ -8,9 +8,13 @@
  * One reservation, base aligned to 1 GiB, inaccessible guards before and
  * behind.  owners[] and the page table are indexed by (address - base) >> 16,
  * so the entries of the area before the windows are never used.  Per node, in
- * this order: map, bind, MADV_POPULATE_WRITE, lock.  Each failure is reported
- * with the command that mends it; it degrades the backing (1g, 2m, thp, 4k)
- * or, under HOLDFAST_STRICT=1, ends the process with status 78 (EX_CONFIG).
+ * this order: map, bind, advise, MADV_POPULATE_WRITE, lock.
+ *
+ * What was asked for and cannot be had is said in one line with the command that
+ * mends it, and then made do without (a smaller OS page, a smaller arena, not
+ * bound, not locked); under HOLDFAST_STRICT=1 it ends the process with
+ * status 78 (EX_CONFIG) instead.  `auto` values ask for nothing in particular: what
+ * they end up with is said at HOLDFAST_VERBOSE=1.
  *
  * Called once, before threads.  No malloc.
  */
@@ -26,13 +30,18 @@
 #define HFI_TABLE_OFFSET HFI_OWNERS_BYTES
 #define HFI_TABLE_BYTES ((size_t)8 << 30) /* 128 bytes per page */
 #define HFI_WINDOWS_OFFSET ((size_t)9 << 30)
+/* Most that all windows together may be: owners and table have no entries beyond. */
+#define HFI_WINDOWS_BYTES_MAX (HFI_ARENA_MAX_BYTES - HFI_WINDOWS_OFFSET)
+/* Least that a named arena may ask for on a node: its own maps, and something to give out. */
+#define HFI_NODE_BYTES_MIN ((size_t)4 << 20)
 
 struct reserved_node {
     unsigned id;                 /* kernel's number of the node */
     char *start;                 /* first byte, on a window boundary */
     size_t bytes;                /* multiple of 64 KiB */
-    size_t populated_bytes;      /* from start; == bytes for a named arena */
-    enum option_backing backing; /* as obtained */
+    size_t populated_bytes;      /* from start; == bytes for a named arena, 0 with PREFAULT_NONE */
+    size_t prefault_bytes;       /* growing: hfi_prefault_step populates up to here, not beyond */
+    enum option_backing backing; /* as obtained; BACKING_THP: huge pages where the kernel finds them */
     size_t os_page_bytes;
     bool bound;
     bool locked;
@@ -51,14 +60,16 @@ struct reservation {
 int hfi_reserve(struct reservation *reservation, const struct options *options,
                 const struct topology *topology);
 
-/* Bytes of the named arena per node index before rounding; 0 for nodes left out.  Shared
- * with `holdfast doctor`. */
+/* Bytes of the arena per node index, rounded up to 64 KiB but not yet to an OS page; 0 for
+ * nodes left out.  A named size is split evenly over the chosen nodes; an auto arena may
+ * fill each.  Says nothing.  Shared with `holdfast doctor`. */
 void hfi_reserve_plan(size_t node_bytes[HFI_MAX_NODES], const struct options *options,
                       const struct topology *topology);
 
 /* Populates [offset, offset + bytes) of a node of a growing arena, with transparent
- * huge pages where `bytes` covers them whole.  0 or -errno.  Thread-safe for
- * disjoint ranges. */
+ * huge pages where `bytes` covers them whole, the first 32 MiB excepted.  Does nothing and
+ * returns -ENOMEM past prefault_bytes: close to what the process may use, memory is better
+ * taken as it is touched.  0 or -errno.  Thread-safe for disjoint ranges. */
 int hfi_prefault_step(const struct reserved_node *node, size_t offset, size_t bytes);
 
 #endif

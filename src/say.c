@@ -2,9 +2,11 @@
  * say: see say.h.
  *
  * A message is put together on the stack and leaves in one write(2), so that lines
- * of several threads do not mix.
+ * of several threads do not mix.  Texts from outside (a value of the environment) may
+ * hold anything: what a terminal might obey is replaced, so that one message
+ * stays one line.  A line that is too long ends with "...".
  *
- * Test: tests/programs/misuse.c, tests/unit/options.c.
+ * Tests: tests/unit/options.c, tests/programs/misuse.c.
  */
 #include "say.h"
 
@@ -16,6 +18,7 @@
 #include <unistd.h>
 
 #define LINE_BYTES 1024
+#define CUT_MARK "..."
 
 static int verbosity; /* const after hfi_say_set_verbosity */
 
@@ -28,8 +31,11 @@ static void HFI_PRINTF(2, 0) line_append_list(struct line *line, const char *for
 {
     size_t room = LINE_BYTES - 1 - line->length; /* one byte is kept for the newline */
     int wrote = vsnprintf(line->text + line->length, room, format, arguments);
-    if (wrote > 0)
-        line->length += hfi_min((size_t)wrote, room - 1);
+    if (wrote <= 0)
+        return;
+    if ((size_t)wrote >= room)
+        memcpy(line->text + LINE_BYTES - 2 - strlen(CUT_MARK), CUT_MARK, strlen(CUT_MARK));
+    line->length += hfi_min((size_t)wrote, room - 1);
 }
 
 static void HFI_PRINTF(2, 3) line_append(struct line *line, const char *format, ...)
@@ -42,6 +48,9 @@ static void HFI_PRINTF(2, 3) line_append(struct line *line, const char *format, 
 
 static void line_write(struct line *line)
 {
+    for (size_t i = 0; i < line->length; i++)
+        if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
+            line->text[i] = '?';
     line->text[line->length++] = '\n';
     for (size_t done = 0; done < line->length;) {
         ssize_t wrote = write(STDERR_FILENO, line->text + done, line->length - done);
@@ -53,7 +62,8 @@ static void line_write(struct line *line)
     }
 }
 
-static void HFI_PRINTF(4, 0) say_list(const char *level, const char *id, const char *room, const char *format, va_list arguments)
+static void HFI_PRINTF(4, 0)
+    say_list(const char *level, const char *id, const char *room, const char *format, va_list arguments)
 {
     int saved_errno = errno;
     struct line line = { .length = 0 };
@@ -118,6 +128,7 @@ char *hfi_format_bytes(char *buffer, size_t buffer_bytes, uint64_t bytes)
     if (tenths % 10 == 0)
         snprintf(buffer, buffer_bytes, "%llu %s", (unsigned long long)(tenths / 10), units[unit]);
     else
-        snprintf(buffer, buffer_bytes, "%llu.%llu %s", (unsigned long long)(tenths / 10), (unsigned long long)(tenths % 10), units[unit]);
+        snprintf(buffer, buffer_bytes, "%llu.%llu %s", (unsigned long long)(tenths / 10),
+                 (unsigned long long)(tenths % 10), units[unit]);
     return buffer;
 }

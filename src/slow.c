@@ -312,9 +312,23 @@ size_t hfi_usable_size(const void *pointer)
     return found.owner == HFI_OWNER_LARGE ? hfi_large_bytes(found.page) : found.page->block_bytes;
 }
 
+/* A block that grew once will grow again: the largest class of at most a quarter more than asked for
+ * (twice for small ones) saves every other copy of a text that is built piece by piece. */
+static size_t grown_bytes(size_t bytes)
+{
+    size_t roomy = bytes <= 64 ? 2 * bytes : bytes + bytes / 4;
+    if (roomy > HFI_BLOCK_MAX_BYTES)
+        return bytes;
+    unsigned class = hfi_sizeclass_of(roomy);
+    size_t block_bytes = hfi_sizeclasses[class].block_bytes;
+    if (block_bytes > roomy)
+        block_bytes = class == 0 ? bytes : hfi_sizeclasses[class - 1].block_bytes;
+    return hfi_max(block_bytes, bytes);
+}
+
 static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)
 {
-    void *fresh = hfi_malloc(bytes);
+    void *fresh = hfi_malloc(bytes > has ? grown_bytes(bytes) : bytes);
     if (fresh == NULL)
         return NULL;
     memcpy(fresh, pointer, hfi_min(has, bytes));

@@ -9,8 +9,9 @@
  *     empties them again stays on the fast path.  Together they have at most
  *     hold_pages pages.
  *
- * hold_pages is the node's size / 32 / theaps on the node (64 at least), from 1 to 16: what 64
- * sleeping threads together hold empty is at most 1/32 of a node of 128 MiB or more.
+ * hold_pages is the node's size / 128 / theaps on the node, from 1 to 64.  A thread that sleeps does not hear
+ * of later ones, so that the shares of n threads add up as 1 + 1/2 + ... + 1/n: what 64 sleeping
+ * threads hold empty is at most 1/27 of a node of 512 MiB.
  *
  * Tests: tests/unit/theap.c.
  */
@@ -18,8 +19,8 @@
 
 #include "check.h"
 
-#define HOLD_SHARE 32u    /* of a node, for the empty pages of all its theaps */
-#define HOLD_THEAPS_MIN 64u /* as if there were so many: those that sleep do not hear of later ones */
+#define HOLD_SHARE 128u   /* of a node, for the empty pages of all its theaps */
+#define FULL_MAX 16u      /* full pages held back; refill looks at each of them */
 #define PARTIAL_MAX 16u   /* pages with room of one class that a theap keeps when it wins them back */
 #define PARTIAL_MAX_TIGHT 2u
 #define TIGHT_SHARE 16u   /* a node with less than this part free is tight */
@@ -107,7 +108,7 @@ static struct theap *theaps_cut(struct arena_node *node)
 
 static void theap_update_hold(struct theap *theap)
 {
-    size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), HOLD_THEAPS_MIN);
+    size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), 1);
     size_t share = theap->node->page_count / HOLD_SHARE / theaps;
     theap->hold_pages = (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
 }
@@ -215,7 +216,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
 static void theap_current_full(struct theap *theap, struct page *page)
 {
     theap_unlist(theap, page);
-    if (theap->full.count >= theap->hold_pages) {
+    if (theap->full.count >= FULL_MAX) {
         struct page *oldest = theap->full.first;
         theap_unlist(theap, oldest);
         hfi_page_let_go(oldest);

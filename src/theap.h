@@ -13,7 +13,7 @@
 #include "counters.h"
 #include "page.h"
 
-#define HFI_KEPT_MAX 16u
+#define HFI_KEPT_MAX 64u
 
 struct theap_class {
     struct page *current;      /* allocated from; the empty page when there is none */
@@ -26,7 +26,7 @@ struct theap {
     struct page *kept[HFI_KEPT_MAX];       /* owner: pages that were empty once and are held back */
     uint32_t kept_next;                    /* owner: slot to give up next */
     uint32_t kept_pages;                   /* owner: pages of all slots */
-    uint32_t hold_pages;                   /* owner: budget of kept, and of full */
+    uint32_t hold_pages;                   /* owner: budget of kept */
     uint32_t index;                        /* const: number of this theap, its slot in the inspection segment */
     uintptr_t thread;                      /* owner: hfi_thread_self(); 0 in the empty theap and when recycled */
     struct arena_node *node;               /* owner: home node, read again on slow paths */
@@ -61,7 +61,7 @@ void hfi_theap_recycle_empty(struct theap *theap);
 struct theap *hfi_theap_first(void);
 
 /* Makes the current page of a class have a free block from what the theap owns
- * already; false when it owns no room.  Work bounded by HFI_KEPT_MAX. */
+ * already; false when it owns no room.  Constant work. */
 bool hfi_theap_refill(struct theap *theap, unsigned class);
 
 /* Takes in a page with room that this thread has just won or cut, as current page. */

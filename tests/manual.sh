@@ -1,0 +1,91 @@
+#!/bin/sh
+# The manual against the program: variables, message ids, calls, commands and options are
+# the same here and there.  Prints what differs; exit status 1 then.
+#
+# $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
+set -u
+export LC_ALL=C
+top_srcdir=${top_srcdir:-${srcdir:-.}}
+top_builddir=${top_builddir:-.}
+man=$top_srcdir/man
+holdfast=$top_builddir/holdfast
+failed=0
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+fail()
+{
+    echo "manual.sh: $*"
+    failed=1
+}
+
+# compare WHAT FILE PLACE FILE PLACE: two lists, made sorted and unique here
+compare()
+{
+    sort -u "$2" > "$work/one"
+    sort -u "$4" > "$work/two"
+    comm -23 "$work/one" "$work/two" > "$work/first"
+    comm -13 "$work/one" "$work/two" > "$work/second"
+    while read -r line; do fail "$1 '$line' is in $3 but not in $5"; done < "$work/first"
+    while read -r line; do fail "$1 '$line' is in $5 but not in $3"; done < "$work/second"
+    [ -s "$work/one" ] || fail "$1: nothing found in $3"
+}
+
+[ -x "$holdfast" ] || { fail "there is no $holdfast"; exit 1; }
+
+# --- variables: name, values and default ---
+"$holdfast" help environment > "$work/environment"
+awk '/^HOLDFAST_/ { entry = $0; next } { sub(/.*\(default: /, ""); sub(/\)$/, ""); print entry " default " $0 }' \
+    "$work/environment" > "$work/table"
+awk '/^\.It Ev HOLDFAST_/ { entry = $3; values = $0; sub(/[^"]*"/, "", values); sub(/"$/, "", values); next }
+     entry != "" && /^\.Li / { print entry "=" values " default " $2; entry = "" }' "$man/holdfast.7" > "$work/manual"
+compare variable "$work/table" "holdfast help environment" "$work/manual" "holdfast(7)"
+
+# Names mentioned anywhere in the manual, but for the tool's own and the prefixes.
+{ sed -n 's/^\(HOLDFAST_[A-Z_]*\)=.*/\1/p' "$work/environment"; echo HOLDFAST_LIBRARY; } | sort -u > "$work/known"
+grep -ho 'HOLDFAST_[A-Z_]*[A-Z]' "$man"/*.[137] | grep -v '^HOLDFAST_TEST$' | sort -u > "$work/mentioned"
+comm -13 "$work/known" "$work/mentioned" > "$work/unknown"
+while read -r name; do fail "the manual mentions $name, which does not exist"; done < "$work/unknown"
+
+# --- message ids ---
+# In the sources an id is a string of its own: those in comments do not count.
+cat "$top_srcdir"/src/*.[ch] "$top_srcdir"/numa/*.[ch] "$top_srcdir"/tools/*.[ch] |
+    grep -oE '"HF-([EWI][0-9]{3}|D[0-9]{2})"' | tr -d '"' > "$work/source_ids"
+sed -n 's/^\.It Sy \(HF-[EWID][0-9]*\)$/\1/p' "$man/holdfast-messages.7" > "$work/manual_ids"
+compare message "$work/source_ids" "the sources" "$work/manual_ids" "holdfast-messages(7)"
+sort "$work/manual_ids" | uniq -d > "$work/twice"
+while read -r id; do fail "$id is explained twice in holdfast-messages(7)"; done < "$work/twice"
+cat "$man"/*.[137] | grep -oE 'HF-([EWI][0-9]{3}|D[0-9]{2})' | sort -u > "$work/one"
+sort -u "$work/manual_ids" | comm -23 "$work/one" - > "$work/unknown"
+while read -r id; do fail "the manual refers to $id, which it does not explain"; done < "$work/unknown"
+
+# --- calls ---
+sed -e 's,/\*.*\*/,,' -e '/\/\*/,/\*\//d' "$top_srcdir/include/holdfast/holdfast.h" | grep -oE '\bhf_[a-z_]+' > "$work/header_calls"
+sed -n 's/^\.Fn \(hf_[a-z_]*\).*/\1/p' "$man/holdfast.3" > "$work/manual_calls"
+compare call "$work/header_calls" "holdfast.h" "$work/manual_calls" "holdfast(3)"
+grep -ho '\bhf_[a-z_]*' "$man"/*.[137] | sort -u > "$work/mentioned"
+sort -u "$work/header_calls" | comm -13 - "$work/mentioned" > "$work/unknown"
+while read -r name; do fail "the manual mentions $name, which does not exist"; done < "$work/unknown"
+
+# --- commands and their options ---
+"$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' > "$work/commands"
+sed -n 's/^\.Ss holdfast \([a-z]*\)$/\1/p' "$man/holdfast.1" > "$work/manual_commands"
+compare command "$work/commands" "holdfast help" "$work/manual_commands" "holdfast(1)"
+while read -r command; do
+    "$holdfast" "$command" --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p' > "$work/options"
+    awk -v wanted="$command" '/^\.S[sh]/ { here = ($1 == ".Ss" && $2 == "holdfast" && $3 == wanted) }
+        here && /^\.It Fl -/ { print "-" $3 }' "$man/holdfast.1" > "$work/manual_options"
+    compare "option of $command" "$work/options" "holdfast $command --help" "$work/manual_options" "holdfast(1)"
+done < "$work/commands"
+
+# --- mdoc ---
+if command -v mandoc > /dev/null; then
+    for page in "$man"/*.[137]; do
+        mandoc -Tlint -W warning "$page" > "$work/lint" 2>&1
+        while read -r line; do fail "$line"; done < "$work/lint"
+    done
+elif [ "$failed" = 0 ]; then
+    echo "manual.sh: no mandoc: the pages were not linted"
+    exit 77
+fi
+exit "$failed"
