@@ -76,20 +76,18 @@ static size_t next_bit(const struct runmap *map, size_t from, size_t limit, bool
     return limit;
 }
 
-/* First bit of the run that `bit` (set) is in, within its window. */
+/* Lowest bit of `bit`'s window from which all bits below `bit` are set; `bit` itself when the one below is clear. */
 static size_t run_start(const struct runmap *map, size_t bit)
 {
     size_t least = hfi_align_down(bit, WINDOW_BITS);
-    for (;;) {
-        size_t in_word = bit % WORD_BITS;
-        uint64_t clear = ~hfi_load_seq_cst(&map->xwords[bit / WORD_BITS]) & hfi_mask(0, (unsigned)in_word + 1);
+    while (bit > least) {
+        size_t below = (bit - 1) % WORD_BITS + 1;
+        uint64_t clear = ~hfi_load_seq_cst(&map->xwords[(bit - 1) / WORD_BITS]) & hfi_mask(0, (unsigned)below);
         if (clear != 0)
-            return bit - in_word + hfi_highest_bit(clear) + 1;
-        bit -= in_word;
-        if (bit == least)
-            return bit;
-        bit--;
+            return bit - below + hfi_highest_bit(clear) + 1;
+        bit -= below;
     }
+    return bit;
 }
 
 static void raise(_Atomic(uint16_t) *hint, size_t length)
@@ -107,36 +105,53 @@ static void raise_hints(struct runmap *map, size_t start, size_t length)
     raise(&map->xwindow_hints[window], length);
 }
 
-/* The run around bits that were just set. */
+/* Every run that has a bit in [first, end), which the caller has just set.  The range is read again, not taken for
+ * set: a part set early may have been claimed while later words were still being set, by somebody who could not see
+ * those yet; the run that is left then starts inside the range. */
 static void raise_around(struct runmap *map, size_t first, size_t end)
 {
-    for (size_t bit = first; bit < end; bit = hfi_align_down(bit, WINDOW_BITS) + WINDOW_BITS) {
+    for (size_t bit = first; bit < end;) {
         size_t limit = window_end(map, bit);
-        if (!bit_is_set(map, bit))
-            continue; /* claimed again already, by somebody who looks after what is left */
         size_t start = run_start(map, bit);
-        raise_hints(map, start, next_bit(map, bit, limit, false) - start);
+        if (first / WORD_BITS == (end - 1) / WORD_BITS &&
+            hfi_load_seq_cst(&map->windows[start / WINDOW_BITS].xchunk_hints[start % WINDOW_BITS / CHUNK_BITS]) >=
+                limit - start) {
+            /* Set in one step, so one run can hold them; its hint cannot be too low wherever it ends. */
+            raise_hints(map, start, limit - start);
+            return;
+        }
+        size_t stop = hfi_min(end, limit);
+        while (bit < stop) {
+            size_t past = next_bit(map, bit, limit, false);
+            if (past > start)
+                raise_hints(map, start, past - start);
+            bit = start = next_bit(map, past, stop, true);
+        }
+        bit = stop;
     }
 }
 
-static bool set_bits(struct runmap *map, size_t first, size_t count)
+/* The number of bits that were set already. */
+static size_t set_bits(struct runmap *map, size_t first, size_t count)
 {
-    bool all_were_clear = true;
+    size_t doubled = 0;
     for (size_t bit = first, end = first + count; bit < end;) {
         size_t here = hfi_min(WORD_BITS - bit % WORD_BITS, end - bit);
         uint64_t mask = hfi_mask(bit % WORD_BITS, (unsigned)here);
-        if (hfi_fetch_or_seq_cst(&map->xwords[bit / WORD_BITS], mask) & mask)
-            all_were_clear = false;
+        doubled += (size_t)__builtin_popcountll(hfi_fetch_or_seq_cst(&map->xwords[bit / WORD_BITS], mask) & mask);
         bit += here;
     }
     raise_around(map, first, first + count);
-    return all_were_clear;
+    return doubled;
 }
 
 bool hfi_runmap_release(struct runmap *map, size_t first, size_t count)
 {
     hfi_fetch_add_relaxed(&map->xset_count, count);
-    return set_bits(map, first, count);
+    size_t doubled = set_bits(map, first, count);
+    if (hfi_unlikely(doubled != 0))
+        hfi_fetch_sub_relaxed(&map->xset_count, doubled);
+    return doubled == 0;
 }
 
 /* What is left behind a claim starts a run of its own, perhaps in a chunk that had none. */
@@ -206,7 +221,7 @@ static void lower_chunk_hint(struct runmap *map, size_t window, size_t chunk)
     size_t longest = chunk_longest(map, first);
     if (longest >= seen || !hfi_cas_seq_cst(hint, &seen, (uint16_t)longest))
         return;
-    raise(hint, chunk_longest(map, first)); /* the second look */
+    raise_hints(map, first, chunk_longest(map, first)); /* the second look: the window's hint may have followed */
 }
 
 static size_t window_chunks_longest(const struct runmap *map, size_t window)
@@ -333,10 +348,15 @@ static size_t claim_linear(struct runmap *map, struct fit *fit)
     while ((bit = next_bit(map, bit, map->bit_count, true)) < map->bit_count) {
         bool spans = fit->count > WINDOW_BITS;
         size_t end = next_bit(map, bit, spans ? map->bit_count : window_end(map, bit), false);
-        size_t place = place_in_run(fit, bit, end);
-        if (place != HFI_RUNMAP_NONE && clear_bits(map, place, fit->count))
+        size_t place = hfi_align_up(bit + fit->origin, fit->align) - fit->origin;
+        if (place + fit->count > end) {
+            bit = end;
+            continue;
+        }
+        if (clear_bits(map, place, fit->count))
             return place;
-        bit = end;
+        /* Lost a bit of it to somebody: what is left of the run is looked at again from the next place on. */
+        bit = place + 1;
     }
     return HFI_RUNMAP_NONE;
 }

@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,6 +33,7 @@
 #define CAPABILITY_SYS_NICE 23
 #define OS_PAGE_BYTES ((size_t)4096)
 #define METADATA_SHARE (HFI_PAGE_BYTES / (128 + 8)) /* bytes of arena per byte of page table and owners */
+#define GUARDS_BYTES ((size_t)4 * HFI_MIB)
 #define TEXT_BYTES 512
 
 enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
@@ -143,21 +143,9 @@ static size_t huge_page_bytes(enum option_backing backing)
     return backing == BACKING_1G ? HFI_GIB : 2 * HFI_MIB;
 }
 
-static bool pool_read(unsigned node, size_t page_bytes, const char *file, uint64_t *pages)
+static bool pool_of(const struct examination *examination, unsigned index, enum option_backing backing, struct os_huge_pool *pool)
 {
-    char path[128];
-    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/hugepages/hugepages-%zukB/%s", node, page_bytes / 1024, file);
-    if (hfi_os_read_number(path, pages))
-        return true;
-    snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/hugepages-%zukB/%s", page_bytes / 1024, file);
-    return hfi_os_read_number(path, pages);
-}
-
-static bool thp_is_off(void)
-{
-    char word[32];
-    chosen_word("/sys/kernel/mm/transparent_hugepage/enabled", word, sizeof word);
-    return strcmp(word, "never") == 0 || strcmp(word, "unknown") == 0;
+    return hfi_os_huge_pool(pool, examination->topology.nodes[index].id, examination->topology.node_count == 1, huge_page_bytes(backing));
 }
 
 /* --- what the arena would get --- */
@@ -165,22 +153,23 @@ static bool thp_is_off(void)
 /* The rung of the ladder that src/reserve.c would stop at, by what the pools say now. */
 static enum option_backing plan_rung(const struct examination *examination, unsigned index)
 {
+    struct os_huge_pool pool;
     enum option_backing asked = examination->options.backing;
     size_t bytes = examination->node_bytes[index];
-    if (!examination->named)
-        return thp_is_off() || asked == BACKING_4K ? BACKING_4K : BACKING_THP;
-    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++) {
-        uint64_t pages = 0;
+    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M && examination->named; rung++) {
         size_t page_bytes = huge_page_bytes(rung);
-        if (asked != BACKING_AUTO && rung < asked)
+        if (asked == BACKING_AUTO ? rung == BACKING_1G && bytes % page_bytes != 0 : rung < asked)
             continue;
-        if (asked == BACKING_AUTO && rung == BACKING_1G && bytes % page_bytes != 0)
-            continue;
-        if (pool_read(examination->topology.nodes[index].id, page_bytes, "free_hugepages", &pages) &&
-            pages >= hfi_divide_up(bytes, page_bytes))
+        if (pool_of(examination, index, rung, &pool) && pool.free_pages >= hfi_divide_up(bytes, page_bytes))
             return rung;
     }
-    return asked == BACKING_4K || thp_is_off() ? BACKING_4K : BACKING_THP;
+    return asked == BACKING_4K || !hfi_os_has_thp() ? BACKING_4K : BACKING_THP;
+}
+
+/* As src/reserve.c rounds it. */
+static size_t rung_bytes(size_t bytes, enum option_backing rung)
+{
+    return hfi_align_up(bytes, rung == BACKING_4K ? HFI_PAGE_BYTES : rung == BACKING_THP ? 2 * HFI_MIB : huge_page_bytes(rung));
 }
 
 static void make_plan(struct examination *examination)
@@ -190,6 +179,8 @@ static void make_plan(struct examination *examination)
         if (examination->node_bytes[i] == 0)
             continue;
         examination->rung[i] = plan_rung(examination, i);
+        if (examination->named)
+            examination->node_bytes[i] = rung_bytes(examination->node_bytes[i], examination->rung[i]);
         examination->total_bytes += examination->node_bytes[i];
         if (examination->rung[i] >= BACKING_THP)
             examination->small_page_bytes += examination->node_bytes[i];
@@ -217,6 +208,30 @@ static void check_library(struct examination *examination)
         report(examination, "HF-D02", "library", fail_if_named(examination), "install Holdfast, or set HOLDFAST_LIBRARY", "%s is not there", tried);
 }
 
+static bool topology_has(const struct topology *topology, unsigned id)
+{
+    for (unsigned i = 0; i < topology->node_count; i++)
+        if (topology->nodes[i].id == id)
+            return true;
+    return false;
+}
+
+/* Nodes that the options name and this process cannot have. */
+static void check_named_nodes(struct examination *examination)
+{
+    const struct options *options = &examination->options;
+    for (unsigned id = 0; id < HFI_MAX_NODES; id++) {
+        bool chosen = (options->nodes >> id & 1) != 0;
+        bool sized = options->arena == ARENA_PER_NODE && options->arena_node_bytes[id] != 0;
+        bool placed = options->place == PLACE_NODE && options->place_node == id;
+        bool there = topology_has(&examination->topology, id);
+        if ((!there && (sized || placed || (chosen && options->nodes != ~(uint64_t)0))) || (!chosen && (sized || placed)))
+            report(examination, "HF-D03", "topology", fail_if_named(examination), "see `numactl -H` and the cgroup's cpuset.mems, correct the variable",
+                   "node %u is named by %s, and %s", id, sized ? "HOLDFAST_ARENA" : placed ? "HOLDFAST_PLACE" : "HOLDFAST_NODES",
+                   there ? "left out by HOLDFAST_NODES" : "has no memory this process may use");
+    }
+}
+
 /* The only node has all of the memory, even where its own file has not heard of some (hotplug). */
 static uint64_t node_memory_bytes(const struct examination *examination, unsigned index)
 {
@@ -232,46 +247,40 @@ static void check_topology(struct examination *examination, int error)
     for (unsigned i = 0; i < examination->topology.node_count; i++) {
         const struct topology_node *node = &examination->topology.nodes[i];
         uint64_t memory_bytes = node_memory_bytes(examination, i);
-        bool too_large = examination->named && examination->node_bytes[i] > memory_bytes;
-        report(examination, "HF-D03", "topology", too_large ? VERDICT_FAIL : VERDICT_OK, "lower HOLDFAST_ARENA for this node",
+        size_t planned_bytes = examination->node_bytes[i];
+        bool too_large = examination->named && planned_bytes > memory_bytes;
+        bool too_small = examination->named && planned_bytes != 0 && planned_bytes < HFI_NODE_BYTES_MIN;
+        report(examination, "HF-D03", "topology", too_large || too_small ? VERDICT_FAIL : VERDICT_OK,
+               too_large ? "lower HOLDFAST_ARENA for this node" : "raise HOLDFAST_ARENA to 4M at least for this node",
                "node %u of %u has %s of memory%s; the arena %s %s", node->id, examination->topology.node_count,
                size_text(memory, memory_bytes), node->has_cpus ? "" : " and no CPUs",
-               examination->named ? "takes" : "may grow to", size_text(planned, examination->node_bytes[i]));
+               examination->named ? "takes" : "may grow to", size_text(planned, planned_bytes));
     }
+    check_named_nodes(examination);
     if (examination->total_bytes == 0)
         report(examination, "HF-D03", "topology", VERDICT_FAIL, "name nodes that there are in HOLDFAST_NODES and HOLDFAST_ARENA",
                "the options leave no node with memory");
 }
 
-static uint64_t pools_free_bytes(const struct examination *examination)
-{
-    uint64_t bytes = 0, pages;
-    for (unsigned i = 0; i < examination->topology.node_count; i++)
-        for (enum option_backing backing = BACKING_1G; backing <= BACKING_2M; backing++)
-            if (examination->node_bytes[i] != 0 &&
-                pool_read(examination->topology.nodes[i].id, huge_page_bytes(backing), "free_hugepages", &pages))
-                bytes += pages * huge_page_bytes(backing);
-    return bytes;
-}
-
-/* As src/reserve.c: an arena above 95 % of what is available is cut down, unless the pools hold it. */
+/* As src/reserve.c: memory beside the pools that exceeds 95 % of what is free is cut down. */
 static void check_memory(struct examination *examination)
 {
-    uint64_t available = 0, limit, used;
-    char have[16], want[16];
-    if (!meminfo_bytes("MemAvailable", &available)) {
-        report(examination, "HF-D04", "memory", VERDICT_WARN, "check that /proc is mounted", "MemAvailable is unknown");
-        return;
-    }
-    if (hfi_os_cgroup_limit(&limit, &used))
-        available = hfi_min(available, limit > used ? limit - used : 0);
+    const char *bound = "unknown";
+    char have[16], want[16], mend[TEXT_BYTES];
+    bool populates = examination->named && examination->options.prefault != PREFAULT_NONE;
+    uint64_t available = hfi_os_available_bytes(&bound);
     size_t want_bytes = examination->named ? examination->small_page_bytes : 0;
-    size_t total_bytes = examination->named ? examination->total_bytes : 0;
-    uint64_t most = available / 100 * 95;
-    bool fits = examination->options.prefault == PREFAULT_NONE ||
-                (want_bytes <= most && (total_bytes <= most || total_bytes <= pools_free_bytes(examination)));
-    report(examination, "HF-D04", "memory", fits ? VERDICT_OK : VERDICT_FAIL, "lower HOLDFAST_ARENA, or free memory",
-           "%s are available, the arena takes %s beside the huge page pools", size_text(have, available), size_text(want, want_bytes));
+    bool fits = !populates || want_bytes <= available / 100 * 95;
+    snprintf(mend, sizeof mend, "lower HOLDFAST_ARENA, or raise %s", bound);
+    report(examination, "HF-D04", "memory", fits ? VERDICT_OK : VERDICT_FAIL, mend,
+           "%s leaves %s, the arena takes %s beside the huge page pools", bound, size_text(have, available), size_text(want, want_bytes));
+    for (unsigned i = 0; i < examination->topology.node_count && examination->topology.node_count > 1 && populates; i++) {
+        unsigned id = examination->topology.nodes[i].id;
+        uint64_t left = hfi_os_node_available_bytes(id);
+        want_bytes = examination->rung[i] >= BACKING_THP ? examination->node_bytes[i] : 0;
+        report(examination, "HF-D04", "memory", want_bytes <= left / 100 * 95 ? VERDICT_OK : VERDICT_FAIL, "lower HOLDFAST_ARENA for this node",
+               "node %u has %s free, the arena takes %s of it", id, size_text(have, left), size_text(want, want_bytes));
+    }
 }
 
 static void check_cgroup(struct examination *examination)
@@ -291,26 +300,25 @@ static void check_cgroup(struct examination *examination)
 /* One pool of one node.  Short is a failure where this size was asked for, else a hint. */
 static void check_pool(struct examination *examination, unsigned index, enum option_backing backing)
 {
-    unsigned node = examination->topology.nodes[index].id;
-    size_t page_bytes = huge_page_bytes(backing);
-    uint64_t total = 0, free_pages = 0;
+    struct os_huge_pool pool;
     char mend[TEXT_BYTES];
+    unsigned node = examination->topology.nodes[index].id;
+    size_t bytes = examination->node_bytes[index], page_bytes = huge_page_bytes(backing);
     const char *name = hfi_backing_name(backing);
-    enum option_backing asked = examination->options.backing;
-    if (!pool_read(node, page_bytes, "nr_hugepages", &total) || !pool_read(node, page_bytes, "free_hugepages", &free_pages)) {
-        report(examination, "HF-D06", "huge pages", asked == backing ? fail_if_named(examination) : VERDICT_OK,
-               "boot a kernel with hugetlbfs, or use HOLDFAST_BACKING=thp", "node %u has no pool of %s pages", node, name);
+    bool asked = examination->named && examination->options.backing == backing;
+    bool tried = asked || (examination->named && examination->options.backing < backing && bytes % page_bytes == 0);
+    uint64_t needed = tried ? hfi_divide_up(bytes, page_bytes) : 0;
+    if (!pool_of(examination, index, backing, &pool)) {
+        report(examination, "HF-D06", "huge pages", asked ? VERDICT_FAIL : VERDICT_OK,
+               "boot with hugepagesz=1G, or name another HOLDFAST_BACKING", "node %u has no huge pages of %s", node, name);
         return;
     }
-    bool whole = asked == backing || examination->node_bytes[index] % page_bytes == 0 || backing == BACKING_2M;
-    uint64_t needed = examination->named && whole ? hfi_divide_up(examination->node_bytes[index], page_bytes) : 0;
-    bool wanted = examination->named && (asked == backing || (asked == BACKING_AUTO && backing == BACKING_2M));
-    bool covered = free_pages >= needed || examination->rung[index] < backing;
-    enum verdict verdict = covered || !wanted ? VERDICT_OK : asked == backing ? VERDICT_FAIL : VERDICT_WARN;
-    snprintf(mend, sizeof mend, "echo %llu > /sys/devices/system/node/node%u/hugepages/hugepages-%zukB/nr_hugepages",
-             (unsigned long long)(total - hfi_min(free_pages, total) + needed), node, page_bytes / 1024);
-    report(examination, "HF-D06", "huge pages", verdict, mend, "node %u has %llu pages of %s, %llu free; the arena would need %llu", node,
-           (unsigned long long)total, name, (unsigned long long)free_pages, (unsigned long long)(wanted || whole ? needed : 0));
+    bool covered = pool.free_pages >= needed || examination->rung[index] < backing;
+    bool hint = tried && backing == BACKING_2M; /* of 1 GiB pages auto does without a word */
+    snprintf(mend, sizeof mend, "echo %llu > %s", (unsigned long long)(pool.total_pages + needed - hfi_min(needed, pool.free_pages)), pool.path);
+    report(examination, "HF-D06", "huge pages", covered ? VERDICT_OK : asked ? VERDICT_FAIL : hint ? VERDICT_WARN : VERDICT_OK, mend,
+           "node %u has %llu pages of %s, %llu to be had; the arena would need %llu", node, (unsigned long long)pool.total_pages, name,
+           (unsigned long long)pool.free_pages, (unsigned long long)needed);
 }
 
 static void check_pools(struct examination *examination)
@@ -328,29 +336,27 @@ static void check_thp(struct examination *examination)
     bool needed = examination->small_page_bytes != 0 && asked != BACKING_4K;
     chosen_word("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof enabled);
     chosen_word("/sys/kernel/mm/transparent_hugepage/defrag", defrag, sizeof defrag);
-    enum verdict verdict = !thp_is_off() || !needed ? VERDICT_OK : asked == BACKING_THP ? fail_if_named(examination) : VERDICT_WARN;
+    enum verdict verdict = hfi_os_has_thp() || !needed ? VERDICT_OK : asked == BACKING_THP ? fail_if_named(examination) : VERDICT_WARN;
     report(examination, "HF-D07", "transparent huge pages", verdict, "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
            "enabled %s, defrag %s; the arena %s them", enabled, defrag, needed ? "would use" : "does not need");
 }
 
+/* LOCK_AUTO is content with a refusal where nothing can be swapped. */
 static void check_memlock(struct examination *examination)
 {
-    struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
     char have[16], want[16];
-    uint64_t swap = 0;
     enum option_lock lock = examination->options.lock;
-    bool wanted = examination->named && (lock == LOCK_YES || (lock == LOCK_AUTO && examination->options.prefault != PREFAULT_NONE));
-    size_t want_bytes = wanted ? examination->small_page_bytes : 0;
-    getrlimit(RLIMIT_MEMLOCK, &limit);
-    meminfo_bytes("SwapTotal", &swap);
+    bool wanted = lock == LOCK_YES || (lock == LOCK_AUTO && examination->named && examination->options.prefault != PREFAULT_NONE);
+    uint64_t want_bytes = wanted ? examination->small_page_bytes + examination->total_bytes / METADATA_SHARE : 0;
+    uint64_t limit = hfi_os_lock_limit();
     bool privileged = has_capability(CAPABILITY_IPC_LOCK);
-    bool enough = privileged || limit.rlim_cur == RLIM_INFINITY || want_bytes <= limit.rlim_cur;
-    /* Without swap there is nowhere for the pages to go; strict stops all the same. */
-    bool matters = lock == LOCK_YES || swap != 0 || examination->options.strict;
-    report(examination, "HF-D08", "memory lock", enough ? VERDICT_OK : matters ? VERDICT_FAIL : VERDICT_WARN,
+    bool enough = privileged || want_bytes <= limit;
+    bool matters = lock == LOCK_YES || hfi_os_has_swap();
+    report(examination, "HF-D08", "memory lock", enough || !matters ? VERDICT_OK : fail_if_named(examination),
            "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity; limits.conf: memlock), or HOLDFAST_LOCK=no",
-           "limit %s%s, the arena locks %s", limit.rlim_cur == RLIM_INFINITY ? "unlimited" : size_text(have, limit.rlim_cur),
-           privileged ? " but CAP_IPC_LOCK is held" : "", size_text(want, want_bytes));
+           "limit %s%s, the arena locks %s%s", limit == UINT64_MAX ? "unlimited" : size_text(have, limit),
+           privileged ? " but CAP_IPC_LOCK is held" : "", size_text(want, want_bytes),
+           enough || matters ? "" : "; it does without, as there is no swap");
 }
 
 static void check_swap(struct examination *examination)
@@ -381,18 +387,17 @@ static void check_overcommit(struct examination *examination)
            size_text(have, left), size_text(want, want_bytes));
 }
 
+/* The least that src/reserve.c makes do with: the parts without the gaps between them. */
 static void check_address_space(struct examination *examination)
 {
-    struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
     char have[16], want[16];
-    uint64_t need = HFI_WINDOWS_OFFSET + 3 * HFI_GIB; /* alignment and guards, while reserving */
+    uint64_t room = hfi_os_address_room();
+    uint64_t need = HFI_WINDOWS_OFFSET / HFI_PAGE_BYTES * 8 + examination->total_bytes + GUARDS_BYTES;
     for (unsigned i = 0; i < examination->topology.node_count; i++)
-        need += hfi_align_up(examination->node_bytes[i], HFI_WINDOW_BYTES);
-    getrlimit(RLIMIT_AS, &limit);
-    bool unlimited = limit.rlim_cur == RLIM_INFINITY;
-    report(examination, "HF-D11", "address space", unlimited || need <= limit.rlim_cur ? VERDICT_OK : fail_if_named(examination),
-           "ulimit -v unlimited (systemd: LimitAS=infinity)", "limit %s, the arena reserves %s of addresses",
-           unlimited ? "unlimited" : size_text(have, limit.rlim_cur), size_text(want, need));
+        need += hfi_align_up(examination->node_bytes[i], HFI_WINDOW_BYTES) / METADATA_SHARE;
+    report(examination, "HF-D11", "address space", need <= room ? VERDICT_OK : fail_if_named(examination),
+           "ulimit -v unlimited; ulimit -d unlimited (systemd: LimitAS=infinity, LimitDATA=infinity)",
+           "the limits leave %s, the arena takes %s of addresses", room == UINT64_MAX ? "all" : size_text(have, room), size_text(want, need));
 }
 
 static void check_mbind(struct examination *examination)
@@ -442,17 +447,22 @@ static void check_shm(struct examination *examination)
            HF_INSPECT_DIRECTORY ": %s", writable ? "writable" : strerror(error));
 }
 
+/* What stands when all is done. */
 static void check_result(struct examination *examination)
 {
     char size[16];
+    enum option_backing asked = examination->options.backing;
     bool degraded = examination->failed != 0;
     for (unsigned i = 0; i < examination->topology.node_count && examination->named; i++)
         if (examination->node_bytes[i] != 0)
             report(examination, "HF-D16", "arena", degraded ? VERDICT_FAIL : VERDICT_OK, "see the checks above",
                    "node %u: %s would stand on %s pages", examination->topology.nodes[i].id, size_text(size, examination->node_bytes[i]),
                    hfi_backing_name(examination->rung[i]));
-    if (!examination->named)
-        report(examination, "HF-D16", "arena", VERDICT_OK, "", "no size named: an arena that grows; name one with --arena or HOLDFAST_ARENA");
+    if (examination->named)
+        return;
+    bool misplaced = asked == BACKING_1G || asked == BACKING_2M;
+    report(examination, "HF-D16", "arena", !misplaced ? VERDICT_OK : VERDICT_WARN, "name a size with --arena or HOLDFAST_ARENA",
+           "no size named: an arena that grows%s%s", misplaced ? ", which cannot have huge pages of " : "", misplaced ? hfi_backing_name(asked) : "");
 }
 
 static void examine(struct examination *examination)
