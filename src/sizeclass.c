@@ -2,13 +2,14 @@
  * sizeclass: the table behind sizeclass.h, computed once.
  *
  * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
- * S2: a run's tail that no block fits into is at most 1/16 of the run.
+ * S2: a run's tail that no block fits into is at most 1/8 of the run.
  * S3: extend_blocks blocks span at most 2 KiB, or are one block.
  *
  * Test: tests/unit/sizeclass.c.
  */
 #include "sizeclass.h"
 
+#define TAIL_SHARE 8u
 #define RUN_PAGES_MAX 8u
 #define EXTEND_BYTES 2048u
 #define EXTEND_BLOCKS_MAX 64u
@@ -19,19 +20,17 @@ static size_t class_block_bytes(unsigned class)
 {
     if (class < 16)
         return (class + 1) * 16;
-    if (class < 72) {
-        unsigned top = 8 + (class - 16) / 8;
-        return (size_t)(8 + (class - 16) % 8 + 1) << (top - 3);
-    }
-    unsigned top = 15 + (class - 72) / 4;
-    return (size_t)(4 + (class - 72) % 4 + 1) << (top - 2);
+    if (class < 24)
+        return 256 + (class - 15) * 32;
+    unsigned top = 9 + (class - 24) / 4;
+    return (size_t)(4 + (class - 24) % 4 + 1) << (top - 2);
 }
 
 /* The shortest run whose tail is small enough (S2). */
 static size_t class_run_pages(size_t block_bytes)
 {
     size_t pages = hfi_divide_up(block_bytes, HFI_PAGE_BYTES);
-    while (pages < RUN_PAGES_MAX && (pages * HFI_PAGE_BYTES) % block_bytes * 16 > pages * HFI_PAGE_BYTES)
+    while (pages < RUN_PAGES_MAX && (pages * HFI_PAGE_BYTES) % block_bytes * TAIL_SHARE > pages * HFI_PAGE_BYTES)
         pages++;
     return pages;
 }

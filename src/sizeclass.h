@@ -2,11 +2,12 @@
  * sizeclass: which block size serves a request, and how its pages are cut.
  *
  *   16 .. 256     every 16 bytes                     classes  0..15
- *   288 .. 32K    eight classes per doubling         classes 16..71
- *   40K .. 256K   four classes per doubling          classes 72..83
+ *   288 .. 512     every 32 bytes                     classes 16..23
+ *   640 .. 256K    four classes per doubling          classes 24..59
  *
- * So a block is at most 25 % larger than any request over 64 bytes (12.5 % up
- * to 32 KiB).  A block of 2^k bytes is 2^k-aligned because every run starts
+ * So a block is at most 25 % larger than any request over 64 bytes (12.5 % from
+ * 128 to 512).  Finer classes waste less in blocks, but each class that a thread uses
+ * costs it a page that is not full: with many threads that weighs more.  A block of 2^k bytes is 2^k-aligned because every run starts
  * on a 64 KiB boundary.  Requests over 256 KiB are whole pages (large.h).
  */
 #ifndef HFI_SIZECLASS_H
@@ -15,7 +16,7 @@
 #include "base.h"
 #include "bits.h"
 
-#define HFI_CLASS_COUNT 84u
+#define HFI_CLASS_COUNT 60u
 #define HFI_CLASS_LARGE 255u         /* page->size_class of a run that is one block */
 #define HFI_BLOCK_MAX_BYTES ((size_t)256 * HFI_KIB)
 #define HFI_DIRECT_MAX_BYTES 1024u   /* the theap's direct table goes up to here */
@@ -43,9 +44,9 @@ HFI_INLINE unsigned hfi_sizeclass_of(size_t bytes)
         return bytes == 0 ? 0 : (unsigned)((bytes - 1) >> 4);
     size_t last = bytes - 1;
     unsigned top = hfi_highest_bit(last);
-    if (top < 15)
-        return 16 + (top - 8) * 8 + ((last >> (top - 3)) & 7);
-    return 72 + (top - 15) * 4 + ((last >> (top - 2)) & 3);
+    if (top == 8)
+        return 16 + ((last >> 5) & 7);
+    return 24 + (top - 9) * 4 + ((last >> (top - 2)) & 3);
 }
 
 #endif

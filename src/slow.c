@@ -91,6 +91,7 @@ static struct page *take_remote_node(struct theap *theap, struct demand *demand)
 /* The exhaustion ladder (ARCHITECTURE.md): own pages were tried before. */
 static struct page *ladder(struct theap *theap, struct demand *demand)
 {
+    hfi_theap_shed(theap, demand->class);
     struct page *page = take_from(theap, theap->node, demand, false);
     if (page == NULL)
         page = take_pressed(theap, theap->node, demand);

@@ -23,6 +23,7 @@
 #define FULL_MAX 16u      /* full pages held back; refill looks at each of them */
 #define PARTIAL_MAX 16u   /* pages with room of one class that a theap keeps when it wins them back */
 #define PARTIAL_MAX_TIGHT 2u
+#define SHED_CLASSES 8u   /* looked at per call when the node is tight */
 #define TIGHT_SHARE 16u   /* a node with less than this part free is tight */
 
 struct page hfi_empty_page;
@@ -245,6 +246,7 @@ bool hfi_theap_refill(struct theap *theap, unsigned class)
 {
     struct theap_class *queue = &theap->classes[class];
     struct page *page = queue->current;
+    queue->recent = true;
     if (page != &hfi_empty_page) {
         uint32_t listed = hfi_page_refill(page);
         theap->counters.listed += listed;
@@ -268,6 +270,32 @@ bool hfi_theap_refill(struct theap *theap, unsigned class)
         theap->counters.listed += hfi_page_refill(page);
     hfi_assert(page->free != NULL);
     return true;
+}
+
+static void theap_let_go(struct theap *theap, struct page *page)
+{
+    theap_unlist(theap, page);
+    hfi_page_let_go(page);
+}
+
+/* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */
+void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
+{
+    if (!node_is_tight(theap->node))
+        return;
+    for (unsigned i = 0; i < SHED_CLASSES; i++) {
+        unsigned class = theap->shed_next;
+        struct theap_class *queue = &theap->classes[class];
+        theap->shed_next = (class + 1) % HFI_CLASS_COUNT;
+        bool recent = queue->recent;
+        queue->recent = false;
+        if (recent || class == wanted_class)
+            continue;
+        if (queue->current != &hfi_empty_page)
+            theap_let_go(theap, queue->current);
+        if (queue->partial.first != NULL)
+            theap_let_go(theap, queue->partial.first);
+    }
 }
 
 void hfi_theap_unfull(struct theap *theap, struct page *page)
@@ -313,11 +341,6 @@ bool hfi_theap_give_back(struct theap *theap)
     return gave;
 }
 
-static void theap_let_go(struct theap *theap, struct page *page)
-{
-    theap_unlist(theap, page);
-    hfi_page_let_go(page);
-}
 
 void hfi_theap_recycle_empty(struct theap *theap)
 {

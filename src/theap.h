@@ -18,6 +18,7 @@
 struct theap_class {
     struct page *current;      /* allocated from; the empty page when there is none */
     struct page_queue partial; /* owned pages with room */
+    bool recent;               /* refilled since hfi_theap_shed last passed */
 };
 
 struct theap {
@@ -27,6 +28,7 @@ struct theap {
     uint32_t kept_next;                    /* owner: slot to give up next */
     uint32_t kept_pages;                   /* owner: pages of all slots */
     uint32_t hold_pages;                   /* owner: budget of kept */
+    uint32_t shed_next;                    /* owner: class that hfi_theap_shed looks at next */
     uint32_t index;                        /* const: number of this theap, its slot in the inspection segment */
     uintptr_t thread;                      /* owner: hfi_thread_self(); 0 in the empty theap and when recycled */
     struct arena_node *node;               /* owner: home node, read again on slow paths */
@@ -82,6 +84,10 @@ void hfi_theap_adopt(struct theap *theap, struct page *page);
 /* Gives back every empty page held, and lets go of full pages that others freed
  * into.  True if anything went. */
 bool hfi_theap_give_back(struct theap *theap);
+
+/* On a node with little left: lets go of pages of classes that this thread has not needed for a
+ * while, a few classes per call, so that threads share them instead of each holding its own. */
+void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
 
 /* NULL, or the broken invariant. */
 const char *hfi_theap_audit(const struct theap *theap);

@@ -52,7 +52,7 @@ Test(core, classes_waste_little_and_name_themselves)
         cr_assert_eq(hfi_sizeclass_of(cut->block_bytes), class);
         if (bytes > 64)
             cr_assert((cut->block_bytes - bytes) * 4 <= bytes, "%zu in %u", bytes, cut->block_bytes);
-        cr_assert(cut->blocks * cut->block_bytes * 16 >= cut->run_pages * HFI_PAGE_BYTES * 15);
+        cr_assert(cut->blocks * cut->block_bytes * 8 >= cut->run_pages * HFI_PAGE_BYTES * 7);
         if (hfi_is_power_of_two(cut->block_bytes))
             cr_assert_eq(HFI_PAGE_BYTES % hfi_min(cut->block_bytes, HFI_PAGE_BYTES), 0);
     }
