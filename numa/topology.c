@@ -112,7 +112,8 @@ static hwloc_topology_t hwloc_open(void)
     if (hwloc_topology_init(&hwloc) != 0)
         return NULL;
     hwloc_topology_set_components(hwloc, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
-    hwloc_topology_set_all_types_filter(hwloc, HWLOC_TYPE_FILTER_KEEP_NONE);
+    /* Without the levels between, each node would have all CPUs; of this machine the kernel is asked. */
+    hwloc_topology_set_all_types_filter(hwloc, is_described_elsewhere() ? HWLOC_TYPE_FILTER_KEEP_STRUCTURE : HWLOC_TYPE_FILTER_KEEP_NONE);
     unsigned long flags = 0;
 #if HWLOC_API_VERSION >= 0x00020800
     flags |= HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS | HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;

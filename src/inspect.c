@@ -7,8 +7,8 @@
  * N3: no descriptor is kept.
  *
  * A named arena publishes at start.  A growing one waits until it has opened more than
- * its first pages, so that a small program pays nothing.  A forked child drops the segment
- * by mapping private memory over it.
+ * its first pages, so that a small program pays nothing.  A forked child drops the segment, and publishes
+ * its own once it has lived a while: a server that daemonises is seen, a child that execs pays nothing.
  *
  * Fails by not publishing, with one warning.  Test: tests/programs/inspect.sh.
  */
@@ -25,6 +25,7 @@
 #include "say.h"
 #include "shm.h"
 
+#define UPDATES_AFTER_FORK 256u  /* slow paths before a child publishes */
 #define PUBLISH_AFTER_PAGES 128u /* of a growing arena */
 
 _Static_assert(sizeof(struct hf_inspect_node) == 80, "public layout, version 1");
@@ -34,6 +35,7 @@ _Static_assert(offsetof(struct hf_inspect_segment, nodes) == 128, "public layout
 static _Atomic(struct hf_inspect_segment *) xsegment;
 static _Atomic(bool) xpublishing;
 static char segment_path[64];
+static uint32_t updates_until_publishing; /* approximate: threads may count it down together */
 
 /* Field 22 of /proc/self/stat; the name in field 2 may hold anything, so start behind its last ')'. */
 static uint64_t process_start_ticks(void)
@@ -152,12 +154,21 @@ void hfi_inspect_init(void)
         publish();
 }
 
+static bool is_time_to_publish(const struct arena_node *node)
+{
+    uint32_t left = __atomic_load_n(&updates_until_publishing, __ATOMIC_RELAXED);
+    if (left != 0) {
+        __atomic_store_n(&updates_until_publishing, left - 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    return !hfi_arena.reservation.growing || hfi_load_relaxed(&node->xlow_used) >= node->meta_pages + PUBLISH_AFTER_PAGES;
+}
+
 void hfi_inspect_update(struct theap *theap)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
     if (segment == NULL) {
-        if (!hfi_options.inspect || hfi_load_relaxed(&theap->node->xlow_used) < theap->node->meta_pages + PUBLISH_AFTER_PAGES ||
-            hfi_load_relaxed(&xpublishing))
+        if (!hfi_options.inspect || hfi_load_relaxed(&xpublishing) || !is_time_to_publish(theap->node))
             return;
         publish();
         segment = hfi_load_acquire(&xsegment);
@@ -187,7 +198,10 @@ void hfi_inspect_forked(void)
     struct hf_inspect_segment *segment = hfi_load_relaxed(&xsegment);
     segment_path[0] = 0;
     if (segment != NULL)
-        hfi_os_map(segment, hfi_align_up(sizeof *segment, 4096), 4096);
+        hfi_os_unmap(segment, hfi_align_up(sizeof *segment, 4096));
+    hfi_store_relaxed(&xsegment, NULL);
+    hfi_store_relaxed(&xpublishing, false);
+    updates_until_publishing = UPDATES_AFTER_FORK;
 }
 
 __attribute__((destructor)) static void unpublish(void)

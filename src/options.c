@@ -83,24 +83,11 @@ static bool parse_unsigned(const char *text, unsigned most, unsigned *value, con
     return true;
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; /* not tolower: no locale */
-}
-
-/* Words may be written in capitals: "2M" is what people type for a page size. */
-static bool same_word(const char *text, const char *word)
-{
-    while (*word != 0 && lower(*text) == *word)
-        text++, word++;
-    return *word == 0 && *text == 0;
-}
-
 /* Index of `text` in a list of words that ends with NULL, -1 when it is not there. */
 static int parse_word(const char *text, const char *const *words)
 {
     for (int i = 0; words[i] != NULL; i++)
-        if (same_word(text, words[i]))
+        if (strcmp(text, words[i]) == 0)
             return i;
     return -1;
 }
@@ -130,7 +117,7 @@ static bool parse_arena(struct options *options, const char *text)
 {
     const char *end;
     unsigned percent;
-    if (same_word(text, "auto")) {
+    if (strcmp(text, "auto") == 0) {
         options->arena = ARENA_AUTO;
         return true;
     }
@@ -151,7 +138,7 @@ static bool parse_arena(struct options *options, const char *text)
 static bool parse_nodes(struct options *options, const char *text)
 {
     uint64_t nodes = 0;
-    if (same_word(text, "all")) {
+    if (strcmp(text, "all") == 0) {
         options->nodes = ~(uint64_t)0;
         return true;
     }
@@ -289,14 +276,14 @@ const struct option_entry hfi_option_table[] = {
 };
 const size_t hfi_option_count = sizeof hfi_option_table / sizeof hfi_option_table[0];
 
-struct options hfi_options;
-
 const char *hfi_backing_name(enum option_backing backing)
 {
     return backing_words[backing];
 }
 
 /* --- the environment --- */
+
+struct options hfi_options;
 
 /* Edit distance (Levenshtein 1965) between names; longer ones than fit count as far. */
 static size_t name_distance(const char *a, size_t a_length, const char *b)

@@ -272,6 +272,11 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+static int hex_digit(char c)
+{
+    return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 static bool first_number(const char *text, uint64_t *number)
 {
     uint64_t value = 0;
@@ -418,7 +423,7 @@ uint64_t hfi_os_usable_bytes(void)
     return hfi_min(bound.limit_bytes, hfi_os_physical_bytes());
 }
 
-uint64_t hfi_os_available_bytes(const char **bound)
+uint64_t hfi_os_available_bytes(enum os_bound *bound)
 {
     char text[512];
     struct cgroup_bound cgroup = { .usage = true };
@@ -426,8 +431,7 @@ uint64_t hfi_os_available_bytes(const char **bound)
     if (read_file("/proc/meminfo", text, sizeof text, true) > 0 && strstr(text, "MemAvailable:") != NULL)
         available = number_after(text, "MemAvailable:") * 1024;
     cgroup_find(&cgroup);
-    if (bound != NULL)
-        *bound = cgroup.room_bytes < available ? "the cgroup's memory limit (memory.max, MemoryMax=)" : "the machine's free memory";
+    *bound = cgroup.room_bytes < available ? OS_BOUND_CGROUP : OS_BOUND_MACHINE;
     return hfi_min(available, cgroup.room_bytes);
 }
 
@@ -475,6 +479,54 @@ bool hfi_os_has_thp(void)
     int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
     errno = saved_errno;
     return disabled <= 0;
+}
+
+/* One line of /proc/self/smaps: "7f..-7f.. rw-p ..." opens a mapping, others describe it. */
+static void count_smaps_line(const char *line, uintptr_t start, uintptr_t end, bool *inside, uint64_t *huge_bytes)
+{
+    uintptr_t first = 0, last = 0;
+    const char *at = line;
+    if (strncmp(line, "AnonHugePages:", 14) == 0) {
+        if (*inside)
+            *huge_bytes += number_after(line, "AnonHugePages:") * 1024;
+        return;
+    }
+    for (int digit; (digit = hex_digit(*at)) >= 0; at++)
+        first = first << 4 | (uintptr_t)digit;
+    if (at == line || *at != '-')
+        return;
+    for (int digit; (digit = hex_digit(*++at)) >= 0;)
+        last = last << 4 | (uintptr_t)digit;
+    *inside = first < end && last > start;
+}
+
+/* The file may be long: it is read piece by piece, lines put together again. */
+uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes)
+{
+    char text[4096];
+    size_t length = 0;
+    bool inside = false;
+    uint64_t huge_bytes = 0;
+    int saved_errno = errno;
+    int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+    ssize_t got = -1;
+    while (fd >= 0 && ((got = read(fd, text + length, sizeof text - 1 - length)) > 0 || (got < 0 && errno == EINTR))) {
+        length += got > 0 ? (size_t)got : 0;
+        text[length] = 0;
+        char *line = text, *newline;
+        for (; (newline = strchr(line, '\n')) != NULL; line = newline + 1) {
+            *newline = 0;
+            count_smaps_line(line, (uintptr_t)start, (uintptr_t)start + bytes, &inside, &huge_bytes);
+        }
+        length -= (size_t)(line - text);
+        memmove(text, line, length);
+        if (length >= sizeof text - 1)
+            length = 0; /* a path of thousands of bytes: not ours */
+    }
+    if (fd >= 0)
+        close(fd);
+    errno = saved_errno;
+    return got < 0 ? UINT64_MAX : huge_bytes;
 }
 
 static uint64_t pool_number(const char *directory, const char *name)

@@ -62,10 +62,12 @@ uint64_t hfi_os_usable_bytes(void);
 /* Tightest cgroup memory limit over this process and its current use; false when unlimited. */
 bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes);
 
+enum os_bound { OS_BOUND_MACHINE, OS_BOUND_NODE, OS_BOUND_CGROUP };
+
 /* Bytes that can be populated now without pushing anybody out: the least of MemAvailable
- * and what the cgroups above this process leave, their page cache counted as free.  *bound,
- * when given, becomes what sets the bound, for messages.  UINT64_MAX when unknown. */
-uint64_t hfi_os_available_bytes(const char **bound);
+ * and what the cgroups above this process leave, their page cache counted as free.  *bound
+ * becomes which of them it was.  UINT64_MAX when unknown. */
+uint64_t hfi_os_available_bytes(enum os_bound *bound);
 
 /* The same of one node: free memory and page cache; UINT64_MAX when unknown. */
 uint64_t hfi_os_node_available_bytes(unsigned node);
@@ -82,6 +84,10 @@ bool hfi_os_has_swap(void);
 /* Whether a program can have transparent huge pages: enabled is always or madvise, and
  * PR_SET_THP_DISABLE is not set. */
 bool hfi_os_has_thp(void);
+
+/* Bytes of transparent huge pages in the mappings that lie in the range; UINT64_MAX when
+ * the kernel does not tell. */
+uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes);
 
 /* A pool of huge pages of one size: the node's, or the machine's where the node shows none. */
 struct os_huge_pool {

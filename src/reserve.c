@@ -386,11 +386,12 @@ static int say_no_space(size_t asked, int error)
 
 static bool bind_range(struct attempt *attempt, void *start, size_t bytes, unsigned node)
 {
-    static const char next[] = "allow mbind in the container's seccomp profile, or grant CAP_SYS_NICE";
     int error = hfi_os_bind(start, bytes, node);
     if (error == 0 || attempt->said_unbound)
         return error == 0;
     attempt->said_unbound = true;
+    const char *next = error == -EINVAL ? "see whether the node is online, and this machine's own (HWLOC_XMLFILE, HWLOC_SYNTHETIC)"
+                                        : "allow mbind in the container's seccomp profile, or grant CAP_SYS_NICE";
     if (attempt->topology->node_count == 1)
         hfi_say(SAY_INFO, "HF-I202", "reserve", "binding to node %u was refused (%s), which does not matter with one node; %s",
                 node, hfi_os_error_name(error), next);
@@ -437,28 +438,37 @@ static int populate_range(char *start, size_t bytes, size_t *done_bytes)
 /* --- one node of a named arena --- */
 
 /* Takes less than was asked for; false when that is too little for an arena. */
-static bool settle_for(struct attempt *attempt, struct reserved_node *node, size_t bytes, const char *bound, uint64_t available,
-                       int error)
+static bool settle_for(const struct attempt *attempt, struct reserved_node *node, size_t bytes, enum os_bound bound,
+                       uint64_t available, int error)
 {
-    char instead[64], next[160], failure[96] = "";
+    static const char *const nouns[] = {
+        [OS_BOUND_MACHINE] = "the machine has",
+        [OS_BOUND_NODE] = "the node has",
+        [OS_BOUND_CGROUP] = "the cgroup's limit leaves",
+    };
+    static const char *const steps[] = {
+        [OS_BOUND_MACHINE] = "lower HOLDFAST_ARENA, or stop what else uses memory",
+        [OS_BOUND_NODE] = "lower HOLDFAST_ARENA for this node, or spread it over more nodes",
+        [OS_BOUND_CGROUP] = "lower HOLDFAST_ARENA, or raise memory.max (MemoryMax=)",
+    };
+    char instead[64], failure[96] = "";
     bytes = hfi_align_down(bytes, bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
     if (error != 0)
         snprintf(failure, sizeof failure, "populating it failed (%s), ", hfi_os_error_name(error));
-    snprintf(next, sizeof next, "lower HOLDFAST_ARENA, or raise %s", bound);
     if (bytes < HFI_NODE_BYTES_MIN) {
-        hfi_say(SAY_ERROR, "HF-E210", "reserve", "%s were asked for on node %u, %s%s leaves %s, too little for an arena; %s",
-                bytes_text(node->bytes).text, node->id, failure, bound, bytes_text(available).text, next);
+        hfi_say(SAY_ERROR, "HF-E210", "reserve", "%s were asked for on node %u, %s%s %s free, too little for an arena; %s",
+                bytes_text(node->bytes).text, node->id, failure, nouns[bound], bytes_text(available).text, steps[bound]);
         return false;
     }
     snprintf(instead, sizeof instead, "taking %s", bytes_text(bytes).text);
-    degraded(attempt, "HF-W209", "HF-E209", instead, next, "%s were asked for on node %u, %s%s leaves %s",
-             bytes_text(node->bytes).text, node->id, failure, bound, bytes_text(available).text);
+    degraded(attempt, "HF-W209", "HF-E209", instead, steps[bound], "%s were asked for on node %u, %s%s %s free",
+             bytes_text(node->bytes).text, node->id, failure, nouns[bound], bytes_text(available).text);
     node->bytes = bytes;
     return true;
 }
 
 /* What node may take of the memory that is free now: its share of what the nodes still to do ask for. */
-static uint64_t node_share(const struct attempt *attempt, const struct reserved_node *node, const char **bound)
+static uint64_t node_share(const struct attempt *attempt, const struct reserved_node *node, enum os_bound *bound)
 {
     const struct reservation *reservation = attempt->reservation;
     uint64_t available = hfi_os_available_bytes(bound);
@@ -469,7 +479,7 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
         available = (uint64_t)((double)available * ((double)node->bytes / (double)to_do));
     if (attempt->topology->node_count > 1 && hfi_os_node_available_bytes(node->id) < available) {
         available = hfi_os_node_available_bytes(node->id);
-        *bound = "the node's free memory";
+        *bound = OS_BOUND_NODE;
     }
     return available;
 }
@@ -477,11 +487,21 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
 /* V5.  Beyond 95 % of what is free, 90 % are taken: the rest of the program needs memory too. */
 static bool fit_node(struct attempt *attempt, struct reserved_node *node)
 {
-    const char *bound;
+    enum os_bound bound;
     if (attempt->options->prefault == PREFAULT_NONE)
         return true;
     uint64_t share = node_share(attempt, node, &bound);
     return node->bytes <= share / 100 * 95 || settle_for(attempt, node, share / 10 * 9, bound, share, 0);
+}
+
+/* The kernel gives what it finds; where memory is fragmented that is less than was hoped. */
+static void say_how_huge(const struct reserved_node *node)
+{
+    uint64_t huge = hfi_os_transparent_huge_bytes(node->start, node->bytes);
+    if (huge < node->bytes / 10 * 9)
+        hfi_say(SAY_WARNING, "HF-W222", "reserve", "node %u: of %s only %s are in transparent huge pages: memory is fragmented, or "
+                "this process is held back by a limit; run: echo 1 > /proc/sys/vm/compact_memory, and start again", node->id,
+                bytes_text(node->bytes).text, bytes_text(huge).text);
 }
 
 /* Map, bind, advise, populate, lock 4 KiB OS pages, which the kernel may gather to huge ones. */
@@ -502,7 +522,7 @@ static bool try_small_pages(struct attempt *attempt, struct reserved_node *node,
     if (attempt->options->prefault != PREFAULT_NONE) {
         error = populate_range(node->start, node->bytes, &done);
         if (error != 0) {
-            const char *bound;
+            enum os_bound bound;
             char *end = node->start + node->bytes;
             uint64_t left = hfi_os_available_bytes(&bound);
             hfi_os_unmap(node->start + done, node->bytes - done);
@@ -511,6 +531,8 @@ static bool try_small_pages(struct attempt *attempt, struct reserved_node *node,
             hfi_os_unmap(node->start + node->bytes, (size_t)(end - node->start) - node->bytes);
         }
         node->populated_bytes = node->bytes;
+        if (backing == BACKING_THP)
+            say_how_huge(node);
     }
     enum option_lock lock = attempt->options->lock;
     if (lock == LOCK_YES || (lock == LOCK_AUTO && node->populated_bytes != 0))
@@ -541,9 +563,9 @@ static void say_pool_short(const struct attempt *attempt, const struct reserved_
     snprintf(next, sizeof next, "run: echo %llu > %s", (unsigned long long)(pool->total_pages + missing), pool->path);
     if (attempt->options->backing == backing)
         degraded(attempt, "HF-W201", "HF-E201", next_rung(backing), next, "%s", what);
-    else if (pool->free_pages != 0)
+    else if (pool->free_pages != 0 && node->bytes <= hfi_os_physical_bytes())
         hfi_say(SAY_WARNING, "HF-W201", "reserve", "%s: %s; %s", what, next_rung(backing), next);
-    else if (backing == BACKING_2M)
+    else if (backing == BACKING_2M && node->bytes <= hfi_os_physical_bytes())
         hfi_say(SAY_INFO, "HF-I201", "reserve", "%s: %s; %s", what, next_rung(backing), next);
 }
 
@@ -651,8 +673,11 @@ static int ready_metadata(struct attempt *attempt, const struct reserved_node *n
             return error;
         if (!reservation->growing || attempt->topology->node_count > 1)
             bind_range(attempt, start, slices[i].bytes, node->id);
-        if (reservation->growing || attempt->options->prefault == PREFAULT_NONE)
+        if (reservation->growing || attempt->options->prefault == PREFAULT_NONE) {
+            if (attempt->options->lock == LOCK_YES)
+                lock_range(attempt, start, slices[i].bytes, true);
             continue;
+        }
         if (attempt->options->backing != BACKING_4K)
             hfi_os_advise_huge(start, slices[i].bytes, true);
         error = populate_range(start, slices[i].bytes, &done);

@@ -68,7 +68,7 @@ hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
 endif
 
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/tsan.sh %D%/asan.sh
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/tsan.sh %D%/asan.sh %D%/manual.sh %D%/tool.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;

@@ -265,15 +265,17 @@ static void check_topology(struct examination *examination, int error)
 /* As src/reserve.c: memory beside the pools that exceeds 95 % of what is free is cut down. */
 static void check_memory(struct examination *examination)
 {
-    const char *bound = "unknown";
-    char have[16], want[16], mend[TEXT_BYTES];
+    enum os_bound bound = OS_BOUND_MACHINE;
+    char have[16], want[16];
     bool populates = examination->named && examination->options.prefault != PREFAULT_NONE;
     uint64_t available = hfi_os_available_bytes(&bound);
     size_t want_bytes = examination->named ? examination->small_page_bytes : 0;
     bool fits = !populates || want_bytes <= available / 100 * 95;
-    snprintf(mend, sizeof mend, "lower HOLDFAST_ARENA, or raise %s", bound);
-    report(examination, "HF-D04", "memory", fits ? VERDICT_OK : VERDICT_FAIL, mend,
-           "%s leaves %s, the arena takes %s beside the huge page pools", bound, size_text(have, available), size_text(want, want_bytes));
+    bool in_cgroup = bound == OS_BOUND_CGROUP;
+    report(examination, "HF-D04", "memory", fits ? VERDICT_OK : VERDICT_FAIL,
+           in_cgroup ? "lower HOLDFAST_ARENA, or raise memory.max (MemoryMax=)" : "lower HOLDFAST_ARENA, or stop what else uses memory",
+           "%s %s, the arena takes %s beside the huge page pools", in_cgroup ? "the cgroup's limit leaves" : "free on this machine are",
+           size_text(have, available), size_text(want, want_bytes));
     for (unsigned i = 0; i < examination->topology.node_count && examination->topology.node_count > 1 && populates; i++) {
         unsigned id = examination->topology.nodes[i].id;
         uint64_t left = hfi_os_node_available_bytes(id);

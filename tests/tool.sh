@@ -1,0 +1,236 @@
+#!/bin/sh
+# The holdfast program: help, bad options (exit status and id), doctor, run, and stat on files
+# that somebody else could have put there.
+#
+# $top_builddir as Automake sets it, . by default.
+set -u
+export LC_ALL=C
+unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE
+top_builddir=${top_builddir:-.}
+holdfast=$top_builddir/holdfast
+failed=0
+children=
+work=$(mktemp -d) || exit 1
+segments=$work/segments
+: > "$segments"
+finish()
+{
+    for child in $children; do kill "$child" 2> /dev/null; done
+    while read -r file; do rm -f "$file"; done < "$segments"
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+fail()
+{
+    echo "tool.sh: $*"
+    sed 's/^/    /' "$work/out" "$work/err" 2> /dev/null
+    failed=1
+}
+
+# expect STATUS TEXT ARGUMENT...: exit status, and a text on standard output or error ('' for any)
+expect()
+{
+    status=$1 text=$2
+    shift 2
+    "$holdfast" "$@" > "$work/out" 2> "$work/err" < /dev/null
+    got=$?
+    [ "$got" = "$status" ] || fail "holdfast $*: exit status $got, not $status"
+    [ -z "$text" ] || cat "$work/out" "$work/err" | grep -qF -e "$text" || fail "holdfast $*: does not say '$text'"
+}
+
+if command -v jq > /dev/null; then
+    is_json() { jq -e . > /dev/null; }
+elif command -v python3 > /dev/null; then
+    is_json() { python3 -m json.tool > /dev/null; }
+else
+    is_json() { cat > /dev/null; }
+fi
+
+[ -x "$holdfast" ] || { echo "tool.sh: there is no $holdfast"; exit 1; }
+
+# --- help ---
+expect 0 'usage: holdfast COMMAND' --help
+expect 0 'usage: holdfast COMMAND' help
+expect 0 'holdfast ' --version
+expect 2 'usage: holdfast COMMAND'
+for command in run doctor stat help; do
+    expect 0 "usage: holdfast $command" "$command" --help
+    expect 0 "usage: holdfast $command" help "$command"
+done
+expect 0 'HOLDFAST_ARENA=auto | SIZE' help environment
+expect 2 'did you mean `holdfast doctor`' docter
+expect 2 'HF-E401' help docter
+
+# --- bad options ---
+expect 2 'HF-E400' run --nonsense true
+expect 2 'HF-E400' run --arena
+expect 2 'HF-E400 stat: option -x' stat -x
+expect 2 'HF-E409' run
+expect 2 'HF-E409' run --arena 64M --
+expect 2 'HF-E410' doctor everything
+expect 2 'HF-E416' stat one
+expect 2 'HF-E416' stat 1 2
+expect 2 'HF-E416' stat -- -1
+expect 2 'HF-E416' stat 99999999999999999999
+for value in '' 0 8X -1G 8G8 0:1G,0:1G 101% 99999999999999T; do
+    expect 78 'HF-E402' run --arena "$value" true
+    expect 78 'HF-E402' doctor --arena "$value"
+done
+expect 78 'HF-E402 run: HOLDFAST_BACKING=3m' run --backing 3m true
+expect 78 'HF-E402' run --verbose=4 true
+expect 78 'HF-E402' run --prefault soon true
+expect 78 'HF-E402' run --lock maybe true
+expect 78 'HF-E402' run --on-full panic true
+expect 78 'HF-E402' run --place node: true
+expect 78 'HF-E403' run --library "$work/none.so" true
+: > "$work/a b.so"
+expect 78 'HF-E404' run --library "$work/a b.so" true
+expect 127 'HF-E405' run holdfast-no-such-program
+expect 127 'HF-E405' run --report holdfast-no-such-program
+expect 126 'HF-E405' run "$work/a b.so"
+
+# --- doctor ---
+expect 0 'HF-D16' doctor
+"$holdfast" doctor --json --arena 64M > "$work/out" 2> "$work/err"
+[ $? -le 1 ] || fail "doctor --json: exit status over 1"
+is_json < "$work/out" || fail "doctor --json is no JSON"
+expect 1 'fail HF-D0' doctor --arena 4000G
+HOLDFAST_ARENA=nonsense "$holdfast" doctor > "$work/out" 2> "$work/err"
+[ $? = 1 ] || fail "doctor with a bad HOLDFAST_ARENA: exit status is not 1"
+grep -q 'fail HF-D01' "$work/out" || fail "doctor with a bad HOLDFAST_ARENA does not say so"
+HOLDFAST_LIBRARY=$work/none.so "$holdfast" doctor --arena 64M > "$work/out" 2> "$work/err"
+[ $? = 1 ] || fail "doctor without the library: exit status is not 1"
+grep -q 'fail HF-D02' "$work/out" || fail "doctor without the library does not say so"
+
+# --- run ---
+expect 0 '' run true
+expect 7 '' run --arena 64M -- sh -c 'exit 7'
+expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
+expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'
+expect 0 'node 0: 64 MiB on ' run --arena 64M --backing 4k --report sleep 0.1
+expect 0 'HOLDFAST_ARENA=64M' run --arena 64M --strict --lock no --place local --on-full abort env
+for value in HOLDFAST_STRICT=1 HOLDFAST_LOCK=no HOLDFAST_PLACE=local HOLDFAST_ON_FULL=abort LD_PRELOAD=/; do
+    grep -q "^$value" "$work/out" || fail "run does not set $value"
+done
+: > "$work/other.so"
+LD_PRELOAD=$work/other.so "$holdfast" run env > "$work/out" 2> "$work/err"
+grep -q "^LD_PRELOAD=/.*libholdfast[^:]*:$work/other.so\$" "$work/out" || fail "run does not keep LD_PRELOAD"
+printf 'int main(void) { return 0; }\n' > "$work/static.c"
+if cc -static -o "$work/static" "$work/static.c" 2> /dev/null; then
+    expect 0 'HF-W407' run "$work/static"
+fi
+
+# --- stat ---
+expect 1 'HF-E411' stat 2147483647
+if [ ! -w /dev/shm ]; then
+    echo "tool.sh: /dev/shm is not writable: stat is not tested"
+    exit "$failed"
+fi
+
+"$holdfast" run --arena 64M sleep 60 > /dev/null 2>&1 &
+live=$!
+children="$children $live"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 0.3
+    "$holdfast" stat "$live" > "$work/out" 2> "$work/err" && break
+done
+expect 0 'node 0: 64 MiB' stat "$live"
+expect 0 '"high_water"' stat --json "$live"
+is_json < "$work/out" || fail "stat --json is no JSON"
+"$holdfast" stat > "$work/out" 2> "$work/err"
+[ $? = 0 ] || [ $? = 2 ] || grep -q HF-E415 "$work/err" || fail "stat without a number finds nothing"
+
+sleep 60 &
+victim=$!
+children="$children $victim"
+start=$(sed 's/.*) //' "/proc/$victim/stat" | cut -d' ' -f20)
+segment=/dev/shm/holdfast.$victim.$start
+echo "$segment" >> "$segments"
+
+# Little-endian words of 4 and 8 bytes, as this machine writes them (x86-64, arm64).
+le32()
+{
+    printf "$(printf '\\%03o\\%03o\\%03o\\%03o' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24 & 255)))"
+}
+le64()
+{
+    le32 $(($1 & 4294967295))
+    le32 $(($1 >> 32 & 4294967295))
+}
+# header VERSION SEGMENT_BYTES NODE_BYTES THEAP_BYTES PID START NODES THEAPS
+header()
+{
+    printf 'HOLDSPT1'
+    le32 "$1"; le32 "$2"; le32 "$3"; le32 "$4"
+    le64 "$5"; le64 "$6"; le64 0; le64 0
+    le32 "$7"; le32 "$8"
+}
+# put BYTES: standard input as the segment, its rest all ones
+put()
+{
+    rm -rf "$segment"
+    cat > "$work/head"
+    { cat "$work/head"; head -c "$1" /dev/zero | tr '\0' '\377'; } | head -c "$1" > "$segment"
+}
+bytes=136320 # of version 1: 128 + 64 * 80 + 1024 * 128
+
+expect 1 'HF-E412' stat "$victim"
+: > "$segment"
+expect 1 'HF-E414' stat "$victim"
+header 1 $bytes 80 128 "$victim" "$start" 1 1024 | put 100
+expect 1 'too short' stat "$victim"
+header 1 $bytes 80 128 "$victim" "$start" 1 1024 | put $((bytes - 1))
+expect 1 'too short' stat "$victim"
+printf 'nonsense' | put $bytes
+expect 1 'HF-E414' stat --json "$victim"
+header 2 $bytes 80 128 "$victim" "$start" 1 1024 | put $bytes
+expect 1 'another version' stat "$victim"
+header 1 $bytes 88 128 "$victim" "$start" 1 1024 | put $bytes
+expect 1 'other sizes' stat "$victim"
+header 1 $((bytes + 1)) 80 128 "$victim" "$start" 1 1024 | put $bytes
+expect 1 'other sizes' stat "$victim"
+header 1 $bytes 80 128 1 "$start" 1 1024 | put $bytes
+expect 1 'another process' stat "$victim"
+header 1 $bytes 80 128 "$victim" "$start" 0 1024 | put $bytes
+expect 1 'no node' stat "$victim"
+# Right at the front, and the largest numbers everywhere else: printed, not believed.
+header 1 $bytes 80 128 "$victim" "$start" 4294967295 4294967295 | put $bytes
+expect 0 'node 4294967295' stat "$victim"
+[ "$(grep -c '^node ' "$work/out")" = 64 ] || fail "the number of nodes is not clamped"
+expect 0 '"theaps"' stat --json "$victim"
+is_json < "$work/out" || fail "stat --json of a hostile segment is no JSON"
+rm -f "$segment"
+ln -s /etc/passwd "$segment"
+expect 1 'symbolic link' stat "$victim"
+rm -f "$segment"
+mkdir "$segment"
+expect 1 'HF-E413' stat "$victim"
+rmdir "$segment"
+if mkfifo "$segment"; then
+    expect 1 'HF-E413' stat "$victim"
+    rm -f "$segment"
+fi
+if [ "$(id -u)" = 0 ]; then
+    header 1 $bytes 80 128 "$victim" "$start" 1 1024 | put $bytes
+    chown 65534 "$segment"
+    expect 1 'owner' stat "$victim"
+    rm -f "$segment"
+fi
+
+# Leftovers: swept when the process is gone and the name is whole, and nothing else is.
+sleep 0 &
+gone=$!
+wait "$gone"
+for name in "holdfast.$gone.1" "holdfast.$gone.1.old" "holdfast.0$gone.1" "holdfast.$victim.1"; do
+    : > "/dev/shm/$name"
+    echo "/dev/shm/$name" >> "$segments"
+done
+"$holdfast" stat > "$work/out" 2> "$work/err"
+[ -e "/dev/shm/holdfast.$gone.1" ] && fail "the leftover of a process that is gone is not swept"
+[ -e "/dev/shm/holdfast.$victim.1" ] && fail "the leftover of a number that was used again is not swept"
+[ -e "/dev/shm/holdfast.$gone.1.old" ] || fail "a file that is no segment was swept"
+[ -e "/dev/shm/holdfast.0$gone.1" ] || fail "a file whose name is no segment's was swept"
+
+exit "$failed"
