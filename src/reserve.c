@@ -18,7 +18,7 @@
  * What cannot be had goes through degraded(): one line, then on without it, or the end under
  * HOLDFAST_STRICT=1 (exit status 78).  HF-Wnnn and HF-Ennn are the same thing in those two cases.
  *
- * Tests: tests/unit/reserve.c, tests/programs/startup.sh.
+ * Test: tests/unit/reserve.c.
  */
 #include "reserve.h"
 
@@ -210,7 +210,7 @@ static void choose_nodes(const struct attempt *attempt)
     }
 }
 
-/* Owners and table have an end, and so has the address space a limit leaves. */
+/* Owners and table have an end. */
 static void cap_plan(const struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;

@@ -48,7 +48,8 @@ AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
 EXTRA_DIST += %D%/unit/tap.sh
 if HAVE_CRITERION
-hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/options.unit %D%/unit/runmap.unit
+hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/options.unit %D%/unit/reserve.unit \
+	%D%/unit/runmap.unit %D%/unit/topology.unit
 check_PROGRAMS += $(hf_units)
 TESTS += $(hf_units)
 hf_unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
@@ -62,6 +63,12 @@ hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
 %C%_unit_options_unit_SOURCES = %D%/unit/options.c
 %C%_unit_options_unit_CFLAGS = $(hf_unit_cflags)
 %C%_unit_options_unit_LDADD = $(hf_unit_ldadd)
+%C%_unit_reserve_unit_SOURCES = %D%/unit/reserve.c
+%C%_unit_reserve_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_reserve_unit_LDADD = $(hf_unit_ldadd)
+%C%_unit_topology_unit_SOURCES = %D%/unit/topology.c
+%C%_unit_topology_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_topology_unit_LDADD = $(hf_unit_ldadd)
 %C%_unit_runmap_unit_SOURCES = %D%/unit/runmap.c
 %C%_unit_runmap_unit_CFLAGS = $(hf_unit_cflags)
 %C%_unit_runmap_unit_LDADD = $(hf_unit_ldadd)
