@@ -79,3 +79,5 @@ hf_scripts = %D%/layers.sh %D%/exports.sh %D%/tsan.sh %D%/asan.sh %D%/manual.sh 
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
+
+include tests/bench/local.mk

@@ -1,0 +1,647 @@
+/*
+ * hf-workload: the shapes of work that allocators are compared by.
+ *
+ *   hf-workload NAME [PARAMETER...]
+ *
+ * Plain programs: malloc, free and their family, nothing of any allocator.  Each checks marks it
+ * wrote into its blocks, so that a broken allocator fails instead of winning, and prints its own
+ * wall time in seconds on the last line ("seconds S"), from after the first malloc on.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __x86_64__
+#include <x86intrin.h>
+#endif
+
+static double now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static _Noreturn void fail(const char *what)
+{
+    fprintf(stderr, "hf-workload: %s\n", what);
+    exit(1);
+}
+
+/* xorshift64 (Marsaglia 2003) */
+static inline uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    return *state ^= *state << 17;
+}
+
+/* 2^low .. 2^high - 1 bytes, each power of two as likely */
+static size_t random_size(uint64_t *state, unsigned low, unsigned high)
+{
+    unsigned bit = low + (unsigned)(next_random(state) % (high - low));
+    return ((size_t)1 << bit) + (next_random(state) & (((size_t)1 << bit) - 1));
+}
+
+/* Mostly small, 16 B to 8 KiB. */
+static size_t mixed_size(uint64_t *state)
+{
+    uint64_t kind = next_random(state) % 100;
+    return kind < 80 ? random_size(state, 4, 8) : kind < 97 ? random_size(state, 8, 11) : random_size(state, 11, 13);
+}
+
+/* A block that knows its size and carries a mark. */
+struct item {
+    size_t bytes;
+    uint64_t mark;
+};
+
+static struct item *item_new(size_t bytes)
+{
+    struct item *item = malloc(bytes < sizeof *item ? sizeof *item : bytes);
+    if (item == NULL)
+        fail("malloc returned NULL");
+    item->bytes = bytes;
+    item->mark = (uint64_t)(uintptr_t)item ^ bytes;
+    return item;
+}
+
+static void item_free(struct item *item)
+{
+    if (item != NULL && item->mark != ((uint64_t)(uintptr_t)item ^ item->bytes))
+        fail("a block was overwritten");
+    free(item);
+}
+
+static void in_threads(unsigned count, void *(*function)(void *))
+{
+    pthread_t threads[1024];
+    for (uintptr_t i = 0; i < count; i++)
+        if (pthread_create(&threads[i], NULL, function, (void *)i) != 0)
+            fail("pthread_create");
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* --- server: threads replace random blocks of a table and hand it to their successors (after larson) --- */
+
+#define SERVER_SLOTS 1000
+static struct item *server_slots[4][SERVER_SLOTS];
+static _Atomic(unsigned) server_generation;
+
+static void *server_thread(void *argument)
+{
+    uint64_t random = (uintptr_t)argument * 7919 + server_generation + 1;
+    struct item **slots = server_slots[((uintptr_t)argument + server_generation) % 4];
+    for (int i = 0; i < 60000; i++) {
+        struct item **slot = &slots[next_random(&random) % SERVER_SLOTS];
+        item_free(*slot);
+        *slot = item_new(random_size(&random, 4, 10));
+    }
+    return NULL;
+}
+
+static void server(void)
+{
+    for (server_generation = 0; server_generation < 120; server_generation++)
+        in_threads(4, server_thread);
+}
+
+/* --- producer and consumer: blocks are freed by another thread than made them --- */
+
+#define BATCH 256
+static _Atomic(struct item **) channels[2];
+static int consumed_of_each = 30000;
+
+static void channel_put(unsigned channel, struct item **batch)
+{
+    struct item **empty = NULL;
+    while (!atomic_compare_exchange_weak(&channels[channel], &empty, batch)) {
+        empty = NULL;
+        sched_yield();
+    }
+}
+
+static void produce(unsigned channel)
+{
+    uint64_t random = channel + 1;
+    for (int i = 0; i < consumed_of_each; i++) {
+        struct item **batch = malloc(BATCH * sizeof *batch);
+        for (int j = 0; j < BATCH; j++)
+            batch[j] = item_new(random_size(&random, 4, 9));
+        channel_put(channel, batch);
+    }
+}
+
+static void consume(unsigned channel)
+{
+    for (int i = 0; i < consumed_of_each;) {
+        struct item **batch = atomic_exchange(&channels[channel], NULL);
+        if (batch == NULL) {
+            sched_yield();
+            continue;
+        }
+        for (int j = 0; j < BATCH; j++)
+            item_free(batch[j]);
+        free(batch);
+        i++;
+    }
+}
+
+static void *one_direction(void *argument)
+{
+    if (argument == NULL)
+        produce(0);
+    else
+        consume(0);
+    return NULL;
+}
+
+static void prodcons(void)
+{
+    in_threads(2, one_direction);
+}
+
+static void *both_directions(void *argument)
+{
+    uintptr_t self = (uintptr_t)argument;
+    uint64_t random = self + 1;
+    for (int sent = 0, got = 0; sent < consumed_of_each || got < consumed_of_each;) {
+        struct item **empty = NULL, **batch = atomic_exchange(&channels[1 - self], NULL);
+        if (batch != NULL) {
+            for (int j = 0; j < BATCH; j++)
+                item_free(batch[j]);
+            free(batch);
+            got++;
+        }
+        if (sent < consumed_of_each && atomic_load(&channels[self]) == NULL) {
+            batch = malloc(BATCH * sizeof *batch);
+            for (int j = 0; j < BATCH; j++)
+                batch[j] = item_new(random_size(&random, 4, 9));
+            if (!atomic_compare_exchange_strong(&channels[self], &empty, batch))
+                fail("two producers on one channel");
+            sent++;
+        } else if (batch == NULL) {
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static void exchange(void)
+{
+    in_threads(2, both_directions);
+}
+
+/* --- churn: random replacement of mixed sizes --- */
+
+static void churn_table(size_t slots, long steps, uint64_t random)
+{
+    struct item **table = calloc(slots, sizeof *table);
+    for (long i = 0; i < steps; i++) {
+        struct item **slot = &table[next_random(&random) % slots];
+        item_free(*slot);
+        *slot = item_new(mixed_size(&random));
+    }
+    for (size_t i = 0; i < slots; i++)
+        item_free(table[i]);
+    free(table);
+}
+
+static void churn(void)
+{
+    churn_table(20000, 12000000, 1);
+}
+
+static void *churn_thread(void *argument)
+{
+    churn_table(5000, 5000000, (uintptr_t)argument + 1);
+    return NULL;
+}
+
+static void churn_threads(void)
+{
+    in_threads(4, churn_thread);
+}
+
+/* --- big blocks, every OS page touched --- */
+
+static void bigblock(void)
+{
+    uint64_t random = 1;
+    char *blocks[16] = { NULL };
+    for (int i = 0; i < 12000; i++) {
+        unsigned slot = (unsigned)(next_random(&random) % 16);
+        size_t bytes = random_size(&random, 16, 22);
+        free(blocks[slot]);
+        blocks[slot] = malloc(bytes);
+        for (size_t at = 0; at < bytes; at += 4096)
+            blocks[slot][at] = (char)i;
+    }
+    for (int i = 0; i < 16; i++)
+        free(blocks[i]);
+}
+
+/* --- strings: built piece by piece, split, joined --- */
+
+static void strings(void)
+{
+    uint64_t random = 1;
+    for (int round = 0; round < 30000; round++) {
+        char *text = NULL, *parts[64];
+        size_t length = 0, count = 0, joined = 0;
+        for (int i = 0; i < 300; i++) {
+            size_t piece = next_random(&random) % 40 + 1;
+            text = realloc(text, length + piece + 1);
+            memset(text + length, 'a' + i % 26, piece);
+            length += piece;
+            text[length] = 0;
+        }
+        for (size_t at = 0; at + 100 <= length && count < 64; at += 100)
+            parts[count++] = strndup(text + at, 100);
+        char *again = malloc(count * 100 + 1);
+        for (size_t i = 0; i < count; i++, joined += 100) {
+            memcpy(again + joined, parts[i], 100);
+            free(parts[i]);
+        }
+        if (memcmp(again, text, joined) != 0)
+            fail("a string changed");
+        free(again);
+        free(text);
+    }
+}
+
+/* --- ping-pong: small blocks of several threads, written to again and again --- */
+
+static void *pingpong_thread(void *argument)
+{
+    (void)argument;
+    for (int round = 0; round < 1500; round++) {
+        volatile char *blocks[64];
+        for (int i = 0; i < 64; i++) {
+            blocks[i] = malloc(8);
+            blocks[i][0] = 0;
+        }
+        for (int turn = 0; turn < 600; turn++)
+            for (int i = 0; i < 64; i++)
+                blocks[i][0]++;
+        for (int i = 0; i < 64; i++)
+            free((void *)blocks[i]);
+    }
+    return NULL;
+}
+
+static void pingpong(void)
+{
+    in_threads(4, pingpong_thread);
+}
+
+/* --- startup: many small programs in a row --- */
+
+static void startup(void)
+{
+    for (int i = 0; i < 400; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            execl("/proc/self/exe", "hf-workload", "small", (char *)NULL);
+            _exit(127);
+        }
+        int status;
+        if (waitpid(pid, &status, 0) != pid || status != 0)
+            fail("a small program failed");
+    }
+}
+
+static void small(void)
+{
+    uint64_t random = 1;
+    struct item *items[200];
+    for (int i = 0; i < 200; i++)
+        items[i] = item_new(mixed_size(&random));
+    for (int i = 0; i < 200; i++)
+        item_free(items[i]);
+}
+
+/* --- pairs: instructions of one malloc and free, to be counted from outside --- */
+
+static void pairs(int argc, char **argv)
+{
+    static void *blocks[1000];
+    static unsigned order[1000];
+    if (argc < 3)
+        fail("pairs: SIZE alternate|batch|alternate-none|batch-none COUNT");
+    size_t bytes = strtoul(argv[0], NULL, 10);
+    bool batch = strncmp(argv[1], "batch", 5) == 0, none = strstr(argv[1], "none") != NULL;
+    long count = strtol(argv[2], NULL, 10);
+    uint64_t random = 1;
+    for (unsigned i = 0; i < 1000; i++)
+        order[i] = i;
+    for (unsigned i = 999; i > 0; i--) {
+        unsigned other = (unsigned)(next_random(&random) % (i + 1)), swap = order[i];
+        order[i] = order[other];
+        order[other] = swap;
+    }
+    if (!batch && none) {
+        for (long i = 0; i < count; i++)
+            __asm__ volatile("" : : "r"(bytes) : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+    } else if (!batch) {
+        for (long i = 0; i < count; i++)
+            free(malloc(bytes));
+    } else {
+        for (long round = 0; round < count / 1000; round++) {
+            for (unsigned i = 0; i < 1000; i++) {
+                if (none)
+                    __asm__ volatile("" : : "r"(bytes) : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+                blocks[i] = none ? NULL : malloc(bytes);
+            }
+            for (unsigned i = 0; i < 1000; i++) {
+                if (none)
+                    __asm__ volatile("" : : "r"(blocks[order[i]]) : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+                else
+                    free(blocks[order[i]]);
+            }
+        }
+    }
+}
+
+/* --- latency: a histogram of every call --- */
+
+#define LATENCY_BINS 4096
+struct histogram {
+    uint32_t bins[LATENCY_BINS]; /* of 2 ticks up to 2,048, then of 256 */
+    uint64_t longest;
+};
+
+#define LATENCY_THREADS_MAX 16
+static struct histogram mallocs[LATENCY_THREADS_MAX], frees[LATENCY_THREADS_MAX], empties[LATENCY_THREADS_MAX];
+
+static uint64_t ticks(void)
+{
+#ifdef __x86_64__
+    unsigned aux;
+    return __rdtscp(&aux);
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+#endif
+}
+
+static void histogram_add(struct histogram *histogram, uint64_t taken)
+{
+    uint64_t bin = taken < 2048 ? taken / 2 : 1024 + (taken - 2048) / 256;
+    histogram->bins[bin < LATENCY_BINS ? bin : LATENCY_BINS - 1]++;
+    if (taken > histogram->longest)
+        histogram->longest = taken;
+}
+
+static void *latency_thread(void *argument)
+{
+    enum { SLOTS = 20000, STEPS = 4000000, WARM_UP = 800000 };
+    uintptr_t self = (uintptr_t)argument;
+    uint64_t random = self + 1;
+    struct item **slots = calloc(SLOTS, sizeof *slots);
+    for (int i = 0; i < STEPS; i++) {
+        size_t slot = next_random(&random) % SLOTS;
+        if (slot & 1)
+            slot %= SLOTS / 10; /* a tenth of the blocks live short */
+        uint64_t kind = next_random(&random) % 1000;
+        size_t bytes = kind < 800 ? random_size(&random, 4, 8) : kind < 970 ? random_size(&random, 8, 11)
+                     : kind < 995 ? random_size(&random, 11, 15) : random_size(&random, 15, 19);
+        struct item *old = slots[slot];
+        if (old != NULL && old->bytes == 0)
+            fail("a block was overwritten");
+        uint64_t before = ticks();
+        free(old);
+        uint64_t freed = ticks();
+        struct item *fresh = malloc(bytes);
+        uint64_t made = ticks();
+        uint64_t nothing = ticks();
+        fresh->bytes = bytes;
+        slots[slot] = fresh;
+        if (i < WARM_UP)
+            continue;
+        histogram_add(&frees[self], freed - before);
+        histogram_add(&mallocs[self], made - freed);
+        histogram_add(&empties[self], nothing - made);
+    }
+    return NULL;
+}
+
+static void latency_print(const char *name, const struct histogram *histograms, unsigned count, double ticks_per_ns)
+{
+    static const double shares[] = { 0.5, 0.99, 0.999, 0.9999 };
+    uint64_t total = 0, longest = 0;
+    for (unsigned t = 0; t < count; t++) {
+        longest = histograms[t].longest > longest ? histograms[t].longest : longest;
+        for (unsigned bin = 0; bin < LATENCY_BINS; bin++)
+            total += histograms[t].bins[bin];
+    }
+    printf("%s", name);
+    for (size_t s = 0; s < sizeof shares / sizeof shares[0]; s++) {
+        uint64_t seen = 0;
+        unsigned bin = 0;
+        for (; bin < LATENCY_BINS; bin++) {
+            for (unsigned t = 0; t < count; t++)
+                seen += histograms[t].bins[bin];
+            if ((double)seen >= shares[s] * (double)total)
+                break;
+        }
+        double at = bin < 1024 ? 2.0 * bin : 2048 + 256.0 * (bin - 1024);
+        printf(" p%g %.0f", shares[s] * 100, at / ticks_per_ns);
+    }
+    printf(" max %.0f\n", (double)longest / ticks_per_ns);
+}
+
+static void latency(int argc, char **argv)
+{
+    unsigned threads = argc > 0 ? (unsigned)strtoul(argv[0], NULL, 10) : 1;
+    if (threads == 0 || threads > LATENCY_THREADS_MAX)
+        fail("latency: 1 to 16 threads");
+    double from = now_seconds();
+    uint64_t first = ticks();
+    while (now_seconds() - from < 0.1)
+        ;
+    double ticks_per_ns = (double)(ticks() - first) / ((now_seconds() - from) * 1e9);
+    in_threads(threads, latency_thread);
+    latency_print("malloc", mallocs, threads, ticks_per_ns);
+    latency_print("free", frees, threads, ticks_per_ns);
+    latency_print("empty", empties, threads, ticks_per_ns);
+}
+
+/* --- memory: how small an arena does --- */
+
+#define MAIL_MAX 200 /* blocks that wait for a thread to free them */
+struct letter {
+    size_t bytes;
+    struct letter *next;
+};
+
+static struct {
+    unsigned threads;
+    size_t target_bytes; /* live bytes per thread swing around this */
+    long rounds;
+    bool one_frees;      /* all but thread 0 only allocate */
+    _Atomic(struct letter *) mail[1024];
+    _Atomic(int) mail_count[1024];
+    _Atomic(long) live_bytes, peak_bytes, steps;
+} memory = { .threads = 200, .target_bytes = (size_t)6 << 20, .rounds = 500 };
+
+static void memory_account(long bytes)
+{
+    long live = atomic_fetch_add(&memory.live_bytes, bytes) + bytes, peak = memory.peak_bytes;
+    while (live > peak && !atomic_compare_exchange_weak(&memory.peak_bytes, &peak, live))
+        ;
+}
+
+static bool mail_send(unsigned to, struct letter *letter)
+{
+    if (atomic_fetch_add(&memory.mail_count[to], 1) >= MAIL_MAX) {
+        atomic_fetch_sub(&memory.mail_count[to], 1);
+        return false;
+    }
+    struct letter *first = memory.mail[to];
+    do
+        letter->next = first;
+    while (!atomic_compare_exchange_weak(&memory.mail[to], &first, letter));
+    return true;
+}
+
+static long mail_free_all(unsigned of)
+{
+    long bytes = 0;
+    int count = 0;
+    for (struct letter *letter = atomic_exchange(&memory.mail[of], NULL), *next; letter != NULL; letter = next) {
+        next = letter->next;
+        bytes += (long)letter->bytes;
+        count++;
+        free(letter);
+    }
+    atomic_fetch_sub(&memory.mail_count[of], count);
+    return bytes;
+}
+
+static struct letter *letter_new(uint64_t *random)
+{
+    uint64_t kind = next_random(random) % 100;
+    size_t bytes = kind < 85 ? random_size(random, 4, 9) : kind < 98 ? random_size(random, 9, 12) : random_size(random, 12, 15);
+    struct letter *letter = malloc(bytes);
+    if (letter == NULL) {
+        fprintf(stderr, "hf-workload: NULL with %ld bytes live\n", (long)memory.live_bytes);
+        _exit(1);
+    }
+    letter->bytes = bytes;
+    return letter;
+}
+
+static void *memory_thread(void *argument)
+{
+    enum { SLOTS = 60000 };
+    unsigned self = (unsigned)(uintptr_t)argument;
+    uint64_t random = self * 77 + 5;
+    struct letter **slots = mmap(NULL, SLOTS * sizeof *slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t count = 0, live_bytes = 0;
+    for (long round = 0; round < memory.rounds; round++) {
+        long change = -mail_free_all(self);
+        size_t goal = memory.target_bytes / 2 + next_random(&random) % memory.target_bytes;
+        for (int i = 0; i < 400; i++) {
+            if (live_bytes < goal && count < SLOTS) {
+                slots[count] = letter_new(&random);
+                live_bytes += slots[count]->bytes;
+                change += (long)slots[count++]->bytes;
+            } else if (count > 0) {
+                size_t slot = next_random(&random) % count;
+                struct letter *letter = slots[slot];
+                slots[slot] = slots[--count];
+                live_bytes -= letter->bytes;
+                if (next_random(&random) % 3 != 0 || !mail_send((unsigned)(next_random(&random) % memory.threads), letter)) {
+                    change -= (long)letter->bytes;
+                    free(letter);
+                }
+            }
+        }
+        memory_account(change);
+        memory.steps += 400;
+        if (next_random(&random) % 8 == 0)
+            usleep(200);
+    }
+    return NULL;
+}
+
+/* Thread 0 frees what all others allocate; the sum of live bytes is bounded by the mailboxes. */
+static void *one_frees_thread(void *argument)
+{
+    unsigned self = (unsigned)(uintptr_t)argument;
+    uint64_t random = self + 1;
+    for (long round = 0; round < memory.rounds * 400; round++) {
+        if (self == 0) {
+            for (unsigned of = 1; of < memory.threads; of++)
+                memory_account(-mail_free_all(of));
+            continue;
+        }
+        struct letter *letter = letter_new(&random);
+        memory_account((long)letter->bytes);
+        long bytes = (long)letter->bytes;
+        if (!mail_send(self, letter)) {
+            free(letter);
+            memory_account(-bytes);
+            sched_yield();
+        }
+        memory.steps++;
+    }
+    return NULL;
+}
+
+static void memory_run(int argc, char **argv)
+{
+    memory.threads = argc > 0 ? (unsigned)strtoul(argv[0], NULL, 10) : 200;
+    memory.target_bytes = (argc > 1 ? strtoul(argv[1], NULL, 10) : 6144) << 10;
+    memory.rounds = argc > 2 ? strtol(argv[2], NULL, 10) : 500;
+    memory.one_frees = argc > 3;
+    if (memory.threads == 0 || memory.threads > 1024)
+        fail("memory: 1 to 1024 threads");
+    double from = now_seconds();
+    in_threads(memory.threads, memory.one_frees ? one_frees_thread : memory_thread);
+    printf("peak_bytes %ld steps_per_second %.0f\n", (long)memory.peak_bytes, (double)memory.steps / (now_seconds() - from));
+}
+
+/* --- */
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} workloads[] = {
+    { "server", server }, { "prodcons", prodcons }, { "exchange", exchange }, { "churn", churn }, { "churn-threads", churn_threads },
+    { "bigblock", bigblock }, { "strings", strings }, { "pingpong", pingpong }, { "startup", startup },
+};
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        fail("usage: hf-workload NAME [PARAMETER...]");
+    free(malloc(1)); /* the allocator's own start is measured by `startup` */
+    double from = now_seconds();
+    if (strcmp(argv[1], "pairs") == 0)
+        return pairs(argc - 2, argv + 2), 0;
+    if (strcmp(argv[1], "latency") == 0)
+        return latency(argc - 2, argv + 2), 0;
+    if (strcmp(argv[1], "small") == 0) /* what `startup` starts: silent */
+        return small(), 0;
+    if (strcmp(argv[1], "memory") == 0)
+        return memory_run(argc - 2, argv + 2), 0;
+    for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++)
+        if (strcmp(argv[1], workloads[i].name) == 0) {
+            workloads[i].run();
+            printf("seconds %.6f\n", now_seconds() - from);
+            return 0;
+        }
+    fail("no such workload");
+}

@@ -1,0 +1,14 @@
+# --- measurements: `make bench`, or by hand with more options (tests/bench/README.md) ---
+EXTRA_PROGRAMS += %D%/hf-bench %D%/hf-workload
+%C%_hf_bench_SOURCES = %D%/hf-bench.c
+%C%_hf_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+%C%_hf_bench_LDADD = $(JANSSON_LIBS) -lm
+%C%_hf_workload_SOURCES = %D%/hf-workload.c
+%C%_hf_workload_CFLAGS = $(AM_CFLAGS) -O2 -fno-builtin
+EXTRA_DIST += %D%/README.md
+CLEANFILES += %D%/hf-bench %D%/hf-workload bench.json
+
+BENCH_FLAGS = --all
+.PHONY: bench
+bench: libholdfast.la %D%/hf-bench %D%/hf-workload
+	%D%/hf-bench --holdfast $(abs_builddir)/.libs/libholdfast.so --json bench.json $(BENCH_FLAGS)
