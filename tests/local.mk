@@ -81,3 +81,10 @@ EXTRA_DIST += $(hf_scripts)
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
 
 include tests/bench/local.mk
+
+# --- real programs under preload: minutes, and packages of their own, so not part of check ---
+EXTRA_DIST += %D%/programs/real-programs
+.PHONY: check-programs
+check-programs: libholdfast.la
+	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing thp
+	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing 2m
