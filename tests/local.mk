@@ -88,3 +88,8 @@ EXTRA_DIST += %D%/programs/real-programs
 check-programs: libholdfast.la
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing thp
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing 2m
+
+# --- the installed tree, used as a stranger would ---
+EXTRA_DIST += %D%/installcheck.sh
+installcheck-local:
+	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir)
