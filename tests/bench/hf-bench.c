@@ -273,7 +273,7 @@ static void bench_latency(void)
 static void bench_memory(void)
 {
     static char output[OUTPUT_MAX];
-    static const char *const shapes[][6] = { { "200 threads", "200", "6144", "500", NULL }, { "one frees", "8", "0", "500", "one-frees", NULL } };
+    static const char *const shapes[][6] = { { "200 threads", "200", "6144", "500", NULL }, { "one frees", "8", "0", "4000", "one-frees", NULL } };
     json_t *table = json_object();
     for (size_t s = 0; s < 2; s++) {
         char *argv[8] = { (char *)workload_path, "memory" };

@@ -479,7 +479,8 @@ static void latency(int argc, char **argv)
 
 /* --- memory: how small an arena does --- */
 
-#define MAIL_MAX 200 /* blocks that wait for a thread to free them */
+#define MAIL_MAX 200             /* blocks that wait for a thread to free them */
+#define MAIL_MAX_ONE_FREES 20000 /* where one thread frees for all: this is what is live */
 struct letter {
     size_t bytes;
     struct letter *next;
@@ -504,7 +505,7 @@ static void memory_account(long bytes)
 
 static bool mail_send(unsigned to, struct letter *letter)
 {
-    if (atomic_fetch_add(&memory.mail_count[to], 1) >= MAIL_MAX) {
+    if (atomic_fetch_add(&memory.mail_count[to], 1) >= (memory.one_frees ? MAIL_MAX_ONE_FREES : MAIL_MAX)) {
         atomic_fetch_sub(&memory.mail_count[to], 1);
         return false;
     }
