@@ -81,7 +81,11 @@ static struct page *take_remote_node(struct theap *theap, struct demand *demand)
         return NULL;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         struct arena_node *node = &hfi_arena.nodes[i];
-        struct page *page = node == theap->node ? NULL : take_from(theap, node, demand, false);
+        if (node == theap->node)
+            continue;
+        struct page *page = take_from(theap, node, demand, false);
+        if (page == NULL && hfi_arena_free_pages(node) >= demand->pages)
+            page = take_from(theap, node, demand, true);
         if (page != NULL)
             return page;
     }

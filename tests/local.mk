@@ -93,3 +93,14 @@ check-programs: libholdfast.la
 EXTRA_DIST += %D%/installcheck.sh
 installcheck-local:
 	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir)
+
+# --- fuzzing: clang's libFuzzer with the sanitizers; its own build of the core ---
+EXTRA_DIST += %D%/fuzz/calls.c
+FUZZ_SECONDS = 60
+.PHONY: fuzz
+fuzz:
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' \
+	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
+	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(srcdir)/numa/topology.c -lhwloc -o fuzz-calls
+	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -rss_limit_mb=4000
+CLEANFILES += fuzz-calls
