@@ -319,9 +319,34 @@ void hfi_theap_adopt(struct theap *theap, struct page *page)
     theap->counters.adopted++;
 }
 
+/* All blocks are back, some of them in xfree, which `used` does not know of: nobody is left to push. */
+static bool page_is_empty(const struct page *page)
+{
+    return page->used - page->kept == hfi_xfree_count(hfi_load_acquire(&page->xfree));
+}
+
+static bool class_give_back(struct theap *theap, struct theap_class *queue)
+{
+    bool gave = false;
+    if (queue->current != &hfi_empty_page && page_is_empty(queue->current)) {
+        theap_retire(theap, queue->current);
+        gave = true;
+    }
+    for (struct page *page = queue->partial.first, *next; page != NULL; page = next) {
+        next = page->next;
+        if (!page_is_empty(page))
+            continue;
+        theap_retire(theap, page);
+        gave = true;
+    }
+    return gave;
+}
+
 bool hfi_theap_give_back(struct theap *theap)
 {
     bool gave = false;
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        gave |= class_give_back(theap, &theap->classes[class]);
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
         struct page *page = theap->kept[slot];
         if (page == NULL || page->used > 1)
