@@ -14,7 +14,7 @@
  * work on different steps.  The marks of A3 only move towards each other (CAS); a reader
  * that sees less between them clears memory that was zero, which is harmless.
  *
- * Fails by returning NULL.  Tests: tests/unit/arena.c.
+ * Fails by returning NULL.  Tests: tests/unit/core.c.
  */
 #include "arena.h"
 

@@ -7,7 +7,7 @@
  * The bump offset is advanced by CAS; the second region is mapped by whoever needs it
  * first, and a loser of that race unmaps its own again.
  *
- * Test: tests/unit/boot.c.
+ * Test: tests/programs/early.c.
  */
 #include "boot.h"
 

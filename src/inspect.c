@@ -10,7 +10,7 @@
  * its first pages, so that a small program pays nothing.  A forked child drops the segment, and publishes
  * its own once it has lived a while: a server that daemonises is seen, a child that execs pays nothing.
  *
- * Fails by not publishing, with one warning.  Test: tests/programs/inspect.sh.
+ * Fails by not publishing, with one warning.  Test: tests/tool.sh.
  */
 #include "inspect.h"
 

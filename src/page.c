@@ -14,7 +14,7 @@
  * forked child may find half done is ordered by hfi_compiler_barrier so that at
  * worst blocks are lost to the child, never handed out twice.
  *
- * Tests: tests/unit/page.c, tests/unit/remote.c.
+ * Tests: tests/unit/core.c.
  */
 #include "page.h"
 

@@ -5,7 +5,7 @@
  * published by a release store; freed by the reverse.  A caller that reads a slot while it is
  * being unregistered may still call it once: unregister before the argument goes.
  *
- * Test: tests/unit/pressure.c.
+ * Test: tests/unit/core.c.
  */
 #include "pressure.h"
 

@@ -5,7 +5,7 @@
  * S2: a run's tail that no block fits into is at most 1/8 of the run.
  * S3: extend_blocks blocks span at most 2 KiB, or are one block.
  *
- * Test: tests/unit/sizeclass.c.
+ * Test: tests/unit/core.c.
  */
 #include "sizeclass.h"
 

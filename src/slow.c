@@ -9,7 +9,7 @@
  *     at), with this theap's own empty pages given back first.
  * W2: free never fails and never touches errno.
  *
- * Tests: tests/unit/slow.c, tests/programs/exhaust.c, tests/programs/misuse.c.
+ * Tests: tests/unit/core.c, tests/programs/exhaust.c, tests/programs/misuse.c.
  */
 #include "slow.h"
 

@@ -5,7 +5,7 @@
  * retired or cut anew since.  Winning its xfree decides; a page that turns out to be
  * of another class is let go again, which lists it where it belongs.
  *
- * Test: tests/unit/remote.c.
+ * Test: tests/unit/core.c.
  */
 #include "steal.h"
 

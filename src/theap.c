@@ -13,7 +13,7 @@
  * of later ones, so that the shares of n threads add up as 1 + 1/2 + ... + 1/n: what 64 sleeping
  * threads hold empty is at most 1/27 of a node of 512 MiB.
  *
- * Tests: tests/unit/theap.c.
+ * Tests: tests/unit/core.c.
  */
 #include "theap.h"
 

@@ -146,6 +146,35 @@ Test(core, pages_of_a_thread_that_ended_are_claimed)
     assert_sound();
 }
 
+static void *allocate_a_few(void *argument)
+{
+    struct hand_over *hand_over = argument;
+    for (size_t i = 0; i < 39; i++) /* one page, with room left and blocks on its free list */
+        hand_over->blocks[i] = hf_malloc(1000);
+    return NULL;
+}
+
+Test(core, a_claimed_page_with_frees_waiting_is_seen_as_empty)
+{
+    static struct hand_over hand_over;
+    in_a_thread(allocate_a_few, &hand_over);
+    for (size_t i = 0; i < 10; i++) /* nobody owns the page: these wait in xfree */
+        hf_free(hand_over.blocks[i]);
+    uint64_t claimed = hfi_theap->counters.claimed;
+    void *block = hf_malloc(1000);
+    cr_assert_eq(hfi_theap->counters.claimed, claimed + 1);
+    cr_assert_eq(page_of(block), page_of(hand_over.blocks[38]));
+    cr_assert_neq(hfi_xfree_count(hfi_load_relaxed(&page_of(block)->xfree)), 0, "the ten still wait");
+    size_t before = hfi_arena_free_pages(&hfi_arena.nodes[0]);
+    hf_free(block);
+    for (size_t i = 10; i < 39; i++)
+        hf_free(hand_over.blocks[i]);
+    cr_assert(hfi_theap_give_back(hfi_theap));
+    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before + 1, "the page went back");
+    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(block))), HFI_OWNER_NONE);
+    assert_sound();
+}
+
 Test(core, a_full_page_of_ones_own_is_won_back)
 {
     void *blocks[2000];
