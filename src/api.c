@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "alloc.h"
+#include "magazine.h"
 #include "pressure.h"
 #include "stats.h"
 
@@ -68,7 +69,7 @@ HFI_EXPORT int hf_pressure_unregister(hf_pressure_function *function, void *argu
 HFI_EXPORT void hf_thread_idle(void)
 {
     if (hfi_theap->thread != 0)
-        hfi_theap_give_back(hfi_theap);
+        hfi_magazine_give_back(hfi_theap);
 }
 
 HFI_EXPORT void hf_stats_print(void)

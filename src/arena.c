@@ -176,11 +176,6 @@ void *hfi_arena_claim_meta(struct arena_node *node)
     return start;
 }
 
-size_t hfi_arena_free_pages(const struct arena_node *node)
-{
-    return hfi_load_relaxed(&node->free_runs.xset_count) + node->page_count - hfi_load_relaxed(&node->xfrontier);
-}
-
 const char *hfi_arena_audit(const struct arena_node *node)
 {
     size_t free_pages = 0;

@@ -17,6 +17,8 @@
 #include "reserve.h"
 #include "sizeclass.h"
 
+#define HFI_TIGHT_SHARE 16u /* a node with less than this part free is tight */
+
 struct arena_node {
     unsigned index;     /* const: index in hfi_arena.nodes */
     unsigned id;        /* const: the kernel's number */
@@ -77,7 +79,17 @@ HFI_INLINE size_t hfi_node_member(const struct arena_node *node, const struct pa
 }
 
 /* Pages free to claim now, and those an auto arena has yet to open. */
-size_t hfi_arena_free_pages(const struct arena_node *node);
+HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
+{
+    /* relaxed: counts that others change meanwhile */
+    return hfi_load_relaxed(&node->free_runs.xset_count) + node->page_count - hfi_load_relaxed(&node->xfrontier);
+}
+
+/* Little is left: theaps hold back less, so that threads share pages rather than run out. */
+HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
+{
+    return hfi_arena_free_pages(node) < node->page_count / HFI_TIGHT_SHARE;
+}
 
 /* NULL, or the broken invariant; only while no other thread is in a call. */
 const char *hfi_arena_audit(const struct arena_node *node);

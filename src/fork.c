@@ -21,6 +21,7 @@
 
 #include "init.h"
 #include "inspect.h"
+#include "magazine.h"
 #include "os.h"
 #include "say.h"
 
@@ -60,8 +61,10 @@ static void node_let_go_of_orphans(const struct arena_node *node)
 static void recycle_orphan_theaps(void)
 {
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
-        if (theap->thread != 0 && theap != hfi_theap)
+        if (theap->thread != 0 && theap != hfi_theap) {
+            hfi_magazines_return(theap);
             hfi_theap_recycle_empty(theap);
+        }
 }
 
 static void child_after_fork(void)

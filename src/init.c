@@ -19,6 +19,7 @@
 #include "fork.h"
 #include "harden.h"
 #include "inspect.h"
+#include "magazine.h"
 #include "os.h"
 #include "say.h"
 #include "topology.h"
@@ -34,6 +35,7 @@ static void thread_exit(void *theap)
     thread_exited = true;
     hfi_theap = &hfi_empty_theap;
     hfi_inspect_detach(theap);
+    hfi_magazines_return(theap);
     hfi_theap_recycle(theap);
 }
 

@@ -17,6 +17,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/init.c %D%/init.h \
 	%D%/inspect.c %D%/inspect.h \
 	%D%/large.c %D%/large.h \
+	%D%/magazine.c %D%/magazine.h \
 	%D%/options.c %D%/options.h \
 	%D%/os.c %D%/os.h \
 	%D%/page.c %D%/page.h \

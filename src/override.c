@@ -16,6 +16,7 @@
 
 #include "alloc.h"
 #include "init.h"
+#include "magazine.h"
 #include "stats.h"
 
 #define ALIAS(of) HFI_EXPORT __attribute__((alias(#of), copy(of)))
@@ -146,7 +147,7 @@ HFI_EXPORT int malloc_trim(size_t keep_bytes)
 {
     (void)keep_bytes;
     if (hfi_theap->thread != 0)
-        hfi_theap_give_back(hfi_theap);
+        hfi_magazine_give_back(hfi_theap);
     return 0;
 }
 

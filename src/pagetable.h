@@ -30,7 +30,8 @@ struct block {
     struct block *next;
 };
 
-enum { HFI_OWNER_NONE = 0, HFI_OWNER_INTERIOR = 2, HFI_OWNER_LARGE = 4, HFI_OWNER_NOBODY = 6, HFI_OWNER_META = 8 };
+/* In this order: from HFI_OWNER_LARGE on, a block of the run may be live. */
+enum { HFI_OWNER_NONE = 0, HFI_OWNER_INTERIOR = 2, HFI_OWNER_META = 4, HFI_OWNER_LARGE = 6, HFI_OWNER_NOBODY = 8 };
 #define HFI_OWNER_FULL ((uintptr_t)1)
 #define HFI_OWNER_LEAST ((uintptr_t)4096) /* thread pointers are above */
 
@@ -42,31 +43,30 @@ struct theap;
  *   capacity == used - kept + |free| + |local_free|
  *   used - kept >= blocks waiting in xfree */
 struct page {
-    /* First line: the owner thread's; "const" is per tenancy of the run. */
+    /* First line: what the owner writes on each call. */
     struct block *free;        /* owner: allocated from */
     struct block *local_free;  /* owner: its own frees since the last swap */
     uint32_t used;             /* owner: blocks handed out, xfree's not yet deducted, + 1 if kept */
     uint16_t capacity;         /* owner: blocks linked so far */
-    uint16_t reserved;         /* const: blocks the run has room for */
-    uint32_t block_bytes;      /* const */
-    uint32_t run_pages;        /* const: length of the run */
-    uint8_t size_class;        /* const: HFI_CLASS_LARGE for a large run */
-    uint8_t node;              /* const: index of its node */
     uint8_t list;              /* owner: enum page_list */
-    bool kept;                 /* owner: held though it was empty once; used is one up */
     uint8_t kept_slot;         /* owner: its place in theap->kept */
+    bool kept;                 /* owner: held though it was empty once; used is one up */
     bool free_zero;            /* owner: blocks on free are zero but for their link */
     bool rest_zero;            /* owner: memory past capacity is zero */
-    uint8_t unused_;
     struct page *next;         /* owner: in the list named by `list` */
     struct page *prev;         /* owner */
-    /* Second line: what other threads write, and what rarely changes. */
+    /* Second line: what other threads read or write.  "const" is per tenancy of the run. */
     HFI_CACHE_ALIGNED _Atomic(uint64_t) xfree; /* atomic: see remote.h */
     _Atomic(struct theap *) xtheap; /* atomic: last owner's theap; others compare, never follow, it */
-    size_t large_bytes;        /* const: bytes of a large run */
+    uint32_t block_bytes;      /* const */
+    uint32_t run_pages;        /* const: length of the run */
+    uint16_t reserved;         /* const: blocks the run has room for */
+    uint8_t size_class;        /* const: HFI_CLASS_LARGE for a large run */
+    uint8_t node;              /* const: index of its node */
     uint32_t head_delta;       /* const: pages back to the head, inside a run */
-    uint32_t heap_id;          /* const: heap it belongs to (0 until heaps exist) */
+    size_t large_bytes;        /* const: bytes of a large run */
     uint64_t link_key;         /* const: encodes links in the secure build */
+    uint32_t heap_id;          /* const: heap it belongs to (0 until heaps exist) */
 };
 
 _Static_assert(sizeof(struct page) == 128, "two cache lines per page");

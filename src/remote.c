@@ -23,63 +23,63 @@
 
 enum outcome { PUSHED, NOW_LISTED, WON_EMPTY, WON_ROOM };
 
-_Noreturn static void die_double_free(const struct page *page, const void *block)
+/* Blocks of one page on their way into it. */
+struct pushed {
+    struct block *first;
+    struct block *last;
+    uint32_t count;
+    bool wanted; /* the page itself too, if nobody has it */
+};
+
+_Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *block)
 {
     hfi_die("HF-E304", "free", "block %p of %u bytes was freed twice; run the program under the secure build to see where",
             block, page->block_bytes);
 }
 
-static uint64_t push_onto_open(const struct page *page, const struct block *block, uint64_t word, uint64_t list,
-                               bool wanted, enum outcome *outcome)
+static uint64_t push_onto_open(const struct page *page, const struct pushed *pushed, uint64_t word, uint64_t list,
+                               enum outcome *outcome)
 {
     uint32_t remaining = hfi_xfree_remaining(word);
-    if (hfi_unlikely(remaining == 0))
-        die_double_free(page, block);
+    if (hfi_unlikely(remaining < pushed->count))
+        hfi_remote_die_freed_twice(page, pushed->first);
+    remaining -= pushed->count;
     *outcome = PUSHED;
-    if (remaining == 1)
+    if (remaining == 0)
         *outcome = WON_EMPTY;
     else if (!(word & XFREE_LISTED))
-        *outcome = wanted ? WON_ROOM : NOW_LISTED;
+        *outcome = pushed->wanted ? WON_ROOM : NOW_LISTED;
     if (*outcome == WON_EMPTY || *outcome == WON_ROOM)
         return list;
-    return list | (uint64_t)(remaining - 1) << XFREE_REMAINING_SHIFT | XFREE_LISTED | XFREE_OPEN;
+    return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_LISTED | XFREE_OPEN;
 }
 
-static enum outcome remote_push(struct page *page, struct block *block, bool wanted)
+static enum outcome remote_push(struct page *page, const struct pushed *pushed)
 {
     uint64_t word = hfi_load_acquire(&page->xfree);
-    uint64_t pushed;
+    uint64_t next;
     enum outcome outcome;
     do {
         struct block *head = hfi_xfree_head(page, word);
-        if (hfi_unlikely(head == block))
-            die_double_free(page, block);
-        hfi_link_set(page, block, head);
-        uint64_t list = hfi_xfree_list(page, block, hfi_xfree_count(word) + 1);
+        if (hfi_unlikely(head == pushed->first))
+            hfi_remote_die_freed_twice(page, head);
+        hfi_link_set(page, pushed->last, head);
+        uint64_t list = hfi_xfree_list(page, pushed->first, hfi_xfree_count(word) + pushed->count);
         outcome = PUSHED;
-        pushed = word & XFREE_OPEN ? push_onto_open(page, block, word, list, wanted, &outcome) : list;
-        /* release: publishes the link to page_take_remote; acquire: if this wins the page, its
+        next = word & XFREE_OPEN ? push_onto_open(page, pushed, word, list, &outcome) : list;
+        /* release: publishes the links to page_take_remote; acquire: if this wins the page, its
          * fields are as hfi_page_let_go left them */
-    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, pushed));
+    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, next));
     return outcome;
 }
 
-void hfi_remote_free(struct theap *theap, struct page *page, void *pointer)
+static void remote_return(struct theap *theap, struct page *page, const struct pushed *pushed)
 {
-    struct block *block = pointer;
-    size_t offset = (size_t)((char *)pointer - hfi_page_start(page));
-    /* The block keeps the run's tenancy alive until the push; after it, only these copies. */
+    /* The blocks keep the run's tenancy alive until the push; after it, only these copies. */
     unsigned class = page->size_class;
     struct arena_node *node = hfi_node_of_page(page);
     size_t member = hfi_node_member(node, page);
-    if (hfi_unlikely(offset % page->block_bytes != 0 || offset / page->block_bytes >= page->reserved))
-        hfi_die("HF-E303", "free", "%p points into a block of %u bytes, not at its start; free what malloc returned",
-                pointer, page->block_bytes);
-    bool wanted = theap != NULL && hfi_load_relaxed(&page->xtheap) == theap && hfi_theap_wants(theap, class);
-    hfi_dead(block);
-    if (theap != NULL)
-        theap->counters.remote_frees++;
-    switch (remote_push(page, block, wanted)) {
+    switch (remote_push(page, pushed)) {
     case PUSHED:
         break;
     case NOW_LISTED:
@@ -93,4 +93,18 @@ void hfi_remote_free(struct theap *theap, struct page *page, void *pointer)
         hfi_theap_adopt(theap, page);
         break;
     }
+}
+
+void hfi_remote_return(struct page *page, struct block *first, struct block *last, uint32_t count)
+{
+    struct pushed pushed = { .first = first, .last = last, .count = count, .wanted = false };
+    remote_return(NULL, page, &pushed);
+}
+
+void hfi_remote_free(struct theap *theap, struct page *page, struct block *block)
+{
+    bool was_own = theap != NULL && hfi_load_relaxed(&page->xtheap) == theap;
+    struct pushed pushed = { .first = block, .last = block, .count = 1,
+                             .wanted = was_own && hfi_theap_wants(theap, page->size_class) };
+    remote_return(theap, page, &pushed);
 }

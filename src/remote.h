@@ -9,7 +9,14 @@
 
 #include "theap.h"
 
-/* `theap`: this thread's, NULL when it has none (any more).  Frees `block` of `page` (a head entry), which some other thread or nobody owns. */
-void hfi_remote_free(struct theap *theap, struct page *page, void *block);
+/* Frees `block` of `page` (a head entry), which some other thread or nobody owns.  `theap`: this thread's, which takes
+ * the page in if it was its own and nobody has it; NULL when it has none (any more). */
+void hfi_remote_free(struct theap *theap, struct page *page, struct block *block);
+
+/* Frees `count` blocks of `page`, linked from `first` to `last`, in one step. */
+void hfi_remote_return(struct page *page, struct block *first, struct block *last, uint32_t count);
+
+/* A block was freed that is free already: message HF-E304, abort. */
+_Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *block);
 
 #endif

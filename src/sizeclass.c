@@ -4,6 +4,7 @@
  * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
  * S2: a run's tail that no block fits into is at most 1/8 of the run.
  * S3: extend_blocks blocks span at most 2 KiB, or are one block.
+ * S4: runs of the first HFI_DIRECT_CLASSES classes are one page long.
  *
  * Test: tests/unit/core.c.
  */

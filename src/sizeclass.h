@@ -20,6 +20,7 @@
 #define HFI_CLASS_LARGE 255u         /* page->size_class of a run that is one block */
 #define HFI_BLOCK_MAX_BYTES ((size_t)256 * HFI_KIB)
 #define HFI_DIRECT_MAX_BYTES 1024u   /* the theap's direct table goes up to here */
+#define HFI_DIRECT_CLASSES 28u       /* ... which is so many classes */
 #define HFI_DIRECT_COUNT (HFI_DIRECT_MAX_BYTES / 16 + 1)
 
 struct sizeclass {

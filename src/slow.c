@@ -23,6 +23,7 @@
 #include "init.h"
 #include "inspect.h"
 #include "large.h"
+#include "magazine.h"
 #include "pressure.h"
 #include "remote.h"
 #include "stats.h"
@@ -67,7 +68,7 @@ static struct page *take_from(struct theap *theap, struct arena_node *node, stru
 /* The last word on one node: own holdings first, then every page of it looked at. */
 static struct page *take_pressed(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    if (hfi_theap_give_back(theap)) {
+    if (hfi_magazine_give_back(theap)) {
         struct page *page = take_from(theap, node, demand, false);
         if (page != NULL)
             return page;
@@ -143,11 +144,16 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
     return block;
 }
 
-/* Makes the current page of a class have a free block; false when the arena is full. */
-static bool class_refill(struct theap *theap, unsigned class)
+/* The current page of a class, with a free block; NULL when the arena is full. */
+static struct page *class_refill(struct theap *theap, unsigned class)
 {
+    struct page *current = theap->classes[class].current;
+    if (class < HFI_DIRECT_CLASSES)
+        hfi_theap_direct(class, current);
+    if (current->free != NULL)
+        return current;
     if (hfi_theap_refill(theap, class))
-        return true;
+        return theap->classes[class].current;
     struct demand demand = {
         .class = class,
         .pages = hfi_sizeclasses[class].run_pages,
@@ -156,11 +162,11 @@ static bool class_refill(struct theap *theap, unsigned class)
     struct page *page = ladder(theap, &demand);
     hfi_inspect_update(theap);
     if (page == NULL)
-        return false;
+        return NULL;
     hfi_theap_install(theap, page);
     if (page->free == NULL)
         theap->counters.listed += hfi_page_refill(page);
-    return true;
+    return page;
 }
 
 static void *malloc_without_theap(size_t bytes, size_t align)
@@ -196,10 +202,10 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
     if (bytes > HFI_BLOCK_MAX_BYTES)
         return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
     unsigned class = hfi_sizeclass_of(bytes);
-    struct theap_class *queue = &theap->classes[class];
-    if (queue->current->free == NULL && !class_refill(theap, class))
-        return fail_full(bytes, hfi_sizeclasses[class].run_pages);
-    return pop_zeroed(queue->current, bytes, zero);
+    page = class < HFI_DIRECT_CLASSES ? hfi_magazine_load(theap, class) : NULL;
+    if (page == NULL)
+        page = class_refill(theap, class);
+    return page != NULL ? pop_zeroed(page, bytes, zero) : fail_full(bytes, hfi_sizeclasses[class].run_pages);
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -246,18 +252,18 @@ static HFI_COLD _Noreturn void die_invalid(const void *pointer, const char *call
             "large block; run the program under the secure build or valgrind", pointer);
 }
 
-static struct found find(const void *pointer, const char *call)
+HFI_INLINE struct found find(const void *pointer, const char *call)
 {
     struct found found = { .page = NULL, .owner = HFI_OWNER_NONE };
     if (hfi_unlikely(!hfi_in_arena(pointer)))
         die_invalid(pointer, call, HFI_OWNER_NONE);
     size_t index = hfi_index_of(pointer);
     found.owner = hfi_load_relaxed(hfi_owner_at(index));
-    if (found.owner == HFI_OWNER_INTERIOR) {
+    if (hfi_unlikely(found.owner == HFI_OWNER_INTERIOR)) {
         index -= hfi_page_at(index)->head_delta;
         found.owner = hfi_load_relaxed(hfi_owner_at(index));
     }
-    if (hfi_unlikely(found.owner == HFI_OWNER_NONE || found.owner == HFI_OWNER_META || found.owner == HFI_OWNER_INTERIOR))
+    if (hfi_unlikely(found.owner < HFI_OWNER_LARGE))
         die_invalid(pointer, call, found.owner);
     found.page = hfi_page_at(index);
     return found;
@@ -272,33 +278,57 @@ static void free_own(struct page *page, struct block *block)
         hfi_theap_emptied(hfi_theap, page);
 }
 
-static void check_start(const struct page *page, const void *pointer, const char *call)
+/* This thread's theap, made if need be; NULL at the thread's end or when there is no memory for it. */
+static struct theap *thread_theap(void)
 {
-    size_t offset = (size_t)((const char *)pointer - hfi_page_start(page));
+    if (hfi_likely(hfi_theap->thread != 0))
+        return hfi_theap;
+    int saved_errno = errno;
+    struct theap *theap = hfi_thread_may_attach() ? hfi_thread_attach() : NULL;
+    errno = saved_errno;
+    return theap;
+}
+
+HFI_INLINE void check_start(const struct page *page, const void *pointer, const char *call)
+{
+    uint32_t offset = (uint32_t)((const char *)pointer - hfi_page_start(page));
     if (hfi_unlikely(offset % page->block_bytes != 0 || offset / page->block_bytes >= page->reserved))
         hfi_die("HF-E303", call, "%p points into a block of %u bytes, not at its start; pass what malloc returned",
                 pointer, page->block_bytes);
 }
 
+/* A block of a page that another thread owns, or nobody. */
+static void free_others(struct page *page, struct block *block)
+{
+    struct theap *theap = thread_theap();
+    hfi_dead(block);
+    if (theap != NULL) {
+        theap->counters.remote_frees++;
+        /* relaxed: compared, never followed; the block keeps the page's tenancy */
+        if (hfi_load_relaxed(&page->xtheap) != theap && hfi_magazine_put(theap, page, block))
+            return;
+    }
+    hfi_remote_free(theap, page, block);
+}
+
 void hfi_free_slow(void *pointer)
 {
-    if (pointer == NULL || hfi_boot_owns(pointer))
+    if (hfi_unlikely(!hfi_in_arena(pointer)) && (pointer == NULL || hfi_boot_owns(pointer)))
         return;
     struct found found = find(pointer, "free");
     struct page *page = found.page;
     uintptr_t self = hfi_thread_self();
     if (found.owner == HFI_OWNER_LARGE) {
         hfi_large_free(page, pointer);
-    } else if ((found.owner & ~HFI_OWNER_FULL) == self) {
-        check_start(page, pointer, "free");
+        return;
+    }
+    check_start(page, pointer, "free");
+    if ((found.owner & ~HFI_OWNER_FULL) == self) {
         if (found.owner & HFI_OWNER_FULL)
             hfi_theap_unfull(hfi_theap, page);
         free_own(page, pointer);
     } else {
-        int saved_errno = errno;
-        struct theap *theap = hfi_thread_may_attach() ? hfi_thread_attach() : NULL;
-        hfi_remote_free(theap, page, pointer);
-        errno = saved_errno;
+        free_others(page, pointer);
     }
 }
 

@@ -3,7 +3,8 @@
  *
  * T1: a page owned by the thread is in exactly one place: current of its class, in the
  *     partial queue of its class, or in `full`; page->list says which.
- * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes.
+ * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
+ *     stands in for it.
  * T3: owners[] of a page in `full` carries HFI_OWNER_FULL, of the others it does not.
  * T4: kept pages are current or partial, and their `used` is one up, so that a free that
  *     empties them again stays on the fast path.  Together they have at most
@@ -24,7 +25,6 @@
 #define PARTIAL_MAX 16u   /* pages with room of one class that a theap keeps when it wins them back */
 #define PARTIAL_MAX_TIGHT 2u
 #define SHED_CLASSES 8u   /* looked at per call when the node is tight */
-#define TIGHT_SHARE 16u   /* a node with less than this part free is tight */
 
 struct page hfi_empty_page;
 struct theap hfi_empty_theap = {
@@ -135,19 +135,18 @@ struct theap *hfi_theap_new(struct arena_node *node)
     return theap;
 }
 
-static bool node_is_tight(const struct arena_node *node)
+void hfi_theap_direct(unsigned class, struct page *page)
 {
-    return hfi_arena_free_pages(node) < node->page_count / TIGHT_SHARE;
+    const struct sizeclass *cut = &hfi_sizeclasses[class];
+    for (unsigned i = cut->direct_first; i <= cut->direct_last; i++)
+        hfi_direct[i] = page;
 }
 
 static void class_set_current(struct theap *theap, unsigned class, struct page *page)
 {
     theap->classes[class].current = page;
-    const struct sizeclass *cut = &hfi_sizeclasses[class];
-    if (cut->block_bytes > HFI_DIRECT_MAX_BYTES)
-        return;
-    for (unsigned i = cut->direct_first; i <= cut->direct_last; i++)
-        hfi_direct[i] = page;
+    if (class < HFI_DIRECT_CLASSES)
+        hfi_theap_direct(class, page);
 }
 
 static void theap_unkeep(struct theap *theap, struct page *page)
@@ -281,7 +280,7 @@ static void theap_let_go(struct theap *theap, struct page *page)
 /* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
 {
-    if (!node_is_tight(theap->node))
+    if (!hfi_node_is_tight(theap->node))
         return;
     for (unsigned i = 0; i < SHED_CLASSES; i++) {
         unsigned class = theap->shed_next;
@@ -307,7 +306,7 @@ void hfi_theap_unfull(struct theap *theap, struct page *page)
 
 bool hfi_theap_wants(const struct theap *theap, unsigned class)
 {
-    uint32_t limit = node_is_tight(theap->node) ? PARTIAL_MAX_TIGHT : PARTIAL_MAX;
+    uint32_t limit = hfi_node_is_tight(theap->node) ? PARTIAL_MAX_TIGHT : PARTIAL_MAX;
     return theap->classes[class].partial.count < limit;
 }
 
@@ -415,8 +414,8 @@ const char *hfi_theap_audit(const struct theap *theap)
         if (broken == NULL && queue->current != &hfi_empty_page)
             broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere" : hfi_page_audit(queue->current);
         const struct sizeclass *cut = &hfi_sizeclasses[class];
-        for (unsigned i = cut->direct_first; theap == hfi_theap && cut->block_bytes <= HFI_DIRECT_MAX_BYTES && i <= cut->direct_last; i++)
-            if (hfi_direct[i] != queue->current)
+        for (unsigned i = cut->direct_first; theap == hfi_theap && class < HFI_DIRECT_CLASSES && i <= cut->direct_last; i++)
+            if (hfi_direct[i] != queue->current && hfi_direct[i] != &theap->magazines[class].loaded)
                 broken = "T2: the direct table does not point at the current page";
     }
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++)

@@ -21,8 +21,16 @@ struct theap_class {
     bool recent;               /* refilled since hfi_theap_shed last passed */
 };
 
+/* Blocks of other threads' pages that this thread freed: magazine.h. */
+struct magazine {
+    struct page loaded;      /* owner: stands in for the current page; its free list alone is used */
+    struct block *previous;  /* owner: the fuller, older half, returned first */
+    uint32_t previous_count; /* owner */
+};
+
 struct theap {
     struct theap_class classes[HFI_CLASS_COUNT]; /* owner */
+    struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner */
     struct page_queue full;                /* owner: full pages held back, oldest first */
     struct page *kept[HFI_KEPT_MAX];       /* owner: pages that were empty once and are held back */
     uint32_t kept_next;                    /* owner: slot to give up next */
@@ -65,6 +73,9 @@ struct theap *hfi_theap_first(void);
 /* Makes the current page of a class have a free block from what the theap owns
  * already; false when it owns no room.  Constant work. */
 bool hfi_theap_refill(struct theap *theap, unsigned class);
+
+/* Makes malloc take blocks of a class of the direct table from `page`: the current page or its stand-in. */
+void hfi_theap_direct(unsigned class, struct page *page);
 
 /* Takes in a page with room that this thread has just won or cut, as current page. */
 void hfi_theap_install(struct theap *theap, struct page *page);

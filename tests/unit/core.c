@@ -10,6 +10,7 @@
 
 #include "init.h"
 #include "large.h"
+#include "magazine.h"
 #include "pressure.h"
 #include "remote.h"
 #include "steal.h"
@@ -29,6 +30,8 @@ TestSuite(core, .init = set_up);
 static void assert_sound(void)
 {
     const char *broken = hfi_theap_audit(hfi_theap);
+    cr_assert_null(broken, "%s", broken);
+    broken = hfi_magazine_audit(hfi_theap);
     cr_assert_null(broken, "%s", broken);
     broken = hfi_arena_audit(&hfi_arena.nodes[0]);
     cr_assert_null(broken, "%s", broken);
@@ -52,6 +55,8 @@ Test(core, classes_waste_little_and_name_themselves)
         cr_assert_eq(hfi_sizeclass_of(cut->block_bytes), class);
         if (bytes > 64)
             cr_assert((cut->block_bytes - bytes) * 4 <= bytes, "%zu in %u", bytes, cut->block_bytes);
+        cr_assert_eq(class < HFI_DIRECT_CLASSES, cut->block_bytes <= HFI_DIRECT_MAX_BYTES);
+        cr_assert(class >= HFI_DIRECT_CLASSES || cut->run_pages == 1);
         cr_assert(cut->blocks * cut->block_bytes * 8 >= cut->run_pages * HFI_PAGE_BYTES * 7);
         if (hfi_is_power_of_two(cut->block_bytes))
             cr_assert_eq(HFI_PAGE_BYTES % hfi_min(cut->block_bytes, HFI_PAGE_BYTES), 0);
@@ -160,6 +165,7 @@ Test(core, a_claimed_page_with_frees_waiting_is_seen_as_empty)
     in_a_thread(allocate_a_few, &hand_over);
     for (size_t i = 0; i < 10; i++) /* nobody owns the page: these wait in xfree */
         hf_free(hand_over.blocks[i]);
+    hfi_magazines_return(hfi_theap);
     uint64_t claimed = hfi_theap->counters.claimed;
     void *block = hf_malloc(1000);
     cr_assert_eq(hfi_theap->counters.claimed, claimed + 1);
@@ -172,6 +178,53 @@ Test(core, a_claimed_page_with_frees_waiting_is_seen_as_empty)
     cr_assert(hfi_theap_give_back(hfi_theap));
     cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before + 1, "the page went back");
     cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(block))), HFI_OWNER_NONE);
+    assert_sound();
+}
+
+/* The secure build has no magazines. */
+static bool has_magazines(void)
+{
+    if (HFI_SECURE)
+        cr_skip("the secure build has no magazines");
+    return !HFI_SECURE;
+}
+
+Test(core, blocks_of_others_serve_the_next_requests)
+{
+    static struct hand_over hand_over;
+    if (!has_magazines())
+        return;
+    in_a_thread(allocate_a_few, &hand_over);
+    struct page *page = page_of(hand_over.blocks[0]);
+    for (size_t i = 0; i < 4; i++)
+        hf_free(hand_over.blocks[i]);
+    cr_assert_eq(hfi_xfree_count(hfi_load_relaxed(&page->xfree)), 0);
+    for (size_t i = 4; i-- > 0;)
+        cr_assert_eq(hf_malloc(1000), hand_over.blocks[i], "last in, first out");
+    assert_sound();
+    for (size_t i = 0; i < 4; i++)
+        hf_free(hand_over.blocks[i]);
+    hf_thread_idle();
+    cr_assert_eq(hfi_xfree_count(hfi_load_relaxed(&page->xfree)), 4);
+    assert_sound();
+}
+
+Test(core, magazines_hold_few_blocks_and_return_the_oldest)
+{
+    static struct hand_over hand_over = { .count = 4000 };
+    if (!has_magazines())
+        return;
+    in_a_thread(allocate_all, &hand_over);
+    size_t before = hfi_arena_free_pages(&hfi_arena.nodes[0]);
+    for (size_t i = 0; i < hand_over.count; i++) {
+        hf_free(hand_over.blocks[i]);
+        if (i % 100 == 0)
+            assert_sound();
+    }
+    size_t pages = hand_over.count / hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks;
+    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]) + 2, before + pages, "all pages but the last are back");
+    hf_thread_idle();
+    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before + pages);
     assert_sound();
 }
 
