@@ -17,7 +17,9 @@
 #include "reserve.h"
 #include "sizeclass.h"
 
-#define HFI_TIGHT_SHARE 16u /* a node with less than this part free is tight */
+/* A node is tight when less than this part of it is free, and less than this per theap. */
+#define HFI_TIGHT_SHARE 4u
+#define HFI_TIGHT_PAGES_PER_THEAP 64u
 
 struct arena_node {
     unsigned index;     /* const: index in hfi_arena.nodes */
@@ -88,7 +90,8 @@ HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
 /* Little is left: theaps hold back less, so that threads share pages rather than run out. */
 HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
 {
-    return hfi_arena_free_pages(node) < node->page_count / HFI_TIGHT_SHARE;
+    size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
+    return hfi_arena_free_pages(node) < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
 
 /* NULL, or the broken invariant; only while no other thread is in a call. */

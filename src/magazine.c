@@ -6,8 +6,8 @@
  *     malloc takes is counted in loaded.used, what free puts in loaded.capacity.
  * M3: blocks never wait behind newer ones: a full magazine becomes the previous one, and
  *     each further put returns a few blocks of that to their page.
- * M4: none holds more than MAGAZINE_BYTES_MAX or MAGAZINE_BLOCKS_MAX, and none takes a block of a node with
- *     little left: a thread that falls asleep holds little back.
+ * M4: none holds more than MAGAZINE_BYTES_MAX or MAGAZINE_BLOCKS_MAX.  On a tight node none takes
+ *     freed blocks; threads share pages there, and fill magazines with FILL_MAX blocks of one at a time.
  * M5: a list on its way between loaded and previous is for a moment in both, never in neither: the
  *     child of a fork that finds it so drops one of them.
  *
@@ -19,6 +19,8 @@
 
 #define MAGAZINE_BYTES_MAX 4096u
 #define MAGAZINE_BLOCKS_MAX 32u
+#define FILL_MAX 8u
+#define SHED_CLASSES 4u
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
 
 static uint32_t loaded_count(const struct magazine *magazine)
@@ -83,7 +85,7 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *bloc
         make_room(magazine);
     block->next = magazine->loaded.free;
     magazine->loaded.free = block;
-    magazine->loaded.capacity++;
+    magazine->loaded.capacity = (uint16_t)(magazine->loaded.capacity + 1);
     return true;
 }
 
@@ -96,8 +98,38 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
         load(magazine, magazine->previous, magazine->previous_count);
         magazine->previous = NULL;
     }
+    magazine->loaded.list = LIST_CURRENT;
     hfi_theap_direct(class, &magazine->loaded);
     return &magazine->loaded;
+}
+
+struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
+{
+    unsigned class = page->size_class;
+    struct magazine *magazine = &theap->magazines[class];
+    struct block *first = page->free, *last = first;
+    uint16_t count = 1;
+    for (; count < FILL_MAX && last->next != NULL; count++)
+        last = last->next;
+    page->free = last->next;
+    page->used += count;
+    last->next = magazine->loaded.free;
+    magazine->loaded.free = first;
+    magazine->loaded.capacity = (uint16_t)(magazine->loaded.capacity + count);
+    hfi_page_let_go(page);
+    return hfi_magazine_load(theap, class);
+}
+
+void hfi_magazine_shed(struct theap *theap)
+{
+    if (!hfi_node_is_tight(theap->node))
+        return;
+    for (unsigned i = 0; i < SHED_CLASSES; i++) {
+        struct magazine *magazine = &theap->magazines[theap->magazine_shed_next];
+        theap->magazine_shed_next = (theap->magazine_shed_next + 1) % HFI_DIRECT_CLASSES;
+        if (magazine->previous != NULL || loaded_count(magazine) > FILL_MAX)
+            make_room(magazine);
+    }
 }
 
 void hfi_magazines_return(struct theap *theap)

@@ -18,6 +18,13 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *bloc
 /* Makes malloc take from the magazine of a class: its stand-in page, with a free block; NULL when it is empty. */
 struct page *hfi_magazine_load(struct theap *theap, unsigned class);
 
+/* Moves a few blocks of a page of the theap, in no list and with a free list, to the magazine of its class, lets go of the
+ * page, and loads: for threads that share pages on a tight node.  Not in the secure build. */
+struct page *hfi_magazine_fill(struct theap *theap, struct page *page);
+
+/* On a tight node: returns some of what magazines hold above a fill, a few classes per call. */
+void hfi_magazine_shed(struct theap *theap);
+
 /* Returns every block to its page. */
 void hfi_magazines_return(struct theap *theap);
 

@@ -65,7 +65,25 @@ static struct page *take_from(struct theap *theap, struct arena_node *node, stru
     return take_fresh(theap, node, demand, exact);
 }
 
-/* The last word on one node: own holdings first, then every page of it looked at. */
+/* A block that is too large is better than none. */
+static struct page *take_larger_class(struct theap *theap, struct arena_node *node, const struct demand *demand)
+{
+    for (unsigned class = demand->class + 1; class < HFI_CLASS_COUNT; class++) {
+        struct page *page = hfi_steal_idle(theap, node, class);
+        if (page != NULL)
+            return page;
+    }
+    return NULL;
+}
+
+/* The last word on one node: every page of it is looked at. */
+static struct page *take_exactly(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = hfi_arena_free_pages(node) < demand->pages ? NULL : take_from(theap, node, demand, true);
+    return page != NULL ? page : take_larger_class(theap, node, demand);
+}
+
+/* This node has nothing at hand: the theap's own holdings first. */
 static struct page *take_pressed(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     if (hfi_magazine_give_back(theap)) {
@@ -73,7 +91,7 @@ static struct page *take_pressed(struct theap *theap, struct arena_node *node, s
         if (page != NULL)
             return page;
     }
-    return hfi_arena_free_pages(node) < demand->pages ? NULL : take_from(theap, node, demand, true);
+    return take_exactly(theap, node, demand);
 }
 
 static struct page *take_remote_node(struct theap *theap, struct demand *demand)
@@ -85,8 +103,8 @@ static struct page *take_remote_node(struct theap *theap, struct demand *demand)
         if (node == theap->node)
             continue;
         struct page *page = take_from(theap, node, demand, false);
-        if (page == NULL && hfi_arena_free_pages(node) >= demand->pages)
-            page = take_from(theap, node, demand, true);
+        if (page == NULL)
+            page = take_exactly(theap, node, demand);
         if (page != NULL)
             return page;
     }
@@ -96,6 +114,7 @@ static struct page *take_remote_node(struct theap *theap, struct demand *demand)
 /* The exhaustion ladder (ARCHITECTURE.md): own pages were tried before. */
 static struct page *ladder(struct theap *theap, struct demand *demand)
 {
+    hfi_magazine_shed(theap);
     hfi_theap_shed(theap, demand->class);
     struct page *page = take_from(theap, theap->node, demand, false);
     if (page == NULL)
@@ -144,7 +163,8 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
     return block;
 }
 
-/* The current page of a class, with a free block; NULL when the arena is full. */
+/* A page of a class with a free block: the current one of the theap; on a tight node, where threads share pages, a magazine
+ * filled from one, or one in no list, to be let go after one block.  NULL when the arena is full. */
 static struct page *class_refill(struct theap *theap, unsigned class)
 {
     struct page *current = theap->classes[class].current;
@@ -163,10 +183,12 @@ static struct page *class_refill(struct theap *theap, unsigned class)
     hfi_inspect_update(theap);
     if (page == NULL)
         return NULL;
-    hfi_theap_install(theap, page);
+    bool share = page->size_class != class || hfi_node_is_tight(theap->node);
+    if (!share)
+        hfi_theap_install(theap, page);
     if (page->free == NULL)
         theap->counters.listed += hfi_page_refill(page);
-    return page;
+    return share && !HFI_SECURE && class < HFI_DIRECT_CLASSES && page->size_class == class ? hfi_magazine_fill(theap, page) : page;
 }
 
 static void *malloc_without_theap(size_t bytes, size_t align)
@@ -205,7 +227,12 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
     page = class < HFI_DIRECT_CLASSES ? hfi_magazine_load(theap, class) : NULL;
     if (page == NULL)
         page = class_refill(theap, class);
-    return page != NULL ? pop_zeroed(page, bytes, zero) : fail_full(bytes, hfi_sizeclasses[class].run_pages);
+    if (page == NULL)
+        return fail_full(bytes, hfi_sizeclasses[class].run_pages);
+    void *block = pop_zeroed(page, bytes, zero);
+    if (page->list == LIST_NONE)
+        hfi_page_let_go(page);
+    return block;
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -323,13 +350,11 @@ void hfi_free_slow(void *pointer)
         return;
     }
     check_start(page, pointer, "free");
-    if ((found.owner & ~HFI_OWNER_FULL) == self) {
-        if (found.owner & HFI_OWNER_FULL)
-            hfi_theap_unfull(hfi_theap, page);
+    bool own = (found.owner & ~HFI_OWNER_FULL) == self;
+    if (own && (found.owner == self || hfi_theap_unfull(hfi_theap, page)))
         free_own(page, pointer);
-    } else {
+    else
         free_others(page, pointer);
-    }
 }
 
 void hfi_free_emptied(struct page *page)

@@ -23,7 +23,6 @@
 #define HOLD_SHARE 128u   /* of a node, for the empty pages of all its theaps */
 #define FULL_MAX 16u      /* full pages held back; refill looks at each of them */
 #define PARTIAL_MAX 16u   /* pages with room of one class that a theap keeps when it wins them back */
-#define PARTIAL_MAX_TIGHT 2u
 #define SHED_CLASSES 8u   /* looked at per call when the node is tight */
 
 struct page hfi_empty_page;
@@ -111,7 +110,7 @@ static void theap_update_hold(struct theap *theap)
 {
     size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), 1);
     size_t share = theap->node->page_count / HOLD_SHARE / theaps;
-    theap->hold_pages = (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
+    theap->hold_pages = hfi_node_is_tight(theap->node) ? 0 : (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
 }
 
 struct theap *hfi_theap_new(struct arena_node *node)
@@ -178,6 +177,12 @@ static void theap_retire(struct theap *theap, struct page *page)
     hfi_page_retire(page);
 }
 
+static void theap_let_go(struct theap *theap, struct page *page)
+{
+    theap_unlist(theap, page);
+    hfi_page_let_go(page);
+}
+
 /* The page in the slot to be given up next loses its place; if it is empty it goes. */
 static void theap_give_up_slot(struct theap *theap)
 {
@@ -215,12 +220,14 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
  * frees may be the thread's own; the oldest such page is let go. */
 static void theap_current_full(struct theap *theap, struct page *page)
 {
-    theap_unlist(theap, page);
-    if (theap->full.count >= FULL_MAX) {
-        struct page *oldest = theap->full.first;
-        theap_unlist(theap, oldest);
-        hfi_page_let_go(oldest);
+    bool tight = hfi_node_is_tight(theap->node);
+    if (theap->full.count >= (tight ? 1 : FULL_MAX))
+        theap_let_go(theap, theap->full.first);
+    if (tight) {
+        theap_let_go(theap, page);
+        return;
     }
+    theap_unlist(theap, page);
     hfi_page_queue_append(&theap->full, page, LIST_FULL);
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), hfi_thread_self() | HFI_OWNER_FULL);
 }
@@ -271,12 +278,6 @@ bool hfi_theap_refill(struct theap *theap, unsigned class)
     return true;
 }
 
-static void theap_let_go(struct theap *theap, struct page *page)
-{
-    theap_unlist(theap, page);
-    hfi_page_let_go(page);
-}
-
 /* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
 {
@@ -297,17 +298,21 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
     }
 }
 
-void hfi_theap_unfull(struct theap *theap, struct page *page)
+bool hfi_theap_unfull(struct theap *theap, struct page *page)
 {
+    if (hfi_node_is_tight(theap->node)) {
+        theap_let_go(theap, page);
+        return false;
+    }
     hfi_page_queue_remove(&theap->full, page);
     hfi_page_set_owner(page, theap);
     hfi_page_queue_append(&theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+    return true;
 }
 
 bool hfi_theap_wants(const struct theap *theap, unsigned class)
 {
-    uint32_t limit = hfi_node_is_tight(theap->node) ? PARTIAL_MAX_TIGHT : PARTIAL_MAX;
-    return theap->classes[class].partial.count < limit;
+    return theap->classes[class].partial.count < PARTIAL_MAX && !hfi_node_is_tight(theap->node);
 }
 
 void hfi_theap_adopt(struct theap *theap, struct page *page)
@@ -357,14 +362,12 @@ bool hfi_theap_give_back(struct theap *theap)
         next = page->next;
         if (!hfi_page_has_room(page))
             continue;
-        theap_unlist(theap, page);
-        hfi_page_let_go(page);
+        theap_let_go(theap, page);
         gave = true;
     }
     theap_update_hold(theap);
     return gave;
 }
-
 
 void hfi_theap_recycle_empty(struct theap *theap)
 {

@@ -37,6 +37,7 @@ struct theap {
     uint32_t kept_pages;                   /* owner: pages of all slots */
     uint32_t hold_pages;                   /* owner: budget of kept */
     uint32_t shed_next;                    /* owner: class that hfi_theap_shed looks at next */
+    uint32_t magazine_shed_next;           /* owner: class that hfi_magazine_shed looks at next */
     uint32_t index;                        /* const: number of this theap, its slot in the inspection segment */
     uintptr_t thread;                      /* owner: hfi_thread_self(); 0 in the empty theap and when recycled */
     struct arena_node *node;               /* owner: home node, read again on slow paths */
@@ -83,8 +84,9 @@ void hfi_theap_install(struct theap *theap, struct page *page);
 /* free() found the page's used at zero. */
 void hfi_theap_emptied(struct theap *theap, struct page *page);
 
-/* free() hit a page that is held back as full: it has room again. */
-void hfi_theap_unfull(struct theap *theap, struct page *page);
+/* free() hit a page that is held back as full: it will have room again.  False: the theap let go of it, as its node is
+ * tight. */
+bool hfi_theap_unfull(struct theap *theap, struct page *page);
 
 /* Whether a page of `class` that a free won should be taken in rather than listed. */
 bool hfi_theap_wants(const struct theap *theap, unsigned class);

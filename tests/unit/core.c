@@ -228,6 +228,56 @@ Test(core, magazines_hold_few_blocks_and_return_the_oldest)
     assert_sound();
 }
 
+#define SHARERS 8
+#define SHARED_SIZES 20
+static pthread_barrier_t all_hold;
+
+static void *hold_a_little(void *argument)
+{
+    void *blocks[SHARED_SIZES];
+    for (size_t i = 0; i < SHARED_SIZES; i++)
+        cr_assert_not_null(blocks[i] = hf_malloc((i + 1) * 100));
+    pthread_barrier_wait(&all_hold);
+    pthread_barrier_wait(&all_hold);
+    for (size_t i = 0; i < SHARED_SIZES; i++)
+        hf_free(blocks[i]);
+    return argument;
+}
+
+Test(core, threads_share_pages_on_a_tight_node)
+{
+    if (!has_magazines())
+        return;
+    pthread_t threads[SHARERS];
+    void *most = hf_malloc((hfi_arena_free_pages(&hfi_arena.nodes[0]) - 60) * HFI_PAGE_BYTES);
+    cr_assert_not_null(most);
+    cr_assert(hfi_node_is_tight(&hfi_arena.nodes[0]));
+    pthread_barrier_init(&all_hold, NULL, SHARERS + 1);
+    for (int i = 0; i < SHARERS; i++)
+        pthread_create(&threads[i], NULL, hold_a_little, NULL);
+    pthread_barrier_wait(&all_hold);
+    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), 20, "about one page per size, not per size and thread");
+    pthread_barrier_wait(&all_hold);
+    for (int i = 0; i < SHARERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_sound();
+    hf_free(most);
+}
+
+Test(core, a_larger_block_serves_when_no_page_is_left)
+{
+    static void *blocks[80000];
+    size_t count = 0, holes = 0;
+    while (count < 80000 && (blocks[count] = hf_malloc(4000)) != NULL)
+        count++;
+    cr_assert_lt(count, 80000);
+    for (size_t i = 0; i < count; i += 16, holes++)
+        hf_free(blocks[i]);
+    for (size_t i = 0; i < holes; i++)
+        cr_assert_not_null(hf_malloc(100), "%zu of %zu", i, holes);
+    assert_sound();
+}
+
 Test(core, a_full_page_of_ones_own_is_won_back)
 {
     void *blocks[2000];
