@@ -2,13 +2,14 @@
  * magazine: see magazine.h; doc/protocols.md ("Magazines").
  *
  * M1: a block in a magazine counts as handed out in its page.
- * M2: `loaded` stands in for the current page in the direct table while malloc takes from it; what
- *     malloc takes is counted in loaded.used, what free puts in loaded.capacity.
- * M3: blocks never wait behind newer ones: a full magazine becomes the previous one, and
- *     each further put returns a few blocks of that to their page.
- * M4: none holds more than MAGAZINE_BYTES_MAX or MAGAZINE_BLOCKS_MAX.  On a tight node none takes
- *     freed blocks; threads share pages there, and fill magazines with FILL_MAX blocks of one at a time.
- * M5: a list on its way between loaded and previous is for a moment in both, never in neither: the
+ * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page in the
+ *     direct table, and is loaded with what came in once the thread's own page has run dry: a
+ *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
+ * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
+ *     put returns a few blocks of that to their page.
+ * M4: no list holds more than MAGAZINE_BYTES_MAX or MAGAZINE_BLOCKS_MAX.  On a tight node none takes
+ *     freed blocks; threads share pages there, and load FILL_MAX blocks of one at a time.
+ * M5: a list on its way from one of the three to another is for a moment in both, never in neither: the
  *     child of a fork that finds it so drops one of them.
  *
  * Tests: tests/unit/core.c, tests/programs/fork.c.
@@ -22,26 +23,6 @@
 #define FILL_MAX 8u
 #define SHED_CLASSES 4u
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
-
-static uint32_t loaded_count(const struct magazine *magazine)
-{
-    return (uint16_t)(magazine->loaded.capacity - magazine->loaded.used);
-}
-
-static void load(struct magazine *magazine, struct block *list, uint32_t count)
-{
-    hfi_compiler_barrier(); /* M5 */
-    magazine->loaded.free = list;
-    magazine->loaded.capacity = (uint16_t)count;
-    magazine->loaded.used = 0;
-    hfi_compiler_barrier();
-}
-
-static bool is_full(const struct magazine *magazine, uint32_t block_bytes)
-{
-    uint32_t count = loaded_count(magazine);
-    return count >= MAGAZINE_BLOCKS_MAX || count * block_bytes >= MAGAZINE_BYTES_MAX;
-}
 
 static struct page *page_of_block(const struct block *block)
 {
@@ -69,9 +50,17 @@ static void make_room(struct magazine *magazine)
         return_some(magazine);
         return;
     }
-    magazine->previous = magazine->loaded.free;
-    magazine->previous_count = loaded_count(magazine);
-    load(magazine, NULL, 0);
+    magazine->previous = magazine->incoming;
+    magazine->previous_count = magazine->incoming_count;
+    hfi_compiler_barrier(); /* M5 */
+    magazine->incoming = NULL;
+    magazine->incoming_count = 0;
+}
+
+static bool is_full(const struct magazine *magazine, uint32_t block_bytes)
+{
+    uint32_t count = magazine->incoming_count;
+    return count >= MAGAZINE_BLOCKS_MAX || count * block_bytes >= MAGAZINE_BYTES_MAX;
 }
 
 bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block)
@@ -79,27 +68,37 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *bloc
     if (HFI_SECURE || page->size_class >= HFI_DIRECT_CLASSES || hfi_node_is_tight(hfi_node_of_page(page)))
         return false;
     struct magazine *magazine = &theap->magazines[page->size_class];
-    if (hfi_unlikely(block == magazine->loaded.free))
+    if (hfi_unlikely(block == magazine->incoming))
         hfi_remote_die_freed_twice(page, block);
     if (hfi_unlikely(is_full(magazine, page->block_bytes)))
         make_room(magazine);
-    block->next = magazine->loaded.free;
-    magazine->loaded.free = block;
-    magazine->loaded.capacity = (uint16_t)(magazine->loaded.capacity + 1);
+    block->next = magazine->incoming;
+    magazine->incoming = block;
+    magazine->incoming_count++;
     return true;
+}
+
+static struct page *load(struct magazine *magazine, unsigned class, struct block *list)
+{
+    magazine->loaded.free = list;
+    magazine->loaded.list = LIST_CURRENT;
+    hfi_theap_direct(class, &magazine->loaded);
+    return &magazine->loaded;
 }
 
 struct page *hfi_magazine_load(struct theap *theap, unsigned class)
 {
     struct magazine *magazine = &theap->magazines[class];
-    if (magazine->loaded.free == NULL) {
-        if (magazine->previous == NULL)
-            return NULL;
-        load(magazine, magazine->previous, magazine->previous_count);
-        magazine->previous = NULL;
-    }
-    magazine->loaded.list = LIST_CURRENT;
-    hfi_theap_direct(class, &magazine->loaded);
+    if (magazine->loaded.free != NULL)
+        return load(magazine, class, magazine->loaded.free);
+    bool newest = magazine->incoming != NULL;
+    struct block **list = newest ? &magazine->incoming : &magazine->previous;
+    if (*list == NULL)
+        return NULL;
+    load(magazine, class, *list);
+    hfi_compiler_barrier(); /* M5 */
+    *list = NULL;
+    *(newest ? &magazine->incoming_count : &magazine->previous_count) = 0;
     return &magazine->loaded;
 }
 
@@ -108,16 +107,14 @@ struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
     unsigned class = page->size_class;
     struct magazine *magazine = &theap->magazines[class];
     struct block *first = page->free, *last = first;
-    uint16_t count = 1;
+    uint32_t count = 1;
     for (; count < FILL_MAX && last->next != NULL; count++)
         last = last->next;
     page->free = last->next;
     page->used += count;
     last->next = magazine->loaded.free;
-    magazine->loaded.free = first;
-    magazine->loaded.capacity = (uint16_t)(magazine->loaded.capacity + count);
     hfi_page_let_go(page);
-    return hfi_magazine_load(theap, class);
+    return load(magazine, class, first);
 }
 
 void hfi_magazine_shed(struct theap *theap)
@@ -127,22 +124,31 @@ void hfi_magazine_shed(struct theap *theap)
     for (unsigned i = 0; i < SHED_CLASSES; i++) {
         struct magazine *magazine = &theap->magazines[theap->magazine_shed_next];
         theap->magazine_shed_next = (theap->magazine_shed_next + 1) % HFI_DIRECT_CLASSES;
-        if (magazine->previous != NULL || loaded_count(magazine) > FILL_MAX)
+        if (magazine->previous != NULL || magazine->incoming != NULL)
             make_room(magazine);
     }
+}
+
+static void return_all(struct magazine *magazine, struct block *list)
+{
+    magazine->previous = list;
+    while (magazine->previous != NULL)
+        return_some(magazine);
+    magazine->previous_count = 0;
 }
 
 void hfi_magazines_return(struct theap *theap)
 {
     for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
         struct magazine *magazine = &theap->magazines[class];
-        if (magazine->previous == magazine->loaded.free)
-            magazine->previous = NULL; /* M5; nothing else makes them equal */
-        while (magazine->previous != NULL || magazine->loaded.free != NULL)
-            if (magazine->previous != NULL)
-                return_some(magazine);
-            else
-                make_room(magazine);
+        struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
+        magazine->loaded.free = magazine->incoming = NULL;
+        magazine->incoming_count = 0;
+        return_all(magazine, lists[0]);
+        if (lists[1] != lists[0]) /* M5: equal only when a fork came between */
+            return_all(magazine, lists[1]);
+        if (lists[2] != lists[0] && lists[2] != lists[1])
+            return_all(magazine, lists[2]);
     }
 }
 
@@ -164,11 +170,11 @@ const char *hfi_magazine_audit(const struct theap *theap)
 {
     for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
         const struct magazine *magazine = &theap->magazines[class];
-        if (list_length(magazine->loaded.free) != loaded_count(magazine))
-            return "M2: a loaded magazine's count is wrong";
-        if (magazine->previous != NULL && list_length(magazine->previous) != magazine->previous_count)
-            return "M3: a previous magazine's count is wrong";
-        if (loaded_count(magazine) > 2 * MAGAZINE_BLOCKS_MAX)
+        if (list_length(magazine->incoming) != magazine->incoming_count)
+            return "M2: the count of blocks that came in is wrong";
+        if (list_length(magazine->previous) != magazine->previous_count)
+            return "M3: the count of blocks on their way back is wrong";
+        if (list_length(magazine->loaded.free) > MAGAZINE_BLOCKS_MAX)
             return "M4: a magazine holds too much";
     }
     return NULL;

@@ -152,15 +152,20 @@ static uint32_t page_extend(struct page *page)
     return count;
 }
 
-uint32_t hfi_page_refill(struct page *page)
+uint32_t hfi_page_refill_own(struct page *page)
 {
     if (page->local_free != NULL)
         return hfi_page_swap(page);
-    if (hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0)
-        return page_take_remote(page);
     if (page->capacity < page->reserved)
         return page_extend(page);
     return 0;
+}
+
+uint32_t hfi_page_refill(struct page *page)
+{
+    if (page->local_free == NULL && hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0)
+        return page_take_remote(page);
+    return hfi_page_refill_own(page);
 }
 
 void hfi_page_retire(struct page *page)

@@ -163,17 +163,10 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
     return block;
 }
 
-/* A page of a class with a free block: the current one of the theap; on a tight node, where threads share pages, a magazine
- * filled from one, or one in no list, to be let go after one block.  NULL when the arena is full. */
-static struct page *class_refill(struct theap *theap, unsigned class)
+/* A page with a free block from the ladder: current from now on, or, on a tight node, where threads share pages, the
+ * magazine filled from it; a page of a larger class stays in no list. */
+static struct page *class_take(struct theap *theap, unsigned class)
 {
-    struct page *current = theap->classes[class].current;
-    if (class < HFI_DIRECT_CLASSES)
-        hfi_theap_direct(class, current);
-    if (current->free != NULL)
-        return current;
-    if (hfi_theap_refill(theap, class))
-        return theap->classes[class].current;
     struct demand demand = {
         .class = class,
         .pages = hfi_sizeclasses[class].run_pages,
@@ -188,7 +181,20 @@ static struct page *class_refill(struct theap *theap, unsigned class)
         hfi_theap_install(theap, page);
     if (page->free == NULL)
         theap->counters.listed += hfi_page_refill(page);
-    return share && !HFI_SECURE && class < HFI_DIRECT_CLASSES && page->size_class == class ? hfi_magazine_fill(theap, page) : page;
+    if (share && page->size_class == class && class < HFI_DIRECT_CLASSES && !HFI_SECURE)
+        return hfi_magazine_fill(theap, page);
+    return page;
+}
+
+/* A page with a free block of a class.  One in no list is to be let go after one block.  NULL when the arena is full. */
+static struct page *class_refill(struct theap *theap, unsigned class)
+{
+    struct page *page = hfi_theap_refill(theap, class);
+    if (page == NULL && class < HFI_DIRECT_CLASSES)
+        page = hfi_magazine_load(theap, class);
+    if (page == NULL)
+        page = hfi_theap_next_page(theap, class);
+    return page != NULL ? page : class_take(theap, class);
 }
 
 static void *malloc_without_theap(size_t bytes, size_t align)
@@ -224,9 +230,7 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
     if (bytes > HFI_BLOCK_MAX_BYTES)
         return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
     unsigned class = hfi_sizeclass_of(bytes);
-    page = class < HFI_DIRECT_CLASSES ? hfi_magazine_load(theap, class) : NULL;
-    if (page == NULL)
-        page = class_refill(theap, class);
+    page = class_refill(theap, class);
     if (page == NULL)
         return fail_full(bytes, hfi_sizeclasses[class].run_pages);
     void *block = pop_zeroed(page, bytes, zero);
@@ -325,14 +329,13 @@ HFI_INLINE void check_start(const struct page *page, const void *pointer, const 
 }
 
 /* A block of a page that another thread owns, or nobody. */
-static void free_others(struct page *page, struct block *block)
+static void free_others(struct page *page, struct block *block, bool owned)
 {
     struct theap *theap = thread_theap();
     hfi_dead(block);
     if (theap != NULL) {
         theap->counters.remote_frees++;
-        /* relaxed: compared, never followed; the block keeps the page's tenancy */
-        if (hfi_load_relaxed(&page->xtheap) != theap && hfi_magazine_put(theap, page, block))
+        if (owned && hfi_magazine_put(theap, page, block))
             return;
     }
     hfi_remote_free(theap, page, block);
@@ -354,7 +357,7 @@ void hfi_free_slow(void *pointer)
     if (own && (found.owner == self || hfi_theap_unfull(hfi_theap, page)))
         free_own(page, pointer);
     else
-        free_others(page, pointer);
+        free_others(page, pointer, found.owner >= HFI_OWNER_LEAST && !own);
 }
 
 void hfi_free_emptied(struct page *page)

@@ -248,17 +248,35 @@ static struct page *theap_find_freed_into(struct theap *theap, unsigned class)
     return NULL;
 }
 
-bool hfi_theap_refill(struct theap *theap, unsigned class)
+/* The current page, if `listed` blocks, or earlier ones, are on its free list. */
+static struct page *theap_listed(struct theap *theap, struct page *page, uint32_t listed)
+{
+    if (page->free == NULL)
+        return NULL;
+    theap->counters.listed += listed;
+    theap->counters.collected++;
+    if (page->size_class < HFI_DIRECT_CLASSES)
+        hfi_theap_direct(page->size_class, page);
+    return page;
+}
+
+struct page *hfi_theap_refill(struct theap *theap, unsigned class)
 {
     struct theap_class *queue = &theap->classes[class];
     struct page *page = queue->current;
     queue->recent = true;
+    if (page == &hfi_empty_page)
+        return NULL;
+    return theap_listed(theap, page, page->free == NULL ? hfi_page_refill_own(page) : 0);
+}
+
+struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
+{
+    struct theap_class *queue = &theap->classes[class];
+    struct page *page = queue->current;
     if (page != &hfi_empty_page) {
-        uint32_t listed = hfi_page_refill(page);
-        theap->counters.listed += listed;
-        theap->counters.collected++;
-        if (listed != 0)
-            return true;
+        if (theap_listed(theap, page, hfi_page_refill(page)) != NULL)
+            return page;
         theap_current_full(theap, page);
     }
     page = queue->partial.first;
@@ -267,15 +285,12 @@ bool hfi_theap_refill(struct theap *theap, unsigned class)
     } else {
         page = theap_find_freed_into(theap, class);
         if (page == NULL)
-            return false;
+            return NULL;
         hfi_page_queue_remove(&theap->full, page);
         hfi_page_set_owner(page, theap);
     }
     hfi_theap_install(theap, page);
-    if (page->free == NULL)
-        theap->counters.listed += hfi_page_refill(page);
-    hfi_assert(page->free != NULL);
-    return true;
+    return theap_listed(theap, page, page->free == NULL ? hfi_page_refill(page) : 0);
 }
 
 /* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */

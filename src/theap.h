@@ -24,7 +24,9 @@ struct theap_class {
 /* Blocks of other threads' pages that this thread freed: magazine.h. */
 struct magazine {
     struct page loaded;      /* owner: stands in for the current page; its free list alone is used */
-    struct block *previous;  /* owner: the fuller, older half, returned first */
+    struct block *incoming;  /* owner: freed since the last load */
+    struct block *previous;  /* owner: older, on the way back to their pages */
+    uint32_t incoming_count; /* owner */
     uint32_t previous_count; /* owner */
 };
 
@@ -71,9 +73,12 @@ void hfi_theap_recycle_empty(struct theap *theap);
 /* First theap of the list of all, in use or not. */
 struct theap *hfi_theap_first(void);
 
-/* Makes the current page of a class have a free block from what the theap owns
- * already; false when it owns no room.  Constant work. */
-bool hfi_theap_refill(struct theap *theap, unsigned class);
+/* The current page of a class, with a free block; NULL when it has no room.  Constant work. */
+struct page *hfi_theap_refill(struct theap *theap, unsigned class);
+
+/* Puts the current page, which is full, aside, and another of the theap's pages with room in its place; NULL when there
+ * is none.  Constant work. */
+struct page *hfi_theap_next_page(struct theap *theap, unsigned class);
 
 /* Makes malloc take blocks of a class of the direct table from `page`: the current page or its stand-in. */
 void hfi_theap_direct(unsigned class, struct page *page);
