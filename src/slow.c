@@ -65,10 +65,14 @@ static struct page *take_from(struct theap *theap, struct arena_node *node, stru
     return take_fresh(theap, node, demand, exact);
 }
 
-/* A block that is too large is better than none. */
+/* A block that is too large is better than none, if it is aligned as well. */
 static struct page *take_larger_class(struct theap *theap, struct arena_node *node, const struct demand *demand)
 {
     for (unsigned class = demand->class + 1; class < HFI_CLASS_COUNT; class++) {
+        uint32_t wanted = hfi_sizeclasses[demand->class].block_bytes;
+        uint32_t align = wanted & -wanted;
+        if (hfi_sizeclasses[class].block_bytes % align != 0)
+            continue;
         struct page *page = hfi_steal_idle(theap, node, class);
         if (page != NULL)
             return page;

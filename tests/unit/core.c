@@ -321,6 +321,21 @@ Test(core, a_larger_block_serves_when_no_page_is_left)
     assert_sound();
 }
 
+Test(core, a_larger_block_is_aligned_as_well)
+{
+    static void *blocks[60000];
+    size_t count = 0;
+    while (count < 60000 && (blocks[count] = hf_malloc(5000)) != NULL) /* 5120 is no multiple of 4096 */
+        count++;
+    cr_assert_lt(count, 60000);
+    for (size_t i = 0; i < count; i += 12)
+        hf_free(blocks[i]);
+    void *block = hf_aligned_alloc(4096, 4096);
+    cr_assert(block == NULL || (uintptr_t)block % 4096 == 0);
+    cr_assert_not_null(hf_malloc(3000));
+    assert_sound();
+}
+
 Test(core, a_full_page_of_ones_own_is_won_back)
 {
     void *blocks[2000];
