@@ -81,20 +81,26 @@ HFI_INLINE void *hfi_calloc(size_t count, size_t each_bytes)
 
 HFI_INLINE void hfi_free(void *pointer)
 {
-    size_t offset = (uintptr_t)pointer - (uintptr_t)hfi_base;
+    char *base = hfi_base;
+    size_t offset = (uintptr_t)pointer - (uintptr_t)base;
     if (hfi_unlikely(offset >= hfi_span))
         return hfi_free_slow(pointer);
     size_t index = offset >> HFI_PAGE_SHIFT;
-    /* relaxed: equal only if this thread stored it (pagetable.h) */
-    if (hfi_unlikely(hfi_load_relaxed(hfi_owner_at(index)) != hfi_thread_self()))
+    struct theap *theap = hfi_theap;
+    /* Inside from here on, as by hfi_theap_enter; what a stealer changes first is owners[]. */
+    hfi_store_relaxed(&theap->xbusy, 1);
+    hfi_compiler_barrier();
+    /* relaxed: equal only if this thread stored it, or a stealer that gave up (pagetable.h) */
+    if (hfi_unlikely(!hfi_equals_relaxed(hfi_owner_from(base, index), (uintptr_t)theap)))
         return hfi_free_slow(pointer);
-    struct page *page = hfi_page_at(index);
+    struct page *page = hfi_page_from(base, index);
     struct block *block = pointer;
     hfi_dead(block);
     hfi_link_set(page, block, page->local_free);
     page->local_free = block;
     if (hfi_unlikely(--page->used == 0))
-        hfi_free_emptied(page);
+        return hfi_free_emptied(page);
+    hfi_theap_leave(theap);
 }
 
 /* Same class, or a large run resized where it is: the block stays. */
@@ -104,7 +110,7 @@ HFI_INLINE void *hfi_realloc(void *pointer, size_t bytes)
     if (hfi_likely(offset < hfi_span && bytes != 0)) {
         size_t index = offset >> HFI_PAGE_SHIFT;
         size_t has = hfi_page_at(index)->block_bytes;
-        bool own = hfi_load_relaxed(hfi_owner_at(index)) == hfi_thread_self();
+        bool own = hfi_load_relaxed(hfi_owner_at(index)) == (uintptr_t)hfi_theap;
         if (hfi_likely(own && bytes <= has && bytes >= has / 2))
             return pointer;
     }

@@ -68,8 +68,13 @@ HFI_EXPORT int hf_pressure_unregister(hf_pressure_function *function, void *argu
 
 HFI_EXPORT void hf_thread_idle(void)
 {
-    if (hfi_theap->thread != 0)
-        hfi_magazine_give_back(hfi_theap);
+    struct theap *theap = hfi_theap;
+    if (theap->thread == 0)
+        return;
+    hfi_theap_enter(theap);
+    hfi_magazine_give_back(theap);
+    hfi_theap_let_go_all(theap);
+    hfi_theap_leave(theap);
 }
 
 HFI_EXPORT void hf_stats_print(void)

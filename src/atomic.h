@@ -45,6 +45,18 @@
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_seq_cst,           \
                                             memory_order_seq_cst)
 
+/* Whether a word holds a value: a relaxed load, compared from memory, which compilers do not do for atomics. */
+HFI_INLINE bool hfi_equals_relaxed(_Atomic(uintptr_t) *word, uintptr_t value)
+{
+#if defined __x86_64__ && !defined __SANITIZE_THREAD__
+    bool equal;
+    __asm__ volatile("cmpq %2, %1" : "=@cce"(equal) : "m"(*word), "r"(value));
+    return equal;
+#else
+    return hfi_load_relaxed(word) == value;
+#endif
+}
+
 /* Keeps the compiler, not the processor, from moving stores across: what a
  * forked child may find half done depends on program order (doc/protocols.md). */
 #define hfi_compiler_barrier() atomic_signal_fence(memory_order_seq_cst)

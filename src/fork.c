@@ -42,10 +42,12 @@ static void let_go_of_orphan(size_t index)
 
 static void let_go_of_orphans(size_t index, size_t end)
 {
-    uintptr_t self = hfi_thread_self();
+    uintptr_t self = (uintptr_t)hfi_theap;
     for (; index < end; index++) {
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
-        if (owner >= HFI_OWNER_LEAST && (owner & ~HFI_OWNER_FULL) != self)
+        bool orphan = owner >= HFI_OWNER_LEAST && (owner & ~HFI_OWNER_FULL) != self;
+        /* or on its way out of a theap's hands */
+        if (orphan || (owner == HFI_OWNER_NOBODY && !hfi_xfree_is_open(hfi_page_at(index))))
             let_go_of_orphan(index);
     }
 }
@@ -74,6 +76,8 @@ static void child_after_fork(void)
         return;
     }
     hfi_inspect_forked();
+    if (hfi_theap->thread != 0 && hfi_load_relaxed(&hfi_theap->xstate) != THEAP_LIVE)
+        hfi_thread_detach(); /* a stealer had its lists in hand: its pages are orphans too */
     bool alone = true;
     for (struct theap *theap = hfi_theap_first(); theap != NULL && alone; theap = theap->next_all)
         alone = theap->thread == 0 || theap == hfi_theap;

@@ -22,6 +22,7 @@
 #include "magazine.h"
 #include "os.h"
 #include "say.h"
+#include "steal.h"
 #include "topology.h"
 
 enum { INIT_NONE, INIT_RUNNING, INIT_READY, INIT_FORSAKEN };
@@ -35,8 +36,19 @@ static void thread_exit(void *theap)
     thread_exited = true;
     hfi_theap = &hfi_empty_theap;
     hfi_inspect_detach(theap);
-    hfi_magazines_return(theap);
+    struct theap *ending = theap;
+    hfi_theap_enter(ending);
+    hfi_magazines_return(ending);
+    hfi_theap_leave(ending);
     hfi_theap_recycle(theap);
+}
+
+void hfi_thread_detach(void)
+{
+    pthread_setspecific(thread_key, NULL);
+    hfi_theap = &hfi_empty_theap;
+    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
+        hfi_direct[i] = &hfi_empty_page;
 }
 
 static void say_arena(const struct reservation *reservation)
@@ -86,6 +98,7 @@ static bool init_once(void)
     if (state != INIT_NONE || !hfi_cas_acq_rel(&xstate, &state, INIT_RUNNING))
         return false;
     init_arena();
+    hfi_steal_init();
     pthread_key_create(&thread_key, thread_exit);
     hfi_fork_init();
     hfi_inspect_init();
@@ -101,9 +114,7 @@ bool hfi_init_pending(void)
 void hfi_init_forsake_arena(void)
 {
     hfi_span = 0;
-    hfi_theap = &hfi_empty_theap;
-    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
-        hfi_direct[i] = &hfi_empty_page;
+    hfi_thread_detach();
     hfi_store_release(&xstate, INIT_FORSAKEN);
 }
 

@@ -18,6 +18,9 @@ bool hfi_init_pending(void);
 /* False once this thread's exit hook has run: its frees no longer attach a theap. */
 bool hfi_thread_may_attach(void);
 
+/* For fork.c: this thread has no theap any more; its pages are somebody else's business. */
+void hfi_thread_detach(void);
+
 /* For fork.c: the child of HOLDFAST_FORK=dontfork has no arena. */
 void hfi_init_forsake_arena(void);
 

@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -581,4 +582,16 @@ unsigned hfi_os_current_node(void)
     unsigned cpu, node;
     int saved_errno = errno;
     return outcome(getcpu(&cpu, &node), saved_errno) == 0 ? node : 0;
+}
+
+int hfi_os_barrier_register(void)
+{
+    int saved_errno = errno;
+    return outcome((int)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0), saved_errno);
+}
+
+int hfi_os_barrier(void)
+{
+    int saved_errno = errno;
+    return outcome((int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0), saved_errno);
 }

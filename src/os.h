@@ -105,4 +105,9 @@ uint64_t hfi_os_now_ns(void);
 /* Current CPU's node, by getcpu(2) through the vDSO; 0 when unknown. */
 unsigned hfi_os_current_node(void);
 
+/* Private expedited membarrier: when the second returns, every running thread of the process has passed a full barrier since the
+ * call.  0, or -errno (ENOSYS, EPERM under seccomp); the first must have succeeded before. */
+int hfi_os_barrier_register(void);
+int hfi_os_barrier(void);
+
 #endif

@@ -146,8 +146,12 @@ ALIAS(free) void cfree(void *pointer);
 HFI_EXPORT int malloc_trim(size_t keep_bytes)
 {
     (void)keep_bytes;
-    if (hfi_theap->thread != 0)
-        hfi_magazine_give_back(hfi_theap);
+    struct theap *theap = hfi_theap;
+    if (theap->thread == 0)
+        return 0;
+    hfi_theap_enter(theap);
+    hfi_magazine_give_back(theap);
+    hfi_theap_leave(theap);
     return 0;
 }
 

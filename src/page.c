@@ -45,7 +45,7 @@ void hfi_page_queue_remove(struct page_queue *queue, struct page *page)
 void hfi_page_set_owner(struct page *page, struct theap *theap)
 {
     hfi_store_relaxed(&page->xtheap, theap);
-    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), hfi_thread_self());
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap);
 }
 
 void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool zero)

@@ -14,9 +14,9 @@
  *   HFI_OWNER_LARGE     head of a run that is one block
  *   HFI_OWNER_NOBODY    head of a run whose theap let go
  *   HFI_OWNER_META      Holdfast's own memory
- *   thread pointer      head of a run owned by a theap of that thread; with bit 0
- *                       set the run is full, so that the fast path of free fails
- * A thread may find its own id only where it wrote it itself: so a plain
+ *   theap's address     head of a run that theap owns; with bit 0 set the run is
+ *                       full, so that the fast path of free fails
+ * A thread finds its own theap only where it wrote that itself, or where a stealer gave up: so a plain
  * comparison decides, whatever other threads do meanwhile (doc/protocols.md).
  */
 #ifndef HFI_PAGETABLE_H
@@ -33,7 +33,7 @@ struct block {
 /* In this order: from HFI_OWNER_LARGE on, a block of the run may be live. */
 enum { HFI_OWNER_NONE = 0, HFI_OWNER_INTERIOR = 2, HFI_OWNER_META = 4, HFI_OWNER_LARGE = 6, HFI_OWNER_NOBODY = 8 };
 #define HFI_OWNER_FULL ((uintptr_t)1)
-#define HFI_OWNER_LEAST ((uintptr_t)4096) /* thread pointers are above */
+#define HFI_OWNER_LEAST ((uintptr_t)4096) /* theaps lie above */
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
 
@@ -85,16 +85,27 @@ HFI_INLINE bool hfi_in_arena(const void *pointer)
     return (uintptr_t)pointer - (uintptr_t)hfi_base < hfi_span;
 }
 
+/* From a base that the caller has in a register already. */
+HFI_INLINE _Atomic(uintptr_t) *hfi_owner_from(char *base, size_t index)
+{
+    return (_Atomic(uintptr_t) *)base + index;
+}
+
+HFI_INLINE struct page *hfi_page_from(char *base, size_t index)
+{
+    size_t offset = index * sizeof(struct page);
+    HFI_OPAQUE(offset); /* so that the table's offset goes into the displacement of each access */
+    return (struct page *)(base + offset + HFI_TABLE_OFFSET);
+}
+
 HFI_INLINE _Atomic(uintptr_t) *hfi_owner_at(size_t index)
 {
-    return (_Atomic(uintptr_t) *)hfi_base + index;
+    return hfi_owner_from(hfi_base, index);
 }
 
 HFI_INLINE struct page *hfi_page_at(size_t index)
 {
-    size_t offset = index * sizeof(struct page);
-    HFI_OPAQUE(offset); /* so that the table's offset goes into the displacement of each access */
-    return (struct page *)(hfi_base + offset + HFI_TABLE_OFFSET);
+    return hfi_page_from(hfi_base, index);
 }
 
 HFI_INLINE size_t hfi_page_index(const struct page *page)
@@ -105,12 +116,6 @@ HFI_INLINE size_t hfi_page_index(const struct page *page)
 HFI_INLINE char *hfi_page_start(const struct page *page)
 {
     return hfi_base + (hfi_page_index(page) << HFI_PAGE_SHIFT);
-}
-
-/* Who this thread is to owners[]: unique among live threads, a multiple of 8. */
-HFI_INLINE uintptr_t hfi_thread_self(void)
-{
-    return (uintptr_t)__builtin_thread_pointer();
 }
 
 #endif

@@ -87,15 +87,30 @@ static struct page *take_exactly(struct theap *theap, struct arena_node *node, s
     return page != NULL ? page : take_larger_class(theap, node, demand);
 }
 
-/* This node has nothing at hand: the theap's own holdings first. */
+/* What threads that sleep hold back.  Grows with what they hold, but only where malloc would fail or go far. */
+static struct page *take_from_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = NULL;
+    for (bool gained = true; gained && page == NULL;) {
+        gained = false;
+        for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;)
+            if (hfi_steal_asleep(theap, node, &next)) {
+                gained = true;
+                page = take_from(theap, node, demand, false);
+            }
+    }
+    return page;
+}
+
+/* This node has nothing at hand: the theap's own holdings first, then those of others. */
 static struct page *take_pressed(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    if (hfi_magazine_give_back(theap)) {
-        struct page *page = take_from(theap, node, demand, false);
-        if (page != NULL)
-            return page;
-    }
-    return take_exactly(theap, node, demand);
+    struct page *page = NULL;
+    if (hfi_magazine_give_back(theap))
+        page = take_from(theap, node, demand, false);
+    if (page == NULL)
+        page = take_from_sleepers(theap, node, demand);
+    return page != NULL ? page : take_exactly(theap, node, demand);
 }
 
 static struct page *take_remote_node(struct theap *theap, struct demand *demand)
@@ -115,6 +130,15 @@ static struct page *take_remote_node(struct theap *theap, struct demand *demand)
     return NULL;
 }
 
+/* Its callbacks may call malloc and free. */
+static bool ask_application(struct theap *theap, const struct demand *demand)
+{
+    hfi_theap_leave(theap);
+    bool freed = hfi_pressure_call(demand->pages * HFI_PAGE_BYTES, theap->node->id);
+    hfi_theap_enter(theap);
+    return freed;
+}
+
 /* The exhaustion ladder (ARCHITECTURE.md): own pages were tried before. */
 static struct page *ladder(struct theap *theap, struct demand *demand)
 {
@@ -125,7 +149,7 @@ static struct page *ladder(struct theap *theap, struct demand *demand)
         page = take_pressed(theap, theap->node, demand);
     if (page == NULL)
         page = take_remote_node(theap, demand);
-    if (page == NULL && hfi_pressure_call(demand->pages * HFI_PAGE_BYTES, theap->node->id)) {
+    if (page == NULL && ask_application(theap, demand)) {
         page = take_pressed(theap, theap->node, demand);
         if (page == NULL)
             page = take_remote_node(theap, demand);
@@ -157,7 +181,9 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
         .pages = hfi_max(hfi_divide_up(bytes, HFI_PAGE_BYTES), 1),
         .align_bytes = hfi_max(align_bytes, HFI_PAGE_BYTES),
     };
+    hfi_theap_enter(theap);
     struct page *head = ladder(theap, &demand);
+    hfi_theap_leave(theap);
     hfi_inspect_update(theap);
     if (head == NULL)
         return fail_full(bytes, demand.pages);
@@ -219,6 +245,18 @@ static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
     return block;
 }
 
+static void *malloc_block(struct theap *theap, size_t bytes, bool zero)
+{
+    unsigned class = hfi_sizeclass_of(bytes);
+    hfi_theap_enter(theap);
+    struct page *page = class_refill(theap, class);
+    void *block = page == NULL ? NULL : pop_zeroed(page, bytes, zero);
+    if (page != NULL && page->list == LIST_NONE)
+        hfi_page_let_go(page);
+    hfi_theap_leave(theap);
+    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages);
+}
+
 void *hfi_malloc_slow(size_t bytes, bool zero)
 {
     struct theap *theap = hfi_theap;
@@ -233,14 +271,7 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
         return malloc_without_theap(bytes, HFI_MAX_ALIGN);
     if (bytes > HFI_BLOCK_MAX_BYTES)
         return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
-    unsigned class = hfi_sizeclass_of(bytes);
-    page = class_refill(theap, class);
-    if (page == NULL)
-        return fail_full(bytes, hfi_sizeclasses[class].run_pages);
-    void *block = pop_zeroed(page, bytes, zero);
-    if (page->list == LIST_NONE)
-        hfi_page_let_go(page);
-    return block;
+    return malloc_block(theap, bytes, zero);
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -321,6 +352,8 @@ static struct theap *thread_theap(void)
     int saved_errno = errno;
     struct theap *theap = hfi_thread_may_attach() ? hfi_thread_attach() : NULL;
     errno = saved_errno;
+    if (theap != NULL)
+        hfi_theap_enter(theap);
     return theap;
 }
 
@@ -345,28 +378,39 @@ static void free_others(struct page *page, struct block *block, bool owned)
     hfi_remote_free(theap, page, block);
 }
 
-void hfi_free_slow(void *pointer)
+/* Inside: owners[] is read, and acted upon, between entering and leaving. */
+static void free_inside(void *pointer)
 {
-    if (hfi_unlikely(!hfi_in_arena(pointer)) && (pointer == NULL || hfi_boot_owns(pointer)))
-        return;
     struct found found = find(pointer, "free");
     struct page *page = found.page;
-    uintptr_t self = hfi_thread_self();
     if (found.owner == HFI_OWNER_LARGE) {
         hfi_large_free(page, pointer);
         return;
     }
     check_start(page, pointer, "free");
-    bool own = (found.owner & ~HFI_OWNER_FULL) == self;
-    if (own && (found.owner == self || hfi_theap_unfull(hfi_theap, page)))
+    bool own = (found.owner & ~HFI_OWNER_FULL) == (uintptr_t)hfi_theap;
+    if (own && (!(found.owner & HFI_OWNER_FULL) || hfi_theap_unfull(hfi_theap, page)))
         free_own(page, pointer);
     else
         free_others(page, pointer, found.owner >= HFI_OWNER_LEAST && !own);
 }
 
+void hfi_free_slow(void *pointer)
+{
+    if (hfi_unlikely(!hfi_in_arena(pointer)) && (pointer == NULL || hfi_boot_owns(pointer)))
+        return;
+    if (hfi_theap->thread != 0)
+        hfi_theap_enter(hfi_theap);
+    free_inside(pointer);
+    hfi_theap_leave(hfi_theap);
+}
+
 void hfi_free_emptied(struct page *page)
 {
-    hfi_theap_emptied(hfi_theap, page);
+    struct theap *theap = hfi_theap;
+    hfi_theap_enter(theap); /* inside already: no stealer has the page; but one may have the lists */
+    hfi_theap_emptied(theap, page);
+    hfi_theap_leave(theap);
 }
 
 size_t hfi_usable_size(const void *pointer)

@@ -5,9 +5,22 @@
  * retired or cut anew since.  Winning its xfree decides; a page that turns out to be
  * of another class is let go again, which lists it where it belongs.
  *
- * Test: tests/unit/core.c.
+ * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker. The owner stores xbusy and
+ * loads xstate, or owners[] of a page; the stealer stores those and loads xbusy, with a membarrier between, which puts a full
+ * barrier into the owner too: of the two at least one sees the other. If the owner may be inside, the stealer gives up.
+ *
+ * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_ROBBED and does without.
+ * H2: second barrier: the picked pages are the stealer's; the owner, freeing, sees HFI_OWNER_NOBODY.
+ * H3: nobody waits: an owner goes another way, a stealer gives up.
+ *
+ * Source of the asymmetric barrier: Dice, Huang, Yang, "Asymmetric Dekker Synchronization", 2001; membarrier(2).
+ *
+ * Tests: tests/unit/core.c, tests/programs/asleep.c, tests/models/handshake.pml.
  */
 #include "steal.h"
+
+#include "os.h"
+#include "say.h"
 
 #define CANDIDATES_MAX 8
 
@@ -29,4 +42,83 @@ struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsign
         return page;
     }
     return NULL;
+}
+
+#define VICTIMS_MAX 16
+#define PAGES_PER_VICTIM 32
+
+/* One theap whose lists the stealer has, and the pages picked from it. */
+struct raid {
+    struct theap *theap;
+    uint32_t count;
+    struct page *pages[PAGES_PER_VICTIM];
+};
+
+static bool has_barrier; /* const after hfi_steal_init */
+
+void hfi_steal_init(void)
+{
+    int error = hfi_os_barrier_register();
+    has_barrier = error == 0;
+    if (error != 0)
+        hfi_say(SAY_INFO, "HF-I003", "steal", "the kernel refuses membarrier (error %d): memory that sleeping threads hold back stays "
+                "theirs; allow membarrier in the seccomp filter", -error);
+}
+
+static unsigned take_lists(const struct theap *thief, struct theap **next, struct raid *raids)
+{
+    unsigned count = 0;
+    for (; *next != NULL && count < VICTIMS_MAX; *next = (*next)->next_all) {
+        uint32_t state = THEAP_LIVE;
+        /* relaxed: a hint */
+        if (*next == thief || hfi_load_relaxed(&(*next)->xlisted) == 0)
+            continue;
+        if (hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
+            raids[count++].theap = *next;
+    }
+    return count;
+}
+
+/* acquire: pairs with hfi_theap_leave and the end of hfi_free: what the owner did to the pages happened before */
+static bool is_inside(const struct theap *theap)
+{
+    return hfi_load_acquire(&theap->xbusy) != 0;
+}
+
+static void revoke_pages(const struct arena_node *node, struct raid *raid)
+{
+    raid->count = is_inside(raid->theap) ? 0 : hfi_theap_revoke(raid->theap, node, raid->pages, PAGES_PER_VICTIM);
+}
+
+static uint32_t finish(struct raid *raid, bool barrier_held)
+{
+    bool taken = barrier_held && !is_inside(raid->theap);
+    if (taken)
+        hfi_theap_take(raid->theap, raid->pages, raid->count);
+    else
+        hfi_theap_restore(raid->theap, raid->pages, raid->count);
+    hfi_theap_return_lists(raid->theap);
+    return taken ? raid->count : 0;
+}
+
+bool hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next)
+{
+    struct raid raids[VICTIMS_MAX];
+    if (!has_barrier) {
+        *next = NULL;
+        return false;
+    }
+    unsigned count = take_lists(theap, next, raids);
+    bool barrier_held = count != 0 && hfi_os_barrier() == 0; /* H1 */
+    for (unsigned i = 0; i < count; i++)
+        if (barrier_held)
+            revoke_pages(node, &raids[i]);
+        else
+            raids[i].count = 0;
+    barrier_held = barrier_held && hfi_os_barrier() == 0; /* H2 */
+    uint32_t taken = 0;
+    for (unsigned i = 0; i < count; i++)
+        taken += finish(&raids[i], barrier_held);
+    theap->counters.stolen += taken;
+    return taken != 0;
 }

@@ -9,6 +9,8 @@
  * T4: kept pages are current or partial, and their `used` is one up, so that a free that
  *     empties them again stays on the fast path.  Together they have at most
  *     hold_pages pages.
+ * T5: partial and full queues, and pages in them, belong to the thread while xstate is THEAP_LIVE, to the stealer
+ *     while it is THEAP_ROBBED; current and kept pages always to the thread.
  *
  * hold_pages is the node's size / 128 / theaps on the node, from 1 to 64.  A thread that sleeps does not hear
  * of later ones, so that the shares of n threads add up as 1 + 1/2 + ... + 1/n: what 64 sleeping
@@ -17,6 +19,8 @@
  * Tests: tests/unit/core.c.
  */
 #include "theap.h"
+
+#include <string.h>
 
 #include "check.h"
 
@@ -120,17 +124,17 @@ struct theap *hfi_theap_new(struct arena_node *node)
         theap = theaps_cut(node);
     if (theap == NULL)
         return NULL;
-    struct counters counters = theap->counters; /* sums outlive the threads */
-    struct theap *next_all = theap->next_all;
-    uint32_t index = theap->index;
-    *theap = hfi_empty_theap;
-    theap->counters = counters;
-    theap->next_all = next_all;
-    theap->index = index;
+    size_t kept_fields = offsetof(struct theap, lists_ours);
+    memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        theap->classes[class].current = &hfi_empty_page;
+    hfi_store_relaxed(&theap->xlisted, 0);
     theap->node = node;
-    theap->thread = hfi_thread_self();
+    theap->thread = (uintptr_t)__builtin_thread_pointer();
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
     theap_update_hold(theap);
+    theap->lists_ours = true;
+    hfi_store_release(&theap->xstate, THEAP_LIVE); /* pairs with the stealer's CAS */
     return theap;
 }
 
@@ -146,6 +150,24 @@ static void class_set_current(struct theap *theap, unsigned class, struct page *
     theap->classes[class].current = page;
     if (class < HFI_DIRECT_CLASSES)
         hfi_theap_direct(class, page);
+}
+
+static void list_append(struct theap *theap, struct page_queue *queue, struct page *page, enum page_list list)
+{
+    hfi_page_queue_append(queue, page, list);
+    hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) + 1);
+}
+
+static void list_remove(struct theap *theap, struct page_queue *queue, struct page *page)
+{
+    hfi_page_queue_remove(queue, page);
+    hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) - 1);
+}
+
+/* Pages in a list that a stealer holds stay where they are. */
+static bool may_unlist(const struct theap *theap, const struct page *page)
+{
+    return theap->lists_ours || page->list == LIST_CURRENT || page->list == LIST_NONE;
 }
 
 static void theap_unkeep(struct theap *theap, struct page *page)
@@ -164,9 +186,9 @@ static void theap_unlist(struct theap *theap, struct page *page)
     if (page->list == LIST_CURRENT)
         class_set_current(theap, page->size_class, &hfi_empty_page);
     else if (page->list == LIST_PARTIAL)
-        hfi_page_queue_remove(&theap->classes[page->size_class].partial, page);
+        list_remove(theap, &theap->classes[page->size_class].partial, page);
     else if (page->list == LIST_FULL)
-        hfi_page_queue_remove(&theap->full, page);
+        list_remove(theap, &theap->full, page);
     page->list = LIST_NONE;
 }
 
@@ -191,7 +213,7 @@ static void theap_give_up_slot(struct theap *theap)
     if (page == NULL)
         return;
     theap_unkeep(theap, page);
-    if (page->used == 0)
+    if (page->used == 0 && may_unlist(theap, page))
         theap_retire(theap, page);
 }
 
@@ -203,7 +225,8 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
                 page->block_bytes, (void *)hfi_page_start(page));
     theap_update_hold(theap);
     if (page->run_pages > theap->hold_pages) {
-        theap_retire(theap, page);
+        if (may_unlist(theap, page))
+            theap_retire(theap, page);
         return;
     }
     while (theap->kept_pages + page->run_pages > theap->hold_pages || theap->kept[theap->kept_next] != NULL)
@@ -220,16 +243,16 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
  * frees may be the thread's own; the oldest such page is let go. */
 static void theap_current_full(struct theap *theap, struct page *page)
 {
-    bool tight = hfi_node_is_tight(theap->node);
-    if (theap->full.count >= (tight ? 1 : FULL_MAX))
+    bool hold = theap->lists_ours && !hfi_node_is_tight(theap->node);
+    if (theap->lists_ours && theap->full.count >= (hold ? FULL_MAX : 1))
         theap_let_go(theap, theap->full.first);
-    if (tight) {
+    if (!hold) {
         theap_let_go(theap, page);
         return;
     }
     theap_unlist(theap, page);
-    hfi_page_queue_append(&theap->full, page, LIST_FULL);
-    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), hfi_thread_self() | HFI_OWNER_FULL);
+    list_append(theap, &theap->full, page, LIST_FULL);
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap | HFI_OWNER_FULL);
 }
 
 void hfi_theap_install(struct theap *theap, struct page *page)
@@ -279,14 +302,16 @@ struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
             return page;
         theap_current_full(theap, page);
     }
+    if (!theap->lists_ours)
+        return NULL;
     page = queue->partial.first;
     if (page != NULL) {
-        hfi_page_queue_remove(&queue->partial, page);
+        list_remove(theap, &queue->partial, page);
     } else {
         page = theap_find_freed_into(theap, class);
         if (page == NULL)
             return NULL;
-        hfi_page_queue_remove(&theap->full, page);
+        list_remove(theap, &theap->full, page);
         hfi_page_set_owner(page, theap);
     }
     hfi_theap_install(theap, page);
@@ -308,33 +333,35 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
             continue;
         if (queue->current != &hfi_empty_page)
             theap_let_go(theap, queue->current);
-        if (queue->partial.first != NULL)
+        if (theap->lists_ours && queue->partial.first != NULL)
             theap_let_go(theap, queue->partial.first);
     }
 }
 
 bool hfi_theap_unfull(struct theap *theap, struct page *page)
 {
+    if (!theap->lists_ours)
+        return false;
     if (hfi_node_is_tight(theap->node)) {
         theap_let_go(theap, page);
         return false;
     }
-    hfi_page_queue_remove(&theap->full, page);
+    list_remove(theap, &theap->full, page);
     hfi_page_set_owner(page, theap);
-    hfi_page_queue_append(&theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+    list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     return true;
 }
 
 bool hfi_theap_wants(const struct theap *theap, unsigned class)
 {
-    return theap->classes[class].partial.count < PARTIAL_MAX && !hfi_node_is_tight(theap->node);
+    return theap->lists_ours && theap->classes[class].partial.count < PARTIAL_MAX && !hfi_node_is_tight(theap->node);
 }
 
 void hfi_theap_adopt(struct theap *theap, struct page *page)
 {
     hfi_page_collect_won(page);
     hfi_page_set_owner(page, theap);
-    hfi_page_queue_append(&theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+    list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     theap->counters.adopted++;
 }
 
@@ -351,7 +378,7 @@ static bool class_give_back(struct theap *theap, struct theap_class *queue)
         theap_retire(theap, queue->current);
         gave = true;
     }
-    for (struct page *page = queue->partial.first, *next; page != NULL; page = next) {
+    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL; page = next) {
         next = page->next;
         if (!page_is_empty(page))
             continue;
@@ -368,12 +395,12 @@ bool hfi_theap_give_back(struct theap *theap)
         gave |= class_give_back(theap, &theap->classes[class]);
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
         struct page *page = theap->kept[slot];
-        if (page == NULL || page->used > 1)
+        if (page == NULL || page->used > 1 || !may_unlist(theap, page))
             continue;
         theap_retire(theap, page);
         gave = true;
     }
-    for (struct page *page = theap->full.first, *next; page != NULL; page = next) {
+    for (struct page *page = theap->lists_ours ? theap->full.first : NULL, *next; page != NULL; page = next) {
         next = page->next;
         if (!hfi_page_has_room(page))
             continue;
@@ -384,24 +411,94 @@ bool hfi_theap_give_back(struct theap *theap)
     return gave;
 }
 
+static void let_go_of_current(struct theap *theap)
+{
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        if (theap->classes[class].current != &hfi_empty_page)
+            theap_let_go(theap, theap->classes[class].current);
+}
+
+static void let_go_of_listed(struct theap *theap)
+{
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        while (theap->classes[class].partial.first != NULL)
+            theap_let_go(theap, theap->classes[class].partial.first);
+    while (theap->full.first != NULL)
+        theap_let_go(theap, theap->full.first);
+}
+
+void hfi_theap_let_go_all(struct theap *theap)
+{
+    let_go_of_current(theap);
+    if (theap->lists_ours)
+        let_go_of_listed(theap);
+}
+
 void hfi_theap_recycle_empty(struct theap *theap)
 {
     hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
     theap->thread = 0;
+    hfi_store_relaxed(&theap->xstate, THEAP_GONE);
     recycled_push(theap);
 }
 
 void hfi_theap_recycle(struct theap *theap)
 {
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++) {
-        struct theap_class *queue = &theap->classes[class];
-        if (queue->current != &hfi_empty_page)
-            theap_let_go(theap, queue->current);
-        while (queue->partial.first != NULL)
-            theap_let_go(theap, queue->partial.first);
+    let_go_of_current(theap);
+    for (;;) {
+        uint32_t state = THEAP_LIVE;
+        if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
+            break;
+        /* release: what this thread did is there for hfi_theap_return_lists, which finishes; a stealer that returned the lists
+         * between the two steps makes the next round */
+        if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
+            return;
     }
-    while (theap->full.first != NULL)
-        theap_let_go(theap, theap->full.first);
+    let_go_of_listed(theap);
+    hfi_theap_recycle_empty(theap);
+}
+
+static uint32_t revoke_from(struct page_queue *queue, const struct arena_node *node, struct page **pages, uint32_t max)
+{
+    uint32_t count = 0;
+    for (struct page *page = queue->first; page != NULL && count < max; page = page->next) {
+        if (page->kept || hfi_node_of_page(page) != node || (page->list == LIST_FULL && hfi_xfree_count(hfi_load_relaxed(&page->xfree)) == 0))
+            continue;
+        hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
+        pages[count++] = page;
+    }
+    return count;
+}
+
+uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, struct page **pages, uint32_t max)
+{
+    uint32_t count = revoke_from(&theap->full, node, pages, max);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        count += revoke_from(&theap->classes[class].partial, node, pages + count, max - count);
+    return count;
+}
+
+void hfi_theap_restore(struct theap *theap, struct page **pages, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uintptr_t full = pages[i]->list == LIST_FULL ? HFI_OWNER_FULL : 0;
+        hfi_store_relaxed(hfi_owner_at(hfi_page_index(pages[i])), (uintptr_t)theap | full);
+    }
+}
+
+void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        theap_let_go(theap, pages[i]);
+}
+
+void hfi_theap_return_lists(struct theap *theap)
+{
+    uint32_t state = THEAP_ROBBED;
+    /* release: pairs with hfi_theap_enter */
+    if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LIVE))
+        return;
+    let_go_of_listed(theap);
     hfi_theap_recycle_empty(theap);
 }
 
@@ -424,11 +521,11 @@ static const char *queue_audit(const struct page_queue *queue, enum page_list li
 
 const char *hfi_theap_audit(const struct theap *theap)
 {
-    const char *broken = queue_audit(&theap->full, LIST_FULL, theap->thread | HFI_OWNER_FULL);
+    const char *broken = queue_audit(&theap->full, LIST_FULL, (uintptr_t)theap | HFI_OWNER_FULL);
     uint32_t kept_pages = 0;
     for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++) {
         const struct theap_class *queue = &theap->classes[class];
-        broken = queue_audit(&queue->partial, LIST_PARTIAL, theap->thread);
+        broken = queue_audit(&queue->partial, LIST_PARTIAL, (uintptr_t)theap);
         if (broken == NULL && queue->current != &hfi_empty_page)
             broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere" : hfi_page_audit(queue->current);
         const struct sizeclass *cut = &hfi_sizeclasses[class];

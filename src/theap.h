@@ -17,7 +17,7 @@
 
 struct theap_class {
     struct page *current;      /* allocated from; the empty page when there is none */
-    struct page_queue partial; /* owned pages with room */
+    struct page_queue partial; /* lists: owned pages with room */
     bool recent;               /* refilled since hfi_theap_shed last passed */
 };
 
@@ -30,22 +30,35 @@ struct magazine {
     uint32_t previous_count; /* owner */
 };
 
+/* Who may touch a theap's lists of pages ("lists" in the comments below). */
+enum theap_state {
+    THEAP_GONE,   /* nobody has it */
+    THEAP_LIVE,   /* its thread */
+    THEAP_ROBBED, /* a stealer, for a moment; its thread does without them */
+    THEAP_LEFT,   /* a stealer, to the end: its thread has ended meanwhile */
+};
+
 struct theap {
-    struct theap_class classes[HFI_CLASS_COUNT]; /* owner */
+    _Atomic(uint32_t) xbusy;  /* atomic: the owner is inside a call that may touch listed pages; the owner alone writes it */
+    _Atomic(uint32_t) xstate; /* atomic: enum theap_state */
+    _Atomic(uint32_t) xlisted; /* atomic: pages in partial and full, for stealers to see whether to try; the lists' holder writes it */
+    uint32_t index;           /* const: number of this theap, its slot in the inspection segment */
+    struct theap *next_all;   /* const once linked: list of all theaps */
+    _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */
+    struct counters counters; /* owner; sums outlive the threads */
+    uintptr_t thread;         /* owner: its thread pointer; 0 in the empty theap and when recycled */
+    struct arena_node *node;  /* owner: home node, read again on slow paths */
+    /* From here on zeroed for each owner. */
+    bool lists_ours;          /* owner: xstate was THEAP_LIVE when it last entered */
+    uint32_t kept_next;       /* owner: slot to give up next */
+    uint32_t kept_pages;      /* owner: pages of all slots */
+    uint32_t hold_pages;      /* owner: budget of kept */
+    uint32_t shed_next;       /* owner: class that hfi_theap_shed looks at next */
+    uint32_t magazine_shed_next; /* owner: class that hfi_magazine_shed looks at next */
+    struct page *kept[HFI_KEPT_MAX]; /* owner: pages that were empty once and are held back */
+    struct page_queue full;   /* lists: full pages held back, oldest first */
+    struct theap_class classes[HFI_CLASS_COUNT]; /* owner, but for the lists in it */
     struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner */
-    struct page_queue full;                /* owner: full pages held back, oldest first */
-    struct page *kept[HFI_KEPT_MAX];       /* owner: pages that were empty once and are held back */
-    uint32_t kept_next;                    /* owner: slot to give up next */
-    uint32_t kept_pages;                   /* owner: pages of all slots */
-    uint32_t hold_pages;                   /* owner: budget of kept */
-    uint32_t shed_next;                    /* owner: class that hfi_theap_shed looks at next */
-    uint32_t magazine_shed_next;           /* owner: class that hfi_magazine_shed looks at next */
-    uint32_t index;                        /* const: number of this theap, its slot in the inspection segment */
-    uintptr_t thread;                      /* owner: hfi_thread_self(); 0 in the empty theap and when recycled */
-    struct arena_node *node;               /* owner: home node, read again on slow paths */
-    struct counters counters;              /* owner */
-    struct theap *next_all;                /* const once linked: list of all theaps */
-    _Atomic(struct theap *) xnext_free;    /* atomic: in the list of recycled theaps */
 };
 
 /* The theap that a thread has before it has one: every list empty. */
@@ -60,10 +73,26 @@ extern HFI_HIDDEN HFI_TLS struct theap *hfi_theap;
  * load less for each malloc. */
 extern HFI_HIDDEN HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT];
 
+/* From entering to leaving no stealer takes listed pages of this thread's theap, unless it began before: then lists_ours
+ * is false, and the owner does without its lists.  Two plain stores; the stealer pays for their order (steal.c). */
+HFI_INLINE void hfi_theap_enter(struct theap *theap)
+{
+    hfi_store_relaxed(&theap->xbusy, 1);
+    hfi_compiler_barrier();
+    /* acquire: pairs with the stealer's return of the lists */
+    theap->lists_ours = hfi_load_acquire(&theap->xstate) == THEAP_LIVE;
+}
+
+HFI_INLINE void hfi_theap_leave(struct theap *theap)
+{
+    /* release: pairs with the stealer's look at xbusy */
+    hfi_store_release(&theap->xbusy, 0);
+}
+
 /* A theap for this thread on `node`, recycled or new; NULL when the node is full. */
 struct theap *hfi_theap_new(struct arena_node *node);
 
-/* Lets go of every page of a theap and puts it up for the next thread. */
+/* Lets go of every page of a theap and puts it up for the next thread, or leaves that to the stealer that has its lists. */
 void hfi_theap_recycle(struct theap *theap);
 
 /* Puts up for the next thread a theap whose pages are gone already: the thread
@@ -106,6 +135,22 @@ bool hfi_theap_give_back(struct theap *theap);
 /* On a node with little left: lets go of pages of classes that this thread has not needed for a
  * while, a few classes per call, so that threads share them instead of each holding its own. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
+
+/* Lets go of every page that may have room: the thread will sleep.  Its next calls claim them, or others, again. */
+void hfi_theap_let_go_all(struct theap *theap);
+
+/* For the stealer that has a theap's lists.  Picks up to `max` pages of `node` with room that are neither current nor
+ * kept, and makes every free into them from now on the slow one.  Returns how many. */
+uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, struct page **pages, uint32_t max);
+
+/* Gives them back to the theap: its thread was inside. */
+void hfi_theap_restore(struct theap *theap, struct page **pages, uint32_t count);
+
+/* Takes them out of the theap's lists and lets go of them. */
+void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count);
+
+/* Returns the lists; recycles a theap whose thread has ended meanwhile. */
+void hfi_theap_return_lists(struct theap *theap);
 
 /* NULL, or the broken invariant. */
 const char *hfi_theap_audit(const struct theap *theap);

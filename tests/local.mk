@@ -1,5 +1,5 @@
 # --- programs with the library linked in: malloc is ours ---
-hf_programs = %D%/programs/api %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
+hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/idle %D%/programs/misuse %D%/programs/quiet %D%/programs/threads
 check_PROGRAMS += $(hf_programs)
 TESTS += $(hf_programs)
@@ -9,6 +9,9 @@ hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_programs_api_SOURCES = %D%/programs/api.c
 %C%_programs_api_CFLAGS = $(hf_program_cflags)
 %C%_programs_api_LDADD = libholdfast.la
+%C%_programs_asleep_SOURCES = %D%/programs/asleep.c
+%C%_programs_asleep_CFLAGS = $(hf_program_cflags)
+%C%_programs_asleep_LDADD = libholdfast.la
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
 %C%_programs_cxx_CXXFLAGS = -std=c++17 -Wall -Wextra -pthread
 %C%_programs_cxx_LDADD = libholdfast.la

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The core under ThreadSanitizer, by a program of its own: Criterion does not run under it.
-# The threads program is compiled with malloc and free replaced by hf_malloc and hf_free.
+# Programs are compiled with malloc and free replaced by hf_malloc and hf_free.
 set -eu
 srcdir=${srcdir:-.}
 work=$(mktemp -d)
@@ -13,8 +13,10 @@ if ! $cc -fsanitize=thread "$work/probe.c" -o "$work/probe" 2>/dev/null || ! set
     exit 77
 fi
 sources=$(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override\.c$')
-# shellcheck disable=SC2086  # lists of words
-$cc $flags -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -c "$srcdir/tests/programs/threads.c" -o "$work/threads.o"
-# shellcheck disable=SC2086
-$cc $flags -fvisibility=hidden "$work/threads.o" $sources -o "$work/threads" -lhwloc
-HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no TSAN_OPTIONS=halt_on_error=1 setarch -R "$work/threads"
+for program in threads asleep; do
+    # shellcheck disable=SC2086  # lists of words
+    $cc $flags -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -c "$srcdir/tests/programs/$program.c" -o "$work/$program.o"
+    # shellcheck disable=SC2086
+    $cc $flags -fvisibility=hidden "$work/$program.o" $sources -o "$work/$program" -lhwloc
+    HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no TSAN_OPTIONS=halt_on_error=1 setarch -R "$work/$program"
+done

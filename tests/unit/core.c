@@ -442,3 +442,38 @@ Test(core, threads_free_each_others_blocks)
     void *most = hf_malloc(200 << 20);
     cr_assert_not_null(most, "nothing is stranded");
 }
+
+static void *keep_every_other_and_wait(void *argument)
+{
+    struct hand_over *hand_over = argument;
+    allocate_all(hand_over);
+    for (size_t i = 0; i < hand_over->count; i += 2)
+        hf_free(hand_over->blocks[i]);
+    pthread_barrier_wait(&all_hold);
+    pthread_barrier_wait(&all_hold);
+    for (size_t i = 1; i < hand_over->count; i += 2)
+        hf_free(hand_over->blocks[i]);
+    return NULL;
+}
+
+Test(core, pages_of_a_thread_that_sleeps_are_taken)
+{
+    static struct hand_over hand_over = { .count = 600 }; /* ten pages: fewer than it may hold */
+    pthread_t sleeper;
+    pthread_barrier_init(&all_hold, NULL, 2);
+    pthread_create(&sleeper, NULL, keep_every_other_and_wait, &hand_over);
+    pthread_barrier_wait(&all_hold);
+    void *most = hf_malloc(hfi_arena_free_pages(&hfi_arena.nodes[0]) * HFI_PAGE_BYTES);
+    cr_assert_not_null(most);
+    uint64_t stolen = hfi_theap->counters.stolen;
+    size_t got = 0;
+    for (void **block, **list = NULL; (block = hf_malloc(1000)) != NULL; got++) {
+        *block = list;
+        list = block;
+    }
+    cr_assert_geq(hfi_theap->counters.stolen, stolen + 8);
+    cr_assert_geq(got, 250);
+    assert_sound();
+    let_end(sleeper);
+    assert_sound();
+}
