@@ -78,9 +78,13 @@ hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
 endif
 
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/tsan.sh %D%/asan.sh %D%/manual.sh %D%/tool.sh
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/manual.sh %D%/tool.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts)
+EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
+.PHONY: check-models
+check-models:
+	CC='$(CC)' srcdir='$(srcdir)' $(SHELL) $(srcdir)/%D%/models.sh
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
 
 include tests/bench/local.mk

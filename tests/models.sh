@@ -1,0 +1,37 @@
+#!/bin/sh
+# Searches the Spin models of tests/models exhaustively: each must hold, and must fail once what it relies on is taken out.
+set -u
+srcdir=$(cd "${srcdir:-.}" && pwd)
+cc=${CC:-gcc}
+command -v spin >/dev/null || { echo "no spin here: apt-get install spin"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+
+# search MODEL WANTED_ERRORS [-DFLAG]
+search() {
+    model=$1 wanted=$2
+    shift 2
+    if ! spin "$@" -a "$srcdir/tests/models/$model.pml" >spin.out || ! $cc -O2 -w -DSAFETY -o pan pan.c; then
+        echo "$model $*: does not build"
+        failed=1
+        return
+    fi
+    ./pan -m1000000 >pan.out
+    errors=$(sed -n 's/.*errors: \([0-9]*\)$/\1/p' pan.out)
+    states=$(sed -n 's/ *\([0-9]*\) states, stored.*/\1/p' pan.out)
+    echo "$model $*: $states states, $errors errors"
+    if [ "$errors" != "$wanted" ] || grep -q "max search depth too small" pan.out; then
+        cat pan.out
+        failed=1
+    fi
+}
+
+search handshake 0
+search handshake 1 -DNO_BARRIER_1
+search handshake 1 -DNO_BARRIER_2
+search page 0
+search page 1 -DLIST_FIRST
+search page 1 -DSPLIT_PUSH
+exit $failed

@@ -1,0 +1,136 @@
+/*
+ * handshake: doc/protocols.md section 11, one owner and one stealer.
+ *
+ * The owner's stores go through a store buffer (first in, first out, as on x86; other machines keep what the model
+ * needs by release stores); membarrier empties it, and so does the owner's own compare-and-swap.  The owner calls
+ * free (fast path: owners[]) or a slow path (xstate) a few times, then ends; the stealer robs twice.
+ *
+ * Checked: the stealer never has a page while the owner works on it, nor the lists; the theap is recycled once.
+ * With NO_BARRIER_1 or NO_BARRIER_2 one of these fails.
+ */
+#define LIVE 1
+#define ROBBED 2
+#define LEFT 3
+#define GONE 0
+
+#define CALLS 3
+#define RAIDS 2
+
+mtype = { BUSY_ON, BUSY_OFF, PAGE_DONE, LISTS_DONE };
+
+chan buffer = [6] of { mtype };
+bool busy = false;
+byte state = LIVE;
+bool mine = true;        /* owners[page] names the theap */
+bool on_page = false;    /* the owner works on the page, until its last store to it is seen */
+bool on_lists = false;
+bool taken = false;      /* the stealer has taken the page for good */
+byte recycled = 0;
+byte ended = 0;
+
+inline apply(what)
+{
+    if
+    :: what == BUSY_ON -> busy = true
+    :: what == BUSY_OFF -> busy = false
+    :: what == PAGE_DONE -> on_page = false
+    :: what == LISTS_DONE -> on_lists = false
+    fi
+}
+
+inline drain(what)
+{
+    do
+    :: nempty(buffer) -> buffer ? what; apply(what)
+    :: empty(buffer) -> break
+    od
+}
+
+active proctype memory()
+{
+    mtype what;
+end:
+    do
+    :: atomic { buffer ? what -> apply(what) }
+    od
+}
+
+active proctype owner()
+{
+    byte calls = 0;
+    mtype what;
+    do
+    :: calls < CALLS ->
+        calls++;
+        buffer ! BUSY_ON;
+        if
+        :: true -> /* free */
+            if
+            :: atomic { mine -> on_page = true; assert(!taken) }
+                buffer ! PAGE_DONE
+            :: else -> skip /* the path of section 2 */
+            fi
+        :: true -> /* a slow path that changes the lists */
+            if
+            :: atomic { state == LIVE -> on_lists = true }
+                buffer ! LISTS_DONE
+            :: else -> skip /* does without them */
+            fi
+        fi;
+        buffer ! BUSY_OFF
+    :: calls == CALLS -> break
+    od;
+    /* The thread ends. */
+    do
+    :: atomic { drain(what); if :: state == LIVE -> state = GONE; recycled++; break :: else fi }
+    :: atomic { drain(what); if :: state == ROBBED -> state = LEFT; break :: else fi }
+    od;
+    ended++
+}
+
+active proctype stealer()
+{
+    byte raids = 0;
+    mtype what;
+    do
+    :: raids < RAIDS ->
+        raids++;
+        if
+        :: atomic { state == LIVE -> state = ROBBED }
+        :: else -> goto next
+        fi;
+#ifndef NO_BARRIER_1
+        atomic { drain(what) }
+#endif
+        if
+        :: busy -> goto give_back
+        :: else -> assert(!on_lists)
+        fi;
+        if
+        :: taken -> goto give_back
+        :: else -> mine = false
+        fi;
+        assert(!on_lists);
+#ifndef NO_BARRIER_2
+        atomic { drain(what) }
+#endif
+        if
+        :: busy -> mine = true
+        :: else -> taken = true; assert(!on_page); assert(!on_lists)
+        fi;
+give_back:
+        if
+        :: atomic { state == ROBBED -> state = LIVE }
+        :: atomic { state == LEFT -> state = GONE; recycled++ }
+        fi;
+next:   skip
+    :: raids == RAIDS -> break
+    od;
+    ended++
+}
+
+/* Once both have ended the theap has been recycled exactly once. */
+active proctype after()
+{
+    (ended == 2 && empty(buffer)) -> assert(recycled == 1 && state == GONE)
+}
