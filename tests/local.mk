@@ -45,7 +45,7 @@ CLEANFILES += %D%/examples/sqlite/sqlite-job
 
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
 TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
-TEST_EXTENSIONS = .unit .sh
+TEST_EXTENSIONS = .unit .sh .lab
 UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
 AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
@@ -88,6 +88,7 @@ check-models:
 AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
 
 include tests/bench/local.mk
+include tests/lab/local.mk
 
 # --- real programs under preload: minutes, and packages of their own, so not part of check ---
 EXTRA_DIST += %D%/programs/real-programs

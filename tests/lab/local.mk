@@ -1,0 +1,25 @@
+# --- the multi-node lab: virtual machines of QEMU, whose programs have Holdfast's own objects inside ---
+hf_lab_programs = %D%/pages
+hf_lab_machines = %D%/four-nodes.lab %D%/short-pool.lab
+check_PROGRAMS += $(hf_lab_programs)
+TESTS += $(hf_lab_machines)
+EXTRA_DIST += $(hf_lab_machines) %D%/lab %D%/lab.h %D%/init
+DISTCLEANFILES += %D%/vmlinuz
+LAB_LOG_DRIVER = $(TAP_LOG_DRIVER)
+LAB_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/lab
+AM_LAB_LOG_FLAGS = run
+
+hf_lab_cflags = $(AM_CFLAGS) -O1 -fno-builtin
+%C%_pages_SOURCES = %D%/pages.c
+%C%_pages_CFLAGS = $(hf_lab_cflags)
+%C%_pages_LDADD = libholdfast.la
+%C%_pages_LDFLAGS = -static
+
+.PHONY: check-numa numa-shell
+check-numa: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(hf_lab_machines)'
+
+LAB_MACHINE = four-nodes
+numa-shell: all
+	$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS)
+	$(SHELL) $(srcdir)/%D%/lab shell $(srcdir)/%D%/$(LAB_MACHINE).lab
