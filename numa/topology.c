@@ -9,14 +9,17 @@
  * takes no lock and leaves the process's environment as it was.  A program with
  * raised privileges (AT_SECURE) has none of its caller's HWLOC_ variables.
  *
- * T1: nodes[] is in the order of node numbers, without duplicates.
+ * T1: nodes[] is in the order of node numbers, without duplicates; nodes without memory follow those with
+ *     it, in order too.
  * T2: distance[i][i] is the smallest of row i; where nothing is known 10 and 20 stand.
+ * T3: at least one node is MEMORY_ORDINARY: where none has CPUs all are.
  *
  * "Has CPUs" is not what hwloc's cpuset says: a node without CPUs is given those of
  * its initiator.  The kernel's cpulist answers for this machine; in a description of
- * another one the first node of those that share a cpuset is taken to have it.
+ * another one the first node of those that share a cpuset is taken to have it.  CPUs that this process may
+ * not use count: a container's cpuset does not turn its other node into slow memory.
  *
- * Test: tests/unit/topology.c.
+ * Tests: tests/unit/topology.c, tests/unit/plan.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -31,7 +34,6 @@
 #include <sys/auxv.h>
 
 #include "os.h"
-#include "say.h"
 
 extern char **environ;
 
@@ -116,7 +118,7 @@ static hwloc_topology_t hwloc_open(void)
     hwloc_topology_set_all_types_filter(hwloc, is_described_elsewhere() ? HWLOC_TYPE_FILTER_KEEP_STRUCTURE : HWLOC_TYPE_FILTER_KEEP_NONE);
     unsigned long flags = 0;
 #if HWLOC_API_VERSION >= 0x00020800
-    flags |= HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS | HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;
+    flags |= HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;
 #endif
 #if HWLOC_API_VERSION >= 0x00020500
     if (!is_described_elsewhere()) /* what numactl --membind left to this process */
@@ -133,73 +135,152 @@ static bool shares_cpus_with_earlier(hwloc_topology_t hwloc, hwloc_obj_t node)
 {
     hwloc_obj_t other = NULL;
     while ((other = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_NUMANODE, other)) != NULL)
-        if (other->os_index < node->os_index && other->cpuset != NULL && hwloc_bitmap_isequal(other->cpuset, node->cpuset))
+        if (other->os_index < node->os_index && other->complete_cpuset != NULL &&
+            hwloc_bitmap_isequal(other->complete_cpuset, node->complete_cpuset))
             return true;
     return false;
 }
 
-static bool node_has_cpus(hwloc_topology_t hwloc, hwloc_obj_t node)
+static unsigned node_cpus(hwloc_topology_t hwloc, hwloc_obj_t node)
 {
-    char path[64], cpus[64];
-    if (node->cpuset == NULL || hwloc_bitmap_iszero(node->cpuset))
-        return false;
+    uint64_t cpus[HFI_CPU_WORDS];
     if (hwloc_topology_is_thissystem(hwloc)) {
-        snprintf(path, sizeof path, "/sys/devices/system/node/node%u/cpulist", node->os_index);
-        if (hfi_os_read_file(path, cpus, sizeof cpus) >= 0)
-            return cpus[0] >= '0' && cpus[0] <= '9';
+        int count = hfi_os_node_cpus(node->os_index, cpus);
+        if (count >= 0)
+            return (unsigned)count;
     }
-    return !shares_cpus_with_earlier(hwloc, node);
+    if (node->complete_cpuset == NULL || shares_cpus_with_earlier(hwloc, node))
+        return 0;
+    int count = hwloc_bitmap_weight(node->complete_cpuset);
+    return count > 0 ? (unsigned)count : 0;
 }
 
-static void insert_node(struct topology *topology, const struct topology_node *node)
+/* In the order of T1, the first `from` nodes left alone. */
+static void insert_node(struct topology *topology, unsigned from, const struct topology_node *node)
 {
-    unsigned at = topology->node_count++;
-    for (; at > 0 && topology->nodes[at - 1].id > node->id; at--)
+    unsigned at = topology->node_count + topology->bare_count;
+    for (; at > from && topology->nodes[at - 1].id > node->id; at--)
         topology->nodes[at] = topology->nodes[at - 1];
     topology->nodes[at] = *node;
+    if (from == 0)
+        topology->node_count++;
+    else
+        topology->bare_count++;
+}
+
+static void copy_node(struct topology *topology, hwloc_topology_t hwloc, hwloc_obj_t object, bool with_memory)
+{
+    unsigned cpus = node_cpus(hwloc, object);
+    if ((object->attr->numanode.local_memory != 0) != with_memory || (!with_memory && cpus == 0))
+        return;
+    if (object->os_index >= HFI_MAX_NODES) {
+        if (topology->left_out_count++ == 0 || object->os_index < topology->left_out_first)
+            topology->left_out_first = object->os_index;
+        return;
+    }
+    insert_node(topology, with_memory ? 0 : topology->node_count, &(struct topology_node){
+        .id = object->os_index,
+        .memory_bytes = object->attr->numanode.local_memory,
+        .cpu_count = cpus,
+        .has_cpus = cpus != 0,
+    });
 }
 
 static void copy_nodes(struct topology *topology, hwloc_topology_t hwloc)
 {
-    hwloc_obj_t node = NULL;
-    while ((node = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_NUMANODE, node)) != NULL) {
-        if (node->attr->numanode.local_memory == 0)
-            continue;
-        if (node->os_index >= HFI_MAX_NODES) {
-            hfi_say(SAY_WARNING, "HF-W220", "topology", "node %u is left out: nodes up to %d can be used; set HOLDFAST_NODES to "
-                    "nodes below, or leave it", node->os_index, HFI_MAX_NODES - 1);
-            continue;
-        }
-        insert_node(topology, &(struct topology_node){
-            .id = node->os_index,
-            .memory_bytes = node->attr->numanode.local_memory,
-            .has_cpus = node_has_cpus(hwloc, node),
-        });
-    }
-    for (unsigned i = 0; i < topology->node_count; i++)
+    hwloc_obj_t object = NULL;
+    while ((object = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_NUMANODE, object)) != NULL)
+        copy_node(topology, hwloc, object, true);
+    while (topology->node_count != 0 && (object = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_NUMANODE, object)) != NULL)
+        copy_node(topology, hwloc, object, false);
+    for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++)
         for (unsigned j = 0; j < HFI_MAX_NODES; j++)
             topology->nodes[i].distance[j] = i == j ? LOCAL_DISTANCE : REMOTE_DISTANCE;
 }
+
+/* --- kinds of memory --- */
+
+/* The best value that any CPUs see of a node's memory; 0 when unknown. */
+static uint64_t best_value(hwloc_topology_t hwloc, hwloc_memattr_id_t attribute, unsigned id)
+{
+    hwloc_obj_t node = hwloc_get_numanode_obj_by_os_index(hwloc, id);
+    struct hwloc_location initiators[HFI_MAX_NODES];
+    hwloc_uint64_t values[HFI_MAX_NODES];
+    unsigned long kind = 0;
+    unsigned count = HFI_MAX_NODES;
+    uint64_t best = 0;
+    if (hwloc_memattr_get_flags(hwloc, attribute, &kind) != 0 ||
+        hwloc_memattr_get_initiators(hwloc, attribute, node, 0, &count, initiators, values) != 0)
+        return 0;
+    for (unsigned i = 0; i < count && i < HFI_MAX_NODES; i++)
+        if (best == 0 || ((kind & HWLOC_MEMATTR_FLAG_HIGHER_FIRST) != 0 ? values[i] > best : values[i] < best))
+            best = values[i];
+    return best;
+}
+
+/* Memory without CPUs beside that of the nearest node with CPUs. */
+static enum topology_memory compare_memory(hwloc_topology_t hwloc, unsigned id, unsigned ordinary_id)
+{
+    uint64_t here = best_value(hwloc, HWLOC_MEMATTR_ID_BANDWIDTH, id);
+    uint64_t there = best_value(hwloc, HWLOC_MEMATTR_ID_BANDWIDTH, ordinary_id);
+    if (here != 0 && there != 0 && here != there)
+        return here > there ? MEMORY_FASTER : MEMORY_SLOWER;
+    here = best_value(hwloc, HWLOC_MEMATTR_ID_LATENCY, id);
+    there = best_value(hwloc, HWLOC_MEMATTR_ID_LATENCY, ordinary_id);
+    if (here != 0 && there != 0 && here != there)
+        return here < there ? MEMORY_FASTER : MEMORY_SLOWER;
+    return MEMORY_APART;
+}
+
+static void tell_memory(struct topology *topology, hwloc_topology_t hwloc)
+{
+    for (unsigned i = 0; i < topology->node_count; i++) {
+        struct topology_node *node = &topology->nodes[i];
+        const struct topology_node *nearest = NULL;
+        uint64_t least = UINT64_MAX;
+        for (unsigned j = 0; j < topology->node_count; j++)
+            if (topology->nodes[j].has_cpus && node->distance[j] < least) {
+                nearest = &topology->nodes[j];
+                least = node->distance[j];
+            }
+        if (nearest != NULL && !node->has_cpus)
+            node->memory = compare_memory(hwloc, node->id, nearest->id);
+    }
+}
+
+const char *hfi_topology_memory_name(enum topology_memory memory)
+{
+    switch (memory) {
+    case MEMORY_FASTER: return "faster memory without CPUs";
+    case MEMORY_SLOWER: return "slower memory without CPUs";
+    case MEMORY_APART: return "memory without CPUs";
+    case MEMORY_ORDINARY: break;
+    }
+    return "memory";
+}
+
+/* --- distances --- */
 
 /* A matrix is taken whole or not at all: half of one would compare two scales. */
 static bool copy_distances_of(struct topology *topology, hwloc_topology_t hwloc, struct hwloc_distances_s *matrix)
 {
     uint64_t distance[HFI_MAX_NODES];
+    unsigned count = topology->node_count + topology->bare_count;
     for (int pass = 0; pass < 2; pass++)
-        for (unsigned i = 0; i < topology->node_count; i++) {
+        for (unsigned i = 0; i < count; i++) {
             hwloc_obj_t from = hwloc_get_numanode_obj_by_os_index(hwloc, topology->nodes[i].id);
-            for (unsigned j = 0; j < topology->node_count; j++) {
+            for (unsigned j = 0; j < count; j++) {
                 hwloc_obj_t to = hwloc_get_numanode_obj_by_os_index(hwloc, topology->nodes[j].id);
                 hwloc_uint64_t there, back;
                 if (hwloc_distances_obj_pair_values(matrix, from, to, &there, &back) != 0)
                     return false;
                 distance[j] = there;
             }
-            for (unsigned j = 0; j < topology->node_count; j++)
+            for (unsigned j = 0; j < count; j++)
                 if (distance[j] == 0 || distance[j] < distance[i])
                     return false; /* T2: no latencies */
             if (pass == 1)
-                memcpy(topology->nodes[i].distance, distance, topology->node_count * sizeof distance[0]);
+                memcpy(topology->nodes[i].distance, distance, count * sizeof distance[0]);
         }
     return true;
 }
@@ -227,6 +308,7 @@ static void ask_hwloc(struct topology *topology)
     if (hwloc != NULL) {
         copy_nodes(topology, hwloc);
         copy_distances(topology, hwloc);
+        tell_memory(topology, hwloc);
         hwloc_topology_destroy(hwloc);
     }
     environ = own_environ;

@@ -17,16 +17,30 @@
 #include "base.h"
 #include "options.h"
 
+/* A node without CPUs is told from the ones with CPUs by bandwidth, and where that is equal or unknown
+ * by latency (hwloc's memory attributes, which the kernel has from ACPI's HMAT). */
+enum topology_memory {
+    MEMORY_ORDINARY, /* beside CPUs */
+    MEMORY_FASTER,   /* HBM */
+    MEMORY_SLOWER,   /* CXL, NVM */
+    MEMORY_APART,    /* no CPUs, and nothing more is known */
+};
+
 struct topology_node {
-    unsigned id;                /* the kernel's number, below HFI_MAX_NODES; numbers may have gaps */
-    uint64_t memory_bytes;      /* all of the node's memory */
+    unsigned id;                 /* the kernel's number, below HFI_MAX_NODES; numbers may have gaps */
+    uint64_t memory_bytes;       /* all of the node's memory */
+    unsigned cpu_count;          /* its CPUs, also those this process may not use; 0 in the quick answer */
     bool has_cpus;
+    enum topology_memory memory;
     uint64_t distance[HFI_MAX_NODES]; /* by index in nodes[]; 10 = local, as the kernel writes it */
 };
 
 struct topology {
-    unsigned node_count; /* at least 1 */
+    unsigned node_count; /* with memory; at least 1 */
+    unsigned bare_count; /* behind them in nodes[]: nodes with CPUs but no memory of their own */
     struct topology_node nodes[HFI_MAX_NODES];
+    unsigned left_out_count; /* nodes whose number is HFI_MAX_NODES or above */
+    unsigned left_out_first; /* the lowest such number */
     bool from_hwloc;     /* false: hwloc gave no answer, or was not needed */
 };
 
@@ -36,5 +50,8 @@ struct topology {
  * -errno when hwloc gave no answer (topology is then one node, id 0, and
  * the caller says so). */
 int hfi_topology_load(struct topology *topology, bool quick);
+
+/* "slower memory without CPUs" and the like, for messages. */
+const char *hfi_topology_memory_name(enum topology_memory memory);
 
 #endif

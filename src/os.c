@@ -570,6 +570,33 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
 
 /* --- time and place --- */
 
+/* "0-3,8,1024-1027" */
+static int parse_cpu_list(const char *text, uint64_t cpus[HFI_CPU_WORDS])
+{
+    int count = 0;
+    memset(cpus, 0, HFI_CPU_WORDS * sizeof cpus[0]);
+    for (const char *at = text; is_digit(*at); at += *at == ',') {
+        unsigned long first = 0, last;
+        for (; is_digit(*at); at++)
+            first = hfi_min(first * 10 + (unsigned long)(*at - '0'), HFI_CPU_WORDS * 64);
+        last = first;
+        if (*at == '-')
+            for (last = 0, at++; is_digit(*at); at++)
+                last = hfi_min(last * 10 + (unsigned long)(*at - '0'), HFI_CPU_WORDS * 64);
+        for (; first <= last && first < HFI_CPU_WORDS * 64; first++, count++)
+            cpus[first / 64] |= (uint64_t)1 << (first % 64);
+    }
+    return count;
+}
+
+int hfi_os_node_cpus(unsigned node, uint64_t cpus[HFI_CPU_WORDS])
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/cpulist", node);
+    long length = hfi_os_read_file(path, text, sizeof text);
+    return length < 0 ? (int)length : parse_cpu_list(text, cpus);
+}
+
 uint64_t hfi_os_now_ns(void)
 {
     struct timespec now;

@@ -102,6 +102,11 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t hfi_os_now_ns(void);
 
+#define HFI_CPU_WORDS 128 /* of 64 CPUs: numbers up to 8191, as a kernel's own limit is */
+
+/* The CPUs of a node as a mask, as sched_setaffinity(2) wants it; how many, or -errno. */
+int hfi_os_node_cpus(unsigned node, uint64_t cpus[HFI_CPU_WORDS]);
+
 /* Current CPU's node, by getcpu(2) through the vDSO; 0 when unknown. */
 unsigned hfi_os_current_node(void);
 

@@ -10,6 +10,10 @@
  * V5: nothing is populated that would not fit into what is free now: where the kernel
  *     runs out, it kills a process instead of returning an error.
  *
+ * A named arena is made in three steps: every node is prepared (rung of the ladder, map, bind), all are
+ * populated at once, each is finished.  A node whose pool turns out to be refused walks on alone from
+ * the next rung.
+ *
  * The space is reserved in one piece.  Where a limit (RLIMIT_AS) has no room for the areas
  * between owners, table and windows that are never used, only the parts are mapped, at
  * an address where all of it was free; what the kernel later puts between them has
@@ -25,16 +29,18 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "crew.h"
+#include "distance.h"
 #include "os.h"
 #include "say.h"
 
 #define OS_PAGE_BYTES ((size_t)4096)
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
 #define GUARD_BYTES HUGE_BYTES
-#define POPULATE_CHUNK_BYTES ((size_t)64 * HFI_MIB) /* so that an error says how far it came */
 #define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)       /* less address space than this is no arena */
 #define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB)    /* of a growing arena: small programs gain nothing by huge pages */
 #define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)
@@ -100,16 +106,23 @@ static size_t backing_unit_bytes(enum option_backing backing)
     return backing == BACKING_1G ? HFI_GIB : backing == BACKING_4K ? HFI_PAGE_BYTES : HUGE_BYTES;
 }
 
-static bool node_is_chosen(const struct options *options, unsigned id)
+static bool is_sized(const struct options *options, unsigned id)
 {
-    return options->nodes >> id & 1;
+    return options->arena == ARENA_PER_NODE && options->arena_node_bytes[id] != 0;
+}
+
+bool hfi_node_is_chosen(const struct options *options, const struct topology_node *node)
+{
+    if (options->nodes != ~(uint64_t)0)
+        return options->nodes >> node->id & 1;
+    return node->memory == MEMORY_ORDINARY || is_sized(options, node->id);
 }
 
 static size_t chosen_nodes(const struct options *options, const struct topology *topology)
 {
     size_t chosen = 0;
     for (unsigned i = 0; i < topology->node_count; i++)
-        chosen += node_is_chosen(options, topology->nodes[i].id);
+        chosen += hfi_node_is_chosen(options, &topology->nodes[i]);
     return chosen;
 }
 
@@ -126,7 +139,7 @@ static void plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *o
         node_bytes[i] = 0;
     for (unsigned i = 0; i < topology->node_count; i++) {
         const struct topology_node *node = &topology->nodes[i];
-        if (!node_is_chosen(options, node->id))
+        if (!hfi_node_is_chosen(options, node))
             continue;
         switch (options->arena) {
         case ARENA_AUTO: node_bytes[i] = hfi_align_up(hfi_min(usable, node->memory_bytes), HFI_WINDOW_BYTES); break;
@@ -163,12 +176,12 @@ static void shrink_plan(struct reservation *reservation, size_t total)
     }
 }
 
-static bool topology_has(const struct topology *topology, unsigned id)
+static const struct topology_node *find_node(const struct topology *topology, unsigned id)
 {
     for (unsigned i = 0; i < topology->node_count; i++)
         if (topology->nodes[i].id == id)
-            return true;
-    return false;
+            return &topology->nodes[i];
+    return NULL;
 }
 
 /* Nodes that were named and are not there, or not for this process. */
@@ -176,19 +189,38 @@ static void check_named_nodes(const struct attempt *attempt)
 {
     const struct options *options = attempt->options;
     for (unsigned id = 0; id < HFI_MAX_NODES; id++) {
-        bool there = topology_has(attempt->topology, id);
-        bool listed = options->nodes != ~(uint64_t)0 && node_is_chosen(options, id);
-        bool sized = options->arena == ARENA_PER_NODE && options->arena_node_bytes[id] != 0;
-        if (!there && (listed || sized))
+        const struct topology_node *node = find_node(attempt->topology, id);
+        bool listed = options->nodes != ~(uint64_t)0 && (options->nodes >> id & 1) != 0;
+        bool sized = is_sized(options, id);
+        if (node == NULL && (listed || sized))
             degraded(attempt, "HF-W211", "HF-E211", "it gets no arena", "see `numactl -H` and the cgroup's cpuset.mems",
                      "%s names node %u, which has no memory this process may use", sized ? "HOLDFAST_ARENA" : "HOLDFAST_NODES", id);
-        else if (sized && !node_is_chosen(options, id))
+        else if (sized && !hfi_node_is_chosen(options, node))
             degraded(attempt, "HF-W212", "HF-E212", "it gets no arena", "name it in both or in none",
                      "HOLDFAST_ARENA names node %u, HOLDFAST_NODES leaves it out", id);
     }
-    if (options->place == PLACE_NODE && !(topology_has(attempt->topology, options->place_node) && node_is_chosen(options, options->place_node)))
+    const struct topology_node *place = options->place == PLACE_NODE ? find_node(attempt->topology, options->place_node) : NULL;
+    if (options->place == PLACE_NODE && (place == NULL || !hfi_node_is_chosen(options, place)))
         degraded(attempt, "HF-W213", "HF-E213", "the first node with an arena is used", "name a node of the arena",
                  "HOLDFAST_PLACE=node:%u is no node with an arena", options->place_node);
+}
+
+/* What `all` does not mean. */
+static void check_all_nodes(const struct attempt *attempt)
+{
+    const struct topology *topology = attempt->topology;
+    if (attempt->options->nodes != ~(uint64_t)0)
+        return;
+    if (topology->left_out_count != 0)
+        degraded(attempt, "HF-W220", "HF-E220", "they get no arena", "name the nodes to use in HOLDFAST_NODES",
+                 "%u nodes, from node %u on, have numbers above %d, the highest that can be used", topology->left_out_count,
+                 topology->left_out_first, HFI_MAX_NODES - 1);
+    for (unsigned i = 0; i < topology->node_count; i++) {
+        const struct topology_node *node = &topology->nodes[i];
+        if (!hfi_node_is_chosen(attempt->options, node))
+            hfi_say(SAY_INFO, "HF-I223", "reserve", "node %u has %s of %s, and gets no arena; name it in HOLDFAST_NODES to use it",
+                    node->id, bytes_text(node->memory_bytes).text, hfi_topology_memory_name(node->memory));
+    }
 }
 
 /* Takes the plan over: nodes with bytes, in the topology's order. */
@@ -207,6 +239,28 @@ static void choose_nodes(const struct attempt *attempt)
             node_bytes[i] = HFI_NODE_BYTES_MIN;
         }
         reservation->nodes[reservation->node_count++] = (struct reserved_node){ .id = id, .bytes = node_bytes[i] };
+    }
+}
+
+/* Whom each node turns to when it is full, and where threads of nodes without an arena are at home. */
+static void order_nodes(const struct attempt *attempt)
+{
+    const struct topology *topology = attempt->topology;
+    struct reservation *reservation = attempt->reservation;
+    uint8_t order[HFI_MAX_NODES], arena_index[HFI_MAX_NODES] = { 0 };
+    uint64_t with_arena = 0;
+    for (unsigned i = 0, next = 0; i < topology->node_count && next < reservation->node_count; i++)
+        if (topology->nodes[i].id == reservation->nodes[next].id) {
+            with_arena |= (uint64_t)1 << i;
+            arena_index[i] = (uint8_t)next++;
+        }
+    for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++) {
+        unsigned count = hfi_distance_order(order, topology, i, with_arena);
+        for (unsigned j = 0; j < count; j++)
+            order[j] = arena_index[order[j]];
+        if (with_arena >> i & 1)
+            memcpy(reservation->nodes[arena_index[i]].nearest, order, count);
+        reservation->home[topology->nodes[i].id] = order[0];
     }
 }
 
@@ -422,19 +476,6 @@ static bool lock_range(struct attempt *attempt, void *start, size_t bytes, bool 
     return false;
 }
 
-/* In chunks; *done_bytes tells how far it came.  0 or -errno. */
-static int populate_range(char *start, size_t bytes, size_t *done_bytes)
-{
-    int error = 0;
-    for (*done_bytes = 0; *done_bytes < bytes && error == 0;) {
-        size_t chunk_bytes = hfi_min(POPULATE_CHUNK_BYTES, bytes - *done_bytes);
-        error = hfi_os_populate(start + *done_bytes, chunk_bytes);
-        if (error == 0)
-            *done_bytes += chunk_bytes;
-    }
-    return error;
-}
-
 /* --- one node of a named arena --- */
 
 /* Takes less than was asked for; false when that is too little for an arena. */
@@ -467,14 +508,18 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
     return true;
 }
 
-/* What node may take of the memory that is free now: its share of what the nodes still to do ask for. */
+/* What node may take of the memory that is free now: its share of what all nodes ask for that are not populated
+ * and do not stand on a pool. */
 static uint64_t node_share(const struct attempt *attempt, const struct reserved_node *node, enum os_bound *bound)
 {
     const struct reservation *reservation = attempt->reservation;
     uint64_t available = hfi_os_available_bytes(bound);
     size_t to_do = 0;
-    for (unsigned i = (unsigned)(node - reservation->nodes); i < reservation->node_count; i++)
-        to_do += reservation->nodes[i].bytes;
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        const struct reserved_node *other = &reservation->nodes[i];
+        if (other == node || (other->populated_bytes == 0 && backing_page_bytes(other->backing) == OS_PAGE_BYTES))
+            to_do += other->bytes;
+    }
     if (available != UINT64_MAX)
         available = (uint64_t)((double)available * ((double)node->bytes / (double)to_do));
     if (attempt->topology->node_count > 1 && hfi_os_node_available_bytes(node->id) < available) {
@@ -504,10 +549,9 @@ static void say_how_huge(const struct reserved_node *node)
                 bytes_text(node->bytes).text, bytes_text(huge).text);
 }
 
-/* Map, bind, advise, populate, lock 4 KiB OS pages, which the kernel may gather to huge ones. */
-static bool try_small_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
+/* Map, bind, advise 4 KiB OS pages, which the kernel may gather to huge ones. */
+static bool prepare_small_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
-    size_t done = 0;
     node->backing = backing;
     node->os_page_bytes = OS_PAGE_BYTES;
     if (!fit_node(attempt, node))
@@ -519,19 +563,24 @@ static bool try_small_pages(struct attempt *attempt, struct reserved_node *node,
     }
     node->bound = bind_range(attempt, node->start, node->bytes, node->id);
     hfi_os_advise_huge(node->start, node->bytes, backing == BACKING_THP); /* refused by kernels without: then there are none */
+    return true;
+}
+
+/* After populating: less of it where that failed, and the lock. */
+static bool finish_small_pages(struct attempt *attempt, struct reserved_node *node, const struct crew_job *job)
+{
     if (attempt->options->prefault != PREFAULT_NONE) {
-        error = populate_range(node->start, node->bytes, &done);
-        if (error != 0) {
+        if (job->error != 0) {
             enum os_bound bound;
             char *end = node->start + node->bytes;
             uint64_t left = hfi_os_available_bytes(&bound);
-            hfi_os_unmap(node->start + done, node->bytes - done);
-            if (!settle_for(attempt, node, done / 10 * 9, bound, left, error))
+            hfi_os_unmap(node->start + job->done_bytes, node->bytes - job->done_bytes);
+            if (!settle_for(attempt, node, job->done_bytes / 10 * 9, bound, left, job->error))
                 return false;
             hfi_os_unmap(node->start + node->bytes, (size_t)(end - node->start) - node->bytes);
         }
         node->populated_bytes = node->bytes;
-        if (backing == BACKING_THP)
+        if (node->backing == BACKING_THP)
             say_how_huge(node);
     }
     enum option_lock lock = attempt->options->lock;
@@ -590,12 +639,11 @@ static void say_no_such_pages(const struct attempt *attempt, const struct reserv
                  "node %u: this kernel or processor has no huge pages of %s", node->id, hfi_backing_name(backing));
 }
 
-/* Map, bind, populate huge pages of a pool.  Populated always: a page that the pool does
- * not have would be SIGBUS at the first touch.  Never swapped, so as good as locked. */
-static bool try_huge_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
+/* Map, bind huge pages of a pool. */
+static bool prepare_huge_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
     struct os_huge_pool pool;
-    size_t page_bytes = backing_page_bytes(backing), done = 0;
+    size_t page_bytes = backing_page_bytes(backing);
     uint64_t needed = node->bytes / page_bytes;
     if (!hfi_os_huge_pool(&pool, node->id, attempt->topology->node_count == 1, page_bytes)) {
         say_no_such_pages(attempt, node, backing);
@@ -606,21 +654,29 @@ static bool try_huge_pages(struct attempt *attempt, struct reserved_node *node, 
         return false;
     }
     int error = hfi_os_map(node->start, node->bytes, page_bytes);
-    if (error == 0) {
-        node->bound = bind_range(attempt, node->start, node->bytes, node->id);
-        error = populate_range(node->start, node->bytes, &done);
-    }
     if (error != 0) {
+        say_pool_refused(attempt, node, backing, error, 0);
+        return false;
+    }
+    node->bound = bind_range(attempt, node->start, node->bytes, node->id);
+    node->backing = backing;
+    node->os_page_bytes = page_bytes;
+    return true;
+}
+
+/* After populating, which is always done: a page that the pool does not have would be SIGBUS at the first
+ * touch.  Never swapped, so as good as locked. */
+static bool finish_huge_pages(struct attempt *attempt, struct reserved_node *node, const struct crew_job *job)
+{
+    if (job->error != 0) {
         hfi_os_unmap(node->start, node->bytes);
-        say_pool_refused(attempt, node, backing, error, done);
+        say_pool_refused(attempt, node, node->backing, job->error, job->done_bytes);
         return false;
     }
     if (attempt->options->prefault == PREFAULT_NONE)
         hfi_say(SAY_INFO, "HF-I216", "reserve", "node %u is populated in spite of HOLDFAST_PREFAULT=none: huge pages of %s are; "
-                "set HOLDFAST_BACKING=thp or 4k for memory that is not", node->id, hfi_backing_name(backing));
+                "set HOLDFAST_BACKING=thp or 4k for memory that is not", node->id, hfi_backing_name(node->backing));
     node->populated_bytes = node->bytes;
-    node->backing = backing;
-    node->os_page_bytes = page_bytes;
     node->locked = true;
     return true;
 }
@@ -641,31 +697,59 @@ static bool rung_is_open(const struct attempt *attempt, const struct reserved_no
     return false;
 }
 
-/* Walks the ladder for one node.  0 or -ENOMEM after saying why. */
-static int reserve_node(struct attempt *attempt, struct reserved_node *node)
+/* Walks the ladder for one node, from a rung on, up to populating.  0 or -ENOMEM after saying why. */
+static int prepare_node(struct attempt *attempt, struct reserved_node *node, size_t asked_bytes, enum option_backing from)
 {
-    static const enum option_backing ladder[] = { BACKING_1G, BACKING_2M, BACKING_THP, BACKING_4K };
-    size_t asked_bytes = node->bytes;
-    for (unsigned i = 0; i < sizeof ladder / sizeof ladder[0]; i++) {
-        enum option_backing rung = ladder[i];
+    for (enum option_backing rung = from; rung <= BACKING_4K; rung++) {
         node->bytes = asked_bytes;
         if (!rung_is_open(attempt, node, rung))
             continue;
         node->bytes = hfi_align_up(asked_bytes, backing_unit_bytes(rung));
         if (backing_page_bytes(rung) == OS_PAGE_BYTES)
-            return try_small_pages(attempt, node, rung) ? 0 : -ENOMEM;
-        if (try_huge_pages(attempt, node, rung))
+            return prepare_small_pages(attempt, node, rung) ? 0 : -ENOMEM;
+        if (prepare_huge_pages(attempt, node, rung))
             return 0;
     }
     return -ENOMEM;
 }
 
+static bool is_to_populate(const struct attempt *attempt, const struct reserved_node *node)
+{
+    return node->os_page_bytes != OS_PAGE_BYTES || attempt->options->prefault != PREFAULT_NONE;
+}
+
+static struct crew_job memory_job(const struct attempt *attempt, const struct reserved_node *node)
+{
+    return (struct crew_job){ .node = node->id, .start = node->start, .bytes = is_to_populate(attempt, node) ? node->bytes : 0 };
+}
+
+/* `job`: what populating the prepared node came to.  0 or -ENOMEM after saying why. */
+static int finish_node(struct attempt *attempt, struct reserved_node *node, size_t asked_bytes, struct crew_job job)
+{
+    while (node->os_page_bytes != OS_PAGE_BYTES) {
+        if (finish_huge_pages(attempt, node, &job))
+            return 0;
+        int error = prepare_node(attempt, node, asked_bytes, node->backing + 1);
+        if (error != 0)
+            return error;
+        job = memory_job(attempt, node);
+        hfi_crew_populate(&job, 1);
+    }
+    return finish_small_pages(attempt, node, &job) ? 0 : -ENOMEM;
+}
+
 /* Owners and table of a node's pages: on the node, and as ready as its memory. */
-static int ready_metadata(struct attempt *attempt, const struct reserved_node *node)
+static void metadata_parts(const struct reservation *reservation, const struct reserved_node *node, struct part slices[2])
+{
+    slices[0] = owners_slice(reservation, node);
+    slices[1] = table_slice(reservation, node);
+}
+
+static int map_metadata(struct attempt *attempt, const struct reserved_node *node)
 {
     struct reservation *reservation = attempt->reservation;
-    struct part slices[2] = { owners_slice(reservation, node), table_slice(reservation, node) };
-    size_t done;
+    struct part slices[2];
+    metadata_parts(reservation, node, slices);
     for (int i = 0; i < 2; i++) {
         char *start = reservation->base + slices[i].offset;
         int error = i == 0 ? 0 : hfi_os_map(start, slices[i].bytes, OS_PAGE_BYTES); /* owners are mapped already */
@@ -676,23 +760,50 @@ static int ready_metadata(struct attempt *attempt, const struct reserved_node *n
         if (reservation->growing || attempt->options->prefault == PREFAULT_NONE) {
             if (attempt->options->lock == LOCK_YES)
                 lock_range(attempt, start, slices[i].bytes, true);
-            continue;
-        }
-        if (attempt->options->backing != BACKING_4K)
+        } else if (attempt->options->backing != BACKING_4K) {
             hfi_os_advise_huge(start, slices[i].bytes, true);
-        error = populate_range(start, slices[i].bytes, &done);
-        if (error != 0)
-            return error;
+        }
+    }
+    return 0;
+}
+
+static int populate_metadata(struct attempt *attempt)
+{
+    static struct crew_job jobs[2 * HFI_MAX_NODES]; /* called once, and the loader's stack may be small */
+    struct reservation *reservation = attempt->reservation;
+    struct part slices[2];
+    unsigned count = 0;
+    if (attempt->options->prefault == PREFAULT_NONE)
+        return 0;
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        metadata_parts(reservation, &reservation->nodes[i], slices);
+        for (int j = 0; j < 2; j++)
+            jobs[count++] = (struct crew_job){ .node = reservation->nodes[i].id, .start = reservation->base + slices[j].offset,
+                                               .bytes = slices[j].bytes };
+    }
+    hfi_crew_populate(jobs, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (jobs[i].error != 0)
+            return jobs[i].error;
         if (attempt->options->lock != LOCK_NO)
-            lock_range(attempt, start, slices[i].bytes, false);
+            lock_range(attempt, jobs[i].start, jobs[i].bytes, false);
     }
     return 0;
 }
 
 /* --- the two kinds of arena --- */
 
+static int say_no_metadata(const struct reservation *reservation, int error)
+{
+    hfi_say(SAY_ERROR, "HF-E218", "reserve", "no memory for the page table of an arena of %s (%s); lower HOLDFAST_ARENA",
+            bytes_text(planned_bytes(reservation)).text, hfi_os_error_name(error));
+    return error;
+}
+
 static int reserve_named(struct attempt *attempt)
 {
+    static struct crew_job jobs[HFI_MAX_NODES];
+    static size_t asked_bytes[HFI_MAX_NODES];
     struct reservation *reservation = attempt->reservation;
     size_t asked = planned_bytes(reservation);
     int error = lay_out(attempt);
@@ -701,18 +812,23 @@ static int reserve_named(struct attempt *attempt)
     if (attempt->options->prefault == PREFAULT_BACKGROUND)
         hfi_say(SAY_INFO, "HF-I217", "reserve", "this version populates at start, as HOLDFAST_PREFAULT=startup does");
     for (unsigned i = 0; i < reservation->node_count; i++) {
-        struct reserved_node *node = &reservation->nodes[i];
-        error = reserve_node(attempt, node);
+        asked_bytes[i] = reservation->nodes[i].bytes;
+        error = prepare_node(attempt, &reservation->nodes[i], asked_bytes[i], BACKING_1G);
         if (error != 0)
             return error;
-        error = ready_metadata(attempt, node);
-        if (error != 0) {
-            hfi_say(SAY_ERROR, "HF-E218", "reserve", "node %u: no memory for the page table of %s (%s); lower HOLDFAST_ARENA",
-                    node->id, bytes_text(node->bytes).text, hfi_os_error_name(error));
-            return error;
-        }
+        jobs[i] = memory_job(attempt, &reservation->nodes[i]);
     }
-    return 0;
+    hfi_crew_populate(jobs, reservation->node_count);
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        error = finish_node(attempt, &reservation->nodes[i], asked_bytes[i], jobs[i]);
+        if (error != 0)
+            return error;
+    }
+    for (unsigned i = 0; i < reservation->node_count && error == 0; i++)
+        error = map_metadata(attempt, &reservation->nodes[i]);
+    if (error == 0)
+        error = populate_metadata(attempt);
+    return error == 0 ? 0 : say_no_metadata(reservation, error);
 }
 
 /* An auto arena takes what there is; who asks for more is to name a size. */
@@ -761,7 +877,7 @@ static int map_growing(struct attempt *attempt)
             hfi_os_advise_huge(node->start, node->bytes, false);
         if (attempt->options->lock == LOCK_YES)
             node->locked = lock_range(attempt, node->start, node->bytes, true);
-        error = ready_metadata(attempt, node);
+        error = map_metadata(attempt, node);
     }
     if (error != 0)
         release_space(attempt);
@@ -798,6 +914,7 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
     *reservation = (struct reservation){ .base = NULL };
     attempt.usable_bytes = usable_bytes(options);
     check_named_nodes(&attempt);
+    check_all_nodes(&attempt);
     choose_nodes(&attempt);
     if (reservation->node_count == 0) {
         hfi_say(SAY_ERROR, "HF-E221", "reserve", "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; there are %u nodes, "
@@ -805,6 +922,7 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
         return -EINVAL;
     }
     cap_plan(&attempt);
+    order_nodes(&attempt);
     return options->arena == ARENA_AUTO ? reserve_growing(&attempt) : reserve_named(&attempt);
 }
 

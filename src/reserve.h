@@ -8,7 +8,8 @@
  * One reservation, base aligned to 1 GiB, inaccessible guards before and
  * behind.  owners[] and the page table are indexed by (address - base) >> 16,
  * so the entries of the area before the windows are never used.  Per node, in
- * this order: map, bind, advise, MADV_POPULATE_WRITE, lock.
+ * this order: map, bind, advise, MADV_POPULATE_WRITE, lock.  Several nodes are populated
+ * at once, each by a worker that runs there (crew.h).
  *
  * What was asked for and cannot be had is said in one line with the command that
  * mends it, and then made do without (a smaller OS page, a smaller arena, not
@@ -46,6 +47,7 @@ struct reserved_node {
     size_t os_page_bytes;
     bool bound;
     bool locked;
+    uint8_t nearest[HFI_MAX_NODES]; /* indices in nodes[]: itself, then the others by distance */
 };
 
 struct reservation {
@@ -54,12 +56,17 @@ struct reservation {
     bool growing; /* auto arena: populated in steps by hfi_prefault_step */
     unsigned node_count;
     struct reserved_node nodes[HFI_MAX_NODES];
+    /* By the kernel's number: the index of the node whose arena a thread there uses, its own or the nearest. */
+    uint8_t home[HFI_MAX_NODES];
 };
 
 /* Reserves everything that `options` ask for.  0, or -errno after saying why
  * no arena at all could be made (the caller ends the process). */
 int hfi_reserve(struct reservation *reservation, const struct options *options,
                 const struct topology *topology);
+
+/* Whether the options give a node an arena: `all` means ordinary memory, other memory is to be named. */
+bool hfi_node_is_chosen(const struct options *options, const struct topology_node *node);
 
 /* Bytes of the arena per node index, rounded up to 64 KiB but not yet to an OS page; 0 for
  * nodes left out.  A named size is split evenly over the chosen nodes; an auto arena may

@@ -109,6 +109,6 @@ FUZZ_SECONDS = 60
 fuzz:
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' \
 	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
-	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(srcdir)/numa/topology.c -lhwloc -o fuzz-calls
+	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -o fuzz-calls
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls

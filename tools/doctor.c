@@ -208,12 +208,12 @@ static void check_library(struct examination *examination)
         report(examination, "HF-D02", "library", fail_if_named(examination), "install Holdfast, or set HOLDFAST_LIBRARY", "%s is not there", tried);
 }
 
-static bool topology_has(const struct topology *topology, unsigned id)
+static const struct topology_node *find_node(const struct topology *topology, unsigned id)
 {
     for (unsigned i = 0; i < topology->node_count; i++)
         if (topology->nodes[i].id == id)
-            return true;
-    return false;
+            return &topology->nodes[i];
+    return NULL;
 }
 
 /* Nodes that the options name and this process cannot have. */
@@ -221,14 +221,14 @@ static void check_named_nodes(struct examination *examination)
 {
     const struct options *options = &examination->options;
     for (unsigned id = 0; id < HFI_MAX_NODES; id++) {
-        bool chosen = (options->nodes >> id & 1) != 0;
+        const struct topology_node *node = find_node(&examination->topology, id);
+        bool listed = options->nodes != ~(uint64_t)0 && (options->nodes >> id & 1) != 0;
         bool sized = options->arena == ARENA_PER_NODE && options->arena_node_bytes[id] != 0;
         bool placed = options->place == PLACE_NODE && options->place_node == id;
-        bool there = topology_has(&examination->topology, id);
-        if ((!there && (sized || placed || (chosen && options->nodes != ~(uint64_t)0))) || (!chosen && (sized || placed)))
+        if ((listed || sized || placed) && (node == NULL || !hfi_node_is_chosen(options, node)))
             report(examination, "HF-D03", "topology", fail_if_named(examination), "see `numactl -H` and the cgroup's cpuset.mems, correct the variable",
                    "node %u is named by %s, and %s", id, sized ? "HOLDFAST_ARENA" : placed ? "HOLDFAST_PLACE" : "HOLDFAST_NODES",
-                   there ? "left out by HOLDFAST_NODES" : "has no memory this process may use");
+                   node != NULL ? "has no arena by HOLDFAST_NODES" : "has no memory this process may use");
     }
 }
 
@@ -252,8 +252,8 @@ static void check_topology(struct examination *examination, int error)
         bool too_small = examination->named && planned_bytes != 0 && planned_bytes < HFI_NODE_BYTES_MIN;
         report(examination, "HF-D03", "topology", too_large || too_small ? VERDICT_FAIL : VERDICT_OK,
                too_large ? "lower HOLDFAST_ARENA for this node" : "raise HOLDFAST_ARENA to 4M at least for this node",
-               "node %u of %u has %s of memory%s; the arena %s %s", node->id, examination->topology.node_count,
-               size_text(memory, memory_bytes), node->has_cpus ? "" : " and no CPUs",
+               "node %u of %u has %s of %s; the arena %s %s", node->id, examination->topology.node_count,
+               size_text(memory, memory_bytes), hfi_topology_memory_name(node->memory),
                examination->named ? "takes" : "may grow to", size_text(planned, planned_bytes));
     }
     check_named_nodes(examination);
