@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "alloc.h"
+#include "init.h"
 #include "magazine.h"
 #include "pressure.h"
 #include "stats.h"
@@ -44,6 +45,26 @@ HFI_EXPORT void *hf_aligned_alloc(size_t align, size_t bytes)
         return NULL;
     }
     return hfi_aligned_alloc(align, bytes);
+}
+
+HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
+{
+    hfi_thread_attach(); /* the arena stands, if it can */
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        if (hfi_arena.nodes[i].id == node)
+            return hfi_malloc_on_node(bytes, &hfi_arena.nodes[i]);
+    errno = EINVAL;
+    return NULL;
+}
+
+HFI_EXPORT int hf_node_of(const void *pointer)
+{
+    for (unsigned i = 0; i < hfi_arena.node_count && hfi_in_arena(pointer); i++) {
+        const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
+        if ((uintptr_t)pointer - (uintptr_t)node->start < node->bytes)
+            return (int)node->id;
+    }
+    return -1;
 }
 
 HFI_EXPORT size_t hf_usable_size(const void *pointer)

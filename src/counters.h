@@ -19,6 +19,7 @@ struct counters {
     uint64_t adopted;       /* own full pages won back by freeing into them */
     uint64_t retired;       /* pages given back to the node */
     uint64_t large;         /* runs that are one block */
+    uint64_t away;          /* of claimed, fresh and large: from another node than the one wanted, which was full */
 };
 
 #endif

@@ -123,15 +123,18 @@ bool hfi_thread_may_attach(void)
     return !thread_exited;
 }
 
-static struct arena_node *thread_node(void)
+struct arena_node *hfi_thread_node(void)
 {
-    if (hfi_arena.node_count > 1) {
-        unsigned id = hfi_options.place == PLACE_NODE ? hfi_options.place_node : hfi_os_current_node();
-        for (unsigned i = 0; i < hfi_arena.node_count; i++)
-            if (hfi_arena.nodes[i].id == id)
-                return &hfi_arena.nodes[i];
-    }
-    return &hfi_arena.nodes[0];
+    unsigned id = hfi_arena.node_count == 1 ? 0 : hfi_os_current_node();
+    return &hfi_arena.nodes[id < HFI_MAX_NODES ? hfi_arena.reservation.home[id] : 0];
+}
+
+static struct arena_node *first_home(void)
+{
+    for (unsigned i = 0; i < hfi_arena.node_count && hfi_options.place == PLACE_NODE; i++)
+        if (hfi_arena.nodes[i].id == hfi_options.place_node)
+            return &hfi_arena.nodes[i];
+    return hfi_options.place == PLACE_NODE ? &hfi_arena.nodes[0] : hfi_thread_node();
 }
 
 struct theap *hfi_thread_attach(void)
@@ -140,11 +143,15 @@ struct theap *hfi_thread_attach(void)
         return hfi_theap;
     if (!init_once())
         return NULL;
-    struct theap *theap = hfi_theap_new(thread_node());
+    struct arena_node *home = first_home();
+    const uint8_t *nearest = hfi_arena.reservation.nodes[home->index].nearest;
+    struct theap *theap = NULL;
     for (unsigned i = 0; theap == NULL && i < hfi_arena.node_count; i++)
-        theap = hfi_theap_new(&hfi_arena.nodes[i]);
+        theap = hfi_theap_new(&hfi_arena.nodes[nearest[i]]);
     if (theap == NULL)
         return NULL;
+    if (theap->node != home)
+        hfi_theap_move(theap, home); /* its own memory is elsewhere, what it hands out need not be */
     hfi_theap = theap; /* before setspecific, which may allocate */
     pthread_setspecific(thread_key, theap);
     hfi_inspect_attach(theap);

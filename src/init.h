@@ -11,6 +11,9 @@
  * being set up (boot.h serves) or when no memory for a theap is left. */
 struct theap *hfi_thread_attach(void);
 
+/* The node of the CPU this thread runs on now, or the nearest with an arena. */
+struct arena_node *hfi_thread_node(void);
+
 /* Whether calls are to be served by boot.h: the arena does not stand yet, or this
  * is a child that HOLDFAST_FORK=dontfork left without it. */
 bool hfi_init_pending(void);

@@ -121,6 +121,7 @@ static void update_theap(struct hf_inspect_segment *segment, const struct theap 
     SHOW(slot->adopted, theap->counters.adopted);
     SHOW(slot->retired, theap->counters.retired);
     SHOW(slot->large, theap->counters.large);
+    SHOW(slot->away, theap->counters.away);
     SHOW(slot->kept, (uint64_t)theap->kept_pages * HFI_PAGE_BYTES);
 }
 

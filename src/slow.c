@@ -113,46 +113,72 @@ static struct page *take_pressed(struct theap *theap, struct arena_node *node, s
     return page != NULL ? page : take_exactly(theap, node, demand);
 }
 
-static struct page *take_remote_node(struct theap *theap, struct demand *demand)
+/* Interleaving has no node that the others would be remote to. */
+static bool may_go_away(void)
 {
-    if (!hfi_options.remote_allow)
-        return NULL;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        struct arena_node *node = &hfi_arena.nodes[i];
-        if (node == theap->node)
-            continue;
+    return hfi_options.remote_allow || hfi_options.place == PLACE_INTERLEAVE;
+}
+
+/* Nearest first. */
+static struct page *take_remote_node(struct theap *theap, const struct arena_node *home, struct demand *demand)
+{
+    const uint8_t *nearest = hfi_arena.reservation.nodes[home->index].nearest;
+    for (unsigned i = 1; i < hfi_arena.node_count && may_go_away(); i++) {
+        struct arena_node *node = &hfi_arena.nodes[nearest[i]];
         struct page *page = take_from(theap, node, demand, false);
         if (page == NULL)
+            page = take_from_sleepers(theap, node, demand);
+        if (page == NULL)
             page = take_exactly(theap, node, demand);
-        if (page != NULL)
-            return page;
+        if (page == NULL)
+            continue;
+        theap->counters.away++;
+        return page;
     }
     return NULL;
 }
 
 /* Its callbacks may call malloc and free. */
-static bool ask_application(struct theap *theap, const struct demand *demand)
+static bool ask_application(struct theap *theap, const struct arena_node *node, const struct demand *demand)
 {
     hfi_theap_leave(theap);
-    bool freed = hfi_pressure_call(demand->pages * HFI_PAGE_BYTES, theap->node->id);
+    bool freed = hfi_pressure_call(demand->pages * HFI_PAGE_BYTES, node->id);
     hfi_theap_enter(theap);
     return freed;
+}
+
+/* Where a theap's next pages come from (HOLDFAST_PLACE): a thread that was moved is followed. */
+static struct arena_node *choose_node(struct theap *theap)
+{
+    if (hfi_arena.node_count == 1)
+        return theap->node;
+    if (hfi_options.place == PLACE_INTERLEAVE) {
+        const struct counters *counters = &theap->counters;
+        return &hfi_arena.nodes[(theap->index + counters->fresh + counters->claimed + counters->large) % hfi_arena.node_count];
+    }
+    if (hfi_options.place == PLACE_LOCAL) {
+        struct arena_node *node = hfi_thread_node();
+        if (node != theap->node)
+            hfi_theap_move(theap, node);
+    }
+    return theap->node;
 }
 
 /* The exhaustion ladder (ARCHITECTURE.md): own pages were tried before. */
 static struct page *ladder(struct theap *theap, struct demand *demand)
 {
+    struct arena_node *node = choose_node(theap);
     hfi_magazine_shed(theap);
     hfi_theap_shed(theap, demand->class);
-    struct page *page = take_from(theap, theap->node, demand, false);
+    struct page *page = take_from(theap, node, demand, false);
     if (page == NULL)
-        page = take_pressed(theap, theap->node, demand);
+        page = take_pressed(theap, node, demand);
     if (page == NULL)
-        page = take_remote_node(theap, demand);
-    if (page == NULL && ask_application(theap, demand)) {
-        page = take_pressed(theap, theap->node, demand);
+        page = take_remote_node(theap, node, demand);
+    if (page == NULL && ask_application(theap, node, demand)) {
+        page = take_pressed(theap, node, demand);
         if (page == NULL)
-            page = take_remote_node(theap, demand);
+            page = take_remote_node(theap, node, demand);
     }
     return page;
 }
@@ -298,6 +324,55 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
     if (align > HFI_WINDOW_BYTES)
         return hfi_fail_enomem();
     return malloc_large(theap, bytes, align, false);
+}
+
+static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
+{
+    struct demand demand = {
+        .class = HFI_CLASS_LARGE,
+        .pages = hfi_divide_up(bytes, HFI_PAGE_BYTES),
+        .align_bytes = HFI_PAGE_BYTES,
+    };
+    struct page *head = take_from(theap, node, &demand, false);
+    if (head == NULL)
+        head = take_pressed(theap, node, &demand);
+    return head == NULL ? NULL : hfi_large_dress(head);
+}
+
+/* A page is won, gives one block, and is let go: it stays among the idle pages of its node, for the next such call
+ * of any thread, and never becomes this thread's page for ordinary blocks. */
+static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
+{
+    unsigned class = hfi_sizeclass_of(bytes);
+    struct demand demand = {
+        .class = class,
+        .pages = hfi_sizeclasses[class].run_pages,
+        .align_bytes = HFI_PAGE_BYTES,
+    };
+    struct page *page = take_from(theap, node, &demand, false);
+    if (page == NULL)
+        page = take_pressed(theap, node, &demand);
+    if (page == NULL)
+        return NULL;
+    if (page->free == NULL)
+        theap->counters.listed += hfi_page_refill(page);
+    void *block = pop_zeroed(page, bytes, false);
+    hfi_store_relaxed(&page->xtheap, NULL); /* a free by this thread is not to adopt it */
+    hfi_page_let_go(page);
+    return block;
+}
+
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+{
+    struct theap *theap = hfi_thread_attach();
+    if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
+        return hfi_fail_enomem();
+    const struct page *current = hfi_current_page(bytes);
+    if (current->free != NULL && hfi_node_of_page(current) == node)
+        return hfi_malloc(bytes);
+    void *block = bytes > HFI_BLOCK_MAX_BYTES ? large_on_node(theap, bytes, node) : block_on_node(theap, bytes, node);
+    hfi_inspect_update(theap);
+    return block != NULL ? block : hfi_fail_enomem();
 }
 
 /* What an address is, when it should be a live block. */

@@ -16,6 +16,9 @@ void *hfi_malloc_slow(size_t bytes, bool zero);
 /* A block of `bytes` at a multiple of `align` (a power of two up to 1 GiB). */
 void *hfi_aligned_alloc(size_t align, size_t bytes);
 
+/* A block of `bytes` on `node` and no other; NULL and ENOMEM, without a report, when it is full. */
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
+
 /* free of anything the fast path did not recognise: NULL, a block of another thread, of
  * a full page, a large block, a boot block, or a misuse (message, abort). */
 void hfi_free_slow(void *pointer);

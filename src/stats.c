@@ -55,6 +55,7 @@ void hfi_stats_counters(struct counters *sum)
         sum->adopted += counters->adopted;
         sum->retired += counters->retired;
         sum->large += counters->large;
+        sum->away += counters->away;
     }
 }
 

@@ -138,6 +138,14 @@ struct theap *hfi_theap_new(struct arena_node *node)
     return theap;
 }
 
+void hfi_theap_move(struct theap *theap, struct arena_node *node)
+{
+    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
+    theap->node = node;
+    theap_update_hold(theap);
+}
+
 void hfi_theap_direct(unsigned class, struct page *page)
 {
     const struct sizeclass *cut = &hfi_sizeclasses[class];
@@ -224,7 +232,8 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
                 "run the program under the secure build to see where",
                 page->block_bytes, (void *)hfi_page_start(page));
     theap_update_hold(theap);
-    if (page->run_pages > theap->hold_pages) {
+    /* Nothing empty of another node is held: the next page is to come from home. */
+    if (page->run_pages > theap->hold_pages || hfi_node_of_page(page) != theap->node) {
         if (may_unlist(theap, page))
             theap_retire(theap, page);
         return;

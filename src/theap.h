@@ -92,6 +92,9 @@ HFI_INLINE void hfi_theap_leave(struct theap *theap)
 /* A theap for this thread on `node`, recycled or new; NULL when the node is full. */
 struct theap *hfi_theap_new(struct arena_node *node);
 
+/* Makes `node` a theap's home; pages it has stay where they are. */
+void hfi_theap_move(struct theap *theap, struct arena_node *node);
+
 /* Lets go of every page of a theap and puts it up for the next thread, or leaves that to the stealer that has its lists. */
 void hfi_theap_recycle(struct theap *theap);
 

@@ -136,6 +136,7 @@ void segment_sum(const struct hf_inspect_segment *segment, struct segment_counte
         sum->retired += theap->retired;
         sum->remote_frees += theap->remote_frees;
         sum->large += theap->large;
+        sum->away += theap->away;
         sum->kept += theap->kept;
     }
 }

@@ -185,6 +185,7 @@ static int print_text(const struct hf_inspect_segment *segment)
     print_count("retired", sum.retired, "pages given back to a node");
     print_count("remote frees", sum.remote_frees, "blocks freed into pages of other threads");
     print_count("large", sum.large, "blocks of whole pages");
+    print_count("away", sum.away, "of claimed, fresh and large: from another node, theirs being full");
     return fflush(stdout) != 0;
 }
 
@@ -226,6 +227,7 @@ static json_t *theap_json(uint32_t index, const struct hf_inspect_theap *theap)
     set_number(object, "adopted", theap->adopted);
     set_number(object, "retired", theap->retired);
     set_number(object, "large", theap->large);
+    set_number(object, "away", theap->away);
     set_number(object, "kept", theap->kept);
     return object;
 }
@@ -242,6 +244,7 @@ static json_t *sum_json(const struct segment_counters *sum)
     set_number(object, "adopted", sum->adopted);
     set_number(object, "retired", sum->retired);
     set_number(object, "large", sum->large);
+    set_number(object, "away", sum->away);
     set_number(object, "kept", sum->kept);
     return object;
 }

@@ -92,7 +92,7 @@ const char *segment_backing_name(uint32_t backing);
 
 /* Sums of all theaps; in_use counts those that a thread has. */
 struct segment_counters {
-    uint64_t in_use, listed, collected, claimed, fresh, adopted, retired, remote_frees, large, kept;
+    uint64_t in_use, listed, collected, claimed, fresh, adopted, retired, remote_frees, large, away, kept;
 };
 void segment_sum(const struct hf_inspect_segment *segment, struct segment_counters *sum);
 

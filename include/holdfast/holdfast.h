@@ -33,6 +33,14 @@ void hf_free(void *pointer);
  * EINVAL for another `align`.  Free it with hf_free. */
 void *hf_aligned_alloc(size_t align, size_t bytes) __attribute__((malloc, alloc_size(2), alloc_align(1)));
 
+/* A block on the node of that number, whatever HOLDFAST_PLACE and HOLDFAST_REMOTE say of this thread: NULL and
+ * ENOMEM when that node is full, EINVAL when it has no arena.  16-byte aligned; free it with hf_free.
+ * Small blocks cost a few atomic operations more than hf_malloc's. */
+void *hf_malloc_onnode(size_t bytes, unsigned node) __attribute__((malloc, alloc_size(1)));
+
+/* The kernel's number of the node that an address of the arena is on; -1 outside. */
+int hf_node_of(const void *pointer);
+
 /* Bytes that may be used in a live block: what was asked for, or a little more.  0 for NULL. */
 size_t hf_usable_size(const void *pointer);
 

@@ -64,7 +64,8 @@ struct hf_inspect_theap {
     uint64_t retired;      /* pages given back to a node */
     uint64_t large;        /* blocks of whole pages */
     uint64_t kept;         /* bytes of empty pages held back */
-    uint64_t reserved[5];
+    uint64_t away;         /* of claimed, fresh and large: from another node than the one wanted, which was full */
+    uint64_t reserved[4];
 };
 
 struct hf_inspect_segment {

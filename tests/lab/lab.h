@@ -17,6 +17,7 @@
 
 #include "../programs/test.h"
 #include "arena.h"
+#include "os.h"
 
 static inline bool __attribute__((format(printf, 2, 3))) lab_ok(bool holds, const char *format, ...)
 {
@@ -38,20 +39,19 @@ static inline void lab_start(void)
     free(malloc(1)); /* the arena stands */
 }
 
-/* First number in a node's file of the kernel; -1 when it holds none. */
+/* A number in a node's file of the kernel, those before it skipped; -1 when there is none.  Allocates nothing. */
 static inline int lab_node_number(unsigned node, const char *file, unsigned skip)
 {
-    char path[128];
-    int number = -1;
+    char path[128], text[256];
+    const char *at = text;
     snprintf(path, sizeof path, "/sys/devices/system/node/node%u/%s", node, file);
-    FILE *stream = fopen(path, "r");
-    if (stream == NULL)
+    if (hfi_os_read_file(path, text, sizeof text) <= 0)
         return -1;
-    for (unsigned i = 0; i <= skip; i++)
-        if (fscanf(stream, "%d", &number) != 1)
-            number = -1;
-    fclose(stream);
-    return number;
+    for (; skip > 0 && at != NULL; skip--) {
+        at = strchr(at, ' ');
+        at = at == NULL ? NULL : at + 1;
+    }
+    return at == NULL || *at < '0' || *at > '9' ? -1 : atoi(at);
 }
 
 /* Moves this thread to the first CPU of a node. */

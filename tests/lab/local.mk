@@ -1,6 +1,6 @@
 # --- the multi-node lab: virtual machines of QEMU, whose programs have Holdfast's own objects inside ---
-hf_lab_programs = %D%/pages
-hf_lab_machines = %D%/four-nodes.lab %D%/short-pool.lab
+hf_lab_programs = %D%/overflow %D%/pages %D%/place
+hf_lab_machines = %D%/four-nodes.lab %D%/memory-only.lab %D%/short-pool.lab
 check_PROGRAMS += $(hf_lab_programs)
 TESTS += $(hf_lab_machines)
 EXTRA_DIST += $(hf_lab_machines) %D%/lab %D%/lab.h %D%/init
@@ -10,10 +10,18 @@ LAB_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/lab
 AM_LAB_LOG_FLAGS = run
 
 hf_lab_cflags = $(AM_CFLAGS) -O1 -fno-builtin
+%C%_overflow_SOURCES = %D%/overflow.c
+%C%_overflow_CFLAGS = $(hf_lab_cflags)
+%C%_overflow_LDADD = libholdfast.la
+%C%_overflow_LDFLAGS = -static
 %C%_pages_SOURCES = %D%/pages.c
 %C%_pages_CFLAGS = $(hf_lab_cflags)
 %C%_pages_LDADD = libholdfast.la
 %C%_pages_LDFLAGS = -static
+%C%_place_SOURCES = %D%/place.c
+%C%_place_CFLAGS = $(hf_lab_cflags)
+%C%_place_LDADD = libholdfast.la
+%C%_place_LDFLAGS = -static
 
 .PHONY: check-numa numa-shell
 check-numa: all
