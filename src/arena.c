@@ -70,7 +70,7 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
 int hfi_arena_init(const struct reservation *reservation)
 {
     hfi_base = reservation->base;
-    hfi_arena.reservation = *reservation;
+    memcpy(&hfi_arena.reservation, reservation, offsetof(struct reservation, nodes) + reservation->node_count * sizeof reservation->nodes[0]);
     hfi_arena.node_count = reservation->node_count;
     for (unsigned i = 0; i < reservation->node_count; i++) {
         struct arena_node *node = &hfi_arena.nodes[i];

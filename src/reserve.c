@@ -911,7 +911,7 @@ static int reserve_growing(struct attempt *attempt)
 int hfi_reserve(struct reservation *reservation, const struct options *options, const struct topology *topology)
 {
     struct attempt attempt = { .options = options, .topology = topology, .reservation = reservation };
-    *reservation = (struct reservation){ .base = NULL };
+    memset(reservation, 0, offsetof(struct reservation, nodes));
     attempt.usable_bytes = usable_bytes(options);
     check_named_nodes(&attempt);
     check_all_nodes(&attempt);

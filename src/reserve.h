@@ -55,9 +55,9 @@ struct reservation {
     size_t span;  /* bytes from base to the end of the last node's windows */
     bool growing; /* auto arena: populated in steps by hfi_prefault_step */
     unsigned node_count;
-    struct reserved_node nodes[HFI_MAX_NODES];
     /* By the kernel's number: the index of the node whose arena a thread there uses, its own or the nearest. */
     uint8_t home[HFI_MAX_NODES];
+    struct reserved_node nodes[HFI_MAX_NODES]; /* last: what lies past node_count is never touched */
 };
 
 /* Reserves everything that `options` ask for.  0, or -errno after saying why
