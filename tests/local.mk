@@ -51,7 +51,7 @@ AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
 EXTRA_DIST += %D%/unit/tap.sh
 if HAVE_CRITERION
-hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/options.unit %D%/unit/reserve.unit \
+hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/reserve.unit \
 	%D%/unit/runmap.unit %D%/unit/topology.unit
 check_PROGRAMS += $(hf_units)
 TESTS += $(hf_units)
@@ -66,6 +66,9 @@ hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
 %C%_unit_options_unit_SOURCES = %D%/unit/options.c
 %C%_unit_options_unit_CFLAGS = $(hf_unit_cflags)
 %C%_unit_options_unit_LDADD = $(hf_unit_ldadd)
+%C%_unit_plan_unit_SOURCES = %D%/unit/plan.c
+%C%_unit_plan_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_plan_unit_LDADD = $(hf_unit_ldadd)
 %C%_unit_reserve_unit_SOURCES = %D%/unit/reserve.c
 %C%_unit_reserve_unit_CFLAGS = $(hf_unit_cflags)
 %C%_unit_reserve_unit_LDADD = $(hf_unit_ldadd)
@@ -76,6 +79,10 @@ hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
 %C%_unit_runmap_unit_CFLAGS = $(hf_unit_cflags)
 %C%_unit_runmap_unit_LDADD = $(hf_unit_ldadd)
 endif
+
+hf_topologies = %D%/topologies/apart.xml %D%/topologies/bare.xml %D%/topologies/container.xml %D%/topologies/cxl.xml \
+	%D%/topologies/eight-sockets.xml %D%/topologies/hbm.xml %D%/topologies/node-three.xml %D%/topologies/snc-sixteen.xml
+EXTRA_DIST += $(hf_topologies) %D%/topologies/make
 
 # --- checks of the code itself ---
 hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/manual.sh %D%/tool.sh
