@@ -245,6 +245,10 @@ static struct page *class_take(struct theap *theap, unsigned class)
 /* A page with a free block of a class.  One in no list is to be let go after one block.  NULL when the arena is full. */
 static struct page *class_refill(struct theap *theap, unsigned class)
 {
+    if (hfi_arena.node_count > 1 && hfi_options.place != PLACE_INTERLEAVE) {
+        choose_node(theap);
+        hfi_theap_leave_away(theap, class);
+    }
     struct page *page = hfi_theap_refill(theap, class);
     if (page == NULL && class < HFI_DIRECT_CLASSES)
         page = hfi_magazine_load(theap, class);
@@ -357,7 +361,6 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
     if (page->free == NULL)
         theap->counters.listed += hfi_page_refill(page);
     void *block = pop_zeroed(page, bytes, false);
-    hfi_store_relaxed(&page->xtheap, NULL); /* a free by this thread is not to adopt it */
     hfi_page_let_go(page);
     return block;
 }

@@ -327,6 +327,20 @@ struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
     return theap_listed(theap, page, page->free == NULL ? hfi_page_refill(page) : 0);
 }
 
+void hfi_theap_leave_away(struct theap *theap, unsigned class)
+{
+    struct theap_class *queue = &theap->classes[class];
+    if (hfi_arena_free_pages(theap->node) < hfi_sizeclasses[class].run_pages)
+        return;
+    if (queue->current != &hfi_empty_page && hfi_node_of_page(queue->current) != theap->node)
+        theap_let_go(theap, queue->current);
+    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL; page = next) {
+        next = page->next;
+        if (hfi_node_of_page(page) != theap->node)
+            theap_let_go(theap, page);
+    }
+}
+
 /* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
 {

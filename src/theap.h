@@ -95,6 +95,11 @@ struct theap *hfi_theap_new(struct arena_node *node);
 /* Makes `node` a theap's home; pages it has stay where they are. */
 void hfi_theap_move(struct theap *theap, struct arena_node *node);
 
+/* Where home has fresh pages: lets go of the pages of a class that are of another node, taken there before the
+ * thread was moved or while home was full, so that the class goes on at home.  Bounded by the
+ * pages with room that a theap keeps of a class. */
+void hfi_theap_leave_away(struct theap *theap, unsigned class);
+
 /* Lets go of every page of a theap and puts it up for the next thread, or leaves that to the stealer that has its lists. */
 void hfi_theap_recycle(struct theap *theap);
 

@@ -166,6 +166,19 @@ static void *ask_all_nodes(void *argument)
         }
         lab_ok(astray == 0, "thread on node %u: 50 blocks of node %u are there (%zu are not)", errand->runs_on, node, astray);
     }
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) { /* pages that it fills elsewhere and frees into do not become its own */
+        void *there[40];
+        for (int n = 0; n < 40; n++)
+            CHECK((there[n] = hf_malloc_onnode(5000, hfi_arena.nodes[i].id)) != NULL);
+        for (int n = 0; n < 40; n += 2)
+            free(there[n]);
+        for (int n = 0; n < 40; n++) {
+            CHECK(lab_push(&own, malloc(5000)));
+            own_astray += lab_node_of(own.first) != (int)errand->runs_on;
+        }
+        for (int n = 1; n < 40; n += 2)
+            free(there[n]);
+    }
     lab_ok(own_astray == 0, "thread on node %u: its ordinary blocks meanwhile are at home (%zu are not)", errand->runs_on, own_astray);
     lab_free_all(&blocks);
     lab_free_all(&own);
