@@ -13,6 +13,7 @@ struct counters {
     uint64_t listed;        /* blocks put on a free list to be allocated from */
     uint64_t collected;     /* refills from a page the theap already had */
     uint64_t claimed;       /* idle pages of the node taken over */
+    uint64_t shared;        /* times a few blocks of an idle page were taken, on a tight node */
     uint64_t stolen;        /* pages taken from threads that slept */
     uint64_t fresh;         /* fresh runs cut into blocks */
     uint64_t remote_frees;  /* blocks freed into pages of others */

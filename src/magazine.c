@@ -11,6 +11,7 @@
  *     freed blocks; threads share pages there, and load FILL_MAX blocks of one at a time.
  * M5: a list on its way from one of the three to another is for a moment in both, never in neither: the
  *     child of a fork that finds it so drops one of them.
+ * M6: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
  *
  * Tests: tests/unit/core.c, tests/programs/fork.c.
  */
@@ -65,7 +66,8 @@ static bool is_full(const struct magazine *magazine, uint32_t block_bytes)
 
 bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block)
 {
-    if (HFI_SECURE || page->size_class >= HFI_DIRECT_CLASSES || hfi_node_is_tight(hfi_node_of_page(page)))
+    const struct arena_node *node = hfi_node_of_page(page);
+    if (HFI_SECURE || page->size_class >= HFI_DIRECT_CLASSES || node != theap->node || hfi_node_is_tight(node))
         return false;
     struct magazine *magazine = &theap->magazines[page->size_class];
     if (hfi_unlikely(block == magazine->incoming))

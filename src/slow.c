@@ -34,6 +34,7 @@ struct demand {
     unsigned class;     /* HFI_CLASS_LARGE: a run that is one block */
     size_t pages;       /* length of a fresh run */
     size_t align_bytes; /* of a fresh run */
+    bool share;         /* only a few blocks of a page, which others go on taking from: the node is tight */
     bool zero;          /* out: the run's memory was never used (large only) */
 };
 
@@ -58,7 +59,7 @@ static struct page *take_from(struct theap *theap, struct arena_node *node, stru
     if (demand->class != HFI_CLASS_LARGE) {
         struct page *page = hfi_steal_idle(theap, node, demand->class);
         if (page != NULL) {
-            theap->counters.claimed++;
+            *(demand->share ? &theap->counters.shared : &theap->counters.claimed) += 1;
             return page;
         }
     }
@@ -119,12 +120,18 @@ static bool may_go_away(void)
     return hfi_options.remote_allow || hfi_options.place == PLACE_INTERLEAVE;
 }
 
+static uint64_t pages_taken(const struct theap *theap)
+{
+    return theap->counters.fresh + theap->counters.claimed + theap->counters.large;
+}
+
 /* Nearest first. */
 static struct page *take_remote_node(struct theap *theap, const struct arena_node *home, struct demand *demand)
 {
     const uint8_t *nearest = hfi_arena.reservation.nodes[home->index].nearest;
     for (unsigned i = 1; i < hfi_arena.node_count && may_go_away(); i++) {
         struct arena_node *node = &hfi_arena.nodes[nearest[i]];
+        uint64_t before = pages_taken(theap);
         struct page *page = take_from(theap, node, demand, false);
         if (page == NULL)
             page = take_from_sleepers(theap, node, demand);
@@ -132,7 +139,7 @@ static struct page *take_remote_node(struct theap *theap, const struct arena_nod
             page = take_exactly(theap, node, demand);
         if (page == NULL)
             continue;
-        theap->counters.away++;
+        theap->counters.away += pages_taken(theap) - before;
         return page;
     }
     return NULL;
@@ -158,8 +165,10 @@ static struct arena_node *choose_node(struct theap *theap)
     }
     if (hfi_options.place == PLACE_LOCAL) {
         struct arena_node *node = hfi_thread_node();
-        if (node != theap->node)
+        if (node != theap->node) {
+            hfi_magazines_return(theap);
             hfi_theap_move(theap, node);
+        }
     }
     return theap->node;
 }
@@ -227,12 +236,13 @@ static struct page *class_take(struct theap *theap, unsigned class)
         .class = class,
         .pages = hfi_sizeclasses[class].run_pages,
         .align_bytes = HFI_PAGE_BYTES,
+        .share = hfi_node_is_tight(theap->node),
     };
     struct page *page = ladder(theap, &demand);
     hfi_inspect_update(theap);
     if (page == NULL)
         return NULL;
-    bool share = page->size_class != class || hfi_node_is_tight(theap->node);
+    bool share = demand.share || page->size_class != class;
     if (!share)
         hfi_theap_install(theap, page);
     if (page->free == NULL)
@@ -371,9 +381,12 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
         return hfi_fail_enomem();
     const struct page *current = hfi_current_page(bytes);
-    if (current->free != NULL && hfi_node_of_page(current) == node)
+    bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
+    if (!stands_in && current->free != NULL && hfi_node_of_page(current) == node)
         return hfi_malloc(bytes);
+    hfi_theap_enter(theap);
     void *block = bytes > HFI_BLOCK_MAX_BYTES ? large_on_node(theap, bytes, node) : block_on_node(theap, bytes, node);
+    hfi_theap_leave(theap);
     hfi_inspect_update(theap);
     return block != NULL ? block : hfi_fail_enomem();
 }

@@ -49,6 +49,7 @@ void hfi_stats_counters(struct counters *sum)
         sum->listed += counters->listed;
         sum->collected += counters->collected;
         sum->claimed += counters->claimed;
+        sum->shared += counters->shared;
         sum->stolen += counters->stolen;
         sum->fresh += counters->fresh;
         sum->remote_frees += counters->remote_frees;
