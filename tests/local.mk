@@ -51,7 +51,7 @@ AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
 EXTRA_DIST += %D%/unit/tap.sh
 if HAVE_CRITERION
-hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/reserve.unit \
+hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/nodes.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/reserve.unit \
 	%D%/unit/runmap.unit %D%/unit/topology.unit
 check_PROGRAMS += $(hf_units)
 TESTS += $(hf_units)
@@ -63,6 +63,9 @@ hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
 %C%_unit_idleset_unit_SOURCES = %D%/unit/idleset.c
 %C%_unit_idleset_unit_CFLAGS = $(hf_unit_cflags)
 %C%_unit_idleset_unit_LDADD = $(hf_unit_ldadd)
+%C%_unit_nodes_unit_SOURCES = %D%/unit/nodes.c
+%C%_unit_nodes_unit_CFLAGS = $(hf_unit_cflags)
+%C%_unit_nodes_unit_LDADD = $(hf_unit_ldadd)
 %C%_unit_options_unit_SOURCES = %D%/unit/options.c
 %C%_unit_options_unit_CFLAGS = $(hf_unit_cflags)
 %C%_unit_options_unit_LDADD = $(hf_unit_ldadd)
