@@ -165,7 +165,7 @@ static bool is_time_to_publish(const struct arena_node *node)
     return !hfi_arena.reservation.growing || hfi_load_relaxed(&node->xlow_used) >= node->meta_pages + PUBLISH_AFTER_PAGES;
 }
 
-void hfi_inspect_update(struct theap *theap)
+void hfi_inspect_update(struct theap *theap, const struct page *taken)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
     if (segment == NULL) {
@@ -177,7 +177,7 @@ void hfi_inspect_update(struct theap *theap)
             return;
     }
     update_theap(segment, theap, true);
-    update_node(segment, theap->node);
+    update_node(segment, taken == NULL ? theap->node : hfi_node_of_page(taken));
 }
 
 void hfi_inspect_attach(struct theap *theap)

@@ -13,8 +13,9 @@ void hfi_inspect_init(void);
 void hfi_inspect_attach(struct theap *theap);
 void hfi_inspect_detach(struct theap *theap);
 
-/* Slow path: copies this theap's counters and its node's figures to the segment. */
-void hfi_inspect_update(struct theap *theap);
+/* Slow path: copies this theap's counters to the segment, and the figures of the node that `taken` is of;
+ * NULL, when none was to be had, is home. */
+void hfi_inspect_update(struct theap *theap, const struct page *taken);
 
 /* In a forked child: the parent's segment is no longer written to. */
 void hfi_inspect_forked(void);

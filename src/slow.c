@@ -219,7 +219,7 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
     hfi_theap_enter(theap);
     struct page *head = ladder(theap, &demand);
     hfi_theap_leave(theap);
-    hfi_inspect_update(theap);
+    hfi_inspect_update(theap, head);
     if (head == NULL)
         return fail_full(bytes, demand.pages);
     void *block = hfi_large_dress(head);
@@ -239,7 +239,7 @@ static struct page *class_take(struct theap *theap, unsigned class)
         .share = hfi_node_is_tight(theap->node),
     };
     struct page *page = ladder(theap, &demand);
-    hfi_inspect_update(theap);
+    hfi_inspect_update(theap, page);
     if (page == NULL)
         return NULL;
     bool share = demand.share || page->size_class != class;
@@ -350,6 +350,7 @@ static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node 
     struct page *head = take_from(theap, node, &demand, false);
     if (head == NULL)
         head = take_pressed(theap, node, &demand);
+    hfi_inspect_update(theap, head);
     return head == NULL ? NULL : hfi_large_dress(head);
 }
 
@@ -366,6 +367,7 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
     struct page *page = take_from(theap, node, &demand, false);
     if (page == NULL)
         page = take_pressed(theap, node, &demand);
+    hfi_inspect_update(theap, page);
     if (page == NULL)
         return NULL;
     if (page->free == NULL)
@@ -387,7 +389,6 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     hfi_theap_enter(theap);
     void *block = bytes > HFI_BLOCK_MAX_BYTES ? large_on_node(theap, bytes, node) : block_on_node(theap, bytes, node);
     hfi_theap_leave(theap);
-    hfi_inspect_update(theap);
     return block != NULL ? block : hfi_fail_enomem();
 }
 

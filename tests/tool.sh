@@ -110,6 +110,9 @@ expect 7 '' run --arena 64M -- sh -c 'exit 7'
 expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
 expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'
 expect 0 'node 0: 64 MiB on ' run --arena 64M --backing 4k --report sleep 0.1
+export HWLOC_SYNTHETIC='numa:2 pu:1'
+expect 0 'populated 32 MiB, used at last 8 MiB' run --arena 0:4M,1:32M --backing 4k --report dd if=/dev/zero bs=8M count=300 of=/dev/null
+unset HWLOC_SYNTHETIC
 expect 0 'HOLDFAST_ARENA=64M' run --arena 64M --strict --lock no --place local --on-full abort env
 for value in HOLDFAST_STRICT=1 HOLDFAST_LOCK=no HOLDFAST_PLACE=local HOLDFAST_ON_FULL=abort LD_PRELOAD=/; do
     grep -q "^$value" "$work/out" || fail "run does not set $value"
