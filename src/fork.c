@@ -77,7 +77,7 @@ static void child_after_fork(void)
     }
     hfi_inspect_forked();
     if (hfi_theap->thread != 0 && hfi_load_relaxed(&hfi_theap->xstate) != THEAP_LIVE)
-        hfi_thread_detach(); /* a stealer had its lists in hand: its pages are orphans too */
+        hfi_thread_forget(); /* a stealer had its lists in hand: its pages are orphans too */
     bool alone = true;
     for (struct theap *theap = hfi_theap_first(); theap != NULL && alone; theap = theap->next_all)
         alone = theap->thread == 0 || theap == hfi_theap;

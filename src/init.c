@@ -5,9 +5,10 @@
  *     meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
  * I2: hfi_span is stored last: until then no pointer is in the arena.
  * I3: a thread's theap is let go by a pthread key destructor.  Allocation by a later
- *     destructor attaches a new theap and arms the key again; a free does not.
+ *     destructor attaches a new theap and arms the key again; a free does not.  A thread whose key
+ *     cannot be armed gets no theap: nobody would let go of its pages.
  *
- * Tests: tests/programs/early.c, tests/programs/threads.c.
+ * Tests: tests/programs/early.c, tests/programs/threads.c, tests/programs/nth-page.c.
  */
 #include "init.h"
 
@@ -31,19 +32,23 @@ static _Atomic(int) xstate;
 static pthread_key_t thread_key;
 static HFI_TLS bool thread_exited;
 
-static void thread_exit(void *theap)
+static void thread_detach(struct theap *theap)
 {
-    thread_exited = true;
     hfi_theap = &hfi_empty_theap;
     hfi_inspect_detach(theap);
-    struct theap *ending = theap;
-    hfi_theap_enter(ending);
-    hfi_magazines_return(ending);
-    hfi_theap_leave(ending);
+    hfi_theap_enter(theap);
+    hfi_magazines_return(theap);
+    hfi_theap_leave(theap);
     hfi_theap_recycle(theap);
 }
 
-void hfi_thread_detach(void)
+static void thread_exit(void *theap)
+{
+    thread_exited = true;
+    thread_detach(theap);
+}
+
+void hfi_thread_forget(void)
 {
     pthread_setspecific(thread_key, NULL);
     hfi_theap = &hfi_empty_theap;
@@ -114,7 +119,7 @@ bool hfi_init_pending(void)
 void hfi_init_forsake_arena(void)
 {
     hfi_span = 0;
-    hfi_thread_detach();
+    hfi_thread_forget();
     hfi_store_release(&xstate, INIT_FORSAKEN);
 }
 
@@ -153,7 +158,10 @@ struct theap *hfi_thread_attach(void)
     if (theap->node != home)
         hfi_theap_move(theap, home); /* its own memory is elsewhere, what it hands out need not be */
     hfi_theap = theap; /* before setspecific, which may allocate */
-    pthread_setspecific(thread_key, theap);
+    if (pthread_setspecific(thread_key, theap) != 0) {
+        thread_detach(theap);
+        return NULL;
+    }
     hfi_inspect_attach(theap);
     return theap;
 }

@@ -22,7 +22,7 @@ bool hfi_init_pending(void);
 bool hfi_thread_may_attach(void);
 
 /* For fork.c: this thread has no theap any more; its pages are somebody else's business. */
-void hfi_thread_detach(void);
+void hfi_thread_forget(void);
 
 /* For fork.c: the child of HOLDFAST_FORK=dontfork has no arena. */
 void hfi_init_forsake_arena(void);
