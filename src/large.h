@@ -16,7 +16,7 @@ void *hfi_large_dress(struct page *head);
 /* Frees the large block of `head`.  `pointer` must be its start: message HF-E303 and abort if not. */
 void hfi_large_free(struct page *head, void *pointer);
 
-/* Makes a large block hold `bytes` (over HFI_BLOCK_MAX_BYTES) where it is: gives back its tail,
+/* Makes a large block hold `bytes` (at least 1) where it is: gives back its tail,
  * or claims the pages behind it.  False when those are not free. */
 bool hfi_large_resize(struct page *head, size_t bytes);
 

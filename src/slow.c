@@ -8,8 +8,10 @@
  * W1: malloc fails only after every allowed node was searched exactly (every page looked
  *     at), with this theap's own empty pages given back first.
  * W2: free never fails and never touches errno.
+ * W3: realloc fails only when malloc of what was asked for would: not for the room it likes to
+ *     add, and never when the block is made smaller.
  *
- * Tests: tests/unit/core.c, tests/programs/exhaust.c, tests/programs/misuse.c.
+ * Tests: tests/unit/core.c, tests/programs/exhaust.c, tests/programs/misuse.c, tests/programs/nth-page.c.
  */
 #include "slow.h"
 
@@ -285,16 +287,16 @@ static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
     return block;
 }
 
-static void *malloc_block(struct theap *theap, size_t bytes, bool zero)
+/* A block of a class; NULL when the arena is full, which is not reported here. */
+static void *take_block(struct theap *theap, unsigned class, size_t bytes, bool zero)
 {
-    unsigned class = hfi_sizeclass_of(bytes);
     hfi_theap_enter(theap);
     struct page *page = class_refill(theap, class);
     void *block = page == NULL ? NULL : pop_zeroed(page, bytes, zero);
     if (page != NULL && page->list == LIST_NONE)
         hfi_page_let_go(page);
     hfi_theap_leave(theap);
-    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages);
+    return block;
 }
 
 void *hfi_malloc_slow(size_t bytes, bool zero)
@@ -311,7 +313,9 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
         return malloc_without_theap(bytes, HFI_MAX_ALIGN);
     if (bytes > HFI_BLOCK_MAX_BYTES)
         return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
-    return malloc_block(theap, bytes, zero);
+    unsigned class = hfi_sizeclass_of(bytes);
+    void *block = take_block(theap, class, bytes, zero);
+    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages);
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -529,9 +533,25 @@ static size_t grown_bytes(size_t bytes)
     return hfi_max(block_bytes, bytes);
 }
 
+/* malloc of a block that realloc can do without: a full arena is nothing to report. */
+static void *malloc_dispensable(size_t bytes)
+{
+    if (bytes > HFI_BLOCK_MAX_BYTES)
+        return NULL;
+    struct page *page = hfi_current_page(bytes);
+    if (page->free != NULL)
+        return hfi_page_pop(page, page->free);
+    struct theap *theap = hfi_thread_attach();
+    return theap == NULL ? NULL : take_block(theap, hfi_sizeclass_of(bytes), bytes, false);
+}
+
 static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)
 {
-    void *fresh = hfi_malloc(bytes > has ? grown_bytes(bytes) : bytes);
+    void *fresh = malloc_dispensable(bytes > has ? grown_bytes(bytes) : bytes);
+    if (fresh == NULL && bytes <= has)
+        return pointer;
+    if (fresh == NULL)
+        fresh = hfi_malloc(bytes);
     if (fresh == NULL)
         return NULL;
     memcpy(fresh, pointer, hfi_min(has, bytes));
@@ -562,5 +582,8 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
         return hfi_fail_enomem();
     if (bytes > HFI_BLOCK_MAX_BYTES && hfi_large_resize(found.page, bytes))
         return pointer;
-    return realloc_by_copy(pointer, hfi_large_bytes(found.page), bytes);
+    void *fresh = realloc_by_copy(pointer, hfi_large_bytes(found.page), bytes);
+    if (fresh == pointer)
+        hfi_large_resize(found.page, bytes); /* no page to move to: it keeps its own */
+    return fresh;
 }
