@@ -1,6 +1,6 @@
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/idle %D%/programs/misuse %D%/programs/quiet %D%/programs/threads
+	%D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/quiet %D%/programs/threads
 check_PROGRAMS += $(hf_programs)
 TESTS += $(hf_programs)
 EXTRA_DIST += %D%/programs/test.h
@@ -30,6 +30,11 @@ hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_programs_misuse_SOURCES = %D%/programs/misuse.c
 %C%_programs_misuse_CFLAGS = $(hf_program_cflags)
 %C%_programs_misuse_LDADD = libholdfast.la
+%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page.h %D%/programs/nth-page-new.cc src/override.c
+%C%_programs_nth_page_CFLAGS = $(hf_program_cflags) -fexceptions
+%C%_programs_nth_page_CXXFLAGS = -std=c++17 -Wall -Wextra -pthread
+%C%_programs_nth_page_LDFLAGS = -Wl,--wrap=hfi_arena_claim -Wl,--wrap=hfi_arena_claim_at -Wl,--wrap=hfi_arena_claim_meta
+%C%_programs_nth_page_LDADD = libholdfast-core.la
 %C%_programs_quiet_SOURCES = %D%/programs/quiet.c
 %C%_programs_quiet_CFLAGS = $(hf_program_cflags)
 %C%_programs_quiet_LDADD = libholdfast.la
