@@ -571,6 +571,12 @@ static void *free_blocks(void *theapless)
     return NULL;
 }
 
+static void *make_nothing(void *unused)
+{
+    CHECK(attach(malloc(1)));
+    return unused;
+}
+
 /* Own blocks; those of a thread that lives, freed by one that has no theap; those of one that ended, by
  * one with a theap and by one without. */
 static void walk_frees(int unused)
@@ -599,6 +605,12 @@ static void walk_frees(int unused)
     in_a_thread(free_blocks, blocks);
     check_sound();
     CHECK((pages_left() - before) * HFI_PAGE_BYTES >= held);
+    before = pages_left();
+    make_blocks(NULL);
+    in_a_thread(make_nothing, NULL); /* leaves a theap to the next, but no page for its key */
+    in_a_thread(free_blocks, blocks);
+    check_sound();
+    CHECK(pages_left() == before);
 }
 
 static pthread_key_t late_key;
