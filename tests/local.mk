@@ -1,8 +1,8 @@
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/quiet %D%/programs/threads
-check_PROGRAMS += $(hf_programs)
-TESTS += $(hf_programs)
+check_PROGRAMS += $(hf_programs) %D%/programs/preempted.tap
+TESTS += $(hf_programs) %D%/programs/preempted.tap
 EXTRA_DIST += %D%/programs/test.h
 
 hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
@@ -35,6 +35,13 @@ hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_programs_nth_page_CXXFLAGS = -std=c++17 -Wall -Wextra -pthread
 %C%_programs_nth_page_LDFLAGS = -Wl,--wrap=hfi_arena_claim -Wl,--wrap=hfi_arena_claim_at -Wl,--wrap=hfi_arena_claim_meta
 %C%_programs_nth_page_LDADD = libholdfast-core.la
+%C%_programs_preempted_tap_SOURCES = %D%/programs/preempted.c
+%C%_programs_preempted_tap_CFLAGS = $(hf_program_cflags)
+%C%_programs_preempted_tap_LDFLAGS = -Wl,--wrap=hfi_idleset_add,--wrap=hfi_idleset_remove,--wrap=hfi_idleset_take \
+	-Wl,--wrap=hfi_page_try_own,--wrap=hfi_page_collect_won,--wrap=hfi_page_init,--wrap=hfi_page_let_go \
+	-Wl,--wrap=hfi_page_retire,--wrap=hfi_page_set_owner,--wrap=hfi_theap_adopt \
+	-Wl,--wrap=hfi_runmap_release,--wrap=hfi_runmap_claim
+%C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_quiet_SOURCES = %D%/programs/quiet.c
 %C%_programs_quiet_CFLAGS = $(hf_program_cflags)
 %C%_programs_quiet_LDADD = libholdfast.la
@@ -50,7 +57,7 @@ CLEANFILES += %D%/examples/sqlite/sqlite-job
 
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
 TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
-TEST_EXTENSIONS = .unit .sh .lab
+TEST_EXTENSIONS = .unit .sh .lab .tap
 UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
 AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
