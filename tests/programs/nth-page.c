@@ -21,6 +21,7 @@
 #include <semaphore.h>
 
 #include "idleset.h"
+#include "magazine.h"
 #include "options.h"
 #include "theap.h"
 
@@ -108,7 +109,7 @@ static unsigned theaps_in_use = 1; /* main's, and those of parked threads */
 /* Pages not handed out, and those of theaps, which are never given back. */
 static size_t pages_left(void)
 {
-    hf_thread_idle();
+    hfi_magazine_give_back(hfi_theap);
     return hfi_arena_free_pages(node) + hfi_load_relaxed(&node->xtheap_pages);
 }
 
@@ -376,7 +377,8 @@ static void *attempt_in_thread(void *argument)
     int error = errno;
     refusing = NONE;
     attempt->last = refused == 0;
-    if (!attempt->last && attempt->which == FROM_NTH) {
+    bool no_theap = attempt->attach_with == NULL && attempt->nth == 1; /* it is looked for once, everywhere */
+    if (!attempt->last && (attempt->which == FROM_NTH || no_theap)) {
         CHECK(block == NULL && error == ENOMEM);
         return NULL;
     }
@@ -567,7 +569,7 @@ static void *free_blocks(void *theapless)
     }
     CHECK(refused != 0 || theapless == NULL);
     refusing = NONE;
-    CHECK((hfi_theap->thread == 0) == (theapless != NULL));
+    CHECK(hfi_theap->thread != 0 || theapless != NULL); /* what was freed may have given it room for a theap's key */
     return NULL;
 }
 
@@ -741,7 +743,7 @@ static void walk_questions(int unused)
     hf_stats_print();
     CHECK(malloc_trim(0) == 0 && mallopt(M_TRIM_THRESHOLD, 0) == 0);
     CHECK(hf_version() != NULL);
-    hf_thread_idle();
+    hfi_magazine_give_back(hfi_theap);
     refusing = NONE;
     fclose(stream);
     free(block);
