@@ -233,7 +233,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
                 page->block_bytes, (void *)hfi_page_start(page));
     theap_update_hold(theap);
     /* Nothing empty of another node is held: the next page is to come from home. */
-    if (page->run_pages > theap->hold_pages || hfi_node_of_page(page) != theap->node) {
+    if (page->run_pages > theap->hold_pages || page->node != theap->node->index) {
         if (may_unlist(theap, page))
             theap_retire(theap, page);
         return;
@@ -332,11 +332,11 @@ void hfi_theap_leave_away(struct theap *theap, unsigned class)
     struct theap_class *queue = &theap->classes[class];
     if (hfi_arena_free_pages(theap->node) < hfi_sizeclasses[class].run_pages)
         return;
-    if (queue->current != &hfi_empty_page && hfi_node_of_page(queue->current) != theap->node)
+    if (queue->current != &hfi_empty_page && queue->current->node != theap->node->index)
         theap_let_go(theap, queue->current);
     for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL; page = next) {
         next = page->next;
-        if (hfi_node_of_page(page) != theap->node)
+        if (page->node != theap->node->index)
             theap_let_go(theap, page);
     }
 }
