@@ -621,7 +621,9 @@ static void late_destructor(void *block)
 {
     free(block);
     errno = 0;
-    CHECK(malloc(100) == NULL && errno == ENOMEM);
+    void *again = malloc(100); /* out of what the thread itself left idle, or not at all */
+    CHECK(again != NULL || errno == ENOMEM);
+    free(again);
 }
 
 /* Ends with pages of all kinds, and allocates once more when its theap is gone. */
