@@ -111,8 +111,10 @@ HFI_INLINE void *hfi_realloc(void *pointer, size_t bytes)
         size_t index = offset >> HFI_PAGE_SHIFT;
         size_t has = hfi_page_at(index)->block_bytes;
         bool own = hfi_load_relaxed(hfi_owner_at(index)) == (uintptr_t)hfi_theap;
-        if (hfi_likely(own && bytes <= has && bytes >= has / 2))
+        if (hfi_likely(own && bytes <= has && bytes >= has / 2)) {
+            hfi_expect_live(pointer, "realloc");
             return pointer;
+        }
     }
     return hfi_realloc_slow(pointer, bytes);
 }

@@ -53,7 +53,7 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     node->id = reserved->id;
     node->first_index = hfi_index_of(reserved->start);
     node->page_count = reserved->bytes / HFI_PAGE_BYTES;
-    node->meta_pages = hfi_divide_up(node_maps_bytes(node->page_count), HFI_PAGE_BYTES);
+    node->meta_pages = hfi_divide_up(node_maps_bytes(node->page_count) + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
     if (node->meta_pages + 2 > node->page_count)
         return -ENOMEM;
     node_init_maps(node, reserved->start);
@@ -149,6 +149,8 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
 
 void hfi_arena_release(struct page *first, size_t pages)
 {
+    if (pages == 0)
+        return;
     struct arena_node *node = hfi_node_of_page(first);
     hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
 }

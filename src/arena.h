@@ -33,7 +33,7 @@ struct arena_node {
     _Atomic(size_t) xhigh_used;  /* atomic: single pages come from below, runs from above */
     _Atomic(size_t) xmost_used;  /* atomic: most pages ever in use, as seen on slow paths */
     _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs so far (== page_count once all) */
-    _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps */
+    _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or were lost (harden.c) */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
     _Atomic(size_t) xidle_pages;  /* atomic: pages of the runs in the idle sets */
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
@@ -60,7 +60,7 @@ int hfi_arena_init(const struct reservation *reservation);
 struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
                              bool *zero);
 
-/* Gives back `pages` pages from `first` on.  Owners must be HFI_OWNER_NONE already. */
+/* Gives back `pages` pages (perhaps none) from `first` on.  Owners must be HFI_OWNER_NONE already. */
 void hfi_arena_release(struct page *first, size_t pages);
 
 /* Claims exactly the `pages` pages from `first` on, when all are free and of `node`. */

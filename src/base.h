@@ -25,6 +25,16 @@
 #define HFI_WINDOW_BYTES ((size_t)1 << HFI_WINDOW_SHIFT)
 #define HFI_WINDOW_PAGES (HFI_WINDOW_BYTES / HFI_PAGE_BYTES)
 
+/* The hardened build (configure --enable-secure): what it adds is in harden.h, and vanishes without it. */
+#ifdef HFI_ENABLE_SECURE
+#define HFI_SECURE 1
+#else
+#define HFI_SECURE 0
+#endif
+
+/* Last bytes of every run that no block overlaps: one OS page of 4 KiB. */
+#define HFI_GUARD_BYTES (HFI_SECURE ? (size_t)4096 : (size_t)0)
+
 #define HFI_CACHE_LINE 64
 #define HFI_MAX_ALIGN 16
 

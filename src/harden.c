@@ -4,14 +4,36 @@
  * H1: the live bit of a block is set from the moment malloc returns it until free begins.
  *     Threads share words of bits, so both changes are atomic.
  *
+ * H2: page->guard is GUARD_FAULT while the guard may be inaccessible, GUARD_PATTERN while its
+ *     pattern stands whole: stored before the kernel is asked and after it has
+ *     answered, after the pattern was written and before it is cleared.  So a forked child, which may
+ *     find another thread's run half way, at worst lifts what is accessible or verifies nothing.
+ * H3: memory that is free in the arena is accessible and holds no pattern.
+ *
+ * A guard behind a run of blocks on OS pages of 4 KiB:
+ *
+ *     | blocks ... | slack: pattern, 2 KiB at most | inaccessible, 4 KiB |
+ *
+ * and on larger OS pages, which cannot be protected in part (transparent huge ones would be split), or
+ * where the kernel or guards_max refuses:
+ *
+ *     | blocks ... | pattern, 2 KiB | slack | pattern, 2 KiB |
+ *
+ * so that the first byte behind the last block and the last one before the next run are both watched.  A
+ * large block has no slack.  The run in front brings the guard in front; of the first run of a node
+ * that are the node's maps, which have one as well.  An inaccessible guard costs the process two
+ * mappings (vm.max_map_count), of which half are left to the program.
+ *
  * Defeats: use of a freed block's link to reach an address (links are encoded and checked),
  * frees of interior pointers and double frees of any age (live bits), guessing the
- * next block's place (order shuffled within each batch of linked blocks).
+ * next block's place (order shuffled within each batch of linked blocks), writing on from one run
+ * into the next (guards).
  *
- * Test: tests/programs/misuse.c in the secure build.
+ * Tests: tests/programs/misuse.c and tests/programs/guards.c in the secure build (tests/secure.sh).
  */
 #include "harden.h"
 
+#include <string.h>
 #include <sys/random.h>
 
 #include "arena.h"
@@ -19,26 +41,15 @@
 #include "os.h"
 
 #define LIVE_GRAIN_SHIFT 4
+#define MAPS_MAX_DEFAULT 65530u /* the kernel's own */
+#define PATTERN_BYTES (HFI_GUARD_BYTES / 2)
 
 static _Atomic(uint64_t) *xlive_bits; /* atomic words; NULL before hfi_harden_init and in plain builds */
-static uint64_t secret;         /* const after hfi_harden_init */
+static uint64_t secret[2];      /* const after hfi_harden_init */
 static _Atomic(uint64_t) xkeys; /* atomic: keys made, so that no two are alike */
-
-int hfi_harden_init(void)
-{
-    size_t bytes = (hfi_span - HFI_WINDOWS_OFFSET) >> LIVE_GRAIN_SHIFT >> 3;
-    if (!HFI_SECURE)
-        return 0;
-    if (getrandom(&secret, sizeof secret, GRND_NONBLOCK) != (ssize_t)sizeof secret)
-        secret = hfi_os_now_ns() ^ (uint64_t)(uintptr_t)hfi_base;
-    char *bits = hfi_os_reserve(bytes, HFI_PAGE_BYTES);
-    if (bits == NULL || hfi_os_map(bits, bytes, 4096) != 0)
-        return -1;
-    if (!hfi_arena.reservation.growing)
-        hfi_os_populate(bits, bytes);
-    xlive_bits = (_Atomic(uint64_t) *)bits;
-    return 0;
-}
+static uint64_t guards_max;     /* const after hfi_harden_init: inaccessible ones */
+static _Atomic(uint64_t) xguards; /* atomic: inaccessible ones now */
+static _Atomic(bool) xsaid;     /* atomic: the first guard that had to be a pattern was reported */
 
 static uint64_t mix(uint64_t x)
 {
@@ -48,9 +59,48 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+static void guard_maps(void)
+{
+    uint64_t maps_max = MAPS_MAX_DEFAULT;
+    hfi_os_read_number("/proc/sys/vm/max_map_count", &maps_max);
+    guards_max = maps_max / 4;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        const struct arena_node *node = &hfi_arena.nodes[i];
+        struct page *first = hfi_page_at(node->first_index);
+        first->node = (uint8_t)i;
+        first->run_pages = (uint32_t)node->meta_pages;
+        hfi_harden_guard_place(first);
+    }
+}
+
+int hfi_harden_init(void)
+{
+    size_t bytes = (hfi_span - HFI_WINDOWS_OFFSET) >> LIVE_GRAIN_SHIFT >> 3;
+    if (!HFI_SECURE)
+        return 0;
+    if (getrandom(secret, sizeof secret, GRND_NONBLOCK) != (ssize_t)sizeof secret) {
+        secret[0] = hfi_os_now_ns() ^ (uint64_t)(uintptr_t)hfi_base;
+        secret[1] = mix(secret[0] ^ (uint64_t)(uintptr_t)&bytes);
+    }
+    char *bits = hfi_os_reserve(bytes, HFI_PAGE_BYTES);
+    if (bits == NULL || hfi_os_map(bits, bytes, 4096) != 0)
+        return -1;
+    if (!hfi_arena.reservation.growing)
+        hfi_os_populate(bits, bytes);
+    xlive_bits = (_Atomic(uint64_t) *)bits;
+    guard_maps();
+    return 0;
+}
+
+/* Twice, with a secret before each: one leaked key, of a link or a guard, gives no secret away. */
+static uint64_t keyed(uint64_t x)
+{
+    return mix(mix(x ^ secret[0]) ^ secret[1]);
+}
+
 uint64_t hfi_harden_key(const struct page *page)
 {
-    return mix(secret ^ (uintptr_t)page ^ hfi_fetch_add_relaxed(&xkeys, 1));
+    return keyed((uintptr_t)page ^ hfi_fetch_add_relaxed(&xkeys, 1));
 }
 
 void hfi_harden_bad_link(const struct page *page, const void *block)
@@ -84,10 +134,180 @@ void hfi_harden_mark_dead(void *block)
                 "run the program under valgrind to see where", block);
 }
 
-size_t hfi_harden_shuffle(const struct page *page, size_t i, size_t count)
+void hfi_harden_expect_live(const void *block, const char *call)
 {
-    /* An affine permutation with an odd factor needs a power of two; other counts keep their order rotated. */
-    uint64_t key = page->link_key;
-    size_t factor = hfi_is_power_of_two(count) ? (size_t)(key >> 8 | 1) : 1;
-    return (i * factor + (size_t)(key >> 32)) % count;
+    uint64_t bit;
+    const _Atomic(uint64_t) *word = live_word(block, &bit);
+    if (hfi_unlikely((uintptr_t)block % HFI_MAX_ALIGN != 0 || !(hfi_load_relaxed(word) & bit)))
+        hfi_die("HF-E307", call, "%p is no live block: freed before, or not what malloc returned; "
+                "run the program under valgrind to see where", block);
+}
+
+/* Fisher and Yates, in the version of Durstenfeld 1964. */
+void hfi_harden_shuffle(const struct page *page, uint8_t *order, size_t count)
+{
+    uint64_t random = page->link_key ^ page->capacity;
+    for (size_t i = 0; i < count; i++)
+        order[i] = (uint8_t)i;
+    for (size_t i = count; i-- > 1;) {
+        random = mix(random + i);
+        size_t other = (size_t)((random >> 32) * (i + 1) >> 32);
+        uint8_t swap = order[i];
+        order[i] = order[other];
+        order[other] = swap;
+    }
+}
+
+/* --- guards --- */
+
+/* A stretch of pattern. */
+struct stretch {
+    char *start;
+    size_t bytes;
+};
+
+static char *run_end(const struct page *head)
+{
+    return hfi_page_start(head) + ((size_t)head->run_pages << HFI_PAGE_SHIFT);
+}
+
+/* Where the last block ends. */
+static char *blocks_end(const struct page *head)
+{
+    if (head->block_bytes == 0)
+        return run_end(head) - HFI_GUARD_BYTES;
+    return hfi_page_start(head) + (size_t)head->reserved * head->block_bytes;
+}
+
+static struct stretch first_stretch(const struct page *head, enum page_guard guard)
+{
+    char *start = blocks_end(head);
+    size_t room = guard == GUARD_FAULT ? (size_t)(run_end(head) - HFI_GUARD_BYTES - start) : PATTERN_BYTES;
+    return (struct stretch){ start, hfi_min(room, PATTERN_BYTES) };
+}
+
+static struct stretch last_stretch(const struct page *head, enum page_guard guard)
+{
+    size_t bytes = guard == GUARD_FAULT ? 0 : PATTERN_BYTES;
+    return (struct stretch){ run_end(head) - bytes, bytes };
+}
+
+/* Words differ, so that a copy of one is found in another's place.  Who can read a guard can write it again. */
+static uint64_t pattern_word(uint64_t seed, size_t i)
+{
+    return seed + i * 0x9e3779b97f4a7c15u;
+}
+
+/* Of the run, its tenancy, and the stretch. */
+static uint64_t pattern_seed(const struct page *head, struct stretch stretch)
+{
+    return keyed(~head->link_key ^ (uintptr_t)stretch.start);
+}
+
+static void write_pattern(const struct page *head, struct stretch stretch)
+{
+    uint64_t seed = pattern_seed(head, stretch), *words = (uint64_t *)stretch.start;
+    for (size_t i = 0; i < stretch.bytes / sizeof *words; i++)
+        words[i] = pattern_word(seed, i);
+}
+
+static HFI_COLD _Noreturn void die_overwritten(const struct page *head, const char *at)
+{
+    size_t behind = (size_t)(at - blocks_end(head));
+    if (head->block_bytes == 0)
+        hfi_die("HF-E310", "guard", "the guard behind the large block %p of %zu bytes was overwritten, first at %p, %zu bytes "
+                "behind its end: an overflow of it, or an underflow of what begins at %p; run the program under valgrind",
+                (void *)hfi_page_start(head), (size_t)(blocks_end(head) - hfi_page_start(head)), (const void *)at, behind, (void *)run_end(head));
+    hfi_die("HF-E310", "guard", "the guard behind the page of %u-byte blocks at %p was overwritten, first at %p, %zu bytes "
+            "behind its last block: an overflow of block %p, or an underflow of what begins at %p; run the program under valgrind",
+            head->block_bytes, (void *)hfi_page_start(head), (const void *)at, behind,
+            (void *)(blocks_end(head) - head->block_bytes), (void *)run_end(head));
+}
+
+static void verify_pattern(const struct page *head, struct stretch stretch)
+{
+    uint64_t seed = pattern_seed(head, stretch), *words = (uint64_t *)stretch.start;
+    for (size_t i = 0; i < stretch.bytes / sizeof *words; i++) {
+        uint64_t wrong = words[i] ^ pattern_word(seed, i);
+        if (hfi_unlikely(wrong != 0))
+            die_overwritten(head, (const char *)&words[i] + hfi_lowest_bit(wrong) / 8);
+    }
+}
+
+static HFI_COLD void say_pattern(int error)
+{
+    bool said = false;
+    if (!hfi_cas_acq_rel(&xsaid, &said, true))
+        return;
+    if (error != 0)
+        hfi_say(SAY_WARNING, "HF-W311", "guard", "the kernel refused an inaccessible guard (%s, %llu stand): guards it refuses are "
+                "patterns, verified later; raise vm.max_map_count", hfi_os_error_name(error),
+                (unsigned long long)hfi_load_relaxed(&xguards));
+    else
+        hfi_say(SAY_INFO, "HF-I311", "guard", "%llu guards are inaccessible, half of what vm.max_map_count allows: further ones are "
+                "patterns, verified later; raise vm.max_map_count", (unsigned long long)guards_max);
+}
+
+/* False when the guard is to be a pattern. */
+static bool make_inaccessible(struct page *head)
+{
+    if (hfi_arena.reservation.nodes[head->node].backing != BACKING_4K)
+        return false;
+    int error = 0;
+    if (hfi_fetch_add_relaxed(&xguards, 1) < guards_max) {
+        write_pattern(head, first_stretch(head, GUARD_FAULT));
+        head->guard = GUARD_FAULT;
+        hfi_compiler_barrier();
+        error = hfi_os_protect(run_end(head) - HFI_GUARD_BYTES, HFI_GUARD_BYTES, false);
+        if (error == 0)
+            return true;
+    }
+    hfi_fetch_sub_relaxed(&xguards, 1);
+    say_pattern(error);
+    return false;
+}
+
+void hfi_harden_guard_place(struct page *head)
+{
+    if (head->block_bytes == 0) /* no links, so no key yet */
+        head->link_key = hfi_harden_key(head);
+    if (make_inaccessible(head))
+        return;
+    write_pattern(head, first_stretch(head, GUARD_PATTERN));
+    write_pattern(head, last_stretch(head, GUARD_PATTERN));
+    hfi_compiler_barrier();
+    head->guard = GUARD_PATTERN;
+}
+
+bool hfi_harden_guard_lift(struct page *head)
+{
+    enum page_guard guard = head->guard;
+    if (guard == GUARD_NONE)
+        return true;
+    struct stretch first = first_stretch(head, guard), last = last_stretch(head, guard);
+    verify_pattern(head, first);
+    verify_pattern(head, last);
+    if (guard == GUARD_FAULT) {
+        if (hfi_os_protect(run_end(head) - HFI_GUARD_BYTES, HFI_GUARD_BYTES, true) != 0)
+            return false;
+        hfi_fetch_sub_relaxed(&xguards, 1);
+    }
+    hfi_compiler_barrier();
+    head->guard = GUARD_NONE;
+    hfi_compiler_barrier();
+    memset(first.start, 0, first.bytes);
+    memset(last.start, 0, last.bytes);
+    return true;
+}
+
+/* A guard that cannot be lifted stays, and its page is out of use from then on. */
+uint32_t hfi_harden_guard_release(struct page *head)
+{
+    uint32_t pages = head->run_pages;
+    if (hfi_likely(hfi_harden_guard_lift(head)))
+        return pages;
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(head) + pages - 1), (uintptr_t)HFI_OWNER_META);
+    hfi_fetch_add_relaxed(&hfi_node_of_page(head)->xtheap_pages, 1);
+    head->guard = GUARD_NONE;
+    return pages - 1;
 }

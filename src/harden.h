@@ -5,6 +5,9 @@
  * a stray write into a freed block is found before it is handed out.
  * Live bits: one bit per 16 bytes of arena, set where a live block starts;
  * free of anything else (interior pointer, any double free) is found at once.
+ * Order: the blocks of a page are linked in random order, batch by batch.
+ * Guards: the last HFI_GUARD_BYTES of every run belong to no block, and are inaccessible or
+ * hold a pattern that is verified when the run is given back or resized.
  */
 #ifndef HFI_HARDEN_H
 #define HFI_HARDEN_H
@@ -12,13 +15,8 @@
 #include "base.h"
 #include "pagetable.h"
 
-#ifdef HFI_ENABLE_SECURE
-#define HFI_SECURE 1
-#else
-#define HFI_SECURE 0
-#endif
-
-/* Secret and live bits.  0, or -1 when their memory was refused.  Called once by init. */
+/* Secrets, live bits, and the guards behind the nodes' own maps.  0, or -1 when memory was
+ * refused.  Called once by init. */
 int hfi_harden_init(void);
 
 /* A link that leads out of its page: message HF-E308, abort. */
@@ -28,15 +26,25 @@ _Noreturn void hfi_harden_bad_link(const struct page *page, const void *block);
 void hfi_harden_mark_live(void *block);
 void hfi_harden_mark_dead(void *block);
 
+/* What is no live block ends the process: `call` names the call it was passed to. */
+void hfi_harden_expect_live(const void *block, const char *call);
+
 /* Fresh key for a page's links. */
 uint64_t hfi_harden_key(const struct page *page);
 
-/* Order in which a page's blocks are linked: a permutation of [0, count). */
-size_t hfi_harden_shuffle(const struct page *page, size_t i, size_t count);
+/* Order in which a page's next `count` (up to HFI_EXTEND_BLOCKS_MAX) blocks are linked: a permutation
+ * of [0, count). */
+void hfi_harden_shuffle(const struct page *page, uint8_t *order, size_t count);
+
+/* See hfi_guard_place, hfi_guard_lift, hfi_guard_release. */
+void hfi_harden_guard_place(struct page *head);
+bool hfi_harden_guard_lift(struct page *head);
+uint32_t hfi_harden_guard_release(struct page *head);
 
 HFI_INLINE bool hfi_block_in_page(const struct page *page, const void *block)
 {
-    return (size_t)((const char *)block - hfi_page_start(page)) < (size_t)page->run_pages << HFI_PAGE_SHIFT;
+    size_t room = ((size_t)page->run_pages << HFI_PAGE_SHIFT) - HFI_GUARD_BYTES;
+    return (size_t)((const char *)block - hfi_page_start(page)) < room;
 }
 
 HFI_INLINE struct block *hfi_link_get(const struct page *page, const struct block *block)
@@ -67,6 +75,33 @@ HFI_INLINE void hfi_dead(void *block)
 {
     if (HFI_SECURE)
         hfi_harden_mark_dead(block);
+}
+
+HFI_INLINE void hfi_expect_live(const void *block, const char *call)
+{
+    if (HFI_SECURE)
+        hfi_harden_expect_live(block, call);
+}
+
+/* Puts the guard at the end of a run just claimed or resized: run_pages, node, and for a run of
+ * blocks reserved and block_bytes are set.  Who claimed the run only. */
+HFI_INLINE void hfi_guard_place(struct page *head)
+{
+    if (HFI_SECURE)
+        hfi_harden_guard_place(head);
+}
+
+/* Verifies the guard (message HF-E310 and abort when it was overwritten) and makes its bytes
+ * ordinary memory.  False, and the guard stands, when the kernel refuses. */
+HFI_INLINE bool hfi_guard_lift(struct page *head)
+{
+    return !HFI_SECURE || hfi_harden_guard_lift(head);
+}
+
+/* Lifts the guard of a run that is given back; returns the number of its pages that can be. */
+HFI_INLINE uint32_t hfi_guard_release(struct page *head)
+{
+    return HFI_SECURE ? hfi_harden_guard_release(head) : head->run_pages;
 }
 
 #endif

@@ -18,6 +18,7 @@ void *hfi_large_dress(struct page *head)
 {
     head->size_class = HFI_CLASS_LARGE;
     head->block_bytes = 0;
+    hfi_guard_place(head);
     hfi_fetch_add_relaxed(&hfi_node_of_page(head)->xlarge_pages, head->run_pages);
     hfi_store_release(hfi_owner_at(hfi_page_index(head)), (uintptr_t)HFI_OWNER_LARGE);
     void *block = hfi_page_start(head);
@@ -37,30 +38,52 @@ void hfi_large_free(struct page *head, void *pointer)
         hfi_die("HF-E304", "free", "block %p of %zu bytes was freed twice at the same time by two threads; "
                 "run the program under the secure build to see where", pointer, (size_t)pages << HFI_PAGE_SHIFT);
     hfi_fetch_sub_relaxed(&hfi_node_of_page(head)->xlarge_pages, pages);
-    hfi_arena_release(head, pages);
+    hfi_arena_release(head, hfi_guard_release(head));
+}
+
+static void large_shrink(struct page *head, size_t pages)
+{
+    struct arena_node *node = hfi_node_of_page(head);
+    size_t now = head->run_pages;
+    head->run_pages = (uint32_t)pages;
+    hfi_guard_place(head);
+    hfi_fetch_sub_relaxed(&node->xlarge_pages, now - pages);
+    /* The tail's entries never were of this run (L1) but for the node they belong to. */
+    head[pages].node = head->node;
+    hfi_arena_release(&head[pages], now - pages);
+}
+
+static bool large_grow(struct page *head, size_t pages)
+{
+    struct arena_node *node = hfi_node_of_page(head);
+    size_t now = head->run_pages;
+    size_t first = (size_t)(hfi_page_start(head) - hfi_base) & (HFI_WINDOW_BYTES - 1);
+    bool leaves_window = first + pages * HFI_PAGE_BYTES > HFI_WINDOW_BYTES;
+    bool zero;
+    if (leaves_window && pages <= HFI_WINDOW_PAGES)
+        return false;
+    if (!hfi_arena_claim_at(node, &head[now], pages - now, &zero))
+        return false;
+    if (!hfi_guard_lift(head)) {
+        head[now].node = head->node;
+        hfi_arena_release(&head[now], pages - now);
+        return false;
+    }
+    head->run_pages = (uint32_t)pages;
+    hfi_guard_place(head);
+    hfi_fetch_add_relaxed(&node->xlarge_pages, pages - now);
+    return true;
 }
 
 bool hfi_large_resize(struct page *head, size_t bytes)
 {
-    struct arena_node *node = hfi_node_of_page(head);
-    size_t now = head->run_pages;
-    size_t pages = hfi_divide_up(bytes, HFI_PAGE_BYTES);
-    bool zero;
-    if (pages < now) {
-        head->run_pages = (uint32_t)pages;
-        hfi_fetch_sub_relaxed(&node->xlarge_pages, now - pages);
-        /* The tail's entries never were of this run (L1) but for the node they belong to. */
-        head[pages].node = head->node;
-        hfi_arena_release(&head[pages], now - pages);
-    } else if (pages > now) {
-        size_t first = (size_t)(hfi_page_start(head) - hfi_base) & (HFI_WINDOW_BYTES - 1);
-        bool leaves_window = first + pages * HFI_PAGE_BYTES > HFI_WINDOW_BYTES;
-        if (leaves_window && pages <= HFI_WINDOW_PAGES)
+    size_t pages = hfi_large_pages(bytes);
+    if (pages > head->run_pages)
+        return large_grow(head, pages);
+    if (pages < head->run_pages) {
+        if (!hfi_guard_lift(head))
             return false;
-        if (!hfi_arena_claim_at(node, &head[now], pages - now, &zero))
-            return false;
-        head->run_pages = (uint32_t)pages;
-        hfi_fetch_add_relaxed(&node->xlarge_pages, pages - now);
+        large_shrink(head, pages);
     }
     return true;
 }

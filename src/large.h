@@ -17,13 +17,19 @@ void *hfi_large_dress(struct page *head);
 void hfi_large_free(struct page *head, void *pointer);
 
 /* Makes a large block hold `bytes` (at least 1) where it is: gives back its tail,
- * or claims the pages behind it.  False when those are not free. */
+ * or claims the pages behind it.  False when those are not free, or its guard cannot be moved. */
 bool hfi_large_resize(struct page *head, size_t bytes);
 
 /* Bytes of a large block. */
 HFI_INLINE size_t hfi_large_bytes(const struct page *head)
 {
-    return (size_t)head->run_pages << HFI_PAGE_SHIFT;
+    return ((size_t)head->run_pages << HFI_PAGE_SHIFT) - HFI_GUARD_BYTES;
+}
+
+/* Pages that a block of `bytes` takes. */
+HFI_INLINE size_t hfi_large_pages(size_t bytes)
+{
+    return hfi_max(hfi_divide_up(bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES), 1);
 }
 
 #endif

@@ -68,6 +68,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
         hfi_page_at(index + i)->head_delta = i;
         hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_INTERIOR);
     }
+    hfi_guard_place(page);
     hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xclass_runs[class], 1);
     hfi_page_set_owner(page, theap);
 }
@@ -139,8 +140,11 @@ static uint32_t page_extend(struct page *page)
         count = left;
     char *start = hfi_page_start(page) + (size_t)page->capacity * page->block_bytes;
     struct block *list = NULL;
+    uint8_t order[HFI_EXTEND_BLOCKS_MAX];
+    if (HFI_SECURE)
+        hfi_harden_shuffle(page, order, count);
     for (uint32_t i = count; i-- > 0;) {
-        size_t place = HFI_SECURE ? hfi_harden_shuffle(page, i, count) : i;
+        size_t place = HFI_SECURE ? order[i] : i;
         struct block *block = (struct block *)(start + place * page->block_bytes);
         hfi_link_set(page, block, list);
         list = block;
@@ -171,7 +175,7 @@ uint32_t hfi_page_refill(struct page *page)
 void hfi_page_retire(struct page *page)
 {
     size_t index = hfi_page_index(page);
-    uint32_t pages = page->run_pages;
+    uint32_t pages = hfi_guard_release(page);
     hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_runs[page->size_class], 1);
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     page->block_bytes = 0;

@@ -37,6 +37,9 @@ enum { HFI_OWNER_NONE = 0, HFI_OWNER_INTERIOR = 2, HFI_OWNER_META = 4, HFI_OWNER
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
 
+/* What stands in the guard of a run (harden.c).  GUARD_FAULT: it may be inaccessible. */
+enum page_guard { GUARD_NONE, GUARD_PATTERN, GUARD_FAULT };
+
 struct theap;
 
 /* Accounting, for a run of blocks, while no call is under way on it (audited):
@@ -53,6 +56,7 @@ struct page {
     bool kept;                 /* owner: held though it was empty once; used is one up */
     bool free_zero;            /* owner: blocks on free are zero but for their link */
     bool rest_zero;            /* owner: memory past capacity is zero */
+    uint8_t guard;             /* owner: enum page_guard; always GUARD_NONE but in the secure build */
     struct page *next;         /* owner: in the list named by `list` */
     struct page *prev;         /* owner */
     /* Second line: what other threads read or write.  "const" is per tenancy of the run. */
@@ -65,7 +69,7 @@ struct page {
     uint8_t node;              /* const: index of its node */
     uint32_t head_delta;       /* const: pages back to the head, inside a run */
     size_t large_bytes;        /* const: bytes of a large run */
-    uint64_t link_key;         /* const: encodes links in the secure build */
+    uint64_t link_key;         /* const: encodes links, and is in the guard's pattern, in the secure build */
     uint32_t heap_id;          /* const: heap it belongs to (0 until heaps exist) */
 };
 

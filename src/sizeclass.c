@@ -2,18 +2,18 @@
  * sizeclass: the table behind sizeclass.h, computed once.
  *
  * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
- * S2: a run's tail that no block fits into is at most 1/8 of the run.
- * S3: extend_blocks blocks span at most 2 KiB, or are one block.
- * S4: runs of the first HFI_DIRECT_CLASSES classes are one page long.
+ * S2: a run's tail that no block fits into, its guard included, is at most 1/8 of the run.
+ * S3: extend_blocks blocks span at most 2 KiB, or are EXTEND_BLOCKS_MIN.
+ * S4: runs of the first HFI_DIRECT_CLASSES classes are one page long, but in the secure build.
  *
  * Test: tests/unit/core.c.
  */
 #include "sizeclass.h"
 
 #define TAIL_SHARE 8u
-#define RUN_PAGES_MAX 8u
+#define RUN_PAGES_MAX (HFI_SECURE ? 10u : 8u) /* a guard on top of the whole pages of large blocks */
 #define EXTEND_BYTES 2048u
-#define EXTEND_BLOCKS_MAX 64u
+#define EXTEND_BLOCKS_MIN (HFI_SECURE ? 16u : 1u) /* their order is shuffled: one alone has none */
 
 struct sizeclass hfi_sizeclasses[HFI_CLASS_COUNT];
 
@@ -27,11 +27,17 @@ static size_t class_block_bytes(unsigned class)
     return (size_t)(4 + (class - 24) % 4 + 1) << (top - 2);
 }
 
+static size_t run_room_bytes(size_t pages)
+{
+    return pages * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
+}
+
 /* The shortest run whose tail is small enough (S2). */
 static size_t class_run_pages(size_t block_bytes)
 {
-    size_t pages = hfi_divide_up(block_bytes, HFI_PAGE_BYTES);
-    while (pages < RUN_PAGES_MAX && (pages * HFI_PAGE_BYTES) % block_bytes * TAIL_SHARE > pages * HFI_PAGE_BYTES)
+    size_t pages = hfi_divide_up(block_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
+    while (pages < RUN_PAGES_MAX &&
+           (run_room_bytes(pages) % block_bytes + HFI_GUARD_BYTES) * TAIL_SHARE > pages * HFI_PAGE_BYTES)
         pages++;
     return pages;
 }
@@ -45,8 +51,8 @@ void hfi_sizeclass_init(void)
         size_t pages = class_run_pages(bytes);
         class->block_bytes = (uint32_t)bytes;
         class->run_pages = (uint16_t)pages;
-        class->blocks = (uint16_t)(pages * HFI_PAGE_BYTES / bytes);
-        class->extend_blocks = (uint16_t)hfi_min(hfi_max(EXTEND_BYTES / bytes, 1), EXTEND_BLOCKS_MAX);
+        class->blocks = (uint16_t)(run_room_bytes(pages) / bytes);
+        class->extend_blocks = (uint16_t)hfi_min(hfi_max(EXTEND_BYTES / bytes, EXTEND_BLOCKS_MIN), HFI_EXTEND_BLOCKS_MAX);
         if (bytes <= HFI_DIRECT_MAX_BYTES) {
             class->direct_first = (uint16_t)direct_next;
             class->direct_last = (uint16_t)(bytes / 16);

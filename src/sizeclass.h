@@ -18,6 +18,7 @@
 
 #define HFI_CLASS_COUNT 60u
 #define HFI_CLASS_LARGE 255u         /* page->size_class of a run that is one block */
+#define HFI_EXTEND_BLOCKS_MAX 64u
 #define HFI_BLOCK_MAX_BYTES ((size_t)256 * HFI_KIB)
 #define HFI_DIRECT_MAX_BYTES 1024u   /* the theap's direct table goes up to here */
 #define HFI_DIRECT_CLASSES 28u       /* ... which is so many classes */
@@ -26,7 +27,7 @@
 struct sizeclass {
     uint32_t block_bytes;
     uint16_t run_pages;     /* pages per run, 1 for all but blocks that waste too much of one */
-    uint16_t blocks;        /* blocks per run */
+    uint16_t blocks;        /* blocks per run: what fits in front of its guard */
     uint16_t extend_blocks; /* blocks linked at a time: bounded work per call */
     uint16_t direct_first;  /* entries of the direct table it serves, block_bytes <= 1024 */
     uint16_t direct_last;

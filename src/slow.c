@@ -215,7 +215,7 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
         return hfi_fail_enomem();
     struct demand demand = {
         .class = HFI_CLASS_LARGE,
-        .pages = hfi_max(hfi_divide_up(bytes, HFI_PAGE_BYTES), 1),
+        .pages = hfi_large_pages(bytes),
         .align_bytes = hfi_max(align_bytes, HFI_PAGE_BYTES),
     };
     hfi_theap_enter(theap);
@@ -516,6 +516,7 @@ size_t hfi_usable_size(const void *pointer)
     if (hfi_unlikely(hfi_boot_owns(pointer)))
         return hfi_boot_usable(pointer);
     struct found found = find(pointer, "malloc_usable_size");
+    hfi_expect_live(pointer, "malloc_usable_size");
     return found.owner == HFI_OWNER_LARGE ? hfi_large_bytes(found.page) : found.page->block_bytes;
 }
 
@@ -573,6 +574,7 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
     if (found.owner != HFI_OWNER_LARGE) {
         size_t has = found.page->block_bytes;
         check_start(found.page, pointer, "realloc");
+        hfi_expect_live(pointer, "realloc");
         return bytes <= has && bytes >= has / 2 ? pointer : realloc_by_copy(pointer, has, bytes);
     }
     if (hfi_unlikely(pointer != hfi_page_start(found.page)))

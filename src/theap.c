@@ -101,7 +101,8 @@ static struct theap *theaps_cut(struct arena_node *node)
     char *memory = hfi_arena_claim_meta(node);
     if (memory == NULL)
         return NULL;
-    for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES; at += bytes) {
+    hfi_guard_place(hfi_page_at(hfi_index_of(memory)));
+    for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES - HFI_GUARD_BYTES; at += bytes) {
         struct theap *theap = (struct theap *)(memory + at);
         all_theaps_push(theap);
         recycled_push(theap);

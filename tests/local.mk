@@ -1,6 +1,9 @@
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/quiet %D%/programs/threads
+if SECURE
+hf_programs += %D%/programs/secure
+endif
 check_PROGRAMS += $(hf_programs) %D%/programs/preempted.tap
 TESTS += $(hf_programs) %D%/programs/preempted.tap
 EXTRA_DIST += %D%/programs/test.h
@@ -45,6 +48,9 @@ hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_programs_quiet_SOURCES = %D%/programs/quiet.c
 %C%_programs_quiet_CFLAGS = $(hf_program_cflags)
 %C%_programs_quiet_LDADD = libholdfast.la
+%C%_programs_secure_SOURCES = %D%/programs/secure.c
+%C%_programs_secure_CFLAGS = $(hf_program_cflags)
+%C%_programs_secure_LDADD = libholdfast.la
 %C%_programs_threads_SOURCES = %D%/programs/threads.c
 %C%_programs_threads_CFLAGS = $(hf_program_cflags)
 %C%_programs_threads_LDADD = libholdfast.la
@@ -100,9 +106,9 @@ hf_topologies = %D%/topologies/apart.xml %D%/topologies/bare.xml %D%/topologies/
 EXTRA_DIST += $(hf_topologies) %D%/topologies/make
 
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/manual.sh %D%/tool.sh
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/manual.sh %D%/tool.sh
 TESTS += $(hf_scripts)
-EXTRA_DIST += $(hf_scripts)
+EXTRA_DIST += $(hf_scripts) %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
 .PHONY: check-models
 check-models:
