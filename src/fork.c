@@ -13,7 +13,10 @@
  * The walk costs the child 8 bytes read per page ever used, and nothing when the
  * process had one thread.
  *
- * Test: tests/programs/fork.c.
+ * The first fork on huge pages of a pool says, at HOLDFAST_VERBOSE=1, what it costs.  vfork and posix_spawn
+ * run no handlers, and cost nothing.
+ *
+ * Tests: tests/programs/fork.c, tests/programs/fork-warning.c.
  */
 #include "fork.h"
 
@@ -88,6 +91,33 @@ static void child_after_fork(void)
     recycle_orphan_theaps();
 }
 
+static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was */
+
+static void warn_of_copies(const struct reserved_node *node, const struct arena_node *arena_node)
+{
+    struct os_huge_pool pool = { .free_pages = 0 };
+    char page[16], used[16];
+    size_t used_pages = arena_node->page_count - hfi_min(hfi_arena_free_pages(arena_node), arena_node->page_count);
+    hfi_format_bytes(page, sizeof page, node->os_page_bytes);
+    hfi_os_huge_pool(&pool, node->id, hfi_arena.node_count == 1, node->os_page_bytes);
+    hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of parent or child, copies %s "
+            "from the pool: %s of the arena are in use, the pool has %llu pages free, and a child that finds none is killed; set "
+            "HOLDFAST_FORK=dontfork where children only execute other programs, or HOLDFAST_BACKING=thp", node->id, page,
+            hfi_format_bytes(used, sizeof used, used_pages * HFI_PAGE_BYTES), (unsigned long long)pool.free_pages);
+}
+
+static void before_fork(void)
+{
+    bool warned = false;
+    if (hfi_say_verbosity() < 1 || hfi_options.fork == FORK_DONTFORK || !hfi_cas_acq_rel(&xwarned, &warned, true))
+        return;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
+        if (node->backing == BACKING_1G || node->backing == BACKING_2M)
+            warn_of_copies(node, &hfi_arena.nodes[i]);
+    }
+}
+
 void hfi_fork_init(void)
 {
     if (hfi_options.fork == FORK_DONTFORK)
@@ -98,7 +128,7 @@ void hfi_fork_init(void)
                 hfi_say(SAY_WARNING, "HF-W004", "fork", "the kernel refused MADV_DONTFORK (error %d): children will "
                         "share the arena copy-on-write; unset HOLDFAST_FORK", -error);
         }
-    if (pthread_atfork(NULL, NULL, child_after_fork) != 0)
+    if (pthread_atfork(before_fork, NULL, child_after_fork) != 0)
         hfi_say(SAY_WARNING, "HF-W005", "fork", "pthread_atfork failed: memory of other threads is lost to forked "
                 "children; raise the process's memory limit");
 }

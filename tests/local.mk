@@ -1,6 +1,6 @@
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/quiet %D%/programs/threads
+	%D%/programs/fork-warning %D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/quiet %D%/programs/threads
 if SECURE
 hf_programs += %D%/programs/secure
 endif
@@ -27,6 +27,9 @@ hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_programs_fork_SOURCES = %D%/programs/fork.c
 %C%_programs_fork_CFLAGS = $(hf_program_cflags)
 %C%_programs_fork_LDADD = libholdfast.la
+%C%_programs_fork_warning_SOURCES = %D%/programs/fork-warning.c
+%C%_programs_fork_warning_CFLAGS = $(hf_program_cflags)
+%C%_programs_fork_warning_LDADD = libholdfast.la
 %C%_programs_idle_SOURCES = %D%/programs/idle.c
 %C%_programs_idle_CFLAGS = $(hf_program_cflags)
 %C%_programs_idle_LDADD = libholdfast.la
