@@ -33,10 +33,11 @@ static struct allocator allocators[ALLOCATORS_MAX] = { { "glibc", NULL, false } 
 static size_t allocator_count = 1;
 static const char *workload_path, *arena = "1G", *backing = "auto";
 static int rounds = 5;
+static bool quick; /* a tenth of the work, once: to see that it runs */
 static json_t *results;
 
 static const char *const workload_names[] = { "server", "prodcons", "exchange", "churn", "churn-threads",
-                                              "bigblock", "strings", "pingpong", "startup" };
+                                              "bigblock", "strings", "pingpong", "passive", "startup" };
 #define WORKLOADS (sizeof workload_names / sizeof workload_names[0])
 
 static _Noreturn void fail(const char *what, const char *about)
@@ -137,12 +138,12 @@ static void bench_workloads(const char *only)
     static char output[OUTPUT_MAX];
     double log_ratio[ALLOCATORS_MAX] = { 0 };
     size_t counted = 0, self = holdfast_index();
-    for (int round = 0; round <= rounds; round++)
+    for (int round = quick; round <= rounds; round++)
         for (size_t w = 0; w < WORKLOADS; w++)
             for (size_t a = 0; a < allocator_count; a++) {
                 if (only != NULL && strstr(only, workload_names[w]) == NULL)
                     continue;
-                char *argv[] = { (char *)workload_path, (char *)workload_names[w], NULL };
+                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100", (char *)workload_names[w], NULL };
                 bool automatic = strcmp(workload_names[w], "startup") == 0; /* many programs: nothing is set */
                 if (run(&allocators[a], automatic ? NULL : arena, argv, output) != 0)
                     fail("a workload failed:", output);
@@ -214,7 +215,7 @@ static void bench_pairs(void)
     print_heads("mode, bytes");
     for (size_t m = 0; m < 2; m++) {
         double loop = per_pair(NULL, "16", modes[m][1]);
-        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s += quick ? 3 : 1) {
             char name[32];
             json_t *row = json_object();
             snprintf(name, sizeof name, "%s %s", modes[m][0], sizes[s]);
@@ -240,19 +241,20 @@ static void bench_latency(void)
     static struct sample samples[2][ALLOCATORS_MAX][2];
     static const char *const threads[] = { "1", "4" };
     json_t *table = json_object();
-    for (int round = 0; round < 3; round++)
+    const int times = quick ? 1 : 3;
+    for (int round = 0; round < times; round++)
         for (size_t t = 0; t < 2; t++)
             for (size_t a = 0; a < allocator_count; a++) {
-                char *argv[] = { (char *)workload_path, "latency", (char *)threads[t], NULL };
+                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100", "latency", (char *)threads[t], NULL };
                 if (run(&allocators[a], arena, argv, output) != 0)
                     fail("latency failed:", output);
                 const char *free_line = strstr(output, "\nfree");
                 samples[t][a][0].values[samples[t][a][0].count++] = number_after(output, "p99.99 ");
                 samples[t][a][1].values[samples[t][a][1].count++] = number_after(free_line, "p99.99 ");
-                if (round == 2)
+                if (round == times - 1)
                     printf("%s thread(s), %s, ns\n%s", threads[t], allocators[a].name, output);
             }
-    printf("\np99.99 in ns, median of 3: malloc / free\n");
+    printf("\np99.99 in ns, median of %d: malloc / free\n", times);
     print_heads("threads");
     for (size_t t = 0; t < 2; t++) {
         json_t *row = json_object();
@@ -274,11 +276,12 @@ static void bench_memory(void)
 {
     static char output[OUTPUT_MAX];
     static const char *const shapes[][6] = { { "200 threads", "200", "6144", "500", NULL }, { "one frees", "8", "0", "4000", "one-frees", NULL } };
+    static const char *const quick_rounds[] = { "50", "400" };
     json_t *table = json_object();
     for (size_t s = 0; s < 2; s++) {
         char *argv[8] = { (char *)workload_path, "memory" };
         for (size_t i = 1; shapes[s][i] != NULL; i++)
-            argv[i + 1] = (char *)shapes[s][i];
+            argv[i + 1] = (char *)(quick && i == 3 ? quick_rounds[s] : shapes[s][i]);
         json_t *row = json_object();
         printf("%s: million steps per second\n", shapes[s][0]);
         double peak = 0;
@@ -293,7 +296,7 @@ static void bench_memory(void)
         /* The smallest arena, in MiB, in which the work still runs: by halves. */
         size_t low = (size_t)(peak / (1 << 20)), high = low * 3 + 64;
         double rate = NAN, peak_there = peak;
-        while (high - low > high / 50 + 1) {
+        while (high - low > high / (quick ? 5 : 50) + 1) {
             char size[32];
             size_t middle = (low + high) / 2;
             snprintf(size, sizeof size, "%zuM", middle);
@@ -312,6 +315,39 @@ static void bench_memory(void)
         json_object_set_new(table, shapes[s][0], row);
     }
     json_object_set_new(results, "memory", table);
+}
+
+/* --- first touches, and a full arena --- */
+
+static void bench_touch(void)
+{
+    static char output[OUTPUT_MAX];
+    json_t *row = json_object();
+    printf("minor faults of allocating, writing and freeing 256 MiB\n");
+    for (size_t a = 0; a < allocator_count; a++) {
+        char *argv[] = { (char *)workload_path, "touch", "256", NULL };
+        if (run(&allocators[a], arena, argv, output) != 0)
+            fail("touch failed:", output);
+        double faults = number_after(output, "minor_faults ");
+        printf("  %-10s %.0f\n", allocators[a].name, faults);
+        json_object_set_new(row, allocators[a].name, json_real(faults));
+    }
+    printf("\n");
+    json_object_set_new(results, "minor_faults", row);
+}
+
+static void bench_fill(void)
+{
+    static char output[OUTPUT_MAX];
+    char *argv[] = { (char *)workload_path, "--scale", quick ? "40" : "100", "fill", quick ? "128" : "512", NULL };
+    char size[16];
+    snprintf(size, sizeof size, "%sM", argv[4]);
+    if (run(&allocators[holdfast_index()], size, argv, output) != 0)
+        fail("fill failed:", output);
+    double share = number_after(output, "least_live_share "), fits = number_after(output, "big_block_fits ");
+    printf("arena of %s: at least %.1f %% of it live at ENOMEM; afterwards a block of 90 %% %s\n\n", size, 100 * share,
+           fits != 0 ? "fits" : "does not fit");
+    json_object_set_new(results, "fill", json_pack("{s:f, s:b}", "least_live_share", share, "big_block_fits", fits != 0));
 }
 
 /* --- start and population --- */
@@ -335,11 +371,12 @@ static double time_of(const struct allocator *allocator, const char *arena_size,
 static void bench_start(void)
 {
     struct sample samples[ALLOCATORS_MAX] = { { .count = 0 } };
-    for (int round = 0; round < ROUNDS_MAX; round++)
+    const int runs = quick ? 11 : ROUNDS_MAX;
+    for (int round = 0; round < runs; round++)
         for (size_t a = 0; a < allocator_count; a++)
             samples[a].values[samples[a].count++] = time_of(&allocators[a], NULL, "/bin/true") * 1e3;
     json_t *row = json_object();
-    printf("`true`, ms, median of %d interleaved runs, nothing set\n", ROUNDS_MAX);
+    printf("`true`, ms, median of %d interleaved runs, nothing set\n", runs);
     for (size_t a = 0; a < allocator_count; a++) {
         printf("  %-10s %.3f (+%.3f)\n", allocators[a].name, median(&samples[a]), median(&samples[a]) - median(&samples[0]));
         json_object_set_new(row, allocators[a].name, sample_json(&samples[a]));
@@ -403,7 +440,8 @@ static const char usage[] =
     "  --rounds N           counted rounds (default 5)\n"
     "  --only NAME[,NAME]   workloads\n"
     "  --json FILE          write the results\n"
-    "  --no-workloads --pairs --latency --memory --start --populate --all\n"
+    "  --quick              one round of a tenth of the work: to see that it runs\n"
+    "  --no-workloads --pairs --latency --memory --touch --fill --start --populate --all\n"
     "Peers found in the system's library directory are taken by themselves.\n";
 
 static void add_allocator(const char *name, const char *library, bool holdfast)
@@ -419,12 +457,13 @@ static void add_allocator(const char *name, const char *library, bool holdfast)
 
 int main(int argc, char **argv)
 {
-    enum { HOLDFAST = 256, WORKLOAD, SO, ARENA, BACKING, ROUNDS, ONLY, JSON, NO_WORKLOADS, PAIRS, LATENCY, MEMORY, START, POPULATE, ALL, HELP };
+    enum { HOLDFAST = 256, WORKLOAD, SO, ARENA, BACKING, ROUNDS, ONLY, JSON, NO_WORKLOADS, PAIRS, LATENCY, MEMORY, TOUCH, FILL, START, POPULATE, QUICK, ALL, HELP };
     static const struct option options[] = {
         { "holdfast", 1, NULL, HOLDFAST }, { "workload", 1, NULL, WORKLOAD }, { "so", 1, NULL, SO }, { "arena", 1, NULL, ARENA },
         { "backing", 1, NULL, BACKING }, { "rounds", 1, NULL, ROUNDS }, { "only", 1, NULL, ONLY }, { "json", 1, NULL, JSON },
         { "no-workloads", 0, NULL, NO_WORKLOADS }, { "pairs", 0, NULL, PAIRS }, { "latency", 0, NULL, LATENCY },
-        { "memory", 0, NULL, MEMORY }, { "start", 0, NULL, START }, { "populate", 0, NULL, POPULATE }, { "all", 0, NULL, ALL },
+        { "memory", 0, NULL, MEMORY }, { "touch", 0, NULL, TOUCH },
+        { "fill", 0, NULL, FILL }, { "quick", 0, NULL, QUICK }, { "start", 0, NULL, START }, { "populate", 0, NULL, POPULATE }, { "all", 0, NULL, ALL },
         { "help", 0, NULL, HELP }, { NULL, 0, NULL, 0 },
     };
     const char *only = NULL, *json_path = NULL;
@@ -452,6 +491,10 @@ int main(int argc, char **argv)
                 fail("--rounds wants 1 to 100, not", optarg);
             break;
         case ONLY: only = optarg; break;
+        case QUICK:
+            quick = true;
+            rounds = 1;
+            break;
         case JSON: json_path = optarg; break;
         case HELP: fputs(usage, stdout); return 0;
         case '?': fputs(usage, stderr); return 2;
@@ -475,6 +518,10 @@ int main(int argc, char **argv)
         bench_latency();
     if (wanted[MEMORY] || wanted[ALL])
         bench_memory();
+    if (wanted[TOUCH] || wanted[ALL])
+        bench_touch();
+    if (wanted[FILL] || wanted[ALL])
+        bench_fill();
     if (wanted[START] || wanted[ALL])
         bench_start();
     if (wanted[POPULATE] || wanted[ALL])

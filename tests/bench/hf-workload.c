@@ -1,12 +1,13 @@
 /*
  * hf-workload: the shapes of work that allocators are compared by.
  *
- *   hf-workload NAME [PARAMETER...]
+ *   hf-workload [--scale PERCENT] NAME [PARAMETER...]
  *
  * Plain programs: malloc, free and their family, nothing of any allocator.  Each checks marks it
  * wrote into its blocks, so that a broken allocator fails instead of winning, and prints its own
  * wall time in seconds on the last line ("seconds S"), from after the first malloc on.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +36,14 @@ static _Noreturn void fail(const char *what)
 {
     fprintf(stderr, "hf-workload: %s\n", what);
     exit(1);
+}
+
+static long scale = 100;
+
+/* That many steps, or with --scale that part of them. */
+static long scaled(long steps)
+{
+    return steps * scale / 100 > 0 ? steps * scale / 100 : 1;
 }
 
 /* xorshift64 (Marsaglia 2003) */
@@ -111,7 +121,7 @@ static void *server_thread(void *argument)
 
 static void server(void)
 {
-    for (server_generation = 0; server_generation < 120; server_generation++)
+    for (server_generation = 0; server_generation < scaled(120); server_generation++)
         in_threads(4, server_thread);
 }
 
@@ -119,7 +129,7 @@ static void server(void)
 
 #define BATCH 256
 static _Atomic(struct item **) channels[2];
-static int consumed_of_each = 30000;
+static int consumed_of_each; /* const once the threads run */
 
 static void channel_put(unsigned channel, struct item **batch)
 {
@@ -167,6 +177,7 @@ static void *one_direction(void *argument)
 
 static void prodcons(void)
 {
+    consumed_of_each = (int)scaled(30000);
     in_threads(2, one_direction);
 }
 
@@ -198,6 +209,7 @@ static void *both_directions(void *argument)
 
 static void exchange(void)
 {
+    consumed_of_each = (int)scaled(30000);
     in_threads(2, both_directions);
 }
 
@@ -218,12 +230,12 @@ static void churn_table(size_t slots, long steps, uint64_t random)
 
 static void churn(void)
 {
-    churn_table(20000, 12000000, 1);
+    churn_table(20000, scaled(12000000), 1);
 }
 
 static void *churn_thread(void *argument)
 {
-    churn_table(5000, 5000000, (uintptr_t)argument + 1);
+    churn_table(5000, scaled(5000000), (uintptr_t)argument + 1);
     return NULL;
 }
 
@@ -238,7 +250,7 @@ static void bigblock(void)
 {
     uint64_t random = 1;
     char *blocks[16] = { NULL };
-    for (int i = 0; i < 12000; i++) {
+    for (long i = scaled(12000); i > 0; i--) {
         unsigned slot = (unsigned)(next_random(&random) % 16);
         size_t bytes = random_size(&random, 16, 22);
         free(blocks[slot]);
@@ -255,7 +267,7 @@ static void bigblock(void)
 static void strings(void)
 {
     uint64_t random = 1;
-    for (int round = 0; round < 30000; round++) {
+    for (long round = scaled(30000); round > 0; round--) {
         char *text = NULL, *parts[64];
         size_t length = 0, count = 0, joined = 0;
         for (int i = 0; i < 300; i++) {
@@ -284,7 +296,7 @@ static void strings(void)
 static void *pingpong_thread(void *argument)
 {
     (void)argument;
-    for (int round = 0; round < 1500; round++) {
+    for (long round = scaled(1500); round > 0; round--) {
         volatile char *blocks[64];
         for (int i = 0; i < 64; i++) {
             blocks[i] = malloc(8);
@@ -304,11 +316,56 @@ static void pingpong(void)
     in_threads(4, pingpong_thread);
 }
 
+/* --- passive false sharing: one thread makes the threads' first blocks, in a row; each frees its own and makes
+ * others, which lie beside those of the rest wherever a free gives a block to who freed it (after Berger 2000) --- */
+
+enum { PASSIVE_THREADS = 4, PASSIVE_HELD = 16, PASSIVE_WRITES = 1600 };
+static char *passive_handed[PASSIVE_THREADS][PASSIVE_HELD];
+static pthread_barrier_t passive_together;
+
+static char *passive_block(void)
+{
+    char *block = malloc(8);
+    if (block == NULL)
+        fail("malloc returned NULL");
+    return block;
+}
+
+static void *passive_thread(void *argument)
+{
+    char **blocks = passive_handed[(uintptr_t)argument];
+    pthread_barrier_wait(&passive_together);
+    for (long round = scaled(4000); round > 0; round--) {
+        for (int i = 0; i < PASSIVE_HELD; i++)
+            *(volatile char *)blocks[i] = (char)i;
+        for (int turn = 0; turn < PASSIVE_WRITES; turn++)
+            for (int i = 0; i < PASSIVE_HELD; i++)
+                ++*(volatile char *)blocks[i];
+        for (int i = 0; i < PASSIVE_HELD; i++)
+            if (*(volatile char *)blocks[i] != (char)(i + PASSIVE_WRITES))
+                fail("a block was overwritten");
+        for (int i = 0; i < PASSIVE_HELD; i++)
+            free(blocks[i]);
+        for (int i = 0; i < PASSIVE_HELD; i++)
+            blocks[i] = passive_block();
+    }
+    return NULL;
+}
+
+static void passive(void)
+{
+    for (int i = 0; i < PASSIVE_HELD; i++)
+        for (int thread = 0; thread < PASSIVE_THREADS; thread++)
+            passive_handed[thread][i] = passive_block();
+    pthread_barrier_init(&passive_together, NULL, PASSIVE_THREADS);
+    in_threads(PASSIVE_THREADS, passive_thread);
+}
+
 /* --- startup: many small programs in a row --- */
 
 static void startup(void)
 {
-    for (int i = 0; i < 400; i++) {
+    for (long i = scaled(400); i > 0; i--) {
         pid_t pid = fork();
         if (pid == 0) {
             execl("/proc/self/exe", "hf-workload", "small", (char *)NULL);
@@ -405,11 +462,12 @@ static void histogram_add(struct histogram *histogram, uint64_t taken)
 
 static void *latency_thread(void *argument)
 {
-    enum { SLOTS = 20000, STEPS = 4000000, WARM_UP = 800000 };
+    enum { SLOTS = 20000 };
+    const long steps = scaled(4000000), warm_up = steps / 5;
     uintptr_t self = (uintptr_t)argument;
     uint64_t random = self + 1;
     struct item **slots = calloc(SLOTS, sizeof *slots);
-    for (int i = 0; i < STEPS; i++) {
+    for (long i = 0; i < steps; i++) {
         size_t slot = next_random(&random) % SLOTS;
         if (slot & 1)
             slot %= SLOTS / 10; /* a tenth of the blocks live short */
@@ -427,7 +485,7 @@ static void *latency_thread(void *argument)
         uint64_t nothing = ticks();
         fresh->bytes = bytes;
         slots[slot] = fresh;
-        if (i < WARM_UP)
+        if (i < warm_up)
             continue;
         histogram_add(&frees[self], freed - before);
         histogram_add(&mallocs[self], made - freed);
@@ -614,6 +672,114 @@ static void memory_run(int argc, char **argv)
     printf("peak_bytes %ld steps_per_second %.0f\n", (long)memory.peak_bytes, (double)memory.steps / (now_seconds() - from));
 }
 
+/* --- fill: how much of an arena is live when malloc gives NULL; touch: page faults of first touches --- */
+
+struct table {
+    struct item **items;
+    size_t count, room;
+    size_t live_bytes;
+    uint64_t random;
+};
+
+/* The table is no block of the allocator's, and takes no fault while faults are counted. */
+static struct table table_new(size_t room)
+{
+    struct table table = { .room = room, .random = 20261123 };
+    table.items = mmap(NULL, room * sizeof table.items[0], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table.items == MAP_FAILED)
+        fail("mmap of the table");
+    return table;
+}
+
+/* 16 B to 1 MiB: the smaller of two even choices of a power of two. */
+static size_t table_size(struct table *table)
+{
+    unsigned a = (unsigned)((next_random(&table->random) >> 8) % 16), b = (unsigned)((next_random(&table->random) >> 8) % 16);
+    unsigned bit = 4 + (a < b ? a : b);
+    return random_size(&table->random, bit, bit + 1);
+}
+
+static bool table_add(struct table *table, bool touch)
+{
+    size_t bytes = table_size(table);
+    if (table->count == table->room)
+        fail("the table is full: is the allocator without a limit?");
+    errno = 0;
+    struct item *item = malloc(bytes < sizeof *item ? sizeof *item : bytes);
+    if (item == NULL && errno != ENOMEM)
+        fail("NULL without ENOMEM");
+    if (item == NULL)
+        return false;
+    if (touch)
+        memset(item, 0x5a, bytes);
+    item->bytes = bytes;
+    item->mark = (uint64_t)(uintptr_t)item ^ bytes;
+    table->items[table->count++] = item;
+    table->live_bytes += bytes;
+    return true;
+}
+
+static void table_free(struct table *table, bool half)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        if (half && (next_random(&table->random) >> 8 & 1)) {
+            table->items[kept++] = table->items[i];
+            continue;
+        }
+        table->live_bytes -= table->items[i]->bytes;
+        item_free(table->items[i]);
+    }
+    table->count = kept;
+}
+
+static void fill(int argc, char **argv)
+{
+    if (argc < 1)
+        fail("fill: MEBIBYTES, with HOLDFAST_ARENA set to as many");
+    static char output[4096]; /* or stdio would take a block in the middle of the arena when it is full */
+    setvbuf(stdout, output, _IOFBF, sizeof output);
+    size_t arena_bytes = strtoul(argv[0], NULL, 10) << 20;
+    struct table table = table_new(arena_bytes / 64 + 1);
+    double least = 1;
+    for (long round = scaled(6); round > 0; round--) {
+        while (table_add(&table, false))
+            if (table.live_bytes > arena_bytes)
+                fail("fill: more is live than the arena has: it is not the one named");
+        double share = (double)table.live_bytes / (double)arena_bytes;
+        printf("live_share %.4f blocks %zu\n", share, table.count);
+        least = share < least ? share : least;
+        table_free(&table, true);
+    }
+    table_free(&table, false);
+    void *most = malloc(arena_bytes / 10 * 9);
+    printf("least_live_share %.4f\nbig_block_fits %d\n", least, most != NULL);
+    free(most);
+}
+
+static long minor_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+static void touch(int argc, char **argv)
+{
+    size_t bytes = (argc > 0 ? strtoul(argv[0], NULL, 10) : 256) << 20;
+    struct table table = table_new(1 << 20);
+    memset(table.items, 0xff, table.room * sizeof table.items[0]);
+    (void)minor_faults();
+    long before = minor_faults();
+    while (table.live_bytes < bytes)
+        if (!table_add(&table, true))
+            fail("malloc returned NULL");
+    long allocated = minor_faults();
+    table_free(&table, false);
+    long freed = minor_faults();
+    printf("minor_faults %ld (allocating and writing %ld, freeing %ld)\n", freed - before, allocated - before, freed - allocated);
+}
+
 /* --- */
 
 static const struct {
@@ -621,13 +787,19 @@ static const struct {
     void (*run)(void);
 } workloads[] = {
     { "server", server }, { "prodcons", prodcons }, { "exchange", exchange }, { "churn", churn }, { "churn-threads", churn_threads },
-    { "bigblock", bigblock }, { "strings", strings }, { "pingpong", pingpong }, { "startup", startup },
+    { "bigblock", bigblock }, { "strings", strings }, { "pingpong", pingpong },
+    { "passive", passive }, { "startup", startup },
 };
 
 int main(int argc, char **argv)
 {
-    if (argc < 2)
-        fail("usage: hf-workload NAME [PARAMETER...]");
+    if (argc > 2 && strcmp(argv[1], "--scale") == 0) {
+        scale = strtol(argv[2], NULL, 10);
+        argc -= 2;
+        argv += 2;
+    }
+    if (argc < 2 || scale < 1)
+        fail("usage: hf-workload [--scale PERCENT] NAME [PARAMETER...]");
     free(malloc(1)); /* the allocator's own start is measured by `startup` */
     double from = now_seconds();
     if (strcmp(argv[1], "pairs") == 0)
@@ -638,6 +810,10 @@ int main(int argc, char **argv)
         return small(), 0;
     if (strcmp(argv[1], "memory") == 0)
         return memory_run(argc - 2, argv + 2), 0;
+    if (strcmp(argv[1], "fill") == 0)
+        return fill(argc - 2, argv + 2), 0;
+    if (strcmp(argv[1], "touch") == 0)
+        return touch(argc - 2, argv + 2), 0;
     for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++)
         if (strcmp(argv[1], workloads[i].name) == 0) {
             workloads[i].run();
