@@ -463,7 +463,7 @@ Test(core, pages_of_a_thread_that_sleeps_are_taken)
     pthread_barrier_init(&all_hold, NULL, 2);
     pthread_create(&sleeper, NULL, keep_every_other_and_wait, &hand_over);
     pthread_barrier_wait(&all_hold);
-    void *most = hf_malloc(hfi_arena_free_pages(&hfi_arena.nodes[0]) * HFI_PAGE_BYTES);
+    void *most = hf_malloc(hfi_arena_free_pages(&hfi_arena.nodes[0]) * HFI_PAGE_BYTES - HFI_GUARD_BYTES);
     cr_assert_not_null(most);
     uint64_t stolen = hfi_theap->counters.stolen;
     size_t got = 0;
