@@ -31,7 +31,7 @@
  * find a member, and 4 for each member snatched away or bit left over zero on
  * the way to it.
  *
- * Tests: tests/unit/idleset.c.
+ * Tests: tests/unit/idleset.c, tests/models/idleset.c.
  */
 #include "idleset.h"
 

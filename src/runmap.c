@@ -20,7 +20,7 @@
  * run reads the 256 words of each window it considers; release reads at most 256
  * words around what it sets.
  *
- * Test: tests/unit/runmap.c.
+ * Tests: tests/unit/runmap.c, tests/models/runmap.c.
  */
 #include "runmap.h"
 
@@ -97,7 +97,8 @@ static void raise(_Atomic(uint16_t) *hint, size_t length)
         ;
 }
 
-/* A run of `length` bits starts at `start`, all in one window. */
+/* A run of `length` bits starts at `start`, all in one window.  The chunk's hint first: who lowers the window's looks at
+ * the chunks'. */
 static void raise_hints(struct runmap *map, size_t start, size_t length)
 {
     size_t window = start / WINDOW_BITS;

@@ -64,6 +64,16 @@ EXTRA_PROGRAMS += %D%/examples/sqlite/sqlite-job
 %C%_examples_sqlite_sqlite_job_LDADD = -lsqlite3
 CLEANFILES += %D%/examples/sqlite/sqlite-job
 
+# --- models: calls interleaved at each atomic step ---
+hf_models = %D%/models/idleset %D%/models/runmap
+check_PROGRAMS += $(hf_models)
+TESTS += $(hf_models)
+hf_model_cppflags = $(AM_CPPFLAGS) -include $(srcdir)/%D%/models/steps.h
+%C%_models_idleset_SOURCES = %D%/models/idleset.c %D%/models/explorer.h %D%/models/steps.h src/idleset.c
+%C%_models_idleset_CPPFLAGS = $(hf_model_cppflags)
+%C%_models_runmap_SOURCES = %D%/models/runmap.c %D%/models/explorer.h %D%/models/steps.h src/runmap.c
+%C%_models_runmap_CPPFLAGS = $(hf_model_cppflags)
+
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
 TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 TEST_EXTENSIONS = .unit .sh .lab .tap
