@@ -285,8 +285,7 @@ const char *hfi_backing_name(enum option_backing backing)
 
 struct options hfi_options;
 
-/* Edit distance (Levenshtein 1965) between names; longer ones than fit count as far. */
-static size_t name_distance(const char *a, size_t a_length, const char *b)
+size_t hfi_name_distance(const char *a, size_t a_length, const char *b)
 {
     size_t row[64];
     size_t b_length = strlen(b);
@@ -321,7 +320,7 @@ static void warn_unknown(const char *name, size_t length)
     const char *nearest = hfi_option_table[0].name;
     length = hfi_min(length, NAME_BYTES_SHOWN);
     for (size_t i = 1; i < hfi_option_count; i++)
-        if (name_distance(name, length, hfi_option_table[i].name) < name_distance(name, length, nearest))
+        if (hfi_name_distance(name, length, hfi_option_table[i].name) < hfi_name_distance(name, length, nearest))
             nearest = hfi_option_table[i].name;
     hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; did you mean %s? see holdfast(7)",
             (int)length, name, nearest);

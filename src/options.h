@@ -64,6 +64,10 @@ void hfi_options_read(struct options *options);
  * given, is set behind the number; without it the whole text must be used. */
 bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end);
 
+/* Edit distance (Levenshtein 1965) of the first `a_length` characters of `a` to a known name `b`; 64, which is far,
+ * where `b` has as many characters. */
+size_t hfi_name_distance(const char *a, size_t a_length, const char *b);
+
 /* "2m" and the like, for messages. */
 const char *hfi_backing_name(enum option_backing backing);
 

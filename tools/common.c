@@ -54,26 +54,6 @@ bool tool_set_option(const char *variable, const char *value, const char *comman
     return false;
 }
 
-size_t tool_distance(const char *a, const char *b)
-{
-    size_t row[64];
-    size_t b_length = strlen(b);
-    if (b_length >= 64 || strlen(a) >= 64)
-        return 64;
-    for (size_t j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1] != 0; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_length; j++) {
-            size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = hfi_min(substituted, hfi_min(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_length];
-}
-
 /* --- the library --- */
 
 /* Absolute form of a file that can be read, in a buffer of PATH_MAX. */

@@ -39,8 +39,9 @@ static const struct command *find_command(const char *name)
 static int unknown_command(const char *name)
 {
     const char *nearest = tool_help_command.name;
+    size_t length = strlen(name);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (tool_distance(name, commands[i]->name) < tool_distance(name, nearest))
+        if (hfi_name_distance(name, length, commands[i]->name) < hfi_name_distance(name, length, nearest))
             nearest = commands[i]->name;
     hfi_say(SAY_ERROR, "HF-E401", "tool", "%s is no command; did you mean `holdfast %s`? see `holdfast help`", name, nearest);
     return EXIT_USAGE;

@@ -47,9 +47,6 @@ int tool_help(const struct command *command);
  * environment.  False after HF-E402 was printed. */
 bool tool_set_option(const char *variable, const char *value, const char *command);
 
-/* Edit distance of two words (Levenshtein 1965), at most 64. */
-size_t tool_distance(const char *a, const char *b);
-
 /* Path of libholdfast.so.0: `chosen` if given, HOLDFAST_LIBRARY, beside this program in a build
  * tree, the installed one.  Absolute; NULL when there is no such file (`tried` then names it).
  * Both live until the next call. */
