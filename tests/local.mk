@@ -1,122 +1,71 @@
+# What a test is compiled and linked with goes by its folder; its source is the file of its name.
+AM_CFLAGS += $(hf_cflags_$(notdir $(@D)))
+AM_CXXFLAGS = -std=c++17 -Wall -Wextra -pthread
+LDADD = $(hf_libraries_$(notdir $(@D)))
+$(check_PROGRAMS): libholdfast-core.la libholdfast.la
+
+TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+TEST_EXTENSIONS = .unit .sh .lab .tap
+
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/fork-warning %D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/quiet %D%/programs/threads
+	%D%/programs/fork-warning %D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
+	%D%/programs/quiet %D%/programs/threads
 if SECURE
 hf_programs += %D%/programs/secure
 endif
-check_PROGRAMS += $(hf_programs) %D%/programs/preempted.tap
-TESTS += $(hf_programs) %D%/programs/preempted.tap
-EXTRA_DIST += %D%/programs/test.h
-
-hf_program_cflags = $(AM_CFLAGS) -O1 -fno-builtin
-%C%_programs_api_SOURCES = %D%/programs/api.c
-%C%_programs_api_CFLAGS = $(hf_program_cflags)
-%C%_programs_api_LDADD = libholdfast.la
-%C%_programs_asleep_SOURCES = %D%/programs/asleep.c
-%C%_programs_asleep_CFLAGS = $(hf_program_cflags)
-%C%_programs_asleep_LDADD = libholdfast.la
+check_PROGRAMS += $(hf_programs)
+TESTS += $(hf_programs)
+EXTRA_DIST += %D%/programs/test.h %D%/programs/nth-page.h
+hf_cflags_programs = -fno-builtin
+hf_libraries_programs = libholdfast.la
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
-%C%_programs_cxx_CXXFLAGS = -std=c++17 -Wall -Wextra -pthread
-%C%_programs_cxx_LDADD = libholdfast.la
-%C%_programs_early_SOURCES = %D%/programs/early.c
-%C%_programs_early_CFLAGS = $(hf_program_cflags)
-%C%_programs_early_LDADD = libholdfast.la
-%C%_programs_exhaust_SOURCES = %D%/programs/exhaust.c
-%C%_programs_exhaust_CFLAGS = $(hf_program_cflags)
-%C%_programs_exhaust_LDADD = libholdfast.la
-%C%_programs_fork_SOURCES = %D%/programs/fork.c
-%C%_programs_fork_CFLAGS = $(hf_program_cflags)
-%C%_programs_fork_LDADD = libholdfast.la
-%C%_programs_fork_warning_SOURCES = %D%/programs/fork-warning.c
-%C%_programs_fork_warning_CFLAGS = $(hf_program_cflags)
-%C%_programs_fork_warning_LDADD = libholdfast.la
-%C%_programs_idle_SOURCES = %D%/programs/idle.c
-%C%_programs_idle_CFLAGS = $(hf_program_cflags)
-%C%_programs_idle_LDADD = libholdfast.la
-%C%_programs_misuse_SOURCES = %D%/programs/misuse.c
-%C%_programs_misuse_CFLAGS = $(hf_program_cflags)
-%C%_programs_misuse_LDADD = libholdfast.la
-%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page.h %D%/programs/nth-page-new.cc src/override.c
-%C%_programs_nth_page_CFLAGS = $(hf_program_cflags) -fexceptions
-%C%_programs_nth_page_CXXFLAGS = -std=c++17 -Wall -Wextra -pthread
-%C%_programs_nth_page_LDFLAGS = -Wl,--wrap=hfi_arena_claim -Wl,--wrap=hfi_arena_claim_at -Wl,--wrap=hfi_arena_claim_meta
-%C%_programs_nth_page_LDADD = libholdfast-core.la
-%C%_programs_preempted_tap_SOURCES = %D%/programs/preempted.c
-%C%_programs_preempted_tap_CFLAGS = $(hf_program_cflags)
-%C%_programs_preempted_tap_LDFLAGS = -Wl,--wrap=hfi_idleset_add,--wrap=hfi_idleset_remove,--wrap=hfi_idleset_take \
-	-Wl,--wrap=hfi_page_try_own,--wrap=hfi_page_collect_won,--wrap=hfi_page_init,--wrap=hfi_page_let_go \
-	-Wl,--wrap=hfi_page_retire,--wrap=hfi_page_set_owner,--wrap=hfi_theap_adopt \
-	-Wl,--wrap=hfi_runmap_release,--wrap=hfi_runmap_claim
-%C%_programs_preempted_tap_LDADD = libholdfast-core.la
-%C%_programs_quiet_SOURCES = %D%/programs/quiet.c
-%C%_programs_quiet_CFLAGS = $(hf_program_cflags)
-%C%_programs_quiet_LDADD = libholdfast.la
-%C%_programs_secure_SOURCES = %D%/programs/secure.c
-%C%_programs_secure_CFLAGS = $(hf_program_cflags)
-%C%_programs_secure_LDADD = libholdfast.la
-%C%_programs_threads_SOURCES = %D%/programs/threads.c
-%C%_programs_threads_CFLAGS = $(hf_program_cflags)
-%C%_programs_threads_LDADD = libholdfast.la
 
-# --- the main job of ./quickstart run: malloc untouched, -lsqlite3 from Debian ---
-EXTRA_PROGRAMS += %D%/examples/sqlite/sqlite-job
-%C%_examples_sqlite_sqlite_job_SOURCES = %D%/examples/sqlite/sqlite-job.c
-%C%_examples_sqlite_sqlite_job_LDADD = -lsqlite3
-CLEANFILES += %D%/examples/sqlite/sqlite-job
+# Two that stand between the library's rooms: they link its parts.
+hf_wrap = -Wl,--wrap=hfi_
+%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/override.c
+%C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
+%C%_programs_nth_page_LDADD = libholdfast-core.la
+%C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
+%C%_programs_preempted_tap_LDADD = libholdfast-core.la
+%C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
+	$(hf_wrap)page_collect_won $(hf_wrap)page_init $(hf_wrap)page_let_go $(hf_wrap)page_retire \
+	$(hf_wrap)page_set_owner $(hf_wrap)page_try_own $(hf_wrap)runmap_claim $(hf_wrap)runmap_release \
+	$(hf_wrap)theap_adopt
 
 # --- models: calls interleaved at each atomic step ---
 hf_models = %D%/models/idleset %D%/models/runmap
 check_PROGRAMS += $(hf_models)
 TESTS += $(hf_models)
+EXTRA_DIST += %D%/models/explorer.h %D%/models/steps.h
 hf_model_cppflags = $(AM_CPPFLAGS) -include $(srcdir)/%D%/models/steps.h
-%C%_models_idleset_SOURCES = %D%/models/idleset.c %D%/models/explorer.h %D%/models/steps.h src/idleset.c
+%C%_models_idleset_SOURCES = %D%/models/idleset.c src/idleset.c
 %C%_models_idleset_CPPFLAGS = $(hf_model_cppflags)
-%C%_models_runmap_SOURCES = %D%/models/runmap.c %D%/models/explorer.h %D%/models/steps.h src/runmap.c
+%C%_models_runmap_SOURCES = %D%/models/runmap.c src/runmap.c
 %C%_models_runmap_CPPFLAGS = $(hf_model_cppflags)
 
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
-TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
-TEST_EXTENSIONS = .unit .sh .lab .tap
 UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
 AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
 EXTRA_DIST += %D%/unit/tap.sh
-if HAVE_CRITERION
 hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/nodes.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/reserve.unit \
 	%D%/unit/runmap.unit %D%/unit/topology.unit
+hf_cflags_unit = $(CRITERION_CFLAGS)
+hf_libraries_unit = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
+if HAVE_CRITERION
 check_PROGRAMS += $(hf_units)
 TESTS += $(hf_units)
-hf_unit_cflags = $(AM_CFLAGS) $(CRITERION_CFLAGS)
-hf_unit_ldadd = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
-%C%_unit_core_unit_SOURCES = %D%/unit/core.c
-%C%_unit_core_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_core_unit_LDADD = $(hf_unit_ldadd)
-%C%_unit_idleset_unit_SOURCES = %D%/unit/idleset.c
-%C%_unit_idleset_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_idleset_unit_LDADD = $(hf_unit_ldadd)
-%C%_unit_nodes_unit_SOURCES = %D%/unit/nodes.c
-%C%_unit_nodes_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_nodes_unit_LDADD = $(hf_unit_ldadd)
-%C%_unit_options_unit_SOURCES = %D%/unit/options.c
-%C%_unit_options_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_options_unit_LDADD = $(hf_unit_ldadd)
-%C%_unit_plan_unit_SOURCES = %D%/unit/plan.c
-%C%_unit_plan_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_plan_unit_LDADD = $(hf_unit_ldadd)
-%C%_unit_reserve_unit_SOURCES = %D%/unit/reserve.c
-%C%_unit_reserve_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_reserve_unit_LDADD = $(hf_unit_ldadd)
-%C%_unit_topology_unit_SOURCES = %D%/unit/topology.c
-%C%_unit_topology_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_topology_unit_LDADD = $(hf_unit_ldadd)
-%C%_unit_runmap_unit_SOURCES = %D%/unit/runmap.c
-%C%_unit_runmap_unit_CFLAGS = $(hf_unit_cflags)
-%C%_unit_runmap_unit_LDADD = $(hf_unit_ldadd)
 endif
 
 hf_topologies = %D%/topologies/apart.xml %D%/topologies/bare.xml %D%/topologies/container.xml %D%/topologies/cxl.xml \
 	%D%/topologies/eight-sockets.xml %D%/topologies/hbm.xml %D%/topologies/node-three.xml %D%/topologies/snc-sixteen.xml
 EXTRA_DIST += $(hf_topologies) %D%/topologies/make
+
+# --- the main job of ./quickstart run: malloc untouched, -lsqlite3 from Debian ---
+EXTRA_PROGRAMS += %D%/examples/sqlite/sqlite-job
+%C%_examples_sqlite_sqlite_job_LDADD = -lsqlite3
+CLEANFILES += %D%/examples/sqlite/sqlite-job
 
 # --- checks of the code itself ---
 hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/manual.sh %D%/tool.sh
