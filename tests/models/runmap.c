@@ -2,7 +2,8 @@
  * runmap: calls on a run map, each interrupted at each atomic step by others (explorer.h).
  *
  * From random maps of two chunks, of four, and of three windows: no page is handed out twice or lost, and M1 to M3 of runmap.c
- * hold after the calls; hints past the last window stay zero.
+ * hold after the calls; hints past the last window stay zero.  And on a map of 100 GiB no call takes more steps than
+ * runmap.c promises.
  *
  *   runmap [SEED [FACTOR]]    FACTOR times as many rounds: for a night
  */
@@ -183,6 +184,94 @@ static void rounds(long count, size_t bits, int tries)
     }
 }
 
+/* --- bounds --- */
+
+#define LARGE_BITS (100 * HFI_RUNMAP_WINDOW_BITS)
+#define WINDOWS 100l       /* hints read where no window fits */
+#define IN_WINDOW 32l      /* its chunks' hints */
+#define IN_CHUNK 8l        /* words */
+#define WORDS_OF_WINDOW 256l
+#define TO_TAKE 12l        /* clearing a bit, the count, the hints of what is left behind, the map's own fields */
+
+static struct runmap large;
+
+static void at_most(long bound, const char *what)
+{
+    if (steps_done[0] > bound) {
+        printf("%s took %ld steps, more than %ld\n", what, steps_done[0], bound);
+        faults++;
+    }
+    steps_done[0] = 0;
+}
+
+static size_t claim_counted(size_t count)
+{
+    running = 0;
+    size_t first = hfi_runmap_claim(&large, count, 1, 0);
+    running = -1;
+    return first;
+}
+
+static void claims_get(size_t count, size_t first, long bound, const char *what)
+{
+    if (claim_counted(count) != first) {
+        printf("%s: not the place expected\n", what);
+        faults++;
+    }
+    at_most(bound, what);
+}
+
+static void release_counted(size_t first, size_t count, const char *what)
+{
+    running = 0;
+    hfi_runmap_release(&large, first, count);
+    running = -1;
+    /* the words set; those of the window before and behind; two hints for each run and window */
+    at_most(2 * (long)(count / 64) + 2 * WORDS_OF_WINDOW + 8 * (long)(1 + count / HFI_RUNMAP_WINDOW_BITS) + TO_TAKE, what);
+}
+
+static void bounds(void)
+{
+    static const char *const one = "one page", *const run_of = "a run", *const none = "a run that is nowhere";
+    char *large_memory = aligned_alloc(HFI_CACHE_LINE, hfi_align_up(hfi_runmap_bytes(LARGE_BITS), HFI_CACHE_LINE));
+    if (large_memory == NULL)
+        abort();
+    memset(large_memory, 0, hfi_runmap_bytes(LARGE_BITS));
+    hfi_runmap_init(&large, LARGE_BITS, large_memory);
+    second_at = third_at = NEVER;
+    steps_done[0] = 0;
+    claims_get(1, HFI_RUNMAP_NONE, WINDOWS, "one page of none");
+    for (size_t count = 1; count <= HFI_RUNMAP_WINDOW_BITS; count = 3 * count + 1) {
+        bool is_one = count == 1;
+        release_counted(LARGE_BITS - count, count, "a release at the end");
+        claims_get(count + 1, HFI_RUNMAP_NONE, 1 + WINDOWS, none);
+        claims_get(count, LARGE_BITS - count, WINDOWS + IN_WINDOW + (is_one ? IN_CHUNK : 3 * WORDS_OF_WINDOW) + TO_TAKE,
+                   is_one ? one : run_of);
+    }
+    for (size_t bit = 1; bit < LARGE_BITS; bit += 2)
+        release_counted(bit, 1, "a release between others");
+    claim_counted(2); /* finds the last window's hint, of the long run that was there, too high */
+    steps_done[0] = 0;
+    claims_get(2, HFI_RUNMAP_NONE, 1 + WINDOWS, none);
+    claims_get(1, 1, WINDOWS + IN_WINDOW + IN_CHUNK + TO_TAKE, one);
+    /* With all hints too high, one call lowers them, and the next is short again. */
+    for (size_t bit = 512; bit < LARGE_BITS; bit += 512) {
+        hfi_runmap_release(&large, bit, 1);
+        hfi_runmap_claim_at(&large, bit, 1);
+    }
+    claim_counted(2);
+    steps_done[0] = 0;
+    claims_get(2, HFI_RUNMAP_NONE, 1 + WINDOWS, "a run that is nowhere, once more");
+    for (size_t bit = 0; bit < LARGE_BITS; bit += 2)
+        release_counted(bit, 1, "a release that joins others");
+    release_counted(1, 1, "the last release");
+    /* Pages run out from the lowest on: a call meets at most one chunk and one window that have just become empty. */
+    for (size_t i = 0; i < LARGE_BITS; i++)
+        claims_get(1, i, WINDOWS + 5 * IN_WINDOW + 5 * IN_CHUNK + TO_TAKE, "one page of all");
+    release_counted(0, LARGE_BITS, "a release of all");
+    free(large_memory);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -191,5 +280,6 @@ int main(int argc, char **argv)
     rounds(8000 * factor, 700, 4);
     rounds(3000 * factor, 2048, 2);
     rounds(300 * factor, BITS_MAX, 1);
+    bounds();
     return explored();
 }
