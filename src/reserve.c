@@ -549,7 +549,8 @@ static void say_how_huge(const struct reserved_node *node)
                 bytes_text(node->bytes).text, bytes_text(huge).text);
 }
 
-/* Map, bind, advise 4 KiB OS pages, which the kernel may gather to huge ones. */
+/* Map, bind, advise and lock 4 KiB OS pages, which the kernel may gather to huge ones.  Locked before they are populated, each
+ * as it comes: to lock them afterwards costs a walk over all of them. */
 static bool prepare_small_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
     node->backing = backing;
@@ -563,10 +564,13 @@ static bool prepare_small_pages(struct attempt *attempt, struct reserved_node *n
     }
     node->bound = bind_range(attempt, node->start, node->bytes, node->id);
     hfi_os_advise_huge(node->start, node->bytes, backing == BACKING_THP); /* refused by kernels without: then there are none */
+    enum option_lock lock = attempt->options->lock;
+    if (lock == LOCK_YES || (lock == LOCK_AUTO && attempt->options->prefault != PREFAULT_NONE))
+        node->locked = lock_range(attempt, node->start, node->bytes, true);
     return true;
 }
 
-/* After populating: less of it where that failed, and the lock. */
+/* After populating: less of it where that failed. */
 static bool finish_small_pages(struct attempt *attempt, struct reserved_node *node, const struct crew_job *job)
 {
     if (attempt->options->prefault != PREFAULT_NONE) {
@@ -583,9 +587,6 @@ static bool finish_small_pages(struct attempt *attempt, struct reserved_node *no
         if (node->backing == BACKING_THP)
             say_how_huge(node);
     }
-    enum option_lock lock = attempt->options->lock;
-    if (lock == LOCK_YES || (lock == LOCK_AUTO && node->populated_bytes != 0))
-        node->locked = lock_range(attempt, node->start, node->bytes, node->populated_bytes == 0);
     return true;
 }
 

@@ -426,7 +426,7 @@ Test(reserve, bind_refused_is_said_once_and_not_at_all_with_one_node)
 
 static void refuse_mlock(void)
 {
-    refuse(SYS_mlock, 0, -1, ENOMEM);
+    refuse(SYS_mlock2, 0, -1, ENOMEM);
 }
 
 static bool is_not_locked(const struct reservation *r)
