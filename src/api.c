@@ -9,9 +9,14 @@
 
 #include "alloc.h"
 #include "init.h"
+#include "inspect.h"
 #include "magazine.h"
+#include "os.h"
+#include "prefault.h"
 #include "pressure.h"
 #include "stats.h"
+
+#define WAIT_SLEEP_US 500u
 
 HFI_EXPORT const char *hf_version(void)
 {
@@ -96,6 +101,34 @@ HFI_EXPORT void hf_thread_idle(void)
     hfi_magazine_give_back(theap);
     hfi_theap_let_go_all(theap);
     hfi_theap_leave(theap);
+}
+
+static bool all_is_open(void)
+{
+    bool open = true;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        hfi_arena_open_populated(&hfi_arena.nodes[i]);
+        open = open && hfi_prefault_closed_bytes(i) == 0;
+    }
+    return open;
+}
+
+HFI_EXPORT int hf_prefault_wait(int timeout_ms)
+{
+    uint64_t from = hfi_os_now_ns();
+    int error = 0;
+    if (hfi_thread_attach() == NULL)
+        return -ENOMEM;
+    while (!all_is_open()) {
+        if (timeout_ms >= 0 && hfi_os_now_ns() - from >= (uint64_t)timeout_ms * 1000000)
+            return -ETIMEDOUT;
+        if (!hfi_arena_open_by_force())
+            hfi_os_sleep_us(WAIT_SLEEP_US);
+    }
+    for (unsigned i = 0; i < hfi_arena.node_count && error == 0; i++)
+        error = hfi_prefault_error(i);
+    hfi_inspect_update(hfi_theap, NULL);
+    return error;
 }
 
 HFI_EXPORT void hf_stats_print(void)

@@ -7,25 +7,30 @@
  * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is
  *     XFREE_EMPTY_OWNED: nobody can win a free page by its xfree.
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
- * A4: only pages before xfrontier have ever had their bit set.
+ * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in the
+ *     background, only pages of chunks that prefault.h gave to node_open.
  *
  * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and
  * who advanced it populates the step and then sets its bits, so two growers
  * work on different steps.  The marks of A3 only move towards each other (CAS); a reader
  * that sees less between them clears memory that was zero, which is harmless.
  *
- * Fails by returning NULL.  Tests: tests/unit/core.c.
+ * Fails by returning NULL.  Tests: tests/unit/core.c, tests/programs/prefault.c.
  */
 #include "arena.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "os.h"
+#include "prefault.h"
 #include "xfree.h"
 
 #define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
 #define STEP_PAGES_MIN 32u    /* 2 MiB */
 #define STEP_PAGES_MAX 1024u  /* 64 MiB */
+#define OPEN_CHUNKS_MAX 4      /* populated chunks opened by one call */
+#define OTHERS_SLEEP_US 100u
 #define POPULATE_PAGES_MAX 1024u /* larger requests are left to be touched: they may be sparse */
 
 struct arena hfi_arena;
@@ -60,10 +65,13 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     for (size_t i = 0; i < node->meta_pages; i++)
         hfi_store_relaxed(hfi_owner_at(node->first_index + i), (uintptr_t)HFI_OWNER_META);
     size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
+    size_t open = hfi_min(frontier, (reserved->bytes - hfi_prefault_closed_bytes(node->index)) / HFI_PAGE_BYTES);
+    if (open < node->meta_pages)
+        return -ENOMEM;
     hfi_store_relaxed(&node->xfrontier, frontier);
     hfi_store_relaxed(&node->xlow_used, node->meta_pages);
     hfi_store_relaxed(&node->xhigh_used, node->page_count);
-    hfi_runmap_release(&node->free_runs, node->meta_pages, frontier - node->meta_pages);
+    hfi_runmap_release(&node->free_runs, node->meta_pages, open - node->meta_pages);
     return 0;
 }
 
@@ -102,6 +110,43 @@ static bool node_grow(struct arena_node *node, size_t pages)
     return true;
 }
 
+static void node_open(struct arena_node *node, struct prefault_part part)
+{
+    hfi_runmap_release(&node->free_runs, part.offset / HFI_PAGE_BYTES, part.bytes / HFI_PAGE_BYTES);
+    hfi_prefault_opened(node->index, part);
+}
+
+void hfi_arena_open_populated(struct arena_node *node)
+{
+    struct prefault_part part;
+    for (int i = 0; i < OPEN_CHUNKS_MAX && hfi_prefault_next(node->index, &part); i++)
+        node_open(node, part);
+}
+
+bool hfi_arena_open_by_force(void)
+{
+    struct prefault_part part;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        if (hfi_prefault_closed_bytes(i) == 0 || hfi_prefault_goes_on(i) || hfi_prefault_force(i, &part) != 0)
+            continue;
+        node_open(&hfi_arena.nodes[i], part);
+        return true;
+    }
+    return false;
+}
+
+/* Nothing that is populated fits: populates a chunk here and now, or where other threads are about all that is
+ * left, sleeps a moment. */
+static void node_force_open(struct arena_node *node)
+{
+    struct prefault_part part;
+    int error = hfi_prefault_force(node->index, &part);
+    if (error == 0)
+        node_open(node, part);
+    else if (error == -ENOENT)
+        hfi_os_sleep_us(OTHERS_SLEEP_US);
+}
+
 /* Takes [first, first + pages) out of the middle that was never handed out; true when all of it
  * lay there. */
 static bool node_mark_used(struct arena_node *node, size_t first, size_t pages)
@@ -138,11 +183,16 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
     if (pages > node->page_count)
         return NULL;
     for (;;) {
+        size_t closed = hfi_prefault_closed_bytes(node->index); /* before the search: what is opened meanwhile is searched again */
+        if (hfi_unlikely(closed != 0))
+            hfi_arena_open_populated(node);
         size_t first = exact ? hfi_runmap_claim_exact(&node->free_runs, pages, align, node->first_index)
                              : hfi_runmap_claim(&node->free_runs, pages, align, node->first_index);
         if (first != HFI_RUNMAP_NONE)
             return node_hand_out(node, first, pages, zero);
-        if (!node_grow(node, pages))
+        if (closed != 0)
+            node_force_open(node);
+        else if (!node_grow(node, pages))
             return NULL;
     }
 }
@@ -176,6 +226,18 @@ void *hfi_arena_claim_meta(struct arena_node *node)
     if (!zero)
         memset(start, 0, HFI_PAGE_BYTES);
     return start;
+}
+
+size_t hfi_arena_failed_pages(const struct arena_node *node)
+{
+    return hfi_prefault_failed_bytes(node->index) / HFI_PAGE_BYTES;
+}
+
+size_t hfi_arena_populated_bytes(const struct arena_node *node)
+{
+    size_t ordered = hfi_arena.reservation.growing ? hfi_load_relaxed(&node->xfrontier) * HFI_PAGE_BYTES
+                                                   : hfi_arena.reservation.nodes[node->index].populated_bytes;
+    return ordered - hfi_min(ordered, hfi_prefault_closed_bytes(node->index) + hfi_prefault_failed_bytes(node->index));
 }
 
 const char *hfi_arena_audit(const struct arena_node *node)

@@ -13,6 +13,7 @@
 #include "base.h"
 #include "runmap.h"
 #include "idleset.h"
+#include "prefault.h"
 #include "pagetable.h"
 #include "reserve.h"
 #include "sizeclass.h"
@@ -80,11 +81,12 @@ HFI_INLINE size_t hfi_node_member(const struct arena_node *node, const struct pa
     return hfi_page_index(page) - node->first_index;
 }
 
-/* Pages free to claim now, and those an auto arena has yet to open. */
+/* Pages free to claim now, and those an auto arena, or one populated in the background, has yet to open. */
 HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
 {
     /* relaxed: counts that others change meanwhile */
-    return hfi_load_relaxed(&node->free_runs.xset_count) + node->page_count - hfi_load_relaxed(&node->xfrontier);
+    return hfi_load_relaxed(&node->free_runs.xset_count) + node->page_count - hfi_load_relaxed(&node->xfrontier) +
+           hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
 }
 
 /* Little is left: theaps hold back less, so that threads share pages rather than run out. */
@@ -93,6 +95,19 @@ HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
     size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
     return hfi_arena_free_pages(node) < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
+
+/* Pages that could not be populated in the background, and are never given out. */
+size_t hfi_arena_failed_pages(const struct arena_node *node);
+
+/* Bytes populated so far; of an auto arena, opened so far. */
+size_t hfi_arena_populated_bytes(const struct arena_node *node);
+
+/* Opens some of what was populated in the background since. */
+void hfi_arena_open_populated(struct arena_node *node);
+
+/* Populates a chunk here and now, where no ring does it: in a forked child, or where the kernel refused.  False
+ * when there is no such chunk. */
+bool hfi_arena_open_by_force(void);
 
 /* NULL, or the broken invariant; only while no other thread is in a call. */
 const char *hfi_arena_audit(const struct arena_node *node);

@@ -26,6 +26,7 @@
 #include "inspect.h"
 #include "magazine.h"
 #include "os.h"
+#include "prefault.h"
 #include "say.h"
 
 static void let_go_of_orphan(size_t index)
@@ -81,6 +82,7 @@ static void child_after_fork(void)
     hfi_inspect_forked();
     if (hfi_theap->thread != 0 && hfi_load_relaxed(&hfi_theap->xstate) != THEAP_LIVE)
         hfi_thread_forget(); /* a stealer had its lists in hand: its pages are orphans too */
+    hfi_prefault_forked();
     bool alone = true;
     for (struct theap *theap = hfi_theap_first(); theap != NULL && alone; theap = theap->next_all)
         alone = theap->thread == 0 || theap == hfi_theap;

@@ -22,6 +22,7 @@
 #include "inspect.h"
 #include "magazine.h"
 #include "os.h"
+#include "prefault.h"
 #include "say.h"
 #include "steal.h"
 #include "topology.h"
@@ -64,7 +65,10 @@ static void say_arena(const struct reservation *reservation)
         hfi_say(SAY_INFO, "HF-I001", "arena", "node %u: %s at %p on %s pages, %s, %s", node->id,
                 hfi_format_bytes(bytes, sizeof bytes, node->bytes), (void *)node->start,
                 hfi_backing_name(node->backing),
-                reservation->growing ? "populated in steps" : node->populated_bytes == node->bytes ? "populated" : "not populated",
+                reservation->growing                    ? "populated in steps"
+                : hfi_prefault_closed_bytes(i) != 0     ? "being populated"
+                : node->populated_bytes == node->bytes ? "populated"
+                                                       : "not populated",
                 node->locked ? "locked" : "not locked");
     }
 }

@@ -22,6 +22,7 @@
 
 #include "options.h"
 #include "os.h"
+#include "prefault.h"
 #include "say.h"
 #include "shm.h"
 
@@ -92,15 +93,17 @@ static void update_node(struct hf_inspect_segment *segment, struct arena_node *n
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     struct hf_inspect_node *shown = &segment->nodes[node->index];
     size_t free_pages = hfi_arena_free_pages(node);
-    size_t used_pages = node->page_count - hfi_min(free_pages, node->page_count);
+    size_t used_pages = node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count);
     SHOW(shown->id, node->id);
     SHOW(shown->backing, backing_code(reserved->backing));
-    SHOW(shown->flags, (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) | (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0));
+    SHOW(shown->flags, (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) | (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0) |
+         (hfi_prefault_closed_bytes(node->index) != 0 ? HF_INSPECT_NODE_POPULATING : 0));
+    SHOW(shown->populate_error, (uint32_t)-hfi_prefault_error(node->index));
     SHOW(shown->total, node->page_count * HFI_PAGE_BYTES);
-    SHOW(shown->populated, hfi_arena.reservation.growing ? hfi_load_relaxed(&node->xfrontier) * HFI_PAGE_BYTES : reserved->populated_bytes);
+    SHOW(shown->populated, hfi_arena_populated_bytes(node));
     SHOW(shown->used, used_pages * HFI_PAGE_BYTES);
     SHOW(shown->idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
-    SHOW(shown->free, (node->page_count - used_pages) * HFI_PAGE_BYTES);
+    SHOW(shown->free, hfi_min(free_pages, node->page_count) * HFI_PAGE_BYTES);
     SHOW(shown->high_water, most_used(node, used_pages) * HFI_PAGE_BYTES);
     SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
     SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);

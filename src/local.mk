@@ -22,9 +22,11 @@ libholdfast_core_la_SOURCES = \
 	%D%/os.c %D%/os.h \
 	%D%/page.c %D%/page.h \
 	%D%/pagetable.h \
+	%D%/prefault.c %D%/prefault.h \
 	%D%/pressure.c %D%/pressure.h \
 	%D%/remote.c %D%/remote.h \
 	%D%/reserve.c %D%/reserve.h \
+	%D%/ring.c %D%/ring.h \
 	%D%/say.c %D%/say.h \
 	%D%/shm.c %D%/shm.h \
 	%D%/sizeclass.c %D%/sizeclass.h \
@@ -34,7 +36,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/theap.c %D%/theap.h \
 	%D%/xfree.h
 libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-semantic-interposition
-libholdfast_core_la_LIBADD = $(HWLOC_LIBS)
+libholdfast_core_la_LIBADD = $(HWLOC_LIBS) $(LIBURING_LIBS)
 
 lib_LTLIBRARIES += libholdfast.la
 libholdfast_la_SOURCES = %D%/override.c

@@ -226,7 +226,9 @@ const char *hfi_os_error_name(int error)
     case ENODEV: return "ENODEV";
     case ENOENT: return "ENOENT";
     case ENOMEM: return "ENOMEM";
+    case ENOSPC: return "ENOSPC";
     case ENOSYS: return "ENOSYS";
+    case EOPNOTSUPP: return "EOPNOTSUPP";
     case EPERM: return "EPERM";
     default: return "error";
     }
@@ -602,6 +604,23 @@ uint64_t hfi_os_now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void hfi_os_sleep_us(unsigned microseconds)
+{
+    struct timespec time = { .tv_sec = microseconds / 1000000, .tv_nsec = (long)(microseconds % 1000000) * 1000 };
+    int saved_errno = errno;
+    nanosleep(&time, NULL);
+    errno = saved_errno;
+}
+
+void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS])
+{
+    int saved_errno = errno;
+    memset(cpus, 0, HFI_CPU_WORDS * sizeof cpus[0]);
+    if (syscall(SYS_sched_getaffinity, 0, HFI_CPU_WORDS * sizeof cpus[0], cpus) < 0)
+        cpus[0] = 1; /* a machine with more CPUs than fit: one, and no helpers */
+    errno = saved_errno;
 }
 
 unsigned hfi_os_current_node(void)

@@ -106,6 +106,10 @@ uint64_t hfi_os_now_ns(void);
 
 /* The CPUs of a node as a mask, as sched_setaffinity(2) wants it; how many, or -errno. */
 int hfi_os_node_cpus(unsigned node, uint64_t cpus[HFI_CPU_WORDS]);
+void hfi_os_sleep_us(unsigned microseconds);
+
+/* CPUs this thread may run on, a bit each. */
+void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS]);
 
 /* Current CPU's node, by getcpu(2) through the vDSO; 0 when unknown. */
 unsigned hfi_os_current_node(void);

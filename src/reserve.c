@@ -6,13 +6,13 @@
  * V3: owners[] is readable for every index below span, so that free can look a wild pointer up;
  *     the page table only where nodes have pages.
  * V4: memory that a named arena reports as populated was touched by MADV_POPULATE_WRITE with no
- *     error: no later fault, and no SIGBUS from a huge page pool that was empty.
+ *     error, or will be before the arena gives it out (prefault.h): no later fault, and no SIGBUS from a
+ *     huge page pool that was empty.
  * V5: nothing is populated that would not fit into what is free now: where the kernel
  *     runs out, it kills a process instead of returning an error.
  *
- * A named arena is made in three steps: every node is prepared (rung of the ladder, map, bind), all are
- * populated at once, each is finished.  A node whose pool turns out to be refused walks on alone from
- * the next rung.
+ * A named arena's nodes climb down the ladder side by side: all are mapped, bound and locked, then populated at
+ * the same time; one whose pool turns out to be refused tries its next rung in the next round.
  *
  * The space is reserved in one piece.  Where a limit (RLIMIT_AS) has no room for the areas
  * between owners, table and windows that are never used, only the parts are mapped, at
@@ -33,14 +33,15 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "crew.h"
 #include "distance.h"
 #include "os.h"
+#include "prefault.h"
 #include "say.h"
 
 #define OS_PAGE_BYTES ((size_t)4096)
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
 #define GUARD_BYTES HUGE_BYTES
+#define LEAD_BYTES ((size_t)16 * HFI_MIB)
 #define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)       /* less address space than this is no arena */
 #define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB)    /* of a growing arena: small programs gain nothing by huge pages */
 #define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)
@@ -54,6 +55,7 @@ struct attempt {
     struct reservation *reservation;
     size_t usable_bytes; /* only where a size depends on it: it costs a dozen files */
     bool in_parts;      /* the space is not in one piece: see above */
+    bool background;    /* most is populated while the program runs */
     bool said_unbound;  /* once for all nodes */
     bool said_unlocked;
 };
@@ -476,6 +478,24 @@ static bool lock_range(struct attempt *attempt, void *start, size_t bytes, bool 
     return false;
 }
 
+/* What a node has populated at start where the rest follows in the background: the arena's maps (less than 1/8000),
+ * and something to begin with. */
+static size_t lead_bytes(const struct reserved_node *node)
+{
+    size_t bytes = hfi_align_up(LEAD_BYTES + node->bytes / 4096, hfi_max(node->os_page_bytes, HFI_PAGE_BYTES));
+    return hfi_min(bytes, node->bytes);
+}
+
+static struct prefault_order order_of(const struct attempt *attempt, const struct reserved_node *node)
+{
+    return (struct prefault_order){
+        .node_id = node->id,
+        .affine = attempt->topology->node_count > 1,
+        .memory = node->start,
+        .bytes = attempt->background ? lead_bytes(node) : node->bytes,
+    };
+}
+
 /* --- one node of a named arena --- */
 
 /* Takes less than was asked for; false when that is too little for an arena. */
@@ -549,10 +569,11 @@ static void say_how_huge(const struct reserved_node *node)
                 bytes_text(node->bytes).text, bytes_text(huge).text);
 }
 
-/* Map, bind, advise and lock 4 KiB OS pages, which the kernel may gather to huge ones.  Locked before they are populated, each
- * as it comes: to lock them afterwards costs a walk over all of them. */
-static bool prepare_small_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
+/* Map, bind, advise and lock 4 KiB OS pages, which the kernel may gather to huge ones.  Locked before they are
+ * populated, each as it comes: to lock them afterwards costs two more walks over all of them. */
+static bool map_small_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
+    enum option_lock lock = attempt->options->lock;
     node->backing = backing;
     node->os_page_bytes = OS_PAGE_BYTES;
     if (!fit_node(attempt, node))
@@ -564,29 +585,28 @@ static bool prepare_small_pages(struct attempt *attempt, struct reserved_node *n
     }
     node->bound = bind_range(attempt, node->start, node->bytes, node->id);
     hfi_os_advise_huge(node->start, node->bytes, backing == BACKING_THP); /* refused by kernels without: then there are none */
-    enum option_lock lock = attempt->options->lock;
     if (lock == LOCK_YES || (lock == LOCK_AUTO && attempt->options->prefault != PREFAULT_NONE))
         node->locked = lock_range(attempt, node->start, node->bytes, true);
     return true;
 }
 
-/* After populating: less of it where that failed. */
-static bool finish_small_pages(struct attempt *attempt, struct reserved_node *node, const struct crew_job *job)
+/* After populating it: what there is, if that is enough for an arena. */
+static bool keep_small_pages(struct attempt *attempt, struct reserved_node *node, int error, size_t done)
 {
-    if (attempt->options->prefault != PREFAULT_NONE) {
-        if (job->error != 0) {
-            enum os_bound bound;
-            char *end = node->start + node->bytes;
-            uint64_t left = hfi_os_available_bytes(&bound);
-            hfi_os_unmap(node->start + job->done_bytes, node->bytes - job->done_bytes);
-            if (!settle_for(attempt, node, job->done_bytes / 10 * 9, bound, left, job->error))
-                return false;
-            hfi_os_unmap(node->start + node->bytes, (size_t)(end - node->start) - node->bytes);
-        }
-        node->populated_bytes = node->bytes;
-        if (node->backing == BACKING_THP)
-            say_how_huge(node);
+    if (error != 0) {
+        enum os_bound bound;
+        char *end = node->start + node->bytes;
+        uint64_t left = hfi_os_available_bytes(&bound);
+        hfi_os_unmap(node->start + done, node->bytes - done);
+        if (!settle_for(attempt, node, done / 10 * 9, bound, left, error))
+            return false;
+        hfi_os_unmap(node->start + node->bytes, (size_t)(end - node->start) - node->bytes);
     }
+    if (attempt->options->prefault == PREFAULT_NONE)
+        return true;
+    node->populated_bytes = node->bytes;
+    if (node->backing == BACKING_THP && !attempt->background)
+        say_how_huge(node);
     return true;
 }
 
@@ -640,8 +660,8 @@ static void say_no_such_pages(const struct attempt *attempt, const struct reserv
                  "node %u: this kernel or processor has no huge pages of %s", node->id, hfi_backing_name(backing));
 }
 
-/* Map, bind huge pages of a pool. */
-static bool prepare_huge_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
+/* Map and bind huge pages of a pool. */
+static bool map_huge_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
     struct os_huge_pool pool;
     size_t page_bytes = backing_page_bytes(backing);
@@ -659,19 +679,19 @@ static bool prepare_huge_pages(struct attempt *attempt, struct reserved_node *no
         say_pool_refused(attempt, node, backing, error, 0);
         return false;
     }
-    node->bound = bind_range(attempt, node->start, node->bytes, node->id);
     node->backing = backing;
     node->os_page_bytes = page_bytes;
+    node->bound = bind_range(attempt, node->start, node->bytes, node->id);
     return true;
 }
 
-/* After populating, which is always done: a page that the pool does not have would be SIGBUS at the first
- * touch.  Never swapped, so as good as locked. */
-static bool finish_huge_pages(struct attempt *attempt, struct reserved_node *node, const struct crew_job *job)
+/* After populating them.  Populated always: a page that the pool does not have would be SIGBUS at the
+ * first touch.  Never swapped, so as good as locked. */
+static bool keep_huge_pages(struct attempt *attempt, struct reserved_node *node, int error, size_t done)
 {
-    if (job->error != 0) {
+    if (error != 0) {
         hfi_os_unmap(node->start, node->bytes);
-        say_pool_refused(attempt, node, node->backing, job->error, job->done_bytes);
+        say_pool_refused(attempt, node, node->backing, error, done);
         return false;
     }
     if (attempt->options->prefault == PREFAULT_NONE)
@@ -698,59 +718,84 @@ static bool rung_is_open(const struct attempt *attempt, const struct reserved_no
     return false;
 }
 
-/* Walks the ladder for one node, from a rung on, up to populating.  0 or -ENOMEM after saying why. */
-static int prepare_node(struct attempt *attempt, struct reserved_node *node, size_t asked_bytes, enum option_backing from)
+static const enum option_backing ladder[] = { BACKING_1G, BACKING_2M, BACKING_THP, BACKING_4K };
+#define RUNGS (sizeof ladder / sizeof ladder[0])
+
+/* Where a node stands on the ladder. */
+struct climber {
+    size_t asked_bytes;
+    unsigned rung;   /* of those to be tried, or being tried, the first */
+    bool settled;
+    bool populating;
+};
+
+/* Maps a node on the first rung from `climber->rung` on that can be mapped.  False when there is none. */
+static bool map_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber)
 {
-    for (enum option_backing rung = from; rung <= BACKING_4K; rung++) {
-        node->bytes = asked_bytes;
+    for (; climber->rung < RUNGS; climber->rung++) {
+        enum option_backing rung = ladder[climber->rung];
+        node->bytes = climber->asked_bytes;
         if (!rung_is_open(attempt, node, rung))
             continue;
-        node->bytes = hfi_align_up(asked_bytes, backing_unit_bytes(rung));
+        node->bytes = hfi_align_up(climber->asked_bytes, backing_unit_bytes(rung));
         if (backing_page_bytes(rung) == OS_PAGE_BYTES)
-            return prepare_small_pages(attempt, node, rung) ? 0 : -ENOMEM;
-        if (prepare_huge_pages(attempt, node, rung))
-            return 0;
+            return map_small_pages(attempt, node, rung);
+        if (map_huge_pages(attempt, node, rung))
+            return true;
     }
-    return -ENOMEM;
+    return false;
 }
 
-static bool is_to_populate(const struct attempt *attempt, const struct reserved_node *node)
+/* Whether a node stays on its rung; a rung of small pages is the last in any case.  0, -EAGAIN for the next rung, or
+ * -ENOMEM after saying why. */
+static int settle_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber, int error, size_t done)
 {
-    return node->os_page_bytes != OS_PAGE_BYTES || attempt->options->prefault != PREFAULT_NONE;
+    bool small = node->os_page_bytes == OS_PAGE_BYTES;
+    climber->settled = small ? keep_small_pages(attempt, node, error, done) : keep_huge_pages(attempt, node, error, done);
+    climber->rung++;
+    return climber->settled ? 0 : small ? -ENOMEM : -EAGAIN;
 }
 
-static struct crew_job memory_job(const struct attempt *attempt, const struct reserved_node *node)
+/* Walks the ladder, all nodes side by side: those of a round are mapped, then populated at the same time, and
+ * what failed goes to its next rung in the next round.  0 or -ENOMEM after saying why. */
+static int reserve_nodes(struct attempt *attempt)
 {
-    return (struct crew_job){ .node = node->id, .start = node->start, .bytes = is_to_populate(attempt, node) ? node->bytes : 0 };
-}
-
-/* `job`: what populating the prepared node came to.  0 or -ENOMEM after saying why. */
-static int finish_node(struct attempt *attempt, struct reserved_node *node, size_t asked_bytes, struct crew_job job)
-{
-    while (node->os_page_bytes != OS_PAGE_BYTES) {
-        if (finish_huge_pages(attempt, node, &job))
-            return 0;
-        int error = prepare_node(attempt, node, asked_bytes, node->backing + 1);
-        if (error != 0)
-            return error;
-        job = memory_job(attempt, node);
-        hfi_crew_populate(&job, 1);
+    struct reservation *reservation = attempt->reservation;
+    struct climber climbers[HFI_MAX_NODES] = { { 0 } };
+    unsigned settled = 0;
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        climbers[i].asked_bytes = reservation->nodes[i].bytes;
+    while (settled < reservation->node_count) {
+        for (unsigned i = 0; i < reservation->node_count; i++)
+            if (!climbers[i].settled && !map_node(attempt, &reservation->nodes[i], &climbers[i]))
+                return -ENOMEM;
+        for (unsigned i = 0; i < reservation->node_count; i++) {
+            struct reserved_node *node = &reservation->nodes[i];
+            struct prefault_order order = order_of(attempt, node);
+            climbers[i].populating = !climbers[i].settled &&
+                                     (attempt->options->prefault != PREFAULT_NONE || node->os_page_bytes != OS_PAGE_BYTES);
+            if (climbers[i].populating)
+                hfi_prefault_begin(i, &order);
+        }
+        for (unsigned i = 0; i < reservation->node_count; i++) {
+            size_t done = 0;
+            if (climbers[i].settled)
+                continue;
+            int error = climbers[i].populating ? hfi_prefault_finish(i, &done) : 0;
+            error = settle_node(attempt, &reservation->nodes[i], &climbers[i], error, done);
+            if (error == -ENOMEM)
+                return error;
+            settled += error == 0;
+        }
     }
-    return finish_small_pages(attempt, node, &job) ? 0 : -ENOMEM;
+    return 0;
 }
 
 /* Owners and table of a node's pages: on the node, and as ready as its memory. */
-static void metadata_parts(const struct reservation *reservation, const struct reserved_node *node, struct part slices[2])
-{
-    slices[0] = owners_slice(reservation, node);
-    slices[1] = table_slice(reservation, node);
-}
-
-static int map_metadata(struct attempt *attempt, const struct reserved_node *node)
+static int ready_metadata(struct attempt *attempt, const struct reserved_node *node)
 {
     struct reservation *reservation = attempt->reservation;
-    struct part slices[2];
-    metadata_parts(reservation, node, slices);
+    struct part slices[2] = { owners_slice(reservation, node), table_slice(reservation, node) };
     for (int i = 0; i < 2; i++) {
         char *start = reservation->base + slices[i].offset;
         int error = i == 0 ? 0 : hfi_os_map(start, slices[i].bytes, OS_PAGE_BYTES); /* owners are mapped already */
@@ -761,75 +806,57 @@ static int map_metadata(struct attempt *attempt, const struct reserved_node *nod
         if (reservation->growing || attempt->options->prefault == PREFAULT_NONE) {
             if (attempt->options->lock == LOCK_YES)
                 lock_range(attempt, start, slices[i].bytes, true);
-        } else if (attempt->options->backing != BACKING_4K) {
-            hfi_os_advise_huge(start, slices[i].bytes, true);
+            continue;
         }
-    }
-    return 0;
-}
-
-static int populate_metadata(struct attempt *attempt)
-{
-    static struct crew_job jobs[2 * HFI_MAX_NODES]; /* called once, and the loader's stack may be small */
-    struct reservation *reservation = attempt->reservation;
-    struct part slices[2];
-    unsigned count = 0;
-    if (attempt->options->prefault == PREFAULT_NONE)
-        return 0;
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        metadata_parts(reservation, &reservation->nodes[i], slices);
-        for (int j = 0; j < 2; j++)
-            jobs[count++] = (struct crew_job){ .node = reservation->nodes[i].id, .start = reservation->base + slices[j].offset,
-                                               .bytes = slices[j].bytes };
-    }
-    hfi_crew_populate(jobs, count);
-    for (unsigned i = 0; i < count; i++) {
-        if (jobs[i].error != 0)
-            return jobs[i].error;
+        if (attempt->options->backing != BACKING_4K)
+            hfi_os_advise_huge(start, slices[i].bytes, true);
         if (attempt->options->lock != LOCK_NO)
-            lock_range(attempt, jobs[i].start, jobs[i].bytes, false);
+            lock_range(attempt, start, slices[i].bytes, true);
+        size_t entry_bytes = i == 0 ? OWNER_BYTES : ENTRY_BYTES;
+        error = hfi_os_populate(start, attempt->background ? hfi_align_up((lead_bytes(node) >> HFI_PAGE_SHIFT) * entry_bytes, OS_PAGE_BYTES)
+                                                           : slices[i].bytes);
+        if (error != 0)
+            return error;
     }
     return 0;
 }
 
 /* --- the two kinds of arena --- */
 
-static int say_no_metadata(const struct reservation *reservation, int error)
+static void populate_in_background(const struct attempt *attempt, unsigned index)
 {
-    hfi_say(SAY_ERROR, "HF-E218", "reserve", "no memory for the page table of an arena of %s (%s); lower HOLDFAST_ARENA",
-            bytes_text(planned_bytes(reservation)).text, hfi_os_error_name(error));
-    return error;
+    const struct reservation *reservation = attempt->reservation;
+    const struct reserved_node *node = &reservation->nodes[index];
+    struct prefault_order order = order_of(attempt, node);
+    order.from = order.bytes;
+    order.bytes = node->bytes;
+    order.owners = reservation->base + owners_slice(reservation, node).offset;
+    order.table = reservation->base + table_slice(reservation, node).offset;
+    order.owner_bytes = OWNER_BYTES;
+    order.entry_bytes = ENTRY_BYTES;
+    hfi_prefault_background(index, &order);
 }
 
 static int reserve_named(struct attempt *attempt)
 {
-    static struct crew_job jobs[HFI_MAX_NODES];
-    static size_t asked_bytes[HFI_MAX_NODES];
     struct reservation *reservation = attempt->reservation;
     size_t asked = planned_bytes(reservation);
     int error = lay_out(attempt);
     if (error != 0)
         return say_no_space(asked, error);
-    if (attempt->options->prefault == PREFAULT_BACKGROUND)
-        hfi_say(SAY_INFO, "HF-I217", "reserve", "this version populates at start, as HOLDFAST_PREFAULT=startup does");
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        asked_bytes[i] = reservation->nodes[i].bytes;
-        error = prepare_node(attempt, &reservation->nodes[i], asked_bytes[i], BACKING_1G);
+    struct prefault_order order = order_of(attempt, &reservation->nodes[0]);
+    attempt->background = attempt->options->prefault == PREFAULT_BACKGROUND && hfi_prefault_may_go_on(&order);
+    error = reserve_nodes(attempt);
+    for (unsigned i = 0; i < reservation->node_count && error == 0; i++) {
+        struct reserved_node *node = &reservation->nodes[i];
+        error = ready_metadata(attempt, node);
         if (error != 0)
-            return error;
-        jobs[i] = memory_job(attempt, &reservation->nodes[i]);
+            hfi_say(SAY_ERROR, "HF-E218", "reserve", "node %u: no memory for the page table of %s (%s); lower HOLDFAST_ARENA",
+                    node->id, bytes_text(node->bytes).text, hfi_os_error_name(error));
     }
-    hfi_crew_populate(jobs, reservation->node_count);
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        error = finish_node(attempt, &reservation->nodes[i], asked_bytes[i], jobs[i]);
-        if (error != 0)
-            return error;
-    }
-    for (unsigned i = 0; i < reservation->node_count && error == 0; i++)
-        error = map_metadata(attempt, &reservation->nodes[i]);
-    if (error == 0)
-        error = populate_metadata(attempt);
-    return error == 0 ? 0 : say_no_metadata(reservation, error);
+    for (unsigned i = 0; i < reservation->node_count && error == 0 && attempt->background; i++)
+        populate_in_background(attempt, i);
+    return error;
 }
 
 /* An auto arena takes what there is; who asks for more is to name a size. */
@@ -878,7 +905,7 @@ static int map_growing(struct attempt *attempt)
             hfi_os_advise_huge(node->start, node->bytes, false);
         if (attempt->options->lock == LOCK_YES)
             node->locked = lock_range(attempt, node->start, node->bytes, true);
-        error = map_metadata(attempt, node);
+        error = ready_metadata(attempt, node);
     }
     if (error != 0)
         release_space(attempt);

@@ -8,8 +8,7 @@
  * One reservation, base aligned to 1 GiB, inaccessible guards before and
  * behind.  owners[] and the page table are indexed by (address - base) >> 16,
  * so the entries of the area before the windows are never used.  Per node, in
- * this order: map, bind, advise, MADV_POPULATE_WRITE, lock.  Several nodes are populated
- * at once, each by a worker that runs there (crew.h).
+ * this order: map, bind, advise, lock, MADV_POPULATE_WRITE (prefault.h).
  *
  * What was asked for and cannot be had is said in one line with the command that
  * mends it, and then made do without (a smaller OS page, a smaller arena, not
@@ -41,7 +40,7 @@ struct reserved_node {
     unsigned id;                 /* kernel's number of the node */
     char *start;                 /* first byte, on a window boundary */
     size_t bytes;                /* multiple of 64 KiB */
-    size_t populated_bytes;      /* from start; == bytes for a named arena, 0 with PREFAULT_NONE */
+    size_t populated_bytes;      /* from start, or ordered (prefault.h); == bytes for a named arena, 0 with PREFAULT_NONE */
     size_t prefault_bytes;       /* growing: hfi_prefault_step populates up to here, not beyond */
     enum option_backing backing; /* as obtained; BACKING_THP: huge pages where the kernel finds them */
     size_t os_page_bytes;

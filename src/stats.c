@@ -10,6 +10,7 @@
 
 #include "atomic.h"
 #include "os.h"
+#include "prefault.h"
 #include "say.h"
 #include "theap.h"
 
@@ -88,9 +89,12 @@ static void report_node(const struct arena_node *node)
     hfi_stats_node(node, &figures);
     hfi_say_line("node %u: size %s (%zu pages), used %s, idle %s, free %zu pages, longest free run %zu pages", node->id,
                  hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
-                 hfi_format_bytes(used, sizeof used, (figures.total - figures.free) * HFI_PAGE_BYTES),
+                 hfi_format_bytes(used, sizeof used, (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
                  hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
                  hfi_runmap_longest(&node->free_runs));
+    if (hfi_prefault_closed_bytes(node->index) != 0 || hfi_arena_failed_pages(node) != 0)
+        hfi_say_line("  of free: %zu pages still to be populated; besides: %zu pages that could not be",
+                     hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, hfi_arena_failed_pages(node));
     hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", figures.large, figures.meta);
     report_classes(node);
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The library exports exactly what the version script lists, and needs nothing but hwloc and libc.
+# The library exports exactly what the version script lists, and needs nothing but hwloc, liburing and libc.
 srcdir=${srcdir:-.}
 library=.libs/libholdfast.so
 listed=$(mktemp) found=$(mktemp)

@@ -16,7 +16,7 @@ $cc -std=gnu11 -fno-builtin -D_GNU_SOURCE "$srcdir/tests/programs/api.c" -o "$wo
 LD_LIBRARY_PATH=$libdir "$work/dynamic"
 # shellcheck disable=SC2046
 $cc -std=gnu11 -fno-builtin -D_GNU_SOURCE "$srcdir/tests/programs/api.c" -o "$work/static" $(pkg-config --cflags holdfast) \
-    -Wl,--whole-archive "$libdir/libholdfast.a" -Wl,--no-whole-archive $(pkg-config --libs hwloc) -pthread
+    -Wl,--whole-archive "$libdir/libholdfast.a" -Wl,--no-whole-archive $(pkg-config --libs hwloc liburing) -pthread
 "$work/static"
 "$bindir/holdfast" run --arena 64M --library "$libdir/libholdfast.so.0" -- ls / >/dev/null
 "$bindir/holdfast" --version

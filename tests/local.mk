@@ -10,7 +10,7 @@ TEST_EXTENSIONS = .unit .sh .lab .tap
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/fork-warning %D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
-	%D%/programs/quiet %D%/programs/threads
+	%D%/programs/prefault %D%/programs/quiet %D%/programs/threads
 if SECURE
 hf_programs += %D%/programs/secure
 endif
@@ -49,10 +49,10 @@ UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
 AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
 EXTRA_DIST += %D%/unit/tap.sh
-hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/nodes.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/reserve.unit \
+hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/nodes.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/prefault.unit %D%/unit/reserve.unit \
 	%D%/unit/runmap.unit %D%/unit/topology.unit
 hf_cflags_unit = $(CRITERION_CFLAGS)
-hf_libraries_unit = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS)
+hf_libraries_unit = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
 if HAVE_CRITERION
 check_PROGRAMS += $(hf_units)
 TESTS += $(hf_units)
@@ -99,6 +99,6 @@ FUZZ_SECONDS = 60
 fuzz:
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' \
 	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
-	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -o fuzz-calls
+	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -o fuzz-calls
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls

@@ -15,7 +15,7 @@ for source in $core; do
     $cc $flags -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -c "$source" -o "$work/$(basename "$source" .c).o"
 done
 $cc $flags -fPIC -shared -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -fexceptions \
-    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/*.o "$srcdir/src/override.c" -o "$work/libholdfast.so" -lhwloc
+    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/*.o "$srcdir/src/override.c" -o "$work/libholdfast.so" -lhwloc -luring
 
 # run NAME [VARIABLE=VALUE...]: one program, silent unless it fails
 run()
@@ -45,7 +45,7 @@ run quiet HOLDFAST_ARENA=1500M HOLDFAST_BACKING=thp
 run exhaust HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no
 run idle
 
-if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$srcdir/tests/unit/core.c" "$work"/*.o -o "$work/core" -lcriterion -lhwloc 2>"$work/log"; then
+if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$srcdir/tests/unit/core.c" "$work"/*.o -o "$work/core" -lcriterion -lhwloc -luring 2>"$work/log"; then
     "$work/core" --jobs=2 || failed=1
 elif ! grep -q 'cannot find -l' "$work/log"; then
     cat "$work/log"

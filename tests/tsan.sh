@@ -17,6 +17,6 @@ for program in threads asleep; do
     # shellcheck disable=SC2086  # lists of words
     $cc $flags -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -c "$srcdir/tests/programs/$program.c" -o "$work/$program.o"
     # shellcheck disable=SC2086
-    $cc $flags -fvisibility=hidden "$work/$program.o" $sources -o "$work/$program" -lhwloc
+    $cc $flags -fvisibility=hidden "$work/$program.o" $sources -o "$work/$program" -lhwloc -luring
     HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no TSAN_OPTIONS=halt_on_error=1 setarch -R "$work/$program"
 done

@@ -134,7 +134,7 @@ static void print_flags(uint32_t flags)
 {
     printf("%s, %s, %s", (flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound",
            (flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
-           (flags & HF_INSPECT_NODE_GROWING) != 0 ? "growing" : "fixed");
+           (flags & HF_INSPECT_NODE_GROWING) != 0 ? "growing" : (flags & HF_INSPECT_NODE_POPULATING) != 0 ? "being populated" : "fixed");
 }
 
 static void print_share(const char *what, uint64_t bytes, uint64_t of)
@@ -153,6 +153,8 @@ static void print_node(const struct hf_inspect_node *node)
     print_flags(node->flags);
     putchar('\n');
     print_share("populated", node->populated, node->total);
+    if (node->populate_error != 0)
+        printf("  %-14s %10s\n", "not populated", hfi_os_error_name((int)node->populate_error));
     print_share("used", node->used, node->total);
     print_share("idle", node->idle, node->total);
     print_share("free", node->free, node->total);
@@ -202,6 +204,8 @@ static json_t *node_json(const struct hf_inspect_node *node)
     json_object_set_new(object, "bound", json_boolean((node->flags & HF_INSPECT_NODE_BOUND) != 0));
     json_object_set_new(object, "locked", json_boolean((node->flags & HF_INSPECT_NODE_LOCKED) != 0));
     json_object_set_new(object, "growing", json_boolean((node->flags & HF_INSPECT_NODE_GROWING) != 0));
+    json_object_set_new(object, "populating", json_boolean((node->flags & HF_INSPECT_NODE_POPULATING) != 0));
+    json_object_set_new(object, "populate_error", node->populate_error == 0 ? json_null() : json_string(hfi_os_error_name((int)node->populate_error)));
     set_number(object, "total", node->total);
     set_number(object, "populated", node->populated);
     set_number(object, "used", node->used);

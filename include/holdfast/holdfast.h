@@ -61,6 +61,11 @@ int hf_pressure_unregister(hf_pressure_function *function, void *argument);
  * others can have them.  Costs as much as freeing them did. */
 void hf_thread_idle(void);
 
+/* Waits until the arena is populated (HOLDFAST_PREFAULT=background), at most `timeout_ms` milliseconds; negative: as long
+ * as it takes.  0 when it is, also when there was nothing to wait for; -ETIMEDOUT; or what went wrong with a part,
+ * as a negative error number: that part is never given out.  From then on allocation asks nothing of the kernel. */
+int hf_prefault_wait(int timeout_ms);
+
 /* Prints the arena's figures to standard error; allocates nothing. */
 void hf_stats_print(void);
 

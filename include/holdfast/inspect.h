@@ -34,18 +34,19 @@ enum hf_inspect_backing {
 #define HF_INSPECT_NODE_BOUND 1u
 #define HF_INSPECT_NODE_LOCKED 2u
 #define HF_INSPECT_NODE_GROWING 4u
+#define HF_INSPECT_NODE_POPULATING 8u /* in the background: populated rises to total */
 
 /* One node's arena.  Sizes in bytes. */
 struct hf_inspect_node {
     uint32_t id;         /* the kernel's number of the node */
     uint32_t backing;    /* enum hf_inspect_backing, as obtained */
     uint32_t flags;      /* HF_INSPECT_NODE_* */
-    uint32_t reserved;
+    uint32_t populate_error; /* errno of the first part that could not be populated in the background; 0 for none */
     uint64_t total;      /* size of the arena on this node */
     uint64_t populated;  /* of it, populated so far (a growing arena: opened so far) */
     uint64_t used;       /* in pages that are handed out or held */
     uint64_t idle;       /* of `used`: pages that nobody owns and that have room */
-    uint64_t free;       /* total - used */
+    uint64_t free;       /* total - used - what could not be populated */
     uint64_t high_water; /* most ever in use */
     uint64_t large;      /* of `used`: blocks of whole pages */
     uint64_t meta;       /* of `used`: Holdfast's own structures */

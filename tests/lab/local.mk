@@ -1,5 +1,5 @@
 # --- the multi-node lab: virtual machines of QEMU, whose programs have Holdfast's own objects inside ---
-hf_lab_programs = %D%/crew %D%/overflow %D%/pages %D%/place %D%/server
+hf_lab_programs = %D%/overflow %D%/pages %D%/place %D%/server %D%/workers
 hf_lab_machines = %D%/four-nodes.lab %D%/memory-only.lab %D%/short-pool.lab
 check_PROGRAMS += $(hf_lab_programs)
 TESTS += $(hf_lab_machines)
@@ -22,14 +22,14 @@ hf_lab_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_place_CFLAGS = $(hf_lab_cflags)
 %C%_place_LDADD = libholdfast.la
 %C%_place_LDFLAGS = -static
-%C%_crew_SOURCES = %D%/crew.c
-%C%_crew_CFLAGS = $(hf_lab_cflags)
-%C%_crew_LDADD = libholdfast.la
-%C%_crew_LDFLAGS = -static
 %C%_server_SOURCES = %D%/server.c
 %C%_server_CFLAGS = $(hf_lab_cflags)
 %C%_server_LDADD = libholdfast.la
 %C%_server_LDFLAGS = -static
+%C%_workers_SOURCES = %D%/workers.c
+%C%_workers_CFLAGS = $(hf_lab_cflags)
+%C%_workers_LDADD = libholdfast.la
+%C%_workers_LDFLAGS = -static
 
 .PHONY: check-numa numa-shell
 check-numa: all

@@ -1,6 +1,6 @@
 /*
  * plan: machines that no virtual one of ours can be (tests/topologies), from hwloc's description to the plan: who
- * gets how much, who turns to whom, what is said.  And the crew that populates several nodes at once.
+ * gets how much, who turns to whom, what is said.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -20,7 +20,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "crew.h"
 #include "distance.h"
 #include "os.h"
 #include "reserve.h"
@@ -346,99 +345,6 @@ Test(plan, orders_are_whole)
             cr_assert_eq(seen, ((uint64_t)1 << topology.node_count) - 1);
         }
     }
-}
-
-/* --- the crew --- */
-
-#define JOB_BYTES ((size_t)4 << 20)
-
-static char *fresh_memory(size_t bytes)
-{
-    char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    cr_assert_neq(memory, MAP_FAILED);
-    madvise(memory, bytes, MADV_NOHUGEPAGE);
-    return memory;
-}
-
-static size_t resident_pages(const char *start, size_t bytes)
-{
-    static unsigned char pages[65536];
-    size_t resident = 0;
-    cr_assert_eq(mincore((void *)start, bytes, pages), 0);
-    for (size_t i = 0; i < bytes / 4096; i++)
-        resident += pages[i] & 1;
-    return resident;
-}
-
-/* Five jobs of three nodes, of which this machine may have one. */
-static void fill_jobs(struct crew_job jobs[5])
-{
-    static const unsigned nodes[5] = { 0, 1, 2, 1, 0 };
-    for (int i = 0; i < 5; i++)
-        jobs[i] = (struct crew_job){ .node = nodes[i], .start = fresh_memory(JOB_BYTES), .bytes = JOB_BYTES };
-}
-
-Test(plan, crew_populates_everything)
-{
-    struct crew_job jobs[5];
-    int status;
-    fill_jobs(jobs);
-    errno = 123;
-    hfi_crew_populate(jobs, 5);
-    cr_assert_eq(errno, 123);
-    for (int i = 0; i < 5; i++) {
-        cr_assert_eq(jobs[i].error, 0);
-        cr_assert_eq(jobs[i].done_bytes, JOB_BYTES);
-        cr_assert_eq(resident_pages(jobs[i].start, JOB_BYTES), JOB_BYTES / 4096);
-    }
-    cr_assert_eq(waitpid(-1, &status, __WALL | WNOHANG), -1, "no worker is left");
-    cr_assert_eq(errno, ECHILD);
-}
-
-Test(plan, crew_says_which_failed)
-{
-    struct crew_job jobs[5];
-    fill_jobs(jobs);
-    cr_assert_eq(mprotect(jobs[1].start, JOB_BYTES, PROT_READ), 0); /* cannot be populated for writing */
-    hfi_crew_populate(jobs, 5);
-    cr_assert_neq(jobs[1].error, 0);
-    cr_assert_eq(jobs[1].done_bytes, 0);
-    cr_assert_eq(jobs[3].error, -ECANCELED, "the same node's next");
-    for (int i = 0; i < 5; i += 2)
-        cr_assert(jobs[i].error == 0 && jobs[i].done_bytes == JOB_BYTES);
-}
-
-static void refuse(unsigned call, int error)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { .len = sizeof filter / sizeof filter[0], .filter = filter };
-    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
-
-Test(plan, crew_does_without_workers)
-{
-    struct crew_job jobs[5];
-    fill_jobs(jobs);
-    refuse(SYS_clone, EPERM);
-    hfi_crew_populate(jobs, 5);
-    for (int i = 0; i < 5; i++)
-        cr_assert(jobs[i].error == 0 && resident_pages(jobs[i].start, JOB_BYTES) == JOB_BYTES / 4096);
-}
-
-Test(plan, crew_on_kernels_without_populate_write)
-{
-    struct crew_job jobs[5];
-    fill_jobs(jobs);
-    refuse(SYS_madvise, EINVAL);
-    hfi_crew_populate(jobs, 5);
-    for (int i = 0; i < 5; i++)
-        cr_assert(jobs[i].error == 0 && resident_pages(jobs[i].start, JOB_BYTES) == JOB_BYTES / 4096);
 }
 
 Test(plan, cpus_of_a_node)

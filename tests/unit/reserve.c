@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "os.h"
+#include "prefault.h"
 #include "say.h"
 
 #if defined __SANITIZE_ADDRESS__
@@ -305,14 +306,34 @@ Test(reserve, prefault_none)
     ASSERT_STATUS(run(options, NULL, nothing_populated), 0);
 }
 
-Test(reserve, prefault_background_says_what_it_does)
+static bool lead_populated(const struct reservation *r)
 {
-    struct options options = options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_4K);
+    return layout_holds(r) && r->nodes[0].populated_bytes == r->nodes[0].bytes && resident(r->nodes[0].start, 16 * HFI_MIB) &&
+           hfi_prefault_closed_bytes(0) > r->nodes[0].bytes - 32 * HFI_MIB;
+}
+
+Test(reserve, prefault_background_populates_what_it_needs_to_begin)
+{
+    struct options options = options_of(ARENA_BYTES, 256 * HFI_MIB, BACKING_4K);
+    options.prefault = PREFAULT_BACKGROUND;
+    struct outcome outcome = run(options, NULL, lead_populated);
+    ASSERT_STATUS(outcome, 0);
+    ASSERT_SAID(outcome, "");
+}
+
+static void refuse_io_uring(void)
+{
+    refuse(SYS_io_uring_setup, 0, -1, EPERM);
+}
+
+Test(reserve, prefault_background_refused_populates_at_start)
+{
+    struct options options = options_of(ARENA_BYTES, 64 * HFI_MIB, BACKING_4K);
     options.prefault = PREFAULT_BACKGROUND;
     options.verbose = 1;
-    struct outcome outcome = run(options, NULL, named_holds);
+    struct outcome outcome = run(options, refuse_io_uring, named_holds);
     ASSERT_STATUS(outcome, 0);
-    ASSERT_SAID(outcome, "HF-I217");
+    ASSERT_SAID(outcome, "HF-I224");
 }
 
 /* --- the ladder --- */
