@@ -1,13 +1,18 @@
 /*
- * api: the hf_* names of <holdfast/holdfast.h>.
+ * api: the hf_* names of <holdfast/holdfast.h>, <holdfast/frames.h> and <holdfast/uring.h>.
  *
  * The fast paths are those of alloc.h; everything else is one call down.
  */
 #include <holdfast/holdfast.h>
 
+#define HF_URING_NO_HELPERS
 #include <errno.h>
+#include <holdfast/frames.h>
+#include <holdfast/uring.h>
 
 #include "alloc.h"
+#include "buffers.h"
+#include "frames.h"
 #include "init.h"
 #include "inspect.h"
 #include "magazine.h"
@@ -129,6 +134,50 @@ HFI_EXPORT int hf_prefault_wait(int timeout_ms)
         error = hfi_prefault_error(i);
     hfi_inspect_update(hfi_theap, NULL);
     return error;
+}
+
+HFI_EXPORT int hf_uring_register(struct io_uring *ring)
+{
+    hf_prefault_wait(-1); /* its error shows as EFAULT */
+    return hfi_buffers_register(ring);
+}
+
+HFI_EXPORT int hf_uring_register_clone(struct io_uring *ring, struct io_uring *from)
+{
+    hf_prefault_wait(-1);
+    return hfi_buffers_clone(ring, from);
+}
+
+HFI_EXPORT int hf_uring_unregister(struct io_uring *ring)
+{
+    return hfi_buffers_unregister(ring);
+}
+
+HFI_EXPORT struct hf_frames *hf_frames_alloc(size_t count, size_t frame_bytes)
+{
+    if (!hfi_is_power_of_two(frame_bytes) || frame_bytes < HFI_FRAME_BYTES_MIN || frame_bytes > HFI_FRAME_BYTES_MAX || count == 0) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct hf_frames *frames = hfi_calloc(1, sizeof *frames);
+    if (frames == NULL)
+        return NULL;
+    frames->count = count;
+    frames->frame_bytes = frame_bytes;
+    if (hfi_frames_claim(frames) != 0) {
+        hfi_free(frames);
+        return hfi_fail_enomem();
+    }
+    hfi_inspect_update(hfi_theap, NULL);
+    return frames;
+}
+
+HFI_EXPORT void hf_frames_free(struct hf_frames *frames)
+{
+    if (frames == NULL)
+        return;
+    hfi_frames_release(frames);
+    hfi_free(frames);
 }
 
 HFI_EXPORT void hf_stats_print(void)

@@ -22,6 +22,7 @@
 
 #include <pthread.h>
 
+#include "buffers.h"
 #include "init.h"
 #include "inspect.h"
 #include "magazine.h"
@@ -75,6 +76,7 @@ static void recycle_orphan_theaps(void)
 
 static void child_after_fork(void)
 {
+    hfi_buffers_forked();
     if (hfi_options.fork == FORK_DONTFORK) {
         hfi_init_forsake_arena();
         return;

@@ -9,9 +9,11 @@ libholdfast_core_la_SOURCES = \
 	%D%/runmap.c %D%/runmap.h \
 	%D%/bits.h \
 	%D%/boot.c %D%/boot.h \
+	%D%/buffers.c %D%/buffers.h \
 	%D%/check.h \
 	%D%/counters.h \
 	%D%/fork.c %D%/fork.h \
+	%D%/frames.c %D%/frames.h \
 	%D%/harden.c %D%/harden.h \
 	%D%/idleset.c %D%/idleset.h \
 	%D%/init.c %D%/init.h \
@@ -47,7 +49,7 @@ libholdfast_la_LDFLAGS = -version-info $(HFI_LT_VERSION) -Wl,--version-script=$(
 libholdfast_la_DEPENDENCIES = libholdfast-core.la %D%/holdfast.map
 
 holdfastincludedir = $(includedir)/holdfast
-holdfastinclude_HEADERS = include/holdfast/holdfast.h include/holdfast/inspect.h
+holdfastinclude_HEADERS = include/holdfast/frames.h include/holdfast/holdfast.h include/holdfast/inspect.h include/holdfast/uring.h
 
 pkgconfigdir = $(libdir)/pkgconfig
 nodist_pkgconfig_DATA = %D%/holdfast.pc

@@ -25,7 +25,7 @@
 #define CHUNK_BYTES_MIN ((size_t)64 * HFI_MIB)
 #define CHUNKS_MAX ((size_t)8192) /* of one node */
 #define RANGES_MAX 3              /* memory, owners, table */
-#define RING_BYTES_MIN ((size_t)256 * HFI_MIB) /* less is populated before a worker has started */
+#define RING_BYTES_MIN HFI_GIB /* at start: less is there before helpers would pay */
 #define WORKERS_MAX 16u
 #define WORKER_START_US 100u
 #define POLL_US 200u
@@ -311,7 +311,7 @@ static bool hand_over(struct prefault *node, size_t end)
     for (; node->next_chunk < end; node->next_chunk++) {
         if (!request_chunk(node, node->next_chunk))
             return false;
-        bool starts_worker = node->next_chunk - node->first_chunk < node->workers;
+        bool starts_worker = node->next_chunk - node->first_chunk + 1 < node->workers; /* and is not the last */
         if (starts_worker) {
             if (hfi_ring_submit(&node->ring) != 0)
                 return false;
@@ -375,8 +375,8 @@ int hfi_prefault_finish(unsigned index, size_t *done_bytes)
     struct prefault_part part;
     while (hfi_load_relaxed(&node->xerror) == 0 && hfi_load_relaxed(&hfi_prefault_xclosed_bytes[index]) != 0) {
         pump_rings();
-        bool left_to_ring = node->ring.open && (node->order.affine || hfi_load_relaxed(&node->xcursor) <= node->next_chunk);
-        if (left_to_ring)
+        /* In the end a chunk that a worker is about is populated by both: whoever is first. */
+        if (node->order.affine && node->ring.open)
             hfi_os_sleep_us(POLL_US);
         else if (hfi_prefault_force(index, &part) == 0) /* an error is in xerror */
             hfi_prefault_opened(index, part);
@@ -403,7 +403,7 @@ void hfi_prefault_background(unsigned index, const struct prefault_order *order)
     struct prefault *node = &nodes[index];
     uint64_t cpus[HFI_CPU_WORDS];
     set_up(node, index, order);
-    unsigned workers = worker_cpus(order, cpus);
+    unsigned workers = (worker_cpus(order, cpus) + 1) / 2; /* the other CPUs are the program's */
     size_t chunks = node->end_chunk - node->first_chunk;
     if (chunks == 0 || !open_ring(node, chunks * RANGES_MAX, workers, cpus))
         return;

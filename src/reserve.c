@@ -41,7 +41,7 @@
 #define OS_PAGE_BYTES ((size_t)4096)
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
 #define GUARD_BYTES HUGE_BYTES
-#define LEAD_BYTES ((size_t)16 * HFI_MIB)
+#define LEAD_BYTES ((size_t)4 * HFI_MIB)
 #define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)       /* less address space than this is no arena */
 #define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB)    /* of a growing arena: small programs gain nothing by huge pages */
 #define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)

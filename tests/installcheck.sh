@@ -18,6 +18,20 @@ LD_LIBRARY_PATH=$libdir "$work/dynamic"
 $cc -std=gnu11 -fno-builtin -D_GNU_SOURCE "$srcdir/tests/programs/api.c" -o "$work/static" $(pkg-config --cflags holdfast) \
     -Wl,--whole-archive "$libdir/libholdfast.a" -Wl,--no-whole-archive $(pkg-config --libs hwloc liburing) -pthread
 "$work/static"
+# shellcheck disable=SC2046
+$cc -std=gnu11 -O2 -D_GNU_SOURCE "$srcdir/tests/examples/bufferpool/bufferpool.c" -o "$work/bufferpool" \
+    $(pkg-config --cflags --libs holdfast liburing) -pthread
+pool() { LD_LIBRARY_PATH=$libdir HOLDFAST_ARENA=96M HOLDFAST_BACKING=4k "$work/bufferpool" --path "$work/data" --file 64M --pool 16M --operations 3000 "$@"; }
+for page in 4K 64K; do
+    if pool --page $page --depth 8 --threads 2 >"$work/out" 2>"$work/err"; then
+        [ "$(grep -c 'errors 0$' "$work/out")" = 2 ] || { cat "$work/out"; exit 1; }
+    elif grep -q 'io_uring_queue_init: \|hf_uring_register: Cannot\|data: Invalid' "$work/err"; then
+        echo "installcheck: bufferpool has no io_uring, no memlock or no direct I/O here: $(tail -1 "$work/err")"
+    else
+        cat "$work/out" "$work/err"
+        exit 1
+    fi
+done
 "$bindir/holdfast" run --arena 64M --library "$libdir/libholdfast.so.0" -- ls / >/dev/null
 "$bindir/holdfast" --version
 echo "installcheck: compiled, linked both ways, ran"

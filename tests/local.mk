@@ -10,7 +10,7 @@ TEST_EXTENSIONS = .unit .sh .lab .tap
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/fork-warning %D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
-	%D%/programs/prefault %D%/programs/quiet %D%/programs/threads
+	%D%/programs/prefault %D%/programs/quiet %D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
 endif
@@ -21,12 +21,13 @@ hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
 
-# Two that stand between the library's rooms: they link its parts.
+# Those that link more than the library: two stand between its rooms.
 hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/override.c
 %C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
 %C%_programs_nth_page_LDADD = libholdfast-core.la
 %C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
+%C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
 	$(hf_wrap)page_collect_won $(hf_wrap)page_init $(hf_wrap)page_let_go $(hf_wrap)page_retire \
@@ -88,7 +89,7 @@ check-programs: libholdfast.la
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing 2m
 
 # --- the installed tree, used as a stranger would ---
-EXTRA_DIST += %D%/installcheck.sh
+EXTRA_DIST += %D%/installcheck.sh %D%/examples/bufferpool/bufferpool.c
 installcheck-local:
 	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir)
 

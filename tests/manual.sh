@@ -59,12 +59,25 @@ cat "$man"/*.[137] | grep -oE 'HF-([EWI][0-9]{3}|D[0-9]{2})' | sort -u > "$work/
 sort -u "$work/manual_ids" | comm -23 "$work/one" - > "$work/unknown"
 while read -r id; do fail "the manual refers to $id, which it does not explain"; done < "$work/unknown"
 
-# --- calls ---
-sed -e 's,/\*.*\*/,,' -e '/\/\*/,/\*\//d' "$top_srcdir/include/holdfast/holdfast.h" | grep -oE '\bhf_[a-z_]+' > "$work/header_calls"
-sed -n 's/^\.Fn \(hf_[a-z_]*\).*/\1/p' "$man/holdfast.3" > "$work/manual_calls"
-compare call "$work/header_calls" "holdfast.h" "$work/manual_calls" "holdfast(3)"
-grep -ho '\bhf_[a-z_]*' "$man"/*.[137] | sort -u > "$work/mentioned"
-sort -u "$work/header_calls" | comm -13 - "$work/mentioned" > "$work/unknown"
+# --- calls: of each header, in the page that is its own ---
+calls_of()
+{
+    sed -e 's,/\*.*\*/,,' -e '/\/\*/,/\*\//d' "$top_srcdir/include/holdfast/$1" | grep -oE '\bhf_[a-z_]+ ?\(' | grep -oE 'hf_[a-z_]+'
+    [ "$1" != holdfast.h ] || echo hf_pressure_function
+}
+: > "$work/all_calls"
+for pair in holdfast.h:holdfast frames.h:hf_frames_alloc uring.h:hf_uring_register; do
+    calls_of "${pair%:*}" | sort -u > "$work/header_calls"
+    sed -n 's/^\.Fn \(hf_[a-z_]*\).*/\1/p' "$man/${pair#*:}.3" | sort -u > "$work/manual_calls"
+    cat "$work/header_calls" >> "$work/all_calls"
+    # In its own page a call may refer to those of others.
+    comm -23 "$work/manual_calls" "$work/header_calls" > "$work/foreign"
+    grep -vxFf "$work/foreign" "$work/manual_calls" > "$work/own_calls"
+    compare call "$work/header_calls" "${pair%:*}" "$work/own_calls" "${pair#*:}(3)"
+done
+sort -u -o "$work/all_calls" "$work/all_calls"
+{ grep -ho '^\.F[no] hf_[a-z_]*' "$man"/*.[137]; grep -ho '\.Nm hf_[a-z_]*' "$man"/*.3; } | grep -o 'hf_[a-z_]*' | sort -u > "$work/mentioned"
+comm -13 "$work/all_calls" "$work/mentioned" > "$work/unknown"
 while read -r name; do fail "the manual mentions $name, which does not exist"; done < "$work/unknown"
 
 # --- commands and their options ---

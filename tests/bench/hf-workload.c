@@ -808,6 +808,8 @@ int main(int argc, char **argv)
         return latency(argc - 2, argv + 2), 0;
     if (strcmp(argv[1], "small") == 0) /* what `startup` starts: silent */
         return small(), 0;
+    if (strcmp(argv[1], "now") == 0) /* for who measures a start */
+        return printf("now %.9f\n", now_seconds()) < 0;
     if (strcmp(argv[1], "memory") == 0)
         return memory_run(argc - 2, argv + 2), 0;
     if (strcmp(argv[1], "fill") == 0)

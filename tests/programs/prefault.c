@@ -251,7 +251,7 @@ static const struct test_case cases[] = {
     { "refused-background", case_refused, "768M", "background", "HF-I224", true },
     { "refused-startup", case_refused, "768M", "startup", "", true },
     { "unshares", case_unshares, "auto", "startup", "", false },
-    { "unshares-after-start", case_unshares_after_start, "768M", "startup", "", false },
+    { "unshares-after-start", case_unshares_after_start, "1G", "startup", "", false },
     { "after-exec", case_after_exec, NULL, NULL, "", false },
 };
 

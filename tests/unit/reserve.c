@@ -308,7 +308,7 @@ Test(reserve, prefault_none)
 
 static bool lead_populated(const struct reservation *r)
 {
-    return layout_holds(r) && r->nodes[0].populated_bytes == r->nodes[0].bytes && resident(r->nodes[0].start, 16 * HFI_MIB) &&
+    return layout_holds(r) && r->nodes[0].populated_bytes == r->nodes[0].bytes && resident(r->nodes[0].start, 4 * HFI_MIB) &&
            hfi_prefault_closed_bytes(0) > r->nodes[0].bytes - 32 * HFI_MIB;
 }
 
