@@ -10,7 +10,7 @@
  * Several accesses are under way at a time (--depth): those that miss are submitted together.
  *
  *   bufferpool [--page BYTES] [--pool BYTES] [--file BYTES] [--threads N] [--depth N] [--seconds S | --operations N]
- *              [--writes PERCENT] [--no-verify] [--buffers registered|plain|malloc] [--path FILE]
+ *              [--writes PERCENT] [--no-verify] [--buffers registered|plain|malloc] [--path FILE] [--keep]
  *
  *   registered   frames of hf_frames_alloc, the ring knows them (hf_uring_register)
  *   plain        the same frames, ordinary operations
@@ -18,6 +18,8 @@
  *
  * Prints one line: operations, their rate, CPU time for each, checksum errors.  Without --buffers: registered, then plain.
  * --no-verify leaves checksums to the end; with --writes 0 the CPU time is then that of input and table alone.
+ *
+ * --keep leaves the file, and uses one that is there from a run with the same --page and --file.
  *
  * Compiled with HAVE_HOLDFAST=0 it has malloc only, and needs liburing alone.
  */
@@ -60,7 +62,7 @@ struct settings {
     double seconds;
     uint64_t operations; /* per thread; 0: by time */
     const char *path;
-    bool verify;
+    bool verify, keep;
 };
 
 /* First bytes of each page in the file. */
@@ -205,15 +207,16 @@ static void prepare(struct pool *pool, uint32_t at, bool write)
     uint64_t offset = (pool->first_page + frame->page) * pool->settings->page_bytes;
 #if HAVE_HOLDFAST
     if (pool->buffers == BUFFERS_REGISTERED && write)
-        hf_uring_prep_write(entry, pool->file, frame->memory, bytes, offset);
+        hf_uring_prep_write(entry, 0, frame->memory, bytes, offset);
     else if (pool->buffers == BUFFERS_REGISTERED)
-        hf_uring_prep_read(entry, pool->file, frame->memory, bytes, offset);
+        hf_uring_prep_read(entry, 0, frame->memory, bytes, offset);
     else
 #endif
     if (write)
-        io_uring_prep_write(entry, pool->file, frame->memory, bytes, offset);
+        io_uring_prep_write(entry, 0, frame->memory, bytes, offset);
     else
-        io_uring_prep_read(entry, pool->file, frame->memory, bytes, offset);
+        io_uring_prep_read(entry, 0, frame->memory, bytes, offset);
+    entry->flags |= IOSQE_FIXED_FILE; /* file 0 of the ring */
     entry->user_data = (uint64_t)at << 1 | write;
     frame->busy = true;
     pool->in_flight++;
@@ -360,6 +363,8 @@ static void set_up(struct pool *pool)
         error = io_uring_queue_init(settings->depth, &pool->ring, 0);
     if (error != 0)
         fail("io_uring_queue_init", error);
+    if ((error = io_uring_register_files(&pool->ring, &pool->file, 1)) != 0)
+        fail("io_uring_register_files", error);
 #if HAVE_HOLDFAST
     if (pool->buffers == BUFFERS_REGISTERED && (error = hf_uring_register(&pool->ring)) != 0)
         fail("hf_uring_register", error);
@@ -414,6 +419,9 @@ static void *run_thread(void *argument)
 
 static void make_file(const struct settings *settings)
 {
+    struct stat found;
+    if (settings->keep && stat(settings->path, &found) == 0 && (uint64_t)found.st_size == settings->file_bytes)
+        return;
     int file = open(settings->path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
     size_t step = (size_t)1 << 20;
     char *memory = aligned_alloc(4096, step);
@@ -471,7 +479,8 @@ static uint64_t run(const struct settings *settings, enum buffers buffers)
         writes += pools[i].writes;
         errors += pools[i].errors;
     }
-    errors += check_file(settings);
+    if (!settings->keep || settings->writes_percent != 0)
+        errors += check_file(settings);
     double wall = ended - started, cpu = cpu_ended - cpu_started;
     printf("%-10s page %zu accesses %llu reads %llu writes %llu io_per_second %.0f cpu_us_per_io %.3f errors %llu\n", buffers_names[buffers],
            settings->page_bytes, (unsigned long long)operations, (unsigned long long)reads, (unsigned long long)writes,
@@ -496,7 +505,8 @@ int main(int argc, char **argv)
         { "page", required_argument, NULL, 'p' }, { "pool", required_argument, NULL, 'm' }, { "file", required_argument, NULL, 'f' },
         { "threads", required_argument, NULL, 't' }, { "depth", required_argument, NULL, 'd' }, { "seconds", required_argument, NULL, 's' },
         { "operations", required_argument, NULL, 'o' }, { "buffers", required_argument, NULL, 'b' }, { "path", required_argument, NULL, 'P' },
-        { "writes", required_argument, NULL, 'w' }, { "no-verify", no_argument, NULL, 'n' }, { 0 },
+        { "writes", required_argument, NULL, 'w' }, { "no-verify", no_argument, NULL, 'n' },
+        { "keep", no_argument, NULL, 'k' }, { 0 },
     };
     bool chosen[3] = { HAVE_HOLDFAST, HAVE_HOLDFAST, !HAVE_HOLDFAST };
     int option;
@@ -511,6 +521,7 @@ int main(int argc, char **argv)
         case 'o': settings.operations = strtoull(optarg, NULL, 10); break;
         case 'P': settings.path = optarg; break;
         case 'w': settings.writes_percent = (unsigned)atoi(optarg); break;
+        case 'k': settings.keep = true; break;
         case 'n': settings.verify = false; break;
         case 'b':
             for (int i = 0; i < 3; i++)
@@ -530,6 +541,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 3; i++)
         if (chosen[i])
             errors += run(&settings, (enum buffers)i);
-    unlink(settings.path);
+    if (!settings.keep)
+        unlink(settings.path);
     return errors != 0;
 }
