@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include <holdfast/holdfast.h>
+#include <holdfast/inspect.h>
 
 #include "test.h"
 
@@ -101,6 +102,42 @@ static void case_works_meanwhile(void)
         CHECK(i < 1000);
         usleep(10000);
     }
+}
+
+/* This process's segment, as a reader of another process sees it. */
+static const struct hf_inspect_segment *open_segment(void)
+{
+    char text[1024], path[64];
+    int fd = open("/proc/self/stat", O_RDONLY);
+    ssize_t length = read(fd, text, sizeof text - 1);
+    CHECK(fd >= 0 && length > 0);
+    close(fd);
+    text[length] = 0;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; field < 22; field++)
+        at = strchr(at + 1, ' ');
+    snprintf(path, sizeof path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
+    fd = open(path, O_RDONLY);
+    CHECK(fd >= 0);
+    const struct hf_inspect_segment *segment = mmap(NULL, sizeof *segment, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(segment != MAP_FAILED && segment->magic == HF_INSPECT_MAGIC);
+    close(fd);
+    return segment;
+}
+
+/* The segment tells how far it came, and when it is over. */
+static void case_shows_progress(void)
+{
+    const struct hf_inspect_node *node = &open_segment()->nodes[0];
+    uint64_t last = node->populated, steps = 0;
+    CHECK((node->flags & HF_INSPECT_NODE_POPULATING) != 0 && last < node->total / 4);
+    while (hf_prefault_wait(5) == -ETIMEDOUT) {
+        free(malloc(1 << 20)); /* a slow path */
+        CHECK(node->populated >= last && node->populated <= node->total);
+        steps += node->populated > last;
+        last = node->populated;
+    }
+    CHECK(steps > 1 && node->populated == node->total && (node->flags & HF_INSPECT_NODE_POPULATING) == 0 && node->populate_error == 0);
 }
 
 /* What is not populated yet is populated by who needs it: nothing waits in vain, nothing faults. */
@@ -241,6 +278,7 @@ struct test_case {
 
 static const struct test_case cases[] = {
     { "works-meanwhile", case_works_meanwhile, "768M", "background", "", false },
+    { "shows-progress", case_shows_progress, "768M", "background", "", false },
     { "needs-all-at-once", case_needs_all_at_once, "768M", "background", "", false },
     { "threads-need-all", case_threads_need_all, "768M", "background", "", false },
     { "closes-all-descriptors", case_closes_all_descriptors, "768M", "background", "", false },
