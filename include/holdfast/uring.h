@@ -25,8 +25,8 @@ extern "C" {
 
 struct io_uring;
 
-/* Registers the arena with a ring, as its buffers 0 and up: once per ring.  Pins the memory, which takes about 10 ms per
- * GiB of huge pages, 100 ms of small ones.  Waits for an arena that is being populated.  Any thread; for a ring with
+/* Registers the arena with a ring, as its buffers 0 and up: once per ring.  Pins the memory, which takes about 2 ms per
+ * GiB of huge pages, 200 ms of small ones.  Waits for an arena that is being populated.  Any thread; for a ring with
  * IORING_SETUP_SINGLE_ISSUER the one that submits.  0, or
  *   -ENOTSUP  the arena grows (HOLDFAST_ARENA=auto), or this is a child that has none
  *   -ENOMEM   RLIMIT_MEMLOCK is too low, or memory is short
@@ -58,7 +58,7 @@ extern struct hf_uring_arena hf_uring_arena;
 static inline int hf_uring_buf_index(const void *pointer, size_t bytes)
 {
     size_t offset = (uintptr_t)pointer - hf_uring_arena.start;
-    if (offset >= hf_uring_arena.bytes || (offset & (((size_t)1 << 30) - 1)) + bytes > (size_t)1 << 30)
+    if (offset >= hf_uring_arena.bytes || bytes > ((size_t)1 << 30) - (offset & (((size_t)1 << 30) - 1)))
         return -1;
     return (int)(offset >> 30);
 }
