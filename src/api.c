@@ -132,7 +132,7 @@ HFI_EXPORT int hf_prefault_wait(int timeout_ms)
     }
     for (unsigned i = 0; i < hfi_arena.node_count && error == 0; i++)
         error = hfi_prefault_error(i);
-    hfi_inspect_update(hfi_theap, NULL);
+    hfi_inspect_nodes();
     return error;
 }
 
@@ -168,7 +168,7 @@ HFI_EXPORT struct hf_frames *hf_frames_alloc(size_t count, size_t frame_bytes)
         hfi_free(frames);
         return hfi_fail_enomem();
     }
-    hfi_inspect_update(hfi_theap, NULL);
+    hfi_inspect_nodes();
     return frames;
 }
 

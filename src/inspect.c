@@ -183,6 +183,13 @@ void hfi_inspect_update(struct theap *theap, const struct page *taken)
     update_node(segment, taken == NULL ? theap->node : hfi_node_of_page(taken));
 }
 
+void hfi_inspect_nodes(void)
+{
+    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    for (unsigned i = 0; segment != NULL && i < hfi_arena.node_count; i++)
+        update_node(segment, &hfi_arena.nodes[i]);
+}
+
 void hfi_inspect_attach(struct theap *theap)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);

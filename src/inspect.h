@@ -17,6 +17,9 @@ void hfi_inspect_detach(struct theap *theap);
  * NULL, when none was to be had, is home. */
 void hfi_inspect_update(struct theap *theap, const struct page *taken);
 
+/* Copies the figures of every node to the segment: what changed them was no theap's. */
+void hfi_inspect_nodes(void);
+
 /* In a forked child: the parent's segment is no longer written to. */
 void hfi_inspect_forked(void);
 

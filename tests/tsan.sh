@@ -20,3 +20,4 @@ for program in threads asleep; do
     $cc $flags -fvisibility=hidden "$work/$program.o" $sources -o "$work/$program" -lhwloc -luring
     HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no TSAN_OPTIONS=halt_on_error=1 setarch -R "$work/$program"
 done
+HOLDFAST_PREFAULT=background HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no TSAN_OPTIONS=halt_on_error=1 setarch -R "$work/threads"

@@ -39,6 +39,7 @@ static void check_node(unsigned index, const char *wanted)
 int main(int argc, char **argv)
 {
     lab_start();
+    lab_ok(hf_prefault_wait(-1) == 0, "the arena is populated");
     if (lab_ok(hfi_arena.node_count == (unsigned)argc - 1, "%d nodes have an arena (%u do)", argc - 1, hfi_arena.node_count))
         for (int i = 1; i < argc; i++)
             check_node((unsigned)i - 1, argv[i]);
