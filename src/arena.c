@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "pagemap.h"
 #include "prefault.h"
 #include "xfree.h"
 
@@ -36,6 +37,7 @@
 struct arena hfi_arena;
 char *hfi_base;
 size_t hfi_span;
+_Atomic(_Atomic(uint64_t) *) hfi_pagemap;
 
 static void node_init_maps(struct arena_node *node, char *memory)
 {
@@ -222,6 +224,7 @@ void *hfi_arena_claim_meta(struct arena_node *node)
         return NULL;
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_META);
     hfi_fetch_add_relaxed(&node->xtheap_pages, 1);
+    hfi_pagemap_show(page, HF_PAGE_ENTRY(HF_PAGE_META, 0, 0, 1));
     char *start = hfi_page_start(page);
     if (!zero)
         memset(start, 0, HFI_PAGE_BYTES);

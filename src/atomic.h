@@ -39,6 +39,9 @@
 #define hfi_cas_weak_relaxed(p, e, v)                                                      \
     atomic_compare_exchange_weak_explicit((p), (e), (v), memory_order_relaxed,             \
                                           memory_order_relaxed)
+#define hfi_cas_relaxed(p, e, v)                                                           \
+    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_relaxed,           \
+                                            memory_order_relaxed)
 #define hfi_cas_acq_rel(p, e, v)                                                           \
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel,           \
                                             memory_order_acquire)

@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 
 #include "arena.h"
+#include "inspect.h"
 #include "os.h"
 #include "prefault.h"
 #include "say.h"
@@ -109,6 +110,7 @@ int hfi_buffers_register(struct io_uring *uring)
     struct iovec windows[WINDOWS_MAX];
     unsigned count = list_windows(windows);
     int error = hfi_ring_register_buffers(uring, windows, count);
+    hfi_inspect_registered(error, false);
     if (error != 0)
         return say_refused(error, count);
     opened(uring);
@@ -124,13 +126,17 @@ int hfi_buffers_clone(struct io_uring *uring, struct io_uring *from)
         return error;
     if (error != 0)
         return hfi_buffers_register(uring); /* a kernel without, or nothing registered with `from` */
+    hfi_inspect_registered(0, true);
     opened(uring);
     return 0;
 }
 
 int hfi_buffers_unregister(struct io_uring *uring)
 {
-    return hfi_ring_unregister_buffers(uring);
+    int error = hfi_ring_unregister_buffers(uring);
+    if (error == 0)
+        hfi_inspect_unregistered();
+    return error;
 }
 
 void hfi_buffers_forked(void)

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#define HFI_DISTANCES 4
+
 struct counters {
     uint64_t listed;        /* blocks put on a free list to be allocated from */
     uint64_t collected;     /* refills from a page the theap already had */
@@ -17,10 +19,22 @@ struct counters {
     uint64_t stolen;        /* pages taken from threads that slept */
     uint64_t fresh;         /* fresh runs cut into blocks */
     uint64_t remote_frees;  /* blocks freed into pages of others */
+    uint64_t received;      /* blocks that others freed into the theap's pages, as collected */
     uint64_t adopted;       /* own full pages won back by freeing into them */
     uint64_t retired;       /* pages given back to the node */
     uint64_t large;         /* runs that are one block */
-    uint64_t away;          /* of claimed, fresh and large: from another node than the one wanted, which was full */
+    uint64_t away[HFI_DISTANCES]; /* of claimed, fresh and large: from another node than the one wanted, which was full: from
+                             * the nearest, the second, ..., any further one */
+    uint64_t pressed;       /* times the application was asked to free memory */
+    uint64_t failed;        /* calls that ended in ENOMEM */
 };
+
+static inline uint64_t hfi_counters_away(const struct counters *counters)
+{
+    uint64_t away = 0;
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        away += counters->away[i];
+    return away;
+}
 
 #endif

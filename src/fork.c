@@ -77,11 +77,11 @@ static void recycle_orphan_theaps(void)
 static void child_after_fork(void)
 {
     hfi_buffers_forked();
+    hfi_inspect_forked();
     if (hfi_options.fork == FORK_DONTFORK) {
         hfi_init_forsake_arena();
         return;
     }
-    hfi_inspect_forked();
     if (hfi_theap->thread != 0 && hfi_load_relaxed(&hfi_theap->xstate) != THEAP_LIVE)
         hfi_thread_forget(); /* a stealer had its lists in hand: its pages are orphans too */
     hfi_prefault_forked();
@@ -113,6 +113,7 @@ static void warn_of_copies(const struct reserved_node *node, const struct arena_
 static void before_fork(void)
 {
     bool warned = false;
+    hfi_inspect_forking();
     if (hfi_say_verbosity() < 1 || hfi_options.fork == FORK_DONTFORK || !hfi_cas_acq_rel(&xwarned, &warned, true))
         return;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {

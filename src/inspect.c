@@ -1,42 +1,80 @@
 /*
  * inspect: see inspect.h and <holdfast/inspect.h>.
  *
- * N1: the process stores into the segment and never loads from it.
+ * N1: the process stores into the segment and decides nothing by what it finds there.
  * N2: a slot belongs to one theap for good; only the thread that has the theap writes it.
  *     A node's figures are written by whoever is on a slow path: the last store stays.
  * N3: no descriptor is kept.
+ * N4: a page's entry is stored by who has the run, before it is let go (pagemap.h); only the walk that fills a new map, and
+ *     remote.c where a page gets room, exchange what they expect to find.
  *
  * A named arena publishes at start.  A growing one waits until it has opened more than
  * its first pages, so that a small program pays nothing.  A forked child drops the segment, and publishes
  * its own once it has lived a while: a server that daemonises is seen, a child that execs pays nothing.
  *
- * Fails by not publishing, with one warning.  Test: tests/tool.sh.
+ * Fails by not publishing, with one warning.  Tests: tests/tool.sh, tests/programs/inspect.c.
  */
 #include "inspect.h"
 
 #include <errno.h>
-#include <holdfast/inspect.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bits.h"
 #include "options.h"
 #include "os.h"
+#include "pagemap.h"
 #include "prefault.h"
 #include "say.h"
 #include "shm.h"
 
 #define UPDATES_AFTER_FORK 256u  /* slow paths before a child publishes */
 #define PUBLISH_AFTER_PAGES 128u /* of a growing arena */
+#define THEAPS_MIN 256u          /* shown, and more in arenas that have room for more */
+#define PAGES_PER_THEAP 16u
+#define ROOM_SHARE 64u           /* a node has room again when this part of it is free */
 
-_Static_assert(sizeof(struct hf_inspect_node) == 80, "public layout, version 1");
-_Static_assert(sizeof(struct hf_inspect_theap) == 128, "public layout, version 1");
-_Static_assert(offsetof(struct hf_inspect_segment, nodes) == 128, "public layout, version 1");
+_Static_assert(sizeof(struct hf_inspect_segment) == 240, "public layout, version 2");
+_Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 2");
+_Static_assert(offsetof(struct hf_inspect_segment, library) == 208, "public layout, version 2");
+_Static_assert(sizeof(struct hf_inspect_node) == 128, "public layout, version 2");
+_Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 2");
+_Static_assert(sizeof(struct hf_inspect_theap) == 320, "public layout, version 2");
+_Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 2");
+_Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES, "the tables hold them");
+_Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS, "copied one to one");
+
+/* Stores a figure for readers of the segment.  Relaxed: several threads may store a node's, and any is
+ * as good as the other. */
+#define SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
+/* What is told of a node besides its figures. */
+struct node_state {
+    _Atomic(uint64_t) xfull;         /* atomic: it counts as full */
+    _Atomic(uint64_t) xremote;       /* atomic: pages taken elsewhere since */
+    _Atomic(uint64_t) xmost_ticks;   /* atomic: when most pages were in use */
+    _Atomic(uint64_t) xpopulating;   /* atomic: population in the background was seen under way */
+};
 
 static _Atomic(struct hf_inspect_segment *) xsegment;
+static struct {                       /* const while xsegment is set: where its tables are */
+    struct hf_inspect_node *nodes;
+    struct hf_inspect_theap *theaps;
+    uint32_t theap_count;
+    struct hf_inspect_event *events;
+} tables;
 static _Atomic(bool) xpublishing;
+static _Atomic(uint64_t) xevents;     /* atomic: events so far */
+static _Atomic(uint64_t) xforks;      /* atomic */
+static _Atomic(uint64_t) xreports;    /* atomic */
+static _Atomic(uint64_t) xregistered; /* atomic: bytes */
+static struct node_state states[HFI_MAX_NODES];
 static char segment_path[64];
+static size_t segment_bytes;
 static uint32_t updates_until_publishing; /* approximate: threads may count it down together */
+
+/* --- making it --- */
 
 /* Field 22 of /proc/self/stat; the name in field 2 may hold anything, so start behind its last ')'. */
 static uint64_t process_start_ticks(void)
@@ -48,20 +86,6 @@ static uint64_t process_start_ticks(void)
     for (int field = 2; at != NULL && field < 22; field++)
         at = strchr(at + 1, ' ');
     return at == NULL ? 0 : strtoull(at, NULL, 10);
-}
-
-static void fill_constant(struct hf_inspect_segment *segment, uint64_t start_ticks)
-{
-    segment->version = HF_INSPECT_VERSION;
-    segment->segment_bytes = sizeof *segment;
-    segment->node_bytes = sizeof segment->nodes[0];
-    segment->theap_bytes = sizeof segment->theaps[0];
-    segment->pid = (uint64_t)hfi_shm_pid();
-    segment->start_ticks = start_ticks;
-    segment->arena_base = (uintptr_t)hfi_base;
-    segment->arena_span = hfi_span;
-    segment->node_count = hfi_arena.node_count;
-    segment->theap_count = HF_INSPECT_MAX_THEAPS;
 }
 
 static uint32_t backing_code(enum option_backing backing)
@@ -76,80 +100,337 @@ static uint32_t backing_code(enum option_backing backing)
     return HF_BACKING_NONE;
 }
 
-static size_t most_used(struct arena_node *node, size_t used_pages)
+static struct hf_inspect_table table_at(uint64_t *offset, size_t count, size_t entry_bytes)
 {
-    size_t most = hfi_load_relaxed(&node->xmost_used);
-    while (most < used_pages && !hfi_cas_weak_relaxed(&node->xmost_used, &most, used_pages))
-        ;
-    return hfi_max(most, used_pages);
+    struct hf_inspect_table table = { *offset, (uint32_t)count, (uint32_t)entry_bytes };
+    *offset += hfi_align_up(count * entry_bytes, HFI_CACHE_LINE);
+    return table;
 }
 
-/* Stores a figure for readers of the segment.  Relaxed: several threads may store a node's, and any is
- * as good as the other. */
-#define SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+static void lay_out(struct hf_inspect_segment *header, size_t pages)
+{
+    uint64_t offset = hfi_align_up(sizeof *header, HFI_CACHE_LINE);
+    header->nodes = table_at(&offset, hfi_arena.node_count, sizeof(struct hf_inspect_node));
+    header->classes = table_at(&offset, HFI_CLASS_COUNT, sizeof(struct hf_inspect_class));
+    size_t theaps = hfi_min(hfi_max(hfi_arena.page_count / PAGES_PER_THEAP, THEAPS_MIN), HF_INSPECT_MAX_THEAPS);
+    header->theaps = table_at(&offset, theaps, sizeof(struct hf_inspect_theap));
+    header->events = table_at(&offset, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event));
+    header->pages = table_at(&offset, pages, sizeof(uint64_t));
+    header->segment_bytes = hfi_align_up(offset, 4096);
+}
 
-static void update_node(struct hf_inspect_segment *segment, struct arena_node *node)
+static uint32_t option_flags(void)
+{
+    const struct options *options = &hfi_options;
+    return (options->remote_allow ? 0 : HF_INSPECT_REMOTE_DENY) | (options->on_full == ON_FULL_ABORT ? HF_INSPECT_FULL_ABORTS : 0) |
+           (options->fork == FORK_DONTFORK ? HF_INSPECT_DONTFORK : 0) | (options->strict ? HF_INSPECT_STRICT : 0) |
+           (options->lock == LOCK_NO ? HF_INSPECT_LOCK_NO : 0) | (options->place == PLACE_INTERLEAVE ? HF_INSPECT_PLACE_INTERLEAVE : 0) |
+           (options->place == PLACE_NODE ? HF_INSPECT_PLACE_NODE : 0) | (HFI_SECURE ? HF_INSPECT_SECURE : 0);
+}
+
+static void fill_header(struct hf_inspect_segment *header, uint64_t start_ticks, size_t pages)
+{
+    static const uint32_t arena_codes[] = {
+        [ARENA_AUTO] = HF_ARENA_AUTO, [ARENA_BYTES] = HF_ARENA_BYTES, [ARENA_PERCENT] = HF_ARENA_PERCENT, [ARENA_PER_NODE] = HF_ARENA_PER_NODE,
+    };
+    lay_out(header, pages);
+    header->version = HF_INSPECT_VERSION;
+    header->header_bytes = sizeof *header;
+    header->pid = (uint64_t)hfi_shm_pid();
+    header->start_ticks = start_ticks;
+    header->arena_base = (uintptr_t)hfi_base;
+    header->arena_span = hfi_span;
+    header->clock_ticks = hfi_os_ticks();
+    header->clock_ns = hfi_os_now_ns();
+    header->asked_arena = arena_codes[hfi_options.arena];
+    header->asked_backing = backing_code(hfi_options.backing);
+    header->options = option_flags();
+    snprintf(header->library, sizeof header->library, "%s", HFI_VERSION);
+}
+
+static void fill_classes(struct hf_inspect_class *classes)
+{
+    for (unsigned i = 0; i < HFI_CLASS_COUNT; i++)
+        classes[i] = (struct hf_inspect_class){
+            .block_bytes = hfi_sizeclasses[i].block_bytes, .run_pages = hfi_sizeclasses[i].run_pages, .run_blocks = hfi_sizeclasses[i].blocks,
+        };
+}
+
+/* What a head's entry in the page table says it is; 0 for no head. */
+static uint64_t page_entry(size_t index)
+{
+    const struct page *page = hfi_page_at(index);
+    uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
+    switch (owner) {
+    case HFI_OWNER_NONE: case HFI_OWNER_INTERIOR: return 0;
+    case HFI_OWNER_META: return HF_PAGE_ENTRY(HF_PAGE_META, 0, 0, 1);
+    case HFI_OWNER_LARGE: return HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, page->run_pages);
+    case HFI_OWNER_NOBODY: {
+        uint64_t word = hfi_load_relaxed(&page->xfree);
+        return HF_PAGE_ENTRY(word & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, page->size_class, 0, hfi_xfree_remaining(word));
+    }
+    default: break;
+    }
+    uint32_t theap = ((const struct theap *)(owner & ~HFI_OWNER_FULL))->index;
+    return HF_PAGE_ENTRY(HF_PAGE_OWNED, page->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), page->used - page->kept);
+}
+
+/* Others may be at work: what they have told of since stays. */
+static void fill_pages(const struct arena_node *node)
+{
+    size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
+    for (size_t i = 0; i < node->page_count; i = i + 1 == low ? high : i + 1) {
+        size_t index = node->first_index + i;
+        uint64_t none = 0, entry = page_entry(index);
+        if (entry != 0)
+            hfi_cas_relaxed(hfi_pagemap_entry(hfi_page_at(index)), &none, entry);
+        if (HF_PAGE_STATE(entry) == HF_PAGE_LARGE && HF_PAGE_COUNT(entry) > 1 && i + HF_PAGE_COUNT(entry) < low)
+            i += HF_PAGE_COUNT(entry) - 1;
+    }
+}
+
+static void fill_map(struct hf_inspect_segment *segment)
+{
+    if (segment->pages.count == 0)
+        return;
+    hfi_store_release(&hfi_pagemap, (_Atomic(uint64_t) *)((char *)segment + segment->pages.offset)); /* pairs with nothing: see pagemap.h */
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        fill_pages(&hfi_arena.nodes[i]);
+}
+
+/* With the page map, or where there is no room for that in /dev/shm, without. */
+static int create(struct hf_inspect_segment **segment, uint64_t start_ticks)
+{
+    struct hf_inspect_segment header = { .magic = 0 };
+    void *memory = NULL;
+    fill_header(&header, start_ticks, (hfi_span - HFI_WINDOWS_OFFSET) >> HFI_PAGE_SHIFT);
+    int error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
+    if (error == -ENOSPC) {
+        lay_out(&header, 0);
+        error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
+    }
+    if (error != 0)
+        return error;
+    memcpy(memory, &header, sizeof header);
+    tables.nodes = (void *)((char *)memory + header.nodes.offset);
+    tables.theaps = (void *)((char *)memory + header.theaps.offset);
+    tables.theap_count = header.theaps.count;
+    tables.events = (void *)((char *)memory + header.events.offset);
+    fill_classes((void *)((char *)memory + header.classes.offset));
+    *segment = memory;
+    segment_bytes = header.segment_bytes;
+    return 0;
+}
+
+/* --- nodes and theaps --- */
+
+static void note_most_used(struct arena_node *node, size_t used_pages)
+{
+    size_t most = hfi_load_relaxed(&node->xmost_used);
+    while (most < used_pages)
+        if (hfi_cas_weak_relaxed(&node->xmost_used, &most, used_pages)) {
+            hfi_store_relaxed(&states[node->index].xmost_ticks, hfi_os_ticks());
+            return;
+        }
+}
+
+static uint32_t node_flags(const struct arena_node *node, bool populating)
 {
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
-    struct hf_inspect_node *shown = &segment->nodes[node->index];
-    size_t free_pages = hfi_arena_free_pages(node);
+    return (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) |
+           (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0) | (populating ? HF_INSPECT_NODE_POPULATING : 0) |
+           (hfi_load_relaxed(&states[node->index].xfull) != 0 ? HF_INSPECT_NODE_FULL : 0);
+}
+
+static void note_population(const struct arena_node *node, bool populating)
+{
+    _Atomic(uint64_t) *seen = &states[node->index].xpopulating;
+    uint64_t was = hfi_load_relaxed(seen);
+    if (populating && was == 0)
+        hfi_store_relaxed(seen, 1);
+    else if (!populating && was != 0 && hfi_cas_relaxed(seen, &was, 0))
+        hfi_inspect_event(HF_EVENT_POPULATED, node, hfi_arena_failed_pages(node) * HFI_PAGE_BYTES, 0);
+}
+
+static void update_node(struct arena_node *node)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    struct hf_inspect_node *shown = &tables.nodes[node->index];
+    size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
     size_t used_pages = node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count);
+    bool populating = hfi_prefault_closed_bytes(node->index) != 0;
+    note_most_used(node, used_pages);
+    note_population(node, populating);
     SHOW(shown->id, node->id);
     SHOW(shown->backing, backing_code(reserved->backing));
-    SHOW(shown->flags, (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) | (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0) |
-         (hfi_prefault_closed_bytes(node->index) != 0 ? HF_INSPECT_NODE_POPULATING : 0));
+    SHOW(shown->flags, node_flags(node, populating));
     SHOW(shown->populate_error, (uint32_t)-hfi_prefault_error(node->index));
     SHOW(shown->total, node->page_count * HFI_PAGE_BYTES);
     SHOW(shown->populated, hfi_arena_populated_bytes(node));
     SHOW(shown->used, used_pages * HFI_PAGE_BYTES);
     SHOW(shown->idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
-    SHOW(shown->free, hfi_min(free_pages, node->page_count) * HFI_PAGE_BYTES);
-    SHOW(shown->high_water, most_used(node, used_pages) * HFI_PAGE_BYTES);
+    SHOW(shown->free, free_pages * HFI_PAGE_BYTES);
+    SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES);
+    SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
     SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
     SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
+    SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
+    SHOW(shown->first_page, node->first_index - (HFI_WINDOWS_OFFSET >> HFI_PAGE_SHIFT));
+    SHOW(shown->asked, reserved->asked_bytes);
+    SHOW(shown->os_page_bytes, reserved->os_page_bytes);
 }
 
-static void update_theap(struct hf_inspect_segment *segment, const struct theap *theap, bool in_use)
+static void update_theap(const struct theap *theap, bool in_use, uint64_t now)
 {
-    if (theap->index >= HF_INSPECT_MAX_THEAPS)
+    if (theap->index >= tables.theap_count)
         return;
-    struct hf_inspect_theap *slot = &segment->theaps[theap->index];
+    struct hf_inspect_theap *slot = &tables.theaps[theap->index];
+    const struct counters *counters = &theap->counters;
     SHOW(slot->in_use, in_use);
     SHOW(slot->home_node, theap->node->index);
-    SHOW(slot->listed, theap->counters.listed);
-    SHOW(slot->collected, theap->counters.collected);
-    SHOW(slot->claimed, theap->counters.claimed);
-    SHOW(slot->fresh, theap->counters.fresh);
-    SHOW(slot->remote_frees, theap->counters.remote_frees);
-    SHOW(slot->adopted, theap->counters.adopted);
-    SHOW(slot->retired, theap->counters.retired);
-    SHOW(slot->large, theap->counters.large);
-    SHOW(slot->away, theap->counters.away);
+    SHOW(slot->cpu, hfi_os_current_cpu());
+    SHOW(slot->tid, theap->thread_id);
+    SHOW(slot->updated_ticks, now);
+    SHOW(slot->listed, counters->listed);
+    SHOW(slot->collected, counters->collected);
+    SHOW(slot->claimed, counters->claimed);
+    SHOW(slot->shared, counters->shared);
+    SHOW(slot->stolen, counters->stolen);
+    SHOW(slot->lost, hfi_load_relaxed(&theap->xlost));
+    SHOW(slot->fresh, counters->fresh);
+    SHOW(slot->large, counters->large);
+    SHOW(slot->adopted, counters->adopted);
+    SHOW(slot->retired, counters->retired);
+    SHOW(slot->remote_frees, counters->remote_frees);
+    SHOW(slot->received, counters->received);
+    SHOW(slot->pressed, counters->pressed);
+    SHOW(slot->failed, counters->failed);
     SHOW(slot->kept, (uint64_t)theap->kept_pages * HFI_PAGE_BYTES);
+    SHOW(slot->slow_ticks, theap->slow_ticks);
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        SHOW(slot->away[i], counters->away[i]);
 }
+
+static void note_slow(struct theap *theap, uint64_t ticks)
+{
+    unsigned bucket = (unsigned)hfi_min(hfi_highest_bit(ticks | 1), HFI_SLOW_BUCKETS - 1);
+    theap->slow[bucket]++;
+    theap->slow_ticks += ticks;
+    if (theap->index < tables.theap_count)
+        SHOW(tables.theaps[theap->index].slow[bucket], theap->slow[bucket]);
+}
+
+/* --- events --- */
+
+/* Who takes a number writes its entry; a reader that finds another sequence there passes it over. */
+void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node *node, uint64_t a, uint64_t b)
+{
+    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    if (segment == NULL)
+        return;
+    uint64_t number = hfi_fetch_add_relaxed(&xevents, 1);
+    struct hf_inspect_event *event = &tables.events[number % HF_INSPECT_EVENTS];
+    SHOW(event->sequence, 0);
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* pairs with the reader's second look at the sequence */
+    SHOW(event->ticks, hfi_os_ticks());
+    SHOW(event->kind, kind);
+    SHOW(event->node, node->index);
+    SHOW(event->tid, hfi_theap->thread_id);
+    SHOW(event->a, a);
+    SHOW(event->b, b);
+    __atomic_store_n(&event->sequence, number + 1, __ATOMIC_RELEASE); /* pairs with the reader's first look */
+    SHOW(segment->event_count, number + 1);
+    if (kind == HF_EVENT_REPORT)
+        SHOW(segment->reports, hfi_fetch_add_relaxed(&xreports, 1) + 1);
+}
+
+void hfi_inspect_full(const struct arena_node *node, size_t bytes, const struct arena_node *remote)
+{
+    struct node_state *state = &states[node->index];
+    uint64_t was = 0;
+    if (hfi_cas_relaxed(&state->xfull, &was, 1))
+        hfi_inspect_event(HF_EVENT_NODE_FULL, node, bytes, 0);
+    if (remote != NULL && hfi_fetch_add_relaxed(&state->xremote, 1) == 0)
+        hfi_inspect_event(HF_EVENT_REMOTE_BEGAN, node, remote->index, 0);
+}
+
+void hfi_inspect_room(const struct arena_node *node)
+{
+    struct node_state *state = &states[node->index];
+    uint64_t full = hfi_load_relaxed(&state->xfull);
+    if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / ROOM_SHARE || !hfi_cas_relaxed(&state->xfull, &full, 0))
+        return;
+    uint64_t remote = atomic_exchange_explicit(&state->xremote, 0, memory_order_relaxed);
+    hfi_inspect_event(HF_EVENT_NODE_ROOM, node, 0, 0);
+    if (remote != 0)
+        hfi_inspect_event(HF_EVENT_REMOTE_ENDED, node, remote, 0);
+}
+
+/* An arena with a named size is registered whole. */
+static uint64_t registered_bytes(void)
+{
+    return hfi_arena.page_count * HFI_PAGE_BYTES;
+}
+
+static void show_registered(uint64_t bytes)
+{
+    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    if (segment != NULL)
+        SHOW(segment->registered, bytes);
+}
+
+void hfi_inspect_registered(int error, bool cloned)
+{
+    const struct arena_node *node = &hfi_arena.nodes[0];
+    if (error != 0) {
+        hfi_inspect_event(HF_EVENT_REGISTER_REFUSED, node, registered_bytes(), (uint64_t)-error);
+        return;
+    }
+    show_registered(hfi_fetch_add_relaxed(&xregistered, registered_bytes()) + registered_bytes());
+    hfi_inspect_event(HF_EVENT_REGISTERED, node, registered_bytes(), cloned);
+}
+
+void hfi_inspect_unregistered(void)
+{
+    show_registered(hfi_fetch_sub_relaxed(&xregistered, registered_bytes()) - registered_bytes());
+}
+
+void hfi_inspect_forking(void)
+{
+    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    uint64_t forks = hfi_fetch_add_relaxed(&xforks, 1) + 1;
+    if (segment == NULL)
+        return;
+    SHOW(segment->forks, forks);
+    if (hfi_is_power_of_two(forks)) /* thousands of them would leave nothing else to be seen */
+        hfi_inspect_event(HF_EVENT_FORKED, &hfi_arena.nodes[0], forks, 0);
+}
+
+/* --- publishing --- */
 
 static void publish(void)
 {
     bool expected = false;
+    struct hf_inspect_segment *segment = NULL;
     if (!hfi_cas_acq_rel(&xpublishing, &expected, true))
         return;
     uint64_t start_ticks = process_start_ticks();
     snprintf(segment_path, sizeof segment_path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.%llu",
              (long)hfi_shm_pid(), (unsigned long long)start_ticks);
-    void *memory = NULL;
-    int error = hfi_shm_create(segment_path, sizeof(struct hf_inspect_segment), &memory);
+    int error = create(&segment, start_ticks);
     if (error != 0) {
-        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (error %d): `holdfast stat` will not see this "
-                "process; make " HF_INSPECT_DIRECTORY " writable or set HOLDFAST_INSPECT=0", segment_path, -error);
+        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (%s): `holdfast stat` will not see this "
+                "process; make room in " HF_INSPECT_DIRECTORY " and let this user write there, or set HOLDFAST_INSPECT=0", segment_path,
+                hfi_os_error_name(error));
         segment_path[0] = 0;
         return;
     }
-    struct hf_inspect_segment *segment = memory;
-    fill_constant(segment, start_ticks);
+    fill_map(segment);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
-        update_node(segment, &hfi_arena.nodes[i]);
+        update_node(&hfi_arena.nodes[i]);
     hfi_store_release((_Atomic(uint64_t) *)&segment->magic, HF_INSPECT_MAGIC);
     hfi_store_release(&xsegment, segment);
+    hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
 }
 
 void hfi_inspect_init(void)
@@ -168,50 +449,70 @@ static bool is_time_to_publish(const struct arena_node *node)
     return !hfi_arena.reservation.growing || hfi_load_relaxed(&node->xlow_used) >= node->meta_pages + PUBLISH_AFTER_PAGES;
 }
 
-void hfi_inspect_update(struct theap *theap, const struct page *taken)
+uint64_t hfi_inspect_begin(void)
 {
-    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
-    if (segment == NULL) {
+    return hfi_load_relaxed(&xsegment) == NULL ? 0 : hfi_os_ticks(); /* relaxed: hfi_inspect_end looks again */
+}
+
+void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t begun)
+{
+    if (hfi_load_acquire(&xsegment) == NULL) {
         if (!hfi_options.inspect || hfi_load_relaxed(&xpublishing) || !is_time_to_publish(theap->node))
             return;
+        theap->thread_id = hfi_os_thread_id();
         publish();
-        segment = hfi_load_acquire(&xsegment);
-        if (segment == NULL)
+        if (hfi_load_acquire(&xsegment) == NULL)
             return;
     }
-    update_theap(segment, theap, true);
-    update_node(segment, taken == NULL ? theap->node : hfi_node_of_page(taken));
+    uint64_t now = hfi_os_ticks();
+    if (begun != 0)
+        note_slow(theap, now - begun);
+    update_theap(theap, true, now);
+    update_node(taken == NULL ? theap->node : hfi_node_of_page(taken));
 }
 
 void hfi_inspect_nodes(void)
 {
+    if (hfi_load_acquire(&xsegment) != NULL)
+        for (unsigned i = 0; i < hfi_arena.node_count; i++)
+            update_node(&hfi_arena.nodes[i]);
+}
+
+static void show_thread(struct theap *theap, bool in_use)
+{
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
-    for (unsigned i = 0; segment != NULL && i < hfi_arena.node_count; i++)
-        update_node(segment, &hfi_arena.nodes[i]);
+    if (segment == NULL)
+        return;
+    update_theap(theap, in_use, hfi_os_ticks());
+    SHOW(segment->theap_count, hfi_theaps_made());
 }
 
 void hfi_inspect_attach(struct theap *theap)
 {
-    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
-    if (segment != NULL)
-        update_theap(segment, theap, true);
+    if (hfi_options.inspect)
+        theap->thread_id = hfi_os_thread_id();
+    show_thread(theap, true);
 }
 
 void hfi_inspect_detach(struct theap *theap)
 {
-    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
-    if (segment != NULL)
-        update_theap(segment, theap, false);
+    show_thread(theap, false);
 }
 
 void hfi_inspect_forked(void)
 {
     struct hf_inspect_segment *segment = hfi_load_relaxed(&xsegment);
     segment_path[0] = 0;
+    hfi_store_relaxed(&hfi_pagemap, NULL);
     if (segment != NULL)
-        hfi_os_unmap(segment, hfi_align_up(sizeof *segment, 4096));
+        hfi_os_unmap(segment, segment_bytes);
     hfi_store_relaxed(&xsegment, NULL);
     hfi_store_relaxed(&xpublishing, false);
+    hfi_store_relaxed(&xevents, 0);
+    hfi_store_relaxed(&xforks, 0);
+    hfi_store_relaxed(&xreports, 0);
+    hfi_store_relaxed(&xregistered, 0);
+    memset(states, 0, sizeof states);
     updates_until_publishing = UPDATES_AFTER_FORK;
 }
 

@@ -12,7 +12,13 @@
 
 #include "check.h"
 #include "harden.h"
+#include "pagemap.h"
 #include "xfree.h"
+
+static void show(const struct page *head)
+{
+    hfi_pagemap_show(head, HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, head->run_pages));
+}
 
 void *hfi_large_dress(struct page *head)
 {
@@ -20,6 +26,7 @@ void *hfi_large_dress(struct page *head)
     head->block_bytes = 0;
     hfi_guard_place(head);
     hfi_fetch_add_relaxed(&hfi_node_of_page(head)->xlarge_pages, head->run_pages);
+    show(head);
     hfi_store_release(hfi_owner_at(hfi_page_index(head)), (uintptr_t)HFI_OWNER_LARGE);
     void *block = hfi_page_start(head);
     hfi_live(block);
@@ -38,6 +45,7 @@ void hfi_large_free(struct page *head, void *pointer)
         hfi_die("HF-E304", "free", "block %p of %zu bytes was freed twice at the same time by two threads; "
                 "run the program under the secure build to see where", pointer, (size_t)pages << HFI_PAGE_SHIFT);
     hfi_fetch_sub_relaxed(&hfi_node_of_page(head)->xlarge_pages, pages);
+    hfi_pagemap_show(head, HF_PAGE_FREE);
     hfi_arena_release(head, hfi_guard_release(head));
 }
 
@@ -50,6 +58,8 @@ static void large_shrink(struct page *head, size_t pages)
     hfi_fetch_sub_relaxed(&node->xlarge_pages, now - pages);
     /* The tail's entries never were of this run (L1) but for the node they belong to. */
     head[pages].node = head->node;
+    show(head);
+    hfi_pagemap_show(&head[pages], HF_PAGE_FREE);
     hfi_arena_release(&head[pages], now - pages);
 }
 
@@ -72,6 +82,7 @@ static bool large_grow(struct page *head, size_t pages)
     head->run_pages = (uint32_t)pages;
     hfi_guard_place(head);
     hfi_fetch_add_relaxed(&node->xlarge_pages, pages - now);
+    show(head);
     return true;
 }
 

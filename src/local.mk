@@ -23,6 +23,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/options.c %D%/options.h \
 	%D%/os.c %D%/os.h \
 	%D%/page.c %D%/page.h \
+	%D%/pagemap.h \
 	%D%/pagetable.h \
 	%D%/prefault.c %D%/prefault.h \
 	%D%/pressure.c %D%/pressure.h \

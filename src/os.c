@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -628,6 +629,22 @@ unsigned hfi_os_current_node(void)
     unsigned cpu, node;
     int saved_errno = errno;
     return outcome(getcpu(&cpu, &node), saved_errno) == 0 ? node : 0;
+}
+
+unsigned hfi_os_current_cpu(void)
+{
+    int cpu = sched_getcpu();
+    return cpu < 0 ? 0 : (unsigned)cpu;
+}
+
+/* glibc knows it, and writes it into a mutex that is locked (but not where it elides locks). */
+uint64_t hfi_os_thread_id(void)
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    int id = mutex.__data.__owner;
+    pthread_mutex_unlock(&mutex);
+    return id != 0 ? (uint64_t)id : (uint64_t)syscall(SYS_gettid);
 }
 
 int hfi_os_barrier_register(void)

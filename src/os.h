@@ -102,17 +102,36 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t hfi_os_now_ns(void);
 
+/* The processor's counter of moments: constant rate, the same on all CPUs, no system call. */
+HFI_INLINE uint64_t hfi_os_ticks(void)
+{
+#if defined __x86_64__
+    return __builtin_ia32_rdtsc();
+#elif defined __aarch64__
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return hfi_os_now_ns();
+#endif
+}
+
+/* The kernel's id of this thread, without asking the kernel. */
+uint64_t hfi_os_thread_id(void);
+
 #define HFI_CPU_WORDS 128 /* of 64 CPUs: numbers up to 8191, as a kernel's own limit is */
 
 /* The CPUs of a node as a mask, as sched_setaffinity(2) wants it; how many, or -errno. */
 int hfi_os_node_cpus(unsigned node, uint64_t cpus[HFI_CPU_WORDS]);
+
 void hfi_os_sleep_us(unsigned microseconds);
 
 /* CPUs this thread may run on, a bit each. */
 void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS]);
 
-/* Current CPU's node, by getcpu(2) through the vDSO; 0 when unknown. */
+/* Current CPU's node, by getcpu(2) through the vDSO; 0 when unknown.  And the CPU. */
 unsigned hfi_os_current_node(void);
+unsigned hfi_os_current_cpu(void);
 
 /* Private expedited membarrier: when the second returns, every running thread of the process has passed a full barrier since the
  * call.  0, or -errno (ENOSYS, EPERM under seccomp); the first must have succeeded before. */

@@ -19,6 +19,7 @@
 #include "page.h"
 
 #include "check.h"
+#include "pagemap.h"
 
 void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list)
 {
@@ -177,6 +178,7 @@ void hfi_page_retire(struct page *page)
     size_t index = hfi_page_index(page);
     uint32_t pages = hfi_guard_release(page);
     hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_runs[page->size_class], 1);
+    hfi_pagemap_show(page, HF_PAGE_FREE);
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     page->block_bytes = 0;
     /* relaxed: the bits set by hfi_arena_release publish these stores to the next claimer */
@@ -204,6 +206,7 @@ void hfi_page_let_go(struct page *page)
         open = (word & ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT)) | remaining << XFREE_REMAINING_SHIFT | XFREE_OPEN;
         if (own_room || count != 0)
             open |= XFREE_LISTED;
+        hfi_pagemap_show_blocks(page, open & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0, (uint32_t)remaining);
         /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which acquire */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, open));
     if (open & XFREE_LISTED)

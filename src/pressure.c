@@ -51,6 +51,14 @@ int hfi_pressure_unregister(hfi_pressure_function *function, void *argument)
     return -ENOENT;
 }
 
+bool hfi_pressure_is_wanted(void)
+{
+    bool wanted = false;
+    for (int i = 0; i < HFI_PRESSURE_MAX; i++)
+        wanted = wanted || hfi_load_relaxed(&slots[i].xfunction) != NULL; /* relaxed: one that comes later was not there */
+    return wanted && !calling;
+}
+
 bool hfi_pressure_call(size_t bytes, unsigned node)
 {
     bool freed = false;

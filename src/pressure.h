@@ -17,6 +17,9 @@ typedef bool hfi_pressure_function(size_t bytes, unsigned node, void *argument);
 int hfi_pressure_register(hfi_pressure_function *function, void *argument);
 int hfi_pressure_unregister(hfi_pressure_function *function, void *argument);
 
+/* Whether there is one to call. */
+bool hfi_pressure_is_wanted(void);
+
 /* Calls them all with the bytes wanted in one run; true when any says it freed something. */
 bool hfi_pressure_call(size_t bytes, unsigned node);
 

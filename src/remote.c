@@ -20,6 +20,7 @@
 #include "remote.h"
 
 #include "check.h"
+#include "pagemap.h"
 
 enum outcome { PUSHED, NOW_LISTED, WON_EMPTY, WON_ROOM };
 
@@ -83,6 +84,7 @@ static void remote_return(struct theap *theap, struct page *page, const struct p
     case PUSHED:
         break;
     case NOW_LISTED:
+        hfi_pagemap_show_room(page);
         hfi_page_list_idle(node, class, member);
         break;
     case WON_EMPTY:

@@ -240,7 +240,7 @@ static void choose_nodes(const struct attempt *attempt)
                      "%s on node %u is too small for an arena", bytes_text(node_bytes[i]).text, id);
             node_bytes[i] = HFI_NODE_BYTES_MIN;
         }
-        reservation->nodes[reservation->node_count++] = (struct reserved_node){ .id = id, .bytes = node_bytes[i] };
+        reservation->nodes[reservation->node_count++] = (struct reserved_node){ .id = id, .asked_bytes = node_bytes[i], .bytes = node_bytes[i] };
     }
 }
 

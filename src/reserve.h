@@ -39,6 +39,7 @@
 struct reserved_node {
     unsigned id;                 /* kernel's number of the node */
     char *start;                 /* first byte, on a window boundary */
+    size_t asked_bytes;          /* by HOLDFAST_ARENA, before what the machine made of it */
     size_t bytes;                /* multiple of 64 KiB */
     size_t populated_bytes;      /* from start, or ordered (prefault.h); == bytes for a named arena, 0 with PREFAULT_NONE */
     size_t prefault_bytes;       /* growing: hfi_prefault_step populates up to here, not beyond */

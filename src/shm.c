@@ -11,8 +11,9 @@
 
 static int shm_map(int fd, size_t bytes, void **memory)
 {
-    if (ftruncate(fd, (off_t)bytes) != 0)
-        return -errno;
+    int error = posix_fallocate(fd, 0, (off_t)bytes); /* a store into what is not there would be a SIGBUS */
+    if (error != 0)
+        return -error;
     *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     return *memory == MAP_FAILED ? -errno : 0;
 }

@@ -94,6 +94,7 @@ static struct page *take_exactly(struct theap *theap, struct arena_node *node, s
 static struct page *take_from_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     struct page *page = NULL;
+    uint64_t stolen = theap->counters.stolen;
     for (bool gained = true; gained && page == NULL;) {
         gained = false;
         for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;)
@@ -102,6 +103,8 @@ static struct page *take_from_sleepers(struct theap *theap, struct arena_node *n
                 page = take_from(theap, node, demand, false);
             }
     }
+    if (theap->counters.stolen != stolen)
+        hfi_inspect_event(HF_EVENT_STOLEN, node, theap->counters.stolen - stolen, 0);
     return page;
 }
 
@@ -141,7 +144,8 @@ static struct page *take_remote_node(struct theap *theap, const struct arena_nod
             page = take_exactly(theap, node, demand);
         if (page == NULL)
             continue;
-        theap->counters.away += pages_taken(theap) - before;
+        theap->counters.away[hfi_min(i, HFI_DISTANCES) - 1] += pages_taken(theap) - before;
+        hfi_inspect_full(home, demand->pages * HFI_PAGE_BYTES, node);
         return page;
     }
     return NULL;
@@ -150,9 +154,13 @@ static struct page *take_remote_node(struct theap *theap, const struct arena_nod
 /* Its callbacks may call malloc and free. */
 static bool ask_application(struct theap *theap, const struct arena_node *node, const struct demand *demand)
 {
+    if (!hfi_pressure_is_wanted())
+        return false;
     hfi_theap_leave(theap);
     bool freed = hfi_pressure_call(demand->pages * HFI_PAGE_BYTES, node->id);
     hfi_theap_enter(theap);
+    theap->counters.pressed++;
+    hfi_inspect_event(HF_EVENT_PRESSURE, node, demand->pages * HFI_PAGE_BYTES, freed);
     return freed;
 }
 
@@ -184,8 +192,11 @@ static struct page *ladder(struct theap *theap, struct demand *demand)
     struct page *page = take_from(theap, node, demand, false);
     if (page == NULL)
         page = take_pressed(theap, node, demand);
-    if (page == NULL)
-        page = take_remote_node(theap, node, demand);
+    if (page != NULL) {
+        hfi_inspect_room(node);
+        return page;
+    }
+    page = take_remote_node(theap, node, demand);
     if (page == NULL && ask_application(theap, node, demand)) {
         page = take_pressed(theap, node, demand);
         if (page == NULL)
@@ -203,7 +214,16 @@ void *hfi_fail_enomem(void)
 /* Nothing fits: say so, and do as HOLDFAST_ON_FULL says. */
 static HFI_COLD void *fail_full(size_t bytes, size_t pages)
 {
-    hfi_stats_report_full(bytes, pages);
+    struct theap *theap = hfi_theap;
+    uint64_t unreported;
+    if (theap->thread != 0) {
+        theap->counters.failed++;
+        if (pages <= theap->node->page_count)
+            hfi_inspect_full(theap->node, bytes, NULL);
+        hfi_inspect_end(theap, NULL, 0);
+    }
+    if (hfi_stats_report_full(bytes, pages, &unreported))
+        hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes, unreported);
     if (hfi_options.on_full == ON_FULL_ABORT)
         hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; raise HOLDFAST_ARENA");
     return hfi_fail_enomem();
@@ -218,10 +238,11 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
         .pages = hfi_large_pages(bytes),
         .align_bytes = hfi_max(align_bytes, HFI_PAGE_BYTES),
     };
+    uint64_t begun = hfi_inspect_begin();
     hfi_theap_enter(theap);
     struct page *head = ladder(theap, &demand);
     hfi_theap_leave(theap);
-    hfi_inspect_update(theap, head);
+    hfi_inspect_end(theap, head, begun);
     if (head == NULL)
         return fail_full(bytes, demand.pages);
     void *block = hfi_large_dress(head);
@@ -240,8 +261,9 @@ static struct page *class_take(struct theap *theap, unsigned class)
         .align_bytes = HFI_PAGE_BYTES,
         .share = hfi_node_is_tight(theap->node),
     };
+    uint64_t begun = hfi_inspect_begin();
     struct page *page = ladder(theap, &demand);
-    hfi_inspect_update(theap, page);
+    hfi_inspect_end(theap, page, begun);
     if (page == NULL)
         return NULL;
     bool share = demand.share || page->size_class != class;
@@ -351,10 +373,11 @@ static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node 
         .pages = hfi_divide_up(bytes, HFI_PAGE_BYTES),
         .align_bytes = HFI_PAGE_BYTES,
     };
+    uint64_t begun = hfi_inspect_begin();
     struct page *head = take_from(theap, node, &demand, false);
     if (head == NULL)
         head = take_pressed(theap, node, &demand);
-    hfi_inspect_update(theap, head);
+    hfi_inspect_end(theap, head, begun);
     return head == NULL ? NULL : hfi_large_dress(head);
 }
 
@@ -368,10 +391,11 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
         .pages = hfi_sizeclasses[class].run_pages,
         .align_bytes = HFI_PAGE_BYTES,
     };
+    uint64_t begun = hfi_inspect_begin();
     struct page *page = take_from(theap, node, &demand, false);
     if (page == NULL)
         page = take_pressed(theap, node, &demand);
-    hfi_inspect_update(theap, page);
+    hfi_inspect_end(theap, page, begun);
     if (page == NULL)
         return NULL;
     if (page->free == NULL)
@@ -393,7 +417,12 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     hfi_theap_enter(theap);
     void *block = bytes > HFI_BLOCK_MAX_BYTES ? large_on_node(theap, bytes, node) : block_on_node(theap, bytes, node);
     hfi_theap_leave(theap);
-    return block != NULL ? block : hfi_fail_enomem();
+    if (block != NULL)
+        return block;
+    theap->counters.failed++;
+    hfi_inspect_full(node, bytes, NULL);
+    hfi_inspect_end(theap, NULL, 0);
+    return hfi_fail_enomem();
 }
 
 /* What an address is, when it should be a live block. */

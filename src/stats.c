@@ -57,7 +57,11 @@ void hfi_stats_counters(struct counters *sum)
         sum->adopted += counters->adopted;
         sum->retired += counters->retired;
         sum->large += counters->large;
-        sum->away += counters->away;
+        sum->received += counters->received;
+        sum->pressed += counters->pressed;
+        sum->failed += counters->failed;
+        for (unsigned i = 0; i < HFI_DISTANCES; i++)
+            sum->away[i] += counters->away[i];
     }
 }
 
@@ -105,23 +109,24 @@ void hfi_stats_report(void)
         report_node(&hfi_arena.nodes[i]);
 }
 
-void hfi_stats_report_full(size_t bytes, size_t pages)
+bool hfi_stats_report_full(size_t bytes, size_t pages, uint64_t *unreported)
 {
     uint64_t now = hfi_os_now_ns();
     uint64_t last = hfi_load_relaxed(&xlast_report_ns);
     bool absurd = pages > hfi_arena.page_count; /* no arena of this size could: the caller's affair */
     if (absurd) {
         hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes: more than the whole arena", bytes);
-        return;
+        return false;
     }
     if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !hfi_cas_acq_rel(&xlast_report_ns, &last, now)) {
         hfi_fetch_add_relaxed(&xunreported, 1);
-        return;
+        return false;
     }
-    uint64_t unreported = atomic_exchange(&xunreported, 0);
+    *unreported = atomic_exchange(&xunreported, 0);
     const struct arena_node *node = hfi_theap->thread != 0 ? hfi_theap->node : &hfi_arena.nodes[0];
     hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages, longest run %zu; %llu failures not "
             "reported since the last report); raise HOLDFAST_ARENA",
-            node->id, bytes, pages, hfi_runmap_longest(&node->free_runs), (unsigned long long)unreported);
+            node->id, bytes, pages, hfi_runmap_longest(&node->free_runs), (unsigned long long)*unreported);
     hfi_stats_report();
+    return true;
 }

@@ -23,8 +23,9 @@ void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
 /* Sum over all theaps, past and present. */
 void hfi_stats_counters(struct counters *sum);
 
-/* HF-E012 and the report of a full arena: at most one in ten seconds, the others counted. */
-void hfi_stats_report_full(size_t bytes, size_t pages);
+/* HF-E012 and the report of a full arena: at most one in ten seconds, the others counted.  True when it was printed, and
+ * then how many failures were not since the last. */
+bool hfi_stats_report_full(size_t bytes, size_t pages, uint64_t *unreported);
 
 /* The same figures on demand (malloc_stats). */
 void hfi_stats_report(void);

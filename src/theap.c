@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "pagemap.h"
 
 #define HOLD_SHARE 128u   /* of a node, for the empty pages of all its theaps */
 #define FULL_MAX 16u      /* full pages held back; refill looks at each of them */
@@ -92,6 +93,11 @@ static void all_theaps_push(struct theap *theap)
 struct theap *hfi_theap_first(void)
 {
     return hfi_load_acquire(&xall_theaps);
+}
+
+uint32_t hfi_theaps_made(void)
+{
+    return hfi_load_relaxed(&xtheaps_made);
 }
 
 /* Cuts a meta page into theaps: one for the caller, the others to the stack. */
@@ -265,9 +271,15 @@ static void theap_current_full(struct theap *theap, struct page *page)
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap | HFI_OWNER_FULL);
 }
 
+static void show(const struct theap *theap, const struct page *page)
+{
+    hfi_pagemap_show_blocks(page, HF_PAGE_OWNED, theap->index, page->used - page->kept);
+}
+
 void hfi_theap_install(struct theap *theap, struct page *page)
 {
     page->list = LIST_CURRENT;
+    show(theap, page);
     class_set_current(theap, page->size_class, page);
     theap_update_hold(theap);
 }
@@ -281,6 +293,15 @@ static struct page *theap_find_freed_into(struct theap *theap, unsigned class)
     return NULL;
 }
 
+/* hfi_page_refill, counting what others freed. */
+static uint32_t refill(struct theap *theap, struct page *page)
+{
+    uint32_t used = page->used;
+    uint32_t listed = hfi_page_refill(page);
+    theap->counters.received += used - page->used;
+    return listed;
+}
+
 /* The current page, if `listed` blocks, or earlier ones, are on its free list. */
 static struct page *theap_listed(struct theap *theap, struct page *page, uint32_t listed)
 {
@@ -288,6 +309,7 @@ static struct page *theap_listed(struct theap *theap, struct page *page, uint32_
         return NULL;
     theap->counters.listed += listed;
     theap->counters.collected++;
+    show(theap, page);
     if (page->size_class < HFI_DIRECT_CLASSES)
         hfi_theap_direct(page->size_class, page);
     return page;
@@ -308,7 +330,7 @@ struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
     struct theap_class *queue = &theap->classes[class];
     struct page *page = queue->current;
     if (page != &hfi_empty_page) {
-        if (theap_listed(theap, page, hfi_page_refill(page)) != NULL)
+        if (theap_listed(theap, page, refill(theap, page)) != NULL)
             return page;
         theap_current_full(theap, page);
     }
@@ -325,7 +347,7 @@ struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
         hfi_page_set_owner(page, theap);
     }
     hfi_theap_install(theap, page);
-    return theap_listed(theap, page, page->free == NULL ? hfi_page_refill(page) : 0);
+    return theap_listed(theap, page, page->free == NULL ? refill(theap, page) : 0);
 }
 
 void hfi_theap_leave_away(struct theap *theap, unsigned class)
@@ -387,6 +409,7 @@ void hfi_theap_adopt(struct theap *theap, struct page *page)
     hfi_page_set_owner(page, theap);
     list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     theap->counters.adopted++;
+    show(theap, page);
 }
 
 /* All blocks are back, some of them in xfree, which `used` does not know of: nobody is left to push. */
@@ -514,6 +537,7 @@ void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         theap_let_go(theap, pages[i]);
+    hfi_fetch_add_relaxed(&theap->xlost, count);
 }
 
 void hfi_theap_return_lists(struct theap *theap)

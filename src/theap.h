@@ -14,6 +14,7 @@
 #include "page.h"
 
 #define HFI_KEPT_MAX 64u
+#define HFI_SLOW_BUCKETS 32u /* of 2^i up to 2^(i+1) ticks (os.h); the last is open */
 
 struct theap_class {
     struct page *current;      /* allocated from; the empty page when there is none */
@@ -46,6 +47,10 @@ struct theap {
     struct theap *next_all;   /* const once linked: list of all theaps */
     _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */
     struct counters counters; /* owner; sums outlive the threads */
+    _Atomic(uint64_t) xlost;  /* atomic: pages that stealers took; as long as counters */
+    uint64_t slow_ticks;      /* owner: spent in calls that looked beyond its own pages (inspect.c), and how many of which length */
+    uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
+    uint64_t thread_id;       /* owner: the kernel's id of the thread that has it, or had it last */
     uintptr_t thread;         /* owner: its thread pointer; 0 in the empty theap and when recycled */
     struct arena_node *node;  /* owner: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
@@ -107,8 +112,9 @@ void hfi_theap_recycle(struct theap *theap);
  * vanished in a fork. */
 void hfi_theap_recycle_empty(struct theap *theap);
 
-/* First theap of the list of all, in use or not. */
+/* First theap of the list of all, in use or not; and their number. */
 struct theap *hfi_theap_first(void);
+uint32_t hfi_theaps_made(void);
 
 /* The current page of a class, with a free block; NULL when it has no room.  Constant work. */
 struct page *hfi_theap_refill(struct theap *theap, unsigned class);

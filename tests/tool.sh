@@ -162,13 +162,17 @@ le64()
     le32 $(($1 & 4294967295))
     le32 $(($1 >> 32 & 4294967295))
 }
-# header VERSION SEGMENT_BYTES NODE_BYTES THEAP_BYTES PID START NODES THEAPS
+# header VERSION HEADER_BYTES SEGMENT_BYTES PID START NODES NODE_BYTES NODE_OFFSET: version 2, with 16 theaps, 64 events, no class, no page map
 header()
 {
     printf 'HOLDSPT1'
-    le32 "$1"; le32 "$2"; le32 "$3"; le32 "$4"
-    le64 "$5"; le64 "$6"; le64 0; le64 0
-    le32 "$7"; le32 "$8"
+    le32 "$1"; le32 "$2"; le64 "$3"
+    le64 "$4"; le64 "$5"; le64 0; le64 0; le64 0; le64 0
+    le64 "$8"; le32 "$6"; le32 "$7"
+    le64 256; le32 0; le32 16
+    le64 8448; le32 16; le32 320
+    le64 13568; le32 64; le32 48
+    le64 16640; le32 0; le32 8
 }
 # put BYTES: standard input as the segment, its rest all ones
 put()
@@ -177,31 +181,39 @@ put()
     cat > "$work/head"
     { cat "$work/head"; head -c "$1" /dev/zero | tr '\0' '\377'; } | head -c "$1" > "$segment"
 }
-bytes=136320 # of version 1: 128 + 64 * 80 + 1024 * 128
+bytes=16640 # 256 + 64 * 128 + 16 * 320 + 64 * 48
 
 expect 1 'HF-E412' stat "$victim"
 : > "$segment"
 expect 1 'HF-E414' stat "$victim"
-header 1 $bytes 80 128 "$victim" "$start" 1 1024 | put 100
+header 2 240 $bytes "$victim" "$start" 1 128 256 | put 100
 expect 1 'too short' stat "$victim"
-header 1 $bytes 80 128 "$victim" "$start" 1 1024 | put $((bytes - 1))
-expect 1 'too short' stat "$victim"
+header 2 240 $bytes "$victim" "$start" 1 128 256 | put $((bytes - 1))
+expect 1 'do not agree' stat "$victim"
 printf 'nonsense' | put $bytes
 expect 1 'HF-E414' stat --json "$victim"
-header 2 $bytes 80 128 "$victim" "$start" 1 1024 | put $bytes
-expect 1 'another version' stat "$victim"
-header 1 $bytes 88 128 "$victim" "$start" 1 1024 | put $bytes
+header 1 240 $bytes "$victim" "$start" 1 128 256 | put $bytes
+expect 1 'older than this tool' stat "$victim"
+header 3 240 $bytes "$victim" "$start" 1 128 256 | put $bytes
+expect 1 'newer than this tool' stat "$victim"
+header 2 248 $bytes "$victim" "$start" 1 128 256 | put $bytes
+expect 1 'do not agree' stat "$victim"
+header 2 240 $bytes "$victim" "$start" 1 136 256 | put $bytes
 expect 1 'other sizes' stat "$victim"
-header 1 $((bytes + 1)) 80 128 "$victim" "$start" 1 1024 | put $bytes
-expect 1 'other sizes' stat "$victim"
-header 1 $bytes 80 128 1 "$start" 1 1024 | put $bytes
+header 2 240 $bytes "$victim" "$start" 65 128 256 | put $bytes
+expect 1 'do not fit' stat "$victim"
+header 2 240 $bytes "$victim" "$start" 1 128 $((bytes - 127)) | put $bytes
+expect 1 'do not fit' stat "$victim"
+header 2 240 $bytes "$victim" "$start" 1 128 18446744073709551615 | put $bytes
+expect 1 'do not fit' stat "$victim"
+header 2 240 $bytes 1 "$start" 1 128 256 | put $bytes
 expect 1 'another process' stat "$victim"
-header 1 $bytes 80 128 "$victim" "$start" 0 1024 | put $bytes
+header 2 240 $bytes "$victim" "$start" 0 128 256 | put $bytes
 expect 1 'no node' stat "$victim"
 # Right at the front, and the largest numbers everywhere else: printed, not believed.
-header 1 $bytes 80 128 "$victim" "$start" 4294967295 4294967295 | put $bytes
+header 2 240 $bytes "$victim" "$start" 64 128 256 | put $bytes
 expect 0 'node 4294967295' stat "$victim"
-[ "$(grep -c '^node ' "$work/out")" = 64 ] || fail "the number of nodes is not clamped"
+[ "$(grep -c '^node ' "$work/out")" = 64 ] || fail "not all nodes are shown"
 expect 0 '"theaps"' stat --json "$victim"
 is_json < "$work/out" || fail "stat --json of a hostile segment is no JSON"
 rm -f "$segment"
@@ -216,7 +228,7 @@ if mkfifo "$segment"; then
     rm -f "$segment"
 fi
 if [ "$(id -u)" = 0 ]; then
-    header 1 $bytes 80 128 "$victim" "$start" 1 1024 | put $bytes
+    header 2 240 $bytes "$victim" "$start" 1 128 256 | put $bytes
     chown 65534 "$segment"
     expect 1 'owner' stat "$victim"
     rm -f "$segment"

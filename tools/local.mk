@@ -6,7 +6,9 @@ holdfast_SOURCES = \
 	%D%/holdfast.c \
 	%D%/run.c \
 	%D%/segment.c \
+	%D%/snapshot.c %D%/snapshot.h \
 	%D%/stat.c \
+	%D%/target.c \
 	%D%/tool.h
 holdfast_CPPFLAGS = $(AM_CPPFLAGS) -DHF_LIBRARY_PATH='"$(libdir)/libholdfast.so.0"'
 holdfast_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBURING_CFLAGS)

@@ -184,10 +184,10 @@ struct watch {
     char path[64];
     int inotify; /* -1: polled */
     int fd;      /* the segment, -1 before there is one */
-    bool seen;   /* last_segment holds something */
+    bool seen;   /* last_snapshot holds something */
 };
 
-static struct hf_inspect_segment last_segment;
+static struct snapshot last_snapshot;
 
 static volatile sig_atomic_t forward_to;
 
@@ -212,11 +212,13 @@ static void set_signals(void)
 
 static void watch_read(struct watch *watch)
 {
-    static struct hf_inspect_segment fresh;
+    static struct snapshot fresh;
     const char *reason;
-    if (watch->fd < 0 || segment_read(watch->fd, watch->child, watch->start_ticks, &fresh, &reason) != SEGMENT_OK)
+    if (watch->fd < 0 || snapshot_read(&fresh, watch->fd, watch->child, watch->start_ticks, false, &reason) != SEGMENT_OK)
         return;
-    last_segment = fresh;
+    struct snapshot older = last_snapshot;
+    last_snapshot = fresh;
+    fresh = older;
     watch->seen = true;
 }
 
@@ -274,20 +276,20 @@ static double seconds(struct timeval time)
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
-static void print_segment(const struct hf_inspect_segment *segment)
+static void print_snapshot(const struct snapshot *snapshot)
 {
     char total[16], populated[16], used[16], high[16], meta[16];
-    struct segment_counters sum;
-    for (uint32_t i = 0; i < segment->node_count; i++) {
-        const struct hf_inspect_node *node = &segment->nodes[i];
+    struct snapshot_sum sum;
+    for (uint32_t i = 0; i < snapshot->node_count; i++) {
+        const struct hf_inspect_node *node = &snapshot->nodes[i];
         fprintf(stderr, "  node %u: %s on %s pages%s, populated %s, used at last %s, at most %s, own structures %s\n", node->id,
-                hfi_format_bytes(total, sizeof total, node->total), segment_backing_name(node->backing),
+                hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing),
                 (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? " (growing)" : "",
                 hfi_format_bytes(populated, sizeof populated, node->populated),
                 hfi_format_bytes(used, sizeof used, node->used), hfi_format_bytes(high, sizeof high, node->high_water),
                 hfi_format_bytes(meta, sizeof meta, node->meta));
     }
-    segment_sum(segment, &sum);
+    snapshot_sum(snapshot, &sum);
     fprintf(stderr, "  pages: %llu fresh, %llu idle ones claimed, %llu won back, %llu given back; blocks: %llu listed, "
             "%llu large, %llu freed by other threads\n",
             (unsigned long long)sum.fresh, (unsigned long long)sum.claimed, (unsigned long long)sum.adopted,
@@ -307,7 +309,7 @@ static void print_report(const struct watch *watch, const struct rusage *usage, 
             seconds(usage->ru_utime), seconds(usage->ru_stime), usage->ru_minflt, usage->ru_majflt,
             hfi_format_bytes(peak, sizeof peak, (uint64_t)usage->ru_maxrss * 1024));
     if (watch->seen)
-        print_segment(&last_segment);
+        print_snapshot(&last_snapshot);
     else
         hfi_say(SAY_WARNING, "HF-W408", "run", "no arena was seen: the program used less than 8 MiB of a growing one, ended at once, "
                 "was not preloaded, or HOLDFAST_INSPECT=0; name a size with --arena");

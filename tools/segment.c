@@ -1,13 +1,8 @@
 /*
- * segment: reading <holdfast/inspect.h> of another process.
+ * segment: which processes show an arena, and the files they show it in.
  *
- * S1: nothing in the file is believed.  It is opened for reading only, without following a
- *     link or waiting for a writer; owner, kind and size are looked at before the contents, and
- *     counts are clamped to the arrays.
- * S2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
- *     read, where a mapping would make a SIGBUS.
- *
- * Words may change while they are copied; each is true of some moment.
+ * S1: nothing about a file is believed.  It is opened for reading only, without following a
+ *     link or waiting for a writer; owner and kind are looked at before the contents, which are snapshot.c's.
  *
  * Test: tests/tool.sh.
  */
@@ -75,70 +70,6 @@ int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, con
         return fd;
     close(fd);
     return -1;
-}
-
-static const char *segment_fault(const struct hf_inspect_segment *segment, pid_t pid, uint64_t start_ticks)
-{
-    if (segment->magic != HF_INSPECT_MAGIC)
-        return "it does not begin as one";
-    if (segment->version != HF_INSPECT_VERSION)
-        return "it is of another version than this tool";
-    if (segment->segment_bytes != sizeof *segment || segment->node_bytes != sizeof segment->nodes[0] ||
-        segment->theap_bytes != sizeof segment->theaps[0])
-        return "its structs have other sizes than this tool's";
-    if (segment->pid != (uint64_t)pid || segment->start_ticks != start_ticks)
-        return "it names another process";
-    if (segment->node_count == 0)
-        return "it has no node";
-    return NULL;
-}
-
-enum segment_verdict segment_read(int fd, pid_t pid, uint64_t start_ticks, struct hf_inspect_segment *segment, const char **reason)
-{
-    char *at = (char *)segment;
-    for (size_t done = 0; done < sizeof *segment;) {
-        ssize_t got = pread(fd, at + done, sizeof *segment - done, (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) {
-            *reason = got < 0 ? strerror(errno) : "it is too short";
-            return SEGMENT_MALFORMED;
-        }
-        done += (size_t)got;
-    }
-    *reason = segment_fault(segment, pid, start_ticks);
-    if (*reason != NULL)
-        return SEGMENT_MALFORMED;
-    segment->node_count = (uint32_t)hfi_min(segment->node_count, HF_INSPECT_MAX_NODES);
-    segment->theap_count = (uint32_t)hfi_min(segment->theap_count, HF_INSPECT_MAX_THEAPS);
-    return SEGMENT_OK;
-}
-
-const char *segment_backing_name(uint32_t backing)
-{
-    static const char *const names[] = {
-        [HF_BACKING_NONE] = "none", [HF_BACKING_1G] = "1g", [HF_BACKING_2M] = "2m", [HF_BACKING_THP] = "thp", [HF_BACKING_4K] = "4k",
-    };
-    return backing < sizeof names / sizeof names[0] ? names[backing] : "?";
-}
-
-void segment_sum(const struct hf_inspect_segment *segment, struct segment_counters *sum)
-{
-    *sum = (struct segment_counters){ 0 };
-    for (uint32_t i = 0; i < segment->theap_count; i++) {
-        const struct hf_inspect_theap *theap = &segment->theaps[i];
-        sum->in_use += theap->in_use != 0;
-        sum->listed += theap->listed;
-        sum->collected += theap->collected;
-        sum->claimed += theap->claimed;
-        sum->fresh += theap->fresh;
-        sum->adopted += theap->adopted;
-        sum->retired += theap->retired;
-        sum->remote_frees += theap->remote_frees;
-        sum->large += theap->large;
-        sum->away += theap->away;
-        sum->kept += theap->kept;
-    }
 }
 
 /* "holdfast.PID.START" and nothing else. */

@@ -2,131 +2,12 @@
  * stat: shows the arena of a running process.
  *
  * Neither ptrace nor root is needed for a process of the same user, and the process is not
- * stopped: its inspection segment is copied and printed.  What is in it is checked by
- * segment.c and believed by nobody.
+ * stopped: its inspection segment is copied and printed.
  *
  * Test: tests/tool.sh.
  */
-#include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "os.h"
 #include "tool.h"
-
-#define FOUND_MAX 64
-
-/* Processes with a segment that this user may read. */
-struct found {
-    unsigned count; /* may exceed FOUND_MAX */
-    struct {
-        pid_t pid;
-        uint64_t start_ticks;
-    } entries[FOUND_MAX];
-};
-
-static void remember(pid_t pid, uint64_t start_ticks, void *argument)
-{
-    struct found *found = argument;
-    enum segment_verdict verdict;
-    const char *reason;
-    char path[64];
-    segment_path(path, sizeof path, pid, start_ticks);
-    int fd = segment_open(path, pid, &verdict, &reason);
-    if (fd < 0)
-        return;
-    close(fd);
-    if (found->count < FOUND_MAX) {
-        found->entries[found->count].pid = pid;
-        found->entries[found->count].start_ticks = start_ticks;
-    }
-    found->count++;
-}
-
-/* The process's name for people; it chose it itself. */
-static const char *process_name(pid_t pid, char *name, size_t name_bytes)
-{
-    char path[64], text[256];
-    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
-    if (hfi_os_read_file(path, text, sizeof text) <= 0)
-        return "?";
-    text[strcspn(text, "\n")] = 0;
-    return tool_printable(name, name_bytes, text);
-}
-
-/* --- finding the process --- */
-
-static int say_none(void)
-{
-    hfi_say(SAY_ERROR, "HF-E412", "stat", "no process shows an arena that you may read: none runs under Holdfast, or with HOLDFAST_INSPECT=0, or as "
-            "another user, or each has used less than 8 MiB of a growing arena; start one with `holdfast run --arena SIZE`");
-    return EXIT_FAILURE;
-}
-
-static int list_several(const struct found *found)
-{
-    char name[64];
-    hfi_say(SAY_ERROR, "HF-E415", "stat", "%u processes show an arena; name one of them:", found->count);
-    for (unsigned i = 0; i < hfi_min(found->count, FOUND_MAX); i++)
-        fprintf(stderr, "  %7ld  %s\n", (long)found->entries[i].pid, process_name(found->entries[i].pid, name, sizeof name));
-    return EXIT_USAGE;
-}
-
-static bool parse_pid(const char *text, pid_t *pid)
-{
-    char *end;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    *pid = (pid_t)number;
-    return errno == 0 && end != text && *end == 0 && number > 0 && number <= INT_MAX;
-}
-
-static int say_refused(pid_t pid, const char *path, enum segment_verdict verdict, const char *reason)
-{
-    switch (verdict) {
-    case SEGMENT_NONE:
-        hfi_say(SAY_ERROR, "HF-E412", "stat", "process %ld shows no arena (no %s): it does not run under Holdfast, or with HOLDFAST_INSPECT=0, "
-                "or has used less than 8 MiB of a growing arena, or sees another /dev/shm; start it with `holdfast run --arena SIZE`",
-                (long)pid, path);
-        break;
-    case SEGMENT_DENIED:
-        hfi_say(SAY_ERROR, "HF-E413", "stat", "%s cannot be read (%s); run this as the user of process %ld, or as root", path, reason, (long)pid);
-        break;
-    case SEGMENT_STRANGE:
-        hfi_say(SAY_ERROR, "HF-E413", "stat", "%s is not taken for the segment of process %ld: %s; find out who made it, and remove it",
-                path, (long)pid, reason);
-        break;
-    case SEGMENT_MALFORMED: case SEGMENT_OK:
-        hfi_say(SAY_ERROR, "HF-E414", "stat", "%s is no segment this tool can read: %s (wanted version %d, %zu bytes); "
-                "use the tool of the same version as the library, or try again", path, reason, HF_INSPECT_VERSION,
-                sizeof(struct hf_inspect_segment));
-        break;
-    }
-    return EXIT_FAILURE;
-}
-
-static int load(pid_t pid, struct hf_inspect_segment *segment)
-{
-    uint64_t start_ticks;
-    enum segment_verdict verdict = SEGMENT_OK;
-    const char *reason = "";
-    char path[64];
-    if (!segment_start_ticks(pid, &start_ticks)) {
-        hfi_say(SAY_ERROR, "HF-E411", "stat", "there is no process %ld, or /proc hides it; see `holdfast stat` without a number", (long)pid);
-        return EXIT_FAILURE;
-    }
-    segment_path(path, sizeof path, pid, start_ticks);
-    int fd = segment_open(path, pid, &verdict, &reason);
-    if (fd >= 0) {
-        verdict = segment_read(fd, pid, start_ticks, segment, &reason);
-        close(fd);
-        if (verdict == SEGMENT_OK)
-            return 0;
-    }
-    return say_refused(pid, path, verdict, reason);
-}
 
 /* --- printing --- */
 
@@ -149,7 +30,7 @@ static void print_share(const char *what, uint64_t bytes, uint64_t of)
 static void print_node(const struct hf_inspect_node *node)
 {
     char total[16];
-    printf("node %u: %s on %s pages, ", node->id, hfi_format_bytes(total, sizeof total, node->total), segment_backing_name(node->backing));
+    printf("node %u: %s on %s pages, ", node->id, hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing));
     print_flags(node->flags);
     putchar('\n');
     print_share("populated", node->populated, node->total);
@@ -168,15 +49,16 @@ static void print_count(const char *name, uint64_t count, const char *meaning)
     printf("  %-14s %14llu  %s\n", name, (unsigned long long)count, meaning);
 }
 
-static int print_text(const struct hf_inspect_segment *segment)
+static int print_text(const struct snapshot *snapshot)
 {
-    struct segment_counters sum;
+    const struct hf_inspect_segment *segment = &snapshot->header;
+    struct snapshot_sum sum;
     char name[64], kept[16];
-    segment_sum(segment, &sum);
-    printf("process %llu (%s), arena at 0x%llx\n", (unsigned long long)segment->pid, process_name((pid_t)segment->pid, name, sizeof name),
+    snapshot_sum(snapshot, &sum);
+    printf("process %llu (%s), arena at 0x%llx\n", (unsigned long long)segment->pid, target_name((pid_t)segment->pid, name, sizeof name),
            (unsigned long long)segment->arena_base);
-    for (uint32_t i = 0; i < segment->node_count; i++)
-        print_node(&segment->nodes[i]);
+    for (uint32_t i = 0; i < snapshot->node_count; i++)
+        print_node(&snapshot->nodes[i]);
     printf("threads with a theap: %llu, holding back %s of empty pages\n", (unsigned long long)sum.in_use,
            hfi_format_bytes(kept, sizeof kept, sum.kept));
     print_count("listed", sum.listed, "blocks that the fast path hands out");
@@ -187,7 +69,7 @@ static int print_text(const struct hf_inspect_segment *segment)
     print_count("retired", sum.retired, "pages given back to a node");
     print_count("remote frees", sum.remote_frees, "blocks freed into pages of other threads");
     print_count("large", sum.large, "blocks of whole pages");
-    print_count("away", sum.away, "of claimed, fresh and large: from another node, theirs being full");
+    print_count("away", snapshot_sum_away(&sum), "of claimed, fresh and large: from another node, theirs being full");
     return fflush(stdout) != 0;
 }
 
@@ -200,7 +82,7 @@ static json_t *node_json(const struct hf_inspect_node *node)
 {
     json_t *object = json_object();
     set_number(object, "id", node->id);
-    json_object_set_new(object, "backing", json_string(segment_backing_name(node->backing)));
+    json_object_set_new(object, "backing", json_string(snapshot_backing_name(node->backing)));
     json_object_set_new(object, "bound", json_boolean((node->flags & HF_INSPECT_NODE_BOUND) != 0));
     json_object_set_new(object, "locked", json_boolean((node->flags & HF_INSPECT_NODE_LOCKED) != 0));
     json_object_set_new(object, "growing", json_boolean((node->flags & HF_INSPECT_NODE_GROWING) != 0));
@@ -231,12 +113,12 @@ static json_t *theap_json(uint32_t index, const struct hf_inspect_theap *theap)
     set_number(object, "adopted", theap->adopted);
     set_number(object, "retired", theap->retired);
     set_number(object, "large", theap->large);
-    set_number(object, "away", theap->away);
+    set_number(object, "away", theap->away[0] + theap->away[1] + theap->away[2] + theap->away[3]);
     set_number(object, "kept", theap->kept);
     return object;
 }
 
-static json_t *sum_json(const struct segment_counters *sum)
+static json_t *sum_json(const struct snapshot_sum *sum)
 {
     json_t *object = json_object();
     set_number(object, "in_use", sum->in_use);
@@ -248,34 +130,28 @@ static json_t *sum_json(const struct segment_counters *sum)
     set_number(object, "adopted", sum->adopted);
     set_number(object, "retired", sum->retired);
     set_number(object, "large", sum->large);
-    set_number(object, "away", sum->away);
+    set_number(object, "away", snapshot_sum_away(sum));
     set_number(object, "kept", sum->kept);
     return object;
 }
 
-/* A slot that no theap ever had is all zero. */
-static bool theap_is_blank(const struct hf_inspect_theap *theap)
+static int print_json(const struct snapshot *snapshot)
 {
-    static const struct hf_inspect_theap blank;
-    return memcmp(theap, &blank, sizeof blank) == 0;
-}
-
-static int print_json(const struct hf_inspect_segment *segment)
-{
-    struct segment_counters sum;
+    const struct hf_inspect_segment *segment = &snapshot->header;
+    struct snapshot_sum sum;
     char name[64];
     json_t *object = json_object();
     json_t *nodes = json_array();
     json_t *theaps = json_array();
-    segment_sum(segment, &sum);
-    for (uint32_t i = 0; i < segment->node_count; i++)
-        json_array_append_new(nodes, node_json(&segment->nodes[i]));
-    for (uint32_t i = 0; i < segment->theap_count; i++)
-        if (!theap_is_blank(&segment->theaps[i]))
-            json_array_append_new(theaps, theap_json(i, &segment->theaps[i]));
+    snapshot_sum(snapshot, &sum);
+    for (uint32_t i = 0; i < snapshot->node_count; i++)
+        json_array_append_new(nodes, node_json(&snapshot->nodes[i]));
+    for (uint32_t i = 0; i < snapshot->theap_count; i++)
+        if (!snapshot_theap_is_blank(&snapshot->theaps[i]))
+            json_array_append_new(theaps, theap_json(i, &snapshot->theaps[i]));
     set_number(object, "version", segment->version);
     set_number(object, "pid", segment->pid);
-    json_object_set_new(object, "name", json_string(process_name((pid_t)segment->pid, name, sizeof name)));
+    json_object_set_new(object, "name", json_string(target_name((pid_t)segment->pid, name, sizeof name)));
     set_number(object, "start_ticks", segment->start_ticks);
     set_number(object, "arena_base", segment->arena_base);
     set_number(object, "arena_span", segment->arena_span);
@@ -287,34 +163,13 @@ static int print_json(const struct hf_inspect_segment *segment)
 
 /* --- the command line --- */
 
-/* The process meant: the one named, or the only one there is.  0 or an exit status. */
-static int choose(const char *text, pid_t *pid)
-{
-    struct found found = { .count = 0 };
-    unsigned swept = segment_each(remember, &found);
-    if (swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", "stat", "removed %u segment(s) of yours whose process is gone", swept);
-    if (text != NULL) {
-        if (parse_pid(text, pid))
-            return 0;
-        hfi_say(SAY_ERROR, "HF-E416", "stat", "%s is no process number; see `holdfast stat` without one", text);
-        return EXIT_USAGE;
-    }
-    if (found.count == 0)
-        return say_none();
-    if (found.count > 1)
-        return list_several(&found);
-    *pid = found.entries[0].pid;
-    return 0;
-}
-
 static int stat_main(int argc, char **argv)
 {
     static const struct option long_options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-    static struct hf_inspect_segment segment;
+    struct snapshot snapshot = { .pages = NULL };
+    struct target target;
     bool json = false;
     int option;
-    pid_t pid;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "stat")) != -1) {
         if (option == 'h')
             return tool_help(&tool_stat);
@@ -326,12 +181,15 @@ static int stat_main(int argc, char **argv)
         hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`", argc - optind);
         return EXIT_USAGE;
     }
-    int status = choose(argv[optind], &pid);
-    if (status == 0)
-        status = load(pid, &segment);
+    int status = target_open(&target, argv[optind], "stat");
     if (status != 0)
         return status;
-    return json ? print_json(&segment) : print_text(&segment);
+    status = target_read(&target, &snapshot, true, "stat");
+    if (status == 0)
+        status = json ? print_json(&snapshot) : print_text(&snapshot);
+    snapshot_free(&snapshot);
+    target_close(&target);
+    return status;
 }
 
 const struct command tool_stat = {

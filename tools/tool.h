@@ -1,8 +1,8 @@
 /*
  * tool: what the files of the `holdfast` program share.
  *
- * One file per subcommand (run, doctor, stat); holdfast.c chooses, common.c helps,
- * segment.c reads the inspection segment of another process.  The program keeps the
+ * One file per subcommand (run, doctor, stat); holdfast.c chooses, common.c helps, target.c finds
+ * the process that is meant, segment.c its inspection segment, snapshot.c reads that.  The program keeps the
  * C library's malloc: it links the core of the library without the names it takes over.
  */
 #ifndef HFT_TOOL_H
@@ -16,6 +16,7 @@
 
 #include "options.h"
 #include "say.h"
+#include "snapshot.h"
 
 /* Exit statuses beside 0 and 1, as `holdfast(1)` lists them. */
 enum {
@@ -61,15 +62,30 @@ json_t *tool_json_number(uint64_t number);
 /* Prints a value and releases it; 0, or 1 when standard output was refused. */
 int tool_json_print(json_t *value);
 
-/* --- segment.c --- */
+/* --- target.c --- */
 
-enum segment_verdict {
-    SEGMENT_OK,
-    SEGMENT_NONE,      /* no such file */
-    SEGMENT_DENIED,    /* not ours to read: `detail` is the errno */
-    SEGMENT_STRANGE,   /* no regular file, or of an owner it cannot have */
-    SEGMENT_MALFORMED, /* magic, version, sizes or names do not agree */
+/* A process that shows an arena. */
+struct target {
+    pid_t pid;
+    uint64_t start_ticks;
+    int fd; /* of its segment */
 };
+
+/* The process that `text` names, or for NULL the only one that shows an arena, with its segment open.  0; or an exit status after
+ * HF-E411 to HF-E416 was printed under the name of `command`. */
+int target_open(struct target *target, const char *text, const char *command);
+
+/* Copies what it shows now; 0, or an exit status after HF-E414.  A process that has ended is still read; see target_lives. */
+int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command);
+
+bool target_lives(const struct target *target);
+void target_close(struct target *target);
+
+/* A process's name for people; it chose it itself.  "?" when it is gone.  Likewise a thread's. */
+const char *target_name(pid_t pid, char *name, size_t name_bytes);
+const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes);
+
+/* --- segment.c --- */
 
 /* Path of a process's segment. */
 void segment_path(char *path, size_t path_bytes, pid_t pid, uint64_t start_ticks);
@@ -79,19 +95,6 @@ bool segment_start_ticks(pid_t pid, uint64_t *start_ticks);
 
 /* Opens a segment for reading only; a descriptor, or -1 with the reason. */
 int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, const char **reason);
-
-/* Copies the segment and checks the copy: never mapped, so that a file cut short meanwhile is
- * no SIGBUS.  node_count and theap_count are clamped to the arrays. */
-enum segment_verdict segment_read(int fd, pid_t pid, uint64_t start_ticks, struct hf_inspect_segment *segment, const char **reason);
-
-/* "1g", "2m", "thp", "4k"; "?" for a code this version does not know. */
-const char *segment_backing_name(uint32_t backing);
-
-/* Sums of all theaps; in_use counts those that a thread has. */
-struct segment_counters {
-    uint64_t in_use, listed, collected, claimed, fresh, adopted, retired, remote_frees, large, away, kept;
-};
-void segment_sum(const struct hf_inspect_segment *segment, struct segment_counters *sum);
 
 /* Calls `each` for every segment file whose process lives; those without one are removed where
  * they are the caller's own.  Returns how many were removed. */

@@ -3,13 +3,18 @@
  *
  * /dev/shm/holdfast.PID.START, mode 0600, START being the process's start time in
  * clock ticks after boot (field 22 of /proc/PID/stat).  The process writes it with
- * plain stores and never reads it back; a reader maps it read-only and treats it as untrusted.
- * Figures are copied on slow paths: a sleeping thread's are those of its
- * last slow path.  All words are in the machine's byte order.
+ * plain stores and decides nothing by it; a reader copies or maps it read-only and treats it as
+ * untrusted.  Figures are copied on slow paths: a sleeping thread's are those of its
+ * last slow path, and figures of different moments stand side by side.  All words are in the
+ * machine's byte order.
  *
- * A reader checks magic, version and the three sizes before anything else.  Fields are
- * only ever added at the end of a struct, together with its size; version
- * changes when a meaning does.
+ * The header is followed by tables; each names its offset from the segment's first byte, the number of its
+ * entries and the size of one.  A reader checks magic, version and the sizes before anything else.  Fields are
+ * only ever added at the end of a struct, together with its size; version changes when a meaning does.
+ *
+ * Moments are ticks of the processor's counter (x86-64: TSC, AArch64: CNTVCT, elsewhere nanoseconds of
+ * CLOCK_MONOTONIC).  A reader on the same machine finds their rate by reading both clocks itself and comparing with
+ * clock_ticks and clock_ns.
  */
 #ifndef HOLDFAST_INSPECT_H
 #define HOLDFAST_INSPECT_H
@@ -19,12 +24,24 @@
 #define HF_INSPECT_DIRECTORY "/dev/shm"
 #define HF_INSPECT_PREFIX "holdfast."
 #define HF_INSPECT_MAGIC UINT64_C(0x31545053444c4f48) /* "HOLDSPT1" */
-#define HF_INSPECT_VERSION 1
+#define HF_INSPECT_VERSION 2
 #define HF_INSPECT_MAX_NODES 64
-#define HF_INSPECT_MAX_THEAPS 1024
+#define HF_INSPECT_MAX_CLASSES 64
+#define HF_INSPECT_MAX_THEAPS 4096 /* fewer in arenas of less than 4 GiB: one per MiB, at least 256 */
+#define HF_INSPECT_EVENTS 64
+#define HF_INSPECT_PAGE_BYTES 65536
+#define HF_INSPECT_BUCKETS 32   /* of the histogram: bucket i counts calls of 2^i up to 2^(i+1) ticks, the last all longer ones */
+#define HF_INSPECT_DISTANCES 4  /* of `away`: nearest other node, second, third, any further */
+
+/* Where a table lies. */
+struct hf_inspect_table {
+    uint64_t offset;      /* bytes from the start of the segment */
+    uint32_t count;       /* entries */
+    uint32_t entry_bytes; /* of one */
+};
 
 enum hf_inspect_backing {
-    HF_BACKING_NONE = 0,
+    HF_BACKING_NONE = 0, /* of asked_backing: auto */
     HF_BACKING_1G = 1,
     HF_BACKING_2M = 2,
     HF_BACKING_THP = 3,
@@ -35,6 +52,7 @@ enum hf_inspect_backing {
 #define HF_INSPECT_NODE_LOCKED 2u
 #define HF_INSPECT_NODE_GROWING 4u
 #define HF_INSPECT_NODE_POPULATING 8u /* in the background: populated rises to total */
+#define HF_INSPECT_NODE_FULL 16u      /* what was asked for last did not fit */
 
 /* One node's arena.  Sizes in bytes. */
 struct hf_inspect_node {
@@ -50,40 +68,136 @@ struct hf_inspect_node {
     uint64_t high_water; /* most ever in use */
     uint64_t large;      /* of `used`: blocks of whole pages */
     uint64_t meta;       /* of `used`: Holdfast's own structures */
+    uint64_t high_water_ticks; /* when high_water was reached */
+    uint64_t longest_free;     /* longest run of free pages, as of the last report or stats call; not kept up to date */
+    uint64_t first_page;       /* index in the pages table of its first page */
+    uint64_t theaps;           /* in use, with this home */
+    uint64_t asked;            /* what HOLDFAST_ARENA asked for here */
+    uint64_t os_page_bytes;    /* of the backing */
+};
+
+/* One size class.  Const once the segment is there. */
+struct hf_inspect_class {
+    uint32_t block_bytes;
+    uint32_t run_pages;  /* pages of 64 KiB that one run of its blocks has */
+    uint32_t run_blocks; /* blocks in such a run */
+    uint32_t reserved;
 };
 
 /* One theap: what its threads, past and present, counted. */
 struct hf_inspect_theap {
     uint64_t in_use;       /* 1 while a thread has it */
-    uint64_t home_node;    /* index in nodes[] */
+    uint32_t home_node;    /* index in the nodes table */
+    uint32_t cpu;          /* where its last slow path ran */
+    uint64_t tid;          /* of the thread that has it, or had it last */
+    uint64_t updated_ticks; /* its last slow path */
     uint64_t listed;       /* blocks put on a free list: what the fast path then hands out */
     uint64_t collected;    /* refills from a page it had already */
     uint64_t claimed;      /* idle pages of a node taken over */
+    uint64_t shared;       /* times a few blocks of an idle page were taken, on a tight node */
+    uint64_t stolen;       /* pages taken from threads that slept */
+    uint64_t lost;         /* pages that others took from it while its thread slept */
     uint64_t fresh;        /* fresh runs cut into blocks */
-    uint64_t remote_frees; /* blocks freed into pages of other threads */
+    uint64_t large;        /* blocks of whole pages */
     uint64_t adopted;      /* own pages won back by freeing into them */
     uint64_t retired;      /* pages given back to a node */
-    uint64_t large;        /* blocks of whole pages */
+    uint64_t remote_frees; /* blocks it freed into pages of other threads */
+    uint64_t received;     /* blocks that others freed into its pages, as collected */
+    uint64_t pressed;      /* times it asked the application's pressure callbacks */
+    uint64_t failed;       /* calls that ended in ENOMEM */
     uint64_t kept;         /* bytes of empty pages held back */
-    uint64_t away;         /* of claimed, fresh and large: from another node than the one wanted, which was full */
-    uint64_t reserved[4];
+    uint64_t away[HF_INSPECT_DISTANCES]; /* of claimed, fresh and large: from another node, the wanted one being full */
+    uint64_t slow_ticks;   /* spent in the calls that the histogram counts */
+    uint32_t slow[HF_INSPECT_BUCKETS]; /* calls that had to look beyond the theap's own pages, by how long that took */
 };
+
+/* Events, the oldest overwritten first. */
+enum hf_inspect_event_kind {
+    HF_EVENT_NONE = 0,
+    HF_EVENT_PUBLISHED = 1,    /* the segment was made; a: bytes of the arena */
+    HF_EVENT_NODE_FULL = 2,    /* what was asked for did not fit on the node; a: bytes */
+    HF_EVENT_NODE_ROOM = 3,    /* the node had room again */
+    HF_EVENT_REMOTE_BEGAN = 4, /* a thread at home here got memory of another node; a: that node's index */
+    HF_EVENT_REMOTE_ENDED = 5, /* and memory of its own again; a: pages taken elsewhere meanwhile */
+    HF_EVENT_REPORT = 6,       /* the report of a full arena was printed; a: bytes asked, b: failures since the last */
+    HF_EVENT_POPULATED = 7,    /* population in the background is over; a: bytes that failed */
+    HF_EVENT_PRESSURE = 8,     /* the application was asked to free memory; a: bytes, b: 1 if it did */
+    HF_EVENT_STOLEN = 9,       /* pages were taken from sleeping threads; a: pages */
+    HF_EVENT_FORKED = 10,      /* the process forked; a: how many times so far */
+    HF_EVENT_REGISTERED = 11,  /* the arena was registered with an io_uring; a: bytes, b: 1 if cloned */
+    HF_EVENT_REGISTER_REFUSED = 12, /* a: bytes, b: errno */
+};
+
+struct hf_inspect_event {
+    uint64_t sequence; /* 1 + number of the event, written last; 0 while it is being written */
+    uint64_t ticks;
+    uint32_t kind;     /* enum hf_inspect_event_kind */
+    uint32_t node;     /* index in the nodes table */
+    uint64_t tid;      /* thread that met it */
+    uint64_t a, b;
+};
+
+/* One page of 64 KiB.  Entries of pages inside a run are not kept: a reader goes on behind the run's last page. */
+enum hf_inspect_page_state {
+    HF_PAGE_UNTOUCHED = 0, /* free, and never told of */
+    HF_PAGE_FREE = 1,
+    HF_PAGE_OWNED = 2,     /* a run of blocks that a theap owns */
+    HF_PAGE_IDLE = 3,      /* a run that nobody owns, with room: the next thread that needs its class takes it */
+    HF_PAGE_LOOSE = 4,     /* a run that nobody owns, full: who frees into it decides */
+    HF_PAGE_LARGE = 5,     /* one block of whole pages */
+    HF_PAGE_META = 6,      /* Holdfast's own structures */
+};
+
+/* A page's entry is one word:
+ *   bits  0..7   enum hf_inspect_page_state
+ *   bits  8..15  index in the classes table (OWNED, IDLE, LOOSE)
+ *   bits 16..31  index in the theaps table of its owner, 0xffff past its end (OWNED)
+ *   bits 32..63  blocks in use at the owner's last slow path (OWNED, IDLE, LOOSE); pages of the run (LARGE, META) */
+#define HF_PAGE_STATE(entry) ((uint32_t)((entry) & 0xff))
+#define HF_PAGE_CLASS(entry) ((uint32_t)((entry) >> 8 & 0xff))
+#define HF_PAGE_THEAP(entry) ((uint32_t)((entry) >> 16 & 0xffff))
+#define HF_PAGE_COUNT(entry) ((uint32_t)((entry) >> 32))
+#define HF_PAGE_ENTRY(state, size_class, theap, count) \
+    ((uint64_t)(state) | (uint64_t)(size_class) << 8 | (uint64_t)(theap) << 16 | (uint64_t)(count) << 32)
+#define HF_PAGE_NO_THEAP 0xffffu
+
+/* What was asked for in the environment. */
+enum hf_inspect_arena { HF_ARENA_AUTO = 0, HF_ARENA_BYTES = 1, HF_ARENA_PERCENT = 2, HF_ARENA_PER_NODE = 3 };
+#define HF_INSPECT_REMOTE_DENY 1u
+#define HF_INSPECT_FULL_ABORTS 2u
+#define HF_INSPECT_DONTFORK 4u
+#define HF_INSPECT_STRICT 8u
+#define HF_INSPECT_LOCK_NO 16u
+#define HF_INSPECT_PLACE_INTERLEAVE 32u
+#define HF_INSPECT_PLACE_NODE 64u
+#define HF_INSPECT_SECURE 128u
 
 struct hf_inspect_segment {
     uint64_t magic;         /* HF_INSPECT_MAGIC, written last */
     uint32_t version;       /* HF_INSPECT_VERSION */
-    uint32_t segment_bytes; /* sizeof (struct hf_inspect_segment) */
-    uint32_t node_bytes;    /* sizeof (struct hf_inspect_node) */
-    uint32_t theap_bytes;   /* sizeof (struct hf_inspect_theap) */
+    uint32_t header_bytes;  /* sizeof (struct hf_inspect_segment) */
+    uint64_t segment_bytes; /* header and tables */
     uint64_t pid;
     uint64_t start_ticks;   /* field 22 of /proc/PID/stat */
     uint64_t arena_base;    /* address in the process */
     uint64_t arena_span;
-    uint32_t node_count;
-    uint32_t theap_count;   /* slots written so far; theaps past HF_INSPECT_MAX_THEAPS are not shown */
-    uint64_t reserved[8];
-    struct hf_inspect_node nodes[HF_INSPECT_MAX_NODES];
-    struct hf_inspect_theap theaps[HF_INSPECT_MAX_THEAPS];
+    uint64_t clock_ticks;   /* the counter, and CLOCK_MONOTONIC in nanoseconds, read together when the segment was made */
+    uint64_t clock_ns;
+    struct hf_inspect_table nodes;   /* struct hf_inspect_node */
+    struct hf_inspect_table classes; /* struct hf_inspect_class */
+    struct hf_inspect_table theaps;  /* struct hf_inspect_theap; theaps past its end are not shown */
+    struct hf_inspect_table events;  /* struct hf_inspect_event; number n stands at n % count */
+    struct hf_inspect_table pages;   /* uint64_t; none (count 0) where /dev/shm had no room for them */
+    uint64_t event_count;   /* events so far */
+    uint64_t theap_count;   /* theaps made so far */
+    uint64_t forks;
+    uint64_t reports;       /* of a full arena, printed */
+    uint64_t registered;    /* bytes of the arena registered with io_uring, over all rings now; clones count again */
+    uint32_t asked_arena;   /* enum hf_inspect_arena */
+    uint32_t asked_backing; /* enum hf_inspect_backing */
+    uint32_t options;       /* HF_INSPECT_REMOTE_DENY ... */
+    uint32_t reserved;
+    char library[32];       /* version of the library */
 };
 
 #endif

@@ -119,7 +119,7 @@ static const struct hf_inspect_segment *open_segment(void)
     snprintf(path, sizeof path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
     fd = open(path, O_RDONLY);
     CHECK(fd >= 0);
-    const struct hf_inspect_segment *segment = mmap(NULL, sizeof *segment, PROT_READ, MAP_SHARED, fd, 0);
+    const struct hf_inspect_segment *segment = mmap(NULL, 65536, PROT_READ, MAP_SHARED, fd, 0);
     CHECK(segment != MAP_FAILED && segment->magic == HF_INSPECT_MAGIC);
     close(fd);
     return segment;
@@ -128,7 +128,8 @@ static const struct hf_inspect_segment *open_segment(void)
 /* The segment tells how far it came, and when it is over. */
 static void case_shows_progress(void)
 {
-    const struct hf_inspect_node *node = &open_segment()->nodes[0];
+    const struct hf_inspect_segment *segment = open_segment();
+    const struct hf_inspect_node *node = (const void *)((const char *)segment + segment->nodes.offset);
     uint64_t last = node->populated, steps = 0;
     CHECK((node->flags & HF_INSPECT_NODE_POPULATING) != 0 && last < node->total / 4);
     while (hf_prefault_wait(5) == -ETIMEDOUT) {

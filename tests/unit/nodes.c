@@ -216,7 +216,7 @@ Test(nodes, overflow_and_return)
     for (int i = 0; i < 4; i++)
         cr_assert_eq(turns[i], (2 + i) % 4, "turn %d was node %d", i, turns[i]);
     hfi_stats_counters(&counters);
-    cr_assert_eq(counters.away, list.count - list.on_node[2]);
+    cr_assert_eq(hfi_counters_away(&counters), list.count - list.on_node[2]);
     free_all(&list);
     cr_assert(push(&list, hf_malloc(60000)));
     cr_assert_eq(list.on_node[2], 1, "home has room again");

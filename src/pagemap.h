@@ -1,0 +1,46 @@
+/*
+ * pagemap: what a reader in another process sees of each page (<holdfast/inspect.h>).
+ *
+ * One word per 64 KiB, in the inspection segment, stored by whoever changes a run's state, on slow paths alone.  Only heads of
+ * runs are told of: so a gigabyte costs one store.  Nothing here decides anything.
+ */
+#ifndef HFI_PAGEMAP_H
+#define HFI_PAGEMAP_H
+
+#include <holdfast/inspect.h>
+
+#include "pagetable.h"
+
+/* Entry of the page at HFI_WINDOWS_OFFSET; NULL while there is no segment, or none with room for the map.  Relaxed: who
+ * sees it late leaves one entry to the next change. */
+extern HFI_HIDDEN _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
+
+HFI_INLINE _Atomic(uint64_t) *hfi_pagemap_entry(const struct page *head)
+{
+    _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_pagemap);
+    return map == NULL ? NULL : map + (hfi_page_index(head) - (HFI_WINDOWS_OFFSET >> HFI_PAGE_SHIFT));
+}
+
+HFI_INLINE void hfi_pagemap_show(const struct page *head, uint64_t entry)
+{
+    _Atomic(uint64_t) *shown = hfi_pagemap_entry(head);
+    if (shown != NULL)
+        hfi_store_relaxed(shown, entry);
+}
+
+/* A run of blocks with `used` of them out. */
+HFI_INLINE void hfi_pagemap_show_blocks(const struct page *head, enum hf_inspect_page_state state, uint32_t theap, uint32_t used)
+{
+    hfi_pagemap_show(head, HF_PAGE_ENTRY(state, head->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), used));
+}
+
+/* A page that nobody owned, and still nobody as far as is known, has room now.  The entry of who has won it meanwhile stays. */
+HFI_INLINE void hfi_pagemap_show_room(const struct page *head)
+{
+    _Atomic(uint64_t) *shown = hfi_pagemap_entry(head);
+    uint64_t entry = shown == NULL ? 0 : hfi_load_relaxed(shown);
+    if (HF_PAGE_STATE(entry) == HF_PAGE_LOOSE)
+        hfi_cas_relaxed(shown, &entry, entry - HF_PAGE_LOOSE + HF_PAGE_IDLE);
+}
+
+#endif

@@ -1,0 +1,364 @@
+/*
+ * snapshot: see snapshot.h.
+ *
+ * S1: nothing in the file is believed: sizes and offsets are held against the file's size, counts against the
+ *     arrays, and what a figure leads to (a node's pages, a page's class) is looked at before it is followed.
+ * S2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
+ *     read, where a mapping would make a SIGBUS.
+ *
+ * Words may change while they are copied; each is true of some moment.
+ *
+ * Tests: tests/tool.sh, tests/fuzz/segment.c.
+ */
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "os.h"
+
+#define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
+
+/* --- reading --- */
+
+static const char *read_at(int fd, void *memory, size_t bytes, uint64_t offset)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t got = pread(fd, (char *)memory + done, bytes - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? strerror(errno) : "it is too short";
+        done += (size_t)got;
+    }
+    return NULL;
+}
+
+static bool table_fits(const struct hf_inspect_table *table, size_t count_max, size_t entry_bytes, uint64_t segment_bytes)
+{
+    return table->entry_bytes == entry_bytes && table->count <= count_max && table->offset <= segment_bytes &&
+           (uint64_t)table->count * entry_bytes <= segment_bytes - table->offset;
+}
+
+static const char *header_fault(const struct hf_inspect_segment *header, pid_t pid, uint64_t start_ticks, uint64_t file_bytes)
+{
+    uint64_t bytes = header->segment_bytes;
+    if (header->magic != HF_INSPECT_MAGIC)
+        return "it does not begin as one";
+    if (header->version != HF_INSPECT_VERSION)
+        return header->version < HF_INSPECT_VERSION ? "its library is older than this tool" : "its library is newer than this tool";
+    if (header->header_bytes != sizeof *header || bytes > file_bytes || bytes < sizeof *header)
+        return "its header and its length do not agree";
+    if (!table_fits(&header->nodes, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_node), bytes) ||
+        !table_fits(&header->classes, HF_INSPECT_MAX_CLASSES, sizeof(struct hf_inspect_class), bytes) ||
+        !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, sizeof(struct hf_inspect_theap), bytes) ||
+        !table_fits(&header->events, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event), bytes) ||
+        !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes))
+        return "its tables do not fit into it, or have entries of other sizes than this tool's";
+    if (header->pid != (uint64_t)pid || header->start_ticks != start_ticks)
+        return "it names another process";
+    if (header->nodes.count == 0)
+        return "it has no node";
+    return NULL;
+}
+
+/* Classes that a page could not hold, and nodes beyond the page map, lead nowhere. */
+static const char *content_fault(const struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->class_count; i++) {
+        const struct hf_inspect_class *class = &snapshot->classes[i];
+        if (class->run_pages == 0 || (uint64_t)class->run_blocks * class->block_bytes > (uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES)
+            return "its size classes are none";
+    }
+    for (unsigned i = 0; i < snapshot->node_count && snapshot->pages != NULL; i++) {
+        const struct hf_inspect_node *node = &snapshot->nodes[i];
+        uint64_t pages = node->total / HF_INSPECT_PAGE_BYTES;
+        if (pages > snapshot->page_count || node->first_page > snapshot->page_count - pages)
+            return "its nodes lie outside of its page map";
+    }
+    return NULL;
+}
+
+/* A writer stores 0, the fields, and the sequence last: an entry whose sequence is its number's is whole. */
+static void keep_events(struct snapshot *snapshot, const struct hf_inspect_event *ring)
+{
+    uint64_t count = snapshot->header.events.count, end = snapshot->header.event_count;
+    snapshot->event_count = 0;
+    for (uint64_t number = end > count ? end - count : 0; number < end && count != 0; number++)
+        if (ring[number % count].sequence == number + 1)
+            snapshot->events[snapshot->event_count++] = ring[number % count];
+}
+
+/* The rate of the process's counter, which is this machine's. */
+static void set_clock(struct snapshot *snapshot)
+{
+    snapshot->taken_ns = hfi_os_now_ns();
+    snapshot->taken_ticks = hfi_os_ticks();
+    double ns = (double)(snapshot->taken_ns - snapshot->header.clock_ns);
+    double ticks = (double)(snapshot->taken_ticks - snapshot->header.clock_ticks);
+    bool sensible = snapshot->taken_ns > snapshot->header.clock_ns && snapshot->taken_ticks > snapshot->header.clock_ticks;
+    snapshot->ticks_per_ns = sensible ? ticks / ns : 1;
+}
+
+static const char *make_room(struct snapshot *snapshot, bool with_pages)
+{
+    const struct hf_inspect_segment *header = &snapshot->header;
+    size_t page_count = with_pages ? header->pages.count : 0;
+    if (snapshot->theaps == NULL)
+        snapshot->theaps = calloc(HF_INSPECT_MAX_THEAPS, sizeof *snapshot->theaps);
+    if (snapshot->theap_pages == NULL)
+        snapshot->theap_pages = calloc(HF_INSPECT_MAX_THEAPS, sizeof *snapshot->theap_pages);
+    if (page_count != snapshot->page_count || page_count == 0) {
+        free(snapshot->pages);
+        snapshot->pages = page_count == 0 ? NULL : malloc(page_count * sizeof *snapshot->pages);
+        snapshot->page_count = page_count;
+    }
+    bool there = snapshot->theaps != NULL && snapshot->theap_pages != NULL && (page_count == 0 || snapshot->pages != NULL);
+    return there ? NULL : "there is no memory for a copy of it";
+}
+
+static const char *read_tables(struct snapshot *snapshot, int fd)
+{
+    const struct hf_inspect_segment *header = &snapshot->header;
+    struct hf_inspect_event ring[HF_INSPECT_EVENTS];
+    snapshot->node_count = header->nodes.count;
+    snapshot->class_count = header->classes.count;
+    snapshot->theap_count = header->theaps.count;
+    if (header->theap_count < snapshot->theap_count)
+        snapshot->theap_count = (unsigned)header->theap_count;
+    const char *fault = read_at(fd, snapshot->nodes, snapshot->node_count * sizeof snapshot->nodes[0], header->nodes.offset);
+    if (fault == NULL)
+        fault = read_at(fd, snapshot->classes, snapshot->class_count * sizeof snapshot->classes[0], header->classes.offset);
+    if (fault == NULL)
+        fault = read_at(fd, snapshot->theaps, snapshot->theap_count * sizeof snapshot->theaps[0], header->theaps.offset);
+    if (fault == NULL)
+        fault = read_at(fd, ring, header->events.count * sizeof ring[0], header->events.offset);
+    if (fault == NULL && snapshot->pages != NULL)
+        fault = read_at(fd, snapshot->pages, snapshot->page_count * sizeof snapshot->pages[0], header->pages.offset);
+    if (fault == NULL)
+        keep_events(snapshot, ring);
+    return fault;
+}
+
+enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages, const char **reason)
+{
+    struct stat file;
+    *reason = fstat(fd, &file) != 0 ? strerror(errno) : read_at(fd, &snapshot->header, sizeof snapshot->header, 0);
+    if (*reason == NULL)
+        *reason = header_fault(&snapshot->header, pid, start_ticks, (uint64_t)file.st_size);
+    if (*reason == NULL)
+        *reason = make_room(snapshot, with_pages);
+    if (*reason == NULL)
+        *reason = read_tables(snapshot, fd);
+    if (*reason == NULL)
+        *reason = content_fault(snapshot);
+    if (*reason != NULL)
+        return SEGMENT_MALFORMED;
+    snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
+    set_clock(snapshot);
+    snapshot_derive(snapshot);
+    return SEGMENT_OK;
+}
+
+void snapshot_free(struct snapshot *snapshot)
+{
+    free(snapshot->theaps);
+    free(snapshot->theap_pages);
+    free(snapshot->pages);
+    *snapshot = (struct snapshot){ .pages = NULL };
+}
+
+/* --- the page map --- */
+
+static size_t run_pages(const struct snapshot *snapshot, uint64_t entry)
+{
+    switch (HF_PAGE_STATE(entry)) {
+    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
+        return HF_PAGE_CLASS(entry) < snapshot->class_count ? snapshot->classes[HF_PAGE_CLASS(entry)].run_pages : 1;
+    case HF_PAGE_LARGE: case HF_PAGE_META:
+        return HF_PAGE_COUNT(entry) == 0 ? 1 : HF_PAGE_COUNT(entry);
+    default:
+        return 1;
+    }
+}
+
+static bool is_free(uint64_t entry)
+{
+    return HF_PAGE_STATE(entry) == HF_PAGE_FREE || HF_PAGE_STATE(entry) == HF_PAGE_UNTOUCHED;
+}
+
+void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
+                       void (*each)(size_t first, size_t pages, uint64_t entry, void *argument), void *argument)
+{
+    if (snapshot->pages == NULL)
+        return;
+    const uint64_t *map = snapshot->pages + snapshot->nodes[node].first_page;
+    size_t count = snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES;
+    for (size_t first = 0; first < count;) {
+        size_t pages = run_pages(snapshot, map[first]);
+        while (is_free(map[first]) && first + pages < count && is_free(map[first + pages]))
+            pages++;
+        if (pages > count - first)
+            pages = count - first;
+        each(first, pages, is_free(map[first]) ? HF_PAGE_FREE : map[first], argument);
+        first += pages;
+    }
+}
+
+struct tally {
+    struct snapshot *snapshot;
+    struct node_pages *node;
+};
+
+static void tally_blocks(struct tally *tally, size_t pages, uint64_t entry)
+{
+    struct snapshot *snapshot = tally->snapshot;
+    unsigned class = HF_PAGE_CLASS(entry), theap = HF_PAGE_THEAP(entry);
+    if (class >= snapshot->class_count)
+        return;
+    const struct hf_inspect_class *cut = &snapshot->classes[class];
+    struct class_pages *of_class = &snapshot->class_pages[class];
+    uint64_t used = HF_PAGE_COUNT(entry) < cut->run_blocks ? HF_PAGE_COUNT(entry) : cut->run_blocks;
+    of_class->runs++;
+    of_class->pages += pages;
+    of_class->used_blocks += used;
+    of_class->room_blocks += cut->run_blocks;
+    of_class->waste_bytes += pages * HF_INSPECT_PAGE_BYTES - used * cut->block_bytes;
+    if (HF_PAGE_STATE(entry) != HF_PAGE_OWNED)
+        return;
+    tally->node->owned_empty += used == 0 ? pages : 0;
+    tally->node->owned_partly += used != 0 && used != cut->run_blocks ? pages : 0;
+    if (theap < snapshot->theap_count) {
+        snapshot->theap_pages[theap].pages += pages;
+        snapshot->theap_pages[theap].used_bytes += used * cut->block_bytes;
+    }
+}
+
+static void tally_run(size_t first, size_t pages, uint64_t entry, void *argument)
+{
+    struct tally *tally = argument;
+    unsigned state = HF_PAGE_STATE(entry) < SNAPSHOT_STATES ? HF_PAGE_STATE(entry) : HF_PAGE_FREE;
+    (void)first;
+    tally->node->state[state] += pages;
+    if (state == HF_PAGE_FREE && pages > tally->node->longest_free)
+        tally->node->longest_free = pages;
+    else if (state == HF_PAGE_OWNED || state == HF_PAGE_IDLE || state == HF_PAGE_LOOSE)
+        tally_blocks(tally, pages, entry);
+}
+
+void snapshot_derive(struct snapshot *snapshot)
+{
+    memset(snapshot->node_pages, 0, sizeof snapshot->node_pages);
+    memset(snapshot->class_pages, 0, sizeof snapshot->class_pages);
+    memset(snapshot->theap_pages, 0, HF_INSPECT_MAX_THEAPS * sizeof *snapshot->theap_pages);
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        struct tally tally = { .snapshot = snapshot, .node = &snapshot->node_pages[i] };
+        snapshot_each_run(snapshot, i, tally_run, &tally);
+    }
+}
+
+/* --- sums, time and names --- */
+
+bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap)
+{
+    return theap->updated_ticks == 0;
+}
+
+void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum)
+{
+    *sum = (struct snapshot_sum){ 0 };
+    for (unsigned i = 0; i < snapshot->theap_count; i++) {
+        const struct hf_inspect_theap *theap = &snapshot->theaps[i];
+        sum->in_use += theap->in_use != 0;
+        sum->listed += theap->listed;
+        sum->collected += theap->collected;
+        sum->claimed += theap->claimed;
+        sum->shared += theap->shared;
+        sum->stolen += theap->stolen;
+        sum->lost += theap->lost;
+        sum->fresh += theap->fresh;
+        sum->large += theap->large;
+        sum->adopted += theap->adopted;
+        sum->retired += theap->retired;
+        sum->remote_frees += theap->remote_frees;
+        sum->received += theap->received;
+        sum->pressed += theap->pressed;
+        sum->failed += theap->failed;
+        sum->kept += theap->in_use != 0 ? theap->kept : 0;
+        sum->slow_ticks += theap->slow_ticks;
+        for (unsigned j = 0; j < HF_INSPECT_DISTANCES; j++)
+            sum->away[j] += theap->away[j];
+        for (unsigned j = 0; j < HF_INSPECT_BUCKETS; j++)
+            sum->slow[j] += theap->slow[j];
+    }
+}
+
+uint64_t snapshot_sum_away(const struct snapshot_sum *sum)
+{
+    uint64_t away = 0;
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
+        away += sum->away[i];
+    return away;
+}
+
+double snapshot_ns(const struct snapshot *snapshot, uint64_t ticks)
+{
+    return (double)ticks / snapshot->ticks_per_ns;
+}
+
+double snapshot_age_ns(const struct snapshot *snapshot, uint64_t ticks)
+{
+    return ticks < snapshot->taken_ticks ? snapshot_ns(snapshot, snapshot->taken_ticks - ticks) : 0;
+}
+
+double snapshot_slow_quantile(const struct snapshot *snapshot, const struct snapshot_sum *sum, double part)
+{
+    uint64_t total = 0, seen = 0;
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
+        total += sum->slow[i];
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++) {
+        seen += sum->slow[i];
+        if (total != 0 && (double)seen >= part * (double)total)
+            return snapshot_ns(snapshot, (uint64_t)1 << i);
+    }
+    return 0;
+}
+
+static const char *name_in(const char *const *names, size_t count, uint32_t code)
+{
+    return code < count && names[code] != NULL ? names[code] : "?";
+}
+#define NAME_IN(names, code) name_in(names, sizeof names / sizeof names[0], code)
+
+const char *snapshot_backing_name(uint32_t backing)
+{
+    static const char *const names[] = {
+        [HF_BACKING_NONE] = "none", [HF_BACKING_1G] = "1g", [HF_BACKING_2M] = "2m", [HF_BACKING_THP] = "thp", [HF_BACKING_4K] = "4k",
+    };
+    return NAME_IN(names, backing);
+}
+
+const char *snapshot_state_name(uint32_t state)
+{
+    static const char *const names[] = {
+        [HF_PAGE_UNTOUCHED] = "untouched", [HF_PAGE_FREE] = "free", [HF_PAGE_OWNED] = "owned", [HF_PAGE_IDLE] = "idle",
+        [HF_PAGE_LOOSE] = "loose", [HF_PAGE_LARGE] = "large", [HF_PAGE_META] = "meta",
+    };
+    return NAME_IN(names, state);
+}
+
+const char *snapshot_event_name(uint32_t kind)
+{
+    static const char *const names[] = {
+        [HF_EVENT_NONE] = "none", [HF_EVENT_PUBLISHED] = "published", [HF_EVENT_NODE_FULL] = "node full",
+        [HF_EVENT_NODE_ROOM] = "node has room again", [HF_EVENT_REMOTE_BEGAN] = "remote fallback began",
+        [HF_EVENT_REMOTE_ENDED] = "remote fallback ended", [HF_EVENT_REPORT] = "report printed", [HF_EVENT_POPULATED] = "population done",
+        [HF_EVENT_PRESSURE] = "application asked to free memory", [HF_EVENT_STOLEN] = "pages taken from sleeping threads",
+        [HF_EVENT_FORKED] = "forked", [HF_EVENT_REGISTERED] = "registered with io_uring",
+        [HF_EVENT_REGISTER_REFUSED] = "registration with io_uring refused",
+    };
+    return NAME_IN(names, kind);
+}

@@ -1,0 +1,107 @@
+/*
+ * snapshot: the arena of another process at one moment, checked, and what follows from it.
+ *
+ * Filled from a live process's segment (snapshot_read) or from a recording (record.h); everything that shows an
+ * arena works on it.  All counts are within the arrays they belong to, whatever the file said.
+ */
+#ifndef HFT_SNAPSHOT_H
+#define HFT_SNAPSHOT_H
+
+#include <holdfast/inspect.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum segment_verdict {
+    SEGMENT_OK,
+    SEGMENT_NONE,      /* no such file */
+    SEGMENT_DENIED,    /* not ours to read: `detail` is the errno */
+    SEGMENT_STRANGE,   /* no regular file, or of an owner it cannot have */
+    SEGMENT_MALFORMED, /* magic, version, sizes or names do not agree */
+};
+
+#define SNAPSHOT_STATES (HF_PAGE_META + 1)
+
+/* What the page map says of one node, in pages. */
+struct node_pages {
+    uint64_t state[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state; UNTOUCHED counts as FREE */
+    uint64_t owned_empty;            /* of OWNED: no block in use */
+    uint64_t owned_partly;           /* of OWNED: neither empty nor full */
+    uint64_t longest_free;           /* run of free pages */
+};
+
+/* What the page map says of one size class, over all nodes. */
+struct class_pages {
+    uint64_t runs;
+    uint64_t pages;
+    uint64_t used_blocks; /* as of each page's last slow path */
+    uint64_t room_blocks; /* what its runs could hold */
+    uint64_t waste_bytes; /* of its pages: in no block that is in use */
+};
+
+/* What the page map says of one theap. */
+struct theap_pages {
+    uint64_t pages;
+    uint64_t used_bytes; /* in blocks that are in use */
+};
+
+struct snapshot {
+    struct hf_inspect_segment header;
+    struct hf_inspect_node nodes[HF_INSPECT_MAX_NODES];
+    struct hf_inspect_class classes[HF_INSPECT_MAX_CLASSES];
+    struct hf_inspect_theap *theaps;
+    struct hf_inspect_event events[HF_INSPECT_EVENTS]; /* whole ones, oldest first */
+    uint64_t *pages;         /* the page map; NULL when it was not asked for or is not there */
+    unsigned node_count, class_count, theap_count, event_count;
+    size_t page_count;
+    uint64_t taken_ns;       /* CLOCK_MONOTONIC of this copy */
+    uint64_t taken_ticks;
+    double ticks_per_ns;     /* of the process's counter */
+    /* From here on what follows from the page map, where there is one. */
+    struct node_pages node_pages[HF_INSPECT_MAX_NODES];
+    struct class_pages class_pages[HF_INSPECT_MAX_CLASSES];
+    struct theap_pages *theap_pages;
+};
+
+/* Sums over all theaps; in_use counts those that a thread has. */
+struct snapshot_sum {
+    uint64_t in_use, listed, collected, claimed, shared, stolen, lost, fresh, large, adopted, retired, remote_frees, received,
+             pressed, failed, kept, slow_ticks, away[HF_INSPECT_DISTANCES], slow[HF_INSPECT_BUCKETS];
+};
+
+/* Copies a segment from `fd` and checks the copy: read, not mapped, so that a file cut short meanwhile is
+ * no SIGBUS.  `with_pages`: the page map too (8 bytes per 64 KiB of arena).  The snapshot must be zeroed before its first use;
+ * later calls reuse its memory. */
+enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages,
+                                   const char **reason);
+
+/* Fills what follows from the page map.  snapshot_read has done so. */
+void snapshot_derive(struct snapshot *snapshot);
+
+void snapshot_free(struct snapshot *snapshot);
+
+void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum);
+uint64_t snapshot_sum_away(const struct snapshot_sum *sum);
+
+/* A slot that no theap ever had is blank. */
+bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap);
+
+/* A span of ticks in nanoseconds; and a moment's distance from the snapshot, 0 for the future. */
+double snapshot_ns(const struct snapshot *snapshot, uint64_t ticks);
+double snapshot_age_ns(const struct snapshot *snapshot, uint64_t ticks);
+
+/* Lower bound of the bucket of the slow path's histogram in which the given part (0..1) of all calls ends, in ns; its upper
+ * bound is twice that.  0 when there were none. */
+double snapshot_slow_quantile(const struct snapshot *snapshot, const struct snapshot_sum *sum, double part);
+
+/* Calls `each` for every run of a node's pages in order, free stretches included: first page within the node, pages, the
+ * entry of its head. */
+void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
+                       void (*each)(size_t first, size_t pages, uint64_t entry, void *argument), void *argument);
+
+/* "1g", "2m", "thp", "4k"; "?" for a code this version does not know.  Likewise "owned", "node full", ... */
+const char *snapshot_backing_name(uint32_t backing);
+const char *snapshot_state_name(uint32_t state);
+const char *snapshot_event_name(uint32_t kind);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * target: which process a command is about; see tool.h.
+ *
+ * Neither ptrace nor root is needed for a process of the same user, and the process is not
+ * stopped: its inspection segment is copied.
+ *
+ * Test: tests/tool.sh.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "tool.h"
+
+#define FOUND_MAX 64
+
+/* Processes with a segment that this user may read. */
+struct found {
+    unsigned count; /* may exceed FOUND_MAX */
+    struct {
+        pid_t pid;
+        uint64_t start_ticks;
+    } entries[FOUND_MAX];
+};
+
+static void remember(pid_t pid, uint64_t start_ticks, void *argument)
+{
+    struct found *found = argument;
+    enum segment_verdict verdict;
+    const char *reason;
+    char path[64];
+    segment_path(path, sizeof path, pid, start_ticks);
+    int fd = segment_open(path, pid, &verdict, &reason);
+    if (fd < 0)
+        return;
+    close(fd);
+    if (found->count < FOUND_MAX) {
+        found->entries[found->count].pid = pid;
+        found->entries[found->count].start_ticks = start_ticks;
+    }
+    found->count++;
+}
+
+static const char *read_name(const char *path, char *name, size_t name_bytes)
+{
+    char text[256];
+    if (hfi_os_read_file(path, text, sizeof text) <= 0)
+        return "?";
+    text[strcspn(text, "\n")] = 0;
+    return tool_printable(name, name_bytes, text);
+}
+
+const char *target_name(pid_t pid, char *name, size_t name_bytes)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
+    return read_name(path, name, name_bytes);
+}
+
+const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/proc/%ld/task/%llu/comm", (long)pid, (unsigned long long)tid);
+    return read_name(path, name, name_bytes);
+}
+
+/* --- what can go wrong --- */
+
+static int say_none(const char *command)
+{
+    hfi_say(SAY_ERROR, "HF-E412", command, "no process shows an arena that you may read: none runs under Holdfast, or with HOLDFAST_INSPECT=0, or as "
+            "another user, or each has used less than 8 MiB of a growing arena; start one with `holdfast run --arena SIZE`");
+    return EXIT_FAILURE;
+}
+
+static int list_several(const struct found *found, const char *command)
+{
+    char name[64];
+    hfi_say(SAY_ERROR, "HF-E415", command, "%u processes show an arena; name one of them:", found->count);
+    for (unsigned i = 0; i < hfi_min(found->count, FOUND_MAX); i++)
+        fprintf(stderr, "  %7ld  %s\n", (long)found->entries[i].pid, target_name(found->entries[i].pid, name, sizeof name));
+    return EXIT_USAGE;
+}
+
+static bool parse_pid(const char *text, pid_t *pid)
+{
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    *pid = (pid_t)number;
+    return errno == 0 && end != text && *end == 0 && number > 0 && number <= INT_MAX;
+}
+
+static int say_refused(const struct target *target, enum segment_verdict verdict, const char *reason, const char *command)
+{
+    char path[64];
+    long pid = (long)target->pid;
+    segment_path(path, sizeof path, target->pid, target->start_ticks);
+    switch (verdict) {
+    case SEGMENT_NONE:
+        hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena (no %s): it does not run under Holdfast, or with HOLDFAST_INSPECT=0, "
+                "or has used less than 8 MiB of a growing arena, or sees another /dev/shm; start it with `holdfast run --arena SIZE`",
+                pid, path);
+        break;
+    case SEGMENT_DENIED:
+        hfi_say(SAY_ERROR, "HF-E413", command, "%s cannot be read (%s); run this as the user of process %ld, or as root", path, reason, pid);
+        break;
+    case SEGMENT_STRANGE:
+        hfi_say(SAY_ERROR, "HF-E413", command, "%s is not taken for the segment of process %ld: %s; find out who made it, and remove it",
+                path, pid, reason);
+        break;
+    case SEGMENT_MALFORMED: case SEGMENT_OK:
+        hfi_say(SAY_ERROR, "HF-E414", command, "%s is no segment this tool can read: %s (wanted version %d, %zu bytes); "
+                "use the tool of the same version as the library, or try again", path, reason, HF_INSPECT_VERSION,
+                sizeof(struct hf_inspect_segment));
+        break;
+    }
+    return EXIT_FAILURE;
+}
+
+/* The process meant: the one named, or the only one there is.  0 or an exit status. */
+static int choose(const char *text, pid_t *pid, const char *command)
+{
+    struct found found = { .count = 0 };
+    unsigned swept = segment_each(remember, &found);
+    if (swept != 0)
+        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) of yours whose process is gone", swept);
+    if (text != NULL) {
+        if (parse_pid(text, pid))
+            return 0;
+        hfi_say(SAY_ERROR, "HF-E416", command, "%s is no process number; see `holdfast list`", text);
+        return EXIT_USAGE;
+    }
+    if (found.count == 0)
+        return say_none(command);
+    if (found.count > 1)
+        return list_several(&found, command);
+    *pid = found.entries[0].pid;
+    return 0;
+}
+
+
+int target_open(struct target *target, const char *text, const char *command)
+{
+    enum segment_verdict verdict = SEGMENT_OK;
+    const char *reason = "";
+    char path[64];
+    int status = choose(text, &target->pid, command);
+    if (status != 0)
+        return status;
+    if (!segment_start_ticks(target->pid, &target->start_ticks)) {
+        hfi_say(SAY_ERROR, "HF-E411", command, "there is no process %ld, or /proc hides it; see `holdfast list`", (long)target->pid);
+        return EXIT_FAILURE;
+    }
+    segment_path(path, sizeof path, target->pid, target->start_ticks);
+    target->fd = segment_open(path, target->pid, &verdict, &reason);
+    return target->fd >= 0 ? 0 : say_refused(target, verdict, reason, command);
+}
+
+int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command)
+{
+    const char *reason;
+    enum segment_verdict verdict = snapshot_read(snapshot, target->fd, target->pid, target->start_ticks, with_pages, &reason);
+    return verdict == SEGMENT_OK ? 0 : say_refused(target, verdict, reason, command);
+}
+
+bool target_lives(const struct target *target)
+{
+    uint64_t start_ticks;
+    return segment_start_ticks(target->pid, &start_ticks) && start_ticks == target->start_ticks;
+}
+
+void target_close(struct target *target)
+{
+    close(target->fd);
+    target->fd = -1;
+}
