@@ -408,6 +408,14 @@ void hfi_inspect_forking(void)
 
 /* --- publishing --- */
 
+/* Threads that sleep now may do so for ever. */
+static void show_all_threads(void)
+{
+    for (const struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        if (theap->thread != 0)
+            update_theap(theap, true, hfi_os_ticks());
+}
+
 static void publish(void)
 {
     bool expected = false;
@@ -428,8 +436,10 @@ static void publish(void)
     fill_map(segment);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         update_node(&hfi_arena.nodes[i]);
+    show_all_threads();
     hfi_store_release((_Atomic(uint64_t) *)&segment->magic, HF_INSPECT_MAGIC);
     hfi_store_release(&xsegment, segment);
+    SHOW(segment->theap_count, hfi_theaps_made());
     hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
 }
 
@@ -513,7 +523,11 @@ void hfi_inspect_forked(void)
     hfi_store_relaxed(&xreports, 0);
     hfi_store_relaxed(&xregistered, 0);
     memset(states, 0, sizeof states);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);
     updates_until_publishing = UPDATES_AFTER_FORK;
+    if (hfi_theap->thread != 0)
+        hfi_theap->thread_id = hfi_os_thread_id();
 }
 
 __attribute__((destructor)) static void unpublish(void)

@@ -179,6 +179,12 @@ static void list_remove(struct theap *theap, struct page_queue *queue, struct pa
     hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) - 1);
 }
 
+/* For readers in other processes. */
+static void show(const struct theap *theap, const struct page *page)
+{
+    hfi_pagemap_show_blocks(page, HF_PAGE_OWNED, theap->index, page->used - page->kept);
+}
+
 /* Pages in a list that a stealer holds stay where they are. */
 static bool may_unlist(const struct theap *theap, const struct page *page)
 {
@@ -268,12 +274,8 @@ static void theap_current_full(struct theap *theap, struct page *page)
     }
     theap_unlist(theap, page);
     list_append(theap, &theap->full, page, LIST_FULL);
+    show(theap, page);
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap | HFI_OWNER_FULL);
-}
-
-static void show(const struct theap *theap, const struct page *page)
-{
-    hfi_pagemap_show_blocks(page, HF_PAGE_OWNED, theap->index, page->used - page->kept);
 }
 
 void hfi_theap_install(struct theap *theap, struct page *page)

@@ -9,14 +9,14 @@ TEST_EXTENSIONS = .unit .sh .lab .tap
 
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/fork-warning %D%/programs/idle %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
+	%D%/programs/fork-warning %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
 	%D%/programs/prefault %D%/programs/quiet %D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
 endif
 check_PROGRAMS += $(hf_programs)
 TESTS += $(hf_programs)
-EXTRA_DIST += %D%/programs/test.h %D%/programs/nth-page.h
+EXTRA_DIST += %D%/programs/segment.h %D%/programs/test.h %D%/programs/nth-page.h
 hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc

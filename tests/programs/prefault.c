@@ -19,7 +19,7 @@
 #include <holdfast/holdfast.h>
 #include <holdfast/inspect.h>
 
-#include "test.h"
+#include "segment.h"
 
 #define ARENA_MIB 768u
 
@@ -104,32 +104,11 @@ static void case_works_meanwhile(void)
     }
 }
 
-/* This process's segment, as a reader of another process sees it. */
-static const struct hf_inspect_segment *open_segment(void)
-{
-    char text[1024], path[64];
-    int fd = open("/proc/self/stat", O_RDONLY);
-    ssize_t length = read(fd, text, sizeof text - 1);
-    CHECK(fd >= 0 && length > 0);
-    close(fd);
-    text[length] = 0;
-    const char *at = strrchr(text, ')');
-    for (int field = 2; field < 22; field++)
-        at = strchr(at + 1, ' ');
-    snprintf(path, sizeof path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
-    fd = open(path, O_RDONLY);
-    CHECK(fd >= 0);
-    const struct hf_inspect_segment *segment = mmap(NULL, 65536, PROT_READ, MAP_SHARED, fd, 0);
-    CHECK(segment != MAP_FAILED && segment->magic == HF_INSPECT_MAGIC);
-    close(fd);
-    return segment;
-}
-
 /* The segment tells how far it came, and when it is over. */
 static void case_shows_progress(void)
 {
-    const struct hf_inspect_segment *segment = open_segment();
-    const struct hf_inspect_node *node = (const void *)((const char *)segment + segment->nodes.offset);
+    const struct hf_inspect_segment *segment = test_segment();
+    const struct hf_inspect_node *node = test_table(segment, segment->nodes);
     uint64_t last = node->populated, steps = 0;
     CHECK((node->flags & HF_INSPECT_NODE_POPULATING) != 0 && last < node->total / 4);
     while (hf_prefault_wait(5) == -ETIMEDOUT) {

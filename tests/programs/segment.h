@@ -1,0 +1,41 @@
+/*
+ * segment: this process's inspection segment, as a reader of another process sees it.
+ */
+#ifndef SEGMENT_H
+#define SEGMENT_H
+
+#include <fcntl.h>
+#include <holdfast/inspect.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "test.h"
+
+static inline const struct hf_inspect_segment *test_segment(void)
+{
+    char text[1024], path[64];
+    struct stat file;
+    int fd = open("/proc/self/stat", O_RDONLY);
+    ssize_t length = read(fd, text, sizeof text - 1);
+    CHECK(fd >= 0 && length > 0);
+    close(fd);
+    text[length] = 0;
+    const char *at = strrchr(text, ')');
+    for (int field = 2; field < 22; field++)
+        at = strchr(at + 1, ' ');
+    snprintf(path, sizeof path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
+    fd = open(path, O_RDONLY);
+    CHECK(fd >= 0);
+    CHECK(fstat(fd, &file) == 0);
+    const struct hf_inspect_segment *segment = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(segment != MAP_FAILED && segment->magic == HF_INSPECT_MAGIC && segment->segment_bytes == (uint64_t)file.st_size);
+    close(fd);
+    return segment;
+}
+
+static inline const void *test_table(const struct hf_inspect_segment *segment, struct hf_inspect_table table)
+{
+    return (const char *)segment + table.offset;
+}
+
+#endif
