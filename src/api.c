@@ -180,6 +180,21 @@ HFI_EXPORT void hf_frames_free(struct hf_frames *frames)
     hfi_free(frames);
 }
 
+HFI_EXPORT int hf_stats_get(struct hf_stats *stats, size_t size)
+{
+    return hfi_stats_get(stats, size, NULL);
+}
+
+HFI_EXPORT int hf_stats_get_node(struct hf_stats *stats, size_t size, unsigned index)
+{
+    return index < hfi_arena.node_count ? hfi_stats_get(stats, size, &hfi_arena.nodes[index]) : -ENOENT;
+}
+
+HFI_EXPORT int hf_stats_json(char *text, size_t size)
+{
+    return hfi_stats_json(text, size);
+}
+
 HFI_EXPORT void hf_stats_print(void)
 {
     hfi_stats_report();

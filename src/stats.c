@@ -4,9 +4,14 @@
  * Reads atomics and other threads' plain counters as they are: each figure was true at some
  * moment of the call, their sum need not be.
  *
- * Test: tests/programs/exhaust.c.
+ * Tests: tests/programs/exhaust.c, tests/programs/stats.c.
  */
 #include "stats.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "atomic.h"
 #include "os.h"
@@ -42,28 +47,140 @@ void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
         figures->blocks += hfi_load_relaxed(&node->xclass_runs[class]) * hfi_sizeclasses[class].run_pages;
 }
 
+static void add_counters(struct counters *sum, const struct counters *counters)
+{
+    sum->listed += counters->listed;
+    sum->collected += counters->collected;
+    sum->claimed += counters->claimed;
+    sum->shared += counters->shared;
+    sum->stolen += counters->stolen;
+    sum->fresh += counters->fresh;
+    sum->remote_frees += counters->remote_frees;
+    sum->received += counters->received;
+    sum->adopted += counters->adopted;
+    sum->retired += counters->retired;
+    sum->large += counters->large;
+    sum->pressed += counters->pressed;
+    sum->failed += counters->failed;
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        sum->away[i] += counters->away[i];
+}
+
 void hfi_stats_counters(struct counters *sum)
 {
     *sum = (struct counters){ 0 };
-    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
-        const struct counters *counters = &theap->counters;
-        sum->listed += counters->listed;
-        sum->collected += counters->collected;
-        sum->claimed += counters->claimed;
-        sum->shared += counters->shared;
-        sum->stolen += counters->stolen;
-        sum->fresh += counters->fresh;
-        sum->remote_frees += counters->remote_frees;
-        sum->adopted += counters->adopted;
-        sum->retired += counters->retired;
-        sum->large += counters->large;
-        sum->received += counters->received;
-        sum->pressed += counters->pressed;
-        sum->failed += counters->failed;
-        for (unsigned i = 0; i < HFI_DISTANCES; i++)
-            sum->away[i] += counters->away[i];
-    }
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        add_counters(sum, &theap->counters);
 }
+
+/* --- figures for the program itself --- */
+
+#define STATS_BYTES_LEAST offsetof(struct hf_stats, large)
+
+/* The equation of struct hf_stats: what does not add up was on its way. */
+static void add_node(struct hf_stats *stats, const struct arena_node *node)
+{
+    struct node_figures figures;
+    hfi_stats_node(node, &figures);
+    size_t rest = figures.total;
+    size_t meta = hfi_min(figures.meta + hfi_arena_failed_pages(node), rest);
+    rest -= meta;
+    size_t free_pages = hfi_min(figures.free, rest);
+    rest -= free_pages;
+    size_t idle = hfi_min(figures.idle + figures.kept, rest);
+    rest -= idle;
+    size_t longest = hfi_runmap_longest(&node->free_runs) * HFI_PAGE_BYTES;
+    stats->arena += figures.total * HFI_PAGE_BYTES;
+    stats->allocated += rest * HFI_PAGE_BYTES;
+    stats->idle += idle * HFI_PAGE_BYTES;
+    stats->free += free_pages * HFI_PAGE_BYTES;
+    stats->metadata += meta * HFI_PAGE_BYTES;
+    stats->large += hfi_min(figures.large, rest) * HFI_PAGE_BYTES;
+    stats->high_water += hfi_max(hfi_load_relaxed(&node->xmost_used), figures.total - free_pages) * HFI_PAGE_BYTES;
+    stats->longest_free = hfi_max(stats->longest_free, longest);
+    stats->nodes++;
+}
+
+int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *node)
+{
+    struct hf_stats full = { 0 };
+    struct counters sum = { 0 };
+    if (size < STATS_BYTES_LEAST || size % sizeof(uint64_t) != 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        if (node == NULL || node == &hfi_arena.nodes[i])
+            add_node(&full, &hfi_arena.nodes[i]);
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
+        if (node != NULL && theap->node != node)
+            continue;
+        full.threads += theap->thread != 0;
+        add_counters(&sum, &theap->counters);
+    }
+    full.blocks_listed = sum.listed;
+    full.pages_claimed = sum.claimed + sum.shared;
+    full.pages_fresh = sum.fresh;
+    full.pages_stolen = sum.stolen;
+    full.pages_away = hfi_counters_away(&sum);
+    full.large_blocks = sum.large;
+    full.remote_frees = sum.remote_frees;
+    full.failures = sum.failed;
+    memset(stats, 0, size); /* fields of a later version */
+    memcpy(stats, &full, hfi_min(size, sizeof full));
+    return 0;
+}
+
+/* In the order of struct hf_stats. */
+static const char *const stats_names[] = {
+    "arena", "allocated", "idle", "free", "metadata", "large", "high_water", "longest_free", "nodes", "threads", "blocks_listed",
+    "pages_claimed", "pages_fresh", "pages_stolen", "pages_away", "large_blocks", "remote_frees", "failures",
+};
+#define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
+_Static_assert(STATS_COUNT * sizeof(uint64_t) == sizeof(struct hf_stats), "each has its name");
+
+/* What was written so far, and would have been. */
+struct text {
+    char *start;
+    size_t size;
+    size_t length;
+};
+
+static void HFI_PRINTF(2, 3) append(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    size_t left = text->size - hfi_min(text->size, text->length);
+    int length = vsnprintf(left == 0 ? NULL : text->start + text->length, left, format, arguments);
+    va_end(arguments);
+    text->length += length > 0 ? (size_t)length : 0;
+}
+
+static void append_stats(struct text *text, const struct hf_stats *stats)
+{
+    uint64_t values[STATS_COUNT];
+    memcpy(values, stats, sizeof values);
+    for (size_t i = 0; i < STATS_COUNT; i++)
+        append(text, "%s\"%s\": %llu", i == 0 ? "" : ", ", stats_names[i], (unsigned long long)values[i]);
+}
+
+int hfi_stats_json(char *buffer, size_t size)
+{
+    struct text text = { .start = buffer, .size = size };
+    struct hf_stats stats;
+    hfi_stats_get(&stats, sizeof stats, NULL);
+    append(&text, "{\"version\": \"%s\", ", HFI_VERSION);
+    append_stats(&text, &stats);
+    append(&text, ", \"per_node\": [");
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        hfi_stats_get(&stats, sizeof stats, &hfi_arena.nodes[i]);
+        append(&text, "%s{\"id\": %u, ", i == 0 ? "" : ", ", hfi_arena.nodes[i].id);
+        append_stats(&text, &stats);
+        append(&text, "}");
+    }
+    append(&text, "]}");
+    return (int)text.length;
+}
+
+/* --- the report --- */
 
 static size_t class_pages(const struct arena_node *node, unsigned class)
 {

@@ -4,6 +4,8 @@
 #ifndef HFI_STATS_H
 #define HFI_STATS_H
 
+#include <holdfast/holdfast.h>
+
 #include "arena.h"
 #include "counters.h"
 
@@ -22,6 +24,10 @@ void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
 
 /* Sum over all theaps, past and present. */
 void hfi_stats_counters(struct counters *sum);
+
+/* hf_stats_get, hf_stats_get_node (of the arena for NULL) and hf_stats_json of <holdfast/holdfast.h>. */
+int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *node);
+int hfi_stats_json(char *text, size_t size);
 
 /* HF-E012 and the report of a full arena: at most one in ten seconds, the others counted.  True when it was printed, and
  * then how many failures were not since the last. */

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,6 +66,44 @@ void hf_thread_idle(void);
  * as it takes.  0 when it is, also when there was nothing to wait for; -ETIMEDOUT; or what went wrong with a part,
  * as a negative error number: that part is never given out.  From then on allocation asks nothing of the kernel. */
 int hf_prefault_wait(int timeout_ms);
+
+/* Figures of the arena, or of one node of it.  Bytes, unless the name says otherwise.  At every moment
+ *     allocated + idle + free + metadata == arena
+ * exactly; the figures are read one after the other while others work, and what moved meanwhile counts as allocated.
+ * Later versions add fields at the end. */
+struct hf_stats {
+    uint64_t arena;
+    uint64_t allocated;    /* pages that hold blocks in use, or room that only their thread can use now */
+    uint64_t idle;         /* pages with room that nobody owns, and empty ones that threads hold back */
+    uint64_t free;         /* pages of no use yet, or again */
+    uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
+    uint64_t large;        /* of allocated: blocks of whole pages */
+    uint64_t high_water;   /* most of the arena in use at once, as seen on slow paths */
+    uint64_t longest_free; /* longest run of free pages: the largest block that would fit, but for what idle pages give back */
+    uint64_t nodes;        /* number of nodes */
+    uint64_t threads;      /* number of threads that have allocated and not ended */
+    /* Counts of slow paths since the start. */
+    uint64_t blocks_listed;  /* blocks put on free lists, for the fast path to hand out */
+    uint64_t pages_claimed;  /* idle pages taken over */
+    uint64_t pages_fresh;    /* fresh pages cut into blocks */
+    uint64_t pages_stolen;   /* pages taken from sleeping threads */
+    uint64_t pages_away;     /* pages, and blocks of whole pages, from another node than the one wanted */
+    uint64_t large_blocks;   /* blocks of whole pages handed out */
+    uint64_t remote_frees;   /* blocks freed by another thread than the owner of their page */
+    uint64_t failures;       /* calls that ended in ENOMEM */
+};
+
+/* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL for a size that is no version's.
+ * Allocates nothing; walks the list of threads and, for longest_free, the map of free pages.  Thread-safe. */
+int hf_stats_get(struct hf_stats *stats, size_t size);
+
+/* The same of the arena's node number `index`, from 0 to nodes - 1: threads and counts are of those at home there.  -ENOENT
+ * for others. */
+int hf_stats_get_node(struct hf_stats *stats, size_t size, unsigned index);
+
+/* Writes the figures of the arena and of each node as a JSON object into `text`, as snprintf does: returns the length it
+ * has, or would have; at most `size` bytes are written, the last a zero.  Allocates nothing.  Thread-safe. */
+int hf_stats_json(char *text, size_t size);
 
 /* Prints the arena's figures to standard error; allocates nothing. */
 void hf_stats_print(void);
