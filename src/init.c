@@ -23,6 +23,7 @@
 #include "magazine.h"
 #include "os.h"
 #include "prefault.h"
+#include "probe.h"
 #include "say.h"
 #include "steal.h"
 #include "topology.h"
@@ -46,6 +47,7 @@ static void thread_detach(struct theap *theap)
 static void thread_exit(void *theap)
 {
     thread_exited = true;
+    HFI_PROBE1(thread_exit, ((struct theap *)theap)->index);
     thread_detach(theap);
 }
 

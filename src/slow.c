@@ -27,6 +27,7 @@
 #include "large.h"
 #include "magazine.h"
 #include "pressure.h"
+#include "probe.h"
 #include "remote.h"
 #include "stats.h"
 #include "steal.h"
@@ -103,8 +104,10 @@ static struct page *take_from_sleepers(struct theap *theap, struct arena_node *n
                 page = take_from(theap, node, demand, false);
             }
     }
-    if (theap->counters.stolen != stolen)
+    if (theap->counters.stolen != stolen) {
+        HFI_PROBE2(steal, node->id, theap->counters.stolen - stolen);
         hfi_inspect_event(HF_EVENT_STOLEN, node, theap->counters.stolen - stolen, 0);
+    }
     return page;
 }
 
@@ -145,6 +148,7 @@ static struct page *take_remote_node(struct theap *theap, const struct arena_nod
         if (page == NULL)
             continue;
         theap->counters.away[hfi_min(i, HFI_DISTANCES) - 1] += pages_taken(theap) - before;
+        HFI_PROBE3(remote, home->id, node->id, demand->pages);
         hfi_inspect_full(home, demand->pages * HFI_PAGE_BYTES, node);
         return page;
     }
@@ -216,6 +220,7 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages)
 {
     struct theap *theap = hfi_theap;
     uint64_t unreported;
+    HFI_PROBE2(full, bytes, pages);
     if (theap->thread != 0) {
         theap->counters.failed++;
         if (pages <= theap->node->page_count)
@@ -242,6 +247,7 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
     hfi_theap_enter(theap);
     struct page *head = ladder(theap, &demand);
     hfi_theap_leave(theap);
+    HFI_PROBE3(slow, bytes, theap->node->id, head != NULL);
     hfi_inspect_end(theap, head, begun);
     if (head == NULL)
         return fail_full(bytes, demand.pages);
@@ -263,6 +269,7 @@ static struct page *class_take(struct theap *theap, unsigned class)
     };
     uint64_t begun = hfi_inspect_begin();
     struct page *page = ladder(theap, &demand);
+    HFI_PROBE3(slow, hfi_sizeclasses[class].block_bytes, theap->node->id, page != NULL);
     hfi_inspect_end(theap, page, begun);
     if (page == NULL)
         return NULL;

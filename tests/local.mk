@@ -69,7 +69,7 @@ EXTRA_PROGRAMS += %D%/examples/sqlite/sqlite-job
 CLEANFILES += %D%/examples/sqlite/sqlite-job
 
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/manual.sh %D%/tool.sh
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/manual.sh %D%/tool.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
