@@ -84,6 +84,8 @@ static void child_after_fork(void)
     }
     if (hfi_theap->thread != 0 && hfi_load_relaxed(&hfi_theap->xstate) != THEAP_LIVE)
         hfi_thread_forget(); /* a stealer had its lists in hand: its pages are orphans too */
+    if (hfi_theap->thread != 0)
+        hfi_inspect_attach(hfi_theap); /* by a new thread id */
     hfi_prefault_forked();
     bool alone = true;
     for (struct theap *theap = hfi_theap_first(); theap != NULL && alone; theap = theap->next_all)

@@ -526,8 +526,6 @@ void hfi_inspect_forked(void)
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);
     updates_until_publishing = UPDATES_AFTER_FORK;
-    if (hfi_theap->thread != 0)
-        hfi_theap->thread_id = hfi_os_thread_id();
 }
 
 __attribute__((destructor)) static void unpublish(void)

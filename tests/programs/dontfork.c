@@ -1,0 +1,61 @@
+/*
+ * dontfork (HOLDFAST_FORK=dontfork): the child allocates from its boot region, may exec and exit, and touches nothing of the
+ * parent's: not its segment either.  A block of the parent is not there.
+ */
+#include <signal.h>
+
+#include "segment.h"
+
+static char *of_parent;
+
+static void allocates(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        char *block = malloc(1000);
+        CHECK(block != NULL);
+        memset(block, 1, 1000);
+        CHECK((block = realloc(block, 5000)) != NULL && block[999] == 1);
+        free(block);
+    }
+    exit(0); /* not _exit: destructors run */
+}
+
+static void executes(void)
+{
+    execlp("true", "true", (char *)NULL);
+    _exit(1);
+}
+
+static void touches(void)
+{
+    signal(SIGSEGV, SIG_DFL);
+    of_parent[0] = 2;
+    _exit(1);
+}
+
+static int status_of(void (*child)(void))
+{
+    int status;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        child();
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    setenv("HOLDFAST_FORK", "dontfork", 0);
+    test_on_arena(argv, "64M");
+    CHECK((of_parent = malloc(100)) != NULL);
+    of_parent[0] = 1;
+    CHECK(status_of(allocates) == 0);
+    CHECK(status_of(executes) == 0);
+    int status = status_of(touches);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    CHECK(of_parent[0] == 1);
+    CHECK(test_segment()->forks == 3);
+    return 0;
+}
