@@ -65,8 +65,7 @@ static const char *header_fault(const struct hf_inspect_segment *header, pid_t p
     return NULL;
 }
 
-/* Classes that a page could not hold, and nodes beyond the page map, lead nowhere. */
-static const char *content_fault(const struct snapshot *snapshot)
+const char *snapshot_fault(const struct snapshot *snapshot)
 {
     for (unsigned i = 0; i < snapshot->class_count; i++) {
         const struct hf_inspect_class *class = &snapshot->classes[i];
@@ -154,7 +153,7 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
     if (*reason == NULL)
         *reason = read_tables(snapshot, fd);
     if (*reason == NULL)
-        *reason = content_fault(snapshot);
+        *reason = snapshot_fault(snapshot);
     if (*reason != NULL)
         return SEGMENT_MALFORMED;
     snapshot->header.library[sizeof snapshot->header.library - 1] = 0;

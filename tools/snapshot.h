@@ -1,7 +1,7 @@
 /*
  * snapshot: the arena of another process at one moment, checked, and what follows from it.
  *
- * Filled from a live process's segment (snapshot_read) or from a recording (record.h); everything that shows an
+ * Filled from a live process's segment (snapshot_read) or from a recording (recording.h); everything that shows an
  * arena works on it.  All counts are within the arrays they belong to, whatever the file said.
  */
 #ifndef HFT_SNAPSHOT_H
@@ -74,6 +74,9 @@ struct snapshot_sum {
  * later calls reuse its memory. */
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages,
                                    const char **reason);
+
+/* Classes that a page could not hold, and nodes beyond the page map, lead nowhere: NULL, or why the copy cannot be used. */
+const char *snapshot_fault(const struct snapshot *snapshot);
 
 /* Fills what follows from the page map.  snapshot_read has done so. */
 void snapshot_derive(struct snapshot *snapshot);
