@@ -85,7 +85,7 @@ while read -r name; do fail "the manual mentions $name, which does not exist"; d
 sed -n 's/^\.Ss holdfast \([a-z]*\)$/\1/p' "$man/holdfast.1" > "$work/manual_commands"
 compare command "$work/commands" "holdfast help" "$work/manual_commands" "holdfast(1)"
 while read -r command; do
-    "$holdfast" "$command" --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p' > "$work/options"
+    "$holdfast" "$command" --help | sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p' > "$work/options"
     awk -v wanted="$command" '/^\.S[sh]/ { here = ($1 == ".Ss" && $2 == "holdfast" && $3 == wanted) }
         here && /^\.It Fl -/ { print "-" $3 }' "$man/holdfast.1" > "$work/manual_options"
     compare "option of $command" "$work/options" "holdfast $command --help" "$work/manual_options" "holdfast(1)"

@@ -54,6 +54,18 @@ bool tool_set_option(const char *variable, const char *value, const char *comman
     return false;
 }
 
+bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end != text && *end == 0 && seconds >= least && seconds <= 3.2e9) { /* not true of a NaN */
+        *ns = (uint64_t)(seconds * 1e9);
+        return true;
+    }
+    hfi_say(SAY_ERROR, "HF-E446", command, "%s is no time: a number of seconds is wanted, %g at least; see `holdfast help %s`", text, least, command);
+    return false;
+}
+
 /* --- the library --- */
 
 /* Absolute form of a file that can be read, in a buffer of PATH_MAX. */

@@ -27,7 +27,7 @@ _holdfast()
     fi
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record help --help --version' -- "$cur")
         return
     fi
     case $prev in
@@ -42,6 +42,11 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W '0 1 2 3' -- "$cur")
                 return
             fi
+            ;;
+        -o | --output) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --interval | --duration | --seconds | --settled)
+            mapfile -t COMPREPLY < <(compgen -W '1 10 60 600 3600' -- "$cur")
+            return
             ;;
         --library) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     esac
@@ -77,7 +82,14 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat help environment' -- "$cur") ;;
+        record)
+            if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W '--output --interval --duration --help' -- "$cur")
+            else
+                mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
+            fi
+            ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record help environment' -- "$cur") ;;
     esac
 }
 

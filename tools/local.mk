@@ -4,7 +4,10 @@ holdfast_SOURCES = \
 	%D%/common.c \
 	%D%/doctor.c \
 	%D%/holdfast.c \
+	%D%/record.c \
+	%D%/recording.c %D%/recording.h \
 	%D%/run.c \
+	%D%/sample.c %D%/sample.h \
 	%D%/segment.c \
 	%D%/snapshot.c %D%/snapshot.h \
 	%D%/stat.c \

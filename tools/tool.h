@@ -36,6 +36,7 @@ struct command {
 extern const struct command tool_run;
 extern const struct command tool_doctor;
 extern const struct command tool_stat;
+extern const struct command tool_record;
 
 /* getopt_long with messages of ours: the option's value, -1 at the end, '?' after
  * HF-E400 was printed.  "--help" comes back as 'h'. */
@@ -47,6 +48,9 @@ int tool_help(const struct command *command);
 /* Checks a value with the parser of its HOLDFAST_* variable and puts it into the
  * environment.  False after HF-E402 was printed. */
 bool tool_set_option(const char *variable, const char *value, const char *command);
+
+/* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was printed. */
+bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command);
 
 /* Path of libholdfast.so.0: `chosen` if given, HOLDFAST_LIBRARY, beside this program in a build
  * tree, the installed one.  Absolute; NULL when there is no such file (`tried` then names it).
