@@ -27,7 +27,7 @@ _holdfast()
     fi
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record tune help --help --version' -- "$cur")
         return
     fi
     case $prev in
@@ -89,7 +89,14 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record help environment' -- "$cur") ;;
+        tune)
+            if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W '--settled --json --help' -- "$cur")
+            else
+                mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur"; compgen -f -- "$cur")
+            fi
+            ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record tune help environment' -- "$cur") ;;
     esac
 }
 

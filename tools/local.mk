@@ -1,8 +1,11 @@
 # The tool links the core: options, topology and messages are the library's own, malloc is the C library's.
 bin_PROGRAMS += holdfast
 holdfast_SOURCES = \
+	%D%/advice.c %D%/advice.h \
+	%D%/advice-view.c \
 	%D%/common.c \
 	%D%/doctor.c \
+	%D%/history.c %D%/history.h \
 	%D%/holdfast.c \
 	%D%/record.c \
 	%D%/recording.c %D%/recording.h \
@@ -12,7 +15,8 @@ holdfast_SOURCES = \
 	%D%/snapshot.c %D%/snapshot.h \
 	%D%/stat.c \
 	%D%/target.c \
-	%D%/tool.h
+	%D%/tool.h \
+	%D%/tune.c
 holdfast_CPPFLAGS = $(AM_CPPFLAGS) -DHF_LIBRARY_PATH='"$(libdir)/libholdfast.so.0"'
 holdfast_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBURING_CFLAGS)
 holdfast_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(LIBURING_LIBS) $(HWLOC_LIBS)
