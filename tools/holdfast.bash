@@ -27,7 +27,7 @@ _holdfast()
     fi
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record tune help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record report tune help --help --version' -- "$cur")
         return
     fi
     case $prev in
@@ -89,14 +89,16 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
             fi
             ;;
-        tune)
-            if [[ $cur == -* ]]; then
+        report | tune)
+            if [[ $cur == -* && $command == report ]]; then
+                mapfile -t COMPREPLY < <(compgen -W '--output --seconds --settled --help' -- "$cur")
+            elif [[ $cur == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W '--settled --json --help' -- "$cur")
             else
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur"; compgen -f -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record tune help environment' -- "$cur") ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record report tune help environment' -- "$cur") ;;
     esac
 }
 

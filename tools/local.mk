@@ -7,8 +7,15 @@ holdfast_SOURCES = \
 	%D%/doctor.c \
 	%D%/history.c %D%/history.h \
 	%D%/holdfast.c \
+	%D%/map-svg.c %D%/map.h \
 	%D%/record.c \
 	%D%/recording.c %D%/recording.h \
+	%D%/report.c %D%/report.h \
+	%D%/report-head.c \
+	%D%/report-parts.c \
+	%D%/report-remote.c \
+	%D%/report-text.c \
+	%D%/report-time.c \
 	%D%/run.c \
 	%D%/sample.c %D%/sample.h \
 	%D%/segment.c \

@@ -37,6 +37,7 @@ extern const struct command tool_run;
 extern const struct command tool_doctor;
 extern const struct command tool_stat;
 extern const struct command tool_record;
+extern const struct command tool_report;
 extern const struct command tool_tune;
 
 /* getopt_long with messages of ours: the option's value, -1 at the end, '?' after

@@ -1,0 +1,15 @@
+/*
+ * map: the page map as SVG.
+ */
+#ifndef HFT_MAP_H
+#define HFT_MAP_H
+
+#include <stdio.h>
+
+#include "snapshot.h"
+
+/* Writes one node's pages as an <svg> element of its own: colours for light and dark, a <title> at each cell, a legend.  It
+ * stands in an HTML page as it is.  `node` is an index; without a page map a line of text says so. */
+void map_svg(FILE *out, const struct snapshot *snapshot, unsigned node);
+
+#endif
