@@ -103,3 +103,16 @@ fuzz:
 	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -o fuzz-calls
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls
+
+# What is read of recordings; small page maps, so that no input takes long.
+EXTRA_DIST += %D%/fuzz/recording.c
+.PHONY: fuzz-recording
+fuzz-recording: holdfast
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' -DRECORDING_PAGES_MAX=65536 -w \
+	  -iquote $(srcdir)/src -iquote $(srcdir)/numa -iquote $(srcdir)/tools -I$(srcdir)/include $(srcdir)/%D%/fuzz/recording.c \
+	  $(filter-out %/holdfast.c %/run.c %/doctor.c %/stat.c,$(wildcard $(srcdir)/tools/*.c)) $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) \
+	  $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -ljansson -lm -o fuzz-recording-bin
+	$(MKDIR_P) fuzz-recording-corpus
+	./holdfast run --arena 8M -- sleep 5 & sleep 2; ./holdfast record $$! -o fuzz-recording-corpus/seed --interval 0.1 --duration 0.5 || :
+	./fuzz-recording-bin -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=4000 -close_fd_mask=2 fuzz-recording-corpus
+CLEANFILES += fuzz-recording-bin

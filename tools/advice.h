@@ -35,6 +35,9 @@ const char *advice_severity_name(enum severity severity);
 
 #define ADVICE_SETTLED_S 600.0
 
+/* What `tune` prints: to standard output, 0 or 1.  tune.c */
+int tune_print(const struct history *history, const struct advice *advice, unsigned count, bool json);
+
 /* --- advice-view.c: what the rules look at --- */
 
 struct advice_home { /* of the theaps that are at home on a node */

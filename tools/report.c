@@ -10,7 +10,7 @@
 
 #include "os.h"
 
-static void write_page(const struct report *report)
+void report_page(const struct report *report)
 {
     FILE *out = report->out;
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -41,7 +41,7 @@ static int write_file(struct report *report, const char *path)
     bool standard = strcmp(path, "-") == 0;
     report->out = standard ? stdout : fopen(path, "we");
     if (report->out != NULL)
-        write_page(report);
+        report_page(report);
     bool written = report->out != NULL && fflush(report->out) == 0 && !ferror(report->out);
     int error = errno;
     if (report->out != NULL && !standard && fclose(report->out) != 0)

@@ -19,6 +19,9 @@ struct report {
     unsigned advice_count;
 };
 
+/* Writes all of it to `out`. */
+void report_page(const struct report *report);
+
 /* --- report-text.c: what all parts write with --- */
 
 #define REPORT_TEXT 64

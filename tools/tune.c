@@ -69,6 +69,11 @@ static int print_json(const struct history *history, const struct advice *advice
     return tool_json_print(object);
 }
 
+int tune_print(const struct history *history, const struct advice *advice, unsigned count, bool json)
+{
+    return json ? print_json(history, advice, count) : print_text(history, advice, count);
+}
+
 /* --- the command line --- */
 
 enum { OPTION_SETTLED = 256 };
@@ -103,7 +108,7 @@ static int tune_main(int argc, char **argv)
         return status == EXIT_FAILURE ? EXIT_USAGE : status; /* 1 says that there is advice */
     }
     unsigned count = advice_give(&history, (double)settled_ns / 1e9, advice);
-    status = json ? print_json(&history, advice, count) : print_text(&history, advice, count);
+    status = tune_print(&history, advice, count, json);
     history_free(&history);
     return status != 0 ? EXIT_USAGE : count != 0;
 }
