@@ -68,10 +68,20 @@ EXTRA_PROGRAMS += %D%/examples/sqlite/sqlite-job
 %C%_examples_sqlite_sqlite_job_LDADD = -lsqlite3
 CLEANFILES += %D%/examples/sqlite/sqlite-job
 
+# --- what record, report and tune are shown: an arena at some work, and recordings of machines that are not here ---
+check_PROGRAMS += %D%/tool-edit %D%/tool-load
+%C%_tool_load_LDADD = libholdfast.la $(LIBURING_LIBS)
+%C%_tool_load_CFLAGS = $(AM_CFLAGS) $(LIBURING_CFLAGS) -fno-builtin
+%C%_tool_edit_SOURCES = %D%/tool-edit.c tools/common.c tools/recording.c tools/sample.c tools/segment.c tools/snapshot.c tools/target.c
+%C%_tool_edit_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tools
+%C%_tool_edit_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+%C%_tool_edit_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
+
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/manual.sh %D%/tool.sh
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/manual.sh %D%/tool.sh \
+	%D%/tool-report.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
-EXTRA_DIST += $(hf_scripts) %D%/programs/secure.c
+EXTRA_DIST += $(hf_scripts) %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
 .PHONY: check-models
 check-models:

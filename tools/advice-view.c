@@ -82,11 +82,19 @@ static bool is_growing(const struct advice_view *view, unsigned node)
     return (view->snapshot->nodes[node].flags & HF_INSPECT_NODE_GROWING) != 0;
 }
 
-/* Somebody went without: for want of room, not because of a request that no arena here could have served. */
-static bool failed_there(const struct advice_view *view, unsigned node)
+/* Either it was seen, or calls failed while the node was never found full, nor even half used. */
+bool advice_request_was_large(const struct advice_view *view, unsigned node)
 {
     const struct advice_home *home = &view->homes[node];
-    return home->failed != 0 && (home->refused == 0 || advice_refused(view, node) != 0);
+    const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
+    if (home->failed == 0)
+        return false;
+    return home->refused != 0 ? advice_refused(view, node) == 0 : home->fulls == 0 && figures->high_water <= figures->total / 2;
+}
+
+static bool failed_there(const struct advice_view *view, unsigned node)
+{
+    return view->homes[node].failed != 0 && !advice_request_was_large(view, node);
 }
 
 bool advice_node_is_small(const struct advice_view *view, unsigned node)

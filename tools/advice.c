@@ -72,28 +72,36 @@ static void tell_small(const struct advice_view *view, unsigned node, char *text
         snprintf(text + used, ADVICE_TEXT - (size_t)used, "; %s in one piece did not fit", SIZE(advice_refused(view, node)));
 }
 
-static void tell_large(const struct advice_view *view, unsigned node, char *text)
+static const char *span_text(char *text, double seconds)
 {
-    SAY(text, "at most %s of %s were in use, %.1f %%, in %.1f h", SIZE(figures(view, node)->high_water), SIZE(figures(view, node)->total),
-        sample_percent(figures(view, node)->high_water, figures(view, node)->total), view->life_s / 3600);
+    bool hours = seconds >= 7200;
+    snprintf(text, 32, hours ? "%.1f hours" : seconds >= 120 ? "%.0f minutes" : "%.0f seconds", hours ? seconds / 3600 : seconds >= 120 ? seconds / 60 : seconds);
+    return text;
 }
 
-/* More than the node has memory: no arena will hold it. */
-static bool is_absurd(const struct advice_view *view, unsigned node)
+static void tell_large(const struct advice_view *view, unsigned node, char *text)
 {
-    return view->homes[node].refused != 0 && advice_refused(view, node) == 0 && view->homes[node].failed != 0;
+    SAY(text, "at most %s of %s were in use, %.1f %%, in %s", SIZE(figures(view, node)->high_water), SIZE(figures(view, node)->total),
+        sample_percent(figures(view, node)->high_water, figures(view, node)->total), span_text((char[32]){ 0 }, view->life_s));
 }
 
 static void tell_absurd(const struct advice_view *view, unsigned node, char *text)
 {
-    SAY(text, "%s in one piece were asked for; node %u has %s of memory, and %s of its arena were ever in use", SIZE(view->homes[node].refused),
-        figures(view, node)->id, SIZE(view->sample->machine.nodes[node].memory_bytes), SIZE(figures(view, node)->high_water));
+    const struct advice_home *home = &view->homes[node];
+    int used = SAY(text, "%llu calls failed (ENOMEM), though at most %s of %s were ever in use, %.1f %%", (count)home->failed,
+                   SIZE(figures(view, node)->high_water), SIZE(figures(view, node)->total),
+                   sample_percent(figures(view, node)->high_water, figures(view, node)->total));
+    if (home->refused != 0)
+        snprintf(text + used, ADVICE_TEXT - (size_t)used, "; %s in one piece were asked for, and node %u has %s of memory", SIZE(home->refused),
+                 figures(view, node)->id, SIZE(view->sample->machine.nodes[node].memory_bytes));
+    else
+        snprintf(text + used, ADVICE_TEXT - (size_t)used, ": they asked for more than the whole arena");
 }
 
 static void set_absurd(const struct advice_view *view, unsigned node, char *text)
 {
     (void)view, (void)node;
-    SAY(text, "HOLDFAST_ON_FULL=abort, in a test: the core shows who asks");
+    SAY(text, "HOLDFAST_ON_FULL=abort, in a test: the core shows who asks; an arena larger than the request, if it is meant");
 }
 
 static bool is_growing(const struct advice_view *view, unsigned node)
@@ -360,7 +368,7 @@ static void set_ring(const struct advice_view *view, unsigned node, char *text)
 static const struct rule rules[] = {
     { "backing-short", SEVERITY_FAULT, true, is_short, tell_short, set_short },
     { "arena-too-small", SEVERITY_FAULT, true, is_small, tell_small, set_arena },
-    { "request-too-large", SEVERITY_FAULT, true, is_absurd, tell_absurd, set_absurd },
+    { "request-too-large", SEVERITY_FAULT, true, advice_request_was_large, tell_absurd, set_absurd },
     { "node-full", SEVERITY_FAULT, true, is_remote, tell_remote, set_remote },
     { "io-uring-memlock", SEVERITY_FAULT, false, ring_was_refused, tell_ring, set_ring },
     { "node-not-bound", SEVERITY_COST, true, is_unbound, tell_unbound, set_unbound },

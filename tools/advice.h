@@ -70,6 +70,9 @@ uint64_t advice_node_bytes(const struct advice_view *view, unsigned node);
 /* Largest request refused there, if such a one could ever fit; else 0. */
 uint64_t advice_refused(const struct advice_view *view, unsigned node);
 
+/* Calls failed there because of requests that no arena here could serve. */
+bool advice_request_was_large(const struct advice_view *view, unsigned node);
+
 /* "HOLDFAST_ARENA=..." for all nodes, each as advice_node_bytes or, where that is not to be changed, as it is. */
 void advice_arena(const struct advice_view *view, char *text, size_t text_bytes);
 

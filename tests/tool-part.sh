@@ -1,0 +1,63 @@
+# Sourced by tool-report.sh and tool-tune.sh: $name is set; failures are counted in $failed.
+export LC_ALL=C
+unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HWLOC_SYNTHETIC
+top_builddir=${top_builddir:-.}
+holdfast=$top_builddir/holdfast
+load=$top_builddir/tests/tool-load
+edit=$top_builddir/tests/tool-edit
+failed=0
+children=
+work=$(mktemp -d) || exit 1
+finish()
+{
+    for child in $children; do kill "$child" 2> /dev/null; done
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+fail()
+{
+    echo "$name: $*"
+    sed 's/^/    /' "$work/out" "$work/err" 2> /dev/null | head -40
+    failed=1
+}
+
+for program in "$holdfast" "$load" "$edit"; do
+    [ -x "$program" ] || { echo "$name: there is no $program"; exit 1; }
+done
+[ -w /dev/shm ] || { echo "$name: /dev/shm is not writable: nothing can be looked at"; exit 77; }
+
+# start WORK...: tool-load at that work, in $live, when it is done with it; the environment is the caller's.
+start()
+{
+    : > "$work/load" # of the one before
+    # shellcheck disable=SC2086
+    ${prefix:-} "$load" "$@" > "$work/load" 2> "$work/load.err" &
+    live=$!
+    children="$children $live"
+    for _ in $(seq 300); do
+        grep -q '^ready' "$work/load" && return 0
+        kill -0 "$live" 2> /dev/null || return 1
+        sleep 0.1
+    done
+    fail "tool-load $* is not ready after 30 s"
+    return 1
+}
+
+stop()
+{
+    kill "$live" 2> /dev/null
+    wait "$live" 2> /dev/null
+}
+
+# expect STATUS TEXT ARGUMENT...: exit status, and a text on standard output or error ('' for any)
+expect()
+{
+    status=$1 text=$2
+    shift 2
+    "$holdfast" "$@" > "$work/out" 2> "$work/err" < /dev/null
+    got=$?
+    [ "$got" = "$status" ] || fail "holdfast $*: exit status $got, not $status"
+    [ -z "$text" ] || cat "$work/out" "$work/err" | grep -qF -e "$text" || fail "holdfast $*: does not say '$text'"
+}

@@ -1,0 +1,261 @@
+#!/bin/sh
+# holdfast tune: each rule is provoked, and its advice given with the setting; where it does not apply, it is not given.
+# Then the advice is followed on three runs that are set up badly, and their figures are better.
+#
+# $top_builddir as Automake sets it, . by default.
+set -u
+name=tool-tune.sh
+. "${srcdir:-$(dirname "$0")/..}/tests/tool-part.sh"
+
+# given RULE PATTERN WHAT...: that advice, with a line that matches; exit status 1
+given()
+{
+    rule=$1 pattern=$2
+    shift 2
+    "$holdfast" tune "$@" > "$work/out" 2> "$work/err"
+    got=$?
+    [ "$got" = 1 ] || fail "tune $*: exit status $got, not 1, where $rule applies"
+    grep -qE "^(fault|cost |hint ) $rule[,:]" "$work/out" || fail "tune $*: no $rule"
+    grep -qE -e "$pattern" "$work/out" || fail "tune $*: $rule without '$pattern'"
+    given_rules="$given_rules $rule"
+}
+given_rules=
+
+# spared RULE WHAT...: not that advice
+spared()
+{
+    rule=$1
+    shift
+    "$holdfast" tune "$@" > "$work/out" 2> "$work/err"
+    got=$?
+    [ "$got" -le 1 ] || fail "tune $*: exit status $got"
+    ! grep -qE "^(fault|cost |hint ) $rule[,:]" "$work/out" || fail "tune $*: $rule, which does not apply"
+}
+
+field()
+{
+    sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" | head -1
+}
+
+# --- the command line ---
+expect 0 'usage: holdfast tune' tune --help
+expect 2 'HF-E440' tune 1 2
+expect 2 'HF-E400' tune --nonsense
+expect 78 'HF-E446' tune --settled soon 1
+expect 78 'HF-E446' tune --settled -1 1
+expect 78 'HF-E446' tune --settled nan 1
+expect 2 'HF-E443' tune "$work/none"
+expect 2 'HF-E411' tune 2147483647
+
+# --- nothing to change ---
+HOLDFAST_ARENA=64M start fill 32
+expect 0 'nothing to change: 0 calls failed' tune "$live"
+for rule in backing-short arena-too-small request-too-large node-full io-uring-memlock node-not-bound threads-elsewhere fork-on-huge-pages \
+    growing-arena idle-threads arena-too-large; do
+    spared "$rule" "$live" --settled 0
+done
+"$holdfast" record "$live" -o "$work/good" --duration 0.1 2> /dev/null || fail "no recording of a good run"
+expect 0 'nothing to change' tune "$work/good"
+"$holdfast" tune --json "$work/good" > "$work/out" 2> "$work/err" || fail "tune --json of a good run: exit status is not 0"
+grep -q '"advice": \[\]' "$work/out" || fail "tune --json of a good run gives advice"
+stop
+good=$work/good
+
+# --- each rule, live ---
+HOLDFAST_ARENA=16M start fill 64
+given arena-too-small 'set: HOLDFAST_ARENA=2[0-9]M' "$live"
+grep -qE '6[45] calls' "$work/out" || fail "the failed calls are not counted"
+"$holdfast" tune --json "$live" > "$work/out"
+command -v python3 > /dev/null && { python3 -c 'import json, sys
+tune = json.load(open(sys.argv[1]))
+advice = [a for a in tune["advice"] if a["rule"] == "arena-too-small"][0]
+assert advice["severity"] == "fault" and advice["node"] == 0 and advice["setting"].startswith("HOLDFAST_ARENA=") and advice["evidence"]
+' "$work/out" || fail "tune --json is not as the manual says"; }
+stop
+
+HOLDFAST_ARENA=64M start request 1000000000000
+given request-too-large 'set: HOLDFAST_ON_FULL=abort' "$live"
+grep -q '1 calls failed' "$work/out" || fail "the failed call is not counted"
+spared arena-too-small "$live"
+stop
+
+HOLDFAST_ARENA=64M start fill 4
+given arena-too-large 'set: HOLDFAST_ARENA=[0-9]*M' --settled 0 "$live"
+spared arena-too-large "$live"
+spared arena-too-large --settled 3600 "$live"
+stop
+
+start fill 32
+given growing-arena 'set: HOLDFAST_ARENA=[3-9][0-9]M' --settled 0 "$live"
+spared growing-arena "$live"
+stop
+
+HWLOC_SYNTHETIC='numa:2 pu:1'
+export HWLOC_SYNTHETIC
+HOLDFAST_ARENA=0:8M,1:64M start fill 32
+given node-full 'set: HOLDFAST_ARENA=0:[0-9]*M,1:' "$live"
+given node-not-bound 'CAP_SYS_NICE|SYS_NICE' "$live"
+stop
+HOLDFAST_ARENA=0:64M,1:64M start fill 32
+spared node-full "$live"
+stop
+HOLDFAST_ARENA=0:64M,1:64M HOLDFAST_PLACE=interleave start fill 32
+given threads-elsewhere 'set: HOLDFAST_PLACE=local' "$live"
+stop
+HOLDFAST_ARENA=0:64M,1:64M HOLDFAST_PLACE=local start fill 32
+spared threads-elsewhere "$live"
+stop
+unset HWLOC_SYNTHETIC
+
+HOLDFAST_ARENA=64M start sleepers 8 3
+HOLDFAST_ARENA=64M start thoughtful 8 3
+thoughtful=$live
+sleepers=$(echo "$children" | awk '{ print $(NF - 1) }')
+sleep 5.5
+given idle-threads 'set: call hf_thread_idle' "$sleepers"
+grep -q 'most of it sleeper' "$work/out" || fail "the thread that holds most is not named"
+spared idle-threads "$thoughtful"
+kill "$sleepers" "$thoughtful"
+
+# An address space of 1 GiB holds no arena of 4 GiB.
+prefix='prlimit --as=1073741824' HOLDFAST_PREFAULT=none HOLDFAST_ARENA=4G HOLDFAST_BACKING=4k
+export HOLDFAST_PREFAULT HOLDFAST_ARENA HOLDFAST_BACKING
+if command -v prlimit > /dev/null && start fill 4; then
+    given backing-short '4 GiB were asked for, .* GiB are missing' "$live"
+    stop
+fi
+prefix=
+unset HOLDFAST_PREFAULT HOLDFAST_ARENA HOLDFAST_BACKING
+
+HOLDFAST_ARENA=32M HOLDFAST_BACKING=1g HOLDFAST_PREFAULT=none start fill 16
+case $("$holdfast" stat "$live" | sed -n 's/^node 0: .* on \([0-9a-z]*\) .*/\1/p') in
+1g) ;;
+*) given huge-page-pool 'hugepages-1048576kB/nr_hugepages.*hugepagesz=1G|sysctl vm.nr' "$live" ;;
+esac
+stop
+
+HOLDFAST_ARENA=32M HOLDFAST_BACKING=2m start fork 3
+if "$holdfast" stat "$live" | grep -q '^node 0: .* on 2m'; then
+    given fork-on-huge-pages 'set: HOLDFAST_FORK=dontfork' "$live"
+    grep -q ': 3 forks' "$work/out" || fail "forks are not counted"
+    stop
+    HOLDFAST_ARENA=32M HOLDFAST_BACKING=2m HOLDFAST_FORK=dontfork start fork 3
+    spared fork-on-huge-pages "$live"
+fi
+stop
+
+[ "$(id -u)" != 0 ] || prefix='setpriv --bounding-set=-ipc_lock'
+if command -v prlimit > /dev/null && command -v setpriv > /dev/null; then
+    prefix="$prefix prlimit --memlock=1048576"
+    if HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no start ring && grep -q '^registering: -12' "$work/load"; then
+        given io-uring-memlock 'set: LimitMEMLOCK=64M' "$live"
+        grep -q 'may lock 1 MiB' "$work/out" || fail "the limit of the process is not told"
+        stop
+    fi
+fi
+prefix=
+
+# --- each rule, on recordings of machines that are not here ---
+# changed NAME=VALUE...: the good run's recording with these figures, in $work/changed
+changed()
+{
+    "$edit" "$good" "$work/changed" "$@" 2> "$work/err" || fail "tool-edit $*"
+}
+changed asked=268435456
+given backing-short 'set: HOLDFAST_ARENA=64M' "$work/changed"
+changed populate_error=14 free=0
+given backing-short 'EFAULT' "$work/changed"
+changed failed=3
+given arena-too-small '3 calls of threads' "$work/changed"
+changed away=100000
+given node-full 'came from other nodes' "$work/changed"
+changed refused=12 memlock=65536
+given io-uring-memlock 'set: LimitMEMLOCK=64M .*ulimit -l 65536' "$work/changed"
+changed refused=22 memlock=65536
+spared io-uring-memlock "$work/changed"
+changed backing=4 thp=1 asked_backing=0 pool_pages=20 pool_free=12
+given transparent-huge-pages 'set: echo madvise' "$work/changed"
+given huge-page-pool 'has 12 of 20 free, 32 are needed' "$work/changed"
+given huge-page-pool 'set: sysctl vm.nr_hugepages=40 before it starts; at boot: hugepages=40' "$work/changed"
+changed backing=4 thp=2 asked_backing=0 pool_pages=64 pool_free=64
+spared transparent-huge-pages "$work/changed"
+given huge-page-pool 'set: start the program again' "$work/changed"
+changed backing=4 thp=1 asked_backing=4
+spared transparent-huge-pages "$work/changed"
+spared huge-page-pool "$work/changed"
+changed backing=3 asked_backing=3
+spared huge-page-pool "$work/changed"
+changed backing=3 asked_backing=2 pool_pages=0 pool_free=0
+given huge-page-pool 'set: sysctl vm.nr_hugepages=32 ' "$work/changed"
+changed backing=2 asked_backing=1
+given huge-page-pool 'set: echo 1 > .*1048576kB' "$work/changed"
+changed backing=2 forks=2 options=0
+given fork-on-huge-pages '2 forks' "$work/changed"
+changed backing=2 forks=2 options=4
+spared fork-on-huge-pages "$work/changed"
+changed backing=4 asked_backing=4 forks=2
+spared fork-on-huge-pages "$work/changed"
+changed failed=3 memory=16777216
+given arena-too-small 'which needs more memory: node 0 has 16 MiB' "$work/changed"
+
+# Every rule of the table was given at least once.
+sed -n 's/^    { "\([a-z0-9-]*\)", SEVERITY_.*/\1/p' "${srcdir:-$(dirname "$0")/..}/tools/advice.c" > "$work/rules"
+[ -s "$work/rules" ] || fail "advice.c has no table of rules"
+while read -r rule; do
+    case " $given_rules " in *" $rule "*) ;; *) fail "no test gives $rule" ;; esac
+    grep -q "^\.It Cm $rule\$" "${srcdir:-$(dirname "$0")/..}/man/holdfast.1" || fail "holdfast(1) does not explain $rule"
+done < "$work/rules"
+
+# --- three runs that are set up badly, and the advice followed ---
+# advised RULE: the value of HOLDFAST_ARENA or HOLDFAST_PLACE that the advice gives, of the last tune
+advised()
+{
+    sed -n "/ $1[,:]/,/set:/s/.*set: HOLDFAST_[A-Z]*=\([^ ,]*\(,[0-9]:[0-9MG]*\)*\).*/\1/p" "$work/out" | head -1
+}
+
+arena=16M
+HOLDFAST_ARENA=$arena start fill 30
+given arena-too-small '' "$live"
+before=$("$holdfast" stat --json "$live" | field failed)
+rounds=0
+while "$holdfast" tune "$live" > "$work/out"; [ -n "$(advised arena-too-small)" ] && [ "$rounds" -lt 5 ]; do
+    arena=$(advised arena-too-small)
+    stop
+    HOLDFAST_ARENA=$arena start fill 30
+    rounds=$((rounds + 1))
+done
+failures=$(sed -n 's/^had \([0-9]*\) MiB/\1/p' "$work/load")
+echo "arena too small: 16M had room for less than 30 MiB; after $rounds round(s) of advice $arena has room for $failures MiB"
+[ "$failures" -ge 29 ] || fail "after $rounds rounds of advice ($arena) there is room for $failures MiB, not 30"
+spared arena-too-small "$live"
+stop
+
+HWLOC_SYNTHETIC='numa:2 pu:1'
+export HWLOC_SYNTHETIC
+arena=0:8M,1:64M
+HOLDFAST_ARENA=$arena start fill 20
+before=$("$holdfast" stat --json "$live" | field away)
+rounds=0
+while "$holdfast" tune "$live" > "$work/out"; [ -n "$(advised node-full)" ] && [ "$rounds" -lt 8 ]; do
+    arena=$(advised node-full)
+    stop
+    HOLDFAST_ARENA=$arena start fill 20
+    rounds=$((rounds + 1))
+done
+after=$("$holdfast" stat --json "$live" | field away)
+echo "node too small: $before pages from another node; after $rounds round(s) of advice $arena: $after"
+[ "${before:-0}" -gt 0 ] && [ "${after:-1}" = 0 ] || fail "advice on a full node does not end remote memory: $before pages, then $after"
+stop
+
+HOLDFAST_ARENA=0:64M,1:64M HOLDFAST_PLACE=interleave start fill 20
+"$holdfast" tune "$live" > "$work/out"
+place=$(advised threads-elsewhere)
+before=$(sed -n 's/.*: \([0-9.]* [KM]iB\) of this node.*/\1/p' "$work/out")
+stop
+HOLDFAST_ARENA=0:64M,1:64M HOLDFAST_PLACE=$place start fill 20
+spared threads-elsewhere "$live"
+echo "interleaved: $before of a thread's memory were on another node; with HOLDFAST_PLACE=$place none"
+[ -n "$before" ] || fail "interleaved memory was not seen"
+stop
+
+exit "$failed"
