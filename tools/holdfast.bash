@@ -27,7 +27,7 @@ _holdfast()
     fi
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record report tune help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat map record report tune help --help --version' -- "$cur")
         return
     fi
     case $prev in
@@ -43,7 +43,7 @@ _holdfast()
                 return
             fi
             ;;
-        -o | --output) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        -o | --output | --svg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --interval | --duration | --seconds | --settled)
             mapfile -t COMPREPLY < <(compgen -W '1 10 60 600 3600' -- "$cur")
             return
@@ -82,6 +82,13 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
             fi
             ;;
+        map)
+            if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W '--node --width --no-color --svg --help' -- "$cur")
+            else
+                mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
+            fi
+            ;;
         record)
             if [[ $cur == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W '--output --interval --duration --help' -- "$cur")
@@ -98,7 +105,7 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur"; compgen -f -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat record report tune help environment' -- "$cur") ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat map record report tune help environment' -- "$cur") ;;
     esac
 }
 

@@ -7,7 +7,8 @@ holdfast_SOURCES = \
 	%D%/doctor.c \
 	%D%/history.c %D%/history.h \
 	%D%/holdfast.c \
-	%D%/map-svg.c %D%/map.h \
+	%D%/map.c %D%/map.h \
+	%D%/map-svg.c \
 	%D%/record.c \
 	%D%/recording.c %D%/recording.h \
 	%D%/report.c %D%/report.h \
@@ -19,6 +20,7 @@ holdfast_SOURCES = \
 	%D%/run.c \
 	%D%/sample.c %D%/sample.h \
 	%D%/segment.c \
+	%D%/show.c %D%/show.h \
 	%D%/snapshot.c %D%/snapshot.h \
 	%D%/stat.c \
 	%D%/target.c \

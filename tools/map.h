@@ -12,4 +12,7 @@
  * stands in an HTML page as it is.  `node` is an index; without a page map a line of text says so. */
 void map_svg(FILE *out, const struct snapshot *snapshot, unsigned node);
 
+/* Writes a whole SVG file: the node whose number is *only, or for NULL all, one below the other. */
+void map_svg_file(FILE *out, const struct snapshot *snapshot, const uint32_t *only);
+
 #endif

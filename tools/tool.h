@@ -35,6 +35,7 @@ struct command {
 
 extern const struct command tool_run;
 extern const struct command tool_doctor;
+extern const struct command tool_map;
 extern const struct command tool_stat;
 extern const struct command tool_record;
 extern const struct command tool_report;

@@ -1,0 +1,154 @@
+#!/bin/sh
+# holdfast map: the picture of a segment made by hand, letter by letter; colours; SVG; what it refuses.
+#
+# $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
+set -u
+export LC_ALL=C
+unset NO_COLOR
+top_srcdir=${top_srcdir:-${srcdir:-.}}
+top_builddir=${top_builddir:-.}
+holdfast=$top_builddir/holdfast
+failed=0
+live=
+work=$(mktemp -d) || exit 1
+. "$top_srcdir/tests/made-segment.sh"
+finish()
+{
+    finish_segment
+    [ -z "$live" ] || kill "$live" 2> /dev/null
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' HUP INT TERM
+
+fail()
+{
+    echo "tool-map.sh: $*"
+    sed 's/^/    /' "$work/out" "$work/err" 2> /dev/null
+    failed=1
+}
+
+# expect STATUS TEXT ARGUMENT...
+expect()
+{
+    status=$1 text=$2
+    shift 2
+    "$holdfast" map "$@" > "$work/out" 2> "$work/err" < /dev/null
+    got=$?
+    [ "$got" = "$status" ] || fail "map $*: exit status $got, not $status"
+    cat "$work/out" "$work/err" | grep -qF -e "$text" || fail "map $*: does not say '$text'"
+}
+
+if command -v xmllint > /dev/null; then
+    is_xml() { xmllint --noout - > "$work/err" 2>&1; }
+elif command -v python3 > /dev/null; then
+    is_xml() { python3 -c 'import sys, xml.sax; xml.sax.parse(sys.stdin, xml.sax.ContentHandler())' > "$work/err" 2>&1; }
+else
+    is_xml() { cat > /dev/null; }
+    echo "tool-map.sh: neither xmllint nor python3: the SVG is not parsed"
+fi
+
+# --- what it refuses ---
+expect 2 HF-E400 --nonsense
+expect 2 HF-E416 1 2
+expect 2 HF-E416 one
+expect 1 HF-E411 2147483647
+for width in 19 1001 -1 x '' 8O; do expect 2 HF-E432 --width "$width"; done
+for node in -1 x '' 4294967296; do expect 2 HF-E432 --node "$node"; done
+[ -w /dev/shm ] || { echo "tool-map.sh: /dev/shm is not writable"; exit 77; }
+
+# --- the picture ---
+start_segment 192
+expect 0 'node 0: 8 MiB on 2m pages' "$victim"
+sed -e "s/($victim)/(PID)/" -e 's/ *$//' "$work/out" > "$work/got"
+cat > "$work/wanted" <<'END'
+sleep (PID)
+
+node 0: 8 MiB on 2m pages, 58.6 % used, of that 2.7 % idle; 41.4 % free
+  longest free run 2.6 MiB; most ever used 58.6 %; FULL: the last request did not fit
+  a cell is 1 page, 64 KiB
+       0 B SSOoIiFOOoo.....................................................
+     4 MiB LLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLL
+
+node 3: 4 MiB on 2m pages, 0.0 % used, of that 0.0 % idle; 100.0 % free
+  longest free run 4 MiB; most ever used 0.0 %
+  a cell is 1 page, 64 KiB
+       0 B ................................................................
+
+  O owned by a thread  F full, unowned  L large blocks  I idle, has room
+  S own structures  . free
+  small letter: less than half of it in use
+END
+cmp -s "$work/wanted" "$work/got" || { fail "the picture is another"; diff "$work/wanted" "$work/got"; }
+
+# Eight cells a row, two pages a cell at 16 rows: what is mixed has the state of most, and the fill of both.
+expect 0 'a cell is 1 page' --node 0 --width 20 "$victim"
+grep -q '^       0 B SSOoIiFO$' "$work/out" || fail "no row of 8 cells"
+grep -q '^   512 KiB Ooo\.\.\.\.\.$' "$work/out" || fail "no second row of 8 cells"
+[ "$(grep -c '^ *[0-9.]* [KM]*i*B [A-Za-z.]*$' "$work/out")" = 16 ] || fail "not 16 rows of 8 cells"
+[ "$(grep -c '^node ' "$work/out")" = 1 ] || fail "--node 0 shows other nodes"
+expect 0 'node 3: 4 MiB' --node 3 "$victim"
+grep -q 'node 0' "$work/out" && fail "--node 3 shows node 0"
+expect 2 HF-E433 --node 1 "$victim"
+expect 1 HF-E431 --svg "$work/none/x.svg" "$victim"
+expect 1 HF-E431 --svg /dev/full "$victim"
+awk '/^.{12}/ && length > 40 && !/node|longest|letter/ { exit 1 }' "$work/out" || fail "a row is longer than its line"
+
+# --- colours: on a terminal that has them ---
+escape=$(printf '\033')
+# on TERM LOCALE ARGUMENT...: on a terminal of script(1)
+on()
+{
+    terminal=$1 locale=$2
+    shift 2
+    TERM=$terminal LC_ALL=$locale script -qec "$holdfast map $* $victim" "$work/script" > "$work/out" 2> "$work/err" < /dev/null
+}
+if command -v script > /dev/null; then
+    on xterm C.UTF-8
+    grep -qF "$escape[35m██$escape[32m█░$escape[33m▓░$escape[36m█$escape[32m██░░$escape[90m·" "$work/out" || fail "colours and shades are others"
+    on xterm C
+    grep -qF "$escape[32mOo$escape[33mIi" "$work/out" || fail "no coloured letters without UTF-8"
+    for refused in 'on xterm C.UTF-8 --no-color' 'on vt100 C.UTF-8' 'on dumb C.UTF-8' 'NO_COLOR=1 on xterm C.UTF-8'; do
+        eval "$refused"
+        grep -qF "$escape" "$work/out" && fail "colours in spite of '$refused'"
+        grep -qF 'SSOoIiFOOoo...' "$work/out" || fail "no letters with '$refused'"
+        unset NO_COLOR
+    done
+fi
+
+# --- SVG ---
+"$holdfast" map --svg "$work/map.svg" "$victim" > "$work/out" 2> "$work/err" || fail "map --svg fails"
+is_xml < "$work/map.svg" || fail "the SVG is not well-formed"
+for text in 'prefers-color-scheme:dark' '<title>64 KiB at 192 KiB: owned by a thread; 9.8 % of its bytes in use</title>' 'aria-label="Page map of node 3"' \
+    '<title>4 MiB at 4 MiB: large blocks; 100.0 % of its bytes in use</title>' 'full: the last request did not fit' \
+    '<rect class="i q2" x="156" y="56" width="16" height="15"><title>64 KiB at 256 KiB: idle, has room; 58.6 %'; do
+    grep -qF -e "$text" "$work/map.svg" || fail "the SVG has no '$text'"
+done
+sed 's/xmlns="[^"]*"//g' "$work/map.svg" | grep -qE 'href|url\(|http|<script' && fail "the SVG refers to something outside"
+"$holdfast" map --node 3 --svg - "$victim" > "$work/out" 2> "$work/err"
+is_xml < "$work/out" || fail "the SVG of one node is not well-formed"
+grep -q 'map of node 0' "$work/out" && fail "the SVG of node 3 shows node 0"
+
+# --- without a page map; and one that is nothing but ones ---
+finish_segment
+start_segment 0
+expect 1 HF-E434 "$victim"
+finish_segment
+start_segment 192
+{ head -c 1664 "$work/made"; repeat 304 -1; } > "$segment"
+expect 0 'node 0: 8 MiB' "$victim"
+"$holdfast" map --svg "$work/map.svg" "$victim" || fail "map --svg of ones fails"
+is_xml < "$work/map.svg" || fail "the SVG of ones is not well-formed"
+
+# --- a process ---
+"$holdfast" run --arena 64M --backing 4k sleep 60 > /dev/null 2>&1 &
+live=$!
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    sleep 0.3
+    "$holdfast" map "$live" > "$work/out" 2> "$work/err" && break
+done
+expect 0 'node 0: 64 MiB on 4k pages' "$live"
+grep -q '^       0 B S' "$work/out" || fail "the process's node does not begin with its own structures"
+[ "$(sed -n 's/^ *[0-9.]* [KM]*i*B \([A-Za-z.]*\)$/\1/p' "$work/out" | tr -d '\n' | wc -c)" = 1024 ] || fail "64 MiB are not 1024 cells"
+
+exit "$failed"

@@ -1,0 +1,204 @@
+/*
+ * show: see show.h.
+ *
+ * G1: each page of the node is counted in exactly one cell; a cell's counts add up to all_pages.
+ * G2: figures that the segment has wrong are clamped, never followed.
+ *
+ * Test: tests/tool-map.sh.
+ */
+#include "show.h"
+
+#include <langinfo.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base.h"
+#include "bits.h"
+#include "os.h"
+#include "say.h"
+
+const struct show_state show_states[SNAPSHOT_STATES] = {
+    [HF_PAGE_UNTOUCHED] = { "free", "f", '.', 7 },
+    [HF_PAGE_FREE] = { "free", "f", '.', 7 },
+    [HF_PAGE_OWNED] = { "owned by a thread", "o", 'O', 2 },
+    [HF_PAGE_IDLE] = { "idle, has room", "i", 'I', 3 },
+    [HF_PAGE_LOOSE] = { "full, unowned", "n", 'F', 6 },
+    [HF_PAGE_LARGE] = { "large blocks", "l", 'L', 4 },
+    [HF_PAGE_META] = { "own structures", "m", 'S', 5 },
+};
+
+const unsigned char show_order[SNAPSHOT_STATES - 1] = {
+    HF_PAGE_OWNED, HF_PAGE_LOOSE, HF_PAGE_LARGE, HF_PAGE_IDLE, HF_PAGE_META, HF_PAGE_FREE,
+};
+
+/* --- the grid --- */
+
+struct filling {
+    struct show_grid *grid;
+    const struct snapshot *snapshot;
+};
+
+/* Of one run, as far as that is known; a page map may be a moment older or newer than itself. */
+static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint64_t entry)
+{
+    double room = (double)pages * HF_INSPECT_PAGE_BYTES;
+    unsigned class = HF_PAGE_CLASS(entry);
+    switch (HF_PAGE_STATE(entry)) {
+    case HF_PAGE_LARGE: case HF_PAGE_META:
+        return room;
+    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
+        if (class >= snapshot->class_count)
+            return 0;
+        double used = (double)HF_PAGE_COUNT(entry) * snapshot->classes[class].block_bytes;
+        return used < room ? used : room;
+    default:
+        return 0;
+    }
+}
+
+static void fill_run(size_t first, size_t pages, uint64_t entry, void *argument)
+{
+    const struct filling *filling = argument;
+    struct show_grid *grid = filling->grid;
+    unsigned state = HF_PAGE_STATE(entry) < SNAPSHOT_STATES ? HF_PAGE_STATE(entry) : HF_PAGE_FREE;
+    double used_per_page = run_used_bytes(filling->snapshot, pages, entry) / (double)pages;
+    for (size_t end = first + pages; first < end;) {
+        struct show_cell *cell = &grid->cells[first / grid->cell_pages];
+        size_t here = hfi_min(end, (first / grid->cell_pages + 1) * grid->cell_pages) - first;
+        cell->pages[state] += (uint32_t)here;
+        cell->all_pages += (uint32_t)here;
+        cell->used_bytes += used_per_page * (double)here;
+        first += here;
+    }
+}
+
+static void name_cell(struct show_cell *cell)
+{
+    cell->state = HF_PAGE_FREE;
+    for (unsigned i = 0; i < sizeof show_order; i++) {
+        unsigned state = show_order[i];
+        if (state != HF_PAGE_FREE && cell->pages[state] > (cell->state == HF_PAGE_FREE ? 0 : cell->pages[cell->state]))
+            cell->state = state;
+    }
+}
+
+bool show_grid_fill(struct show_grid *grid, const struct snapshot *snapshot, unsigned node, unsigned columns, unsigned rows_max)
+{
+    struct filling filling = { .grid = grid, .snapshot = snapshot };
+    size_t pages = snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES;
+    grid->cells = NULL;
+    if (snapshot->pages == NULL)
+        return false;
+    grid->columns = columns;
+    grid->cell_pages = 1;
+    while (hfi_divide_up(pages, grid->cell_pages) > (size_t)columns * rows_max)
+        grid->cell_pages *= 2;
+    grid->count = hfi_divide_up(pages, grid->cell_pages);
+    grid->rows = (unsigned)hfi_divide_up(grid->count, columns);
+    grid->cells = calloc(grid->count + 1, sizeof *grid->cells);
+    if (grid->cells == NULL)
+        return false;
+    snapshot_each_run(snapshot, node, fill_run, &filling);
+    for (size_t i = 0; i < grid->count; i++)
+        name_cell(&grid->cells[i]);
+    return true;
+}
+
+void show_grid_free(struct show_grid *grid)
+{
+    free(grid->cells);
+    grid->cells = NULL;
+}
+
+unsigned show_fill(const struct show_cell *cell)
+{
+    double all = (double)cell->all_pages * HF_INSPECT_PAGE_BYTES;
+    unsigned quarter = all == 0 ? 0 : (unsigned)(4 * cell->used_bytes / all + 1e-9);
+    return quarter > 3 ? 3 : quarter;
+}
+
+/* --- figures --- */
+
+char *show_span(char *text, size_t text_bytes, double ns)
+{
+    double seconds = ns / 1e9;
+    if (seconds < 120)
+        snprintf(text, text_bytes, "%.0f s", seconds);
+    else if (seconds < 2 * 3600)
+        snprintf(text, text_bytes, "%.0f min", seconds / 60);
+    else if (seconds < 2 * 86400)
+        snprintf(text, text_bytes, "%.0f h", seconds / 3600);
+    else
+        snprintf(text, text_bytes, "%.0f d", seconds / 86400);
+    return text;
+}
+
+double show_percent(uint64_t part, uint64_t whole)
+{
+    return whole == 0 ? 0 : 100 * (double)part / (double)whole;
+}
+
+static uint64_t take(uint64_t *left, uint64_t wanted)
+{
+    uint64_t taken = wanted < *left ? wanted : *left;
+    *left -= taken;
+    return taken;
+}
+
+void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, unsigned node)
+{
+    const struct hf_inspect_node *shown = &snapshot->nodes[node];
+    uint64_t left = shown->total;
+    uint64_t used = take(&left, shown->used);
+    parts->free = take(&left, shown->free);
+    parts->own = take(&used, shown->meta);
+    parts->large = take(&used, shown->large);
+    parts->idle = take(&used, shown->idle);
+    parts->kept = take(&used, snapshot->node_pages[node].owned_empty * HF_INSPECT_PAGE_BYTES);
+    parts->blocks = used;
+}
+
+/* --- events --- */
+
+static void add_event(char *text, size_t text_bytes, const char *format, const char *amount, uint64_t number)
+{
+    size_t length = strlen(text);
+    snprintf(text + length, text_bytes - length, format, amount, (unsigned long long)number);
+}
+
+char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot, const struct hf_inspect_event *event)
+{
+    char bytes[16];
+    hfi_format_bytes(bytes, sizeof bytes, event->a);
+    snprintf(text, text_bytes, "%s", snapshot_event_name(event->kind));
+    switch (event->kind) {
+    case HF_EVENT_PUBLISHED: add_event(text, text_bytes, ": arena of %s", bytes, 0); break;
+    case HF_EVENT_NODE_FULL: add_event(text, text_bytes, ": %s did not fit", bytes, 0); break;
+    case HF_EVENT_REMOTE_BEGAN:
+        if (event->a < snapshot->node_count)
+            add_event(text, text_bytes, ": from node%s %llu", "", snapshot->nodes[event->a].id);
+        break;
+    case HF_EVENT_REMOTE_ENDED: add_event(text, text_bytes, ": pages taken elsewhere%s %llu", "", event->a); break;
+    case HF_EVENT_REPORT: add_event(text, text_bytes, ": %s asked, failures since the last %llu", bytes, event->b); break;
+    case HF_EVENT_POPULATED:
+        if (event->a != 0)
+            add_event(text, text_bytes, ": %s failed", bytes, 0);
+        break;
+    case HF_EVENT_PRESSURE: add_event(text, text_bytes, event->b != 0 ? ": %s, and it did" : ": %s, and it did not", bytes, 0); break;
+    case HF_EVENT_STOLEN: add_event(text, text_bytes, ":%s %llu", "", event->a); break;
+    case HF_EVENT_FORKED: add_event(text, text_bytes, ": times so far%s %llu", "", event->a); break;
+    case HF_EVENT_REGISTERED: add_event(text, text_bytes, event->b != 0 ? ": %s, as a clone" : ": %s", bytes, 0); break;
+    case HF_EVENT_REGISTER_REFUSED:
+        add_event(text, text_bytes, ": %s", bytes, 0);
+        add_event(text, text_bytes, ", %s", event->b < 4096 ? hfi_os_error_name((int)event->b) : "?", 0);
+        break;
+    default: break;
+    }
+    return text;
+}
+
+bool show_utf8(void)
+{
+    return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}

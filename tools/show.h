@@ -1,0 +1,64 @@
+/*
+ * show: what the pictures of an arena (map, its SVG, top) have in common: words, letters and colours of what memory is
+ * used for, and the grid of cells that a page map is drawn as.
+ */
+#ifndef HFT_SHOW_H
+#define HFT_SHOW_H
+
+#include "snapshot.h"
+
+/* One cell: neighbouring pages of a node. */
+struct show_cell {
+    uint32_t pages[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state */
+    uint32_t all_pages;              /* the last cell may have fewer than the others */
+    uint32_t state;                  /* what most of its pages are, free ones aside; HF_PAGE_FREE where all are free */
+    double used_bytes;               /* in blocks that are in use, large ones and own structures included */
+};
+
+struct show_grid {
+    unsigned columns, rows;
+    size_t cell_pages; /* a power of two */
+    size_t count;      /* cells; the last row may be short */
+    struct show_cell *cells;
+};
+
+/* Lays a node's page map into rows of `columns` cells, as many pages to a cell as keep it to `rows_max` rows.  False when
+ * there is no memory for that, or no page map. */
+bool show_grid_fill(struct show_grid *grid, const struct snapshot *snapshot, unsigned node, unsigned columns, unsigned rows_max);
+void show_grid_free(struct show_grid *grid);
+
+/* How much of a cell is in use, in quarters: 0 for less than one, 3 for three and more. */
+unsigned show_fill(const struct show_cell *cell);
+
+/* One entry per enum hf_inspect_page_state. */
+struct show_state {
+    const char *word;     /* as the legends have it */
+    const char *css;      /* class in the SVG */
+    char letter;          /* where there are no colours: as is from half full on, small below */
+    unsigned char colour; /* 0 to 7, as terminals number them */
+};
+extern const struct show_state show_states[SNAPSHOT_STATES];
+
+/* Order of the legends: what is in use first, free last. */
+extern const unsigned char show_order[SNAPSHOT_STATES - 1];
+
+/* "45 s", "3 min", "2 h", "6 d" */
+char *show_span(char *text, size_t text_bytes, double ns);
+
+/* A share as per cent; 0 of nothing. */
+double show_percent(uint64_t part, uint64_t whole);
+
+/* Of a node's figures: how many bytes per page state, what is not handed out as free; whatever the segment says, their sum is
+ * at most `total`.  `kept`: pages that threads hold back empty, 0 without a page map. */
+struct show_parts {
+    uint64_t blocks, large, idle, kept, own, free;
+};
+void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, unsigned node);
+
+/* What an event says, without its node and thread. */
+char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot, const struct hf_inspect_event *event);
+
+/* True where the locale's characters are UTF-8.  setlocale must have been called. */
+bool show_utf8(void);
+
+#endif
