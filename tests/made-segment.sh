@@ -95,11 +95,11 @@ made_segment()
     le32 64; le32 1; le32 1024; le32 0
     le32 8192; le32 2; le32 16; le32 0
     repeat 4 0
-    made_theap 1 0 5 "$victim" 11 22 33 44 55 66 7
-    made_theap 1 1 6 2000000001 111 122 133 144 155 166 177
-    made_theap 0 0 7 2000000002 1 1 1 1 1 1 1
+    made_theap 1 0 5 "$victim" 11 22 33 44 55 6 7
+    made_theap 1 1 6 4000001 111 122 133 144 155 16 177
+    made_theap 0 0 7 4000002 1 1 1 1 1 1 1
     le64 1 1; le32 1; le32 0; le64 0 12582912 0
-    le64 2 2; le32 2; le32 0; le64 2000000001 8388608 0
+    le64 2 2; le32 2; le32 0; le64 4000001 8388608 0
     repeat 4 0
     made_pages
     repeat 112 0

@@ -55,7 +55,7 @@ expect 0 'usage: holdfast COMMAND' --help
 expect 0 'usage: holdfast COMMAND' help
 expect 0 'holdfast ' --version
 expect 2 'usage: holdfast COMMAND'
-for command in run doctor stat map help; do
+for command in run doctor stat top map help; do
     expect 0 "usage: holdfast $command" "$command" --help
     expect 0 "usage: holdfast $command" help "$command"
 done

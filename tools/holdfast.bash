@@ -27,7 +27,7 @@ _holdfast()
     fi
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat map record report tune help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat top map record report tune help --help --version' -- "$cur")
         return
     fi
     case $prev in
@@ -44,6 +44,7 @@ _holdfast()
             fi
             ;;
         -o | --output | --svg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        --delay) mapfile -t COMPREPLY < <(compgen -W '0.1 0.5 1 2 5' -- "$cur"); return ;;
         --interval | --duration | --seconds | --settled)
             mapfile -t COMPREPLY < <(compgen -W '1 10 60 600 3600' -- "$cur")
             return
@@ -82,6 +83,13 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
             fi
             ;;
+        top)
+            if [[ $cur == -* ]]; then
+                mapfile -t COMPREPLY < <(compgen -W '--delay --help' -- "$cur")
+            else
+                mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
+            fi
+            ;;
         map)
             if [[ $cur == -* ]]; then
                 mapfile -t COMPREPLY < <(compgen -W '--node --width --no-color --svg --help' -- "$cur")
@@ -105,7 +113,7 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur"; compgen -f -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat map record report tune help environment' -- "$cur") ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat top map record report tune help environment' -- "$cur") ;;
     esac
 }
 

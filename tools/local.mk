@@ -25,10 +25,18 @@ holdfast_SOURCES = \
 	%D%/stat.c \
 	%D%/target.c \
 	%D%/tool.h \
+	%D%/top.c %D%/top.h \
+	%D%/top-data.c \
+	%D%/top-table.c \
 	%D%/tune.c
+if HAVE_NCURSES
+holdfast_SOURCES += %D%/top-screen.c %D%/top-views.c
+else
+holdfast_SOURCES += %D%/top-none.c
+endif
 holdfast_CPPFLAGS = $(AM_CPPFLAGS) -DHF_LIBRARY_PATH='"$(libdir)/libholdfast.so.0"'
-holdfast_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBURING_CFLAGS)
-holdfast_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(LIBURING_LIBS) $(HWLOC_LIBS)
+holdfast_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBURING_CFLAGS) $(NCURSES_CFLAGS)
+holdfast_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(LIBURING_LIBS) $(HWLOC_LIBS) $(NCURSES_LIBS)
 
 bashcompletiondir = $(datadir)/bash-completion/completions
 nodist_bashcompletion_DATA = %D%/holdfast

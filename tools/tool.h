@@ -40,6 +40,7 @@ extern const struct command tool_stat;
 extern const struct command tool_record;
 extern const struct command tool_report;
 extern const struct command tool_tune;
+extern const struct command tool_top;
 
 /* getopt_long with messages of ours: the option's value, -1 at the end, '?' after
  * HF-E400 was printed.  "--help" comes back as 'h'. */

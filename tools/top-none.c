@@ -1,0 +1,13 @@
+/*
+ * top-none: what stands for the screen where there was no ncurses to build it with.
+ */
+#include <stdlib.h>
+
+#include "top.h"
+
+int top_screen(struct top *top)
+{
+    hfi_say(SAY_ERROR, "HF-E437", "top", "this tool was built without ncurses: it cannot show process %ld on a screen; use `holdfast stat`, or "
+            "build it again with libncurses-dev", (long)top->target.pid);
+    return EXIT_FAILURE;
+}

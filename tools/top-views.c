@@ -1,0 +1,387 @@
+/*
+ * top-views: what top shows: the head, the nodes as bars, and below them one of four views or the help.
+ *
+ * W1: whatever does not fit is left out whole, from the right and from below; nothing is drawn outside of the screen.
+ * W2: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is wrong by words.
+ *
+ * Test: tests/tool-top.sh.
+ */
+#include <curses.h>
+#include <string.h>
+
+#include "bits.h"
+#include "os.h"
+#include "show.h"
+#include "top.h"
+
+#define COLUMNS_MIN 40
+#define ROWS_MIN 10
+#define WIDE 110        /* columns from which the tables have room to spare */
+#define ROOMY 60       /* from which there are words beside the bars */
+#define BAR_LABEL 9
+#define BAR_WORDS 27    /* "  61.2 % of 64 GiB 2m FULL" */
+#define BAR_WORDS_FEW 9
+
+static unsigned visible;
+
+unsigned top_visible(void)
+{
+    return visible;
+}
+
+/* --- lines of words --- */
+
+static chtype colour_of(const struct top *top, unsigned state)
+{
+    if (!top->colour)
+        return A_NORMAL;
+    unsigned colour = show_states[state].colour;
+    return state == HF_PAGE_FREE ? A_DIM : (chtype)COLOR_PAIR(colour);
+}
+
+static chtype alarm_of(const struct top *top)
+{
+    return top->colour ? A_BOLD | (chtype)COLOR_PAIR(COLOR_RED) : A_BOLD | A_REVERSE;
+}
+
+/* A label and its figure; left out where they do not fit. */
+static void put_pair(int row, int *x, const char *label, const char *figure, chtype look)
+{
+    if (*x + (int)strlen(label) + 1 + (int)strlen(figure) > COLS)
+        return;
+    mvprintw(row, *x, "%s ", label);
+    attron(look);
+    addstr(figure);
+    attroff(look);
+    *x += (int)(strlen(label) + strlen(figure)) + 3;
+}
+
+static void put_rate(int row, int *x, const char *label, double rate)
+{
+    char number[16], figure[20];
+    top_count(number, sizeof number, rate);
+    snprintf(figure, sizeof figure, "%s/s", number);
+    put_pair(row, x, label, figure, A_BOLD);
+}
+
+static void draw_title(const struct top *top)
+{
+    const struct hf_inspect_segment *header = &top->now.header;
+    char left[160], right[64], span[16], arena[16];
+    uint64_t total = 0;
+    for (unsigned i = 0; i < top->now.node_count; i++)
+        total += top->now.nodes[i].total;
+    double age = top->now.taken_ns > header->clock_ns ? (double)(top->now.taken_ns - header->clock_ns) : 0;
+    snprintf(left, sizeof left, "%s (%ld)  %s on %u node%s  up %s", top->name, (long)top->target.pid, hfi_format_bytes(arena, sizeof arena, total),
+             top->now.node_count, top->now.node_count == 1 ? "" : "s", show_span(span, sizeof span, age));
+    if (top->prompting)
+        snprintf(right, sizeof right, "delay in seconds: %s_", top->prompt);
+    else
+        snprintf(right, sizeof right, "%g s  h help  q quit", top->delay);
+    attron(A_REVERSE);
+    mvhline(0, 0, ' ', COLS);
+    mvaddnstr(0, 0, left, COLS);
+    if (top->prompting || (int)(strlen(left) + strlen(right)) + 2 <= COLS)
+        mvaddnstr(0, COLS > (int)strlen(right) ? COLS - (int)strlen(right) : 0, right, COLS);
+    attroff(A_REVERSE);
+}
+
+static void put_share(const struct top *top, int *x)
+{
+    const struct snapshot_sum *sum = &top->sum;
+    const struct top_rates *rates = &top->rates;
+    char figure[48];
+    double taken = rates->claimed + rates->fresh + rates->large;
+    double ever = show_percent(snapshot_sum_away(sum), sum->claimed + sum->fresh + sum->large);
+    snprintf(figure, sizeof figure, COLS < ROOMY ? "%.1f %%" : "%.1f %% (ever %.1f %%)", taken < 0.01 ? 0 : 100 * rates->away / taken, ever);
+    put_pair(1, x, "remote", figure, ever >= 1 || rates->away > 0.01 ? alarm_of(top) : A_BOLD);
+}
+
+static void draw_rates(const struct top *top)
+{
+    const struct top_rates *rates = &top->rates;
+    char late[24], ever[24], figure[56], failed[16], threads[16];
+    int x = 1;
+    put_rate(1, &x, "slow paths", rates->slow);
+    put_share(top, &x);
+    snprintf(figure, sizeof figure, "%s (ever %s)", top_below(late, sizeof late, top_p99_ns(top)), top_below(ever, sizeof ever, top_p99_ever_ns(top)));
+    put_pair(1, &x, "p99", figure, A_BOLD);
+    x = 1;
+    snprintf(threads, sizeof threads, "%llu", (unsigned long long)top->sum.in_use);
+    put_pair(2, &x, "threads", threads, A_BOLD);
+    top_count(failed, sizeof failed, (double)top->sum.failed);
+    put_pair(2, &x, "failed", failed, top->sum.failed != 0 ? alarm_of(top) : A_BOLD);
+    put_rate(2, &x, "claimed", rates->claimed);
+    put_rate(2, &x, "fresh", rates->fresh);
+    put_rate(2, &x, "stolen", rates->stolen);
+    put_rate(2, &x, "large", rates->large);
+    put_rate(2, &x, "remote frees", rates->remote);
+    put_rate(2, &x, "given back", rates->retired);
+}
+
+/* --- nodes --- */
+
+struct part {
+    const char *word;
+    unsigned state; /* whose colour it has */
+    char letter;
+    const char *block;
+};
+
+static const struct part parts[] = {
+    { "blocks", HF_PAGE_OWNED, 'O', "█" }, { "large", HF_PAGE_LARGE, 'L', "█" }, { "idle", HF_PAGE_IDLE, 'I', "▓" },
+    { "kept empty", HF_PAGE_OWNED, 'e', "▒" }, { "own structures", HF_PAGE_META, 'S', "█" }, { "free", HF_PAGE_FREE, '.', "·" },
+};
+#define PARTS (sizeof parts / sizeof parts[0])
+
+static void put_part(const struct top *top, const struct part *part, unsigned cells)
+{
+    chtype look = colour_of(top, part->state);
+    attron(look);
+    for (unsigned i = 0; i < cells; i++) {
+        if (top->colour && top->utf8)
+            addstr(part->block);
+        else
+            addch((chtype)part->letter);
+    }
+    attroff(look);
+}
+
+/* Ends of the parts are rounded, not their widths, so that they fill the bar; what is there at all gets a cell while there are any. */
+static void draw_bar(const struct top *top, unsigned node, unsigned width)
+{
+    struct show_parts bytes;
+    show_node_parts(&bytes, &top->map, node);
+    const uint64_t amounts[PARTS] = { bytes.blocks, bytes.large, bytes.idle, bytes.kept, bytes.own, bytes.free };
+    double total = (double)top->map.nodes[node].total, sum = 0;
+    unsigned end = 0;
+    for (unsigned i = 0; i < PARTS; i++) {
+        sum += (double)amounts[i];
+        unsigned upto = total == 0 ? 0 : (unsigned)(sum / total * width + 0.5);
+        upto = (unsigned)hfi_min(width, hfi_max(upto, end + (amounts[i] != 0 && i + 1 < PARTS)));
+        put_part(top, &parts[i], upto - end);
+        end = upto;
+    }
+    for (; end < width; end++)
+        addch('?'); /* could not be populated */
+}
+
+static void draw_node_line(const struct top *top, int row, unsigned index)
+{
+    const struct hf_inspect_node *node = &top->map.nodes[index];
+    char size[16];
+    bool roomy = COLS >= ROOMY;
+    int words = roomy ? BAR_WORDS : BAR_WORDS_FEW;
+    mvprintw(row, 1, "node %-2u", node->id);
+    mvaddch(row, BAR_LABEL - 1, '[');
+    draw_bar(top, index, (unsigned)(COLS - BAR_LABEL - words - 1));
+    addch(']');
+    printw(" %5.1f %%", show_percent(node->used, node->total));
+    if (!roomy)
+        return;
+    printw(" of %s ", hfi_format_bytes(size, sizeof size, node->total));
+    if ((node->flags & HF_INSPECT_NODE_FULL) != 0) {
+        attron(alarm_of(top));
+        addstr("FULL");
+        attroff(alarm_of(top));
+    } else {
+        addstr((node->flags & HF_INSPECT_NODE_POPULATING) != 0 ? "rising" : snapshot_backing_name(node->backing));
+    }
+}
+
+static void draw_bar_legend(const struct top *top, int row)
+{
+    int x = BAR_LABEL;
+    for (unsigned i = 0; i < PARTS; i++) {
+        if (x + 2 + (int)strlen(parts[i].word) > COLS)
+            return;
+        move(row, x);
+        put_part(top, &parts[i], 1);
+        printw(" %s", parts[i].word);
+        x += (int)strlen(parts[i].word) + 4;
+    }
+}
+
+static int draw_nodes(const struct top *top, int row)
+{
+    unsigned room = (unsigned)(LINES > 16 ? (LINES - 8) / 2 : 2), nodes = top->map.node_count;
+    unsigned shown = nodes <= room ? nodes : room - 1;
+    for (unsigned i = 0; i < shown; i++)
+        draw_node_line(top, row++, i);
+    if (shown < nodes)
+        mvprintw(row++, 1, "and %u more node%s: key 4", nodes - shown, nodes - shown == 1 ? "" : "s");
+    if (LINES >= 16)
+        draw_bar_legend(top, row++);
+    return row;
+}
+
+/* --- views --- */
+
+static int draw_tabs(const struct top *top, int row)
+{
+    static const char *const names[TOP_VIEWS] = { "theaps", "size classes", "events", "nodes" };
+    static const char *const short_names[TOP_VIEWS] = { "theaps", "classes", "events", "nodes" };
+    const struct top_sight *sight = &top->sights[top->view];
+    int x = 1;
+    for (unsigned i = 0; i < TOP_VIEWS; i++) {
+        chtype look = i == top->view ? A_REVERSE | A_BOLD : A_NORMAL;
+        const char *name = COLS >= ROOMY ? names[i] : short_names[i];
+        attron(look);
+        mvprintw(row, x, " %u %s ", i + 1, name);
+        attroff(look);
+        x += (int)strlen(name) + (COLS >= ROOMY ? 5 : 4);
+    }
+    if (top_column_count(top->view) != 0 && x + 24 <= COLS)
+        mvprintw(row, x + 1, "by %s, %s", top_column_title(top->view, sight->column), sight->rising ? "least first" : "most first");
+    return row + 1;
+}
+
+/* The first columns always, the others so that the one it is sorted by is among them. */
+static unsigned choose_columns(const struct top *top, unsigned *chosen)
+{
+    unsigned all = top_column_count(top->view), fixed = top->view == TOP_THEAPS ? 2 : 1, count = 0, from = fixed;
+    unsigned sorted = top->sights[top->view].column;
+    for (;; from++) {
+        int width = 0;
+        count = 0;
+        for (unsigned i = 0; i < all; i = i + 1 == fixed ? from : i + 1) {
+            int needed = (int)top_column_width(top->view, i, COLS >= WIDE) + 1;
+            if (width + needed > COLS + 1)
+                break;
+            width += needed;
+            chosen[count++] = i;
+        }
+        if (sorted < fixed || from >= sorted || (count != 0 && chosen[count - 1] >= sorted))
+            return count;
+    }
+}
+
+static void draw_table_row(struct top *top, int row, const unsigned *columns, unsigned count, bool heading, unsigned entry)
+{
+    char text[64];
+    int x = 0;
+    for (unsigned i = 0; i < count; i++) {
+        int width = (int)top_column_width(top->view, columns[i], COLS >= WIDE);
+        if (heading)
+            snprintf(text, sizeof text, "%s", top_column_title(top->view, columns[i]));
+        else
+            top_cell(top, columns[i], entry, text, sizeof text);
+        if ((int)strlen(text) > width && !top_column_is_text(top->view, columns[i]))
+            text[width - 1] = '>'; /* no figure that looks whole and is not */
+        chtype look = heading && columns[i] == top->sights[top->view].column ? A_REVERSE | A_BOLD : heading ? A_BOLD : A_NORMAL;
+        attron(look);
+        mvprintw(row, x, top_column_is_text(top->view, columns[i]) ? "%-*.*s" : "%*.*s", width, width, text);
+        attroff(look);
+        x += width + 1;
+    }
+}
+
+static void draw_table(struct top *top, int row)
+{
+    unsigned columns[32], count = choose_columns(top, columns), first = top->sights[top->view].scroll;
+    draw_table_row(top, row++, columns, count, true, 0);
+    for (unsigned i = first; i < top->rows && row < LINES; i++)
+        draw_table_row(top, row++, columns, count, false, top->order[i]);
+}
+
+static void draw_event(struct top *top, int row, const struct hf_inspect_event *event)
+{
+    char text[128], span[16], name[TOP_NAME_BYTES], who[64] = "", line[256];
+    uint32_t id = event->node < top->now.node_count ? top->now.nodes[event->node].id : event->node;
+    if (event->tid != 0)
+        snprintf(who, sizeof who, "  (%llu %s)", (unsigned long long)event->tid,
+                 target_thread_name(top->target.pid, event->tid, name, sizeof name));
+    snprintf(line, sizeof line, "%7s ago  node %-2u  %s%s", show_span(span, sizeof span, snapshot_age_ns(&top->now, event->ticks)), id,
+             show_event(text, sizeof text, &top->now, event), who);
+    bool alarming = event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REMOTE_BEGAN || event->kind == HF_EVENT_REPORT;
+    chtype look = alarming ? top->colour ? (chtype)COLOR_PAIR(COLOR_RED) : A_BOLD : A_NORMAL;
+    attron(look);
+    mvaddnstr(row, 0, line, COLS);
+    attroff(look);
+}
+
+/* The latest first. */
+static void draw_events(struct top *top, int row)
+{
+    mvprintw(row++, 0, "%llu so far, the last %u", (unsigned long long)top->now.header.event_count, top->rows);
+    for (unsigned i = top->sights[TOP_EVENTS].scroll; i < top->rows && row < LINES; i++)
+        draw_event(top, row++, &top->now.events[top->rows - 1 - i]);
+}
+
+static void draw_node_details(struct top *top, int row)
+{
+    char text[8][16], line[256];
+    attron(A_BOLD);
+    mvaddnstr(row++, 0, "node  total   used   idle  large    own   free longest    most      ago theaps  on", COLS);
+    attroff(A_BOLD);
+    for (unsigned i = top->sights[TOP_NODES].scroll; i < top->rows && row < LINES; i++) {
+        const struct hf_inspect_node *node = &top->now.nodes[i];
+        const uint64_t figures[] = { node->total, node->used, node->idle, node->large, node->meta, node->free,
+                                     i < top->map.node_count ? top->map.node_pages[i].longest_free * HF_INSPECT_PAGE_BYTES : 0 };
+        for (unsigned j = 0; j < sizeof figures / sizeof figures[0]; j++)
+            top_bytes(text[j], sizeof text[j], (double)figures[j]);
+        show_span(text[7], sizeof text[7], snapshot_age_ns(&top->now, node->high_water_ticks));
+        snprintf(line, sizeof line, "%4u %6s %6s %6s %6s %6s %6s %7s %5.1f %% %8s %6llu  %-3s  %s %s", node->id, text[0], text[1], text[2],
+                 text[3], text[4], text[5], text[6], show_percent(node->high_water, node->total), text[7], (unsigned long long)node->theaps,
+                 snapshot_backing_name(node->backing), (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
+                 (node->flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound");
+        mvaddnstr(row++, 0, line, COLS < WIDE ? (int)hfi_min((size_t)COLS, 81) : COLS);
+    }
+}
+
+/* --- help --- */
+
+static void draw_help(const struct top *top)
+{
+    static const char *const keys[] = {
+        "1 2 3 4, Tab  theaps, size classes, events, nodes", "arrows, PgUp PgDn, Home End  scroll", "< >  sort by the next column",
+        "r  turn the order round", "d  set the delay", "h  this help, and back", "q  quit",
+    };
+    int row = 2, count = (int)(sizeof keys / sizeof keys[0]);
+    mvaddnstr(0, 0, "holdfast top: keys", COLS);
+    for (int i = 0; i < count && row < LINES; i++)
+        mvaddnstr(row++, 1, keys[i], COLS - 1);
+    row++;
+    for (unsigned i = 0; i < top_column_count(top->view); i++) {
+        if (row >= LINES)
+            return;
+        mvprintw(row, 1, "%c  ", top_column_key(top->view, i));
+        printw("%s: ", top_column_title(top->view, i));
+        addnstr(top_column_meaning(top->view, i), COLS - getcurx(stdscr));
+        row++;
+    }
+    if (row + 2 < LINES)
+        mvaddnstr(row + 1, 1, "Rates are averages of some two seconds.  More in holdfast(1).", COLS - 1);
+}
+
+static void draw_view(struct top *top, int row)
+{
+    struct top_sight *sight = &top->sights[top->view];
+    visible = LINES > row + 1 ? (unsigned)(LINES - row - 1) : 1;
+    unsigned most = top->rows > visible ? top->rows - visible : 0;
+    sight->scroll = (unsigned)hfi_min(sight->scroll, most);
+    switch (top->view) {
+    case TOP_EVENTS: draw_events(top, row); break;
+    case TOP_NODES: draw_node_details(top, row); break;
+    default: draw_table(top, row); break;
+    }
+}
+
+void top_draw(struct top *top)
+{
+    erase();
+    if (COLS < COLUMNS_MIN || LINES < ROWS_MIN) {
+        char text[80];
+        snprintf(text, sizeof text, "too small: %dx%d, top needs %dx%d; q quits", COLS, LINES, COLUMNS_MIN, ROWS_MIN);
+        for (int row = 0, at = 0; row < LINES && at < (int)strlen(text); row++, at += COLS)
+            mvaddnstr(row, 0, text + at, COLS);
+    } else if (top->help) {
+        draw_help(top);
+    } else {
+        top_sort(top);
+        draw_title(top);
+        draw_rates(top);
+        draw_view(top, draw_tabs(top, draw_nodes(top, 3)));
+    }
+    refresh();
+}

@@ -1,0 +1,111 @@
+/*
+ * top: what its files share.
+ *
+ * top.c takes the command line, top-screen.c the terminal and the keys, top-views.c draws, top-table.c has the columns,
+ * top-data.c samples.  Without ncurses top-none.c stands for the screen.
+ */
+#ifndef HFT_TOP_H
+#define HFT_TOP_H
+
+#include "tool.h"
+
+#define TOP_DELAY_MIN 0.1
+#define TOP_DELAY_MAX 60.0
+#define TOP_NAME_BYTES 17
+
+enum top_view { TOP_THEAPS, TOP_CLASSES, TOP_EVENTS, TOP_NODES, TOP_VIEWS };
+
+/* Per second, of late: an average in which the last two seconds count most. */
+struct top_rates {
+    double slow, claimed, fresh, stolen, large, retired, remote, away;
+};
+
+/* What is known of a theap's slot from one sample to the next. */
+struct top_theap {
+    uint64_t slow, out, in;               /* its counters at the last sample */
+    double slow_rate, out_rate, in_rate;
+    uint64_t named_tid, named_ns;         /* whose name it is, and since when; 0 for none */
+    char name[TOP_NAME_BYTES];
+};
+
+/* How a view is looked at. */
+struct top_sight {
+    unsigned column;  /* it is sorted by */
+    bool rising;
+    unsigned scroll;  /* rows above the first that is shown */
+};
+
+struct top {
+    struct target target;
+    char name[TOP_NAME_BYTES]; /* of the process */
+    double delay;              /* seconds between samples */
+
+    /* top-data.c */
+    struct snapshot now;       /* each sample; without the page map */
+    struct snapshot map;       /* with it: seldom */
+    uint64_t map_due_ns;
+    uint64_t sampled_ns;       /* of `now`; 0 before the first */
+    unsigned samples;
+    struct snapshot_sum sum;
+    struct top_rates rates;
+    double slow[HF_INSPECT_BUCKETS]; /* of late: fades as the rates do */
+    struct top_theap *theaps;  /* HF_INSPECT_MAX_THEAPS */
+
+    /* the screen */
+    enum top_view view;
+    struct top_sight sights[TOP_VIEWS];
+    bool help, prompting;
+    char prompt[8];            /* the delay as typed so far */
+    bool colour, utf8;
+    unsigned order[HF_INSPECT_MAX_THEAPS]; /* rows of the view, sorted */
+    unsigned rows;
+};
+
+/* --- top-data.c --- */
+
+/* Samples the process; 0, or -1 when there is nothing to be read.  A page map is read once a second, or less often where that
+ * would cost more than a two hundredth of the time. */
+int top_sample(struct top *top);
+
+/* Sets the delay; what was seen so far stays. */
+bool top_set_delay(struct top *top, const char *text);
+
+/* Name of a theap's thread, read again every few seconds. */
+const char *top_theap_name(struct top *top, unsigned theap);
+
+/* Upper bound of the time within which 99 of 100 slow paths ended, in ns: of late, and ever.  0 without any. */
+double top_p99_ns(const struct top *top);
+double top_p99_ever_ns(const struct top *top);
+
+/* --- top-table.c --- */
+
+/* Fills `order` and `rows` for the view. */
+void top_sort(struct top *top);
+
+/* Columns of a view; how wide one is, its heading, the cell of a row, the key that sorts by it (0 for none). */
+unsigned top_column_count(enum top_view view);
+unsigned top_column_width(enum top_view view, unsigned column, bool wide);
+const char *top_column_title(enum top_view view, unsigned column);
+const char *top_column_meaning(enum top_view view, unsigned column);
+char top_column_key(enum top_view view, unsigned column);
+bool top_column_is_text(enum top_view view, unsigned column);
+char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes);
+
+/* "12.3k", "1.5G", "< 4.1 us" */
+char *top_count(char *text, size_t text_bytes, double number);
+char *top_bytes(char *text, size_t text_bytes, double bytes);
+char *top_below(char *text, size_t text_bytes, double ns);
+
+/* --- top-views.c --- */
+
+void top_draw(struct top *top);
+
+/* Rows of the view that were drawn last. */
+unsigned top_visible(void);
+
+/* --- top-screen.c, or top-none.c --- */
+
+/* Until a key, a signal or the end of the process; an exit status. */
+int top_screen(struct top *top);
+
+#endif
