@@ -4,5 +4,6 @@ dist_man_MANS += \
 	%D%/holdfast.1 \
 	%D%/holdfast.3 \
 	%D%/holdfast.7 \
+	%D%/holdfast-inspect.5 \
 	%D%/holdfast-messages.7 \
 	%D%/holdfast-uring.7

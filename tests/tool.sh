@@ -139,7 +139,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
     sleep 0.3
     "$holdfast" stat "$live" > "$work/out" 2> "$work/err" && break
 done
-expect 0 'node 0: 64 MiB' stat "$live"
+expect 0 'of 64 MiB used' stat "$live"
 expect 0 '"high_water"' stat --json "$live"
 is_json < "$work/out" || fail "stat --json is no JSON"
 "$holdfast" stat > "$work/out" 2> "$work/err"

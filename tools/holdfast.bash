@@ -27,11 +27,12 @@ _holdfast()
     fi
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor stat top map record report tune help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor list stat top map record report tune help --help --version' -- "$cur")
         return
     fi
     case $prev in
         --arena) mapfile -t COMPREPLY < <(compgen -W 'auto 1G 4G 8G 25% 50%' -- "$cur"); return ;;
+        --format) mapfile -t COMPREPLY < <(compgen -W 'text json openmetrics' -- "$cur"); return ;;
         --backing) mapfile -t COMPREPLY < <(compgen -W 'auto 1g 2m thp 4k' -- "$cur"); return ;;
         --prefault) mapfile -t COMPREPLY < <(compgen -W 'startup background none' -- "$cur"); return ;;
         --lock) mapfile -t COMPREPLY < <(compgen -W 'auto yes no' -- "$cur"); return ;;
@@ -75,9 +76,10 @@ _holdfast()
             fi
             ;;
         doctor) mapfile -t COMPREPLY < <(compgen -W '--arena --backing --json --help' -- "$cur") ;;
+        list) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;
         stat)
             if [[ $cur == -* ]]; then
-                mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur")
+                mapfile -t COMPREPLY < <(compgen -W '--watch --delta --count --classes --theaps --events --format --json --help' -- "$cur")
             else
                 # Digits only: compgen expands its words, and anybody can name a file there.
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur")
@@ -113,7 +115,7 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur"; compgen -f -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor stat top map record report tune help environment' -- "$cur") ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor list stat top map record report tune help environment' -- "$cur") ;;
     esac
 }
 

@@ -7,8 +7,10 @@ holdfast_SOURCES = \
 	%D%/doctor.c \
 	%D%/history.c %D%/history.h \
 	%D%/holdfast.c \
+	%D%/list.c \
 	%D%/map.c %D%/map.h \
 	%D%/map-svg.c \
+	%D%/openmetrics.c \
 	%D%/record.c \
 	%D%/recording.c %D%/recording.h \
 	%D%/report.c %D%/report.h \
@@ -22,7 +24,9 @@ holdfast_SOURCES = \
 	%D%/segment.c \
 	%D%/show.c %D%/show.h \
 	%D%/snapshot.c %D%/snapshot.h \
-	%D%/stat.c \
+	%D%/stat.c %D%/stat.h \
+	%D%/stat-json.c \
+	%D%/stat-text.c \
 	%D%/target.c \
 	%D%/tool.h \
 	%D%/top.c %D%/top.h \

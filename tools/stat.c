@@ -1,192 +1,153 @@
 /*
- * stat: shows the arena of a running process.
+ * stat: shows the arena of a running process, once or again and again.
  *
  * Neither ptrace nor root is needed for a process of the same user, and the process is not
- * stopped: its inspection segment is copied and printed.
+ * stopped: its inspection segment is copied and printed (stat-text.c, stat-json.c, openmetrics.c).
  *
- * Test: tests/tool.sh.
+ * Test: tests/tool.sh, tests/tool-stat.sh.
  */
-#include "os.h"
-#include "tool.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* --- printing --- */
+#include "stat.h"
 
-static void print_flags(uint32_t flags)
+#define LIST_LENGTH 10u
+#define LINES_PER_HEAD 20u
+#define SECONDS_LEAST 0.05
+
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_OPENMETRICS };
+
+struct settings {
+    enum format format;
+    struct stat_lengths lengths;
+    double watch_seconds; /* 0: once */
+    unsigned long count;  /* of lines; 0: until the process ends */
+    bool delta;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
 {
-    printf("%s, %s, %s", (flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound",
-           (flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
-           (flags & HF_INSPECT_NODE_GROWING) != 0 ? "growing" : (flags & HF_INSPECT_NODE_POPULATING) != 0 ? "being populated" : "fixed");
+    (void)signal;
+    interrupted = 1;
 }
 
-static void print_share(const char *what, uint64_t bytes, uint64_t of)
+static int print_once(const struct snapshot *snapshot, const struct settings *settings)
 {
-    char text[16];
-    printf("  %-14s %10s", what, hfi_format_bytes(text, sizeof text, bytes));
-    if (of != 0)
-        printf("  %5.1f %%", 100.0 * (double)bytes / (double)of);
-    putchar('\n');
-}
-
-static void print_node(const struct hf_inspect_node *node)
-{
-    char total[16];
-    printf("node %u: %s on %s pages, ", node->id, hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing));
-    print_flags(node->flags);
-    putchar('\n');
-    print_share("populated", node->populated, node->total);
-    if (node->populate_error != 0)
-        printf("  %-14s %10s\n", "not populated", hfi_os_error_name((int)node->populate_error));
-    print_share("used", node->used, node->total);
-    print_share("idle", node->idle, node->total);
-    print_share("free", node->free, node->total);
-    print_share("high water", node->high_water, node->total);
-    print_share("large", node->large, node->total);
-    print_share("own structures", node->meta, node->total);
-}
-
-static void print_count(const char *name, uint64_t count, const char *meaning)
-{
-    printf("  %-14s %14llu  %s\n", name, (unsigned long long)count, meaning);
-}
-
-static int print_text(const struct snapshot *snapshot)
-{
-    const struct hf_inspect_segment *segment = &snapshot->header;
-    struct snapshot_sum sum;
-    char name[64], kept[16];
-    snapshot_sum(snapshot, &sum);
-    printf("process %llu (%s), arena at 0x%llx\n", (unsigned long long)segment->pid, target_name((pid_t)segment->pid, name, sizeof name),
-           (unsigned long long)segment->arena_base);
-    for (uint32_t i = 0; i < snapshot->node_count; i++)
-        print_node(&snapshot->nodes[i]);
-    printf("threads with a theap: %llu, holding back %s of empty pages\n", (unsigned long long)sum.in_use,
-           hfi_format_bytes(kept, sizeof kept, sum.kept));
-    print_count("listed", sum.listed, "blocks that the fast path hands out");
-    print_count("collected", sum.collected, "refills from a page the thread already had");
-    print_count("claimed", sum.claimed, "idle pages taken over");
-    print_count("fresh", sum.fresh, "fresh pages cut into blocks");
-    print_count("adopted", sum.adopted, "own pages won back by freeing into them");
-    print_count("retired", sum.retired, "pages given back to a node");
-    print_count("remote frees", sum.remote_frees, "blocks freed into pages of other threads");
-    print_count("large", sum.large, "blocks of whole pages");
-    print_count("away", snapshot_sum_away(&sum), "of claimed, fresh and large: from another node, theirs being full");
+    if (settings->format == FORMAT_JSON)
+        return tool_json_print(stat_json(snapshot));
+    if (settings->format == FORMAT_OPENMETRICS)
+        stat_openmetrics(snapshot);
+    else
+        stat_text(snapshot, &settings->lengths);
     return fflush(stdout) != 0;
 }
 
-static void set_number(json_t *object, const char *name, uint64_t number)
+/* Until the process ends, the lines are printed, or somebody has seen enough. */
+static int watch(const struct target *target, struct snapshot *before, const struct settings *settings)
 {
-    json_object_set_new(object, name, tool_json_number(number));
-}
-
-static json_t *node_json(const struct hf_inspect_node *node)
-{
-    json_t *object = json_object();
-    set_number(object, "id", node->id);
-    json_object_set_new(object, "backing", json_string(snapshot_backing_name(node->backing)));
-    json_object_set_new(object, "bound", json_boolean((node->flags & HF_INSPECT_NODE_BOUND) != 0));
-    json_object_set_new(object, "locked", json_boolean((node->flags & HF_INSPECT_NODE_LOCKED) != 0));
-    json_object_set_new(object, "growing", json_boolean((node->flags & HF_INSPECT_NODE_GROWING) != 0));
-    json_object_set_new(object, "populating", json_boolean((node->flags & HF_INSPECT_NODE_POPULATING) != 0));
-    json_object_set_new(object, "populate_error", node->populate_error == 0 ? json_null() : json_string(hfi_os_error_name((int)node->populate_error)));
-    set_number(object, "total", node->total);
-    set_number(object, "populated", node->populated);
-    set_number(object, "used", node->used);
-    set_number(object, "idle", node->idle);
-    set_number(object, "free", node->free);
-    set_number(object, "high_water", node->high_water);
-    set_number(object, "large", node->large);
-    set_number(object, "meta", node->meta);
-    return object;
-}
-
-static json_t *theap_json(uint32_t index, const struct hf_inspect_theap *theap)
-{
-    json_t *object = json_object();
-    set_number(object, "index", index);
-    json_object_set_new(object, "in_use", json_boolean(theap->in_use != 0));
-    set_number(object, "home_node", theap->home_node);
-    set_number(object, "listed", theap->listed);
-    set_number(object, "collected", theap->collected);
-    set_number(object, "claimed", theap->claimed);
-    set_number(object, "fresh", theap->fresh);
-    set_number(object, "remote_frees", theap->remote_frees);
-    set_number(object, "adopted", theap->adopted);
-    set_number(object, "retired", theap->retired);
-    set_number(object, "large", theap->large);
-    set_number(object, "away", theap->away[0] + theap->away[1] + theap->away[2] + theap->away[3]);
-    set_number(object, "kept", theap->kept);
-    return object;
-}
-
-static json_t *sum_json(const struct snapshot_sum *sum)
-{
-    json_t *object = json_object();
-    set_number(object, "in_use", sum->in_use);
-    set_number(object, "listed", sum->listed);
-    set_number(object, "collected", sum->collected);
-    set_number(object, "claimed", sum->claimed);
-    set_number(object, "fresh", sum->fresh);
-    set_number(object, "remote_frees", sum->remote_frees);
-    set_number(object, "adopted", sum->adopted);
-    set_number(object, "retired", sum->retired);
-    set_number(object, "large", sum->large);
-    set_number(object, "away", snapshot_sum_away(sum));
-    set_number(object, "kept", sum->kept);
-    return object;
-}
-
-static int print_json(const struct snapshot *snapshot)
-{
-    const struct hf_inspect_segment *segment = &snapshot->header;
-    struct snapshot_sum sum;
-    char name[64];
-    json_t *object = json_object();
-    json_t *nodes = json_array();
-    json_t *theaps = json_array();
-    snapshot_sum(snapshot, &sum);
-    for (uint32_t i = 0; i < snapshot->node_count; i++)
-        json_array_append_new(nodes, node_json(&snapshot->nodes[i]));
-    for (uint32_t i = 0; i < snapshot->theap_count; i++)
-        if (!snapshot_theap_is_blank(&snapshot->theaps[i]))
-            json_array_append_new(theaps, theap_json(i, &snapshot->theaps[i]));
-    set_number(object, "version", segment->version);
-    set_number(object, "pid", segment->pid);
-    json_object_set_new(object, "name", json_string(target_name((pid_t)segment->pid, name, sizeof name)));
-    set_number(object, "start_ticks", segment->start_ticks);
-    set_number(object, "arena_base", segment->arena_base);
-    set_number(object, "arena_span", segment->arena_span);
-    json_object_set_new(object, "nodes", nodes);
-    json_object_set_new(object, "sum", sum_json(&sum));
-    json_object_set_new(object, "theaps", theaps);
-    return tool_json_print(object);
+    struct snapshot after = { .pages = NULL };
+    int status = 0;
+    struct sigaction action = { .sa_handler = interrupt };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    for (unsigned long line = 0; settings->count == 0 || line < settings->count; line++) {
+        if (line % LINES_PER_HEAD == 0)
+            stat_watch_line(NULL, NULL, settings->delta);
+        if (fflush(stdout) != 0 || poll(NULL, 0, (int)(settings->watch_seconds * 1000)) != 0 || interrupted || !target_lives(target))
+            break;
+        status = target_read(target, &after, false, "stat");
+        if (status != 0)
+            break;
+        stat_watch_line(before, &after, settings->delta);
+        struct snapshot older = *before;
+        *before = after;
+        after = older;
+    }
+    snapshot_free(&after);
+    return status != 0 || fflush(stdout) != 0;
 }
 
 /* --- the command line --- */
 
+static bool parse_number(const char *text, double least, double most, double *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtod(text, &end);
+    if (errno == 0 && end != text && *end == 0 && *number >= least && *number <= most)
+        return true;
+    hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a number from %g to %g; see `holdfast help stat`", text, least, most);
+    return false;
+}
+
+static bool parse_format(const char *text, enum format *format)
+{
+    static const char *const names[] = { [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_OPENMETRICS] = "openmetrics" };
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *format = (enum format)i;
+            return true;
+        }
+    hfi_say(SAY_ERROR, "HF-E419", "stat", "%s is no format; name one of text, json, openmetrics", text);
+    return false;
+}
+
+static bool parse_option(int option, struct settings *settings)
+{
+    double number;
+    switch (option) {
+    case 'j': settings->format = FORMAT_JSON; return true;
+    case 'f': return parse_format(optarg, &settings->format);
+    case 'w': return parse_number(optarg, SECONDS_LEAST, 86400, &settings->watch_seconds);
+    case 'n':
+        if (!parse_number(optarg, 1, 1e9, &number))
+            return false;
+        settings->count = (unsigned long)number;
+        return true;
+    case 'd': settings->delta = true; return true;
+    case 'c': settings->lengths.classes = UINT_MAX; return true;
+    case 't': settings->lengths.theaps = UINT_MAX; return true;
+    case 'e': settings->lengths.events = UINT_MAX; return true;
+    default: return false;
+    }
+}
+
 static int stat_main(int argc, char **argv)
 {
-    static const struct option long_options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option long_options[] = {
+        { "json", no_argument, NULL, 'j' }, { "format", required_argument, NULL, 'f' }, { "watch", required_argument, NULL, 'w' },
+        { "count", required_argument, NULL, 'n' }, { "delta", no_argument, NULL, 'd' }, { "classes", no_argument, NULL, 'c' },
+        { "theaps", no_argument, NULL, 't' }, { "events", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' }, { 0 },
+    };
+    struct settings settings = { .lengths = { LIST_LENGTH, LIST_LENGTH, LIST_LENGTH } };
     struct snapshot snapshot = { .pages = NULL };
     struct target target;
-    bool json = false;
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "stat")) != -1) {
         if (option == 'h')
             return tool_help(&tool_stat);
-        if (option != 'j')
+        if (!parse_option(option, &settings))
             return EXIT_USAGE;
-        json = true;
     }
     if (argc - optind > 1) {
         hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`", argc - optind);
         return EXIT_USAGE;
     }
+    if (settings.delta && settings.watch_seconds == 0)
+        settings.watch_seconds = 1;
     int status = target_open(&target, argv[optind], "stat");
     if (status != 0)
         return status;
-    status = target_read(&target, &snapshot, true, "stat");
+    bool watching = settings.watch_seconds != 0;
+    status = target_read(&target, &snapshot, !watching, "stat");
     if (status == 0)
-        status = json ? print_json(&snapshot) : print_text(&snapshot);
+        status = watching ? watch(&target, &snapshot, &settings) : print_once(&snapshot, &settings);
     snapshot_free(&snapshot);
     target_close(&target);
     return status;
@@ -196,12 +157,19 @@ const struct command tool_stat = {
     .name = "stat",
     .summary = "show the arena of a running process",
     .help =
-        "usage: holdfast stat [--json] [PID]\n"
+        "usage: holdfast stat [OPTION...] [PID]\n"
         "\n"
-        "Prints what the arena of process PID holds, per node, and how its blocks came to be.\n"
-        "Without PID: the only process that shows an arena, or a list of those there are.\n"
+        "Prints what the arena of process PID holds, per node, where its memory came from, its\n"
+        "size classes, threads and last events.  Without PID: the only process that shows an\n"
+        "arena, or a list of those there are.\n"
         "\n"
-        "  --json  all figures, as one JSON object\n"
-        "  --help  this text\n",
+        "  --watch SECONDS  a line every SECONDS, with rates per second\n"
+        "  --delta          differences from line to line instead of rates\n"
+        "  --count N        N lines; without, until the process ends\n"
+        "  --classes, --theaps, --events\n"
+        "                   all of them, not the first ten\n"
+        "  --format FORMAT  text, json or openmetrics\n"
+        "  --json           as --format json\n"
+        "  --help           this text\n",
     .run = stat_main,
 };

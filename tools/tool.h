@@ -1,7 +1,7 @@
 /*
  * tool: what the files of the `holdfast` program share.
  *
- * One file per subcommand (run, doctor, stat); holdfast.c chooses, common.c helps, target.c finds
+ * One file per subcommand; holdfast.c chooses, common.c helps, target.c finds
  * the process that is meant, segment.c its inspection segment, snapshot.c reads that.  The program keeps the
  * C library's malloc: it links the core of the library without the names it takes over.
  */
@@ -36,6 +36,7 @@ struct command {
 extern const struct command tool_run;
 extern const struct command tool_doctor;
 extern const struct command tool_map;
+extern const struct command tool_list;
 extern const struct command tool_stat;
 extern const struct command tool_record;
 extern const struct command tool_report;

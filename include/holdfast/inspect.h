@@ -69,7 +69,7 @@ struct hf_inspect_node {
     uint64_t large;      /* of `used`: blocks of whole pages */
     uint64_t meta;       /* of `used`: Holdfast's own structures */
     uint64_t high_water_ticks; /* when high_water was reached */
-    uint64_t longest_free;     /* longest run of free pages, as of the last report or stats call; not kept up to date */
+    uint64_t reserved;
     uint64_t first_page;       /* index in the pages table of its first page */
     uint64_t theaps;           /* in use, with this home */
     uint64_t asked;            /* what HOLDFAST_ARENA asked for here */

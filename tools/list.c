@@ -1,0 +1,133 @@
+/*
+ * list: which processes show an arena.
+ *
+ * Reads each segment that the user may read, counts the others, and removes what killed processes of the user left behind.
+ *
+ * Test: tests/tool-stat.sh.
+ */
+#include <unistd.h>
+
+#include "show.h"
+#include "tool.h"
+
+struct listing {
+    json_t *processes; /* NULL: printed as text */
+    struct snapshot snapshot;
+    unsigned shown, refused;
+};
+
+static void print_process(const struct snapshot *snapshot, const char *name)
+{
+    uint64_t total = 0, used = 0, high = 0, threads = 0;
+    char a[16], b[16], span[16];
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        total += snapshot->nodes[i].total;
+        used += snapshot->nodes[i].used;
+        high += snapshot->nodes[i].high_water;
+        threads += snapshot->nodes[i].theaps;
+    }
+    printf("%7llu %-15s %9s %-4s %9s %3.0f %% %4.0f %% %7llu %6s ", (unsigned long long)snapshot->header.pid, name,
+           hfi_format_bytes(a, sizeof a, total), snapshot_backing_name(snapshot->nodes[0].backing), hfi_format_bytes(b, sizeof b, used),
+           show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
+    for (unsigned i = 0; i < snapshot->node_count; i++)
+        printf("%s%u:%.0f%%", i == 0 ? " " : ",", snapshot->nodes[i].id, show_percent(snapshot->nodes[i].used, snapshot->nodes[i].total));
+    putchar('\n');
+}
+
+static json_t *process_json(const struct snapshot *snapshot, const char *name)
+{
+    json_t *process = json_object(), *nodes = json_array();
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        const struct hf_inspect_node *node = &snapshot->nodes[i];
+        json_t *object = json_object();
+        json_object_set_new(object, "id", tool_json_number(node->id));
+        json_object_set_new(object, "backing", json_string(snapshot_backing_name(node->backing)));
+        json_object_set_new(object, "total", tool_json_number(node->total));
+        json_object_set_new(object, "used", tool_json_number(node->used));
+        json_object_set_new(object, "high_water", tool_json_number(node->high_water));
+        json_object_set_new(object, "threads", tool_json_number(node->theaps));
+        json_array_append_new(nodes, object);
+    }
+    json_object_set_new(process, "pid", tool_json_number(snapshot->header.pid));
+    json_object_set_new(process, "name", json_string(name));
+    json_object_set_new(process, "age_seconds", json_real(snapshot_age_ns(snapshot, snapshot->header.clock_ticks) / 1e9));
+    json_object_set_new(process, "nodes", nodes);
+    return process;
+}
+
+static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
+{
+    struct listing *listing = argument;
+    enum segment_verdict verdict;
+    const char *reason;
+    char path[64], name[64];
+    segment_path(path, sizeof path, pid, start_ticks);
+    int fd = segment_open(path, pid, &verdict, &reason);
+    if (fd >= 0) {
+        verdict = snapshot_read(&listing->snapshot, fd, pid, start_ticks, false, &reason);
+        close(fd);
+    }
+    if (verdict != SEGMENT_OK || fd < 0) {
+        listing->refused++;
+        return;
+    }
+    if (listing->processes == NULL && listing->shown == 0)
+        printf("%7s %-15s %9s %-4s %9s %5s %6s %7s %6s  %s\n", "pid", "process", "arena", "on", "used", "", "most", "threads", "for", "nodes");
+    listing->shown++;
+    target_name(pid, name, sizeof name);
+    if (listing->processes != NULL)
+        json_array_append_new(listing->processes, process_json(&listing->snapshot, name));
+    else
+        print_process(&listing->snapshot, name);
+}
+
+static int list_main(int argc, char **argv)
+{
+    static const struct option long_options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    struct listing listing = { .shown = 0 };
+    int option;
+    while ((option = tool_getopt(argc, argv, ":h", long_options, "list")) != -1) {
+        if (option == 'h')
+            return tool_help(&tool_list);
+        if (option != 'j')
+            return EXIT_USAGE;
+        if (listing.processes == NULL)
+            listing.processes = json_array();
+    }
+    if (argc != optind) {
+        hfi_say(SAY_ERROR, "HF-E416", "list", "%s is too much: list takes no process; see `holdfast help list`", argv[optind]);
+        return EXIT_USAGE;
+    }
+    unsigned swept = segment_each(list_one, &listing);
+    snapshot_free(&listing.snapshot);
+    if (listing.processes != NULL) {
+        json_t *object = json_object();
+        json_object_set_new(object, "processes", listing.processes);
+        json_object_set_new(object, "not_readable", tool_json_number(listing.refused));
+        json_object_set_new(object, "removed", tool_json_number(swept));
+        return tool_json_print(object);
+    }
+    if (listing.shown == 0)
+        printf("no process shows an arena that you may read\n");
+    if (listing.refused != 0)
+        printf("%u more: of other users, or of another version\n", listing.refused);
+    if (swept != 0)
+        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) of yours whose process is gone", swept);
+    return fflush(stdout) != 0;
+}
+
+const struct command tool_list = {
+    .name = "list",
+    .summary = "list the processes that show an arena",
+    .help =
+        "usage: holdfast list [--json]\n"
+        "\n"
+        "Prints the processes whose arena you may read: its size, what is used, the most that ever\n"
+        "was, threads, for how long, and each node's share in use.  Removes what killed processes of\n"
+        "yours left behind.\n"
+        "\n"
+        "  --json  print them as JSON\n"
+        "  --help  this text\n",
+    .run = list_main,
+};

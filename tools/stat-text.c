@@ -1,0 +1,253 @@
+/*
+ * stat-text: see stat.h; what `holdfast stat` prints for people.
+ *
+ * Figures of the page map are as of each page's last slow path; where there is no map, what follows from it is left out.
+ *
+ * Test: tests/tool-stat.sh.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "show.h"
+#include "stat.h"
+
+#define BAR_COLUMNS 46
+
+static const char *bytes_of(uint64_t bytes, char text[16])
+{
+    return hfi_format_bytes(text, 16, bytes);
+}
+
+/* --- nodes --- */
+
+/* Letters as the legend under the bars says, in proportion; a part that is there has one at least. */
+static void print_bar(const struct show_parts *parts, uint64_t total)
+{
+    const struct {
+        uint64_t bytes;
+        char letter;
+    } pieces[] = { { parts->blocks, '#' }, { parts->large, 'L' }, { parts->own, 'm' }, { parts->idle, 'i' }, { parts->kept, 'k' } };
+    char bar[BAR_COLUMNS + 1];
+    unsigned at = 0;
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0] && total != 0; i++) {
+        unsigned columns = (unsigned)((double)pieces[i].bytes / (double)total * BAR_COLUMNS + 0.5);
+        if (columns == 0 && pieces[i].bytes != 0)
+            columns = 1;
+        while (columns-- > 0 && at < BAR_COLUMNS)
+            bar[at++] = pieces[i].letter;
+    }
+    memset(bar + at, '.', BAR_COLUMNS - at);
+    bar[BAR_COLUMNS] = 0;
+    printf("[%s]", bar);
+}
+
+static void print_flags(const struct hf_inspect_node *node)
+{
+    printf("%s, %s, %s%s", (node->flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound",
+           (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
+           (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? "growing" : (node->flags & HF_INSPECT_NODE_POPULATING) != 0 ? "being populated" : "fixed",
+           (node->flags & HF_INSPECT_NODE_FULL) != 0 ? ", FULL" : "");
+}
+
+static void print_node(const struct snapshot *snapshot, unsigned index)
+{
+    const struct hf_inspect_node *node = &snapshot->nodes[index];
+    struct show_parts parts;
+    char a[16], b[16], c[16], d[16], e[16], f[16], span[16];
+    show_node_parts(&parts, snapshot, index);
+    printf("node %-3u ", node->id);
+    print_bar(&parts, node->total);
+    printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
+    printf("  blocks %s, large %s, own %s, idle %s, kept %s, free %s\n", bytes_of(parts.blocks, a), bytes_of(parts.large, b),
+           bytes_of(parts.own, c), bytes_of(parts.idle, d), bytes_of(parts.kept, e), bytes_of(parts.free, f));
+    printf("  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a), show_percent(node->high_water, node->total),
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
+    if (snapshot->pages != NULL)
+        printf("; longest free run %s", bytes_of(snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES, b));
+    printf("\n  %s pages, ", snapshot_backing_name(node->backing));
+    print_flags(node);
+    if (node->populated < node->total)
+        printf("; populated %s", bytes_of(node->populated, a));
+    if (node->populate_error != 0)
+        printf("; populating failed: %s", strerror((int)node->populate_error));
+    putchar('\n');
+}
+
+/* --- paths --- */
+
+static void print_count(const char *name, uint64_t count, const char *meaning)
+{
+    printf("  %-13s %14llu  %s\n", name, (unsigned long long)count, meaning);
+}
+
+static void print_paths(const struct snapshot_sum *sum)
+{
+    static const char *const distances[HF_INSPECT_DISTANCES] = {
+        "of these: from the nearest other node", "... from the second nearest", "... from the third", "... from nodes farther away",
+    };
+    char text[16];
+    printf("where memory came from, since the start; %llu threads have a theap, and hold back %s of empty pages\n",
+           (unsigned long long)sum->in_use, bytes_of(sum->kept, text));
+    print_count("listed", sum->listed, "blocks that the fast path hands out");
+    print_count("collected", sum->collected, "refills from a page the thread already had");
+    print_count("adopted", sum->adopted, "own pages won back by freeing into them");
+    print_count("claimed", sum->claimed, "idle pages taken over");
+    if (sum->shared != 0)
+        print_count("shared", sum->shared, "idle pages of which a few blocks were taken: the node is tight");
+    print_count("fresh", sum->fresh, "fresh pages cut into blocks");
+    print_count("large", sum->large, "blocks of whole pages");
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
+        if (sum->away[i] != 0)
+            print_count(i == 0 ? "away" : "", sum->away[i], distances[i]);
+    print_count("stolen", sum->stolen, "pages taken from sleeping threads");
+    print_count("retired", sum->retired, "pages given back to a node");
+    print_count("remote frees", sum->remote_frees, "blocks freed into pages of other threads");
+    if (sum->pressed != 0)
+        print_count("pressed", sum->pressed, "times the application was asked to free memory");
+    print_count("failed", sum->failed, "calls that ended in ENOMEM");
+}
+
+static uint64_t slow_calls(const struct snapshot_sum *sum)
+{
+    uint64_t calls = 0;
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
+        calls += sum->slow[i];
+    return calls;
+}
+
+static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    uint64_t calls = slow_calls(sum);
+    if (calls == 0)
+        return;
+    printf("slow paths: %llu, mean %.2f us; half end within %.2f us, 99 of 100 within %.2f us, all within %.2f us\n",
+           (unsigned long long)calls, snapshot_ns(snapshot, sum->slow_ticks) / (double)calls / 1e3,
+           2 * snapshot_slow_quantile(snapshot, sum, 0.5) / 1e3, 2 * snapshot_slow_quantile(snapshot, sum, 0.99) / 1e3,
+           2 * snapshot_slow_quantile(snapshot, sum, 1) / 1e3);
+}
+
+/* --- lists --- */
+
+static const struct snapshot *sorted;
+
+static int by_class_pages(const void *a, const void *b)
+{
+    uint64_t x = sorted->class_pages[*(const unsigned *)a].pages, y = sorted->class_pages[*(const unsigned *)b].pages;
+    return (x < y) - (x > y);
+}
+
+static int by_theap_pages(const void *a, const void *b)
+{
+    uint64_t x = sorted->theap_pages[*(const unsigned *)a].pages, y = sorted->theap_pages[*(const unsigned *)b].pages;
+    return (x < y) - (x > y);
+}
+
+static void print_classes(const struct snapshot *snapshot, unsigned length)
+{
+    unsigned order[HF_INSPECT_MAX_CLASSES], count = 0;
+    char bytes[16], waste[16];
+    for (unsigned i = 0; i < snapshot->class_count; i++)
+        if (snapshot->class_pages[i].pages != 0)
+            order[count++] = i;
+    if (count == 0 || length == 0)
+        return;
+    sorted = snapshot;
+    qsort(order, count, sizeof order[0], by_class_pages);
+    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "pages are", "blocks in use", "there could be", "in use", "in none");
+    for (unsigned i = 0; i < count && i < length; i++) {
+        const struct class_pages *class = &snapshot->class_pages[order[i]];
+        printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
+               bytes_of(class->pages * HF_INSPECT_PAGE_BYTES, bytes), (unsigned long long)class->used_blocks,
+               (unsigned long long)class->room_blocks, show_percent(class->used_blocks, class->room_blocks), bytes_of(class->waste_bytes, waste));
+    }
+    if (count > length)
+        printf("%12s of %u more sizes: --classes\n", "", count - length);
+}
+
+static void print_theaps(const struct snapshot *snapshot, unsigned length)
+{
+    static unsigned order[HF_INSPECT_MAX_THEAPS];
+    unsigned count = 0;
+    char name[20], bytes[16];
+    for (unsigned i = 0; i < snapshot->theap_count; i++)
+        if (snapshot->theaps[i].in_use != 0)
+            order[count++] = i;
+    if (count == 0 || length == 0)
+        return;
+    sorted = snapshot;
+    qsort(order, count, sizeof order[0], by_theap_pages);
+    printf("%-15s %7s %4s %3s %9s %10s %10s %7s %6s %6s\n", "thread", "tid", "home", "cpu", "in use", "frees out", "frees in", "claimed", "stolen",
+           "lost");
+    for (unsigned i = 0; i < count && i < length; i++) {
+        const struct hf_inspect_theap *theap = &snapshot->theaps[order[i]];
+        unsigned home = theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
+        printf("%-15s %7llu %4u %3u %9s %10llu %10llu %7llu %6llu %6llu\n",
+               target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), (unsigned long long)theap->tid, home, theap->cpu,
+               bytes_of(snapshot->theap_pages[order[i]].used_bytes, bytes), (unsigned long long)theap->remote_frees,
+               (unsigned long long)theap->received, (unsigned long long)theap->claimed, (unsigned long long)theap->stolen,
+               (unsigned long long)theap->lost);
+    }
+    if (count > length)
+        printf("%-15s of %u more threads: --theaps\n", "", count - length);
+}
+
+static void print_events(const struct snapshot *snapshot, unsigned length)
+{
+    char span[16], text[160];
+    unsigned first = snapshot->event_count > length ? snapshot->event_count - length : 0;
+    if (first < snapshot->event_count)
+        printf("last events\n");
+    for (unsigned i = snapshot->event_count; i-- > first;) {
+        const struct hf_inspect_event *event = &snapshot->events[i];
+        unsigned id = event->node < snapshot->node_count ? snapshot->nodes[event->node].id : event->node;
+        printf("  %8s ago  node %u: %s\n", show_span(span, sizeof span, snapshot_age_ns(snapshot, event->ticks)), id,
+               show_event(text, sizeof text, snapshot, event));
+    }
+}
+
+void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengths)
+{
+    const struct hf_inspect_segment *header = &snapshot->header;
+    struct snapshot_sum sum;
+    char name[64], library[sizeof header->library], span[16];
+    snapshot_sum(snapshot, &sum);
+    printf("process %llu (%s), arena at 0x%llx for %s, libholdfast %s\n", (unsigned long long)header->pid,
+           target_name((pid_t)header->pid, name, sizeof name), (unsigned long long)header->arena_base,
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
+           tool_printable(library, sizeof library, header->library));
+    for (unsigned i = 0; i < snapshot->node_count; i++)
+        print_node(snapshot, i);
+    printf("  (# blocks, L large, m own structures, i idle, k kept empty by threads, . free)\n");
+    print_paths(&sum);
+    print_slow(snapshot, &sum);
+    print_classes(snapshot, lengths->classes);
+    print_theaps(snapshot, lengths->theaps);
+    print_events(snapshot, lengths->events);
+}
+
+/* --- watching --- */
+
+void stat_watch_line(const struct snapshot *before, const struct snapshot *after, bool delta)
+{
+    struct snapshot_sum old, new;
+    uint64_t used = 0, idle = 0, free_bytes = 0;
+    char a[16], b[16], c[16];
+    if (before == NULL) {
+        printf("%9s %9s %9s %8s %8s %8s %7s %9s %7s %6s\n", "used", "idle", "free", delta ? "slow" : "slow/s", "claimed", "fresh", "stolen",
+               "rem.frees", "away", "failed");
+        return;
+    }
+    snapshot_sum(before, &old);
+    snapshot_sum(after, &new);
+    for (unsigned i = 0; i < after->node_count; i++) {
+        used += after->nodes[i].used;
+        idle += after->nodes[i].idle;
+        free_bytes += after->nodes[i].free;
+    }
+    double seconds = delta ? 1 : (double)(after->taken_ns - before->taken_ns) / 1e9;
+#define RATE(field) ((double)(new.field - old.field) / seconds)
+    printf("%9s %9s %9s %8.0f %8.0f %8.0f %7.0f %9.0f %7.0f %6.0f\n", bytes_of(used, a), bytes_of(idle, b), bytes_of(free_bytes, c),
+           (double)(slow_calls(&new) - slow_calls(&old)) / seconds, RATE(claimed), RATE(fresh), RATE(stolen), RATE(remote_frees),
+           (double)(snapshot_sum_away(&new) - snapshot_sum_away(&old)) / seconds, RATE(failed));
+#undef RATE
+}

@@ -1,0 +1,30 @@
+/*
+ * stat: the ways in which `holdfast stat` shows a snapshot.
+ */
+#ifndef HFT_STAT_H
+#define HFT_STAT_H
+
+#include "tool.h"
+
+/* How much of the lists the text shows; UINT_MAX: all. */
+struct stat_lengths {
+    unsigned classes, theaps, events;
+};
+
+/* For people, at 80 columns. */
+void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengths);
+
+/* Everything in it as one JSON object (holdfast-inspect(5)). */
+json_t *stat_json(const struct snapshot *snapshot);
+
+/* As OpenMetrics text, from the first line to `# EOF`. */
+void stat_openmetrics(const struct snapshot *snapshot);
+
+/* One line for the span between two snapshots of a process: rates per second, or with `delta` differences.  NULL for
+ * `before` prints the head. */
+void stat_watch_line(const struct snapshot *before, const struct snapshot *after, bool delta);
+
+/* One word for what an event's kind is: "node_full". */
+const char *stat_event_word(uint32_t kind, char *word, size_t word_bytes);
+
+#endif
