@@ -81,7 +81,7 @@ node 3: 4 MiB on 2m pages, 0.0 % used, of that 0.0 % idle; 100.0 % free
 END
 cmp -s "$work/wanted" "$work/got" || { fail "the picture is another"; diff "$work/wanted" "$work/got"; }
 
-# Eight cells a row, two pages a cell at 16 rows: what is mixed has the state of most, and the fill of both.
+# Eight cells a row.
 expect 0 'a cell is 1 page' --node 0 --width 20 "$victim"
 grep -q '^       0 B SSOoIiFO$' "$work/out" || fail "no row of 8 cells"
 grep -q '^   512 KiB Ooo\.\.\.\.\.$' "$work/out" || fail "no second row of 8 cells"
@@ -90,6 +90,20 @@ grep -q '^   512 KiB Ooo\.\.\.\.\.$' "$work/out" || fail "no second row of 8 cel
 expect 0 'node 3: 4 MiB' --node 3 "$victim"
 grep -q 'node 0' "$work/out" && fail "--node 3 shows node 0"
 expect 2 HF-E433 --node 1 "$victim"
+
+# All pages as one node's, two to a cell at 8 cells a row: a cell has the state of most of its pages, and the fill of both.
+one_node()
+{
+    le32 1 | dd of="$segment" bs=4 seek=20 conv=notrunc 2> /dev/null
+    le64 12582912 | dd of="$segment" bs=8 seek=34 conv=notrunc 2> /dev/null
+}
+one_node
+expect 0 'a cell is 2 pages, 128 KiB' --width 20 "$victim"
+sed -n 's/^ *[0-9.]* [KM]*i*B \([A-Za-z.]*\)$/\1/p' "$work/out" | tr '\n' ' ' > "$work/got"
+[ "$(cat "$work/got")" = 'SOiOOo.. ........ ........ ........ LLLLLLLL LLLLLLLL LLLLLLLL LLLLLLLL LLL..... ........ ........ ........ ' ] ||
+    fail "cells of two pages are $(cat "$work/got")"
+cp "$work/made" "$segment"
+
 expect 1 HF-E431 --svg "$work/none/x.svg" "$victim"
 expect 1 HF-E431 --svg /dev/full "$victim"
 awk '/^.{12}/ && length > 40 && !/node|longest|letter/ { exit 1 }' "$work/out" || fail "a row is longer than its line"
@@ -114,6 +128,12 @@ if command -v script > /dev/null; then
         grep -qF 'SSOoIiFOOoo...' "$work/out" || fail "no letters with '$refused'"
         unset NO_COLOR
     done
+    one_node
+    on xterm C.UTF-8 --width 20
+    for row in "       0 B $escape[35m█$escape[32m▓$escape[33m▒$escape[32m█▓░$escape[90m··$escape[0m" "     4 MiB $escape[94m████████$escape[0m"; do
+        grep -qF "$row" "$work/out" || fail "cells of two pages have other shades than $row"
+    done
+    cp "$work/made" "$segment"
 fi
 
 # --- SVG ---
