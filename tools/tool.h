@@ -1,7 +1,7 @@
 /*
  * tool: what the files of the `holdfast` program share.
  *
- * One file per subcommand; holdfast.c chooses, common.c helps, target.c finds
+ * One file per subcommand, several for top, stat and report; show.c has what pictures share; holdfast.c chooses, common.c helps, target.c finds
  * the process that is meant, segment.c its inspection segment, snapshot.c reads that.  The program keeps the
  * C library's malloc: it links the core of the library without the names it takes over.
  */

@@ -33,7 +33,7 @@ static int top_main(int argc, char **argv)
     static const struct option long_options[] = { { "delay", required_argument, NULL, 'd' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     static struct top top = { .delay = 1 };
     int option;
-    while ((option = tool_getopt(argc, argv, ":d:h", long_options, "top")) != -1) {
+    while ((option = tool_getopt(argc, argv, ":h", long_options, "top")) != -1) {
         if (option == 'h')
             return tool_help(&tool_top);
         if (option != 'd')
