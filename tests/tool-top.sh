@@ -242,6 +242,18 @@ for pair in INT:130 TERM:143 HUP:129 QUIT:131 SEGV:139 ABRT:134; do
     lacks "sleep ($victim)"
 done
 
+# --- a terminal that is gone ---
+start 80x24 "$colours" "$victim"
+await "sleep ($victim)"
+gone=$(cat "$work/pid")
+tmux kill-server
+tries=100
+while [ "$tries" -gt 0 ] && kill -0 "$gone" 2> /dev/null; do
+    sleep 0.2
+    tries=$((tries - 1))
+done
+[ "$tries" -gt 0 ] || { kill -9 "$gone"; fail "it outlives its terminal"; }
+
 # --- the end of the process, and of what it shows ---
 start 80x24 "$colours" "$victim"
 await "sleep ($victim)"

@@ -1,9 +1,9 @@
 /*
  * tool: what the files of the `holdfast` program share.
  *
- * One file per subcommand, several for top, stat and report; show.c has what pictures share; holdfast.c chooses, common.c helps, target.c finds
- * the process that is meant, segment.c its inspection segment, snapshot.c reads that.  The program keeps the
- * C library's malloc: it links the core of the library without the names it takes over.
+ * One file per subcommand, several for top, stat and report; holdfast.c chooses, common.c helps, target.c
+ * finds the process that is meant, segment.c its inspection segment, snapshot.c reads that, show.c has what pictures share.
+ * The program keeps the C library's malloc: it links the core of the library without the names it takes over.
  */
 #ifndef HFT_TOOL_H
 #define HFT_TOOL_H
