@@ -21,7 +21,7 @@
 #define SLEEPING_BYTES HFI_MIB
 
 struct rule {
-    const char *name;
+    const char *name, *headline;
     enum severity severity;
     bool per_node;
     bool (*applies)(const struct advice_view *view, unsigned node);
@@ -366,19 +366,19 @@ static void set_ring(const struct advice_view *view, unsigned node, char *text)
 /* --- the table --- */
 
 static const struct rule rules[] = {
-    { "backing-short", SEVERITY_FAULT, true, is_short, tell_short, set_short },
-    { "arena-too-small", SEVERITY_FAULT, true, is_small, tell_small, set_arena },
-    { "request-too-large", SEVERITY_FAULT, true, advice_request_was_large, tell_absurd, set_absurd },
-    { "node-full", SEVERITY_FAULT, true, is_remote, tell_remote, set_remote },
-    { "io-uring-memlock", SEVERITY_FAULT, false, ring_was_refused, tell_ring, set_ring },
-    { "node-not-bound", SEVERITY_COST, true, is_unbound, tell_unbound, set_unbound },
-    { "huge-page-pool", SEVERITY_COST, true, pool_was_short, tell_pool, set_pool },
-    { "transparent-huge-pages", SEVERITY_COST, true, thp_is_off, tell_thp, set_thp },
-    { "threads-elsewhere", SEVERITY_COST, true, is_elsewhere, tell_elsewhere, set_elsewhere },
-    { "fork-on-huge-pages", SEVERITY_COST, false, has_forked, tell_forked, set_forked },
-    { "growing-arena", SEVERITY_HINT, true, is_growing, tell_growing, set_arena },
-    { "idle-threads", SEVERITY_HINT, false, is_sleeping, tell_sleeping, set_sleeping },
-    { "arena-too-large", SEVERITY_HINT, true, advice_node_is_large, tell_large, set_arena },
+    { "backing-short", "memory is missing", SEVERITY_FAULT, true, is_short, tell_short, set_short },
+    { "arena-too-small", "too little room", SEVERITY_FAULT, true, is_small, tell_small, set_arena },
+    { "request-too-large", "requests larger than the arena", SEVERITY_FAULT, true, advice_request_was_large, tell_absurd, set_absurd },
+    { "node-full", "remote fallback, the node is too small", SEVERITY_FAULT, true, is_remote, tell_remote, set_remote },
+    { "io-uring-memlock", "registration with io_uring refused", SEVERITY_FAULT, false, ring_was_refused, tell_ring, set_ring },
+    { "node-not-bound", "memory not bound to its node", SEVERITY_COST, true, is_unbound, tell_unbound, set_unbound },
+    { "huge-page-pool", "smaller pages than asked for", SEVERITY_COST, true, pool_was_short, tell_pool, set_pool },
+    { "transparent-huge-pages", "no transparent huge pages", SEVERITY_COST, true, thp_is_off, tell_thp, set_thp },
+    { "threads-elsewhere", "threads far from their memory", SEVERITY_COST, true, is_elsewhere, tell_elsewhere, set_elsewhere },
+    { "fork-on-huge-pages", "forks copy huge pages", SEVERITY_COST, false, has_forked, tell_forked, set_forked },
+    { "growing-arena", "no size is named", SEVERITY_HINT, true, is_growing, tell_growing, set_arena },
+    { "idle-threads", "memory held by sleeping threads", SEVERITY_HINT, false, is_sleeping, tell_sleeping, set_sleeping },
+    { "arena-too-large", "more held than needed", SEVERITY_HINT, true, advice_node_is_large, tell_large, set_arena },
 };
 
 const char *advice_severity_name(enum severity severity)
@@ -397,7 +397,7 @@ unsigned advice_give(const struct history *history, double settled_s, struct adv
             if (!rules[i].applies(&view, node))
                 continue;
             struct advice *to = &advice[given++];
-            *to = (struct advice){ .rule = rules[i].name, .severity = rules[i].severity, .node = rules[i].per_node ? (int)node : -1 };
+            *to = (struct advice){ .rule = rules[i].name, .headline = rules[i].headline, .severity = rules[i].severity, .node = rules[i].per_node ? (int)node : -1 };
             rules[i].evidence(&view, node, to->evidence);
             rules[i].setting(&view, node, to->setting);
         }

@@ -19,6 +19,7 @@ enum severity {
 
 struct advice {
     const char *rule;
+    const char *headline; /* what is wrong, in a few words */
     enum severity severity;
     int node;                   /* index in the snapshot's nodes; -1: of all */
     char evidence[ADVICE_TEXT]; /* one sentence without its full stop */

@@ -35,7 +35,7 @@ void report_head(const struct report *report)
         fputs("<p class=\"soft\">The recording was cut short: this is what it holds up to there, without the last map of pages.</p>\n", out);
     fputs("<nav aria-label=\"Sections\"><ul><li><a href=\"#advice\">Advice</a></li><li><a href=\"#use\">Use over time</a></li>"
           "<li><a href=\"#map\">Map</a></li><li><a href=\"#remote\">Remote memory</a></li><li><a href=\"#events\">Events</a></li>"
-          "<li><a href=\"#classes\">Size classes</a></li><li><a href=\"#slow\">Slow paths</a></li><li><a href=\"#threads\">Threads</a></li>"
+          "<li><a href=\"#classes\">Size classes</a></li><li><a href=\"#threads\">Threads</a></li><li><a href=\"#slow\">Slow paths</a></li>"
           "<li><a href=\"#settings\">Settings</a></li></ul></nav>\n", out);
 }
 
@@ -52,24 +52,33 @@ static unsigned advice_of(const struct report *report, enum severity severity)
 static void list_faults(const struct report *report)
 {
     FILE *out = report->out;
-    uint64_t away = snapshot_sum_away(&report->sample->sum), taken = sample_pages_taken(&report->sample->sum);
-    if (report->sample->sum.failed != 0)
-        fprintf(out, "<li>%s calls failed (ENOMEM)</li>\n", COUNT(report->sample->sum.failed));
+    for (unsigned i = 0; i < report->advice_count; i++) {
+        const struct advice *advice = &report->advice[i];
+        if (advice->severity != SEVERITY_FAULT)
+            continue;
+        fputs("<li>", out);
+        if (advice->node >= 0)
+            fprintf(out, "node %u: ", report->snapshot->nodes[advice->node].id);
+        fprintf(out, "<b>%s</b>; ", advice->headline);
+        report_text(out, advice->evidence);
+        fprintf(out, " (<a href=\"#advice-%u\">what to do</a>)</li>\n", i + 1);
+    }
     for (unsigned i = 0; i < report->snapshot->node_count; i++)
         if ((report->snapshot->nodes[i].flags & HF_INSPECT_NODE_FULL) != 0)
-            fprintf(out, "<li>node %u is full: what was asked for last did not fit</li>\n", report->snapshot->nodes[i].id);
-    if (away != 0)
-        fprintf(out, "<li>%s of the pages taken (%s of %s) came from another node than wanted: remote fallback</li>\n", PERCENT(away, taken),
-                COUNT(away), COUNT(taken));
-    for (unsigned i = 0; i < report->advice_count; i++)
-        if (report->advice[i].severity == SEVERITY_FAULT) {
-            fprintf(out, "<li><a href=\"#advice-%u\">%s", i + 1, report->advice[i].rule);
-            if (report->advice[i].node >= 0)
-                fprintf(out, ", node %u", report->snapshot->nodes[report->advice[i].node].id);
-            fputs("</a>: ", out);
-            report_text(out, report->advice[i].evidence);
-            fputs("</li>\n", out);
-        }
+            fprintf(out, "<li>node %u is full now: what was asked for last did not fit</li>\n", report->snapshot->nodes[i].id);
+}
+
+/* "node 0: too little room", of the first fault; and how many more there are. */
+static void write_headline(const struct report *report, unsigned faults)
+{
+    const struct advice *first = &report->advice[0]; /* faults come first */
+    fputs("<p><strong>&#x2716; Fault: ", report->out);
+    if (first->node >= 0)
+        fprintf(report->out, "node %u: ", report->snapshot->nodes[first->node].id);
+    fputs(first->headline, report->out);
+    if (faults > 1)
+        fprintf(report->out, ", and %u more", faults - 1);
+    fputs("</strong></p>\n<ul>\n", report->out);
 }
 
 void report_status(const struct report *report)
@@ -78,16 +87,19 @@ void report_status(const struct report *report)
     unsigned faults = advice_of(report, SEVERITY_FAULT), costs = advice_of(report, SEVERITY_COST), hints = advice_of(report, SEVERITY_HINT);
     fprintf(out, "<section class=\"status %s\" role=\"status\" aria-label=\"Status\">\n", faults != 0 ? "fault" : costs != 0 ? "cost" : "good");
     if (faults != 0) {
-        fputs("<p><strong>&#x2716; Fault: memory was refused, missing, or not where it should be</strong></p>\n<ul>\n", out);
+        write_headline(report, faults);
         list_faults(report);
         fputs("</ul>\n", out);
     } else if (costs != 0) {
-        fprintf(out, "<p><strong>&#x26A0; It works, slower than it could</strong></p>\n<p>No call failed and no page came from another node; "
-                "<a href=\"#advice\">%u %s cost speed</a>.</p>\n", costs, costs == 1 ? "setting" : "settings");
+        fprintf(out, "<p><strong>&#x26A0; It works, slower than it could</strong></p>\n<p>%s calls failed, %s pages came from another node; "
+                "<a href=\"#advice\">%u %s</a>.</p>\n", COUNT(report->sample->sum.failed), COUNT(snapshot_sum_away(&report->sample->sum)), costs,
+                costs == 1 ? "setting costs speed" : "settings cost speed");
     } else {
-        fputs("<p><strong>&#x2714; Healthy</strong></p>\n<p>No call failed, no page came from another node, and the memory is what was asked for", out);
-        fprintf(out, hints == 0 ? ".</p>\n" : "; <a href=\"#advice\">there %s %u %s</a>.</p>\n", hints == 1 ? "is" : "are", hints,
-                hints == 1 ? "hint" : "hints");
+        fprintf(out, "<p><strong>&#x2714; Healthy</strong></p>\n<p>%s calls failed, %s pages came from another node, and the memory is what was asked for",
+                COUNT(report->sample->sum.failed), COUNT(snapshot_sum_away(&report->sample->sum)));
+        if (hints != 0)
+            fprintf(out, "; <a href=\"#advice\">%u %s</a>", hints, hints == 1 ? "hint" : "hints");
+        fputs(".</p>\n", out);
     }
     fputs("</section>\n", out);
 }

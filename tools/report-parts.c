@@ -225,7 +225,7 @@ void report_theaps(const struct report *report)
     const struct snapshot *snapshot = report->snapshot;
     unsigned count = rank_theaps(snapshot, ranked), shown = count < BARS ? count : BARS;
     fputs("<section aria-labelledby=\"threads\"><h2 id=\"threads\">Threads</h2>\n<div class=\"cards\">\n", report->out);
-    report_figure(report, "wide", "Bytes by thread<small>%s theaps, %s of them with a thread; those that own most</small>", COUNT(count),
+    report_figure(report, "", "Bytes by thread<small>theaps made: %s, with a thread now: %s; here those that own most</small>", COUNT(count),
                   COUNT(report->sample->sum.in_use));
     report_svg(report, 24 * shown + 12, "The %u threads that own most", shown);
     for (unsigned i = 0; i < shown; i++) {

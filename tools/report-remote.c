@@ -52,28 +52,44 @@ static double rate(uint64_t before, uint64_t after, uint64_t ns)
     return ns == 0 || after < before ? 0 : (double)(after - before) / ((double)ns / 1e9);
 }
 
+static double taken_rate(const struct history_point *from, const struct history_point *to)
+{
+    return rate(from->taken, to->taken, to->ns - from->ns);
+}
+
+static double away_rate(const struct history_point *from, const struct history_point *to)
+{
+    return rate(from->away, to->away, to->ns - from->ns);
+}
+
+/* Steps, from the axis and back to it. */
+static void draw_steps(const struct report *report, const char *css, double (*figure)(const struct history_point *, const struct history_point *), double most)
+{
+    const struct history_point *points = report->history->points;
+    fprintf(report->out, "<path class=\"%s\" d=\"M%.1f %.1f", css, REPORT_LEFT, REPORT_BOTTOM);
+    for (unsigned i = 1; i < report->history->point_count; i++)
+        fprintf(report->out, "V%.1fH%.1f", report_y(most == 0 ? 0 : figure(&points[i - 1], &points[i]) / most), report_x(report, (double)points[i].ns));
+    fprintf(report->out, "V%.1fZ\"/>\n", REPORT_BOTTOM);
+}
+
 static void draw_rates(const struct report *report)
 {
     const struct history *history = report->history;
     double most = 0;
     for (unsigned i = 1; i < history->point_count; i++) {
-        const struct history_point *from = &history->points[i - 1], *to = &history->points[i];
-        double now = rate(from->away, to->away, to->ns - from->ns);
+        double now = taken_rate(&history->points[i - 1], &history->points[i]);
         most = now > most ? now : most;
     }
-    report_svg(report, (unsigned)REPORT_BOTTOM + 24, "Pages per second from other nodes over time, %.0f at most", most);
+    report_svg(report, (unsigned)REPORT_BOTTOM + 24, "Pages taken per second over time, %.0f at most, and how many of them from other nodes", most);
     for (unsigned i = 0; i <= 2; i++)
         fprintf(report->out, "<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"s e\" x=\"%.0f\" y=\"%.1f\">%.0f</text>\n", REPORT_LEFT,
                 REPORT_RIGHT, report_y(i / 2.0), report_y(i / 2.0), REPORT_LEFT - 6, report_y(i / 2.0) + 4, most * i / 2);
-    fputs("<path class=\"line\" d=\"", report->out);
-    for (unsigned i = 1; i < history->point_count; i++) {
-        const struct history_point *from = &history->points[i - 1], *to = &history->points[i];
-        double y = report_y(most == 0 ? 0 : rate(from->away, to->away, to->ns - from->ns) / most);
-        fprintf(report->out, "%s%.1f %.1fH%.1f", i == 1 ? "M" : "L", report_x(report, (double)from->ns), y, report_x(report, (double)to->ns));
-    }
-    fputs("\"/>\n", report->out);
+    draw_steps(report, "large", taken_rate, most);
+    if (snapshot_sum_away(&report->sample->sum) != 0)
+        draw_steps(report, "bad", away_rate, most);
     report_time_axis(report, REPORT_BOTTOM);
-    fputs("</svg>\n", report->out);
+    fputs("</svg>\n<ul class=\"key\"><li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"large\" width=\"10\" height=\"10\"/></svg>all pages taken</li>"
+          "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"bad\" width=\"10\" height=\"10\"/></svg>from other nodes</li></ul>\n", report->out);
 }
 
 static void table_of_rates(const struct report *report)
@@ -101,7 +117,7 @@ void report_remote(const struct report *report)
     table_of_shares(report);
     report_figure_end(report);
     if (report->history->point_count > 1) {
-        report_figure(report, "", "Pages per second from other nodes");
+        report_figure(report, "", "Pages taken per second<small>idle ones claimed, fresh ones, and blocks of whole pages</small>");
         draw_rates(report);
         table_of_rates(report);
         report_figure_end(report);

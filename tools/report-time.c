@@ -110,9 +110,9 @@ static void draw_faults(const struct report *report, unsigned node)
         if (!room || since < 0)
             continue;
         double from = report_x(report, since), to = end ? REPORT_RIGHT : report_x(report, event->ns);
-        fprintf(report->out, "<rect class=\"full-span\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%.0f\"><title>full from %s</title></rect>"
-                "<line class=\"alarm-line\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>\n", from, REPORT_TOP, to > from ? to - from : 1.5, REPORT_PLOT,
-                MOMENT(report, since), from, from, REPORT_TOP, REPORT_BOTTOM);
+        fprintf(report->out, "<rect class=\"bad\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"8\"><title>full from %s</title></rect>"
+                "<line class=\"alarm-line\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>\n", from, REPORT_TOP - 12, to > from + 2 ? to - from : 2,
+                MOMENT(report, since), from, from, REPORT_TOP - 12, REPORT_BOTTOM);
         since = -1;
     }
 }
@@ -202,6 +202,19 @@ static void draw_column(const struct report *report, unsigned node, unsigned poi
     }
 }
 
+static void draw_band_key(const struct report *report)
+{
+    static const struct { const char *css, *name; } keys[] = {
+        { "blocks", "owned by a thread" }, { "loose", "full, of nobody" }, { "idle", "idle, with room" }, { "large", "large blocks" },
+        { "meta", "Holdfast's own" }, { "free", "free" },
+    };
+    fputs("<ul class=\"key\">", report->out);
+    for (unsigned i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        fprintf(report->out, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"%s\" width=\"10\" height=\"10\"/></svg>%s</li>", keys[i].css,
+                keys[i].name);
+    fputs("</ul>\n", report->out);
+}
+
 static unsigned eighth_percent(const uint8_t *bands, unsigned eighth)
 {
     unsigned sum = 0;
@@ -243,6 +256,7 @@ void report_bands(const struct report *report)
             fprintf(report->out, "<text class=\"s e\" x=\"%.0f\" y=\"%.1f\">%s</text>\n", REPORT_LEFT - 6, REPORT_TOP + REPORT_PLOT * i / 2 + 4, BYTES(total / 2 * i));
         report_time_axis(report, REPORT_BOTTOM);
         fputs("</svg>\n", report->out);
+        draw_band_key(report);
         table_of_bands(report, node);
         report_figure_end(report);
     }

@@ -29,9 +29,11 @@ void report_page(const struct report *report)
     report_maps(report);
     report_remote(report);
     report_events(report);
+    fputs("<div class=\"pair\">\n", out);
     report_classes(report);
-    report_latency(report);
     report_theaps(report);
+    fputs("</div>\n", out);
+    report_latency(report);
     report_settings(report);
     fprintf(out, "</main>\n<footer><p>Written by holdfast %s. Figures of a thread are those of its last slow path.</p></footer>\n</body>\n</html>\n", HFI_VERSION);
 }

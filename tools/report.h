@@ -62,7 +62,7 @@ void report_table_end(const struct report *report);
 
 #define REPORT_LEFT 66.0
 #define REPORT_RIGHT 590.0
-#define REPORT_TOP 14.0
+#define REPORT_TOP 16.0
 #define REPORT_PLOT 150.0
 #define REPORT_BOTTOM (REPORT_TOP + REPORT_PLOT)
 
@@ -85,8 +85,8 @@ void report_remote(const struct report *report);  /* report-remote.c */
 void report_events(const struct report *report);
 void report_maps(const struct report *report);    /* report-parts.c */
 void report_classes(const struct report *report);
-void report_latency(const struct report *report);
 void report_theaps(const struct report *report);
+void report_latency(const struct report *report);
 void report_settings(const struct report *report);
 
 #endif
