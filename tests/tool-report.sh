@@ -1,0 +1,207 @@
+#!/bin/sh
+# holdfast record and report: recordings that end in every way, that are cut and corrupted, and the page: whole, escaped,
+# without anything from elsewhere, with a table behind every picture; and in a browser, where there is one.
+#
+# $top_builddir as Automake sets it, . by default.
+set -u
+name=tool-report.sh
+. "${srcdir:-$(dirname "$0")/..}/tests/tool-part.sh"
+
+# page FILE: what every page must be
+page()
+{
+    ! grep -qE '<script|<link|<iframe|<img|src=|@import|url\(|javascript:' "$1" || fail "$1 refers to something, or runs something"
+    ! grep -oE '[a-z]+://[^"]*' "$1" | grep -v '^http://www.w3.org/2000/svg$' | grep -q . || fail "$1 has an address in it"
+    grep -q "default-src 'none'" "$1" || fail "$1 does not forbid what is from elsewhere"
+    command -v python3 > /dev/null || return 0
+    python3 - "$1" > "$work/out" 2>&1 <<'EOF' || fail "$1 is not well made"
+import html.parser, sys
+
+class Page(html.parser.HTMLParser):
+    void = {'meta', 'br', 'hr', 'input'}
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.ids, self.links, self.figures, self.text = [], {}, [], [], [], ''
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.seen[tag] = self.seen.get(tag, 0) + 1
+        if tag not in self.void:
+            self.open.append(tag)
+        if 'id' in attributes:
+            self.ids.append(attributes['id'])
+        if tag == 'a':
+            self.links.append(attributes['href'])
+        if tag == 'figure':
+            self.figures.append({'svg': 0, 'table': 0, 'figcaption': 0})
+        if self.figures and 'figure' in self.open and tag in ('table', 'figcaption'):
+            self.figures[-1][tag] += 1
+        if tag == 'svg' and attributes.get('aria-hidden') != 'true':
+            self.figures[-1]['svg'] += 1
+            assert attributes.get('role') == 'img' and attributes.get('aria-label'), 'a picture without a name'
+        if tag == 'th':
+            assert attributes.get('scope') in ('row', 'col'), 'a head of no row or column'
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.void:
+            self.open.pop()
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f'</{tag}> closes {self.open[-3:]}'
+        self.open.pop()
+    def handle_data(self, text):
+        self.text += text
+
+page = Page()
+page.feed(open(sys.argv[1], encoding='utf-8').read())
+page.close()
+assert page.open == [], page.open
+for tag in ('header', 'nav', 'main', 'footer', 'h1', 'title'):
+    assert page.seen.get(tag) == 1 or tag == 'title', f'{page.seen.get(tag)} of {tag}'
+assert len(page.ids) == len(set(page.ids)), 'an id twice'
+assert all(link[0] == '#' and link[1:] in page.ids for link in page.links), 'a link to nowhere'
+pictures = [figure for figure in page.figures if figure['svg']]
+assert len(pictures) >= 6, f'{len(pictures)} pictures'
+assert all(figure['table'] and figure['figcaption'] for figure in pictures), 'a picture without a table'
+assert 'nan' not in page.text and 'inf ' not in page.text, 'a number that is none'
+EOF
+}
+
+# --- the command line ---
+for command in record report; do
+    expect 0 "usage: holdfast $command" "$command" --help
+    expect 2 'HF-E400' "$command" --nonsense
+    expect 2 'HF-E440' "$command" 1
+    expect 2 'HF-E440' "$command" 1 2 -o "$work/none"
+    expect 1 'HF-E411' "$command" 2147483647 -o "$work/none"
+done
+expect 78 'HF-E446' record 1 -o "$work/none" --interval 0
+expect 78 'HF-E446' record 1 -o "$work/none" --interval 1e30
+expect 78 'HF-E446' record 1 -o "$work/none" --duration x
+expect 78 'HF-E446' report 1 -o "$work/none" --seconds ''
+expect 1 'HF-E443' report "$work/none" -o "$work/none.html"
+expect 1 'begin as a recording' report /dev/null -o "$work/none.html"
+[ ! -e "$work/none" ] || fail "a command line that is refused makes a file"
+
+# --- a recording, and its page ---
+HWLOC_SYNTHETIC='numa:2 pu:1' HOLDFAST_ARENA=0:16M,1:64M start waves 30
+expect 0 'HF-I442' record "$live" -o "$work/waves" --interval 0.1 --duration 3
+expect 0 '' report "$work/waves" -o "$work/waves.html"
+page "$work/waves.html"
+grep -q '<section class="status fault"' "$work/waves.html" || fail "the page of a run with a fault does not begin with it"
+grep -q 'Fault: node 0: remote fallback' "$work/waves.html" || fail "the page does not name the fault"
+grep -q 'remote fallback began (' "$work/waves.html" || fail "the page has no event of it"
+grep -q 'class="alarm-line"' "$work/waves.html" || fail "the fault is not on the axis of time"
+expect 0 '' report "$live" -o "$work/live.html" --seconds 0.5
+page "$work/live.html"
+expect 0 '' report "$live" -o "$work/once.html" --seconds 0
+page "$work/once.html"
+"$holdfast" report "$work/waves" -o - > "$work/standard.html" 2> "$work/err" || fail "report -o -: exit status $?"
+cmp -s "$work/waves.html" "$work/standard.html" || fail "the page on standard output is another"
+samples=$(sed -n 's/.*in \([0-9]*\) samples.*/\1/p' "$work/waves.html" | head -1)
+[ "${samples:-0}" -ge 5 ] || fail "$samples samples in 3 s"
+bytes=$(wc -c < "$work/waves")
+[ "$bytes" -lt $((samples * 8192 + 65536)) ] || fail "$bytes bytes for $samples samples"
+mode=$(ls -l "$work/waves" | cut -c1-10)
+[ "$mode" = -rw------- ] || fail "a recording can be read by others: $mode"
+expect 1 'HF-E441' record "$live" -o /dev/full --duration 0.1
+expect 1 'HF-E441' record "$live" -o "$work/no/such" --duration 0.1
+expect 1 'HF-E441' report "$live" -o /dev/full --seconds 0
+
+# --- how it ends ---
+# An interrupt is an end; a kill leaves whole samples, without the map; so does the end of the process, with it.
+"$holdfast" record "$live" -o "$work/interrupted" --interval 0.1 2> "$work/err" &
+recorder=$!
+sleep 1
+kill -INT "$recorder"
+wait "$recorder" || fail "an interrupted record: exit status $?"
+grep -q HF-I442 "$work/err" || fail "an interrupted record does not end well"
+expect 0 '' report "$work/interrupted" -o "$work/interrupted.html"
+! grep -q 'There is no map' "$work/interrupted.html" || fail "an interrupted recording has no map"
+"$holdfast" record "$live" -o "$work/killed" --interval 0.1 2> "$work/err" &
+recorder=$!
+sleep 1
+kill -KILL "$recorder"
+wait "$recorder" 2> /dev/null
+expect 0 '' report "$work/killed" -o "$work/killed.html"
+page "$work/killed.html"
+grep -q 'There is no map' "$work/killed.html" || fail "a recording that was killed has a map"
+"$holdfast" record "$live" -o "$work/outlived" --interval 0.1 2> "$work/err" &
+recorder=$!
+sleep 0.5
+stop
+wait "$recorder" || fail "record of a process that ends: exit status $?"
+grep -q 'the process ended' "$work/err" || fail "record does not say that the process ended"
+expect 0 '' report "$work/outlived" -o "$work/outlived.html"
+! grep -q 'There is no map' "$work/outlived.html" || fail "the recording of a process that ended has no map"
+
+# --- names that another process chose ---
+HOLDFAST_ARENA=64M start name '<i>&"'"'"'x</i>' 16
+expect 0 '' report "$live" -o "$work/name.html" --seconds 0.2
+page "$work/name.html"
+grep -qF '&lt;i&gt;&amp;&quot;&#39;x&lt;/i&gt;' "$work/name.html" || fail "the thread's name is not on the page"
+! grep -qF '<i>' "$work/name.html" || fail "the thread's name is not escaped"
+grep -q 'Healthy' "$work/name.html" || fail "a healthy run is not called so"
+"$holdfast" record "$live" -o "$work/small" --interval 0.05 --duration 0.3 2> "$work/err"
+stop
+
+# --- cut at any byte, or corrupted ---
+bytes=$(wc -c < "$work/small")
+cut=0 last=0
+while [ "$cut" -lt "$bytes" ]; do
+    head -c "$cut" "$work/small" > "$work/cut"
+    "$holdfast" tune "$work/cut" --json > "$work/out" 2> "$work/err"
+    status=$?
+    if [ "$status" = 2 ]; then
+        grep -q HF-E443 "$work/err" || fail "cut at $cut: no message"
+        [ "$last" = 0 ] || fail "cut at $cut: samples that were there before are not read"
+    elif [ "$status" -gt 1 ]; then
+        fail "cut at $cut: exit status $status"
+    else
+        now=$(sed -n 's/.*"samples": \([0-9]*\).*/\1/p' "$work/out")
+        [ "$now" -ge "$last" ] || fail "cut at $cut: $now samples, $last before"
+        last=$now
+    fi
+    cut=$((cut + bytes / 97 + 1))
+done
+[ "$last" -ge 3 ] || fail "a recording that lacks its last bytes has $last samples"
+head -c $((bytes - 1)) "$work/small" > "$work/cut"
+expect 0 'HF-W444' report "$work/cut" -o "$work/cut.html"
+page "$work/cut.html"
+grep -q 'was cut short' "$work/cut.html" || fail "the page does not say that the recording was cut"
+at=0
+while [ "$at" -lt "$bytes" ]; do
+    { head -c "$at" "$work/small"; printf '\377'; tail -c +$((at + 2)) "$work/small"; } > "$work/cut"
+    "$holdfast" report "$work/cut" -o "$work/cut.html" > "$work/out" 2> "$work/err"
+    status=$?
+    [ "$status" -le 1 ] || fail "corrupted at $at: exit status $status"
+    [ "$status" = 0 ] || grep -q HF-E443 "$work/err" || fail "corrupted at $at: no message"
+    at=$((at + bytes / 41 + 1))
+done
+{ cat "$work/small"; printf 'more'; } > "$work/cut"
+expect 0 'behind its end' report "$work/cut" -o "$work/cut.html"
+
+# --- in a browser ---
+if ! command -v chromium > /dev/null; then
+    echo "$name: no chromium: the page was not looked at in a browser"
+    [ "$failed" != 0 ] || exit 77
+    exit "$failed"
+fi
+
+# shot NAME WIDTH FLAG...: a picture of the page, and what the browser complains of
+shot()
+{
+    shot=$1 width=$2
+    shift 2
+    HOME=$work timeout 120 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --enable-logging=stderr --user-data-dir="$work/profile" "$@" \
+        --window-size="$width",2000 --screenshot="$work/$shot.png" "file://$work/waves.html" > "$work/out" 2> "$work/browser"
+    grep CONSOLE "$work/browser" > "$work/err"
+    [ ! -s "$work/err" ] || fail "the browser complains of the page ($shot)"
+    [ "$(head -c 4 "$work/$shot.png" 2> /dev/null | tail -c 3)" = PNG ] || { tail -3 "$work/browser"; fail "the browser makes no picture ($shot)"; }
+    [ "$(wc -c < "$work/$shot.png")" -gt 30000 ] || fail "there is little in the picture of the page ($shot)"
+}
+shot light 1280
+shot narrow 600
+shot dark 1280 --force-dark-mode --blink-settings=preferredColorScheme=0
+! cmp -s "$work/light.png" "$work/dark.png" || fail "the page is the same in dark as in light"
+[ -z "${REPORT_PICTURES:-}" ] || cp "$work"/*.png "$work"/*.html "$REPORT_PICTURES"
+
+exit "$failed"
