@@ -102,7 +102,6 @@ static void halve(struct history *history)
 static bool begin(struct history *history)
 {
     history->node_count = history->last->snapshot.node_count;
-    history->first_sum = history->last->sum;
     history->first_ns = history->last->snapshot.taken_ns;
     history->stride = 1;
     history->points = calloc(HISTORY_POINTS + 1, sizeof *history->points);
@@ -207,7 +206,7 @@ static int watch(struct history *history, const char *pid, uint64_t seconds_ns, 
     history->last = sample_new(command);
     status = history->last == NULL ? EXIT_FAILURE : sample_take(history->last, &target, true, command);
     if (status == 0 && !add(history))
-        status = refuse(pid, "there is no memory for it", command);
+        status = refuse(pid == NULL ? "the process" : pid, "there is no memory for it", command);
     while (status == 0 && hfi_os_now_ns() < end && target_lives(&target)) {
         hfi_os_sleep_us((unsigned)(history->interval_ns / 1000 + 1));
         bool last = hfi_os_now_ns() + history->interval_ns >= end;

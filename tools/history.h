@@ -30,7 +30,6 @@ struct history_event {
 
 struct history {
     struct sample *last;
-    struct snapshot_sum first_sum; /* at the first sample */
     uint64_t first_ns;
     uint64_t samples;
     uint64_t interval_ns;          /* as recorded or watched */

@@ -46,7 +46,7 @@ void report_maps(const struct report *report)
     for (unsigned i = 0; i < report->snapshot->node_count; i++) {
         report_figure(report, "wide", "Node %u at the last sample", report->snapshot->nodes[i].id);
         if (report->snapshot->pages != NULL) {
-            fputs("<div class=\"map scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Map of pages\">", report->out);
+            fputs("<div class=\"map\" tabindex=\"0\" role=\"region\" aria-label=\"Map of pages\">", report->out);
             map_svg(report->out, report->snapshot, i);
             fputs("</div>\n", report->out);
         } else {
