@@ -60,12 +60,16 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     return object;
 }
 
-static json_t *numbers_json(const uint64_t *numbers, unsigned count)
+static void set_away(json_t *object, const uint64_t away[HF_INSPECT_DISTANCES])
 {
     json_t *array = json_array();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new(array, tool_json_number(numbers[i]));
-    return array;
+    uint64_t all = 0;
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++) {
+        json_array_append_new(array, tool_json_number(away[i]));
+        all += away[i];
+    }
+    set_number(object, "away", all);
+    json_object_set_new(object, "away_by_distance", array);
 }
 
 static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
@@ -95,7 +99,7 @@ static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "pressed", theap->pressed);
     set_number(object, "failed", theap->failed);
     set_number(object, "kept", theap->kept);
-    json_object_set_new(object, "away", numbers_json(theap->away, HF_INSPECT_DISTANCES));
+    set_away(object, theap->away);
     if (snapshot->pages != NULL) {
         set_number(object, "pages", snapshot->theap_pages[index].pages);
         set_number(object, "used_bytes", snapshot->theap_pages[index].used_bytes);
@@ -122,7 +126,7 @@ static json_t *sum_json(const struct snapshot *snapshot, const struct snapshot_s
     set_number(object, "pressed", sum->pressed);
     set_number(object, "failed", sum->failed);
     set_number(object, "kept", sum->kept);
-    json_object_set_new(object, "away", numbers_json(sum->away, HF_INSPECT_DISTANCES));
+    set_away(object, sum->away);
     json_object_set_new(object, "slow_seconds", json_real(snapshot_ns(snapshot, sum->slow_ticks) / 1e9));
     return object;
 }
