@@ -51,6 +51,10 @@ struct topology {
  * the caller says so). */
 int hfi_topology_load(struct topology *topology, bool quick);
 
+/* Whether `text` describes a machine: *is_file tells whether as a file of hwloc's XML, for HWLOC_XMLFILE, or as a synthetic
+ * description, for HWLOC_SYNTHETIC. */
+bool hfi_topology_describes(const char *text, bool *is_file);
+
 /* "slower memory without CPUs" and the like, for messages. */
 const char *hfi_topology_memory_name(enum topology_memory memory);
 

@@ -107,16 +107,24 @@ static struct hf_inspect_table table_at(uint64_t *offset, size_t count, size_t e
     return table;
 }
 
-static void lay_out(struct hf_inspect_segment *header, size_t pages)
+/* `arena_pages` of all nodes, `map_pages` with the gaps between them. */
+static void lay_out(struct hf_inspect_segment *header, unsigned nodes, size_t arena_pages, size_t map_pages)
 {
     uint64_t offset = hfi_align_up(sizeof *header, HFI_CACHE_LINE);
-    header->nodes = table_at(&offset, hfi_arena.node_count, sizeof(struct hf_inspect_node));
+    header->nodes = table_at(&offset, nodes, sizeof(struct hf_inspect_node));
     header->classes = table_at(&offset, HFI_CLASS_COUNT, sizeof(struct hf_inspect_class));
-    size_t theaps = hfi_min(hfi_max(hfi_arena.page_count / PAGES_PER_THEAP, THEAPS_MIN), HF_INSPECT_MAX_THEAPS);
+    size_t theaps = hfi_min(hfi_max(arena_pages / PAGES_PER_THEAP, THEAPS_MIN), HF_INSPECT_MAX_THEAPS);
     header->theaps = table_at(&offset, theaps, sizeof(struct hf_inspect_theap));
     header->events = table_at(&offset, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event));
-    header->pages = table_at(&offset, pages, sizeof(uint64_t));
+    header->pages = table_at(&offset, map_pages, sizeof(uint64_t));
     header->segment_bytes = hfi_align_up(offset, 4096);
+}
+
+size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages, size_t map_pages)
+{
+    struct hf_inspect_segment header;
+    lay_out(&header, nodes, arena_pages, map_pages);
+    return header.segment_bytes;
 }
 
 static uint32_t option_flags(void)
@@ -133,7 +141,7 @@ static void fill_header(struct hf_inspect_segment *header, uint64_t start_ticks,
     static const uint32_t arena_codes[] = {
         [ARENA_AUTO] = HF_ARENA_AUTO, [ARENA_BYTES] = HF_ARENA_BYTES, [ARENA_PERCENT] = HF_ARENA_PERCENT, [ARENA_PER_NODE] = HF_ARENA_PER_NODE,
     };
-    lay_out(header, pages);
+    lay_out(header, hfi_arena.node_count, hfi_arena.page_count, pages);
     header->version = HF_INSPECT_VERSION;
     header->header_bytes = sizeof *header;
     header->pid = (uint64_t)hfi_shm_pid();
@@ -206,7 +214,7 @@ static int create(struct hf_inspect_segment **segment, uint64_t start_ticks)
     fill_header(&header, start_ticks, (hfi_span - HFI_WINDOWS_OFFSET) >> HFI_PAGE_SHIFT);
     int error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
     if (error == -ENOSPC) {
-        lay_out(&header, 0);
+        lay_out(&header, hfi_arena.node_count, hfi_arena.page_count, 0);
         error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
     }
     if (error != 0)

@@ -102,10 +102,15 @@ static size_t backing_page_bytes(enum option_backing backing)
     return OS_PAGE_BYTES;
 }
 
-/* What a node's size is rounded up to on a rung of the ladder. */
-static size_t backing_unit_bytes(enum option_backing backing)
+size_t hfi_backing_unit_bytes(enum option_backing backing)
 {
     return backing == BACKING_1G ? HFI_GIB : backing == BACKING_4K ? HFI_PAGE_BYTES : HUGE_BYTES;
+}
+
+size_t hfi_reserve_metadata_bytes(size_t node_bytes)
+{
+    size_t pages = node_bytes >> HFI_PAGE_SHIFT;
+    return hfi_align_up(pages * OWNER_BYTES, OS_PAGE_BYTES) + hfi_align_up(pages * ENTRY_BYTES, OS_PAGE_BYTES);
 }
 
 static bool is_sized(const struct options *options, unsigned id)
@@ -133,8 +138,7 @@ static size_t usable_bytes(const struct options *options)
     return options->arena == ARENA_AUTO || options->arena == ARENA_PERCENT ? hfi_os_usable_bytes() : 0;
 }
 
-static void plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
-                       size_t usable)
+void hfi_reserve_plan_of(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology, size_t usable)
 {
     size_t chosen = chosen_nodes(options, topology);
     for (unsigned i = 0; i < HFI_MAX_NODES; i++)
@@ -155,7 +159,7 @@ static void plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *o
 
 void hfi_reserve_plan(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology)
 {
-    plan_nodes(node_bytes, options, topology, usable_bytes(options));
+    hfi_reserve_plan_of(node_bytes, options, topology, usable_bytes(options));
 }
 
 static size_t planned_bytes(const struct reservation *reservation)
@@ -230,7 +234,7 @@ static void choose_nodes(const struct attempt *attempt)
 {
     size_t node_bytes[HFI_MAX_NODES];
     struct reservation *reservation = attempt->reservation;
-    plan_nodes(node_bytes, attempt->options, attempt->topology, attempt->usable_bytes);
+    hfi_reserve_plan_of(node_bytes, attempt->options, attempt->topology, attempt->usable_bytes);
     for (unsigned i = 0; i < attempt->topology->node_count; i++) {
         unsigned id = attempt->topology->nodes[i].id;
         if (node_bytes[i] == 0)
@@ -319,7 +323,7 @@ static struct part table_slice(const struct reservation *reservation, const stru
 
 static struct part memory_part(const struct attempt *attempt, const struct reserved_node *node)
 {
-    size_t unit = backing_unit_bytes(attempt->options->backing == BACKING_1G ? BACKING_1G : BACKING_2M);
+    size_t unit = hfi_backing_unit_bytes(attempt->options->backing == BACKING_1G ? BACKING_1G : BACKING_2M);
     return (struct part){ node_offset(attempt->reservation, node), hfi_align_up(node->bytes, unit) };
 }
 
@@ -737,7 +741,7 @@ static bool map_node(struct attempt *attempt, struct reserved_node *node, struct
         node->bytes = climber->asked_bytes;
         if (!rung_is_open(attempt, node, rung))
             continue;
-        node->bytes = hfi_align_up(climber->asked_bytes, backing_unit_bytes(rung));
+        node->bytes = hfi_align_up(climber->asked_bytes, hfi_backing_unit_bytes(rung));
         if (backing_page_bytes(rung) == OS_PAGE_BYTES)
             return map_small_pages(attempt, node, rung);
         if (map_huge_pages(attempt, node, rung))

@@ -74,6 +74,15 @@ bool hfi_node_is_chosen(const struct options *options, const struct topology_nod
 void hfi_reserve_plan(size_t node_bytes[HFI_MAX_NODES], const struct options *options,
                       const struct topology *topology);
 
+/* The same on a machine with `usable` bytes of memory for the process. */
+void hfi_reserve_plan_of(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology, size_t usable);
+
+/* What a node's size is rounded up to on a rung of the ladder. */
+size_t hfi_backing_unit_bytes(enum option_backing backing);
+
+/* Bytes of owners[] and page table for a node of so many bytes. */
+size_t hfi_reserve_metadata_bytes(size_t node_bytes);
+
 /* Populates [offset, offset + bytes) of a node of a growing arena, with transparent
  * huge pages where `bytes` covers them whole, the first 32 MiB excepted.  Does nothing and
  * returns -ENOMEM past prefault_bytes: close to what the process may use, memory is better

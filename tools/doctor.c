@@ -25,9 +25,8 @@
 #include <unistd.h>
 
 #include "os.h"
-#include "reserve.h"
+#include "planning.h"
 #include "tool.h"
-#include "topology.h"
 
 #define CAPABILITY_IPC_LOCK 14
 #define CAPABILITY_SYS_NICE 23
@@ -40,14 +39,8 @@ enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
 
 /* What the checks look at, and where they put what they found. */
 struct examination {
-    struct options options;
-    struct topology topology;
+    struct planning plan;
     const char *library_chosen; /* HOLDFAST_LIBRARY */
-    bool named;                 /* the arena has a size */
-    size_t node_bytes[HFI_MAX_NODES];
-    enum option_backing rung[HFI_MAX_NODES]; /* backing each node would get */
-    size_t total_bytes;
-    size_t small_page_bytes; /* of them, on pages that could be swapped */
     bool json;
     json_t *checks;
     unsigned failed;
@@ -82,13 +75,13 @@ static void HFI_PRINTF(6, 7) report(struct examination *examination, const char 
 /* D1 */
 static enum verdict fail_if_named(const struct examination *examination)
 {
-    return examination->named ? VERDICT_FAIL : VERDICT_WARN;
+    return examination->plan.named ? VERDICT_FAIL : VERDICT_WARN;
 }
 
 /* A trouble that matters only with a named arena, and less than a failure. */
 static enum verdict warn_if_named(const struct examination *examination)
 {
-    return examination->named ? VERDICT_WARN : VERDICT_OK;
+    return examination->plan.named ? VERDICT_WARN : VERDICT_OK;
 }
 
 static const char *size_text(char *text, uint64_t bytes)
@@ -138,61 +131,12 @@ static const char *chosen_word(const char *path, char *word, size_t word_bytes)
     return word;
 }
 
-static size_t huge_page_bytes(enum option_backing backing)
-{
-    return backing == BACKING_1G ? HFI_GIB : 2 * HFI_MIB;
-}
-
-static bool pool_of(const struct examination *examination, unsigned index, enum option_backing backing, struct os_huge_pool *pool)
-{
-    return hfi_os_huge_pool(pool, examination->topology.nodes[index].id, examination->topology.node_count == 1, huge_page_bytes(backing));
-}
-
-/* --- what the arena would get --- */
-
-/* The rung of the ladder that src/reserve.c would stop at, by what the pools say now. */
-static enum option_backing plan_rung(const struct examination *examination, unsigned index)
-{
-    struct os_huge_pool pool;
-    enum option_backing asked = examination->options.backing;
-    size_t bytes = examination->node_bytes[index];
-    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M && examination->named; rung++) {
-        size_t page_bytes = huge_page_bytes(rung);
-        if (asked == BACKING_AUTO ? rung == BACKING_1G && bytes % page_bytes != 0 : rung < asked)
-            continue;
-        if (pool_of(examination, index, rung, &pool) && pool.free_pages >= hfi_divide_up(bytes, page_bytes))
-            return rung;
-    }
-    return asked == BACKING_4K || !hfi_os_has_thp() ? BACKING_4K : BACKING_THP;
-}
-
-/* As src/reserve.c rounds it. */
-static size_t rung_bytes(size_t bytes, enum option_backing rung)
-{
-    return hfi_align_up(bytes, rung == BACKING_4K ? HFI_PAGE_BYTES : rung == BACKING_THP ? 2 * HFI_MIB : huge_page_bytes(rung));
-}
-
-static void make_plan(struct examination *examination)
-{
-    hfi_reserve_plan(examination->node_bytes, &examination->options, &examination->topology);
-    for (unsigned i = 0; i < examination->topology.node_count; i++) {
-        if (examination->node_bytes[i] == 0)
-            continue;
-        examination->rung[i] = plan_rung(examination, i);
-        if (examination->named)
-            examination->node_bytes[i] = rung_bytes(examination->node_bytes[i], examination->rung[i]);
-        examination->total_bytes += examination->node_bytes[i];
-        if (examination->rung[i] >= BACKING_THP)
-            examination->small_page_bytes += examination->node_bytes[i];
-    }
-}
-
 /* --- the checks --- */
 
 static void check_options(struct examination *examination)
 {
-    unsigned errors = examination->options.errors;
-    bool meant = examination->named || examination->options.strict || getenv("HOLDFAST_ARENA") != NULL;
+    unsigned errors = examination->plan.options.errors;
+    bool meant = examination->plan.named || examination->plan.options.strict || getenv("HOLDFAST_ARENA") != NULL;
     report(examination, "HF-D01", "options", errors == 0 ? VERDICT_OK : meant ? VERDICT_FAIL : VERDICT_WARN,
            "correct the values named above, see `holdfast help environment`",
            "%u of the HOLDFAST_* variables refused", errors);
@@ -219,9 +163,9 @@ static const struct topology_node *find_node(const struct topology *topology, un
 /* Nodes that the options name and this process cannot have. */
 static void check_named_nodes(struct examination *examination)
 {
-    const struct options *options = &examination->options;
+    const struct options *options = &examination->plan.options;
     for (unsigned id = 0; id < HFI_MAX_NODES; id++) {
-        const struct topology_node *node = find_node(&examination->topology, id);
+        const struct topology_node *node = find_node(&examination->plan.topology, id);
         bool listed = options->nodes != ~(uint64_t)0 && (options->nodes >> id & 1) != 0;
         bool sized = options->arena == ARENA_PER_NODE && options->arena_node_bytes[id] != 0;
         bool placed = options->place == PLACE_NODE && options->place_node == id;
@@ -235,8 +179,8 @@ static void check_named_nodes(struct examination *examination)
 /* The only node has all of the memory, even where its own file has not heard of some (hotplug). */
 static uint64_t node_memory_bytes(const struct examination *examination, unsigned index)
 {
-    uint64_t bytes = examination->topology.nodes[index].memory_bytes;
-    return examination->topology.node_count == 1 ? hfi_max(bytes, hfi_os_usable_bytes()) : bytes;
+    uint64_t bytes = examination->plan.topology.nodes[index].memory_bytes;
+    return examination->plan.topology.node_count == 1 ? hfi_max(bytes, hfi_os_usable_bytes()) : bytes;
 }
 
 static void check_topology(struct examination *examination, int error)
@@ -244,20 +188,20 @@ static void check_topology(struct examination *examination, int error)
     char memory[16], planned[16];
     if (error != 0)
         report(examination, "HF-D03", "topology", fail_if_named(examination), "check that /sys is mounted", "hwloc gave no answer (%s)", strerror(-error));
-    for (unsigned i = 0; i < examination->topology.node_count; i++) {
-        const struct topology_node *node = &examination->topology.nodes[i];
+    for (unsigned i = 0; i < examination->plan.topology.node_count; i++) {
+        const struct topology_node *node = &examination->plan.topology.nodes[i];
         uint64_t memory_bytes = node_memory_bytes(examination, i);
-        size_t planned_bytes = examination->node_bytes[i];
-        bool too_large = examination->named && planned_bytes > memory_bytes;
-        bool too_small = examination->named && planned_bytes != 0 && planned_bytes < HFI_NODE_BYTES_MIN;
+        size_t planned_bytes = examination->plan.node_bytes[i];
+        bool too_large = examination->plan.named && planned_bytes > memory_bytes;
+        bool too_small = examination->plan.named && planned_bytes != 0 && planned_bytes < HFI_NODE_BYTES_MIN;
         report(examination, "HF-D03", "topology", too_large || too_small ? VERDICT_FAIL : VERDICT_OK,
                too_large ? "lower HOLDFAST_ARENA for this node" : "raise HOLDFAST_ARENA to 4M at least for this node",
-               "node %u of %u has %s of %s; the arena %s %s", node->id, examination->topology.node_count,
+               "node %u of %u has %s of %s; the arena %s %s", node->id, examination->plan.topology.node_count,
                size_text(memory, memory_bytes), hfi_topology_memory_name(node->memory),
-               examination->named ? "takes" : "may grow to", size_text(planned, planned_bytes));
+               examination->plan.named ? "takes" : "may grow to", size_text(planned, planned_bytes));
     }
     check_named_nodes(examination);
-    if (examination->total_bytes == 0)
+    if (examination->plan.total_bytes == 0)
         report(examination, "HF-D03", "topology", VERDICT_FAIL, "name nodes that there are in HOLDFAST_NODES and HOLDFAST_ARENA",
                "the options leave no node with memory");
 }
@@ -267,19 +211,19 @@ static void check_memory(struct examination *examination)
 {
     enum os_bound bound = OS_BOUND_MACHINE;
     char have[16], want[16];
-    bool populates = examination->named && examination->options.prefault != PREFAULT_NONE;
+    bool populates = examination->plan.named && examination->plan.options.prefault != PREFAULT_NONE;
     uint64_t available = hfi_os_available_bytes(&bound);
-    size_t want_bytes = examination->named ? examination->small_page_bytes : 0;
+    size_t want_bytes = examination->plan.named ? examination->plan.small_page_bytes : 0;
     bool fits = !populates || want_bytes <= available / 100 * 95;
     bool in_cgroup = bound == OS_BOUND_CGROUP;
     report(examination, "HF-D04", "memory", fits ? VERDICT_OK : VERDICT_FAIL,
            in_cgroup ? "lower HOLDFAST_ARENA, or raise memory.max (MemoryMax=)" : "lower HOLDFAST_ARENA, or stop what else uses memory",
            "%s %s, the arena takes %s beside the huge page pools", in_cgroup ? "the cgroup's limit leaves" : "free on this machine are",
            size_text(have, available), size_text(want, want_bytes));
-    for (unsigned i = 0; i < examination->topology.node_count && examination->topology.node_count > 1 && populates; i++) {
-        unsigned id = examination->topology.nodes[i].id;
+    for (unsigned i = 0; i < examination->plan.topology.node_count && examination->plan.topology.node_count > 1 && populates; i++) {
+        unsigned id = examination->plan.topology.nodes[i].id;
         uint64_t left = hfi_os_node_available_bytes(id);
-        want_bytes = examination->rung[i] >= BACKING_THP ? examination->node_bytes[i] : 0;
+        want_bytes = examination->plan.rung[i] >= BACKING_THP ? examination->plan.node_bytes[i] : 0;
         report(examination, "HF-D04", "memory", want_bytes <= left / 100 * 95 ? VERDICT_OK : VERDICT_FAIL, "lower HOLDFAST_ARENA for this node",
                "node %u has %s free, the arena takes %s of it", id, size_text(have, left), size_text(want, want_bytes));
     }
@@ -293,7 +237,7 @@ static void check_cgroup(struct examination *examination)
         report(examination, "HF-D05", "cgroup", VERDICT_OK, "", "no memory limit");
         return;
     }
-    size_t want_bytes = examination->named ? examination->small_page_bytes + examination->total_bytes / METADATA_SHARE : 0;
+    size_t want_bytes = examination->plan.named ? examination->plan.small_page_bytes + examination->plan.total_bytes / METADATA_SHARE : 0;
     bool fits = want_bytes <= (limit > used ? limit - used : 0);
     report(examination, "HF-D05", "cgroup", fits ? VERDICT_OK : VERDICT_FAIL, "raise memory.max (systemd: MemoryMax=), or lower HOLDFAST_ARENA",
            "limit %s, %s used, the arena takes %s of it", size_text(limit_text, limit), size_text(used_text, used), size_text(want, want_bytes));
@@ -304,18 +248,18 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
 {
     struct os_huge_pool pool;
     char mend[TEXT_BYTES];
-    unsigned node = examination->topology.nodes[index].id;
-    size_t bytes = examination->node_bytes[index], page_bytes = huge_page_bytes(backing);
+    unsigned node = examination->plan.topology.nodes[index].id;
+    size_t bytes = examination->plan.node_bytes[index], page_bytes = hfi_backing_unit_bytes(backing);
     const char *name = hfi_backing_name(backing);
-    bool asked = examination->named && examination->options.backing == backing;
-    bool tried = asked || (examination->named && examination->options.backing < backing && bytes % page_bytes == 0);
+    bool asked = examination->plan.named && examination->plan.options.backing == backing;
+    bool tried = asked || (examination->plan.named && examination->plan.options.backing < backing && bytes % page_bytes == 0);
     uint64_t needed = tried ? hfi_divide_up(bytes, page_bytes) : 0;
-    if (!pool_of(examination, index, backing, &pool)) {
+    if (!planning_pool(&examination->plan, index, backing, &pool)) {
         report(examination, "HF-D06", "huge pages", asked ? VERDICT_FAIL : VERDICT_OK,
                "boot with hugepagesz=1G, or name another HOLDFAST_BACKING", "node %u has no huge pages of %s", node, name);
         return;
     }
-    bool covered = pool.free_pages >= needed || examination->rung[index] < backing;
+    bool covered = pool.free_pages >= needed || examination->plan.rung[index] < backing;
     bool hint = tried && backing == BACKING_2M; /* of 1 GiB pages auto does without a word */
     snprintf(mend, sizeof mend, "echo %llu > %s", (unsigned long long)(pool.total_pages + needed - hfi_min(needed, pool.free_pages)), pool.path);
     report(examination, "HF-D06", "huge pages", covered ? VERDICT_OK : asked ? VERDICT_FAIL : hint ? VERDICT_WARN : VERDICT_OK, mend,
@@ -325,7 +269,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
 
 static void check_pools(struct examination *examination)
 {
-    for (unsigned i = 0; i < examination->topology.node_count; i++) {
+    for (unsigned i = 0; i < examination->plan.topology.node_count; i++) {
         check_pool(examination, i, BACKING_1G);
         check_pool(examination, i, BACKING_2M);
     }
@@ -334,8 +278,8 @@ static void check_pools(struct examination *examination)
 static void check_thp(struct examination *examination)
 {
     char enabled[32], defrag[32];
-    enum option_backing asked = examination->options.backing;
-    bool needed = examination->small_page_bytes != 0 && asked != BACKING_4K;
+    enum option_backing asked = examination->plan.options.backing;
+    bool needed = examination->plan.small_page_bytes != 0 && asked != BACKING_4K;
     chosen_word("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof enabled);
     chosen_word("/sys/kernel/mm/transparent_hugepage/defrag", defrag, sizeof defrag);
     enum verdict verdict = hfi_os_has_thp() || !needed ? VERDICT_OK : asked == BACKING_THP ? fail_if_named(examination) : VERDICT_WARN;
@@ -347,9 +291,9 @@ static void check_thp(struct examination *examination)
 static void check_memlock(struct examination *examination)
 {
     char have[16], want[16];
-    enum option_lock lock = examination->options.lock;
-    bool wanted = lock == LOCK_YES || (lock == LOCK_AUTO && examination->named && examination->options.prefault != PREFAULT_NONE);
-    uint64_t want_bytes = wanted ? examination->small_page_bytes + examination->total_bytes / METADATA_SHARE : 0;
+    enum option_lock lock = examination->plan.options.lock;
+    bool wanted = lock == LOCK_YES || (lock == LOCK_AUTO && examination->plan.named && examination->plan.options.prefault != PREFAULT_NONE);
+    uint64_t want_bytes = wanted ? examination->plan.small_page_bytes + examination->plan.total_bytes / METADATA_SHARE : 0;
     uint64_t limit = hfi_os_lock_limit();
     bool privileged = has_capability(CAPABILITY_IPC_LOCK);
     bool enough = privileged || want_bytes <= limit;
@@ -367,7 +311,7 @@ static void check_swap(struct examination *examination)
     char text[16];
     meminfo_bytes("SwapTotal", &swap);
     hfi_os_read_number("/proc/sys/vm/swappiness", &swappiness);
-    bool at_risk = swap != 0 && examination->small_page_bytes != 0 && examination->options.lock == LOCK_NO;
+    bool at_risk = swap != 0 && examination->plan.small_page_bytes != 0 && examination->plan.options.lock == LOCK_NO;
     report(examination, "HF-D09", "swap", at_risk ? warn_if_named(examination) : VERDICT_OK, "HOLDFAST_LOCK=yes, or swapoff -a",
            "%s of swap, swappiness %llu", size_text(text, swap), (unsigned long long)swappiness);
 }
@@ -383,7 +327,7 @@ static void check_overcommit(struct examination *examination)
         return;
     }
     uint64_t left = limit > committed ? limit - committed : 0;
-    uint64_t want_bytes = examination->small_page_bytes + examination->total_bytes / METADATA_SHARE;
+    uint64_t want_bytes = examination->plan.small_page_bytes + examination->plan.total_bytes / METADATA_SHARE;
     report(examination, "HF-D10", "overcommit", want_bytes <= left ? VERDICT_OK : fail_if_named(examination),
            "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio", "vm.overcommit_memory is 2, %s may still be committed, the arena takes %s",
            size_text(have, left), size_text(want, want_bytes));
@@ -394,9 +338,9 @@ static void check_address_space(struct examination *examination)
 {
     char have[16], want[16];
     uint64_t room = hfi_os_address_room();
-    uint64_t need = HFI_WINDOWS_OFFSET / HFI_PAGE_BYTES * 8 + examination->total_bytes + GUARDS_BYTES;
-    for (unsigned i = 0; i < examination->topology.node_count; i++)
-        need += hfi_align_up(examination->node_bytes[i], HFI_WINDOW_BYTES) / METADATA_SHARE;
+    uint64_t need = HFI_WINDOWS_OFFSET / HFI_PAGE_BYTES * 8 + examination->plan.total_bytes + GUARDS_BYTES;
+    for (unsigned i = 0; i < examination->plan.topology.node_count; i++)
+        need += hfi_align_up(examination->plan.node_bytes[i], HFI_WINDOW_BYTES) / METADATA_SHARE;
     report(examination, "HF-D11", "address space", need <= room ? VERDICT_OK : fail_if_named(examination),
            "ulimit -v unlimited; ulimit -d unlimited (systemd: LimitAS=infinity, LimitDATA=infinity)",
            "the limits leave %s, the arena takes %s of addresses", room == UINT64_MAX ? "all" : size_text(have, room), size_text(want, need));
@@ -404,12 +348,12 @@ static void check_address_space(struct examination *examination)
 
 static void check_mbind(struct examination *examination)
 {
-    unsigned node = examination->topology.nodes[0].id;
+    unsigned node = examination->plan.topology.nodes[0].id;
     void *page = mmap(NULL, OS_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int error = page == MAP_FAILED ? -ENOMEM : hfi_os_bind(page, OS_PAGE_BYTES, node);
     if (page != MAP_FAILED)
         munmap(page, OS_PAGE_BYTES);
-    bool several = examination->topology.node_count > 1;
+    bool several = examination->plan.topology.node_count > 1;
     report(examination, "HF-D12", "mbind", error == 0 ? VERDICT_OK : several ? fail_if_named(examination) : VERDICT_WARN,
            has_capability(CAPABILITY_SYS_NICE) ? "allow mbind in the seccomp profile of the container" :
            "allow mbind in the seccomp profile of the container (docker: --cap-add SYS_NICE)",
@@ -444,7 +388,7 @@ static void check_shm(struct examination *examination)
 {
     bool writable = access(HF_INSPECT_DIRECTORY, W_OK | X_OK) == 0;
     int error = writable ? 0 : errno;
-    report(examination, "HF-D15", "inspection", writable || !examination->options.inspect ? VERDICT_OK : VERDICT_WARN,
+    report(examination, "HF-D15", "inspection", writable || !examination->plan.options.inspect ? VERDICT_OK : VERDICT_WARN,
            "mount a tmpfs on " HF_INSPECT_DIRECTORY " that programs can write, or set HOLDFAST_INSPECT=0",
            HF_INSPECT_DIRECTORY ": %s", writable ? "writable" : strerror(error));
 }
@@ -453,14 +397,14 @@ static void check_shm(struct examination *examination)
 static void check_result(struct examination *examination)
 {
     char size[16];
-    enum option_backing asked = examination->options.backing;
+    enum option_backing asked = examination->plan.options.backing;
     bool degraded = examination->failed != 0;
-    for (unsigned i = 0; i < examination->topology.node_count && examination->named; i++)
-        if (examination->node_bytes[i] != 0)
+    for (unsigned i = 0; i < examination->plan.topology.node_count && examination->plan.named; i++)
+        if (examination->plan.node_bytes[i] != 0)
             report(examination, "HF-D16", "arena", degraded ? VERDICT_FAIL : VERDICT_OK, "see the checks above",
-                   "node %u: %s would stand on %s pages", examination->topology.nodes[i].id, size_text(size, examination->node_bytes[i]),
-                   hfi_backing_name(examination->rung[i]));
-    if (examination->named)
+                   "node %u: %s would stand on %s pages", examination->plan.topology.nodes[i].id, size_text(size, examination->plan.node_bytes[i]),
+                   hfi_backing_name(examination->plan.rung[i]));
+    if (examination->plan.named)
         return;
     bool misplaced = asked == BACKING_1G || asked == BACKING_2M;
     report(examination, "HF-D16", "arena", !misplaced ? VERDICT_OK : VERDICT_WARN, "name a size with --arena or HOLDFAST_ARENA",
@@ -469,8 +413,8 @@ static void check_result(struct examination *examination)
 
 static void examine(struct examination *examination)
 {
-    int error = hfi_topology_load(&examination->topology, false);
-    make_plan(examination);
+    int error = hfi_topology_load(&examination->plan.topology, false);
+    planning_make(&examination->plan);
     check_options(examination);
     check_library(examination);
     check_topology(examination, error);
@@ -519,8 +463,7 @@ static int doctor_main(int argc, char **argv)
     const char *library = getenv("HOLDFAST_LIBRARY");
     examination.library_chosen = library == NULL ? NULL : strdup(library);
     unsetenv("HOLDFAST_LIBRARY"); /* the tool's own: the library's table does not have it */
-    hfi_options_read(&examination.options);
-    examination.named = examination.options.arena != ARENA_AUTO;
+    hfi_options_read(&examination.plan.options);
     examination.checks = json_array();
     examine(&examination);
     if (examination.json && tool_json_print(examination.checks) != 0)

@@ -27,7 +27,7 @@ _holdfast()
     fi
 
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W 'run doctor list stat top map record report tune help --help --version' -- "$cur")
+        mapfile -t COMPREPLY < <(compgen -W 'run doctor plan list stat top map record report tune help --help --version' -- "$cur")
         return
     fi
     case $prev in
@@ -44,7 +44,7 @@ _holdfast()
                 return
             fi
             ;;
-        -o | --output | --svg) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+        -o | --output | --svg | --topology) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
         --delay) mapfile -t COMPREPLY < <(compgen -W '0.1 0.5 1 2 5' -- "$cur"); return ;;
         --interval | --duration | --seconds | --settled)
             mapfile -t COMPREPLY < <(compgen -W '1 10 60 600 3600' -- "$cur")
@@ -76,6 +76,7 @@ _holdfast()
             fi
             ;;
         doctor) mapfile -t COMPREPLY < <(compgen -W '--arena --backing --json --help' -- "$cur") ;;
+        plan) mapfile -t COMPREPLY < <(compgen -W '--topology --arena --backing --nodes --json --help' -- "$cur") ;;
         list) mapfile -t COMPREPLY < <(compgen -W '--json --help' -- "$cur") ;;
         stat)
             if [[ $cur == -* ]]; then
@@ -115,7 +116,7 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur"; compgen -f -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor list stat top map record report tune help environment' -- "$cur") ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor plan list stat top map record report tune help environment' -- "$cur") ;;
     esac
 }
 

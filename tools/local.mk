@@ -11,6 +11,8 @@ holdfast_SOURCES = \
 	%D%/map.c %D%/map.h \
 	%D%/map-svg.c \
 	%D%/openmetrics.c \
+	%D%/plan.c \
+	%D%/planning.c %D%/planning.h \
 	%D%/record.c \
 	%D%/recording.c %D%/recording.h \
 	%D%/report.c %D%/report.h \

@@ -37,6 +37,7 @@ extern const struct command tool_run;
 extern const struct command tool_doctor;
 extern const struct command tool_map;
 extern const struct command tool_list;
+extern const struct command tool_plan;
 extern const struct command tool_stat;
 extern const struct command tool_record;
 extern const struct command tool_report;
