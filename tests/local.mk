@@ -79,7 +79,7 @@ check_PROGRAMS += %D%/tool-edit %D%/tool-load
 
 # --- checks of the code itself ---
 hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/manual.sh %D%/tool.sh \
-	%D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
+	%D%/tool-manual.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/made-segment.sh %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml

@@ -7,6 +7,7 @@ load=$top_builddir/tests/tool-load
 edit=$top_builddir/tests/tool-edit
 failed=0
 children=
+library=$(cd "$top_builddir" && pwd)/.libs/libholdfast.so.0
 work=$(mktemp -d) || exit 1
 finish()
 {

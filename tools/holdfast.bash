@@ -116,7 +116,7 @@ _holdfast()
                 mapfile -t COMPREPLY < <(compgen -W "$(_holdfast_pids)" -- "$cur"; compgen -f -- "$cur")
             fi
             ;;
-        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor plan list stat top map record report tune help environment' -- "$cur") ;;
+        help) mapfile -t COMPREPLY < <(compgen -W 'run doctor plan list stat top map record report tune help environment --help' -- "$cur") ;;
     esac
 }
 
