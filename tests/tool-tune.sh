@@ -15,7 +15,7 @@ given()
     "$holdfast" tune "$@" > "$work/out" 2> "$work/err"
     got=$?
     [ "$got" = 1 ] || fail "tune $*: exit status $got, not 1, where $rule applies"
-    grep -qE "^(fault|cost |hint ) $rule[,:]" "$work/out" || fail "tune $*: no $rule"
+    grep -qE "^(fault|cost |hint ) ${rule}[,:]" "$work/out" || fail "tune $*: no $rule"
     grep -qE -e "$pattern" "$work/out" || fail "tune $*: $rule without '$pattern'"
     given_rules="$given_rules $rule"
 }
@@ -29,7 +29,7 @@ spared()
     "$holdfast" tune "$@" > "$work/out" 2> "$work/err"
     got=$?
     [ "$got" -le 1 ] || fail "tune $*: exit status $got"
-    ! grep -qE "^(fault|cost |hint ) $rule[,:]" "$work/out" || fail "tune $*: $rule, which does not apply"
+    ! grep -qE "^(fault|cost |hint ) ${rule}[,:]" "$work/out" || fail "tune $*: $rule, which does not apply"
 }
 
 field()
@@ -210,7 +210,7 @@ done < "$work/rules"
 # advised RULE: the value of HOLDFAST_ARENA or HOLDFAST_PLACE that the advice gives, of the last tune
 advised()
 {
-    sed -n "/ $1[,:]/,/set:/s/.*set: HOLDFAST_[A-Z]*=\([^ ,]*\(,[0-9]:[0-9MG]*\)*\).*/\1/p" "$work/out" | head -1
+    sed -n "/ ${1}[,:]/,/set:/s/.*set: HOLDFAST_[A-Z]*=\([^ ,]*\(,[0-9]:[0-9MG]*\)*\).*/\1/p" "$work/out" | head -1
 }
 
 arena=16M

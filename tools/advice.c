@@ -65,7 +65,8 @@ static void tell_small(const struct advice_view *view, unsigned node, char *text
 {
     const struct advice_home *home = &view->homes[node];
     double most = sample_percent(figures(view, node)->high_water, figures(view, node)->total);
-    int used = SAY(text, "at most %s of %s were in use, %.1f %%", SIZE(figures(view, node)->high_water), SIZE(figures(view, node)->total), most);
+    int used = SAY(text, "at most %s of %s were in use, %.1f %%", SIZE(figures(view, node)->high_water), SIZE(figures(view,
+                   node)->total), most);
     if (home->failed != 0)
         used += snprintf(text + used, ADVICE_TEXT - (size_t)used, "; %llu calls of threads at home here failed (ENOMEM)", (count)home->failed);
     if (advice_refused(view, node) != 0)
@@ -75,7 +76,8 @@ static void tell_small(const struct advice_view *view, unsigned node, char *text
 static const char *span_text(char *text, double seconds)
 {
     bool hours = seconds >= 7200;
-    snprintf(text, 32, hours ? "%.1f hours" : seconds >= 120 ? "%.0f minutes" : "%.0f seconds", hours ? seconds / 3600 : seconds >= 120 ? seconds / 60 : seconds);
+    snprintf(text, 32, hours ? "%.1f hours" : seconds >= 120 ? "%.0f minutes" : "%.0f seconds",
+             hours ? seconds / 3600 : seconds >= 120 ? seconds / 60 : seconds);
     return text;
 }
 
@@ -106,7 +108,8 @@ static void set_absurd(const struct advice_view *view, unsigned node, char *text
 
 static bool is_growing(const struct advice_view *view, unsigned node)
 {
-    return (figures(view, node)->flags & HF_INSPECT_NODE_GROWING) != 0 && view->life_s >= view->settled_s && figures(view, node)->populated != 0;
+    return (figures(view, node)->flags & HF_INSPECT_NODE_GROWING) != 0 && view->life_s >= view->settled_s && figures(view,
+            node)->populated != 0;
 }
 
 static void tell_growing(const struct advice_view *view, unsigned node, char *text)
@@ -171,7 +174,8 @@ static bool pool_was_short(const struct advice_view *view, unsigned node)
 static uint64_t pool_needed(const struct advice_view *view, unsigned node, int pool)
 {
     const struct hf_inspect_node *of = figures(view, node);
-    uint64_t bytes = advice_node_is_small(view, node) || advice_node_is_large(view, node) ? advice_node_bytes(view, node) : hfi_max(of->asked, of->total);
+    uint64_t bytes = advice_node_is_small(view, node) || advice_node_is_large(view, node) ? advice_node_bytes(view,
+            node) : hfi_max(of->asked, of->total);
     return hfi_divide_up(bytes, pool == 1 ? HFI_GIB : 2 * HFI_MIB);
 }
 
@@ -202,7 +206,8 @@ static void set_pool(const struct advice_view *view, unsigned node, char *text)
     else if (pool == 0)
         SAY(text, "sysctl vm.nr_hugepages=%llu before it starts; at boot: hugepages=%llu", (count)pages, (count)pages);
     else
-        SAY(text, "echo %llu > /sys/kernel/mm/hugepages/%s/nr_hugepages before it starts; at boot: %shugepages=%llu", (count)pages, folder, boot,
+        SAY(text, "echo %llu > /sys/kernel/mm/hugepages/%s/nr_hugepages before it starts; at boot: %shugepages=%llu", (count)pages,
+            folder, boot,
             (count)pages);
 }
 
@@ -231,7 +236,8 @@ static bool is_unbound(const struct advice_view *view, unsigned node)
 
 static void tell_unbound(const struct advice_view *view, unsigned node, char *text)
 {
-    SAY(text, "%s are not bound to the node: their pages may be on any of %u nodes", SIZE(figures(view, node)->total), view->snapshot->node_count);
+    SAY(text, "%s are not bound to the node: their pages may be on any of %u nodes", SIZE(figures(view, node)->total),
+        view->snapshot->node_count);
 }
 
 static void set_unbound(const struct advice_view *view, unsigned node, char *text)
@@ -251,7 +257,8 @@ static bool is_remote(const struct advice_view *view, unsigned node)
 static void tell_remote(const struct advice_view *view, unsigned node, char *text)
 {
     const struct advice_home *home = &view->homes[node];
-    SAY(text, "%.1f %% of what threads at home here took (%llu of %llu) came from other nodes, because this one was full (at most %.1f %% in use)",
+    SAY(text, "%.1f %% of what threads at home here took (%llu of %llu) came from other nodes, because this one was full (at "
+        "most %.1f %% in use)",
         sample_percent(home->away, home->taken), (count)home->away, (count)home->taken,
         sample_percent(figures(view, node)->high_water, figures(view, node)->total));
 }
@@ -261,7 +268,8 @@ static void set_remote(const struct advice_view *view, unsigned node, char *text
     if (is_named(view, node))
         set_arena(view, node, text);
     else
-        SAY(text, "a size for this node: HOLDFAST_ARENA=%u:%lluM,...", figures(view, node)->id, (count)(advice_node_bytes(view, node) / HFI_MIB));
+        SAY(text, "a size for this node: HOLDFAST_ARENA=%u:%lluM,...", figures(view, node)->id, (count)(advice_node_bytes(view,
+            node) / HFI_MIB));
 }
 
 static bool is_elsewhere(const struct advice_view *view, unsigned node)
@@ -275,7 +283,8 @@ static void tell_elsewhere(const struct advice_view *view, unsigned node, char *
 {
     const struct sample_place *place = &view->sample->places[node];
     uint32_t options = view->snapshot->header.options;
-    SAY(text, "%s of this node's memory, %.1f %% of what threads own there, belong to threads that run on other nodes%s", SIZE(place->elsewhere_bytes),
+    SAY(text, "%s of this node's memory, %.1f %% of what threads own there, belong to threads that run on other nodes%s",
+        SIZE(place->elsewhere_bytes),
         sample_percent(place->elsewhere_bytes, place->owned_bytes),
         options & HF_INSPECT_PLACE_INTERLEAVE ? ": HOLDFAST_PLACE=interleave spreads them" :
         options & HF_INSPECT_PLACE_NODE ? ": HOLDFAST_PLACE=node:N puts them there" : ", and no node was full: the threads moved");
@@ -302,7 +311,8 @@ static bool is_sleeping(const struct advice_view *view, unsigned node)
 static void tell_sleeping(const struct advice_view *view, unsigned node, char *text)
 {
     (void)node;
-    SAY(text, "%llu threads that asked for nothing in the last %.0f s or more hold %s in no block, %.1f %% of the arena; most of it %s, for %.0f s",
+    SAY(text, "%llu threads that asked for nothing in the last %.0f s or more hold %s in no block, %.1f %% of the arena; most of "
+        "it %s, for %.0f s",
         (count)view->sleepers, ADVICE_SLEEP_S, SIZE(view->sleeping_bytes), sample_percent(view->sleeping_bytes, view->total_bytes),
         view->sleeper[0] == 0 ? "a thread without a name" : view->sleeper, view->sleep_s);
 }
@@ -331,7 +341,8 @@ static bool has_forked(const struct advice_view *view, unsigned node)
 static void tell_forked(const struct advice_view *view, unsigned node, char *text)
 {
     (void)node;
-    SAY(text, "%llu forks with %s on huge pages of a pool: parent and child copy a whole page at each first write after a fork, and the child is "
+    SAY(text, "%llu forks with %s on huge pages of a pool: parent and child copy a whole page at each first write after a fork, and "
+        "the child is "
         "killed where the pool is empty", (count)view->snapshot->header.forks, SIZE(pool_bytes(view)));
 }
 
@@ -397,7 +408,9 @@ unsigned advice_give(const struct history *history, double settled_s, struct adv
             if (!rules[i].applies(&view, node))
                 continue;
             struct advice *to = &advice[given++];
-            *to = (struct advice){ .rule = rules[i].name, .headline = rules[i].headline, .severity = rules[i].severity, .node = rules[i].per_node ? (int)node : -1 };
+            *to = (struct advice){
+                .rule = rules[i].name, .headline = rules[i].headline, .severity = rules[i].severity, .node = rules[i].per_node ? (int)node : -1,
+            };
             rules[i].evidence(&view, node, to->evidence);
             rules[i].setting(&view, node, to->setting);
         }

@@ -23,7 +23,8 @@ void report_head(const struct report *report)
     fputs("<header>\n<a class=\"skip\" href=\"#main\">To the report</a>\n<h1>Arena of ", out);
     report_text(out, report->sample->clock.name);
     fprintf(out, ", process %llu</h1>\n<p class=\"soft\">%s on %u %s, %s after it was made; ", (unsigned long long)report->snapshot->header.pid,
-            BYTES(total), report->snapshot->node_count, report->snapshot->node_count == 1 ? "node" : "nodes", NS(history_life_s(history) * 1e9));
+            BYTES(total), report->snapshot->node_count, report->snapshot->node_count == 1 ? "node" : "nodes",
+                    NS(history_life_s(history) * 1e9));
     if (history->live)
         fprintf(out, "watched for %s", NS(history_span_s(history) * 1e9));
     else
@@ -92,10 +93,12 @@ void report_status(const struct report *report)
         fputs("</ul>\n", out);
     } else if (costs != 0) {
         fprintf(out, "<p><strong>&#x26A0; It works, slower than it could</strong></p>\n<p>%s calls failed, %s pages came from another node; "
-                "<a href=\"#advice\">%u %s</a>.</p>\n", COUNT(report->sample->sum.failed), COUNT(snapshot_sum_away(&report->sample->sum)), costs,
+                "<a href=\"#advice\">%u %s</a>.</p>\n", COUNT(report->sample->sum.failed),
+                COUNT(snapshot_sum_away(&report->sample->sum)), costs,
                 costs == 1 ? "setting costs speed" : "settings cost speed");
     } else {
-        fprintf(out, "<p><strong>&#x2714; Healthy</strong></p>\n<p>%s calls failed, %s pages came from another node, and the memory is what was asked for",
+        fprintf(out, "<p><strong>&#x2714; Healthy</strong></p>\n<p>%s calls failed, %s pages came from another node, and the memory "
+                "is what was asked for",
                 COUNT(report->sample->sum.failed), COUNT(snapshot_sum_away(&report->sample->sum)));
         if (hints != 0)
             fprintf(out, "; <a href=\"#advice\">%u %s</a>", hints, hints == 1 ? "hint" : "hints");

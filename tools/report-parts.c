@@ -28,14 +28,20 @@ static void table_of_states(const struct report *report, unsigned node)
     const struct node_pages *pages = &report->snapshot->node_pages[node];
     uint64_t total = report->snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES;
     static const struct { unsigned state; const char *name; } rows[] = {
-        { HF_PAGE_OWNED, "owned by a thread" }, { HF_PAGE_IDLE, "idle: nobody owns it, with room" }, { HF_PAGE_LOOSE, "loose: nobody owns it, full" },
-        { HF_PAGE_LARGE, "blocks of whole pages" }, { HF_PAGE_META, "Holdfast&#39;s own" }, { HF_PAGE_FREE, "free" },
+        { HF_PAGE_OWNED, "owned by a thread" },
+        { HF_PAGE_IDLE, "idle: nobody owns it, with room" },
+        { HF_PAGE_LOOSE, "loose: nobody owns it, full" },
+        { HF_PAGE_LARGE, "blocks of whole pages" },
+        { HF_PAGE_META, "Holdfast&#39;s own" },
+        { HF_PAGE_FREE, "free" },
     };
     report_table(report, "pages by state", "<State|Pages|Bytes|%");
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>\n", rows[i].name, COUNT(pages->state[rows[i].state]),
+        fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>\n", rows[i].name,
+                COUNT(pages->state[rows[i].state]),
                 BYTES(pages->state[rows[i].state] * HF_INSPECT_PAGE_BYTES), PERCENT(pages->state[rows[i].state], total));
-    fprintf(report->out, "<tr><th scope=\"row\">longest run of free pages</th><td>%s</td><td>%s</td><td>%s</td></tr>\n", COUNT(pages->longest_free),
+    fprintf(report->out, "<tr><th scope=\"row\">longest run of free pages</th><td>%s</td><td>%s</td><td>%s</td></tr>\n",
+            COUNT(pages->longest_free),
             BYTES(pages->longest_free * HF_INSPECT_PAGE_BYTES), PERCENT(pages->longest_free, total));
     report_table_end(report);
 }
@@ -80,14 +86,16 @@ static void draw_bar(const struct report *report, unsigned row, uint64_t most, u
 {
     double y = 8 + 24.0 * row, scale = most == 0 ? 0 : BAR_WIDTH / (double)most;
     double used = all > waste ? (double)(all - waste) * scale : 0, rest = (double)(waste < all ? waste : all) * scale;
-    fprintf(report->out, "<rect class=\"blocks\" x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"16\"/><rect class=\"idle\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"16\"/>"
+    fprintf(report->out, "<rect class=\"blocks\" x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"16\"/><rect class=\"idle\" "
+            "x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"16\"/>"
             "<text x=\"%.1f\" y=\"%.0f\">%s <tspan class=\"s\">%s unused</tspan></text>\n", BAR_LEFT, y, used, BAR_LEFT + used, y, rest,
             BAR_LEFT + used + rest + 6, y + 12, BYTES(all), PERCENT(waste, all));
 }
 
 static void draw_bar_key(const struct report *report, const char *waste)
 {
-    fprintf(report->out, "<ul class=\"key\"><li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"blocks\" width=\"10\" height=\"10\"/></svg>in blocks in use</li>"
+    fprintf(report->out, "<ul class=\"key\"><li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"blocks\" width=\"10\" "
+            "height=\"10\"/></svg>in blocks in use</li>"
             "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"idle\" width=\"10\" height=\"10\"/></svg>%s</li></ul>\n", waste);
 }
 
@@ -102,10 +110,12 @@ void report_classes(const struct report *report)
         waste += snapshot->class_pages[ranked[i].index].waste_bytes;
     }
     fputs("<section aria-labelledby=\"classes\"><h2 id=\"classes\">Size classes</h2>\n<div class=\"cards\">\n", report->out);
-    report_figure(report, "", "Bytes by size of block<small>%s in runs of blocks, %s of it in no block in use</small>", BYTES(all), PERCENT(waste, all));
+    report_figure(report, "", "Bytes by size of block<small>%s in runs of blocks, %s of it in no block in use</small>", BYTES(all),
+                  PERCENT(waste, all));
     report_svg(report, 24 * shown + 12, "The %u size classes with most bytes", shown);
     for (unsigned i = 0; i < shown; i++) {
-        fprintf(report->out, "<text class=\"e\" x=\"%.0f\" y=\"%u\">%s</text>\n", BAR_LEFT - 8, 20 + 24 * i, BYTES(snapshot->classes[ranked[i].index].block_bytes));
+        fprintf(report->out, "<text class=\"e\" x=\"%.0f\" y=\"%u\">%s</text>\n", BAR_LEFT - 8, 20 + 24 * i,
+                BYTES(snapshot->classes[ranked[i].index].block_bytes));
         draw_bar(report, i, ranked[0].bytes, ranked[i].bytes, snapshot->class_pages[ranked[i].index].waste_bytes);
     }
     fputs("</svg>\n", report->out);
@@ -140,11 +150,14 @@ static void draw_histogram(const struct report *report, unsigned first, unsigned
     for (unsigned i = first; i <= last; i++)
         most = log_height(sum->slow[i]) > most ? log_height(sum->slow[i]) : most;
     for (unsigned i = first; i <= last; i++) {
-        double ns = snapshot_ns(report->snapshot, (uint64_t)1 << i), height = 120.0 * log_height(sum->slow[i]) / most, x = 10 + width * (i - first);
+        double ns = snapshot_ns(report->snapshot, (uint64_t)1 << i), height = 120.0 * log_height(sum->slow[i]) / most,
+                x = 10 + width * (i - first);
         fprintf(report->out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>%s to %s: %s</title></rect>\n",
-                ns >= 1e7 ? "bad" : ns >= 1e6 ? "idle" : "large", x + 1, 140 - height, width - 2, height, NS(ns), NS(2 * ns), COUNT(sum->slow[i]));
+                ns >= 1e7 ? "bad" : ns >= 1e6 ? "idle" : "large", x + 1, 140 - height, width - 2, height, NS(ns), NS(2 * ns),
+                        COUNT(sum->slow[i]));
         if (sum->slow[i] != 0 && width > 26)
-            fprintf(report->out, "<text class=\"s c\" x=\"%.1f\" y=\"%.1f\">%llu</text>\n", x + width / 2, 136 - height, (unsigned long long)sum->slow[i]);
+            fprintf(report->out, "<text class=\"s c\" x=\"%.1f\" y=\"%.1f\">%llu</text>\n", x + width / 2, 136 - height,
+                    (unsigned long long)sum->slow[i]);
         if (width > 40 || (i - first) % 2 == 0)
             fprintf(report->out, "<text class=\"s c\" x=\"%.1f\" y=\"156\">%s</text>\n", x + width / 2, NS(ns));
     }
@@ -162,27 +175,38 @@ void report_latency(const struct report *report)
             calls += sum->slow[i];
         }
     fputs("<section aria-labelledby=\"slow\"><h2 id=\"slow\">Slow paths</h2>\n<div class=\"cards\">\n", report->out);
-    report_figure(report, "", "Calls that looked beyond their thread&#39;s own pages, by how long they took<small>%s calls; half below %s, 99 %% below %s, "
+    report_figure(report, "", "Calls that looked beyond their thread&#39;s own pages, by how long they took<small>%s calls; half "
+                  "below %s, 99 %% below %s, "
                   "all below %s; heights are logarithms</small>", COUNT(calls), NS(2 * snapshot_slow_quantile(report->snapshot, sum, 0.5)),
-                  NS(2 * snapshot_slow_quantile(report->snapshot, sum, 0.99)), NS(calls == 0 ? 0 : 2 * snapshot_ns(report->snapshot, (uint64_t)1 << last)));
+                  NS(2 * snapshot_slow_quantile(report->snapshot, sum, 0.99)),
+                          NS(calls == 0 ? 0 : 2 * snapshot_ns(report->snapshot, (uint64_t)1 << last)));
     report_svg(report, 164, "Histogram of slow paths: 99 %% took less than %s", NS(2 * snapshot_slow_quantile(report->snapshot, sum, 0.99)));
     if (calls != 0)
         draw_histogram(report, first, last);
     fputs("</svg>\n", report->out);
     report_table(report, "slow paths by time", "<From|To|Calls|%");
     for (unsigned i = first; i <= last && calls != 0; i++)
-        fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>\n", NS(snapshot_ns(report->snapshot, (uint64_t)1 << i)),
+        fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>\n",
+                NS(snapshot_ns(report->snapshot, (uint64_t)1 << i)),
                 NS(2 * snapshot_ns(report->snapshot, (uint64_t)1 << i)), COUNT(sum->slow[i]), PERCENT(sum->slow[i], calls));
     report_table_end(report);
     report_figure_end(report);
     report_figure(report, "", "How memory was found<small>over the life of the arena, all threads</small>");
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Counters\"><table><tbody>\n", report->out);
     const struct { const char *name; uint64_t count; } counters[] = {
-        { "blocks listed for the fast path", sum->listed }, { "refills from own pages", sum->collected }, { "idle pages claimed", sum->claimed },
-        { "fresh pages cut into blocks", sum->fresh }, { "blocks of whole pages", sum->large }, { "times blocks of an idle page were shared", sum->shared },
-        { "own pages won back", sum->adopted }, { "pages given back", sum->retired }, { "pages taken from sleeping threads", sum->stolen },
-        { "pages lost while asleep", sum->lost }, { "blocks freed to other threads", sum->remote_frees },
-        { "times the application was asked to free", sum->pressed }, { "calls that failed", sum->failed },
+        { "blocks listed for the fast path", sum->listed },
+        { "refills from own pages", sum->collected },
+        { "idle pages claimed", sum->claimed },
+        { "fresh pages cut into blocks", sum->fresh },
+        { "blocks of whole pages", sum->large },
+        { "times blocks of an idle page were shared", sum->shared },
+        { "own pages won back", sum->adopted },
+        { "pages given back", sum->retired },
+        { "pages taken from sleeping threads", sum->stolen },
+        { "pages lost while asleep", sum->lost },
+        { "blocks freed to other threads", sum->remote_frees },
+        { "times the application was asked to free", sum->pressed },
+        { "calls that failed", sum->failed },
     };
     for (unsigned i = 0; i < sizeof counters / sizeof counters[0]; i++)
         fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td></tr>\n", counters[i].name, COUNT(counters[i].count));
@@ -212,8 +236,10 @@ static void thread_row(const struct report *report, unsigned index)
         away += theap->away[i];
     fputs("<tr><th scope=\"row\">", report->out);
     report_text(report->out, report->sample->threads[index].name);
-    fprintf(report->out, "%s</th><td>%llu</td><td>%u</td><td>%u</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td>"
-            "<td>%s</td><td>%s</td></tr>\n", theap->in_use != 0 ? "" : " (ended)", (unsigned long long)theap->tid, theap->home_node, theap->cpu, BYTES(bytes),
+    fprintf(report->out, "%s</th><td>%llu</td><td>%u</td><td>%u</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>"
+            "%s</td><td>%s</td><td>%s</td><td>%s</td>"
+            "<td>%s</td><td>%s</td></tr>\n", theap->in_use != 0 ? "" : " (ended)", (unsigned long long)theap->tid,
+            theap->home_node, theap->cpu, BYTES(bytes),
             PERCENT(bytes - (pages->used_bytes < bytes ? pages->used_bytes : bytes), bytes), COUNT(theap->remote_frees), COUNT(theap->received),
             COUNT(theap->claimed), COUNT(theap->fresh), COUNT(theap->stolen), COUNT(theap->lost), COUNT(away), COUNT(theap->failed),
             NS(snapshot_age_ns(report->snapshot, theap->updated_ticks)));
@@ -233,11 +259,13 @@ void report_theaps(const struct report *report)
         fprintf(report->out, "<text class=\"e\" x=\"%.0f\" y=\"%u\">", BAR_LEFT - 8, 20 + 24 * i);
         report_text(report->out, report->sample->threads[ranked[i].index].name);
         fputs("</text>\n", report->out);
-        draw_bar(report, i, ranked[0].bytes, ranked[i].bytes, ranked[i].bytes - (pages->used_bytes < ranked[i].bytes ? pages->used_bytes : ranked[i].bytes));
+        uint64_t used_bytes = pages->used_bytes < ranked[i].bytes ? pages->used_bytes : ranked[i].bytes;
+        draw_bar(report, i, ranked[0].bytes, ranked[i].bytes, ranked[i].bytes - used_bytes);
     }
     fputs("</svg>\n", report->out);
     draw_bar_key(report, "unused, as of the thread&#39;s last slow path");
-    report_table(report, "threads", "<Thread|Tid|Home|CPU|Bytes|Unused|Freed to others|Freed by others|Claimed|Fresh|Stolen|Lost|From elsewhere|Failed|Last slow path ago");
+    report_table(report, "threads", "<Thread|Tid|Home|CPU|Bytes|Unused|Freed to others|Freed by "
+            "others|Claimed|Fresh|Stolen|Lost|From elsewhere|Failed|Last slow path ago");
     for (unsigned i = 0; i < count && i < ROWS_MAX; i++)
         thread_row(report, ranked[i].index);
     report_table_end(report);
@@ -259,9 +287,12 @@ static void node_settings(const struct report *report, unsigned node)
     const struct machine_node *machine = &report->sample->machine.nodes[node];
     uint32_t id = report->snapshot->nodes[node].id, flags = report->snapshot->nodes[node].flags;
     char text[160];
-    snprintf(text, sizeof text, "%s%s", (flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound", (flags & HF_INSPECT_NODE_LOCKED) != 0 ? ", locked" : ", not locked");
-    fprintf(report->out, "<tr><th scope=\"row\">node %u</th><td class=\"t\">%s; %s of memory, %s available; pools: %s of %s pages of 2 MiB free, %s of %s of 1 GiB</td></tr>\n",
-            id, text, BYTES(machine->memory_bytes), BYTES(machine->available_bytes), COUNT(machine->pool_free[0]), COUNT(machine->pool_pages[0]),
+    snprintf(text, sizeof text, "%s%s", (flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound",
+             (flags & HF_INSPECT_NODE_LOCKED) != 0 ? ", locked" : ", not locked");
+    fprintf(report->out, "<tr><th scope=\"row\">node %u</th><td class=\"t\">%s; %s of memory, %s available; pools: %s of %s pages "
+            "of 2 MiB free, %s of %s of 1 GiB</td></tr>\n",
+            id, text, BYTES(machine->memory_bytes), BYTES(machine->available_bytes), COUNT(machine->pool_free[0]),
+                    COUNT(machine->pool_pages[0]),
             COUNT(machine->pool_free[1]), COUNT(machine->pool_pages[1]));
 }
 
@@ -272,12 +303,14 @@ void report_settings(const struct report *report)
     const struct hf_inspect_segment *header = &report->snapshot->header;
     const struct machine *machine = &report->sample->machine;
     char text[160];
-    fputs("<section aria-labelledby=\"settings\"><h2 id=\"settings\">Settings</h2>\n<div class=\"cards\"><figure class=\"wide\"><figcaption>As asked for, and what the machine has</figcaption>\n"
+    fputs("<section aria-labelledby=\"settings\"><h2 id=\"settings\">Settings</h2>\n<div class=\"cards\"><figure class=\"wide\">"
+          "<figcaption>As asked for, and what the machine has</figcaption>\n"
           "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Settings\"><table><tbody>\n", report->out);
     setting(report, "library", header->library);
     setting(report, "HOLDFAST_ARENA", header->asked_arena < 4 ? arenas[header->asked_arena] : "?");
     setting(report, "HOLDFAST_BACKING", header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing));
-    setting(report, "HOLDFAST_PLACE", header->options & HF_INSPECT_PLACE_INTERLEAVE ? "interleave" : header->options & HF_INSPECT_PLACE_NODE ? "node:N" : "local");
+    setting(report, "HOLDFAST_PLACE", header->options & HF_INSPECT_PLACE_INTERLEAVE ? "interleave" :
+            header->options & HF_INSPECT_PLACE_NODE ? "node:N" : "local");
     setting(report, "HOLDFAST_REMOTE", header->options & HF_INSPECT_REMOTE_DENY ? "deny" : "allow");
     setting(report, "HOLDFAST_ON_FULL", header->options & HF_INSPECT_FULL_ABORTS ? "abort" : "fail");
     setting(report, "HOLDFAST_FORK", header->options & HF_INSPECT_DONTFORK ? "dontfork" : "private");

@@ -26,7 +26,8 @@ static void draw_shares(const struct report *report)
                     width < 2 ? 2 : width, i == 0 ? "the node wanted" : distance_names[i - 1], COUNT(pages));
         x += width < 2 && pages != 0 ? 2 : width;
     }
-    fprintf(report->out, "<text x=\"6\" y=\"54\">%s from the node wanted</text><text class=\"e%s\" x=\"594\" y=\"54\">%s from others</text></svg>\n",
+    fprintf(report->out, "<text x=\"6\" y=\"54\">%s from the node wanted</text><text class=\"e%s\" x=\"594\" y=\"54\">%s from "
+            "others</text></svg>\n",
             PERCENT(taken - (away < taken ? away : taken), taken), away != 0 ? " al" : "", PERCENT(away, taken));
 }
 
@@ -35,10 +36,12 @@ static void table_of_shares(const struct report *report)
     const struct snapshot_sum *sum = &report->sample->sum;
     uint64_t taken = sample_pages_taken(sum), away = snapshot_sum_away(sum);
     report_table(report, "where pages came from", "<From|Pages|%");
-    fprintf(report->out, "<tr><th scope=\"row\">the node wanted</th><td>%s</td><td>%s</td></tr>\n", COUNT(taken - (away < taken ? away : taken)),
+    fprintf(report->out, "<tr><th scope=\"row\">the node wanted</th><td>%s</td><td>%s</td></tr>\n",
+            COUNT(taken - (away < taken ? away : taken)),
             PERCENT(taken - (away < taken ? away : taken), taken));
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
-        fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td></tr>\n", distance_names[i], COUNT(sum->away[i]), PERCENT(sum->away[i], taken));
+        fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td></tr>\n", distance_names[i], COUNT(sum->away[i]),
+                PERCENT(sum->away[i], taken));
     for (unsigned i = 0; i < report->snapshot->node_count && report->snapshot->node_count > 1; i++)
         fprintf(report->out, "<tr><th scope=\"row\">node %u, owned by threads that run elsewhere</th><td>%s</td><td>%s</td></tr>\n",
                 report->snapshot->nodes[i].id, BYTES(report->sample->places[i].elsewhere_bytes),
@@ -63,12 +66,14 @@ static double away_rate(const struct history_point *from, const struct history_p
 }
 
 /* Steps, from the axis and back to it. */
-static void draw_steps(const struct report *report, const char *css, double (*figure)(const struct history_point *, const struct history_point *), double most)
+static void draw_steps(const struct report *report, const char *css, double (*figure)(const struct history_point *,
+        const struct history_point *), double most)
 {
     const struct history_point *points = report->history->points;
     fprintf(report->out, "<path class=\"%s\" d=\"M%.1f %.1f", css, REPORT_LEFT, REPORT_BOTTOM);
     for (unsigned i = 1; i < report->history->point_count; i++)
-        fprintf(report->out, "V%.1fH%.1f", report_y(most == 0 ? 0 : figure(&points[i - 1], &points[i]) / most), report_x(report, (double)points[i].ns));
+        fprintf(report->out, "V%.1fH%.1f", report_y(most == 0 ? 0 : figure(&points[i - 1], &points[i]) / most), report_x(report,
+                (double)points[i].ns));
     fprintf(report->out, "V%.1fZ\"/>\n", REPORT_BOTTOM);
 }
 
@@ -80,16 +85,20 @@ static void draw_rates(const struct report *report)
         double now = taken_rate(&history->points[i - 1], &history->points[i]);
         most = now > most ? now : most;
     }
-    report_svg(report, (unsigned)REPORT_BOTTOM + 24, "Pages taken per second over time, %.0f at most, and how many of them from other nodes", most);
+    report_svg(report, (unsigned)REPORT_BOTTOM + 24, "Pages taken per second over time, %.0f at most, and how many of them from "
+               "other nodes", most);
     for (unsigned i = 0; i <= 2; i++)
-        fprintf(report->out, "<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"s e\" x=\"%.0f\" y=\"%.1f\">%.0f</text>\n", REPORT_LEFT,
+        fprintf(report->out, "<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/><text class=\"s e\" x=\"%.0f\" "
+                "y=\"%.1f\">%.0f</text>\n", REPORT_LEFT,
                 REPORT_RIGHT, report_y(i / 2.0), report_y(i / 2.0), REPORT_LEFT - 6, report_y(i / 2.0) + 4, most * i / 2);
     draw_steps(report, "large", taken_rate, most);
     if (snapshot_sum_away(&report->sample->sum) != 0)
         draw_steps(report, "bad", away_rate, most);
     report_time_axis(report, REPORT_BOTTOM);
-    fputs("</svg>\n<ul class=\"key\"><li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"large\" width=\"10\" height=\"10\"/></svg>all pages taken</li>"
-          "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"bad\" width=\"10\" height=\"10\"/></svg>from other nodes</li></ul>\n", report->out);
+    fputs("</svg>\n<ul class=\"key\"><li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"large\" width=\"10\" "
+          "height=\"10\"/></svg>all pages taken</li>"
+          "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"bad\" width=\"10\" height=\"10\"/></svg>from other "
+          "nodes</li></ul>\n", report->out);
 }
 
 static void table_of_rates(const struct report *report)
@@ -101,7 +110,8 @@ static void table_of_rates(const struct report *report)
         const struct history_point *to = &history->points[report_row_point(history, i, report_row_count(history))];
         uint64_t ns = to->ns - from->ns;
         fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%.1f</td><td>%.1f</td><td>%.1f</td><td>%.1f</td><td>%.1f</td></tr>\n",
-                MOMENT(report, (double)to->ns), rate(from->taken, to->taken, ns), rate(from->away, to->away, ns), rate(from->failed, to->failed, ns),
+                MOMENT(report, (double)to->ns), rate(from->taken, to->taken, ns), rate(from->away, to->away, ns),
+                        rate(from->failed, to->failed, ns),
                 rate(from->remote_frees, to->remote_frees, ns), rate(from->slow_calls, to->slow_calls, ns));
     }
     report_table_end(report);
@@ -111,7 +121,8 @@ void report_remote(const struct report *report)
 {
     const struct snapshot_sum *sum = &report->sample->sum;
     fputs("<section aria-labelledby=\"remote\"><h2 id=\"remote\">Remote memory</h2>\n<div class=\"cards\">\n", report->out);
-    report_figure(report, "", "Where pages came from<small>over the life of the arena; from another node only where the one wanted was full</small>");
+    report_figure(report, "", "Where pages came from<small>over the life of the arena; from another node only where the one wanted "
+                  "was full</small>");
     draw_shares(report);
     fprintf(report->out, "<p>Blocks freed into pages of other threads: %s.</p>\n", COUNT(sum->remote_frees));
     table_of_shares(report);
@@ -143,13 +154,15 @@ static void draw_lanes(const struct report *report)
             if (history->events[i].event.kind == kind) {
                 double x = report_x(report, history->events[i].ns);
                 fprintf(report->out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"5\"><title>%s, node %u</title></circle>\n",
-                        is_alarm(kind) ? "bad" : "large", 240 + (x - REPORT_LEFT) / (REPORT_RIGHT - REPORT_LEFT) * 345, y, MOMENT(report, history->events[i].ns),
+                        is_alarm(kind) ? "bad" : "large", 240 + (x - REPORT_LEFT) / (REPORT_RIGHT - REPORT_LEFT) * 345, y,
+                                MOMENT(report, history->events[i].ns),
                         history->events[i].event.node);
                 count++;
             }
         if (count == 0)
             continue;
-        fprintf(report->out, "<text class=\"e%s\" x=\"228\" y=\"%.1f\">%s (%u)</text><line class=\"grid\" x1=\"235\" x2=\"590\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+        fprintf(report->out, "<text class=\"e%s\" x=\"228\" y=\"%.1f\">%s (%u)</text><line class=\"grid\" x1=\"235\" x2=\"590\" "
+                "y1=\"%.1f\" y2=\"%.1f\"/>\n",
                 is_alarm(kind) ? " al" : "", y + 4, snapshot_event_name(kind), count, y + 12, y + 12);
         lanes++;
     }
@@ -172,7 +185,8 @@ void report_events(const struct report *report)
     const struct history *history = report->history;
     unsigned height = lane_count(history) * 24 + 24;
     fputs("<section aria-labelledby=\"events\"><h2 id=\"events\">Events</h2>\n<div class=\"cards\">\n", report->out);
-    report_figure(report, "wide", "What happened<small>%u events%s; those before the first sample stand at the left edge</small>", history->event_count,
+    report_figure(report, "wide", "What happened<small>%u events%s; those before the first sample stand at the left edge</small>",
+                  history->event_count,
                   history->events_missed != 0 ? ", earlier ones were overwritten" : "");
     report_svg(report, height, "%u events on the axis of time", history->event_count);
     draw_lanes(report);
@@ -182,7 +196,8 @@ void report_events(const struct report *report)
     for (unsigned i = history->event_count; i-- != 0;) {
         const struct hf_inspect_event *event = &history->events[i].event;
         fprintf(report->out, "<tr><th scope=\"row\">%s</th><td class=\"t\">%s</td><td>%u</td><td>%llu</td><td>%s</td><td>%s</td></tr>\n",
-                MOMENT(report, history->events[i].ns), snapshot_event_name(event->kind), event->node, (unsigned long long)event->tid, COUNT(event->a),
+                MOMENT(report, history->events[i].ns), snapshot_event_name(event->kind), event->node,
+                        (unsigned long long)event->tid, COUNT(event->a),
                 COUNT(event->b));
     }
     report_table_end(report);

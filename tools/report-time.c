@@ -30,7 +30,8 @@ void report_time_axis(const struct report *report, double y)
     double first = (double)report->history->first_ns, span = (double)report->snapshot->taken_ns - first;
     for (unsigned i = 0; i <= 4; i++) {
         double ns = first + span * i / 4, x = report_x(report, ns);
-        fprintf(report->out, "<text class=\"s %s\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", i == 0 ? "" : i == 4 ? "e" : "c", i == 0 ? REPORT_LEFT : x, y + 16,
+        fprintf(report->out, "<text class=\"s %s\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", i == 0 ? "" : i == 4 ? "e" : "c",
+                i == 0 ? REPORT_LEFT : x, y + 16,
                 MOMENT(report, ns));
         if (span <= 0)
             break;
@@ -111,7 +112,8 @@ static void draw_faults(const struct report *report, unsigned node)
             continue;
         double from = report_x(report, since), to = end ? REPORT_RIGHT : report_x(report, event->ns);
         fprintf(report->out, "<rect class=\"bad\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"8\"><title>full from %s</title></rect>"
-                "<line class=\"alarm-line\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>\n", from, REPORT_TOP - 12, to > from + 2 ? to - from : 2,
+                "<line class=\"alarm-line\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>\n", from, REPORT_TOP - 12,
+                to > from + 2 ? to - from : 2,
                 MOMENT(report, since), from, from, REPORT_TOP - 12, REPORT_BOTTOM);
         since = -1;
     }
@@ -121,11 +123,13 @@ static void draw_key(const struct report *report, bool full)
 {
     fputs("<ul class=\"key\">", report->out);
     for (unsigned i = 0; i < sizeof layers / sizeof layers[0]; i++)
-        fprintf(report->out, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"%s\" width=\"10\" height=\"10\"/></svg>%s</li>", layers[i].css,
+        fprintf(report->out, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"%s\" width=\"10\" height=\"10\"/>"
+                "</svg>%s</li>", layers[i].css,
                 layers[i].name);
     fputs("<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><path class=\"high\" d=\"M0 5H10\"/></svg>most ever used</li>", report->out);
     if (full)
-        fputs("<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"bad\" width=\"10\" height=\"10\"/></svg>node full</li>", report->out);
+        fputs("<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"bad\" width=\"10\" height=\"10\"/></svg>node "
+              "full</li>", report->out);
     fputs("</ul>\n", report->out);
 }
 
@@ -137,7 +141,8 @@ static void table_of_use(const struct report *report, unsigned node)
         const struct history_point *point = &history->points[report_row_point(history, i, report_row_count(history))];
         const struct history_node *of = &point->nodes[node];
         fprintf(report->out, "<tr><th scope=\"row\">%s</th><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>\n",
-                MOMENT(report, (double)point->ns), BYTES(of->used), PERCENT(of->used, of->total), BYTES(of->idle), BYTES(of->large), BYTES(of->free),
+                MOMENT(report, (double)point->ns), BYTES(of->used), PERCENT(of->used, of->total), BYTES(of->idle),
+                        BYTES(of->large), BYTES(of->free),
                 BYTES(of->high_water));
     }
     report_table_end(report);
@@ -158,13 +163,17 @@ void report_use(const struct report *report)
     for (unsigned i = 0; i < report->snapshot->node_count; i++) {
         const struct hf_inspect_node *node = &report->snapshot->nodes[i];
         double high = report_y(node->total == 0 ? 0 : (double)node->high_water / (double)node->total);
-        report_figure(report, "", "Node %u: %s of %s in use, on %s pages<small>most ever %s, %s ago; asked for %s%s</small>", node->id, BYTES(node->used),
+        report_figure(report, "", "Node %u: %s of %s in use, on %s pages<small>most ever %s, %s ago; asked for %s%s</small>",
+                      node->id, BYTES(node->used),
                       BYTES(node->total), snapshot_backing_name(node->backing), BYTES(node->high_water),
                       NS(snapshot_age_ns(report->snapshot, node->high_water_ticks)), BYTES(node->asked),
-                      (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? ", growing" : (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? ", locked" : "");
-        report_svg(report, (unsigned)REPORT_BOTTOM + 24, "Use of node %u over time: %s of %s now, %s at most", node->id, BYTES(node->used), BYTES(node->total),
+                      (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? ", growing" : (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? ", "
+                              "locked" : "");
+        report_svg(report, (unsigned)REPORT_BOTTOM + 24, "Use of node %u over time: %s of %s now, %s at most", node->id,
+                   BYTES(node->used), BYTES(node->total),
                    BYTES(node->high_water));
-        fprintf(out, "<rect class=\"free\" x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\"/>\n", REPORT_LEFT, REPORT_TOP, REPORT_RIGHT - REPORT_LEFT, REPORT_PLOT);
+        fprintf(out, "<rect class=\"free\" x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\"/>\n", REPORT_LEFT, REPORT_TOP,
+                REPORT_RIGHT - REPORT_LEFT, REPORT_PLOT);
         draw_grid(report, node->total);
         for (unsigned j = 0; j < sizeof layers / sizeof layers[0]; j++)
             draw_layer(report, i, &layers[j]);
@@ -197,7 +206,8 @@ static void draw_column(const struct report *report, unsigned node, unsigned poi
             continue;
         if (SAMPLE_CELL_SIXTEENTHS(bands[i]) != 0)
             fprintf(report->out, "<rect class=\"%s\" fill-opacity=\"%.2f\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
-                    state_css(SAMPLE_CELL_STATE(bands[i])), 0.15 + 0.85 * SAMPLE_CELL_SIXTEENTHS(bands[i]) / 15, x, REPORT_TOP + i * height, width + 0.3,
+                    state_css(SAMPLE_CELL_STATE(bands[i])), 0.15 + 0.85 * SAMPLE_CELL_SIXTEENTHS(bands[i]) / 15, x,
+                            REPORT_TOP + i * height, width + 0.3,
                     (end - i) * height + 0.1);
     }
 }
@@ -210,7 +220,8 @@ static void draw_band_key(const struct report *report)
     };
     fputs("<ul class=\"key\">", report->out);
     for (unsigned i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        fprintf(report->out, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"%s\" width=\"10\" height=\"10\"/></svg>%s</li>", keys[i].css,
+        fprintf(report->out, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"%s\" width=\"10\" height=\"10\"/>"
+                "</svg>%s</li>", keys[i].css,
                 keys[i].name);
     fputs("</ul>\n", report->out);
 }
@@ -248,12 +259,15 @@ void report_bands(const struct report *report)
         report_figure(report, "", "Node %u: which parts of it, over time<small>each column is the node from its lowest address (top) to its "
                       "highest; the fainter, the more of it is free</small>", report->snapshot->nodes[node].id);
         report_svg(report, (unsigned)REPORT_BOTTOM + 24, "Which parts of node %u were taken over time", report->snapshot->nodes[node].id);
-        fprintf(report->out, "<rect class=\"free\" x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\"/>\n", REPORT_LEFT, REPORT_TOP, REPORT_RIGHT - REPORT_LEFT, REPORT_PLOT);
+        fprintf(report->out, "<rect class=\"free\" x=\"%.0f\" y=\"%.0f\" width=\"%.0f\" height=\"%.0f\"/>\n", REPORT_LEFT,
+                REPORT_TOP, REPORT_RIGHT - REPORT_LEFT, REPORT_PLOT);
         for (unsigned i = 0; i < columns; i++)
-            draw_column(report, node, columns < 2 ? 0 : i * (history->point_count - 1) / (columns - 1), REPORT_LEFT + (REPORT_RIGHT - REPORT_LEFT) * i / columns,
+            draw_column(report, node, columns < 2 ? 0 : i * (history->point_count - 1) / (columns - 1),
+                    REPORT_LEFT + (REPORT_RIGHT - REPORT_LEFT) * i / columns,
                         (REPORT_RIGHT - REPORT_LEFT) / columns);
         for (unsigned i = 0; i <= 2; i++)
-            fprintf(report->out, "<text class=\"s e\" x=\"%.0f\" y=\"%.1f\">%s</text>\n", REPORT_LEFT - 6, REPORT_TOP + REPORT_PLOT * i / 2 + 4, BYTES(total / 2 * i));
+            fprintf(report->out, "<text class=\"s e\" x=\"%.0f\" y=\"%.1f\">%s</text>\n", REPORT_LEFT - 6,
+                    REPORT_TOP + REPORT_PLOT * i / 2 + 4, BYTES(total / 2 * i));
         report_time_axis(report, REPORT_BOTTOM);
         fputs("</svg>\n", report->out);
         draw_band_key(report);

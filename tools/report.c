@@ -13,7 +13,8 @@
 void report_page(const struct report *report)
 {
     FILE *out = report->out;
-    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+          "content=\"width=device-width, initial-scale=1\">\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
           "<meta name=\"color-scheme\" content=\"light dark\">\n<title>Arena of ", out);
     report_text(out, report->sample->clock.name);
@@ -35,7 +36,8 @@ void report_page(const struct report *report)
     fputs("</div>\n", out);
     report_latency(report);
     report_settings(report);
-    fprintf(out, "</main>\n<footer><p>Written by holdfast %s. Figures of a thread are those of its last slow path.</p></footer>\n</body>\n</html>\n", HFI_VERSION);
+    fprintf(out, "</main>\n<footer><p>Written by holdfast %s. Figures of a thread are those of its last slow path.</p></footer>"
+            "\n</body>\n</html>\n", HFI_VERSION);
 }
 
 static int write_file(struct report *report, const char *path)
