@@ -122,6 +122,9 @@ sleep 1
 kill -KILL "$recorder"
 wait "$recorder" 2> /dev/null
 expect 0 '' report "$work/killed" -o "$work/killed.html"
+samples=$(sed -n 's/.*in \([0-9]*\) samples.*/\1/p' "$work/killed.html" | head -1)
+[ "${samples:-0}" -ge 3 ] || fail "a record that was killed after 1 s leaves ${samples:-0} samples"
+! grep -q HF-W444 "$work/err" || fail "a record that was killed leaves half a sample"
 page "$work/killed.html"
 grep -q 'There is no map' "$work/killed.html" || fail "a recording that was killed has a map"
 "$holdfast" record "$live" -o "$work/outlived" --interval 0.1 --duration 60 2> "$work/err" &

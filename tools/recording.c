@@ -198,8 +198,9 @@ int recording_append(struct recording *recording, struct sample *sample, bool wh
         return -ENOMEM;
     recording->payload.used = sizeof(uint32_t[2]); /* the frame, filled last */
     for (enum part part = PART_HEADER; part < PART_COUNT && there; part++) {
-        bool theaps = part == PART_THEAPS || part == PART_THEAP_PAGES || part == PART_THREADS;
-        if ((theaps && !whole) || (part == PART_PAGES && (!last || sample->snapshot.pages == NULL)))
+        bool of_theaps = part == PART_THEAPS || part == PART_THEAP_PAGES || part == PART_THREADS;
+        bool of_map = part == PART_NODE_PAGES || part == PART_PLACES || part == PART_CLASS_PAGES || part == PART_CELLS || part == PART_PAGES;
+        if ((of_theaps && !whole) || (of_map && sample->snapshot.pages == NULL) || (part == PART_PAGES && !last))
             continue;
         there = put_part(recording, sample, part);
     }

@@ -13,6 +13,8 @@
 #include "os.h"
 #include "topology.h"
 
+#define MAP_ENTRIES_OFTEN (1u << 22) /* 256 GiB of arena: larger maps, 32 MiB and more to copy, are read for thorough samples alone */
+
 struct sample *sample_new(const char *command)
 {
     struct sample *sample = calloc(1, sizeof *sample);
@@ -240,7 +242,8 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
 {
     struct snapshot *snapshot = &sample->snapshot;
     char name[SAMPLE_NAME];
-    int status = target_read(target, snapshot, true, command);
+    bool with_map = thoroughly || snapshot->header.pages.count <= MAP_ENTRIES_OFTEN;
+    int status = target_read(target, snapshot, with_map, command);
     if (status != 0)
         return status;
     target_name(target->pid, name, sizeof name);
@@ -253,8 +256,8 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
     snapshot_sum(snapshot, &sample->sum);
     place_events(sample);
     find_threads(sample, thoroughly);
-    memset(sample->places, 0, sizeof sample->places);
-    for (unsigned i = 0; i < snapshot->node_count; i++) {
+    for (unsigned i = 0; i < snapshot->node_count && with_map; i++) {
+        sample->places[i] = (struct sample_place){ 0 };
         struct owners owners = { .sample = sample, .place = &sample->places[i], .node_id = snapshot->nodes[i].id };
         fill_cells(sample, i);
         snapshot_each_run(snapshot, i, add_owner, &owners);

@@ -66,7 +66,8 @@ struct sample {
 struct sample *sample_new(const char *command);
 void sample_free(struct sample *sample);
 
-/* Looks at the process now.  0, or an exit status after a message.  `thoroughly`: thread names and the machine too. */
+/* Looks at the process now.  0, or an exit status after a message.  `thoroughly`: thread names and the machine too, and the page
+ * map of very large arenas; what follows from a map that was not read stays as it was. */
 int sample_take(struct sample *sample, const struct target *target, bool thoroughly, const char *command);
 
 /* Fills the snapshot's events from the ring. */
