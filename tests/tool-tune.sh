@@ -117,16 +117,6 @@ grep -q 'most of it sleeper' "$work/out" || fail "the thread that holds most is 
 spared idle-threads "$thoughtful"
 kill "$sleepers" "$thoughtful"
 
-# An address space of 1 GiB holds no arena of 4 GiB.
-prefix='prlimit --as=1073741824' HOLDFAST_PREFAULT=none HOLDFAST_ARENA=4G HOLDFAST_BACKING=4k
-export HOLDFAST_PREFAULT HOLDFAST_ARENA HOLDFAST_BACKING
-if command -v prlimit > /dev/null && start fill 4; then
-    given backing-short '4 GiB were asked for, .* GiB are missing' "$live"
-    stop
-fi
-prefix=
-unset HOLDFAST_PREFAULT HOLDFAST_ARENA HOLDFAST_BACKING
-
 HOLDFAST_ARENA=32M HOLDFAST_BACKING=1g HOLDFAST_PREFAULT=none start fill 16
 case $("$holdfast" stat "$live" | sed -n 's/^node 0: .* on \([0-9a-z]*\) .*/\1/p') in
 1g) ;;
@@ -147,10 +137,16 @@ stop
 [ "$(id -u)" != 0 ] || prefix='setpriv --bounding-set=-ipc_lock'
 if command -v prlimit > /dev/null && command -v setpriv > /dev/null; then
     prefix="$prefix prlimit --memlock=1048576"
-    if HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no start ring && grep -q '^registering: -12' "$work/load"; then
-        given io-uring-memlock 'set: LimitMEMLOCK=64M' "$live"
+    if HOLDFAST_ARENA=6M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no start ring && grep -q '^registering: -12' "$work/load"; then
+        given io-uring-memlock 'set: LimitMEMLOCK=8M ' "$live"
         grep -q 'may lock 1 MiB' "$work/out" || fail "the limit of the process is not told"
         stop
+        prefix="${prefix%prlimit *} prlimit --memlock=$((8 * 1048576))"
+        if HOLDFAST_ARENA=6M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no start ring; then
+            spared io-uring-memlock "$live"
+            grep -q '^registering: 0' "$work/load" || fail "with the limit that was advised registering fails too"
+            stop
+        fi
     fi
 fi
 prefix=
@@ -170,7 +166,7 @@ given arena-too-small '3 calls of threads' "$work/changed"
 changed away=100000
 given node-full 'came from other nodes' "$work/changed"
 changed refused=12 memlock=65536
-given io-uring-memlock 'set: LimitMEMLOCK=64M .*ulimit -l 65536' "$work/changed"
+given io-uring-memlock 'set: LimitMEMLOCK=66M .*ulimit -l 67584' "$work/changed"
 changed refused=22 memlock=65536
 spared io-uring-memlock "$work/changed"
 changed backing=4 thp=1 asked_backing=0 pool_pages=20 pool_free=12

@@ -366,12 +366,13 @@ static void tell_ring(const struct advice_view *view, unsigned node, char *text)
         limit == UINT64_MAX ? "any amount" : SIZE(limit));
 }
 
+/* Beside the arena's pages the kernel counts the ring's own and its tables of pages. */
 static void set_ring(const struct advice_view *view, unsigned node, char *text)
 {
-    uint64_t bytes = hfi_min(view->refused_bytes, UINT64_MAX / 4) + hfi_min(view->snapshot->header.registered, UINT64_MAX / 4);
+    uint64_t pages_bytes = hfi_min(view->refused_bytes, UINT64_MAX / 4) + hfi_min(view->snapshot->header.registered, UINT64_MAX / 4);
+    uint64_t megabytes = hfi_divide_up(pages_bytes + pages_bytes / 64 + HFI_MIB, HFI_MIB);
     (void)node;
-    SAY(text, "LimitMEMLOCK=%lluM (systemd), or `ulimit -l %llu`: of all rings of the user together", (count)hfi_divide_up(bytes, HFI_MIB),
-        (count)hfi_divide_up(bytes, 1024));
+    SAY(text, "LimitMEMLOCK=%lluM (systemd), or `ulimit -l %llu`: of all rings of the user together", (count)megabytes, (count)(megabytes * 1024));
 }
 
 /* --- the table --- */
