@@ -118,7 +118,7 @@ CLEANFILES += fuzz-calls
 EXTRA_DIST += %D%/fuzz/recording.c
 .PHONY: fuzz-recording
 fuzz-recording: holdfast
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' -DRECORDING_PAGES_MAX=65536 -w \
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' -DRECORDING_PAGES_MAX=65536 -w \
 	  -iquote $(srcdir)/src -iquote $(srcdir)/numa -iquote $(srcdir)/tools -I$(srcdir)/include $(srcdir)/%D%/fuzz/recording.c \
 	  $(filter-out %/holdfast.c %/run.c %/doctor.c %/stat.c,$(wildcard $(srcdir)/tools/*.c)) $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) \
 	  $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -ljansson -lm -o fuzz-recording-bin

@@ -329,7 +329,10 @@ static const char *get_sample(struct recording *recording, struct sample *sample
 /* In steps, so that memory goes by what the file has, not by what it says. */
 static bool read_payload(struct recording *recording, size_t length)
 {
-    for (recording->payload.used = 0; recording->payload.used < length;) {
+    recording->payload.used = 0;
+    if (!make_room(&recording->payload, 1)) /* an empty payload has an address too */
+        return false;
+    while (recording->payload.used < length) {
         size_t step = length - recording->payload.used < 1 << 20 ? length - recording->payload.used : 1 << 20;
         if (!make_room(&recording->payload, step) || fread(recording->payload.at + recording->payload.used, 1, step, recording->file) != step)
             return false;
