@@ -47,12 +47,19 @@ HFI_INLINE bool hfi_block_in_page(const struct page *page, const void *block)
     return (size_t)((const char *)block - hfi_page_start(page)) < room;
 }
 
+/* NULL, or where a block of the page begins. */
+HFI_INLINE bool hfi_is_link(const struct page *page, uintptr_t next)
+{
+    return next == 0 || (hfi_block_in_page(page, (void *)next) &&
+                         (uint32_t)(next - (uintptr_t)hfi_page_start(page)) % page->block_bytes == 0);
+}
+
 HFI_INLINE struct block *hfi_link_get(const struct page *page, const struct block *block)
 {
     if (!HFI_SECURE)
         return block->next;
     uintptr_t next = (uintptr_t)block->next ^ page->link_key ^ (uintptr_t)block;
-    if (hfi_unlikely(next != 0 && !hfi_block_in_page(page, (void *)next)))
+    if (hfi_unlikely(!hfi_is_link(page, next)))
         hfi_harden_bad_link(page, block);
     return (struct block *)next;
 }

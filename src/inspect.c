@@ -433,6 +433,7 @@ static void publish(void)
     uint64_t start_ticks = process_start_ticks();
     snprintf(segment_path, sizeof segment_path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.%llu",
              (long)hfi_shm_pid(), (unsigned long long)start_ticks);
+    hfi_shm_sweep(HF_INSPECT_DIRECTORY, HF_INSPECT_PREFIX);
     int error = create(&segment, start_ticks);
     if (error != 0) {
         hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (%s): `holdfast stat` will not see this "

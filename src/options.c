@@ -315,15 +315,19 @@ static bool belongs_to_others(const char *name, size_t length)
     return strncmp(name, TEST_PREFIX, strlen(TEST_PREFIX)) == 0;
 }
 
-static void warn_unknown(const char *name, size_t length)
+static void say_unknown(const struct options *options, const char *name, size_t length)
 {
     const char *nearest = hfi_option_table[0].name;
     length = hfi_min(length, NAME_BYTES_SHOWN);
     for (size_t i = 1; i < hfi_option_count; i++)
         if (hfi_name_distance(name, length, hfi_option_table[i].name) < hfi_name_distance(name, length, nearest))
             nearest = hfi_option_table[i].name;
-    hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; did you mean %s? see holdfast(7)",
-            (int)length, name, nearest);
+    if (options->strict)
+        hfi_say(SAY_ERROR, "HF-E101", "options", "%.*s is no option, the program does not start (HOLDFAST_STRICT=1); did you mean %s? see "
+                "holdfast(7)", (int)length, name, nearest);
+    else
+        hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; did you mean %s? see holdfast(7)",
+                (int)length, name, nearest);
 }
 
 static void say_refused(const struct options *options, const struct option_entry *option, const char *text)
@@ -360,7 +364,8 @@ static void read_variable(struct options *options, const char *variable)
             say_refused(options, option, equals + 1);
         }
     } else if (!belongs_to_others(variable, length)) {
-        warn_unknown(variable, length);
+        say_unknown(options, variable, length);
+        options->errors += options->strict; /* the typo that loses a named arena */
     }
 }
 
@@ -370,8 +375,8 @@ void hfi_options_read(struct options *options)
     for (size_t i = 0; i < hfi_option_count; i++)
         hfi_option_table[i].parse(options, hfi_option_table[i].initial);
     const char *strict = getenv("HOLDFAST_STRICT");
-    if (strict != NULL)
-        parse_strict(options, strict); /* first: messages depend on it */
+    if (strict != NULL && !parse_strict(options, strict)) /* first: messages depend on it */
+        options->strict = true; /* who writes it otherwise than 0 or 1 means it */
     for (char **variable = environ; variable != NULL && *variable != NULL; variable++)
         if (strncmp(*variable, PREFIX, strlen(PREFIX)) == 0)
             read_variable(options, *variable);

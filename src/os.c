@@ -219,10 +219,14 @@ const char *hfi_os_error_name(int error)
     case EAGAIN: return "EAGAIN";
     case EBUSY: return "EBUSY";
     case EEXIST: return "EEXIST";
+    case EDQUOT: return "EDQUOT";
     case EFAULT: return "EFAULT";
     case EHWPOISON: return "EHWPOISON";
     case EINTR: return "EINTR";
     case EINVAL: return "EINVAL";
+    case EMFILE: return "EMFILE";
+    case ENFILE: return "ENFILE";
+    case ENOTDIR: return "ENOTDIR";
     case EIO: return "EIO";
     case ENODEV: return "ENODEV";
     case ENOENT: return "ENOENT";
@@ -231,6 +235,7 @@ const char *hfi_os_error_name(int error)
     case ENOSYS: return "ENOSYS";
     case EOPNOTSUPP: return "EOPNOTSUPP";
     case EPERM: return "EPERM";
+    case EROFS: return "EROFS";
     default: return "error";
     }
 }

@@ -148,7 +148,7 @@ void hfi_reserve_plan_of(size_t node_bytes[HFI_MAX_NODES], const struct options 
         if (!hfi_node_is_chosen(options, node))
             continue;
         switch (options->arena) {
-        case ARENA_AUTO: node_bytes[i] = hfi_align_up(hfi_min(usable, node->memory_bytes), HFI_WINDOW_BYTES); break;
+        case ARENA_AUTO: node_bytes[i] = hfi_align_down(hfi_min(usable, node->memory_bytes), HUGE_BYTES); break;
         case ARENA_BYTES: node_bytes[i] = options->arena_bytes / chosen; break;
         case ARENA_PERCENT: node_bytes[i] = usable / 100 * options->arena_percent / chosen; break;
         case ARENA_PER_NODE: node_bytes[i] = options->arena_node_bytes[node->id]; break;
@@ -855,8 +855,8 @@ static int reserve_named(struct attempt *attempt)
         struct reserved_node *node = &reservation->nodes[i];
         error = ready_metadata(attempt, node);
         if (error != 0)
-            hfi_say(SAY_ERROR, "HF-E218", "reserve", "node %u: no memory for the page table of %s (%s); lower HOLDFAST_ARENA",
-                    node->id, bytes_text(node->bytes).text, hfi_os_error_name(error));
+            hfi_say(SAY_ERROR, "HF-E218", "reserve", "node %u: no memory for the page table of %s (%s); lower HOLDFAST_ARENA, or raise "
+                    "the limits (ulimit -v unlimited, ulimit -d unlimited)", node->id, bytes_text(node->bytes).text, hfi_os_error_name(error));
     }
     for (unsigned i = 0; i < reservation->node_count && error == 0 && attempt->background; i++)
         populate_in_background(attempt, i);

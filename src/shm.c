@@ -5,9 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#define ENTRIES_BYTES 8192
+#define SWEEP_ROUNDS 4
 
 static int shm_map(int fd, size_t bytes, void **memory)
 {
@@ -36,6 +43,46 @@ void hfi_shm_unlink(const char *path)
 {
     int saved_errno = errno;
     unlink(path);
+    errno = saved_errno;
+}
+
+static bool is_left_over(int directory, const char *name, const char *prefix)
+{
+    struct stat file;
+    size_t length = strlen(prefix);
+    if (strncmp(name, prefix, length) != 0)
+        return false;
+    long pid = strtol(name + length, NULL, 10);
+    return pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH && fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(file.st_mode) && file.st_uid == geteuid();
+}
+
+/* As getdents64(2) writes it. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short bytes;
+    unsigned char type;
+    char name[];
+};
+
+void hfi_shm_sweep(const char *directory, const char *prefix)
+{
+    int saved_errno = errno;
+    _Alignas(struct entry) char entries[ENTRIES_BYTES];
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int round = 0; fd >= 0 && round < SWEEP_ROUNDS; round++) {
+        long got = syscall(SYS_getdents64, fd, entries, sizeof entries);
+        for (long at = 0; at < got; at += ((struct entry *)(entries + at))->bytes) {
+            const struct entry *entry = (const struct entry *)(entries + at);
+            if (is_left_over(fd, entry->name, prefix))
+                unlinkat(fd, entry->name, 0);
+        }
+        if (got <= 0)
+            break;
+    }
+    if (fd >= 0)
+        close(fd);
     errno = saved_errno;
 }
 

@@ -14,6 +14,10 @@ int hfi_shm_create(const char *path, size_t bytes, void **memory);
 
 void hfi_shm_unlink(const char *path);
 
+/* Removes files "PREFIX<pid>.<anything>" of this user in `directory` whose process is gone; looks at some hundreds of names at
+ * most.  Allocates nothing. */
+void hfi_shm_sweep(const char *directory, const char *prefix);
+
 long hfi_shm_pid(void);
 
 #endif

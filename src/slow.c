@@ -215,19 +215,22 @@ void *hfi_fail_enomem(void)
     return NULL;
 }
 
-/* Nothing fits: say so, and do as HOLDFAST_ON_FULL says. */
-static HFI_COLD void *fail_full(size_t bytes, size_t pages)
+/* Nothing fits: say so, and do as HOLDFAST_ON_FULL says; but what no arena of this size could give is the caller's affair. */
+static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
 {
     struct theap *theap = hfi_theap;
     uint64_t unreported;
     HFI_PROBE2(full, bytes, pages);
+    theap->counters.failed += theap->thread != 0;
+    if (hfi_max(pages, align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count) {
+        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
+        return hfi_fail_enomem();
+    }
     if (theap->thread != 0) {
-        theap->counters.failed++;
-        if (pages <= theap->node->page_count)
-            hfi_inspect_full(theap->node, bytes, NULL);
+        hfi_inspect_full(theap->node, bytes, NULL);
         hfi_inspect_end(theap, NULL, 0);
     }
-    if (hfi_stats_report_full(bytes, pages, &unreported))
+    if (hfi_stats_report_full(bytes, pages, align_bytes, &unreported))
         hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes, unreported);
     if (hfi_options.on_full == ON_FULL_ABORT)
         hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; raise HOLDFAST_ARENA");
@@ -250,7 +253,7 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
     HFI_PROBE3(slow, bytes, theap->node->id, head != NULL);
     hfi_inspect_end(theap, head, begun);
     if (head == NULL)
-        return fail_full(bytes, demand.pages);
+        return fail_full(bytes, demand.pages, demand.align_bytes);
     void *block = hfi_large_dress(head);
     if (zero && !demand.zero)
         memset(block, 0, bytes);
@@ -301,7 +304,7 @@ static struct page *class_refill(struct theap *theap, unsigned class)
 static void *malloc_without_theap(size_t bytes, size_t align)
 {
     void *block = hfi_init_pending() ? hfi_boot_alloc(bytes, align) : NULL;
-    return block != NULL ? block : fail_full(bytes, 1);
+    return block != NULL ? block : fail_full(bytes, 1, align);
 }
 
 static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
@@ -344,7 +347,7 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
         return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
     unsigned class = hfi_sizeclass_of(bytes);
     void *block = take_block(theap, class, bytes, zero);
-    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages);
+    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages, HFI_PAGE_BYTES);
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */

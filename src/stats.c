@@ -226,24 +226,22 @@ void hfi_stats_report(void)
         report_node(&hfi_arena.nodes[i]);
 }
 
-bool hfi_stats_report_full(size_t bytes, size_t pages, uint64_t *unreported)
+bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint64_t *unreported)
 {
     uint64_t now = hfi_os_now_ns();
     uint64_t last = hfi_load_relaxed(&xlast_report_ns);
-    bool absurd = pages > hfi_arena.page_count; /* no arena of this size could: the caller's affair */
-    if (absurd) {
-        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes: more than the whole arena", bytes);
-        return false;
-    }
     if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !hfi_cas_acq_rel(&xlast_report_ns, &last, now)) {
         hfi_fetch_add_relaxed(&xunreported, 1);
         return false;
     }
     *unreported = atomic_exchange(&xunreported, 0);
     const struct arena_node *node = hfi_theap->thread != 0 ? hfi_theap->node : &hfi_arena.nodes[0];
-    hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages, longest run %zu; %llu failures not "
+    char aligned[40] = "", align[16];
+    if (align_bytes > HFI_PAGE_BYTES)
+        snprintf(aligned, sizeof aligned, " aligned to %s", hfi_format_bytes(align, sizeof align, align_bytes));
+    hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages%s, longest run %zu; %llu failures not "
             "reported since the last report); raise HOLDFAST_ARENA",
-            node->id, bytes, pages, hfi_runmap_longest(&node->free_runs), (unsigned long long)*unreported);
+            node->id, bytes, pages, aligned, hfi_runmap_longest(&node->free_runs), (unsigned long long)*unreported);
     hfi_stats_report();
     return true;
 }

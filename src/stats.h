@@ -31,7 +31,7 @@ int hfi_stats_json(char *text, size_t size);
 
 /* HF-E012 and the report of a full arena: at most one in ten seconds, the others counted.  True when it was printed, and
  * then how many failures were not since the last. */
-bool hfi_stats_report_full(size_t bytes, size_t pages, uint64_t *unreported);
+bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint64_t *unreported);
 
 /* The same figures on demand (malloc_stats). */
 void hfi_stats_report(void);
