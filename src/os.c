@@ -214,7 +214,7 @@ int hfi_os_bind(void *start, size_t bytes, unsigned node)
 
 const char *hfi_os_error_name(int error)
 {
-    switch (error < 0 ? -error : error) {
+    switch (error < 0 ? 0u - (unsigned)error : (unsigned)error) {
     case EACCES: return "EACCES";
     case EAGAIN: return "EAGAIN";
     case EBUSY: return "EBUSY";

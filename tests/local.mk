@@ -114,15 +114,21 @@ fuzz:
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls
 
-# What is read of recordings; small page maps, so that no input takes long.
-EXTRA_DIST += %D%/fuzz/recording.c
-.PHONY: fuzz-recording
+# What the tool reads of recordings and of segments; small page maps, so that no input takes long.
+hf_fuzz_tool = clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' \
+	-DRECORDING_PAGES_MAX=65536 -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -iquote $(srcdir)/tools -I$(srcdir)/include \
+	$(filter-out %/holdfast.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-none.c %/top-screen.c %/top-table.c %/top-views.c,\
+	$(wildcard $(srcdir)/tools/*.c)) $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c)
+hf_fuzz_libraries = -lhwloc -luring -ljansson -lm
+EXTRA_DIST += %D%/fuzz/recording.c %D%/fuzz/segment.c
+.PHONY: fuzz-recording fuzz-segment
 fuzz-recording: holdfast
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' -DRECORDING_PAGES_MAX=65536 -w \
-	  -iquote $(srcdir)/src -iquote $(srcdir)/numa -iquote $(srcdir)/tools -I$(srcdir)/include $(srcdir)/%D%/fuzz/recording.c \
-	  $(filter-out %/holdfast.c %/run.c %/doctor.c %/stat.c,$(wildcard $(srcdir)/tools/*.c)) $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) \
-	  $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -ljansson -lm -o fuzz-recording-bin
+	$(hf_fuzz_tool) $(srcdir)/%D%/fuzz/recording.c $(hf_fuzz_libraries) -o fuzz-recording-bin
 	$(MKDIR_P) fuzz-recording-corpus
 	./holdfast run --arena 8M -- sleep 5 & sleep 2; ./holdfast record $$! -o fuzz-recording-corpus/seed --interval 0.1 --duration 0.5 || :
 	./fuzz-recording-bin -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=4000 -close_fd_mask=2 fuzz-recording-corpus
+fuzz-segment:
+	$(hf_fuzz_tool) $(srcdir)/%D%/fuzz/segment.c $(hf_fuzz_libraries) -o fuzz-segment-bin
+	./fuzz-segment-bin -max_total_time=$(FUZZ_SECONDS) -max_len=8000 -rss_limit_mb=4000 -close_fd_mask=3
+CLEANFILES += fuzz-segment-bin
 CLEANFILES += fuzz-recording-bin
