@@ -48,7 +48,13 @@ while read -r line; do
 done <"$2/commands"
 kill $busy
 END
+apart="unshare -m" # so that what is mounted for this is gone with it
+[ ! -e /sys/kernel/tracing/uprobe_events ] || apart=
+if [ -n "$apart" ] && ! $apart true 2>"$work/probe"; then
+    echo "attaching: left out, tracefs is not mounted, and cannot be: $(cat "$work/probe")"
+    exit 0
+fi
 status=0
-unshare -m sh "$work/attach" "$library" "$work" || status=$?
+$apart sh "$work/attach" "$library" "$work" || status=$?
 [ $status != 77 ] || { echo "attaching: left out, this kernel does not let us:"; cat "$work/probe"; exit 0; }
 exit $status

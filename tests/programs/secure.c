@@ -59,7 +59,7 @@ static void overrun_of_small_block(void)
 {
     allocate(4096, 100); /* 15 blocks and the guard fill a page */
     volatile unsigned char *last = last_of_page(4096, 100);
-    last[4096] = 1;
+    last[4096] ^= 1; /* a fixed value is the pattern's own once in 256 times */
     free_all(100);
 }
 
@@ -68,21 +68,21 @@ static void overrun_into_slack(void)
 {
     allocate(112, 2000);
     volatile unsigned char *last = last_of_page(112, 2000);
-    last[112 + 3] = 1;
+    last[112 + 3] ^= 1;
     free_all(2000);
 }
 
 static void overrun_of_large_block(void)
 {
     unsigned char *volatile block = malloc(1000000);
-    block[malloc_usable_size(block)] = 1;
+    block[malloc_usable_size(block)] ^= 1;
     free(block);
 }
 
 static void overrun_then_grown(void)
 {
     unsigned char *volatile block = malloc(1000000);
-    block[malloc_usable_size(block) + 4095] = 1;
+    block[malloc_usable_size(block) + 4095] ^= 1;
     block = realloc(block, 2000000);
 }
 
