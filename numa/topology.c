@@ -93,13 +93,13 @@ static bool is_variable(const char *entry, const char *name)
     return strncmp(entry, name, length) == 0 && entry[length] == '=';
 }
 
-/* What hwloc is to see of the environment. */
-static void fill_environment(char *variables[VARIABLES_MAX])
+/* What hwloc is to see of the environment; without `own` none of the process's variables. */
+static void fill_environment(char *variables[VARIABLES_MAX], bool own)
 {
     static char no_plugins[] = "HWLOC_PLUGINS_PATH=/dev/null";
     size_t count = 0;
     variables[count++] = no_plugins;
-    if (getauxval(AT_SECURE) == 0)
+    if (own && getauxval(AT_SECURE) == 0)
         for (char **entry = environ; entry != NULL && *entry != NULL && count < VARIABLES_MAX - 1; entry++)
             if (strncmp(*entry, "HWLOC_", 6) == 0 && !is_variable(*entry, "HWLOC_PLUGINS_PATH"))
                 variables[count++] = *entry;
@@ -111,21 +111,32 @@ static bool is_described_elsewhere(void)
     return getenv("HWLOC_XMLFILE") != NULL || getenv("HWLOC_SYNTHETIC") != NULL || getenv("HWLOC_FSROOT") != NULL;
 }
 
+/* What hwloc is to describe: this machine, or what its own variables name, where both are NULL. */
+struct source {
+    const char *xml_path, *synthetic;
+};
+
 /* hwloc without plugins, x86 back end, or anything but nodes; NULL when it gives no answer. */
-static hwloc_topology_t hwloc_open(void)
+static hwloc_topology_t hwloc_open(const struct source *source)
 {
     hwloc_topology_t hwloc;
+    bool described = source->xml_path != NULL || source->synthetic != NULL || is_described_elsewhere();
     if (hwloc_topology_init(&hwloc) != 0)
         return NULL;
+    if ((source->xml_path != NULL && hwloc_topology_set_xml(hwloc, source->xml_path) != 0) ||
+        (source->synthetic != NULL && hwloc_topology_set_synthetic(hwloc, source->synthetic) != 0)) {
+        hwloc_topology_destroy(hwloc);
+        return NULL;
+    }
     hwloc_topology_set_components(hwloc, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
     /* Without the levels between, each node would have all CPUs; of this machine the kernel is asked. */
-    hwloc_topology_set_all_types_filter(hwloc, is_described_elsewhere() ? HWLOC_TYPE_FILTER_KEEP_STRUCTURE : HWLOC_TYPE_FILTER_KEEP_NONE);
+    hwloc_topology_set_all_types_filter(hwloc, described ? HWLOC_TYPE_FILTER_KEEP_STRUCTURE : HWLOC_TYPE_FILTER_KEEP_NONE);
     unsigned long flags = 0;
 #if HWLOC_API_VERSION >= 0x00020800
     flags |= HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;
 #endif
 #if HWLOC_API_VERSION >= 0x00020500
-    if (!is_described_elsewhere()) /* what numactl --membind left to this process */
+    if (!described) /* what numactl --membind left to this process */
         flags |= HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_MEMBINDING;
 #endif
     hwloc_topology_set_flags(hwloc, flags);
@@ -172,10 +183,20 @@ static void insert_node(struct topology *topology, unsigned from, const struct t
         topology->bare_count++;
 }
 
+static bool has_node(const struct topology *topology, unsigned id)
+{
+    for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++)
+        if (topology->nodes[i].id == id)
+            return true;
+    return false;
+}
+
 static void copy_node(struct topology *topology, hwloc_topology_t hwloc, hwloc_obj_t object, bool with_memory)
 {
     unsigned cpus = node_cpus(hwloc, object);
     if ((object->attr->numanode.local_memory != 0) != with_memory || (!with_memory && cpus == 0))
+        return;
+    if (has_node(topology, object->os_index)) /* T1; hwloc believes what a description says */
         return;
     if (object->os_index >= HFI_MAX_NODES) {
         if (topology->left_out_count++ == 0 || object->os_index < topology->left_out_first)
@@ -302,13 +323,13 @@ static void copy_distances(struct topology *topology, hwloc_topology_t hwloc)
     }
 }
 
-static void ask_hwloc(struct topology *topology)
+static void ask_hwloc(struct topology *topology, const struct source *source)
 {
     char *variables[VARIABLES_MAX];
     char **own_environ = environ;
-    fill_environment(variables);
+    fill_environment(variables, source->xml_path == NULL && source->synthetic == NULL);
     environ = variables;
-    hwloc_topology_t hwloc = hwloc_open();
+    hwloc_topology_t hwloc = hwloc_open(source);
     if (hwloc != NULL) {
         copy_nodes(topology, hwloc);
         copy_distances(topology, hwloc);
@@ -327,7 +348,7 @@ int hfi_topology_load(struct topology *topology, bool quick)
         return 0;
     }
     memset(topology, 0, sizeof *topology);
-    ask_hwloc(topology);
+    ask_hwloc(topology, &(struct source){ NULL, NULL });
     errno = saved_errno;
     topology->from_hwloc = topology->node_count != 0;
     if (topology->from_hwloc)
@@ -343,7 +364,7 @@ bool hfi_topology_describes(const char *text, bool *is_file)
     hwloc_topology_t hwloc;
     int saved_errno = errno;
     *is_file = access(text, R_OK) == 0;
-    fill_environment(variables);
+    fill_environment(variables, true);
     environ = variables;
     bool good = hwloc_topology_init(&hwloc) == 0;
     if (good) {
@@ -353,4 +374,14 @@ bool hfi_topology_describes(const char *text, bool *is_file)
     environ = own_environ;
     errno = saved_errno;
     return good;
+}
+
+int hfi_topology_describe(struct topology *topology, const char *xml_path, const char *synthetic)
+{
+    int saved_errno = errno;
+    memset(topology, 0, sizeof *topology);
+    ask_hwloc(topology, &(struct source){ xml_path, synthetic });
+    errno = saved_errno;
+    topology->from_hwloc = topology->node_count != 0;
+    return topology->from_hwloc ? 0 : -EINVAL;
 }

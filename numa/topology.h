@@ -55,6 +55,11 @@ int hfi_topology_load(struct topology *topology, bool quick);
  * description, for HWLOC_SYNTHETIC. */
 bool hfi_topology_describes(const char *text, bool *is_file);
 
+/* Fills `topology` with another machine: an XML file as hwloc writes it, or a synthetic description as hwloc understands it; the
+ * other is NULL.  hwloc's variables are not looked at.  0, or -EINVAL: it describes no node with memory, or is not understood.
+ * hwloc trusts what it reads: a file of unknown origin is better loaded by a process that may fail. */
+int hfi_topology_describe(struct topology *topology, const char *xml_path, const char *synthetic);
+
 /* "slower memory without CPUs" and the like, for messages. */
 const char *hfi_topology_memory_name(enum topology_memory memory);
 

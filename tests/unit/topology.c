@@ -174,3 +174,54 @@ Test(topology, loads_no_plugins)
     cr_assert_null(strstr(maps, "hwloc_xml_libxml"));
     cr_assert_str_eq(getenv("HWLOC_PLUGINS_PATH"), "/usr/lib:/usr/lib/x86_64-linux-gnu/hwloc:/usr/lib/aarch64-linux-gnu/hwloc:/usr/lib64/hwloc");
 }
+
+/* --- another machine, by description --- */
+
+Test(topology, describe)
+{
+    setenv("HWLOC_XMLFILE", "/nonexistent", 1); /* a description is not mixed with what the environment describes */
+    setenv("HWLOC_THISSYSTEM", "1", 1);
+    cr_assert_eq(hfi_topology_describe(&topology, NULL, "node:3(memory=2147483648) core:2 pu:1"), 0);
+    cr_assert_eq(topology.node_count, 3);
+    cr_assert_eq(topology.nodes[2].cpu_count, 2);
+    cr_assert_eq(topology.nodes[2].memory_bytes, (uint64_t)2 << 30);
+    cr_assert_eq(hfi_topology_describe(&topology, NULL, "node:3 core:x"), -EINVAL);
+    cr_assert_eq(topology.node_count, 0, "not this machine instead");
+    cr_assert_eq(hfi_topology_describe(&topology, "/nonexistent", NULL), -EINVAL);
+    cr_assert_eq(hfi_topology_describe(&topology, "/dev/null", NULL), -EINVAL);
+    cr_assert_eq(topology.node_count, 0);
+}
+
+/* hwloc takes a hundred nodes of one number from a file: they are one, and do not run over the end of nodes[]. */
+Test(topology, describe_one_number_a_hundred_times)
+{
+    char path[] = "/tmp/holdfast-topology-XXXXXX", bit[64];
+    static const char all[] = "0xffffffff,0xffffffff,0xffffffff,0xffffffff";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    FILE *file = fdopen(fd, "w");
+    fprintf(file, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n<topology version=\"2.0\">\n"
+            "<object type=\"Machine\" os_index=\"0\" cpuset=\"%s\" complete_cpuset=\"%s\" allowed_cpuset=\"%s\" nodeset=\"%s\" "
+            "complete_nodeset=\"%s\" allowed_nodeset=\"%s\" gp_index=\"1\">\n", all, all, all, all, all, all);
+    for (unsigned i = 0; i < 100; i++) {
+        uint32_t words[4] = { 0 };
+        words[i / 32] = (uint32_t)1 << i % 32;
+        snprintf(bit, sizeof bit, "0x%08x,0x%08x,0x%08x,0x%08x", words[3], words[2], words[1], words[0]);
+        static const char *const objects[] = {
+            "<object type=\"Package\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" complete_nodeset=\"%s\" gp_index=\"%u\">\n",
+            "<object type=\"NUMANode\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" complete_nodeset=\"%s\" gp_index=\"%u\" "
+            "local_memory=\"1073741824\"/>\n",
+            "<object type=\"PU\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" complete_nodeset=\"%s\" gp_index=\"%u\"/>\n</object>\n",
+        };
+        for (unsigned j = 0; j < 3; j++)
+            fprintf(file, objects[j], j == 1 ? 3 : i, bit, bit, bit, bit, 2 + 3 * i + j);
+    }
+    fputs("</object>\n</topology>\n", file);
+    fclose(file);
+    int error = hfi_topology_describe(&topology, path, NULL);
+    unlink(path);
+    cr_assert_eq(error, 0);
+    cr_assert_eq(topology.node_count, 1);
+    cr_assert_eq(topology.bare_count, 0);
+    cr_assert_eq(topology.nodes[0].id, 3);
+}
