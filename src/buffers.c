@@ -36,8 +36,10 @@ static unsigned list_windows(struct iovec *windows)
     unsigned count = 0;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
-        for (size_t at = 0; at < node->bytes; at += HFI_WINDOW_BYTES)
+        for (size_t window = 0; window < hfi_plan_windows(node); window++) {
+            size_t at = window << HFI_WINDOW_SHIFT;
             windows[count++] = (struct iovec){ node->start + at, hfi_min(HFI_WINDOW_BYTES, node->bytes - at) };
+        }
     }
     return count;
 }

@@ -27,6 +27,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/pagetable.h \
 	%D%/prefault.c %D%/prefault.h \
 	%D%/probe.h \
+	%D%/plan.c %D%/plan.h \
 	%D%/pressure.c %D%/pressure.h \
 	%D%/remote.c %D%/remote.h \
 	%D%/reserve.c %D%/reserve.h \

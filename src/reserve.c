@@ -2,7 +2,7 @@
  * reserve: see reserve.h.
  *
  * V1: base is 1 GiB aligned; inaccessible guards lie before base and behind the last window.
- * V2: node windows follow each other from HFI_WINDOWS_OFFSET, each node's starting on a window.
+ * V2: the space is laid out as planned (plan.h).
  * V3: owners[] is readable for every index below span, so that free can look a wild pointer up;
  *     the page table only where nodes have pages.
  * V4: memory that a named arena reports as populated was touched by MADV_POPULATE_WRITE with no
@@ -33,20 +33,15 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "distance.h"
 #include "os.h"
 #include "prefault.h"
 #include "say.h"
 
-#define OS_PAGE_BYTES ((size_t)4096)
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
-#define GUARD_BYTES HUGE_BYTES
 #define LEAD_BYTES ((size_t)4 * HFI_MIB)
 #define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)       /* less address space than this is no arena */
 #define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB)    /* of a growing arena: small programs gain nothing by huge pages */
 #define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)
-#define OWNER_BYTES 8   /* per page in owners[] */
-#define ENTRY_BYTES 128 /* per page in the page table */
 
 /* What hfi_reserve hands around. */
 struct attempt {
@@ -92,94 +87,14 @@ static struct bytes_text bytes_text(uint64_t bytes)
 
 /* --- sizes --- */
 
-static size_t backing_page_bytes(enum option_backing backing)
-{
-    switch (backing) {
-    case BACKING_1G: return HFI_GIB;
-    case BACKING_2M: return HUGE_BYTES;
-    case BACKING_THP: case BACKING_4K: case BACKING_AUTO: break;
-    }
-    return OS_PAGE_BYTES;
-}
-
-size_t hfi_backing_unit_bytes(enum option_backing backing)
-{
-    return backing == BACKING_1G ? HFI_GIB : backing == BACKING_4K ? HFI_PAGE_BYTES : HUGE_BYTES;
-}
-
-size_t hfi_reserve_metadata_bytes(size_t node_bytes)
-{
-    size_t pages = node_bytes >> HFI_PAGE_SHIFT;
-    return hfi_align_up(pages * OWNER_BYTES, OS_PAGE_BYTES) + hfi_align_up(pages * ENTRY_BYTES, OS_PAGE_BYTES);
-}
-
 static bool is_sized(const struct options *options, unsigned id)
 {
     return options->arena == ARENA_PER_NODE && options->arena_node_bytes[id] != 0;
 }
 
-bool hfi_node_is_chosen(const struct options *options, const struct topology_node *node)
-{
-    if (options->nodes != ~(uint64_t)0)
-        return options->nodes >> node->id & 1;
-    return node->memory == MEMORY_ORDINARY || is_sized(options, node->id);
-}
-
-static size_t chosen_nodes(const struct options *options, const struct topology *topology)
-{
-    size_t chosen = 0;
-    for (unsigned i = 0; i < topology->node_count; i++)
-        chosen += hfi_node_is_chosen(options, &topology->nodes[i]);
-    return chosen;
-}
-
 static size_t usable_bytes(const struct options *options)
 {
     return options->arena == ARENA_AUTO || options->arena == ARENA_PERCENT ? hfi_os_usable_bytes() : 0;
-}
-
-void hfi_reserve_plan_of(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology, size_t usable)
-{
-    size_t chosen = chosen_nodes(options, topology);
-    for (unsigned i = 0; i < HFI_MAX_NODES; i++)
-        node_bytes[i] = 0;
-    for (unsigned i = 0; i < topology->node_count; i++) {
-        const struct topology_node *node = &topology->nodes[i];
-        if (!hfi_node_is_chosen(options, node))
-            continue;
-        switch (options->arena) {
-        case ARENA_AUTO: node_bytes[i] = hfi_align_down(hfi_min(usable, node->memory_bytes), HUGE_BYTES); break;
-        case ARENA_BYTES: node_bytes[i] = options->arena_bytes / chosen; break;
-        case ARENA_PERCENT: node_bytes[i] = usable / 100 * options->arena_percent / chosen; break;
-        case ARENA_PER_NODE: node_bytes[i] = options->arena_node_bytes[node->id]; break;
-        }
-        node_bytes[i] = hfi_align_up(hfi_min(node_bytes[i], HFI_ARENA_MAX_BYTES), HFI_PAGE_BYTES);
-    }
-}
-
-void hfi_reserve_plan(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology)
-{
-    hfi_reserve_plan_of(node_bytes, options, topology, usable_bytes(options));
-}
-
-static size_t planned_bytes(const struct reservation *reservation)
-{
-    size_t total = 0;
-    for (unsigned i = 0; i < reservation->node_count; i++)
-        total += reservation->nodes[i].bytes;
-    return total;
-}
-
-/* Shrinks every node in proportion, so that all together are at most `total` bytes. */
-static void shrink_plan(struct reservation *reservation, size_t total)
-{
-    double part = (double)total / (double)planned_bytes(reservation);
-    if (part >= 1)
-        return;
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        struct reserved_node *node = &reservation->nodes[i];
-        node->bytes = hfi_align_down((size_t)((double)node->bytes * part), node->bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
-    }
 }
 
 static const struct topology_node *find_node(const struct topology *topology, unsigned id)
@@ -229,59 +144,19 @@ static void check_all_nodes(const struct attempt *attempt)
     }
 }
 
-/* Takes the plan over: nodes with bytes, in the topology's order. */
-static void choose_nodes(const struct attempt *attempt)
+/* What the plan made of the sizes that were asked for. */
+static void say_raised(const struct attempt *attempt)
 {
-    size_t node_bytes[HFI_MAX_NODES];
-    struct reservation *reservation = attempt->reservation;
-    hfi_reserve_plan_of(node_bytes, attempt->options, attempt->topology, attempt->usable_bytes);
-    for (unsigned i = 0; i < attempt->topology->node_count; i++) {
-        unsigned id = attempt->topology->nodes[i].id;
-        if (node_bytes[i] == 0)
-            continue;
-        if (node_bytes[i] < HFI_NODE_BYTES_MIN) {
-            degraded(attempt, "HF-W214", "HF-E214", "taking 4 MiB", "raise HOLDFAST_ARENA",
-                     "%s on node %u is too small for an arena", bytes_text(node_bytes[i]).text, id);
-            node_bytes[i] = HFI_NODE_BYTES_MIN;
-        }
-        reservation->nodes[reservation->node_count++] = (struct reserved_node){ .id = id, .asked_bytes = node_bytes[i], .bytes = node_bytes[i] };
-    }
-}
-
-/* Whom each node turns to when it is full, and where threads of nodes without an arena are at home. */
-static void order_nodes(const struct attempt *attempt)
-{
-    const struct topology *topology = attempt->topology;
-    struct reservation *reservation = attempt->reservation;
-    uint8_t order[HFI_MAX_NODES], arena_index[HFI_MAX_NODES] = { 0 };
-    uint64_t with_arena = 0;
-    for (unsigned i = 0, next = 0; i < topology->node_count && next < reservation->node_count; i++)
-        if (topology->nodes[i].id == reservation->nodes[next].id) {
-            with_arena |= (uint64_t)1 << i;
-            arena_index[i] = (uint8_t)next++;
-        }
-    for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++) {
-        unsigned count = hfi_distance_order(order, topology, i, with_arena);
-        for (unsigned j = 0; j < count; j++)
-            order[j] = arena_index[order[j]];
-        if (with_arena >> i & 1)
-            memcpy(reservation->nodes[arena_index[i]].nearest, order, count);
-        reservation->home[topology->nodes[i].id] = order[0];
-    }
-}
-
-/* Owners and table have an end. */
-static void cap_plan(const struct attempt *attempt)
-{
-    struct reservation *reservation = attempt->reservation;
-    size_t windows = 0;
+    const struct reservation *reservation = attempt->reservation;
     for (unsigned i = 0; i < reservation->node_count; i++)
-        windows += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
-    if (windows <= HFI_WINDOWS_BYTES_MAX)
-        return;
-    size_t asked = planned_bytes(reservation);
-    shrink_plan(reservation, HFI_WINDOWS_BYTES_MAX - reservation->node_count * HFI_WINDOW_BYTES);
-    size_t taken = planned_bytes(reservation);
+        if (reservation->nodes[i].asked_bytes < reservation->nodes[i].bytes)
+            degraded(attempt, "HF-W214", "HF-E214", "taking 4 MiB", "raise HOLDFAST_ARENA",
+                     "%s on node %u is too small for an arena", bytes_text(reservation->nodes[i].asked_bytes).text, reservation->nodes[i].id);
+}
+
+static void say_capped(const struct attempt *attempt, size_t asked)
+{
+    size_t taken = hfi_plan_bytes(attempt->reservation);
     char instead[64];
     snprintf(instead, sizeof instead, "taking %s", bytes_text(taken).text);
     if (attempt->options->arena != ARENA_AUTO)
@@ -292,83 +167,25 @@ static void cap_plan(const struct attempt *attempt)
                 bytes_text(asked).text, bytes_text(taken).text);
 }
 
-/* --- the layout --- */
-
-/* A part of the space: owners, a slice of the table, or a node's memory. */
-struct part {
-    size_t offset, bytes;
-};
-
-static struct part owners_part(const struct reservation *reservation)
-{
-    return (struct part){ 0, hfi_align_up((reservation->span >> HFI_PAGE_SHIFT) * OWNER_BYTES, OS_PAGE_BYTES) };
-}
-
-static size_t node_offset(const struct reservation *reservation, const struct reserved_node *node)
-{
-    return (size_t)(node->start - reservation->base);
-}
-
-static struct part owners_slice(const struct reservation *reservation, const struct reserved_node *node)
-{
-    size_t first = node_offset(reservation, node) >> HFI_PAGE_SHIFT, count = node->bytes >> HFI_PAGE_SHIFT;
-    return (struct part){ first * OWNER_BYTES, hfi_align_up(count * OWNER_BYTES, OS_PAGE_BYTES) };
-}
-
-static struct part table_slice(const struct reservation *reservation, const struct reserved_node *node)
-{
-    size_t first = node_offset(reservation, node) >> HFI_PAGE_SHIFT, count = node->bytes >> HFI_PAGE_SHIFT;
-    return (struct part){ HFI_TABLE_OFFSET + first * ENTRY_BYTES, hfi_align_up(count * ENTRY_BYTES, OS_PAGE_BYTES) };
-}
-
-static struct part memory_part(const struct attempt *attempt, const struct reserved_node *node)
-{
-    size_t unit = hfi_backing_unit_bytes(attempt->options->backing == BACKING_1G ? BACKING_1G : BACKING_2M);
-    return (struct part){ node_offset(attempt->reservation, node), hfi_align_up(node->bytes, unit) };
-}
-
-static void set_base(struct reservation *reservation, char *base)
-{
-    size_t offset = HFI_WINDOWS_OFFSET;
-    reservation->base = base;
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        reservation->nodes[i].start = base + offset;
-        offset += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
-    }
-}
-
-/* The parts one after the other, the guards among them; the number of parts. */
-static unsigned list_parts(const struct attempt *attempt, struct part parts[2 * HFI_MAX_NODES + 3])
-{
-    const struct reservation *reservation = attempt->reservation;
-    unsigned count = 0;
-    parts[count++] = (struct part){ (size_t)0 - GUARD_BYTES, GUARD_BYTES };
-    parts[count++] = owners_part(reservation);
-    for (unsigned i = 0; i < reservation->node_count; i++) {
-        parts[count++] = table_slice(reservation, &reservation->nodes[i]);
-        parts[count++] = memory_part(attempt, &reservation->nodes[i]);
-    }
-    parts[count++] = (struct part){ reservation->span, GUARD_BYTES };
-    return count;
-}
+/* --- the space --- */
 
 static void release_space(const struct attempt *attempt)
 {
-    struct part parts[2 * HFI_MAX_NODES + 3];
+    struct plan_part parts[HFI_PLAN_PARTS_MAX];
     struct reservation *reservation = attempt->reservation;
     if (!attempt->in_parts) {
-        hfi_os_unreserve(reservation->base - GUARD_BYTES, reservation->span + 2 * GUARD_BYTES);
+        hfi_os_unreserve(reservation->base - HFI_GUARD_SPACE_BYTES, reservation->span + 2 * HFI_GUARD_SPACE_BYTES);
         return;
     }
-    for (unsigned i = 0, count = list_parts(attempt, parts); i < count; i++)
+    for (unsigned i = 0, count = hfi_plan_parts(reservation, attempt->options, parts); i < count; i++)
         hfi_os_unreserve(reservation->base + parts[i].offset, parts[i].bytes);
 }
 
 static int reserve_parts_at(const struct attempt *attempt, char *base)
 {
-    struct part parts[2 * HFI_MAX_NODES + 3];
-    set_base(attempt->reservation, base);
-    unsigned count = list_parts(attempt, parts);
+    struct plan_part parts[HFI_PLAN_PARTS_MAX];
+    hfi_plan_place(attempt->reservation, base);
+    unsigned count = hfi_plan_parts(attempt->reservation, attempt->options, parts);
     for (unsigned i = 0; i < count; i++) {
         int error = hfi_os_reserve_at(base + parts[i].offset, parts[i].bytes);
         if (error == 0)
@@ -384,10 +201,10 @@ static int reserve_parts_at(const struct attempt *attempt, char *base)
 static int reserve_parts(struct attempt *attempt)
 {
     size_t distance = attempt->reservation->span + 64 * HFI_GIB;
-    char *probe = hfi_os_reserve(OS_PAGE_BYTES, OS_PAGE_BYTES);
+    char *probe = hfi_os_reserve(HFI_SMALL_PAGE_BYTES, HFI_SMALL_PAGE_BYTES);
     if (probe == NULL)
         return -ENOMEM;
-    hfi_os_unreserve(probe, OS_PAGE_BYTES);
+    hfi_os_unreserve(probe, HFI_SMALL_PAGE_BYTES);
     int error = -ENOMEM;
     attempt->in_parts = true;
     for (unsigned round = 1; round <= 8 && (uintptr_t)probe > (round + 1) * distance; round++) {
@@ -401,13 +218,13 @@ static int reserve_parts(struct attempt *attempt)
 static int reserve_whole(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    size_t slack = HFI_GIB - GUARD_BYTES; /* so that base, not the guard, is aligned */
+    size_t slack = HFI_GIB - HFI_GUARD_SPACE_BYTES; /* so that base, not the guard, is aligned */
     attempt->in_parts = false;
-    char *space = hfi_os_reserve(HFI_GIB + reservation->span + GUARD_BYTES, HFI_GIB);
+    char *space = hfi_os_reserve(HFI_GIB + reservation->span + HFI_GUARD_SPACE_BYTES, HFI_GIB);
     if (space == NULL)
         return -ENOMEM;
     hfi_os_unreserve(space, slack);
-    set_base(reservation, space + HFI_GIB);
+    hfi_plan_place(reservation, space + HFI_GIB);
     return 0;
 }
 
@@ -415,16 +232,14 @@ static int reserve_whole(struct attempt *attempt)
 static int lay_out(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    reservation->span = HFI_WINDOWS_OFFSET;
-    for (unsigned i = 0; i < reservation->node_count; i++)
-        reservation->span += hfi_align_up(reservation->nodes[i].bytes, HFI_WINDOW_BYTES);
+    hfi_plan_span(reservation);
     int error = reserve_whole(attempt);
     if (error != 0)
         error = reserve_parts(attempt);
     if (error != 0)
         return error;
-    struct part owners = owners_part(reservation);
-    error = hfi_os_map(reservation->base + owners.offset, owners.bytes, OS_PAGE_BYTES); /* V3 */
+    struct plan_part owners = hfi_plan_owners(reservation);
+    error = hfi_os_map(reservation->base + owners.offset, owners.bytes, HFI_SMALL_PAGE_BYTES); /* V3 */
     if (error != 0)
         release_space(attempt);
     return error;
@@ -541,7 +356,7 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
     size_t to_do = 0;
     for (unsigned i = 0; i < reservation->node_count; i++) {
         const struct reserved_node *other = &reservation->nodes[i];
-        if (other == node || (other->populated_bytes == 0 && backing_page_bytes(other->backing) == OS_PAGE_BYTES))
+        if (other == node || (other->populated_bytes == 0 && hfi_backing_page_bytes(other->backing) == HFI_SMALL_PAGE_BYTES))
             to_do += other->bytes;
     }
     if (available != UINT64_MAX)
@@ -553,14 +368,14 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
     return available;
 }
 
-/* V5.  Beyond 95 % of what is free, 90 % are taken: the rest of the program needs memory too. */
+/* V5 */
 static bool fit_node(struct attempt *attempt, struct reserved_node *node)
 {
     enum os_bound bound;
     if (attempt->options->prefault == PREFAULT_NONE)
         return true;
     uint64_t share = node_share(attempt, node, &bound);
-    return node->bytes <= share / 100 * 95 || settle_for(attempt, node, share / 10 * 9, bound, share, 0);
+    return node->bytes <= hfi_plan_most(share) || settle_for(attempt, node, hfi_plan_cut(share), bound, share, 0);
 }
 
 /* The kernel gives what it finds; where memory is fragmented that is less than was hoped. */
@@ -579,10 +394,10 @@ static bool map_small_pages(struct attempt *attempt, struct reserved_node *node,
 {
     enum option_lock lock = attempt->options->lock;
     node->backing = backing;
-    node->os_page_bytes = OS_PAGE_BYTES;
+    node->os_page_bytes = HFI_SMALL_PAGE_BYTES;
     if (!fit_node(attempt, node))
         return false;
-    int error = hfi_os_map(node->start, node->bytes, OS_PAGE_BYTES);
+    int error = hfi_os_map(node->start, node->bytes, HFI_SMALL_PAGE_BYTES);
     if (error != 0) {
         say_no_space(node->bytes, error);
         return false;
@@ -602,7 +417,7 @@ static bool keep_small_pages(struct attempt *attempt, struct reserved_node *node
         char *end = node->start + node->bytes;
         uint64_t left = hfi_os_available_bytes(&bound);
         hfi_os_unmap(node->start + done, node->bytes - done);
-        if (!settle_for(attempt, node, done / 10 * 9, bound, left, error))
+        if (!settle_for(attempt, node, hfi_plan_cut(done), bound, left, error))
             return false;
         hfi_os_unmap(node->start + node->bytes, (size_t)(end - node->start) - node->bytes);
     }
@@ -668,7 +483,7 @@ static void say_no_such_pages(const struct attempt *attempt, const struct reserv
 static bool map_huge_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
     struct os_huge_pool pool;
-    size_t page_bytes = backing_page_bytes(backing);
+    size_t page_bytes = hfi_backing_page_bytes(backing);
     uint64_t needed = node->bytes / page_bytes;
     if (!hfi_os_huge_pool(&pool, node->id, attempt->topology->node_count == 1, page_bytes)) {
         say_no_such_pages(attempt, node, backing);
@@ -710,10 +525,8 @@ static bool keep_huge_pages(struct attempt *attempt, struct reserved_node *node,
 static bool rung_is_open(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing)
 {
     enum option_backing asked = attempt->options->backing;
-    if (asked != BACKING_AUTO && backing < asked)
+    if (!hfi_rung_is_asked(asked, backing, node->bytes))
         return false;
-    if (backing == BACKING_1G)
-        return asked == BACKING_1G || node->bytes % HFI_GIB == 0;
     if (backing != BACKING_THP || hfi_os_has_thp())
         return true;
     if (asked == BACKING_THP)
@@ -742,7 +555,7 @@ static bool map_node(struct attempt *attempt, struct reserved_node *node, struct
         if (!rung_is_open(attempt, node, rung))
             continue;
         node->bytes = hfi_align_up(climber->asked_bytes, hfi_backing_unit_bytes(rung));
-        if (backing_page_bytes(rung) == OS_PAGE_BYTES)
+        if (hfi_backing_page_bytes(rung) == HFI_SMALL_PAGE_BYTES)
             return map_small_pages(attempt, node, rung);
         if (map_huge_pages(attempt, node, rung))
             return true;
@@ -754,7 +567,7 @@ static bool map_node(struct attempt *attempt, struct reserved_node *node, struct
  * -ENOMEM after saying why. */
 static int settle_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber, int error, size_t done)
 {
-    bool small = node->os_page_bytes == OS_PAGE_BYTES;
+    bool small = node->os_page_bytes == HFI_SMALL_PAGE_BYTES;
     climber->settled = small ? keep_small_pages(attempt, node, error, done) : keep_huge_pages(attempt, node, error, done);
     climber->rung++;
     return climber->settled ? 0 : small ? -ENOMEM : -EAGAIN;
@@ -777,7 +590,7 @@ static int reserve_nodes(struct attempt *attempt)
             struct reserved_node *node = &reservation->nodes[i];
             struct prefault_order order = order_of(attempt, node);
             climbers[i].populating = !climbers[i].settled &&
-                                     (attempt->options->prefault != PREFAULT_NONE || node->os_page_bytes != OS_PAGE_BYTES);
+                                     (attempt->options->prefault != PREFAULT_NONE || node->os_page_bytes != HFI_SMALL_PAGE_BYTES);
             if (climbers[i].populating)
                 hfi_prefault_begin(i, &order);
         }
@@ -799,10 +612,10 @@ static int reserve_nodes(struct attempt *attempt)
 static int ready_metadata(struct attempt *attempt, const struct reserved_node *node)
 {
     struct reservation *reservation = attempt->reservation;
-    struct part slices[2] = { owners_slice(reservation, node), table_slice(reservation, node) };
+    struct plan_part slices[2] = { hfi_plan_owners_slice(reservation, node), hfi_plan_table_slice(reservation, node) };
     for (int i = 0; i < 2; i++) {
         char *start = reservation->base + slices[i].offset;
-        int error = i == 0 ? 0 : hfi_os_map(start, slices[i].bytes, OS_PAGE_BYTES); /* owners are mapped already */
+        int error = i == 0 ? 0 : hfi_os_map(start, slices[i].bytes, HFI_SMALL_PAGE_BYTES); /* owners are mapped already */
         if (error != 0)
             return error;
         if (!reservation->growing || attempt->topology->node_count > 1)
@@ -816,8 +629,8 @@ static int ready_metadata(struct attempt *attempt, const struct reserved_node *n
             hfi_os_advise_huge(start, slices[i].bytes, true);
         if (attempt->options->lock != LOCK_NO)
             lock_range(attempt, start, slices[i].bytes, true);
-        size_t entry_bytes = i == 0 ? OWNER_BYTES : ENTRY_BYTES;
-        error = hfi_os_populate(start, attempt->background ? hfi_align_up((lead_bytes(node) >> HFI_PAGE_SHIFT) * entry_bytes, OS_PAGE_BYTES)
+        size_t entry_bytes = i == 0 ? HFI_OWNER_ENTRY_BYTES : HFI_TABLE_ENTRY_BYTES;
+        error = hfi_os_populate(start, attempt->background ? hfi_align_up((lead_bytes(node) >> HFI_PAGE_SHIFT) * entry_bytes, HFI_SMALL_PAGE_BYTES)
                                                            : slices[i].bytes);
         if (error != 0)
             return error;
@@ -834,17 +647,17 @@ static void populate_in_background(const struct attempt *attempt, unsigned index
     struct prefault_order order = order_of(attempt, node);
     order.from = order.bytes;
     order.bytes = node->bytes;
-    order.owners = reservation->base + owners_slice(reservation, node).offset;
-    order.table = reservation->base + table_slice(reservation, node).offset;
-    order.owner_bytes = OWNER_BYTES;
-    order.entry_bytes = ENTRY_BYTES;
+    order.owners = reservation->base + hfi_plan_owners_slice(reservation, node).offset;
+    order.table = reservation->base + hfi_plan_table_slice(reservation, node).offset;
+    order.owner_bytes = HFI_OWNER_ENTRY_BYTES;
+    order.entry_bytes = HFI_TABLE_ENTRY_BYTES;
     hfi_prefault_background(index, &order);
 }
 
 static int reserve_named(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    size_t asked = planned_bytes(reservation);
+    size_t asked = hfi_plan_bytes(reservation);
     int error = lay_out(attempt);
     if (error != 0)
         return say_no_space(asked, error);
@@ -879,7 +692,7 @@ static void check_growing(const struct attempt *attempt)
 static void set_prefault_bounds(const struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    size_t usable = attempt->usable_bytes, planned = planned_bytes(reservation);
+    size_t usable = attempt->usable_bytes, planned = hfi_plan_bytes(reservation);
     size_t margin = PREFAULT_MARGIN_BYTES + usable / 8;
     size_t bound = attempt->options->prefault == PREFAULT_NONE ? 0 : usable - hfi_min(usable, margin);
     for (unsigned i = 0; i < reservation->node_count; i++) {
@@ -898,9 +711,9 @@ static int map_growing(struct attempt *attempt)
         return error;
     for (unsigned i = 0; i < reservation->node_count && error == 0; i++) {
         struct reserved_node *node = &reservation->nodes[i];
-        node->os_page_bytes = OS_PAGE_BYTES;
+        node->os_page_bytes = HFI_SMALL_PAGE_BYTES;
         node->backing = huge ? BACKING_THP : BACKING_4K;
-        error = hfi_os_map(node->start, node->bytes, OS_PAGE_BYTES);
+        error = hfi_os_map(node->start, node->bytes, HFI_SMALL_PAGE_BYTES);
         if (error != 0)
             break;
         if (attempt->topology->node_count > 1)
@@ -919,21 +732,21 @@ static int map_growing(struct attempt *attempt)
 static int reserve_growing(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    size_t asked = planned_bytes(reservation);
+    size_t asked = hfi_plan_bytes(reservation);
     uint64_t room = hfi_os_address_room();
     reservation->growing = true;
     check_growing(attempt);
     if (room != UINT64_MAX)
-        shrink_plan(reservation, room / 2); /* the other half is for stacks, files, and what else is mapped */
+        hfi_plan_shrink(reservation, room / 2); /* the other half is for stacks, files, and what else is mapped */
     int error;
     while ((error = map_growing(attempt)) != 0) {
-        shrink_plan(reservation, planned_bytes(reservation) / 2);
-        if (planned_bytes(reservation) < AUTO_BYTES_MIN)
+        hfi_plan_shrink(reservation, hfi_plan_bytes(reservation) / 2);
+        if (hfi_plan_bytes(reservation) < AUTO_BYTES_MIN)
             return say_no_space(asked, error);
     }
-    if (planned_bytes(reservation) < asked)
+    if (hfi_plan_bytes(reservation) < asked)
         hfi_say(SAY_WARNING, "HF-W207", "reserve", "address space is limited: the arena can grow to %s, not %s; %s",
-                bytes_text(planned_bytes(reservation)).text, bytes_text(asked).text,
+                bytes_text(hfi_plan_bytes(reservation)).text, bytes_text(asked).text,
                 room != UINT64_MAX ? "raise the limit (ulimit -v unlimited, ulimit -d unlimited)"
                                    : "raise vm.overcommit_ratio, or set vm.overcommit_memory to 0 or 1");
     set_prefault_bounds(attempt);
@@ -943,18 +756,20 @@ static int reserve_growing(struct attempt *attempt)
 int hfi_reserve(struct reservation *reservation, const struct options *options, const struct topology *topology)
 {
     struct attempt attempt = { .options = options, .topology = topology, .reservation = reservation };
-    memset(reservation, 0, offsetof(struct reservation, nodes));
     attempt.usable_bytes = usable_bytes(options);
     check_named_nodes(&attempt);
     check_all_nodes(&attempt);
-    choose_nodes(&attempt);
+    hfi_plan_draft(reservation, options, topology, attempt.usable_bytes);
+    say_raised(&attempt);
     if (reservation->node_count == 0) {
         hfi_say(SAY_ERROR, "HF-E221", "reserve", "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; there are %u nodes, "
                 "the first is %u: name that one, or none", topology->node_count, topology->nodes[0].id);
         return -EINVAL;
     }
-    cap_plan(&attempt);
-    order_nodes(&attempt);
+    size_t asked = hfi_plan_bytes(reservation);
+    if (hfi_plan_cap(reservation))
+        say_capped(&attempt, asked);
+    hfi_plan_order(reservation, topology);
     return options->arena == ARENA_AUTO ? reserve_growing(&attempt) : reserve_named(&attempt);
 }
 

@@ -10,7 +10,7 @@
  *     or comfort is `warn`.
  * D2: the exit status is 1 exactly when a check failed.
  *
- * Sizes come from hfi_reserve_plan, the library's own arithmetic.
+ * Sizes come from hfi_plan_nodes, the library's own arithmetic.
  *
  * Test: tests/tool.sh.
  */

@@ -67,7 +67,7 @@ static void check_node(const struct planning *plan, unsigned index, struct misfi
     char have[16], want[16];
     if (!plan->named)
         return;
-    if (bytes + hfi_reserve_metadata_bytes(bytes) > memory)
+    if (bytes + hfi_plan_maps_bytes(bytes) > memory)
         misfit(misfits, "node %u: %s and its page table do not fit into %s of memory; lower HOLDFAST_ARENA for this node", node->id,
                bytes_of(bytes, want), bytes_of(memory, have));
     if (bytes < HFI_NODE_BYTES_MIN)
@@ -125,7 +125,7 @@ static json_t *node_json(const struct planning *plan, unsigned index)
     if (bytes == 0)
         return object;
     json_object_set_new(object, "backing", json_string(hfi_backing_name(plan->rung[index])));
-    set_number(object, "page_table", hfi_reserve_metadata_bytes(bytes));
+    set_number(object, "page_table", hfi_plan_maps_bytes(bytes));
     set_number(object, "windows", hfi_divide_up(bytes, HFI_WINDOW_BYTES));
     if (plan->named) {
         json_object_set_new(object, "pages_2m", pool_json(plan, index, BACKING_2M));

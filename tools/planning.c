@@ -40,9 +40,9 @@ void planning_make(struct planning *plan)
 {
     plan->named = plan->options.arena != ARENA_AUTO;
     if (plan->described)
-        hfi_reserve_plan_of(plan->node_bytes, &plan->options, &plan->topology, machine_bytes(&plan->topology));
+        hfi_plan_nodes(plan->node_bytes, &plan->options, &plan->topology, machine_bytes(&plan->topology));
     else
-        hfi_reserve_plan(plan->node_bytes, &plan->options, &plan->topology);
+        hfi_plan_nodes(plan->node_bytes, &plan->options, &plan->topology, hfi_os_usable_bytes());
     for (unsigned i = 0; i < plan->topology.node_count; i++) {
         if (plan->node_bytes[i] == 0)
             continue;

@@ -65,7 +65,7 @@ static struct options options_of(enum option_arena arena, size_t bytes)
 
 static size_t planned(const struct options *options, unsigned id)
 {
-    hfi_reserve_plan(node_bytes, options, &topology);
+    hfi_plan_nodes(node_bytes, options, &topology, hfi_os_usable_bytes());
     for (unsigned i = 0; i < topology.node_count; i++)
         if (topology.nodes[i].id == id)
             return node_bytes[i];
@@ -362,4 +362,75 @@ Test(plan, cpus_of_a_node)
         for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
             cr_assert(!CPU_ISSET(cpu, &own) || (cpus[cpu / 64] >> (cpu % 64) & 1), "CPU %d is of the only node", cpu);
     cr_assert_lt(hfi_os_node_cpus(999, cpus), 0);
+}
+
+/* --- the plan is what is reserved --- */
+
+Test(plan, what_is_reserved_is_what_was_planned)
+{
+    static struct reservation planned;
+    struct plan_part parts[HFI_PLAN_PARTS_MAX];
+    load("cxl");
+    struct options options = options_of(ARENA_PER_NODE, 0);
+    options.arena_node_bytes[0] = 3 * HFI_MIB; /* raised to the least */
+    options.arena_node_bytes[1] = HFI_GIB + HFI_MIB;
+    options.arena_node_bytes[2] = 70 * HFI_MIB;
+    hfi_plan_draft(&planned, &options, &topology, 0);
+    cr_assert_eq(planned.node_count, 3);
+    cr_assert_eq(planned.nodes[0].asked_bytes, 3 * HFI_MIB);
+    cr_assert_eq(planned.nodes[0].bytes, HFI_NODE_BYTES_MIN);
+    cr_assert(!hfi_plan_cap(&planned));
+    hfi_plan_order(&planned, &topology);
+    hfi_plan_span(&planned);
+    hfi_plan_place(&planned, (char *)(uintptr_t)HFI_GIB);
+    cr_assert_eq(reserve_in_child(&options, 1), 0);
+    cr_assert_eq(reservation->node_count, planned.node_count);
+    cr_assert_eq(reservation->span, planned.span);
+    cr_assert_eq(planned.span, HFI_WINDOWS_OFFSET + 4 * HFI_WINDOW_BYTES);
+    for (unsigned i = 0; i < planned.node_count; i++) {
+        const struct reserved_node *a = &planned.nodes[i], *b = &reservation->nodes[i];
+        cr_assert_eq(a->id, b->id);
+        cr_assert_eq(a->bytes, b->bytes);
+        cr_assert_eq(a->asked_bytes, b->asked_bytes);
+        cr_assert_eq(a->start - planned.base, b->start - reservation->base);
+        cr_assert_arr_eq(a->nearest, b->nearest, planned.node_count);
+    }
+    cr_assert_arr_eq(planned.home, reservation->home, sizeof planned.home);
+    cr_assert_eq(hfi_plan_windows(&planned.nodes[1]), 2);
+    /* The parts come one after the other, between two guards, and none is within another. */
+    unsigned count = hfi_plan_parts(&planned, &options, parts);
+    cr_assert_eq(count, 2 * 3 + 3);
+    cr_assert_eq(parts[0].offset + parts[0].bytes, 0);
+    cr_assert_eq(parts[count - 1].offset, planned.span);
+    for (unsigned i = 2; i + 1 < count; i += 2) {
+        cr_assert_geq(parts[i].offset, HFI_TABLE_OFFSET);
+        cr_assert_leq(parts[i].offset + parts[i].bytes, HFI_WINDOWS_OFFSET);
+        cr_assert_eq(parts[i].bytes, hfi_align_up(planned.nodes[i / 2 - 1].bytes / HFI_PAGE_BYTES * HFI_TABLE_ENTRY_BYTES, 4096));
+        cr_assert_leq(parts[i + 1].offset + parts[i + 1].bytes, planned.span);
+    }
+}
+
+Test(plan, rungs)
+{
+    cr_assert(hfi_rung_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB));
+    cr_assert(!hfi_rung_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB + HFI_MIB), "auto would round up by much");
+    cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_1G, HFI_MIB));
+    cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_2M, HFI_MIB), "what was asked for is the first rung, not the only one");
+    cr_assert(!hfi_rung_is_asked(BACKING_2M, BACKING_1G, HFI_GIB));
+    cr_assert(!hfi_rung_is_asked(BACKING_4K, BACKING_THP, HFI_GIB));
+    cr_assert_eq(hfi_plan_most(100 * HFI_GIB), 95 * HFI_GIB);
+    cr_assert_lt(hfi_plan_cut(100 * HFI_GIB), hfi_plan_most(100 * HFI_GIB));
+}
+
+Test(plan, an_arena_has_an_end)
+{
+    static struct reservation planned;
+    load("eight-sockets");
+    struct options options = options_of(ARENA_BYTES, 4096 * HFI_GIB);
+    hfi_plan_draft(&planned, &options, &topology, 0);
+    cr_assert(hfi_plan_cap(&planned));
+    cr_assert(!hfi_plan_cap(&planned), "it fits then");
+    hfi_plan_span(&planned);
+    cr_assert_leq(planned.span, HFI_ARENA_MAX_BYTES);
+    cr_assert_gt(hfi_plan_bytes(&planned), 4000 * HFI_GIB);
 }
