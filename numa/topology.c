@@ -32,7 +32,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <unistd.h>
 
 #include "os.h"
 
@@ -355,25 +354,6 @@ int hfi_topology_load(struct topology *topology, bool quick)
         return 0;
     one_node(topology, 0);
     return -ENOSYS;
-}
-
-bool hfi_topology_describes(const char *text, bool *is_file)
-{
-    char *variables[VARIABLES_MAX];
-    char **own_environ = environ;
-    hwloc_topology_t hwloc;
-    int saved_errno = errno;
-    *is_file = access(text, R_OK) == 0;
-    fill_environment(variables, true);
-    environ = variables;
-    bool good = hwloc_topology_init(&hwloc) == 0;
-    if (good) {
-        good = (*is_file ? hwloc_topology_set_xml(hwloc, text) : hwloc_topology_set_synthetic(hwloc, text)) == 0 && hwloc_topology_load(hwloc) == 0;
-        hwloc_topology_destroy(hwloc);
-    }
-    environ = own_environ;
-    errno = saved_errno;
-    return good;
 }
 
 int hfi_topology_describe(struct topology *topology, const char *xml_path, const char *synthetic)

@@ -51,10 +51,6 @@ struct topology {
  * the caller says so). */
 int hfi_topology_load(struct topology *topology, bool quick);
 
-/* Whether `text` describes a machine: *is_file tells whether as a file of hwloc's XML, for HWLOC_XMLFILE, or as a synthetic
- * description, for HWLOC_SYNTHETIC. */
-bool hfi_topology_describes(const char *text, bool *is_file);
-
 /* Fills `topology` with another machine: an XML file as hwloc writes it, or a synthetic description as hwloc understands it; the
  * other is NULL.  hwloc's variables are not looked at.  0, or -EINVAL: it describes no node with memory, or is not understood.
  * hwloc trusts what it reads: a file of unknown origin is better loaded by a process that may fail. */

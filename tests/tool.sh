@@ -55,7 +55,7 @@ expect 0 'usage: holdfast COMMAND' --help
 expect 0 'usage: holdfast COMMAND' help
 expect 0 'holdfast ' --version
 expect 2 'usage: holdfast COMMAND'
-for command in run doctor stat top map help; do
+for command in $("$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do
     expect 0 "usage: holdfast $command" "$command" --help
     expect 0 "usage: holdfast $command" help "$command"
 done
@@ -84,6 +84,13 @@ expect 78 'HF-E402' run --prefault soon true
 expect 78 'HF-E402' run --lock maybe true
 expect 78 'HF-E402' run --on-full panic true
 expect 78 'HF-E402' run --place node: true
+expect 78 'HF-E402' run --nodes 2-1 true
+expect 78 'HF-E402' run --remote maybe true
+expect 78 'HF-E402' run --fork no true
+expect 78 'HF-E402' run --inspect yes true
+expect 78 'HF-E402 doctor: HOLDFAST_NODES=2-1' doctor --nodes 2-1
+expect 1 'HF-E456' run -o "$work/none/report" touch "$work/started"
+[ ! -e "$work/started" ] || fail "run started a program whose report cannot be written"
 expect 78 'HF-E403' run --library "$work/none.so" true
 : > "$work/a b.so"
 expect 78 'HF-E404' run --library "$work/a b.so" true
@@ -104,17 +111,53 @@ HOLDFAST_LIBRARY=$work/none.so "$holdfast" doctor --arena 64M > "$work/out" 2> "
 [ $? = 1 ] || fail "doctor without the library: exit status is not 1"
 grep -q 'fail HF-D02' "$work/out" || fail "doctor without the library does not say so"
 
+expect 1 'fail HF-D03 topology      node 63 is named by HOLDFAST_NODES, and has no memory this process may use' doctor --arena 64M --nodes 63
+expect 0 'ok   HF-D17 registering   with io_uring: only an arena of a named size can be' doctor
+expect 0 'ok   HF-D12 mbind         pages can be bound' doctor
+expect 0 'the arena would stand as asked' doctor
+"$holdfast" doctor --arena 4000G > "$work/out" 2> "$work/err"
+awk '{ at = index($0, "mend: ") } /^(ok  |warn|fail) HF-D[0-9][0-9] .............[^ ]* / { next } /^ {26}mend: / { next } /^the arena would not stand as asked; [0-9]+ failed/ { end = NR; next } { exit 1 }
+    END { exit end != NR }' "$work/out" || fail "doctor: a line that is neither a verdict nor what mends it"
+# What is registered is pinned, so a limit of 64 KiB is too low for anybody but who holds CAP_IPC_LOCK.
+if [ "$(id -u)" != 0 ]; then
+    (ulimit -l 64; "$holdfast" doctor --arena 64M) > "$work/out" 2> "$work/err"
+    grep -q '^warn HF-D17 registering   with io_uring: 1 window pins 64 MiB, limit 64 KiB$' "$work/out" || fail "doctor says nothing about a low memlock"
+elif command -v setpriv > /dev/null; then
+    (ulimit -l 64; setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock "$holdfast" doctor --arena 64M) > "$work/out" 2> "$work/err"
+    grep -q '^warn HF-D17 registering   with io_uring: 1 window pins 64 MiB, limit 64 KiB$' "$work/out" || fail "doctor says nothing about a low memlock"
+fi
+# Several nodes: each has its lines; binding to those that this machine does not have is refused.
+export HWLOC_SYNTHETIC='numa:2 pu:1'
+expect 1 'fail HF-D12 mbind         node 1: a page cannot be bound' doctor --arena 64M
+for line in 'HF-D03 topology      node 0' 'HF-D03 topology      node 1' 'HF-D06 huge pages    node 1' 'HF-D16 arena         node 1'; do
+    grep -q "$line" "$work/out" || fail "doctor with two nodes does not have '$line'"
+done
+unset HWLOC_SYNTHETIC
+
 # --- run ---
+# Each variable has its option.
+for variable in $("$holdfast" help environment | sed -n 's/^HOLDFAST_\([A-Z_]*\)=.*/\1/p'); do
+    option=--$(echo "$variable" | tr 'A-Z_' 'a-z-')
+    grep -q -e "(HOLDFAST_$variable)" "$work/help" 2> /dev/null || "$holdfast" run --help > "$work/help"
+    grep -e "^  $option[ [].*(HOLDFAST_$variable)" "$work/help" > /dev/null || fail "run has no option $option for HOLDFAST_$variable"
+done
 expect 0 '' run true
 expect 7 '' run --arena 64M -- sh -c 'exit 7'
 expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
 expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'
-expect 0 'node 0: 64 MiB on ' run --arena 64M --backing 4k --report sleep 0.1
+expect 0 'node 0     64 MiB on 4k pages, populated 64 MiB' run --arena 64M --backing 4k --report sleep 0.1
+expect 0 '  ok         every node as asked, every request served from its own' run --arena 64M --backing 4k --report sleep 0.1
+expect 1 'fail       1 request found no room; mend: raise --arena' run --arena 16M --backing 4k --report dd if=/dev/zero bs=64M count=1 of=/dev/null
 export HWLOC_SYNTHETIC='numa:2 pu:1'
-expect 0 'populated 32 MiB, used at last 8 MiB' run --arena 0:4M,1:32M --backing 4k --report dd if=/dev/zero bs=8M count=300 of=/dev/null
+expect 0 'used at most 8 MiB (25 %), at last 8 MiB' run --arena 0:4M,1:32M --backing 4k --report dd if=/dev/zero bs=8M count=300 of=/dev/null
 unset HWLOC_SYNTHETIC
-expect 0 'HOLDFAST_ARENA=64M' run --arena 64M --strict --lock no --place local --on-full abort env
-for value in HOLDFAST_STRICT=1 HOLDFAST_LOCK=no HOLDFAST_PLACE=local HOLDFAST_ON_FULL=abort LD_PRELOAD=/; do
+"$holdfast" run --arena 64M --backing 4k --json -o "$work/report" sh -c 'exit 5' > "$work/out" 2> "$work/err"
+[ $? = 5 ] || fail "run --json: the exit status is not the program's"
+is_json < "$work/report" || fail "run --json is no JSON"
+grep -q '"status": 5' "$work/report" && grep -q '"minor_faults"' "$work/report" || fail "run --json does not say how it ended"
+expect 0 'HOLDFAST_ARENA=64M' run --arena 64M --strict --lock no --place local --on-full abort --nodes 0 --remote deny --fork dontfork --inspect 0 env
+for value in HOLDFAST_STRICT=1 HOLDFAST_LOCK=no HOLDFAST_PLACE=local HOLDFAST_ON_FULL=abort HOLDFAST_NODES=0 HOLDFAST_REMOTE=deny \
+    HOLDFAST_FORK=dontfork HOLDFAST_INSPECT=0 LD_PRELOAD=/; do
     grep -q "^$value" "$work/out" || fail "run does not set $value"
 done
 : > "$work/other.so"

@@ -14,11 +14,14 @@
 #endif
 #define LIBRARY_NAME "libholdfast.so.0"
 
+/* Of the long option that was found last. */
+static int long_index;
+
 int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options, const char *command)
 {
     char letter[3] = "-";
     opterr = 0; /* ours have an id and name the next step */
-    int found = getopt_long(argc, argv, short_options, long_options, NULL);
+    int found = getopt_long(argc, argv, short_options, long_options, &long_index);
     if (found != '?' && found != ':')
         return found;
     const char *word = argv[optind - 1]; /* getopt is past a long option, not always past a cluster of letters */
@@ -39,7 +42,8 @@ int tool_help(const struct command *command)
     return 0;
 }
 
-bool tool_set_option(const char *variable, const char *value, const char *command)
+/* Checks a value with the parser of its variable and puts it into the environment. */
+static bool set_option(const char *variable, const char *value, const char *command)
 {
     static struct options scratch;
     for (size_t i = 0; i < hfi_option_count; i++) {
@@ -52,6 +56,15 @@ bool tool_set_option(const char *variable, const char *value, const char *comman
                 variable, value, entry->values);
     }
     return false;
+}
+
+bool tool_set_variable(const struct option *long_options, const char *value, const char *command)
+{
+    char variable[64] = "HOLDFAST_";
+    size_t length = strlen(variable);
+    for (const char *at = long_options[long_index].name; *at != 0 && length + 1 < sizeof variable; at++)
+        variable[length++] = *at == '-' ? '_' : (char)toupper((unsigned char)*at);
+    return set_option(variable, value, command);
 }
 
 bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command)

@@ -3,6 +3,9 @@ bin_PROGRAMS += holdfast
 holdfast_SOURCES = \
 	%D%/advice.c %D%/advice.h \
 	%D%/advice-view.c \
+	%D%/checks.c %D%/checks.h \
+	%D%/checks-arena.c \
+	%D%/checks-machine.c \
 	%D%/common.c \
 	%D%/doctor.c \
 	%D%/history.c %D%/history.h \
@@ -11,8 +14,8 @@ holdfast_SOURCES = \
 	%D%/map.c %D%/map.h \
 	%D%/map-svg.c \
 	%D%/openmetrics.c \
+	%D%/outlook.c %D%/outlook.h \
 	%D%/plan.c \
-	%D%/planning.c %D%/planning.h \
 	%D%/record.c \
 	%D%/recording.c %D%/recording.h \
 	%D%/report.c %D%/report.h \
@@ -22,6 +25,7 @@ holdfast_SOURCES = \
 	%D%/report-text.c \
 	%D%/report-time.c \
 	%D%/run.c \
+	%D%/run-report.c %D%/run-report.h \
 	%D%/sample.c %D%/sample.h \
 	%D%/segment.c \
 	%D%/show.c %D%/show.h \

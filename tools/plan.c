@@ -1,258 +1,242 @@
 /*
- * plan: what an arena would get, here or on a machine that is described, without touching any memory.
+ * plan: what an arena would be, on this machine or on a described one: who gets how much, on which OS pages, who turns to whom, and
+ * what it costs; then the checks about sizes that are not ok.
  *
- * P1: the exit status is 1 exactly when something does not fit, and then it is said what, where and by how much.
+ * All of it is the library's own plan (outlook.h); nothing is reserved.
  *
  * Test: tests/tool-plan.sh.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "distance.h"
-#include "inspect.h"
-#include "planning.h"
-#include "tool.h"
+#include "checks.h"
 
-/* What does not fit, in the order found. */
-struct misfits {
-    bool json;
-    json_t *list;
-    unsigned count;
-};
+#define ORDER_COLUMNS 14 /* what a line of 80 leaves */
 
-static void HFI_PRINTF(2, 3) misfit(struct misfits *misfits, const char *format, ...)
+static void examine(struct examination *examination)
 {
-    char text[300];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    misfits->count++;
-    json_array_append_new(misfits->list, json_string(text));
-}
-
-static const char *bytes_of(uint64_t bytes, char text[16])
-{
-    return hfi_format_bytes(text, 16, bytes);
-}
-
-static void set_number(json_t *object, const char *name, uint64_t number)
-{
-    json_object_set_new(object, name, tool_json_number(number));
-}
-
-/* --- one node --- */
-
-static uint64_t with_arena(const struct planning *plan)
-{
-    uint64_t among = 0;
-    for (unsigned i = 0; i < plan->topology.node_count; i++)
-        if (plan->node_bytes[i] != 0)
-            among |= (uint64_t)1 << i;
-    return among;
-}
-
-/* The machine has more than its only node's file says where memory was added since. */
-static uint64_t memory_bytes(const struct planning *plan, unsigned index)
-{
-    uint64_t bytes = plan->topology.nodes[index].memory_bytes;
-    return plan->topology.node_count == 1 && !plan->described ? hfi_max(bytes, hfi_os_usable_bytes()) : bytes;
-}
-
-static void check_node(const struct planning *plan, unsigned index, struct misfits *misfits)
-{
-    const struct topology_node *node = &plan->topology.nodes[index];
-    size_t bytes = plan->node_bytes[index];
-    uint64_t memory = memory_bytes(plan, index);
-    char have[16], want[16];
-    if (!plan->named)
+    checks_options(examination);
+    checks_topology(examination);
+    checks_space(examination);
+    if (examination->outlook.described != NULL)
         return;
-    if (bytes + hfi_plan_maps_bytes(bytes) > memory)
-        misfit(misfits, "node %u: %s and its page table do not fit into %s of memory; lower HOLDFAST_ARENA for this node", node->id,
-               bytes_of(bytes, want), bytes_of(memory, have));
-    if (bytes < HFI_NODE_BYTES_MIN)
-        misfit(misfits, "node %u: %s are too little for an arena; raise HOLDFAST_ARENA to 4M at least for this node", node->id, bytes_of(bytes, want));
-    enum option_backing asked = plan->options.backing;
-    struct os_huge_pool pool;
-    if (plan->described || (asked != BACKING_1G && asked != BACKING_2M))
-        return;
-    uint64_t needed = hfi_divide_up(bytes, hfi_backing_unit_bytes(asked));
-    if (!planning_pool(plan, index, asked, &pool))
-        misfit(misfits, "node %u: there are no huge pages of %s; boot with hugepagesz=1G, or name another HOLDFAST_BACKING", node->id, hfi_backing_name(asked));
-    else if (pool.free_pages < needed)
-        misfit(misfits, "node %u: %llu huge pages of %s are missing; run: echo %llu > %s", node->id, (unsigned long long)(needed - pool.free_pages),
-               hfi_backing_name(asked), (unsigned long long)(pool.total_pages + needed - pool.free_pages), pool.path);
+    checks_memory(examination);
+    checks_cgroup(examination);
+    checks_pools(examination);
+    checks_overcommit(examination);
+    checks_registering(examination);
 }
 
-/* Pages of a rung of huge pages that the node's arena takes, if it could stand on it. */
-static json_t *pool_json(const struct planning *plan, unsigned index, enum option_backing backing)
+/* Of a described machine nobody knows what its pools will have. */
+static const char *backing_word(const struct outlook *outlook, enum option_backing rung)
 {
-    struct os_huge_pool pool;
-    json_t *object = json_object();
-    uint64_t needed = hfi_divide_up(plan->node_bytes[index], hfi_backing_unit_bytes(backing));
-    bool known = planning_pool(plan, index, backing, &pool);
-    set_number(object, "needed", needed);
-    json_object_set_new(object, "free", known ? tool_json_number(pool.free_pages) : json_null());
-    char command[160];
-    if (known)
-        snprintf(command, sizeof command, "echo %llu > %s", (unsigned long long)(pool.total_pages + needed - hfi_min(needed, pool.free_pages)), pool.path);
-    bool short_of = known && pool.free_pages < needed;
-    json_object_set_new(object, "command", short_of ? json_string(command) : json_null());
-    return object;
+    bool open = outlook->described != NULL && outlook->named && outlook->options.backing == BACKING_AUTO;
+    return hfi_backing_name(open ? BACKING_AUTO : rung);
 }
 
-static json_t *node_json(const struct planning *plan, unsigned index)
+static const char *kind_word(enum topology_memory memory)
 {
-    const struct topology_node *node = &plan->topology.nodes[index];
-    size_t bytes = plan->node_bytes[index];
-    uint8_t order[HFI_MAX_NODES];
-    json_t *object = json_object(), *nearest = json_array();
-    set_number(object, "id", node->id);
-    json_object_set_new(object, "memory", json_string(hfi_topology_memory_name(node->memory)));
-    set_number(object, "memory_bytes", memory_bytes(plan, index));
-    set_number(object, "cpus", node->cpu_count);
-    set_number(object, "arena", bytes);
-    unsigned count = hfi_distance_order(order, &plan->topology, index, with_arena(plan));
-    for (unsigned i = 0; i < count; i++) {
-        if (order[i] == index)
-            continue;
-        json_t *other = json_object();
-        set_number(other, "id", plan->topology.nodes[order[i]].id);
-        set_number(other, "distance", node->distance[order[i]]);
-        json_array_append_new(nearest, other);
+    switch (memory) {
+    case MEMORY_FASTER: return "faster";
+    case MEMORY_SLOWER: return "slower";
+    case MEMORY_APART: return "apart";
+    case MEMORY_ORDINARY: break;
     }
-    json_object_set_new(object, "nearest", nearest);
-    if (bytes == 0)
-        return object;
-    json_object_set_new(object, "backing", json_string(hfi_backing_name(plan->rung[index])));
-    set_number(object, "page_table", hfi_plan_maps_bytes(bytes));
-    set_number(object, "windows", hfi_divide_up(bytes, HFI_WINDOW_BYTES));
-    if (plan->named) {
-        json_object_set_new(object, "pages_2m", pool_json(plan, index, BACKING_2M));
-        if (bytes % HFI_GIB == 0)
-            json_object_set_new(object, "pages_1g", pool_json(plan, index, BACKING_1G));
-    }
-    return object;
+    return "ordinary";
 }
 
-/* --- the whole --- */
+/* --- for people --- */
 
-static json_t *plan_json(const struct planning *plan, const char *description, struct misfits *misfits)
+static void print_head(const struct outlook *outlook)
 {
-    json_t *object = json_object(), *nodes = json_array();
-    size_t windows = 0, arena_nodes = 0;
-    char asked[16], most[16];
-    for (unsigned i = 0; i < plan->topology.node_count; i++) {
-        json_array_append_new(nodes, node_json(plan, i));
-        windows += hfi_divide_up(plan->node_bytes[i], HFI_WINDOW_BYTES);
-        arena_nodes += plan->node_bytes[i] != 0;
-        if (plan->node_bytes[i] != 0)
-            check_node(plan, i, misfits);
-    }
-    size_t span = HFI_WINDOWS_OFFSET + windows * HFI_WINDOW_BYTES;
-    if (arena_nodes == 0)
-        misfit(misfits, "no node gets an arena; name nodes that there are in HOLDFAST_NODES and HOLDFAST_ARENA");
-    if (plan->named && windows * HFI_WINDOW_BYTES > HFI_WINDOWS_BYTES_MAX)
-        misfit(misfits, "%s are more than an arena can be (%s); lower HOLDFAST_ARENA", bytes_of(plan->total_bytes, asked),
-               bytes_of(HFI_WINDOWS_BYTES_MAX, most));
-    json_object_set_new(object, "machine", description == NULL ? json_null() : json_string(description));
-    json_object_set_new(object, "named", json_boolean(plan->named));
-    set_number(object, "arena", plan->total_bytes);
-    set_number(object, "address_space", span);
-    set_number(object, "windows", windows);
-    set_number(object, "segment", hfi_inspect_bytes((unsigned)arena_nodes, plan->total_bytes / HFI_PAGE_BYTES, (span - HFI_WINDOWS_OFFSET) / HFI_PAGE_BYTES));
-    json_object_set_new(object, "nodes", nodes);
-    json_object_set_new(object, "misfits", json_incref(misfits->list));
-    return object;
+    char size[16], machine[64];
+    unsigned nodes = outlook->topology.node_count;
+    printf("%s%s, backing %s, on %u of %u node%s of %s\n\n", outlook->named ? "arena of " : "arena that grows up to ",
+           checks_size(size, outlook->total_bytes), hfi_backing_name(outlook->options.backing), outlook->reservation.node_count, nodes,
+           nodes == 1 ? "" : "s", outlook->described == NULL ? "this machine" : tool_printable(machine, sizeof machine, outlook->described));
 }
 
-static uint64_t number_of(const json_t *object, const char *name)
+static void print_pages(uint64_t pages, int columns)
 {
-    return (uint64_t)json_integer_value(json_object_get(object, name));
-}
-
-static void print_pool(const json_t *node, const char *key, const char *name)
-{
-    const json_t *pool = json_object_get(node, key);
-    const char *command = json_string_value(json_object_get(pool, "command"));
-    if (pool == NULL)
-        return;
-    printf("    on %s: %llu huge pages", name, (unsigned long long)number_of(pool, "needed"));
-    if (!json_is_null(json_object_get(pool, "free")))
-        printf(", %llu are free", (unsigned long long)number_of(pool, "free"));
-    if (command != NULL)
-        printf("; run: %s", command);
-    putchar('\n');
-}
-
-static void print_node(const json_t *node)
-{
-    char arena[16], memory[16], table[16];
-    const json_t *nearest = json_object_get(node, "nearest");
-    uint64_t bytes = number_of(node, "arena"), cpus = number_of(node, "cpus");
-    printf("node %llu: %s of %s", (unsigned long long)number_of(node, "id"), bytes_of(number_of(node, "memory_bytes"), memory),
-           json_string_value(json_object_get(node, "memory")));
-    if (cpus != 0)
-        printf(", %llu CPUs", (unsigned long long)cpus);
-    printf("; ");
-    if (bytes == 0)
-        printf("no arena\n");
+    if (pages != 0)
+        printf(" %*llu", columns, (unsigned long long)pages);
     else
-        printf("arena %s on %s pages, page table %s\n", bytes_of(bytes, arena), json_string_value(json_object_get(node, "backing")),
-               bytes_of(number_of(node, "page_table"), table));
-    print_pool(node, "pages_2m", "2m");
-    print_pool(node, "pages_1g", "1g");
-    if (json_array_size(nearest) == 0 || (bytes == 0 && cpus == 0))
-        return;
-    printf("    %s", bytes == 0 ? "its threads get memory of" : "when full:");
-    for (size_t i = 0; i < json_array_size(nearest); i++) {
-        const json_t *other = json_array_get(nearest, i);
-        printf("%s node %llu (%llu)", i == 0 ? "" : ",", (unsigned long long)number_of(other, "id"), (unsigned long long)number_of(other, "distance"));
+        printf(" %*s", columns, "-");
+}
+
+/* Whom a node turns to, nearest first. */
+static void print_order(const struct reservation *reservation, const struct reserved_node *part)
+{
+    int columns = 0;
+    printf(" ");
+    for (unsigned i = 1; i < reservation->node_count; i++) {
+        if (columns + 3 > ORDER_COLUMNS - (i + 1 == reservation->node_count ? 0 : 3)) {
+            printf(" ..");
+            break;
+        }
+        columns += printf(" %u", reservation->nodes[part->nearest[i]].id);
     }
+    if (reservation->node_count == 1)
+        printf(" nobody");
+}
+
+static void print_node(const struct outlook *outlook, unsigned index)
+{
+    char text[16];
+    const struct topology_node *node = &outlook->topology.nodes[index];
+    enum option_backing rung = BACKING_AUTO;
+    const struct reserved_node *part = outlook_part(outlook, index, &rung);
+    printf("%4u %9s %-8s", node->id, checks_size(text, node->memory_bytes), kind_word(node->memory));
+    if (part == NULL) {
+        printf(" %9s\n", "-");
+        return;
+    }
+    printf(" %9s %-4s", checks_size(text, part->bytes), backing_word(outlook, rung));
+    print_pages(outlook_pages(outlook, part, BACKING_1G), 5);
+    print_pages(outlook_pages(outlook, part, BACKING_2M), 7);
+    printf(" %9s", checks_size(text, hfi_plan_maps_bytes(part->bytes)));
+    print_order(&outlook->reservation, part);
     putchar('\n');
 }
 
-static int print_text(const json_t *plan)
+static void print_pool(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung)
 {
-    const json_t *nodes = json_object_get(plan, "nodes"), *misfits = json_object_get(plan, "misfits");
-    char arena[16], space[16], segment[16];
-    for (size_t i = 0; i < json_array_size(nodes); i++)
-        print_node(json_array_get(nodes, i));
-    printf("in all: %s %s, %s of address space, %llu windows of io_uring, inspection segment %s\n",
-           json_is_true(json_object_get(plan, "named")) ? "an arena of" : "an arena that may grow to", bytes_of(number_of(plan, "arena"), arena),
-           bytes_of(number_of(plan, "address_space"), space), (unsigned long long)number_of(plan, "windows"), bytes_of(number_of(plan, "segment"), segment));
-    for (size_t i = 0; i < json_array_size(misfits); i++)
-        printf("does not fit: %s\n", json_string_value(json_array_get(misfits, i)));
-    return fflush(stdout) != 0;
+    struct os_huge_pool pool;
+    uint64_t pages = outlook_pages(outlook, part, rung);
+    if (pages != 0 && outlook_pool(outlook, part->id, rung, &pool))
+        printf("pool           node %u has %llu of these %llu pages of %s free\n", part->id, (unsigned long long)hfi_min(pool.free_pages, pages),
+               (unsigned long long)pages, hfi_backing_name(rung));
+}
+
+static void print_costs(const struct outlook *outlook)
+{
+    const struct topology *topology = &outlook->topology;
+    const struct reservation *reservation = &outlook->reservation;
+    char a[16], b[16], c[16];
+    printf("\nown maps       %s of owners, %s of page table, on the nodes of the arena%s\n", checks_size(a, outlook->owners_bytes),
+           checks_size(b, outlook->table_bytes), outlook->named ? "" : ", when all is used");
+    printf("address space  %s; %s where a limit has no room for the gaps\n", checks_size(a, outlook->space_bytes), checks_size(b, outlook->space_least_bytes));
+    if (outlook->named)
+        printf("io_uring       %zu window%s of %s to register; memlock %s, or CAP_IPC_LOCK\n", outlook->windows, outlook->windows == 1 ? "" : "s",
+               checks_size(a, HFI_WINDOW_BYTES), checks_size(c, outlook->total_bytes));
+    else
+        printf("io_uring       cannot be registered: name a size\n");
+    if (outlook->segment_bytes != 0)
+        printf("inspection     a segment of %s in " HF_INSPECT_DIRECTORY "\n", checks_size(a, outlook->segment_bytes));
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++)
+            print_pool(outlook, &reservation->nodes[i], rung);
+    for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++)
+        if (topology->nodes[i].has_cpus && (i >= topology->node_count || outlook_part(outlook, i, NULL) == NULL))
+            printf("threads        of node %u are at home on node %u\n", topology->nodes[i].id,
+                   reservation->nodes[reservation->home[topology->nodes[i].id]].id);
+}
+
+static int print_text(const struct examination *examination)
+{
+    const struct outlook *outlook = &examination->outlook;
+    if (outlook->reservation.node_count != 0) {
+        print_head(outlook);
+        printf("node    memory kind         arena on      1g      2m  own maps  when full\n");
+        for (unsigned i = 0; i < outlook->topology.node_count; i++)
+            print_node(outlook, i);
+        print_costs(outlook);
+        putchar('\n');
+    }
+    checks_print(examination, false);
+    checks_print_sum(examination, "fits", "does not fit");
+    return fflush(stdout) != 0 || ferror(stdout);
+}
+
+/* --- for programs --- */
+
+static json_t *pools_json(const struct outlook *outlook, const struct reserved_node *part)
+{
+    json_t *pools = json_array();
+    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++) {
+        struct os_huge_pool pool;
+        uint64_t pages = outlook_pages(outlook, part, rung);
+        if (pages == 0)
+            continue;
+        bool known = outlook_pool(outlook, part->id, rung, &pool);
+        json_t *object = json_object();
+        json_object_set_new(object, "backing", json_string(hfi_backing_name(rung)));
+        json_object_set_new(object, "page_bytes", tool_json_number(hfi_backing_page_bytes(rung)));
+        json_object_set_new(object, "pages", tool_json_number(pages));
+        json_object_set_new(object, "free", known ? tool_json_number(pool.free_pages) : json_null());
+        json_object_set_new(object, "total", known ? tool_json_number(pool.total_pages) : json_null());
+        json_object_set_new(object, "path", known ? json_string(pool.path) : json_null());
+        json_array_append_new(pools, object);
+    }
+    return pools;
+}
+
+static json_t *node_json(const struct outlook *outlook, unsigned index)
+{
+    const struct reservation *reservation = &outlook->reservation;
+    const struct topology_node *node = &outlook->topology.nodes[index];
+    enum option_backing rung = BACKING_AUTO;
+    const struct reserved_node *part = index < outlook->topology.node_count ? outlook_part(outlook, index, &rung) : NULL;
+    json_t *object = json_object(), *order = json_array(), *distances = json_array();
+    json_object_set_new(object, "id", tool_json_number(node->id));
+    json_object_set_new(object, "memory", tool_json_number(node->memory_bytes));
+    json_object_set_new(object, "kind", json_string(node->memory_bytes == 0 ? "none" : kind_word(node->memory)));
+    json_object_set_new(object, "cpus", tool_json_number(node->cpu_count));
+    json_object_set_new(object, "arena", tool_json_number(part != NULL ? part->bytes : 0));
+    json_object_set_new(object, "asked", tool_json_number(part != NULL ? part->asked_bytes : 0));
+    json_object_set_new(object, "backing", part != NULL ? json_string(backing_word(outlook, rung)) : json_null());
+    json_object_set_new(object, "own_maps", tool_json_number(part != NULL ? hfi_plan_maps_bytes(part->bytes) : 0));
+    json_object_set_new(object, "windows", tool_json_number(part != NULL ? hfi_plan_windows(part) : 0));
+    json_object_set_new(object, "pools", part != NULL ? pools_json(outlook, part) : json_array());
+    for (unsigned i = 0; part != NULL && i < reservation->node_count; i++)
+        json_array_append_new(order, tool_json_number(reservation->nodes[part->nearest[i]].id));
+    for (unsigned i = 0; i < outlook->topology.node_count; i++)
+        json_array_append_new(distances, tool_json_number(node->distance[i]));
+    json_object_set_new(object, "order", order);
+    json_object_set_new(object, "distances", distances);
+    json_object_set_new(object, "home", reservation->node_count != 0 ? tool_json_number(reservation->nodes[reservation->home[node->id]].id) : json_null());
+    return object;
+}
+
+static int print_json(const struct examination *examination)
+{
+    const struct outlook *outlook = &examination->outlook;
+    json_t *object = json_object(), *nodes = json_array();
+    char machine[256];
+    if (outlook->described != NULL)
+        tool_printable(machine, sizeof machine, outlook->described);
+    for (unsigned i = 0; i < outlook->topology.node_count + outlook->topology.bare_count; i++)
+        json_array_append_new(nodes, node_json(outlook, i));
+    json_object_set_new(object, "machine", outlook->described != NULL ? json_string(machine) : json_null());
+    json_object_set_new(object, "fits", json_boolean(examination->failed == 0));
+    json_object_set_new(object, "growing", json_boolean(!outlook->named));
+    json_object_set_new(object, "arena", tool_json_number(outlook->total_bytes));
+    json_object_set_new(object, "backing", json_string(hfi_backing_name(outlook->options.backing)));
+    json_object_set_new(object, "nodes", nodes);
+    json_object_set_new(object, "owners", tool_json_number(outlook->owners_bytes));
+    json_object_set_new(object, "page_table", tool_json_number(outlook->table_bytes));
+    json_object_set_new(object, "address_space", tool_json_number(outlook->space_bytes));
+    json_object_set_new(object, "address_space_least", tool_json_number(outlook->space_least_bytes));
+    json_object_set_new(object, "windows", tool_json_number(outlook->windows));
+    json_object_set_new(object, "segment", tool_json_number(outlook->segment_bytes));
+    json_object_set_new(object, "checks", json_incref(examination->checks));
+    return tool_json_print(object);
 }
 
 /* --- the command line --- */
 
-static bool describe(const char *text)
-{
-    bool is_file;
-    if (!hfi_topology_describes(text, &is_file)) {
-        hfi_say(SAY_ERROR, "HF-E450", "plan", "%s is neither a file of hwloc's XML nor a synthetic description; make one with `lstopo FILE.xml`, or write "
-                "one as \"node:4(memory=64GB) core:8 pu:2\", see hwloc(7)", text);
-        return false;
-    }
-    unsetenv("HWLOC_XMLFILE");
-    unsetenv("HWLOC_SYNTHETIC");
-    return setenv(is_file ? "HWLOC_XMLFILE" : "HWLOC_SYNTHETIC", text, 1) == 0;
-}
+enum { OPTION_TOPOLOGY = TOOL_SETS_VARIABLE + 1 };
 
 static int plan_main(int argc, char **argv)
 {
-    enum { OPTION_ARENA = 256, OPTION_BACKING, OPTION_NODES };
     static const struct option long_options[] = {
-        { "topology", required_argument, NULL, 't' }, { "arena", required_argument, NULL, OPTION_ARENA },
-        { "backing", required_argument, NULL, OPTION_BACKING }, { "nodes", required_argument, NULL, OPTION_NODES },
+        { "topology", required_argument, NULL, OPTION_TOPOLOGY }, { "arena", required_argument, NULL, TOOL_SETS_VARIABLE },
+        { "backing", required_argument, NULL, TOOL_SETS_VARIABLE }, { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
         { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
     };
-    static const char *const variables[] = { "HOLDFAST_ARENA", "HOLDFAST_BACKING", "HOLDFAST_NODES" };
-    static struct planning plan;
-    struct misfits misfits = { .list = json_array() };
+    static struct examination examination;
     const char *description = NULL;
+    bool json = false;
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "plan")) != -1) {
         if (option == 'h')
@@ -260,52 +244,46 @@ static int plan_main(int argc, char **argv)
         if (option == '?')
             return EXIT_USAGE;
         if (option == 'j')
-            misfits.json = true;
-        else if (option == 't')
+            json = true;
+        else if (option == OPTION_TOPOLOGY)
             description = optarg;
-        else if (!tool_set_option(variables[option - OPTION_ARENA], optarg, "plan"))
+        else if (!tool_set_variable(long_options, optarg, "plan"))
             return EXIT_CONFIG;
     }
     if (optind != argc) {
         hfi_say(SAY_ERROR, "HF-E410", "plan", "%s is not understood; see `holdfast help plan`", argv[optind]);
         return EXIT_USAGE;
     }
-    if (description != NULL && !describe(description))
-        return EXIT_CONFIG;
-    unsetenv("HOLDFAST_LIBRARY"); /* the tool's own: the library's table does not have it */
-    hfi_options_read(&plan.options);
-    plan.described = description != NULL || getenv("HWLOC_XMLFILE") != NULL || getenv("HWLOC_SYNTHETIC") != NULL;
-    if (hfi_topology_load(&plan.topology, false) != 0) {
-        hfi_say(SAY_ERROR, "HF-E451", "plan", "hwloc gave no answer; check that /sys is mounted, or describe the machine with --topology");
+    examination.checks = json_array();
+    int status = outlook_load(&examination.outlook, description, "plan");
+    if (status != 0)
+        return status;
+    examine(&examination);
+    if ((json ? print_json(&examination) : print_text(&examination)) != 0)
         return EXIT_FAILURE;
-    }
-    planning_make(&plan);
-    json_t *whole = plan_json(&plan, description, &misfits);
-    json_decref(misfits.list);
-    bool json = misfits.json;
-    int status = json ? tool_json_print(whole) : print_text(whole);
-    if (!json)
-        json_decref(whole);
-    return status != 0 || misfits.count != 0 || plan.options.errors != 0;
+    return examination.failed != 0;
 }
 
 const struct command tool_plan = {
     .name = "plan",
-    .summary = "show what an arena would get, here or on a described machine",
+    .summary = "say what an arena would be, here or on a described machine",
     .help =
-        "usage: holdfast plan [--topology FILE | --topology TEXT] [--arena SIZE] [--backing PAGES]\n"
+        "usage: holdfast plan [--topology FILE | DESCRIPTION] [--arena SIZE] [--backing PAGES]\n"
         "                     [--nodes NODES] [--json]\n"
         "\n"
-        "Prints per node what would be reserved: its size, OS pages, huge pages and the command that\n"
-        "makes them, whom its threads turn to when it is full, and what the arena costs beside.\n"
-        "No memory is touched.  Exit status 1: something does not fit.\n"
+        "Prints what would be reserved where: per node its memory, its part of the arena, the huge pages\n"
+        "that this takes of a pool, and whom it turns to when full; then what all of it costs, and what\n"
+        "does not fit, with the command that mends it.  Nothing is reserved.\n"
+        "What no option names is taken from the HOLDFAST_* environment.\n"
+        "Exit status 0: it fits; 1: it does not.\n"
         "\n"
-        "  --topology FILE  another machine, as hwloc's XML (lstopo FILE.xml)\n"
-        "  --topology TEXT  another machine, as a synthetic description: \"node:4 core:8 pu:2\"\n"
+        "  --topology FILE  a machine as `lstopo FILE.xml` writes it, or as hwloc's synthetic descriptions\n"
+        "                   have it, such as 'node:4 core:2 pu:1'; without it, this machine\n"
         "  --arena SIZE     as HOLDFAST_ARENA\n"
         "  --backing PAGES  as HOLDFAST_BACKING\n"
         "  --nodes NODES    as HOLDFAST_NODES\n"
-        "  --json           print it as JSON\n"
+        "  --json           one object: machine, fits, growing, arena, backing, nodes, owners, page_table,\n"
+        "                   address_space, address_space_least, windows, segment, checks\n"
         "  --help           this text\n",
     .run = plan_main,
 };

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tool.h"
+#include "run-report.h"
 
 #define POLL_FIRST_MS 1 /* a short program may live for a few milliseconds only */
 #define POLL_LATER_MS 100
@@ -37,7 +37,8 @@
 
 struct request {
     const char *library;
-    bool report;
+    bool report, json;
+    const char *output; /* NULL: standard error */
     char **command;
 };
 
@@ -271,50 +272,6 @@ static int watch_wait(struct watch *watch, struct rusage *usage)
     return status;
 }
 
-static double seconds(struct timeval time)
-{
-    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
-}
-
-static void print_snapshot(const struct snapshot *snapshot)
-{
-    char total[16], populated[16], used[16], high[16], meta[16];
-    struct snapshot_sum sum;
-    for (uint32_t i = 0; i < snapshot->node_count; i++) {
-        const struct hf_inspect_node *node = &snapshot->nodes[i];
-        fprintf(stderr, "  node %u: %s on %s pages%s, populated %s, used at last %s, at most %s, own structures %s\n", node->id,
-                hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing),
-                (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? " (growing)" : "",
-                hfi_format_bytes(populated, sizeof populated, node->populated),
-                hfi_format_bytes(used, sizeof used, node->used), hfi_format_bytes(high, sizeof high, node->high_water),
-                hfi_format_bytes(meta, sizeof meta, node->meta));
-    }
-    snapshot_sum(snapshot, &sum);
-    fprintf(stderr, "  pages: %llu fresh, %llu idle ones claimed, %llu won back, %llu given back; blocks: %llu listed, "
-            "%llu large, %llu freed by other threads\n",
-            (unsigned long long)sum.fresh, (unsigned long long)sum.claimed, (unsigned long long)sum.adopted,
-            (unsigned long long)sum.retired, (unsigned long long)sum.listed, (unsigned long long)sum.large,
-            (unsigned long long)sum.remote_frees);
-}
-
-static void print_report(const struct watch *watch, const struct rusage *usage, int status, double elapsed, const char *name)
-{
-    char printable[256], peak[16];
-    fprintf(stderr, "holdfast: %s (pid %ld) ", tool_printable(printable, sizeof printable, name), (long)watch->child);
-    if (WIFSIGNALED(status))
-        fprintf(stderr, "was ended by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
-    else
-        fprintf(stderr, "exited with status %d\n", WEXITSTATUS(status));
-    fprintf(stderr, "  time: %.3f s, cpu %.3f s user %.3f s system; faults: %ld minor %ld major; resident at most %s\n", elapsed,
-            seconds(usage->ru_utime), seconds(usage->ru_stime), usage->ru_minflt, usage->ru_majflt,
-            hfi_format_bytes(peak, sizeof peak, (uint64_t)usage->ru_maxrss * 1024));
-    if (watch->seen)
-        print_snapshot(&last_snapshot);
-    else
-        hfi_say(SAY_WARNING, "HF-W408", "run", "no arena was seen: the program used less than 8 MiB of a growing one, ended at once, "
-                "was not preloaded, or HOLDFAST_INSPECT=0; name a size with --arena");
-}
-
 static double now_seconds(void)
 {
     struct timespec now;
@@ -322,10 +279,22 @@ static double now_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static int run_with_report(char **command)
+/* Where the report goes; NULL after HF-E456. */
+static FILE *open_output(const char *path)
 {
+    FILE *out = path == NULL ? stderr : fopen(path, "we");
+    if (out == NULL)
+        hfi_say(SAY_ERROR, "HF-E456", "run", "%s cannot be written (%s); name another file with --output, and nothing was started", path, strerror(errno));
+    return out;
+}
+
+static int run_with_report(const struct request *request)
+{
+    char **command = request->command;
+    FILE *out = open_output(request->output);
+    if (out == NULL)
+        return EXIT_FAILURE;
     struct watch watch = { .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .fd = -1 };
-    struct rusage usage = { 0 };
     sigset_t all, before;
     if (watch.inotify >= 0)
         inotify_add_watch(watch.inotify, HF_INSPECT_DIRECTORY, IN_CREATE);
@@ -347,55 +316,48 @@ static int run_with_report(char **command)
     sigprocmask(SIG_SETMASK, &before, NULL);
     segment_start_ticks(watch.child, &watch.start_ticks);
     segment_path(watch.path, sizeof watch.path, watch.child, watch.start_ticks);
-    int status = watch_wait(&watch, &usage);
+    struct run_end end = { .name = command[0], .pid = watch.child };
+    int status = end.status = watch_wait(&watch, &end.usage);
     forward_to = 0;
-    print_report(&watch, &usage, status, now_seconds() - start, command[0]);
+    end.seconds = now_seconds() - start;
+    end.snapshot = watch.seen ? &last_snapshot : NULL;
+    if (!run_report(out, &end, request->json) && out != stderr)
+        hfi_say(SAY_ERROR, "HF-E457", "run", "%s is not whole: writing it was refused; name another file with --output", request->output);
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /* --- the command line --- */
 
-enum { OPTION_ARENA = 256, OPTION_BACKING, OPTION_STRICT, OPTION_VERBOSE, OPTION_PREFAULT, OPTION_LOCK, OPTION_ON_FULL, OPTION_PLACE,
-       OPTION_LIBRARY, OPTION_REPORT };
+enum { OPTION_LIBRARY = TOOL_SETS_VARIABLE + 1, OPTION_REPORT, OPTION_JSON };
 
+/* All variables of hfi_option_table: tests/tool.sh compares. */
 static const struct option long_options[] = {
-    { "arena", required_argument, NULL, OPTION_ARENA },
-    { "backing", required_argument, NULL, OPTION_BACKING },
-    { "strict", no_argument, NULL, OPTION_STRICT },
-    { "verbose", optional_argument, NULL, OPTION_VERBOSE },
-    { "prefault", required_argument, NULL, OPTION_PREFAULT },
-    { "lock", required_argument, NULL, OPTION_LOCK },
-    { "on-full", required_argument, NULL, OPTION_ON_FULL },
-    { "place", required_argument, NULL, OPTION_PLACE },
+    { "arena", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "backing", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "prefault", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "lock", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "place", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "remote", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "on-full", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "fork", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "strict", no_argument, NULL, TOOL_SETS_VARIABLE },
+    { "inspect", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "verbose", optional_argument, NULL, TOOL_SETS_VARIABLE },
     { "library", required_argument, NULL, OPTION_LIBRARY },
     { "report", no_argument, NULL, OPTION_REPORT },
+    { "json", no_argument, NULL, OPTION_JSON },
+    { "output", required_argument, NULL, 'o' },
     { "help", no_argument, NULL, 'h' },
     { 0 },
 };
-
-/* The variable behind an option, or NULL. */
-static const char *option_variable(int option)
-{
-    switch (option) {
-    case OPTION_ARENA: return "HOLDFAST_ARENA";
-    case OPTION_BACKING: return "HOLDFAST_BACKING";
-    case OPTION_STRICT: return "HOLDFAST_STRICT";
-    case OPTION_VERBOSE: return "HOLDFAST_VERBOSE";
-    case OPTION_PREFAULT: return "HOLDFAST_PREFAULT";
-    case OPTION_LOCK: return "HOLDFAST_LOCK";
-    case OPTION_ON_FULL: return "HOLDFAST_ON_FULL";
-    case OPTION_PLACE: return "HOLDFAST_PLACE";
-    default: return NULL;
-    }
-}
 
 static int run_main(int argc, char **argv)
 {
     struct request request = { 0 };
     char path[PATH_MAX];
     int option;
-    while ((option = tool_getopt(argc, argv, "+:h", long_options, "run")) != -1) {
-        const char *variable = option_variable(option);
+    while ((option = tool_getopt(argc, argv, "+:ho:", long_options, "run")) != -1) {
         if (option == 'h')
             return tool_help(&tool_run);
         if (option == '?')
@@ -404,7 +366,12 @@ static int run_main(int argc, char **argv)
             request.library = optarg;
         else if (option == OPTION_REPORT)
             request.report = true;
-        else if (!tool_set_option(variable, optarg != NULL ? optarg : "1", "run"))
+        else if (option == OPTION_JSON)
+            request.report = request.json = true;
+        else if (option == 'o') {
+            request.report = true;
+            request.output = optarg;
+        } else if (!tool_set_variable(long_options, optarg != NULL ? optarg : "1", "run"))
             return EXIT_CONFIG;
     }
     request.command = argv + optind;
@@ -418,7 +385,7 @@ static int run_main(int argc, char **argv)
     warn_if_not_preloadable(path);
     if (!set_preload(request.library))
         return EXIT_CONFIG;
-    return request.report ? run_with_report(request.command) : execute(request.command);
+    return request.report ? run_with_report(&request) : execute(request.command);
 }
 
 const struct command tool_run = {
@@ -431,14 +398,21 @@ const struct command tool_run = {
         "\n"
         "  --arena SIZE       auto, 8G, 25%, 0:4G,1:4G        (HOLDFAST_ARENA)\n"
         "  --backing PAGES    auto, 1g, 2m, thp, 4k           (HOLDFAST_BACKING)\n"
-        "  --strict           stop if the arena is not what was asked for (HOLDFAST_STRICT)\n"
-        "  --verbose[=LEVEL]  0 to 3; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
         "  --prefault WHEN    startup, background, none       (HOLDFAST_PREFAULT)\n"
         "  --lock WHETHER     auto, yes, no                   (HOLDFAST_LOCK)\n"
-        "  --on-full WHAT     fail, abort                     (HOLDFAST_ON_FULL)\n"
+        "  --nodes NODES      all, 0,2-3                      (HOLDFAST_NODES)\n"
         "  --place WHERE      local, interleave, node:N       (HOLDFAST_PLACE)\n"
+        "  --remote WHETHER   allow, deny                     (HOLDFAST_REMOTE)\n"
+        "  --on-full WHAT     fail, abort                     (HOLDFAST_ON_FULL)\n"
+        "  --fork HOW         private, dontfork               (HOLDFAST_FORK)\n"
+        "  --strict           stop if the arena is not what was asked for (HOLDFAST_STRICT)\n"
+        "  --inspect WHETHER  0, 1                            (HOLDFAST_INSPECT)\n"
+        "  --verbose[=LEVEL]  0 to 3; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
         "  --library PATH     the library to preload\n"
-        "  --report           afterwards, print what the arena saw, faults and cpu time\n"
+        "  --report           afterwards, print to standard error what the arena saw, faults and cpu time\n"
+        "  --json             the report as one JSON object: name, pid, status, signal, seconds, user_seconds,\n"
+        "                     system_seconds, minor_faults, major_faults, resident, arena (as `stat --json`)\n"
+        "  -o, --output FILE  the report goes there instead\n"
         "  --help             this text\n",
     .run = run_main,
 };

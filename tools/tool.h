@@ -1,7 +1,7 @@
 /*
  * tool: what the files of the `holdfast` program share.
  *
- * One file per subcommand, several for top, stat and report; holdfast.c chooses, common.c helps, target.c
+ * One file per subcommand, several for top, stat, report, and doctor with plan; holdfast.c chooses, common.c helps, target.c
  * finds the process that is meant, segment.c its inspection segment, snapshot.c reads that, show.c has what pictures share.
  * The program keeps the C library's malloc: it links the core of the library without the names it takes over.
  */
@@ -51,9 +51,12 @@ int tool_getopt(int argc, char **argv, const char *short_options, const struct o
 /* Prints a command's help to standard output; 0. */
 int tool_help(const struct command *command);
 
-/* Checks a value with the parser of its HOLDFAST_* variable and puts it into the
- * environment.  False after HF-E402 was printed. */
-bool tool_set_option(const char *variable, const char *value, const char *command);
+/* The `val` of long options that have the name of a HOLDFAST_* variable, as on-full of HOLDFAST_ON_FULL. */
+#define TOOL_SETS_VARIABLE 256
+
+/* Checks the value of such an option, found last, with the parser of its variable, and puts it into the environment.
+ * False after HF-E402 was printed. */
+bool tool_set_variable(const struct option *long_options, const char *value, const char *command);
 
 /* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was printed. */
 bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command);

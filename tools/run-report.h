@@ -1,0 +1,23 @@
+/*
+ * run-report: what `holdfast run --report` says of a program that has ended.
+ */
+#ifndef HFT_RUN_REPORT_H
+#define HFT_RUN_REPORT_H
+
+#include <sys/resource.h>
+
+#include "tool.h"
+
+struct run_end {
+    const char *name;
+    pid_t pid;
+    int status; /* as wait(2) has it */
+    double seconds;
+    struct rusage usage;
+    const struct snapshot *snapshot; /* the last one; NULL: no arena was seen */
+};
+
+/* For people, or as one JSON object.  False when the file was refused. */
+bool run_report(FILE *out, const struct run_end *end, bool json);
+
+#endif
