@@ -1,6 +1,5 @@
 #!/bin/sh
-# The examples of holdfast(1) are executed as they stand there, on a process of ours and for a shorter time; and bash completes every
-# command and every option that `holdfast help` knows.
+# The examples of holdfast(1) are executed as they stand there, on a process of ours and for a shorter time.
 set -u
 name=tool-manual.sh
 srcdir=${srcdir:-.}
@@ -32,22 +31,4 @@ for file in day.hfr day.html arena.svg; do
     [ -s "$work/$file" ] || fail "the examples do not make $file"
 done
 
-# --- completion ---
-command -v bash > /dev/null || exit $failed
-complete_words()
-{
-    bash -c 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _holdfast; printf "%s\n" "${COMPREPLY[@]}"' "$srcdir/tools/holdfast.bash" "$@" | sort -u
-}
-"$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' > "$work/commands"
-[ "$(wc -l < "$work/commands")" -ge 5 ] || fail "holdfast help names no commands"
-complete_words holdfast '' > "$work/completed"
-while read -r command; do
-    grep -qx "$command" "$work/completed" || fail "$command is not completed"
-    "$holdfast" help "$command" | grep -o '^ *--[a-z][a-z-]*\(, --[a-z-]*\)*\|, --[a-z][a-z-]*' | grep -o -e '--[a-z][a-z-]*' | sort -u > "$work/options"
-    complete_words holdfast "$command" -- | grep '^--' > "$work/completed_options"
-    comm -23 "$work/options" "$work/completed_options" > "$work/missing"
-    while read -r option; do fail "holdfast $command $option is not completed"; done < "$work/missing"
-    comm -13 "$work/options" "$work/completed_options" > "$work/unknown"
-    while read -r option; do fail "holdfast $command $option is completed, and not in its help"; done < "$work/unknown"
-done < "$work/commands"
 exit $failed
