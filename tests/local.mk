@@ -78,8 +78,8 @@ check_PROGRAMS += %D%/tool-edit %D%/tool-load
 %C%_tool_edit_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
 
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/completion.sh %D%/manual.sh %D%/tool.sh \
-	%D%/tool-manual.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/completion.sh %D%/examples.sh %D%/manual.sh %D%/tool.sh \
+	%D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/made-segment.sh %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
