@@ -215,7 +215,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     }
     check.have = pool.free_pages;
     uint64_t lack = missing(needed, pool.free_pages);
-    snprintf(mend, sizeof mend, "echo %llu > %s", (unsigned long long)(pool.total_pages + lack), pool.path);
+    outlook_pool_mend(mend, sizeof mend, &pool, needed);
     bool possible = part == NULL || part->bytes <= node_memory_bytes(outlook, node);
     if (!possible)
         check.mend = "lower HOLDFAST_ARENA for this node";

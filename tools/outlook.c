@@ -127,6 +127,15 @@ bool outlook_pool(const struct outlook *outlook, unsigned id, enum option_backin
     return outlook->described == NULL && hfi_os_huge_pool(pool, id, outlook->topology.node_count == 1, hfi_backing_page_bytes(rung));
 }
 
+const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_huge_pool *pool, uint64_t pages)
+{
+    uint64_t lack = pages - hfi_min(pages, pool->free_pages);
+    text[0] = 0;
+    if (lack != 0)
+        snprintf(text, text_bytes, "echo %llu > %s", (unsigned long long)(pool->total_pages + lack), pool->path);
+    return text;
+}
+
 static uint64_t pages_of_rung(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung)
 {
     if (!outlook->named || !hfi_rung_is_asked(outlook->options.backing, rung, part->bytes))

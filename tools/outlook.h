@@ -41,6 +41,9 @@ const struct reserved_node *outlook_part(const struct outlook *outlook, unsigned
 /* A rung's pool on a node of this machine; false when the kernel has no such pages. */
 bool outlook_pool(const struct outlook *outlook, unsigned id, enum option_backing rung, struct os_huge_pool *pool);
 
+/* The command that gives a pool what it lacks of so many pages; an empty text where it lacks none. */
+const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_huge_pool *pool, uint64_t pages);
+
 /* Huge pages that a part needs of a rung, 0 where the rung is not tried. */
 uint64_t outlook_pages(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung);
 

@@ -11,6 +11,7 @@
 
 #include "checks.h"
 
+#define MEND_BYTES 160
 #define ORDER_COLUMNS 14 /* what a line of 80 leaves */
 
 static void examine(struct examination *examination)
@@ -103,9 +104,13 @@ static void print_pool(const struct outlook *outlook, const struct reserved_node
 {
     struct os_huge_pool pool;
     uint64_t pages = outlook_pages(outlook, part, rung);
-    if (pages != 0 && outlook_pool(outlook, part->id, rung, &pool))
-        printf("pool           node %u has %llu of these %llu pages of %s free\n", part->id, (unsigned long long)hfi_min(pool.free_pages, pages),
-               (unsigned long long)pages, hfi_backing_name(rung));
+    char mend[MEND_BYTES];
+    if (pages == 0 || !outlook_pool(outlook, part->id, rung, &pool))
+        return;
+    printf("pool           node %u: %llu of %llu pages of %s free\n", part->id, (unsigned long long)hfi_min(pool.free_pages, pages),
+           (unsigned long long)pages, hfi_backing_name(rung));
+    if (outlook_pool_mend(mend, sizeof mend, &pool, pages)[0] != 0 && part->bytes <= hfi_os_physical_bytes())
+        printf("               mend: %s\n", mend);
 }
 
 static void print_costs(const struct outlook *outlook)
@@ -158,6 +163,7 @@ static json_t *pools_json(const struct outlook *outlook, const struct reserved_n
         uint64_t pages = outlook_pages(outlook, part, rung);
         if (pages == 0)
             continue;
+        char mend[MEND_BYTES];
         bool known = outlook_pool(outlook, part->id, rung, &pool);
         json_t *object = json_object();
         json_object_set_new(object, "backing", json_string(hfi_backing_name(rung)));
@@ -165,6 +171,8 @@ static json_t *pools_json(const struct outlook *outlook, const struct reserved_n
         json_object_set_new(object, "pages", tool_json_number(pages));
         json_object_set_new(object, "free", known ? tool_json_number(pool.free_pages) : json_null());
         json_object_set_new(object, "total", known ? tool_json_number(pool.total_pages) : json_null());
+        bool lacks = known && outlook_pool_mend(mend, sizeof mend, &pool, pages)[0] != 0;
+        json_object_set_new(object, "mend", lacks ? json_string(mend) : json_null());
         json_object_set_new(object, "path", known ? json_string(pool.path) : json_null());
         json_array_append_new(pools, object);
     }
