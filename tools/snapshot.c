@@ -221,18 +221,21 @@ static void tally_blocks(struct tally *tally, size_t pages, uint64_t entry)
     const struct hf_inspect_class *cut = &snapshot->classes[class];
     struct class_pages *of_class = &snapshot->class_pages[class];
     uint64_t used = HF_PAGE_COUNT(entry) < cut->run_blocks ? HF_PAGE_COUNT(entry) : cut->run_blocks;
+    uint64_t bytes = pages * HF_INSPECT_PAGE_BYTES, used_bytes = used * cut->block_bytes;
+    if (used_bytes > bytes)
+        used_bytes = bytes; /* a run that the node's end cuts short */
     of_class->runs++;
     of_class->pages += pages;
     of_class->used_blocks += used;
     of_class->room_blocks += cut->run_blocks;
-    of_class->waste_bytes += pages * HF_INSPECT_PAGE_BYTES - used * cut->block_bytes;
+    of_class->waste_bytes += bytes - used_bytes;
     if (HF_PAGE_STATE(entry) != HF_PAGE_OWNED)
         return;
     tally->node->owned_empty += used == 0 ? pages : 0;
     tally->node->owned_partly += used != 0 && used != cut->run_blocks ? pages : 0;
     if (theap < snapshot->theap_count) {
         snapshot->theap_pages[theap].pages += pages;
-        snapshot->theap_pages[theap].used_bytes += used * cut->block_bytes;
+        snapshot->theap_pages[theap].used_bytes += used_bytes;
     }
 }
 

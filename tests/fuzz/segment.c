@@ -1,104 +1,255 @@
 /*
- * segment: libFuzzer over what `holdfast stat`, `map` and `top` read of another process's inspection segment.
+ * segment: libFuzzer over what `holdfast stat`, `list` and `map` read of another process.
  *
- * Input is a segment.  Its header is put right first, unless its first byte is odd: this process's number, tables that lie one
- * behind the other, of as many entries as the input has room for, so that what is in them is met.  Then it is read, and shown
- * in every way there is, to /dev/null.
+ * Input is a segment.  Its head is put right first, unless its last byte is odd: magic, version, process, and sizes that the
+ * input has room for, so that what is behind them is met.  Then it is read, derived and printed in every way.  What is
+ * required: sums that hold whatever the segment says, JSON without a hole, and no byte on a terminal that it might obey.
  *
  *   make fuzz-segment FUZZ_SECONDS=600
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
+#include <ctype.h>
+#include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "map.h"
-#include "show.h"
 #include "stat.h"
 
-#define START 7
+#define START_TICKS 4711
 
-static struct hf_inspect_table table_at(uint64_t *offset, uint32_t count, uint32_t most, uint32_t entry_bytes, uint64_t end)
+static int file;
+
+static void require(bool condition)
 {
-    uint64_t room = (end - *offset) / entry_bytes;
-    count = count < most ? count : most;
-    struct hf_inspect_table table = { *offset, count < room ? count : (uint32_t)room, entry_bytes };
-    *offset += (uint64_t)table.count * entry_bytes;
-    return table;
+    if (!condition)
+        abort();
+}
+
+/* --- the input --- */
+
+static void fit(struct hf_inspect_table *table, size_t entry_bytes, uint32_t count_max, size_t segment_bytes)
+{
+    table->entry_bytes = (uint32_t)entry_bytes;
+    table->offset %= segment_bytes;
+    size_t room = (segment_bytes - table->offset) / entry_bytes;
+    table->count %= (room < count_max ? (uint32_t)room : count_max) + 1;
 }
 
 static void put_right(struct hf_inspect_segment *header, size_t bytes)
 {
-    uint64_t offset = sizeof *header;
     header->magic = HF_INSPECT_MAGIC;
     header->version = HF_INSPECT_VERSION;
     header->header_bytes = sizeof *header;
     header->segment_bytes = bytes;
     header->pid = (uint64_t)getpid();
-    header->start_ticks = START;
-    header->nodes = table_at(&offset, header->nodes.count % 4 + 1, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_node), bytes);
-    header->classes = table_at(&offset, header->classes.count % 8, HF_INSPECT_MAX_CLASSES, sizeof(struct hf_inspect_class), bytes);
-    header->theaps = table_at(&offset, header->theaps.count % 8, HF_INSPECT_MAX_THEAPS, sizeof(struct hf_inspect_theap), bytes);
-    header->events = table_at(&offset, header->events.count % 16, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event), bytes);
-    header->pages = table_at(&offset, UINT32_MAX, UINT32_MAX, sizeof(uint64_t), bytes);
+    header->start_ticks = START_TICKS;
+    fit(&header->nodes, sizeof(struct hf_inspect_node), HF_INSPECT_MAX_NODES, bytes);
+    fit(&header->classes, sizeof(struct hf_inspect_class), HF_INSPECT_MAX_CLASSES, bytes);
+    fit(&header->theaps, sizeof(struct hf_inspect_theap), HF_INSPECT_MAX_THEAPS, bytes);
+    fit(&header->events, sizeof(struct hf_inspect_event), HF_INSPECT_EVENTS, bytes);
+    fit(&header->pages, sizeof(uint64_t), UINT32_MAX - 1, bytes);
 }
 
-/* Nodes within the page map, and classes that a page can hold. */
-static void put_tables_right(uint8_t *bytes)
+/* Classes and nodes that snapshot_fault lets pass, so that the page map is walked. */
+static void put_right_tables(uint8_t *bytes, const struct hf_inspect_segment *header)
 {
-    struct hf_inspect_segment *header = (struct hf_inspect_segment *)bytes;
-    struct hf_inspect_node *nodes = (void *)(bytes + header->nodes.offset);
-    struct hf_inspect_class *classes = (void *)(bytes + header->classes.offset);
-    for (uint32_t i = 0; i < header->nodes.count; i++) {
-        uint64_t pages = header->pages.count == 0 ? 0 : nodes[i].total % header->pages.count;
-        nodes[i].total = pages * HF_INSPECT_PAGE_BYTES;
-        nodes[i].first_page %= header->pages.count - pages + 1;
-    }
+    struct hf_inspect_class *class;
+    struct hf_inspect_node *node;
     for (uint32_t i = 0; i < header->classes.count; i++) {
-        classes[i].run_pages = classes[i].run_pages % 16 + 1;
-        classes[i].block_bytes = classes[i].block_bytes % 65536 + 1;
-        classes[i].run_blocks = classes[i].run_pages * 65536 / classes[i].block_bytes;
+        class = (void *)(bytes + header->classes.offset + i * sizeof *class);
+        class->run_pages += class->run_pages == 0;
+        if ((uint64_t)class->run_blocks * class->block_bytes > (uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES)
+            class->run_blocks = class->block_bytes == 0 ? 0 : (uint32_t)((uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES / class->block_bytes);
+    }
+    for (uint32_t i = 0; i < header->nodes.count; i++) {
+        node = (void *)(bytes + header->nodes.offset + i * sizeof *node);
+        node->first_page %= (uint64_t)header->pages.count + 1;
+        uint64_t room = (header->pages.count - node->first_page) * HF_INSPECT_PAGE_BYTES;
+        if (node->total > room)
+            node->total %= room + 1;
     }
 }
 
-static void show(const struct snapshot *snapshot)
+static void write_file(const uint8_t *data, size_t size)
 {
-    static const struct stat_lengths lengths = { 10, 10, 10 };
-    static FILE *nowhere;
-    if (nowhere == NULL)
-        nowhere = fopen("/dev/null", "w");
+    uint64_t *copy = malloc(size + sizeof *copy); /* aligned */
+    memcpy(copy, data, size);
+    if (size >= sizeof(struct hf_inspect_segment) && data[size - 1] % 2 == 0) {
+        struct hf_inspect_segment *header = (void *)copy;
+        put_right(header, size);
+        header->nodes.offset &= ~(uint64_t)7;
+        header->classes.offset &= ~(uint64_t)7;
+        const struct hf_inspect_segment kept = *header; /* tables may lie over it */
+        put_right_tables((uint8_t *)copy, &kept);
+    }
+    require(ftruncate(file, 0) == 0 && pwrite(file, copy, size, 0) == (ssize_t)size);
+    free(copy);
+}
+
+/* --- what must hold --- */
+
+static void require_sums(const struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->node_count && snapshot->pages != NULL; i++) {
+        const struct node_pages *pages = &snapshot->node_pages[i];
+        uint64_t sum = 0;
+        for (unsigned state = 0; state < SNAPSHOT_STATES; state++)
+            sum += pages->state[state];
+        require(sum == snapshot->nodes[i].total / HF_INSPECT_PAGE_BYTES);
+        require(pages->owned_empty + pages->owned_partly <= pages->state[HF_PAGE_OWNED]);
+        require(pages->longest_free <= pages->state[HF_PAGE_FREE]);
+    }
+    for (unsigned i = 0; i < snapshot->class_count; i++) {
+        const struct class_pages *pages = &snapshot->class_pages[i];
+        require(pages->used_blocks <= pages->room_blocks);
+        require(pages->waste_bytes <= pages->pages * HF_INSPECT_PAGE_BYTES);
+    }
+}
+
+static void require_printable(const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        require(isprint((unsigned char)text[i]) || text[i] == '\n');
+}
+
+static size_t lines_of(const char *text, size_t bytes)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < bytes; i++)
+        lines += text[i] == '\n';
+    return lines;
+}
+
+/* Every line is a comment, or a sample that ends in a number; the last says that it is. */
+static void require_metrics(const char *text, size_t bytes)
+{
+    require(bytes >= 6 && strcmp(text + bytes - 6, "# EOF\n") == 0);
+    for (const char *line = text; *line != 0; line = strchr(line, '\n') + 1) {
+        const char *end = strchr(line, '\n'), *value = memrchr(line, ' ', (size_t)(end - line));
+        char *stopped;
+        require(strncmp(line, "# ", 2) == 0 || strncmp(line, "holdfast_", 9) == 0);
+        if (*line == '#')
+            continue;
+        require(value != NULL && value[-1] == '}');
+        strtod(value + 1, &stopped);
+        require(stopped == end);
+    }
+}
+
+/* --- every way to print it --- */
+
+static struct {
+    FILE *terminal;
+    char *text;
+    size_t bytes;
+} shown;
+
+/* Standard output, from here to shown_end, into memory. */
+static void shown_begin(void)
+{
+    shown.terminal = stdout;
+    stdout = open_memstream(&shown.text, &shown.bytes);
+}
+
+static void shown_end(void)
+{
+    fclose(stdout);
+    stdout = shown.terminal;
+    require_printable(shown.text, shown.bytes);
+}
+
+static void show_text(const struct snapshot *snapshot)
+{
+    const struct stat_lengths lengths = { 10, 10, 10 }, all = { UINT_MAX, UINT_MAX, UINT_MAX };
+    shown_begin();
     stat_text(snapshot, &lengths);
+    shown_end();
+    size_t lines = lines_of(shown.text, shown.bytes);
+    require(lines >= snapshot->node_count);
+    free(shown.text);
+    shown_begin();
+    stat_text(snapshot, &all);
+    shown_end();
+    require(lines_of(shown.text, shown.bytes) + 3 >= lines); /* those that say how many more there are */
+    free(shown.text);
+}
+
+static void show_json(const struct snapshot *snapshot)
+{
+    json_t *object = stat_json(snapshot), *node, *theap;
+    size_t index;
+    require(json_array_size(json_object_get(object, "nodes")) == snapshot->node_count);
+    require(json_array_size(json_object_get(object, "events")) == snapshot->event_count);
+    json_array_foreach(json_object_get(object, "nodes"), index, node)
+        require(json_object_size(node) == (snapshot->pages != NULL ? 23 : 20));
+    json_array_foreach(json_object_get(object, "theaps"), index, theap)
+        require(json_is_string(json_object_get(theap, "name")) && json_is_real(json_object_get(theap, "age_seconds")));
+    shown_begin();
+    require(tool_json_print(object) == 0);
+    shown_end();
+    json_t *again = json_loadb(shown.text, shown.bytes, 0, NULL);
+    require(again != NULL);
+    json_decref(again);
+    free(shown.text);
+}
+
+static void show_rest(const struct snapshot *snapshot, const struct snapshot *later)
+{
+    shown_begin();
     stat_openmetrics(snapshot);
-    stat_watch_line(snapshot, snapshot, false);
-    json_decref(stat_json(snapshot));
-    for (unsigned i = 0; i < snapshot->node_count; i++)
-        map_svg(nowhere, snapshot, i);
+    shown_end();
+    require_metrics(shown.text, shown.bytes);
+    free(shown.text);
+    shown_begin();
+    stat_watch_line(NULL, NULL, false);
+    stat_watch_line(snapshot, later, false);
+    stat_watch_line(later, snapshot, true);
+    shown_end();
+    require(lines_of(shown.text, shown.bytes) == 3);
+    free(shown.text);
+    shown_begin();
+    map_svg_file(stdout, snapshot, NULL);
+    shown_end();
+    free(shown.text);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc, (void)argv;
+    file = memfd_create("segment", 0);
+    require(file >= 0);
+    return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct snapshot snapshot;
-    static int fd = -1;
-    const char *reason;
-    if (size < sizeof(struct hf_inspect_segment))
-        return 0;
-    uint8_t *bytes = aligned_alloc(16, (size + 15) / 16 * 16);
-    memcpy(bytes, data, size);
-    if ((data[0] & 1) == 0) {
-        put_right((struct hf_inspect_segment *)bytes, size);
-        if ((data[0] & 2) == 0)
-            put_tables_right(bytes);
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot), *later = calloc(1, sizeof *later);
+    const char *reason = NULL;
+    write_file(data, size);
+    enum segment_verdict verdict = snapshot_read(snapshot, file, getpid(), START_TICKS, true, &reason);
+    require((verdict == SEGMENT_OK) == (reason == NULL));
+    if (verdict == SEGMENT_OK) {
+        require_sums(snapshot);
+        /* Without the map, into memory that held one, and with other figures of threads. */
+        uint64_t theaps[16];
+        memset(theaps, 0x5a, sizeof theaps);
+        require(pwrite(file, theaps, snapshot->theap_count != 0 ? sizeof theaps : 0, (off_t)snapshot->header.theaps.offset) >= 0);
+        if (snapshot_read(later, file, getpid(), START_TICKS, true, &reason) == SEGMENT_OK &&
+            snapshot_read(later, file, getpid(), START_TICKS, false, &reason) == SEGMENT_OK) {
+            show_text(later);
+            show_json(later);
+            show_rest(snapshot, later);
+        }
+        show_text(snapshot);
+        show_json(snapshot);
+        show_rest(snapshot, snapshot);
     }
-    if (fd < 0)
-        fd = memfd_create("segment", 0);
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, bytes, size, 0) != (ssize_t)size)
-        abort();
-    free(bytes);
-    for (int with_pages = 0; with_pages < 2; with_pages++)
-        if (snapshot_read(&snapshot, fd, getpid(), START, with_pages, &reason) == SEGMENT_OK)
-            show(&snapshot);
+    snapshot_free(snapshot);
+    snapshot_free(later);
+    free(snapshot);
+    free(later);
     return 0;
 }
