@@ -118,14 +118,14 @@ spared idle-threads "$thoughtful"
 kill "$sleepers" "$thoughtful"
 
 HOLDFAST_ARENA=32M HOLDFAST_BACKING=1g HOLDFAST_PREFAULT=none start fill 16
-case $("$holdfast" stat "$live" | sed -n 's/^node 0: .* on \([0-9a-z]*\) .*/\1/p') in
+case $("$holdfast" stat --json "$live" | sed -n 's/^ *"backing": "\([0-9a-z]*\)",$/\1/p') in
 1g) ;;
 *) given huge-page-pool 'hugepages-1048576kB/nr_hugepages.*hugepagesz=1G|sysctl vm.nr' "$live" ;;
 esac
 stop
 
 HOLDFAST_ARENA=32M HOLDFAST_BACKING=2m start fork 3
-if "$holdfast" stat "$live" | grep -q '^node 0: .* on 2m'; then
+if "$holdfast" stat --json "$live" | grep -q '"backing": "2m"'; then
     given fork-on-huge-pages 'set: HOLDFAST_FORK=dontfork' "$live"
     grep -q ': 3 forks' "$work/out" || fail "forks are not counted"
     stop
