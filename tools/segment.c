@@ -25,19 +25,32 @@ void segment_path(char *path, size_t path_bytes, pid_t pid, uint64_t start_ticks
     snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.%llu", (long)pid, (unsigned long long)start_ticks);
 }
 
-bool segment_start_ticks(pid_t pid, uint64_t *start_ticks)
+/* Fields 3 (state), 20 (threads) and 22 (start time) of /proc/PID/stat. */
+static bool read_process(pid_t pid, char *state, unsigned long *threads, uint64_t *start_ticks)
 {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     if (hfi_os_read_file(path, text, sizeof text) <= 0)
         return false;
     const char *at = strrchr(text, ')'); /* the name in field 2 may hold anything */
-    for (int field = 2; at != NULL && field < 22; field++)
+    for (int field = 2; at != NULL && field < 22; field++) {
         at = strchr(at + 1, ' ');
+        if (at != NULL && field + 1 == 3)
+            *state = at[1];
+        else if (at != NULL && field + 1 == 20)
+            *threads = strtoul(at, NULL, 10);
+    }
     if (at == NULL)
         return false;
     *start_ticks = strtoull(at, NULL, 10);
     return true;
+}
+
+bool segment_start_ticks(pid_t pid, uint64_t *start_ticks)
+{
+    unsigned long threads = 0;
+    char state = 0;
+    return read_process(pid, &state, &threads, start_ticks);
 }
 
 /* Made by the caller's own process, by root's (a server may change its user later), or, where
@@ -86,12 +99,15 @@ static bool parse_name(const char *name, pid_t *pid, uint64_t *start_ticks)
     return strcmp(name, canonical) == 0; /* no sign, blank or zero in front, nothing behind */
 }
 
-/* kill tells a process that /proc hides (hidepid=) from one that is gone. */
-static bool process_lives(pid_t pid, uint64_t start_ticks)
+/* A process that nobody waited for is over, unless only its first thread is.  kill tells a process that /proc hides (hidepid=)
+ * from one that is gone. */
+bool segment_process_lives(pid_t pid, uint64_t start_ticks)
 {
     uint64_t ticks;
-    if (segment_start_ticks(pid, &ticks))
-        return ticks == start_ticks;
+    unsigned long threads = 0;
+    char state = 0;
+    if (read_process(pid, &state, &threads, &ticks))
+        return ticks == start_ticks && (state != 'Z' || threads > 1);
     return kill(pid, 0) == 0 || errno == EPERM;
 }
 
@@ -113,7 +129,7 @@ unsigned segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argume
         uint64_t start_ticks;
         if (!parse_name(entry->d_name, &pid, &start_ticks))
             continue;
-        if (process_lives(pid, start_ticks))
+        if (segment_process_lives(pid, start_ticks))
             each(pid, start_ticks, argument);
         else
             swept += sweep(dirfd(directory), entry->d_name);

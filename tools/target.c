@@ -142,7 +142,6 @@ static int choose(const char *text, pid_t *pid, const char *command)
     return 0;
 }
 
-
 int target_open(struct target *target, const char *text, const char *command)
 {
     enum segment_verdict verdict = SEGMENT_OK;
@@ -169,8 +168,7 @@ int target_read(const struct target *target, struct snapshot *snapshot, bool wit
 
 bool target_lives(const struct target *target)
 {
-    uint64_t start_ticks;
-    return segment_start_ticks(target->pid, &start_ticks) && start_ticks == target->start_ticks;
+    return segment_process_lives(target->pid, target->start_ticks);
 }
 
 void target_close(struct target *target)

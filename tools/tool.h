@@ -106,6 +106,9 @@ void segment_path(char *path, size_t path_bytes, pid_t pid, uint64_t start_ticks
 /* Start time of a process in clock ticks after boot; false when there is no such process. */
 bool segment_start_ticks(pid_t pid, uint64_t *start_ticks);
 
+/* False once the process has ended, waited for or not. */
+bool segment_process_lives(pid_t pid, uint64_t start_ticks);
+
 /* Opens a segment for reading only; a descriptor, or -1 with the reason. */
 int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, const char **reason);
 
