@@ -1,7 +1,8 @@
 /*
  * list: which processes show an arena.
  *
- * Reads each segment that the user may read, counts the others, and removes what killed processes of the user left behind.
+ * Reads each segment that the user may read, counts those of other users and those that are of no use apart, and removes what
+ * killed processes of the user left behind.
  *
  * Test: tests/tool-stat.sh.
  */
@@ -10,29 +11,46 @@
 #include "show.h"
 #include "tool.h"
 
+#define NODES_SHOWN 2
+#define NAME_BYTES 16 /* as the kernel keeps it */
+
 struct listing {
     json_t *processes; /* NULL: printed as text */
     struct snapshot snapshot;
-    unsigned shown, refused;
+    unsigned shown, not_readable, unusable;
 };
+
+/* Each of a few nodes; of many, the range. */
+static void print_balance(const struct snapshot *snapshot)
+{
+    double least = 100, most = 0;
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        const struct hf_inspect_node *node = &snapshot->nodes[i];
+        double percent = show_percent(node->used, node->total);
+        least = percent < least ? percent : least;
+        most = percent > most ? percent : most;
+        if (snapshot->node_count <= NODES_SHOWN)
+            printf("%s%u:%.0f%%", i == 0 ? "" : ",", node->id, percent);
+    }
+    if (snapshot->node_count > NODES_SHOWN)
+        printf("%u:%.0f-%.0f%%", snapshot->node_count, least, most);
+    putchar('\n');
+}
 
 static void print_process(const struct snapshot *snapshot, const char *name)
 {
     uint64_t total = 0, used = 0, high = 0, threads = 0;
-    char a[16], b[16], span[16];
+    char a[SHOW_SHORT], b[SHOW_SHORT], span[16];
     for (unsigned i = 0; i < snapshot->node_count; i++) {
         total += snapshot->nodes[i].total;
         used += snapshot->nodes[i].used;
         high += snapshot->nodes[i].high_water;
         threads += snapshot->nodes[i].theaps;
     }
-    printf("%7llu %-15s %9s %-4s %9s %3.0f %% %4.0f %% %7llu %6s ", (unsigned long long)snapshot->header.pid, name,
-           hfi_format_bytes(a, sizeof a, total), snapshot_backing_name(snapshot->nodes[0].backing), hfi_format_bytes(b, sizeof b, used),
-           show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
-           show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
-    for (unsigned i = 0; i < snapshot->node_count; i++)
-        printf("%s%u:%.0f%%", i == 0 ? " " : ",", snapshot->nodes[i].id, show_percent(snapshot->nodes[i].used, snapshot->nodes[i].total));
-    putchar('\n');
+    printf("%7llu %-15s %5s %-4s %5s %3.0f%% %3.0f%% %7llu %7s  ", (unsigned long long)snapshot->header.pid, name, show_short_bytes(a, total),
+           snapshot_backing_name(snapshot->nodes[0].backing), show_short_bytes(b, used), show_percent(used, total), show_percent(high, total),
+           (unsigned long long)threads, show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
+    print_balance(snapshot);
 }
 
 static json_t *process_json(const struct snapshot *snapshot, const char *name)
@@ -61,19 +79,21 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     struct listing *listing = argument;
     enum segment_verdict verdict;
     const char *reason;
-    char path[64], name[64];
+    char path[64], name[NAME_BYTES];
     segment_path(path, sizeof path, pid, start_ticks);
     int fd = segment_open(path, pid, &verdict, &reason);
     if (fd >= 0) {
         verdict = snapshot_read(&listing->snapshot, fd, pid, start_ticks, false, &reason);
         close(fd);
     }
-    if (verdict != SEGMENT_OK || fd < 0) {
-        listing->refused++;
-        return;
+    switch (verdict) {
+    case SEGMENT_OK: break;
+    case SEGMENT_NONE: return; /* it ended meanwhile */
+    case SEGMENT_DENIED: listing->not_readable++; return;
+    case SEGMENT_STRANGE: case SEGMENT_MALFORMED: listing->unusable++; return;
     }
     if (listing->processes == NULL && listing->shown == 0)
-        printf("%7s %-15s %9s %-4s %9s %5s %6s %7s %6s  %s\n", "pid", "process", "arena", "on", "used", "", "most", "threads", "for", "nodes");
+        printf("%7s %-15s %5s %-4s %5s %4s %4s %7s %7s  %s\n", "pid", "process", "arena", "on", "used", "now", "most", "threads", "for", "nodes");
     listing->shown++;
     target_name(pid, name, sizeof name);
     if (listing->processes != NULL)
@@ -104,14 +124,17 @@ static int list_main(int argc, char **argv)
     if (listing.processes != NULL) {
         json_t *object = json_object();
         json_object_set_new(object, "processes", listing.processes);
-        json_object_set_new(object, "not_readable", tool_json_number(listing.refused));
+        json_object_set_new(object, "not_readable", tool_json_number(listing.not_readable));
+        json_object_set_new(object, "unusable", tool_json_number(listing.unusable));
         json_object_set_new(object, "removed", tool_json_number(swept));
         return tool_json_print(object);
     }
     if (listing.shown == 0)
         printf("no process shows an arena that you may read\n");
-    if (listing.refused != 0)
-        printf("%u more: of other users, or of another version\n", listing.refused);
+    if (listing.not_readable != 0)
+        printf("%u more, not yours to read\n", listing.not_readable);
+    if (listing.unusable != 0)
+        printf("%u more, of another version or not what they claim to be: holdfast stat PID says\n", listing.unusable);
     if (swept != 0)
         hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) of yours whose process is gone", swept);
     return fflush(stdout) != 0;
@@ -123,9 +146,9 @@ const struct command tool_list = {
     .help =
         "usage: holdfast list [--json]\n"
         "\n"
-        "Prints the processes whose arena you may read: its size, what is used, the most that ever\n"
-        "was, threads, for how long, and each node's share in use.  Removes what killed processes of\n"
-        "yours left behind.\n"
+        "Prints the processes whose arena you may read: its size, what is used now and was at most,\n"
+        "threads, for how long, and each node's share in use, of many nodes how many and the least\n"
+        "and greatest share.  Removes what killed processes of yours left behind.\n"
         "\n"
         "  --json  print them as JSON\n"
         "  --help  this text\n",

@@ -134,6 +134,26 @@ char *show_span(char *text, size_t text_bytes, double ns)
     return text;
 }
 
+static char *shorten(char text[SHOW_SHORT], double number, double step)
+{
+    static const char units[] = "\0KMGTPE";
+    unsigned unit = 0;
+    for (; number >= 999.5 && unit + 2 < sizeof units; unit++)
+        number /= step;
+    snprintf(text, SHOW_SHORT, "%.3g%c", number, units[unit]);
+    return text;
+}
+
+char *show_short_bytes(char text[SHOW_SHORT], uint64_t bytes)
+{
+    return shorten(text, (double)bytes, 1024);
+}
+
+char *show_short_count(char text[SHOW_SHORT], double count)
+{
+    return shorten(text, count, 1000);
+}
+
 double show_percent(uint64_t part, uint64_t whole)
 {
     return whole == 0 ? 0 : 100 * (double)part / (double)whole;

@@ -45,6 +45,11 @@ extern const unsigned char show_order[SNAPSHOT_STATES - 1];
 /* "45 s", "3 min", "2 h", "6 d" */
 char *show_span(char *text, size_t text_bytes, double ns);
 
+/* At most five characters: "940", "23.8M"; bytes by 1024, others by 1000. */
+#define SHOW_SHORT 24
+char *show_short_bytes(char text[SHOW_SHORT], uint64_t bytes);
+char *show_short_count(char text[SHOW_SHORT], double count);
+
 /* A share as per cent; 0 of nothing. */
 double show_percent(uint64_t part, uint64_t whole);
 
