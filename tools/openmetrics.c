@@ -1,13 +1,17 @@
 /*
  * openmetrics: see stat.h; OpenMetrics 1.0 text, for the textfile collector of a metrics system.
  *
- * One table names each figure; families are printed whole, one after the other, as the format wants it.
+ * One table names each figure; families are printed whole, one after the other, as the format wants it.  No type is used that
+ * the older text format does not have: node_exporter's collector would refuse the file.
  *
  * Test: tests/tool-stat.sh, by prometheus_client's parser.
  */
 #include <string.h>
 
 #include "stat.h"
+
+#define LE_LEAST 5u  /* 32 ns */
+#define LE_MOST 30u /* 1.07 s */
 
 static char labels[160]; /* of the process, in front of all others */
 
@@ -104,16 +108,22 @@ static void print_counters(const struct snapshot *snapshot, const struct snapsho
     print_counter("forks", "Forks of the process.", snapshot->header.forks);
 }
 
+/* The segment's buckets end at powers of two of ticks, whose rate every scrape measures anew; bounds of time series must stay
+ * the same.  So they are powers of two of nanoseconds, and a bucket counts under the first that it ends at or below, within a
+ * hundredth; the segment's last bucket has no end. */
 static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
     uint64_t calls = 0;
+    unsigned bucket = 0;
     head("slow_path_seconds", "histogram", "seconds", "Calls that had to look beyond their thread's own pages, by how long that took.");
-    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++) {
-        calls += sum->slow[i];
-        if (i + 1 < HF_INSPECT_BUCKETS)
-            printf("holdfast_slow_path_seconds_bucket{%s,le=\"%.9g\"} %llu\n", labels, snapshot_ns(snapshot, (uint64_t)2 << i) / 1e9,
-                   (unsigned long long)calls);
+    for (unsigned power = LE_LEAST; power <= LE_MOST; power++) {
+        double le_ns = (double)((uint64_t)1 << power);
+        while (bucket + 1 < HF_INSPECT_BUCKETS && snapshot_ns(snapshot, (uint64_t)2 << bucket) <= 1.01 * le_ns)
+            calls += sum->slow[bucket++];
+        printf("holdfast_slow_path_seconds_bucket{%s,le=\"%.10g\"} %llu\n", labels, le_ns / 1e9, (unsigned long long)calls);
     }
+    while (bucket < HF_INSPECT_BUCKETS)
+        calls += sum->slow[bucket++];
     printf("holdfast_slow_path_seconds_bucket{%s,le=\"+Inf\"} %llu\n", labels, (unsigned long long)calls);
     printf("holdfast_slow_path_seconds_sum{%s} %.9g\n", labels, snapshot_ns(snapshot, sum->slow_ticks) / 1e9);
     printf("holdfast_slow_path_seconds_count{%s} %llu\n", labels, (unsigned long long)calls);
@@ -156,8 +166,8 @@ void stat_openmetrics(const struct snapshot *snapshot)
     for (char *at = library; *at != 0; at++)
         if (*at == '"' || *at == '\\')
             *at = '?';
-    head("library", "info", NULL, "The library that the process runs with.");
-    printf("holdfast_library_info{%s,version=\"%s\"} 1\n", labels, library);
+    head("library", "gauge", NULL, "1; its label names the library that the process runs with.");
+    printf("holdfast_library{%s,version=\"%s\"} 1\n", labels, library);
     print_nodes(snapshot);
     print_counters(snapshot, &sum);
     print_slow(snapshot, &sum);
