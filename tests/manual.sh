@@ -43,7 +43,7 @@ compare variable "$work/table" "holdfast help environment" "$work/manual" "holdf
 
 # Names mentioned anywhere in the manual, but for the tool's own and the prefixes.
 { sed -n 's/^\(HOLDFAST_[A-Z_]*\)=.*/\1/p' "$work/environment"; echo HOLDFAST_LIBRARY; } | sort -u > "$work/known"
-grep -ho 'HOLDFAST_[A-Z_]*[A-Z]' "$man"/*.[137] | grep -v '^HOLDFAST_TEST$' | sort -u > "$work/mentioned"
+grep -ho 'HOLDFAST_[A-Z_]*[A-Z]' "$man"/*.[1357] | grep -v '^HOLDFAST_TEST$' | sort -u > "$work/mentioned"
 comm -13 "$work/known" "$work/mentioned" > "$work/unknown"
 while read -r name; do fail "the manual mentions $name, which does not exist"; done < "$work/unknown"
 
@@ -55,7 +55,7 @@ grep '^\.It Sy HF-' "$man/holdfast-messages.7" | grep -o 'HF-[EWID][0-9]*' > "$w
 compare message "$work/source_ids" "the sources" "$work/manual_ids" "holdfast-messages(7)"
 sort "$work/manual_ids" | uniq -d > "$work/twice"
 while read -r id; do fail "$id is explained twice in holdfast-messages(7)"; done < "$work/twice"
-cat "$man"/*.[137] | grep -oE 'HF-([EWI][0-9]{3}|D[0-9]{2})' | sort -u > "$work/one"
+cat "$man"/*.[1357] | grep -oE 'HF-([EWI][0-9]{3}|D[0-9]{2})' | sort -u > "$work/one"
 sort -u "$work/manual_ids" | comm -23 "$work/one" - > "$work/unknown"
 while read -r id; do fail "the manual refers to $id, which it does not explain"; done < "$work/unknown"
 
@@ -76,7 +76,7 @@ for pair in holdfast.h:holdfast frames.h:hf_frames_alloc uring.h:hf_uring_regist
     compare call "$work/header_calls" "${pair%:*}" "$work/own_calls" "${pair#*:}(3)"
 done
 sort -u -o "$work/all_calls" "$work/all_calls"
-{ grep -ho '^\.F[no] hf_[a-z_]*' "$man"/*.[137]; grep -ho '\.Nm hf_[a-z_]*' "$man"/*.3; } | grep -o 'hf_[a-z_]*' | sort -u > "$work/mentioned"
+{ grep -ho '^\.F[no] hf_[a-z_]*' "$man"/*.[1357]; grep -ho '\.Nm hf_[a-z_]*' "$man"/*.3; } | grep -o 'hf_[a-z_]*' | sort -u > "$work/mentioned"
 comm -13 "$work/all_calls" "$work/mentioned" > "$work/unknown"
 while read -r name; do fail "the manual mentions $name, which does not exist"; done < "$work/unknown"
 
@@ -93,7 +93,7 @@ done < "$work/commands"
 
 # --- mdoc ---
 if command -v mandoc > /dev/null; then
-    for page in "$man"/*.[137]; do
+    for page in "$man"/*.[1357]; do
         mandoc -Tlint -W warning "$page" > "$work/lint" 2>&1
         while read -r line; do fail "$line"; done < "$work/lint"
     done

@@ -5,7 +5,33 @@ set -u
 name=tool-stat.sh
 srcdir=${srcdir:-.}
 . "$srcdir/tests/tool-part.sh"
+. "$srcdir/tests/made-segment.sh"
 man=$srcdir/man/holdfast-inspect.5
+finish()
+{
+    for child in $children; do kill "$child" 2> /dev/null; done
+    finish_segment
+    rm -rf "$work"
+}
+
+# 80 columns at most
+narrow()
+{
+    awk 'length > 80 { print FILENAME ": " $0; bad = 1 } END { exit bad }' "$work/out" > "$work/wide" || fail "$* prints lines of more than 80 columns"
+}
+
+# until CONDITION...: true within 10 s
+until_true()
+{
+    for _ in $(seq 100); do
+        "$@" && return 0
+        sleep 0.1
+    done
+    return 1
+}
+ended() { ! kill -0 "$1" 2> /dev/null; }
+gone() { [ ! -e "$1" ]; }
+has() { grep -q "$1" "$2"; }
 
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start fill 20 || exit 1
 
@@ -14,48 +40,139 @@ expect 0 "process $live (tool-load)" stat "$live"
 for text in 'node 0 ' ' of 64 MiB used' 'high water' '4k pages, bound' 'fresh pages cut into blocks' 'slow paths: ' 'blocks in use' 'published: arena of 64 MiB'; do
     grep -qF "$text" "$work/out" || fail "stat does not say '$text'"
 done
-[ "$(awk 'length > 120' "$work/out" | wc -l)" = 0 ] || fail "stat prints lines of more than 120 columns"
+narrow stat
+[ "$(awk '/^where/ { here = 1 } /^and what/ { here = 0 } here && $4 == "%" && $1 != "away" { all += $3 } END { print (all > 99.7 && all < 100.3) }' "$work/out")" = 1 ] ||
+    fail "the shares of the paths are not 100 % in all"
 lines=$(wc -l < "$work/out")
-expect 0 '' stat --classes "$live"
+expect 0 '' stat --classes --theaps --events "$live"
+narrow stat --classes --theaps --events
 [ "$(wc -l < "$work/out")" -gt "$lines" ] || fail "--classes shows no more than without"
 
 # --- again and again ---
 expect 0 'slow/s' stat --watch 0.1 --count 3 "$live"
+narrow stat --watch
 [ "$(wc -l < "$work/out")" = 4 ] || fail "--count 3 does not print a head and three lines"
-expect 0 'rem.frees' stat --delta --watch 0.1 --count 1 "$live"
-[ "$(awk 'NR == 2 { print $7 + $8 + $9 + $10 }' "$work/out")" = 0 ] || fail "--delta: a program that waits has taken pages"
+expect 0 'slow/s' stat --watch 0.05 --count 21 "$live"
+[ "$(grep -c 'slow/s' "$work/out")" = 2 ] || fail "the head is not repeated after 20 lines"
 expect 2 HF-E418 stat --watch 0 "$live"
+expect 2 HF-E418 stat --watch nan "$live"
 expect 2 HF-E418 stat --count many "$live"
+expect 2 HF-E418 stat --count 1.5 "$live"
 expect 2 HF-E419 stat --format xml "$live"
+expect 2 HF-E420 stat --format openmetrics --watch 1 "$live"
+expect 2 HF-E420 stat --format openmetrics --count 1 "$live"
+
+# An interrupt ends it; so does the process's end, even where nobody waits for it.
+for signal in INT TERM; do
+    env --default-signal=INT "$holdfast" stat --watch 30 "$live" > "$work/out" 2> "$work/err" & # a shell's children ignore it
+    watcher=$!
+    children="$children $watcher"
+    until_true has slow/s "$work/out" || fail "--watch prints no head"
+    kill -s "$signal" "$watcher"
+    if until_true ended "$watcher"; then wait "$watcher" || fail "SIG$signal: exit status $?"; else fail "SIG$signal does not end --watch"; fi
+done
+stop
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start waves 20 || exit 1
 "$holdfast" stat --watch 0.1 "$live" > "$work/out" 2> "$work/err" &
 watcher=$!
 children="$children $watcher"
-sleep 1
-awk 'NR > 1 && $4 + $5 + $6 > 0 { busy = 1 } END { exit !busy }' "$work/out" || fail "--watch: a program at work takes no pages"
+busy() { awk '$1 != "used" && $4 > 0 && $6 > 0 && NF == 10 { busy = 1 } END { exit !busy }' "$work/out"; }
+until_true busy || fail "--watch: a program at work takes no pages"
 stop
-for _ in $(seq 50); do kill -0 "$watcher" 2> /dev/null || break; sleep 0.1; done
-kill -0 "$watcher" 2> /dev/null && fail "--watch goes on when the process has ended"
-HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start fill 20 || exit 1
+until_true ended "$watcher" || fail "--watch goes on when the process has ended"
+sh -c 'HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k "$1" fill 20 > "$2/orphan" & echo $! > "$2/pid"; exec sleep 60' sh "$load" "$work" &
+children="$children $!"
+until_true has ready "$work/orphan"
+live=$(cat "$work/pid")
+"$holdfast" stat --watch 0.1 "$live" > "$work/out" 2> "$work/err" &
+watcher=$!
+children="$children $watcher"
+until_true has slow/s "$work/out" || fail "--watch prints no head"
+kill -9 "$live"
+until_true ended "$watcher" || fail "--watch goes on when the process was killed and nobody waited for it"
+expect 0 '' list
+until_true gone /dev/shm/holdfast."$live".* || fail "list leaves what a killed process left, as long as nobody waited for it"
+
+# --- a segment whose every figure is known; one run is cut short by its node's end ---
+start_segment 192
+patch() # OFFSET, words on standard input
+{
+    dd of="$segment" bs=8 seek=$(($1 / 8)) conv=notrunc 2> /dev/null
+}
+entry 2 1 1 16 | patch $((1664 + 191 * 8))
+expect 0 'away                      23  18.7 %' stat "$victim"
+narrow stat
+for line in '^node 0  .*L.* 4.6 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' 'blocks 320 KiB, large 4 MiB, idle 128 KiB, kept 128 KiB$' \
+    'own structures 128 KiB, free 3.3 MiB; longest free run 2.6 MiB$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
+    "^sleep  *$victim  *0  *5  *2 70.2K  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  192K  *144  *155  *111  *122  *133$' \
+    '^ *64  *320 KiB  *2758  *5120  *54 %  *147.6 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
+    'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,'; do
+    grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
+done
+cp "$segment" "$work/before"
+: > "$work/watched"
+"$holdfast" stat --delta --watch 1.5 --count 2 "$victim" > "$work/watched" 2> "$work/err" &
+watcher=$!
+children="$children $watcher"
+until_true has slow "$work/watched"
+{ le64 16 0 29 33 4; repeat 3 0; le64 1044 55 0 2 0 9 0 0 0 0; le32 13; } > "$work/counters"
+dd if="$work/counters" of="$segment" bs=8 seek=$(((576 + 48) / 8)) conv=notrunc 2> /dev/null
+until_true has '^ *4.69M' "$work/watched"
+cat "$work/before" > "$segment"
+wait "$watcher"
+sed 's/  */ /g; s/^ //' "$work/watched" > "$work/out"
+[ "$(sed -n 2,3p "$work/out")" = "4.69M 128K 7.31M 6 5 4 7 1000 3 2
+4.69M 128K 7.31M 0 0 0 0 0 0 0" ] || fail "--delta does not tell what was added, or tells of counters that went back"
+"$holdfast" stat --json "$victim" > "$work/made.json" 2> "$work/err" || fail "stat --json of a known segment"
+finish_segment
 
 # --- list ---
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start fill 20 || exit 1
 expect 0 "$live tool-load" list
-expect 0 '"not_readable"' list --json
+narrow list
+awk -v pid="$live" '$1 == pid && $3 == "64M" && $4 == "4k" && $6 + 0 > 30 && $8 == 1 && $NF ~ /^0:[34][0-9]%$/ { found = 1 } END { exit !found }' "$work/out" ||
+    fail "list tells other figures of it"
 expect 2 HF-E416 list "$live"
+start_segment 192
+expect 0 "3:0%" list
+printf X | dd of="$segment" bs=1 conv=notrunc 2> /dev/null
+expect 0 'more, of another version' list
+finish_segment
+sleep 0 &
+left=/dev/shm/holdfast.$!.1
+wait "$!"
+swept() # another test may sweep first
+{
+    : > "$left"
+    "$holdfast" list > "$work/out" 2> "$work/err"
+    [ -e "$left" ] && fail "list leaves $left" && rm -f "$left"
+    grep -q 'HF-I417 list: removed [1-9]' "$work/err"
+}
+until_true swept || fail "list does not say what it removed"
+"$holdfast" list --json > "$work/list.json" || fail "list --json"
+if [ "$(id -u)" = 0 ] && command -v setpriv > /dev/null && setpriv --reuid=65534 --clear-groups "$holdfast" --version > /dev/null 2>&1; then
+    setpriv --reuid=65534 --clear-groups "$holdfast" list > "$work/out" 2> "$work/err" || fail "list as another user: exit status"
+    grep -q '^[1-9][0-9]* more, not yours to read$' "$work/out" || fail "list as another user does not count what it may not read"
+    grep -q "^ *$live " "$work/out" && fail "list shows another user's process"
+    setpriv --reuid=65534 --clear-groups "$holdfast" stat "$live" > "$work/out" 2> "$work/err" && fail "stat shows another user's process"
+    grep -q HF-E413 "$work/err" || fail "stat does not say that another user's segment cannot be read"
+fi
 
 # --- JSON, OpenMetrics and the manual ---
 "$holdfast" stat --json "$live" > "$work/stat.json" || fail "stat --json"
+"$holdfast" stat --watch 0.1 --count 2 --json "$live" > "$work/watch.json" || fail "stat --watch --json"
 "$holdfast" stat --format openmetrics "$live" > "$work/metrics" || fail "stat --format openmetrics"
+"$holdfast" stat --format openmetrics "$live" > "$work/metrics2" || fail "stat --format openmetrics"
 tail -1 "$work/metrics" | grep -qx '# EOF' || fail "OpenMetrics does not end in # EOF"
 python=
 for candidate in python3 /usr/bin/python3; do
     command -v $candidate > /dev/null && $candidate -c 'import json' 2> /dev/null && python=$candidate
 done
 [ -n "$python" ] || { echo "$name: no python3: JSON and OpenMetrics are not parsed"; exit $failed; }
-$python - "$work/stat.json" "$man" "$srcdir/include/holdfast/inspect.h" "$work/metrics" << 'END' || fail "stat and holdfast-inspect(5) differ"
+$python - "$work/stat.json" "$man" "$srcdir/include/holdfast/inspect.h" "$work/metrics" "$work/list.json" "$work/watch.json" << 'END' || fail "stat and holdfast-inspect(5) differ"
 import json, re, sys
-stat, man, header, metrics = (open(path).read() for path in sys.argv[1:])
-stat = json.loads(stat)
+stat, man, header, metrics, listed, watched = (open(path).read() for path in sys.argv[1:])
+stat, listed, watched = json.loads(stat), json.loads(listed), [json.loads(line) for line in watched.splitlines()]
 bad = 0
 def same(what, one, other):
     global bad
@@ -73,9 +190,17 @@ keys = {"The object": set(stat)}
 for name in "nodes", "slow", "classes", "theaps", "events":
     keys["Of " + name] = set().union(*(set(entry) for entry in stat[name]))
 keys["Of sum"] = set(stat["sum"])
+keys["The object of list"], keys["Of processes"] = set(listed), set(listed["processes"][0])
+keys["Of a line of --watch"] = set(watched[-1])
 for title, found in keys.items():
-    same("key", found, set(re.findall(r"^\.It Cm (\w+)", section(".Ss " + title), re.M)))
+    same("key of %s:" % title, found, set(re.findall(r"^\.It Cm (\w+)", section(".Ss " + title + "\n"), re.M)))
 same("metric", set(re.findall(r"^# HELP (\w+)", metrics, re.M)), set(re.findall(r"^\.It Li (holdfast_\w+)", man, re.M)))
+if len(watched) != 2 or not 0.05 < watched[1]["seconds"] < 60 or watched[1]["used"] != stat["nodes"][0]["used"]:
+    print("--watch --json:", watched)
+    bad = 1
+if sorted(listed["processes"][0]["nodes"][0]) != "backing high_water id threads total used".split():
+    print("list --json: nodes have other keys than the manual says")
+    bad = 1
 node, total = stat["nodes"][0], sum(entry["pages"] for entry in stat["classes"]) * 65536
 if node["used"] + node["free"] != node["total"] or total + node["large"] + node["meta"] != node["used"]:
     print("the figures do not add up:", node, total)
@@ -85,6 +210,42 @@ if 20 << 20 > node["used"] or sum(entry["used_blocks"] * entry["block_bytes"] fo
     bad = 1
 sys.exit(bad)
 END
+$python - "$work/made.json" << 'END' || fail "stat --json of a known segment is another"
+import json, sys
+stat = json.load(open(sys.argv[1]))
+def want(found, **wanted):
+    for key, value in wanted.items():
+        if found[key] != value:
+            sys.exit("%s is %r, not %r" % (key, found[key], value))
+want(stat["sum"], in_use=2, claimed=123, stolen=145, lost=167, remote_frees=189, received=211, away=23, away_by_distance=[23, 0, 0, 0])
+want(stat["classes"][0], runs=5, pages=5, used_blocks=2758, room_blocks=5120, waste_bytes=5 * 65536 - 2758 * 64)
+want(stat["classes"][1], runs=3, pages=5, used_blocks=32, room_blocks=48, waste_bytes=131072)
+want(stat["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=3 * 65536, name="?")
+want(stat["nodes"][0], full=True, bound=True, locked=True, idle=2 << 16, longest_free=43 << 16)
+want(stat["events"][1], kind="node_full", node=0, tid=4000001, a=8 << 20)
+want(stat, options=[], asked_arena="bytes", asked_backing="2m", event_count=2, theap_count=3)
+want(stat["slow"][0], calls=185)
+END
+series() { sed -n 's/ [^ ]*$//p' "$1" | grep -v '^#'; } # names and labels
+series "$work/metrics" > "$work/series"
+series "$work/metrics2" | cmp -s - "$work/series" || fail "two scrapes have other series: bounds of buckets have moved"
+[ -z "$(sed -n 's/^# TYPE [^ ]* //p' "$work/metrics" | grep -vx 'counter\|gauge\|histogram')" ] || fail "there are types that the older text format does not have"
+
+# The service of the manual's example, with this process for its main one, then with none.
+mkdir "$work/bin" "$work/collected"
+sed -n "/^ExecStart=.bin.sh -c '/,/'\$/p" "$man" | sed "s/^ExecStart=.bin.sh -c '//; s/'\$//; s/\\\\e\$//; s/%i/demo/g; s/\\\$\\\$/\$/g" | tr '\n' ' ' > "$work/service"
+printf '#!/bin/sh\ncat "%s/main"\n' "$work" > "$work/bin/systemctl"
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$(cd "$top_builddir" && pwd)/holdfast" > "$work/bin/holdfast"
+chmod +x "$work/bin/systemctl" "$work/bin/holdfast"
+echo "$live" > "$work/main"
+service() { (cd "$work/collected" && PATH=$work/bin:$PATH sh -c "$(cat "$work/service")"); }
+service > "$work/out" 2> "$work/err" || fail "the manual's service fails"
+[ "$(ls -A "$work/collected")" = holdfast-demo.prom ] || fail "the manual's service leaves $(ls -A "$work/collected")"
+series "$work/collected/holdfast-demo.prom" | cmp -s - "$work/series" || fail "the manual's service writes something else"
+echo 0 > "$work/main"
+service > "$work/out" 2> "$work/err" && fail "the manual's service does not fail when there is no process"
+[ -z "$(ls -A "$work/collected")" ] || fail "the manual's service leaves figures of a process that is gone"
+
 if $python -c 'import prometheus_client' 2> /dev/null || { python=/usr/bin/python3; $python -c 'import prometheus_client' 2> /dev/null; }; then
     $python - "$work/metrics" "$work/stat.json" << 'END' || fail "OpenMetrics is not what its parser takes, or says other than JSON"
 import json, sys
@@ -96,6 +257,11 @@ assert value("holdfast_arena_bytes") == [64 << 20], value("holdfast_arena_bytes"
 assert value("holdfast_used_bytes") == [stat["nodes"][0]["used"]]
 assert families["holdfast_pages"].type == "counter" and len(value("holdfast_pages")) == 5
 assert families["holdfast_slow_path_seconds"].type == "histogram"
+assert value("holdfast_slow_path_seconds")[-1] == sum(bucket["calls"] for bucket in stat["slow"]) > 0
+samples = [(s.labels["le"], s.value) for s in families["holdfast_slow_path_seconds"].samples if s.name.endswith("_bucket")]
+for le, count in samples: # late at most: none above a bound's half is counted under it
+    limit = float(le) * 1e9
+    assert sum(b["calls"] for b in stat["slow"] if 2 * max(b["from_ns"], .2) <= limit / 2) <= count <= sum(b["calls"] for b in stat["slow"] if b["from_ns"] < limit)
 assert all(s.labels["process"] == "tool-load" for family in families.values() for s in family.samples)
 END
 else

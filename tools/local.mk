@@ -33,6 +33,7 @@ holdfast_SOURCES = \
 	%D%/stat.c %D%/stat.h \
 	%D%/stat-json.c \
 	%D%/stat-text.c \
+	%D%/stat-watch.c \
 	%D%/target.c \
 	%D%/tool.h \
 	%D%/top.c %D%/top.h \

@@ -181,6 +181,31 @@ static json_t *events_json(const struct snapshot *snapshot)
     return array;
 }
 
+static const char *asked_arena(uint32_t code)
+{
+    static const char *const names[] = {
+        [HF_ARENA_AUTO] = "auto", [HF_ARENA_BYTES] = "bytes", [HF_ARENA_PERCENT] = "percent", [HF_ARENA_PER_NODE] = "per_node",
+    };
+    return code < sizeof names / sizeof names[0] ? names[code] : "?";
+}
+
+static json_t *options_json(uint32_t options)
+{
+    static const struct {
+        uint32_t bit;
+        const char *word;
+    } words[] = {
+        { HF_INSPECT_REMOTE_DENY, "remote_deny" }, { HF_INSPECT_FULL_ABORTS, "full_aborts" }, { HF_INSPECT_DONTFORK, "dontfork" },
+        { HF_INSPECT_STRICT, "strict" }, { HF_INSPECT_LOCK_NO, "lock_no" }, { HF_INSPECT_PLACE_INTERLEAVE, "place_interleave" },
+        { HF_INSPECT_PLACE_NODE, "place_node" }, { HF_INSPECT_SECURE, "secure" },
+    };
+    json_t *array = json_array();
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if ((options & words[i].bit) != 0)
+            json_array_append_new(array, json_string(words[i].word));
+    return array;
+}
+
 json_t *stat_json(const struct snapshot *snapshot)
 {
     const struct hf_inspect_segment *header = &snapshot->header;
@@ -204,6 +229,12 @@ json_t *stat_json(const struct snapshot *snapshot)
     set_number(object, "forks", header->forks);
     set_number(object, "reports", header->reports);
     set_number(object, "registered", header->registered);
+    json_object_set_new(object, "asked_arena", json_string(asked_arena(header->asked_arena)));
+    json_object_set_new(object, "asked_backing",
+                        json_string(header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing)));
+    json_object_set_new(object, "options", options_json(header->options));
+    set_number(object, "event_count", header->event_count);
+    set_number(object, "theap_count", header->theap_count);
     json_object_set_new(object, "nodes", nodes);
     json_object_set_new(object, "sum", sum_json(snapshot, &sum));
     json_object_set_new(object, "slow", slow_json(snapshot, &sum));

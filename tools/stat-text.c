@@ -11,7 +11,7 @@
 #include "show.h"
 #include "stat.h"
 
-#define BAR_COLUMNS 46
+#define BAR_COLUMNS 38 /* beside them the largest sizes end at column 80 */
 
 static const char *bytes_of(uint64_t bytes, char text[16])
 {
@@ -53,23 +53,24 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     struct show_parts parts;
-    char a[16], b[16], c[16], d[16], e[16], f[16], span[16];
+    char a[16], b[16], c[16], d[16], span[16];
     show_node_parts(&parts, snapshot, index);
     printf("node %-3u ", node->id);
     print_bar(&parts, node->total);
     printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
-    printf("  blocks %s, large %s, own %s, idle %s, kept %s, free %s\n", bytes_of(parts.blocks, a), bytes_of(parts.large, b),
-           bytes_of(parts.own, c), bytes_of(parts.idle, d), bytes_of(parts.kept, e), bytes_of(parts.free, f));
-    printf("  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a), show_percent(node->high_water, node->total),
-           show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
+    printf("  blocks %s, large %s, idle %s, kept %s\n", bytes_of(parts.blocks, a), bytes_of(parts.large, b), bytes_of(parts.idle, c),
+           bytes_of(parts.kept, d));
+    printf("  own structures %s, free %s", bytes_of(parts.own, a), bytes_of(parts.free, b));
     if (snapshot->pages != NULL)
-        printf("; longest free run %s", bytes_of(snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES, b));
+        printf("; longest free run %s", bytes_of(snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES, c));
+    printf("\n  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a), show_percent(node->high_water, node->total),
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
+    if (node->populated < node->total)
+        printf("; populated %s", bytes_of(node->populated, b));
     printf("\n  %s pages, ", snapshot_backing_name(node->backing));
     print_flags(node);
-    if (node->populated < node->total)
-        printf("; populated %s", bytes_of(node->populated, a));
     if (node->populate_error != 0)
-        printf("; populating failed: %s", strerror((int)node->populate_error));
+        printf("\n  populating failed: %s", strerror((int)node->populate_error));
     putchar('\n');
 }
 
@@ -77,33 +78,40 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
 
 static void print_count(const char *name, uint64_t count, const char *meaning)
 {
-    printf("  %-13s %14llu  %s\n", name, (unsigned long long)count, meaning);
+    printf("  %-13s %14llu         %s\n", name, (unsigned long long)count, meaning);
+}
+
+static void print_share(const char *name, uint64_t count, uint64_t all, const char *meaning)
+{
+    printf("  %-13s %14llu %5.1f %% %s\n", name, (unsigned long long)count, show_percent(count, all), meaning);
 }
 
 static void print_paths(const struct snapshot_sum *sum)
 {
     static const char *const distances[HF_INSPECT_DISTANCES] = {
-        "of these: from the nearest other node", "... from the second nearest", "... from the third", "... from nodes farther away",
+        "... from the nearest other node", "... from the second nearest", "... from the third", "... from nodes farther away",
     };
-    char text[16];
-    printf("where memory came from, since the start; %llu threads have a theap, and hold back %s of empty pages\n",
-           (unsigned long long)sum->in_use, bytes_of(sum->kept, text));
-    print_count("listed", sum->listed, "blocks that the fast path hands out");
-    print_count("collected", sum->collected, "refills from a page the thread already had");
-    print_count("adopted", sum->adopted, "own pages won back by freeing into them");
-    print_count("claimed", sum->claimed, "idle pages taken over");
+    uint64_t pages = sum->claimed + sum->fresh + sum->large, all = sum->collected + sum->shared + pages;
+    printf("where memory came from, since the start; %llu thread%s a theap\n", (unsigned long long)sum->in_use, sum->in_use == 1 ? " has" : "s have");
+    print_share("collected", sum->collected, all, "refills from a page the thread had");
+    print_share("claimed", sum->claimed, all, "idle pages taken over");
     if (sum->shared != 0)
-        print_count("shared", sum->shared, "idle pages of which a few blocks were taken: the node is tight");
-    print_count("fresh", sum->fresh, "fresh pages cut into blocks");
-    print_count("large", sum->large, "blocks of whole pages");
+        print_share("shared", sum->shared, all, "a few blocks of an idle page: tight node");
+    print_share("fresh", sum->fresh, all, "fresh pages cut into blocks");
+    print_share("large", sum->large, all, "blocks of whole pages");
+    if (snapshot_sum_away(sum) != 0)
+        print_share("away", snapshot_sum_away(sum), pages, "of claimed, fresh, large: other nodes'");
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         if (sum->away[i] != 0)
-            print_count(i == 0 ? "away" : "", sum->away[i], distances[i]);
+            print_share("", sum->away[i], pages, distances[i]);
+    printf("and what else happened\n");
+    print_count("listed", sum->listed, "blocks for the fast path to hand out");
+    print_count("adopted", sum->adopted, "own pages won back by freeing");
     print_count("stolen", sum->stolen, "pages taken from sleeping threads");
     print_count("retired", sum->retired, "pages given back to a node");
-    print_count("remote frees", sum->remote_frees, "blocks freed into pages of other threads");
+    print_count("remote frees", sum->remote_frees, "blocks freed into others' pages");
     if (sum->pressed != 0)
-        print_count("pressed", sum->pressed, "times the application was asked to free memory");
+        print_count("pressed", sum->pressed, "application asked to free memory");
     print_count("failed", sum->failed, "calls that ended in ENOMEM");
 }
 
@@ -115,15 +123,24 @@ static uint64_t slow_calls(const struct snapshot_sum *sum)
     return calls;
 }
 
+/* What a part of all calls stayed under; of the last bucket only the lower end is known. */
+static void print_quantile(const char *name, const struct snapshot *snapshot, const struct snapshot_sum *sum, double part)
+{
+    double from = snapshot_slow_quantile(snapshot, sum, part);
+    bool last = from >= snapshot_ns(snapshot, (uint64_t)1 << (HF_INSPECT_BUCKETS - 1));
+    printf("%s %s %.2f us", name, last ? ">" : "<", (last ? from : 2 * from) / 1e3);
+}
+
 static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
     uint64_t calls = slow_calls(sum);
     if (calls == 0)
         return;
-    printf("slow paths: %llu, mean %.2f us; half end within %.2f us, 99 of 100 within %.2f us, all within %.2f us\n",
-           (unsigned long long)calls, snapshot_ns(snapshot, sum->slow_ticks) / (double)calls / 1e3,
-           2 * snapshot_slow_quantile(snapshot, sum, 0.5) / 1e3, 2 * snapshot_slow_quantile(snapshot, sum, 0.99) / 1e3,
-           2 * snapshot_slow_quantile(snapshot, sum, 1) / 1e3);
+    printf("slow paths: %llu, mean %.2f us\n", (unsigned long long)calls, snapshot_ns(snapshot, sum->slow_ticks) / (double)calls / 1e3);
+    print_quantile("  half", snapshot, sum, 0.5);
+    print_quantile(", 99 of 100", snapshot, sum, 0.99);
+    print_quantile(", all", snapshot, sum, 1);
+    putchar('\n');
 }
 
 /* --- lists --- */
@@ -153,7 +170,7 @@ static void print_classes(const struct snapshot *snapshot, unsigned length)
         return;
     sorted = snapshot;
     qsort(order, count, sizeof order[0], by_class_pages);
-    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "pages are", "blocks in use", "there could be", "in use", "in none");
+    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "pages", "blocks in use", "have room for", "in use", "waste");
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct class_pages *class = &snapshot->class_pages[order[i]];
         printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
@@ -168,7 +185,7 @@ static void print_theaps(const struct snapshot *snapshot, unsigned length)
 {
     static unsigned order[HF_INSPECT_MAX_THEAPS];
     unsigned count = 0;
-    char name[20], bytes[16];
+    char name[16], bytes[SHOW_SHORT];
     for (unsigned i = 0; i < snapshot->theap_count; i++)
         if (snapshot->theaps[i].in_use != 0)
             order[count++] = i;
@@ -176,16 +193,19 @@ static void print_theaps(const struct snapshot *snapshot, unsigned length)
         return;
     sorted = snapshot;
     qsort(order, count, sizeof order[0], by_theap_pages);
-    printf("%-15s %7s %4s %3s %9s %10s %10s %7s %6s %6s\n", "thread", "tid", "home", "cpu", "in use", "frees out", "frees in", "claimed", "stolen",
+    printf("%-15s %7s %4s %4s %5s %5s %5s %5s %7s %6s %5s\n", "thread", "tid", "home", "cpu", "pages", "bytes", "out", "in", "claimed", "stolen",
            "lost");
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct hf_inspect_theap *theap = &snapshot->theaps[order[i]];
+        const struct theap_pages *pages = &snapshot->theap_pages[order[i]];
+        const uint64_t counts[] = { pages->pages, theap->remote_frees, theap->received, theap->claimed, theap->stolen, theap->lost };
+        char text[6][SHOW_SHORT];
         unsigned home = theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
-        printf("%-15s %7llu %4u %3u %9s %10llu %10llu %7llu %6llu %6llu\n",
+        for (unsigned j = 0; j < 6; j++)
+            show_short_count(text[j], (double)counts[j]);
+        printf("%-15s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
                target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), (unsigned long long)theap->tid, home, theap->cpu,
-               bytes_of(snapshot->theap_pages[order[i]].used_bytes, bytes), (unsigned long long)theap->remote_frees,
-               (unsigned long long)theap->received, (unsigned long long)theap->claimed, (unsigned long long)theap->stolen,
-               (unsigned long long)theap->lost);
+               text[0], show_short_bytes(bytes, pages->used_bytes), text[1], text[2], text[3], text[4], text[5]);
     }
     if (count > length)
         printf("%-15s of %u more threads: --theaps\n", "", count - length);
@@ -211,9 +231,8 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     struct snapshot_sum sum;
     char name[64], library[sizeof header->library], span[16];
     snapshot_sum(snapshot, &sum);
-    printf("process %llu (%s), arena at 0x%llx for %s, libholdfast %s\n", (unsigned long long)header->pid,
-           target_name((pid_t)header->pid, name, sizeof name), (unsigned long long)header->arena_base,
-           show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
+    printf("process %llu (%s), arena for %s, libholdfast %s\n", (unsigned long long)header->pid,
+           target_name((pid_t)header->pid, name, sizeof name), show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
            tool_printable(library, sizeof library, header->library));
     for (unsigned i = 0; i < snapshot->node_count; i++)
         print_node(snapshot, i);
@@ -223,31 +242,4 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     print_classes(snapshot, lengths->classes);
     print_theaps(snapshot, lengths->theaps);
     print_events(snapshot, lengths->events);
-}
-
-/* --- watching --- */
-
-void stat_watch_line(const struct snapshot *before, const struct snapshot *after, bool delta)
-{
-    struct snapshot_sum old, new;
-    uint64_t used = 0, idle = 0, free_bytes = 0;
-    char a[16], b[16], c[16];
-    if (before == NULL) {
-        printf("%9s %9s %9s %8s %8s %8s %7s %9s %7s %6s\n", "used", "idle", "free", delta ? "slow" : "slow/s", "claimed", "fresh", "stolen",
-               "rem.frees", "away", "failed");
-        return;
-    }
-    snapshot_sum(before, &old);
-    snapshot_sum(after, &new);
-    for (unsigned i = 0; i < after->node_count; i++) {
-        used += after->nodes[i].used;
-        idle += after->nodes[i].idle;
-        free_bytes += after->nodes[i].free;
-    }
-    double seconds = delta ? 1 : (double)(after->taken_ns - before->taken_ns) / 1e9;
-#define RATE(field) ((double)(new.field - old.field) / seconds)
-    printf("%9s %9s %9s %8.0f %8.0f %8.0f %7.0f %9.0f %7.0f %6.0f\n", bytes_of(used, a), bytes_of(idle, b), bytes_of(free_bytes, c),
-           (double)(slow_calls(&new) - slow_calls(&old)) / seconds, RATE(claimed), RATE(fresh), RATE(stolen), RATE(remote_frees),
-           (double)(snapshot_sum_away(&new) - snapshot_sum_away(&old)) / seconds, RATE(failed));
-#undef RATE
 }

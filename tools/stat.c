@@ -2,7 +2,7 @@
  * stat: shows the arena of a running process, once or again and again.
  *
  * Neither ptrace nor root is needed for a process of the same user, and the process is not
- * stopped: its inspection segment is copied and printed (stat-text.c, stat-json.c, openmetrics.c).
+ * stopped: its inspection segment is copied and printed (stat-text.c, stat-watch.c, stat-json.c, openmetrics.c).
  *
  * Test: tests/tool.sh, tests/tool-stat.sh.
  */
@@ -12,7 +12,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "os.h"
 #include "stat.h"
 
 #define LIST_LENGTH 10u
@@ -48,23 +50,60 @@ static int print_once(const struct snapshot *snapshot, const struct settings *se
     return fflush(stdout) != 0;
 }
 
+/* A line for people, or a JSON object on a line of its own. */
+static int print_span(const struct snapshot *before, const struct snapshot *after, const struct settings *settings)
+{
+    if (settings->format == FORMAT_TEXT) {
+        stat_watch_line(before, after, settings->delta);
+        return fflush(stdout) != 0;
+    }
+    json_t *object = stat_watch_json(before, after, settings->delta);
+    int error = json_dumpf(object, stdout, JSON_COMPACT);
+    json_decref(object);
+    return error != 0 || putchar('\n') == EOF || fflush(stdout) != 0;
+}
+
+/* From here on signals arrive nowhere but in wait_for_interval, so that none is met between a look at `interrupted` and a wait. */
+static void catch_signals(sigset_t *outside)
+{
+    struct sigaction action = { .sa_handler = interrupt };
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ours, outside);
+    sigdelset(outside, SIGINT);
+    sigdelset(outside, SIGTERM);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* False when somebody has seen enough.  A signal that is not ours, such as of a window's size, ends no interval. */
+static bool wait_for_interval(uint64_t end_ns, const sigset_t *outside)
+{
+    for (uint64_t now = hfi_os_now_ns(); now < end_ns && !interrupted; now = hfi_os_now_ns()) {
+        const struct timespec left = { .tv_sec = (time_t)((end_ns - now) / 1000000000), .tv_nsec = (long)((end_ns - now) % 1000000000) };
+        ppoll(NULL, 0, &left, outside);
+    }
+    return !interrupted;
+}
+
 /* Until the process ends, the lines are printed, or somebody has seen enough. */
 static int watch(const struct target *target, struct snapshot *before, const struct settings *settings)
 {
     struct snapshot after = { .pages = NULL };
+    sigset_t outside;
     int status = 0;
-    struct sigaction action = { .sa_handler = interrupt };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    for (unsigned long line = 0; settings->count == 0 || line < settings->count; line++) {
-        if (line % LINES_PER_HEAD == 0)
-            stat_watch_line(NULL, NULL, settings->delta);
-        if (fflush(stdout) != 0 || poll(NULL, 0, (int)(settings->watch_seconds * 1000)) != 0 || interrupted || !target_lives(target))
+    catch_signals(&outside);
+    for (unsigned long line = 0; status == 0 && (settings->count == 0 || line < settings->count); line++) {
+        if (settings->format == FORMAT_TEXT && line % LINES_PER_HEAD == 0)
+            stat_watch_head(settings->delta);
+        if (fflush(stdout) != 0 || !wait_for_interval(before->taken_ns + (uint64_t)(settings->watch_seconds * 1e9), &outside) ||
+            !target_lives(target))
             break;
         status = target_read(target, &after, false, "stat");
-        if (status != 0)
-            break;
-        stat_watch_line(before, &after, settings->delta);
+        if (status == 0)
+            status = print_span(before, &after, settings);
         struct snapshot older = *before;
         *before = after;
         after = older;
@@ -109,7 +148,10 @@ static bool parse_option(int option, struct settings *settings)
         if (!parse_number(optarg, 1, 1e9, &number))
             return false;
         settings->count = (unsigned long)number;
-        return true;
+        if ((double)settings->count == number)
+            return true;
+        hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a whole number of lines; see `holdfast help stat`", optarg);
+        return false;
     case 'd': settings->delta = true; return true;
     case 'c': settings->lengths.classes = UINT_MAX; return true;
     case 't': settings->lengths.theaps = UINT_MAX; return true;
@@ -139,8 +181,12 @@ static int stat_main(int argc, char **argv)
         hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`", argc - optind);
         return EXIT_USAGE;
     }
-    if (settings.delta && settings.watch_seconds == 0)
+    if ((settings.delta || settings.count != 0) && settings.watch_seconds == 0)
         settings.watch_seconds = 1;
+    if (settings.watch_seconds != 0 && settings.format == FORMAT_OPENMETRICS) {
+        hfi_say(SAY_ERROR, "HF-E420", "stat", "OpenMetrics is of one moment, and the metrics system makes the rates; leave out --watch, --delta and --count");
+        return EXIT_USAGE;
+    }
     int status = target_open(&target, argv[optind], "stat");
     if (status != 0)
         return status;
@@ -163,9 +209,9 @@ const struct command tool_stat = {
         "size classes, threads and last events.  Without PID: the only process that shows an\n"
         "arena, or a list of those there are.\n"
         "\n"
-        "  --watch SECONDS  a line every SECONDS, with rates per second\n"
+        "  --watch SECONDS  a line every SECONDS, with rates per second; with --json an object\n"
         "  --delta          differences from line to line instead of rates\n"
-        "  --count N        N lines; without, until the process ends\n"
+        "  --count N        N lines; without, until the process ends or an interrupt\n"
         "  --classes, --theaps, --events\n"
         "                   all of them, not the first ten\n"
         "  --format FORMAT  text, json or openmetrics\n"

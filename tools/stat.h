@@ -20,9 +20,11 @@ json_t *stat_json(const struct snapshot *snapshot);
 /* As OpenMetrics text, from the first line to `# EOF`. */
 void stat_openmetrics(const struct snapshot *snapshot);
 
-/* One line for the span between two snapshots of a process: rates per second, or with `delta` differences.  NULL for
- * `before` prints the head. */
+/* The span between two snapshots of a process: sizes as of the later one, counters per second, or with `delta` their
+ * differences.  As a line under stat_watch_head's, 80 columns in all, or as a JSON object. */
+void stat_watch_head(bool delta);
 void stat_watch_line(const struct snapshot *before, const struct snapshot *after, bool delta);
+json_t *stat_watch_json(const struct snapshot *before, const struct snapshot *after, bool delta);
 
 /* One word for what an event's kind is: "node_full". */
 const char *stat_event_word(uint32_t kind, char *word, size_t word_bytes);

@@ -204,12 +204,15 @@ static void show_rest(const struct snapshot *snapshot, const struct snapshot *la
     require_metrics(shown.text, shown.bytes);
     free(shown.text);
     shown_begin();
-    stat_watch_line(NULL, NULL, false);
+    stat_watch_head(false);
     stat_watch_line(snapshot, later, false);
     stat_watch_line(later, snapshot, true);
     shown_end();
     require(lines_of(shown.text, shown.bytes) == 3);
     free(shown.text);
+    json_t *span = stat_watch_json(snapshot, later, false);
+    require(json_object_size(span) == 11);
+    json_decref(span);
     shown_begin();
     map_svg_file(stdout, snapshot, NULL);
     shown_end();
