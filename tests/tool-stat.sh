@@ -29,6 +29,18 @@ until_true()
     done
     return 1
 }
+
+# watching FILE OPTION...: stat in the background, as $watcher, once it has printed its head; a shell's children ignore SIGINT
+watching()
+{
+    file=$1
+    shift
+    : > "$file" # what an earlier one said is no sign of this one
+    env --default-signal=INT "$holdfast" stat "$@" > "$file" 2> "$work/err" &
+    watcher=$!
+    children="$children $watcher"
+    until_true has slow "$file" || fail "--watch prints no head"
+}
 ended() { ! kill -0 "$1" 2> /dev/null; }
 gone() { [ ! -e "$1" ]; }
 has() { grep -q "$1" "$2"; }
@@ -64,30 +76,23 @@ expect 2 HF-E420 stat --format openmetrics --count 1 "$live"
 
 # An interrupt ends it; so does the process's end, even where nobody waits for it.
 for signal in INT TERM; do
-    env --default-signal=INT "$holdfast" stat --watch 30 "$live" > "$work/out" 2> "$work/err" & # a shell's children ignore it
-    watcher=$!
-    children="$children $watcher"
-    until_true has slow/s "$work/out" || fail "--watch prints no head"
+    watching "$work/out" --watch 30 "$live"
     kill -s "$signal" "$watcher"
     if until_true ended "$watcher"; then wait "$watcher" || fail "SIG$signal: exit status $?"; else fail "SIG$signal does not end --watch"; fi
 done
 stop
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start waves 20 || exit 1
-"$holdfast" stat --watch 0.1 "$live" > "$work/out" 2> "$work/err" &
-watcher=$!
-children="$children $watcher"
+watching "$work/out" --watch 0.1 "$live"
 busy() { awk '$1 != "used" && $4 > 0 && $6 > 0 && NF == 10 { busy = 1 } END { exit !busy }' "$work/out"; }
 until_true busy || fail "--watch: a program at work takes no pages"
 stop
 until_true ended "$watcher" || fail "--watch goes on when the process has ended"
+: > "$work/orphan"
 sh -c 'HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k "$1" fill 20 > "$2/orphan" & echo $! > "$2/pid"; exec sleep 60' sh "$load" "$work" &
 children="$children $!"
 until_true has ready "$work/orphan"
 live=$(cat "$work/pid")
-"$holdfast" stat --watch 0.1 "$live" > "$work/out" 2> "$work/err" &
-watcher=$!
-children="$children $watcher"
-until_true has slow/s "$work/out" || fail "--watch prints no head"
+watching "$work/out" --watch 0.1 "$live"
 kill -9 "$live"
 until_true ended "$watcher" || fail "--watch goes on when the process was killed and nobody waited for it"
 expect 0 '' list
@@ -110,11 +115,7 @@ for line in '^node 0  .*L.* 4.6 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
 cp "$segment" "$work/before"
-: > "$work/watched"
-"$holdfast" stat --delta --watch 1.5 --count 2 "$victim" > "$work/watched" 2> "$work/err" &
-watcher=$!
-children="$children $watcher"
-until_true has slow "$work/watched"
+watching "$work/watched" --delta --watch 1.5 --count 2 "$victim"
 { le64 16 0 29 33 4; repeat 3 0; le64 1044 55 0 2 0 9 0 0 0 0; le32 13; } > "$work/counters"
 dd if="$work/counters" of="$segment" bs=8 seek=$(((576 + 48) / 8)) conv=notrunc 2> /dev/null
 until_true has '^ *4.69M' "$work/watched"
@@ -271,4 +272,9 @@ fi
 # A name that would break lines or quotes.
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start name 'a"b\c' 1 || exit 1
 expect 0 'process="a\"b\\c"' stat --format openmetrics "$live"
+expect 0 '"name": "a\"b\\c"' stat --json "$live"
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start name "$(printf 'a\033[2J\nb')" 1 || exit 1
+for arguments in "stat $live" "stat --json $live" "stat --format openmetrics $live" list 'list --json'; do
+    expect 0 'a?[2J' $arguments # a terminal would clear itself
+done
 exit $failed
