@@ -47,9 +47,10 @@ static void print_process(const struct snapshot *snapshot, const char *name)
         high += snapshot->nodes[i].high_water;
         threads += snapshot->nodes[i].theaps;
     }
-    printf("%7llu %-15s %5s %-4s %5s %3.0f%% %3.0f%% %7llu %7s  ", (unsigned long long)snapshot->header.pid, name, show_short_bytes(a, total),
-           snapshot_backing_name(snapshot->nodes[0].backing), show_short_bytes(b, used), show_percent(used, total), show_percent(high, total),
-           (unsigned long long)threads, show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
+    printf("%7llu %-15s %5s %-4s %5s %3.0f%% %3.0f%% %7llu %7s  ", (unsigned long long)snapshot->header.pid, name,
+           show_short_bytes(a, total), snapshot_backing_name(snapshot->nodes[0].backing), show_short_bytes(b, used),
+           show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
     print_balance(snapshot);
 }
 
@@ -93,7 +94,8 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     case SEGMENT_STRANGE: case SEGMENT_MALFORMED: listing->unusable++; return;
     }
     if (listing->processes == NULL && listing->shown == 0)
-        printf("%7s %-15s %5s %-4s %5s %4s %4s %7s %7s  %s\n", "pid", "process", "arena", "on", "used", "now", "most", "threads", "for", "nodes");
+        printf("%7s %-15s %5s %-4s %5s %4s %4s %7s %7s  %s\n", "pid", "process", "arena", "on", "used", "now", "most",
+               "threads", "for", "nodes");
     listing->shown++;
     target_name(pid, name, sizeof name);
     if (listing->processes != NULL)

@@ -62,7 +62,8 @@ static void print_nodes(const struct snapshot *snapshot)
         for (unsigned node = 0; node < snapshot->node_count; node++) {
             uint64_t value;
             memcpy(&value, (const char *)&snapshot->nodes[node] + node_gauges[i].offset, sizeof value);
-            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", node_gauges[i].name, labels, snapshot->nodes[node].id, node, (unsigned long long)value);
+            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", node_gauges[i].name, labels, snapshot->nodes[node].id, node,
+                   (unsigned long long)value);
         }
     }
     head("node_full", "gauge", NULL, "1 while what was asked for last did not fit on the node.");
@@ -96,7 +97,8 @@ static void print_counters(const struct snapshot *snapshot, const struct snapsho
     print_path("fresh", sum->fresh);
     print_path("stolen", sum->stolen);
     print_path("large", sum->large);
-    head("away", "counter", NULL, "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth and farther.");
+    head("away", "counter", NULL,
+         "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth and farther.");
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1, (unsigned long long)sum->away[i]);
     print_counter("blocks_listed", "Blocks put on free lists, for the fast path to hand out.", sum->listed);
@@ -115,7 +117,8 @@ static void print_slow(const struct snapshot *snapshot, const struct snapshot_su
 {
     uint64_t calls = 0;
     unsigned bucket = 0;
-    head("slow_path_seconds", "histogram", "seconds", "Calls that had to look beyond their thread's own pages, by how long that took.");
+    head("slow_path_seconds", "histogram", "seconds",
+         "Calls that had to look beyond their thread's own pages, by how long that took.");
     for (unsigned power = LE_LEAST; power <= LE_MOST; power++) {
         double le_ns = (double)((uint64_t)1 << power);
         while (bucket + 1 < HF_INSPECT_BUCKETS && snapshot_ns(snapshot, (uint64_t)2 << bucket) <= 1.01 * le_ns)
@@ -173,8 +176,10 @@ void stat_openmetrics(const struct snapshot *snapshot)
     print_slow(snapshot, &sum);
     if (snapshot->pages != NULL) {
         print_class_family(snapshot, "class_bytes", "bytes", "Pages of a size class.", class_bytes);
-        print_class_family(snapshot, "class_blocks", NULL, "Blocks in use of a size class, as of each page's last slow path.", class_used);
-        print_class_family(snapshot, "class_waste_bytes", "bytes", "Bytes of a size class's pages that are in no block in use.", class_waste);
+        print_class_family(snapshot, "class_blocks", NULL, "Blocks in use of a size class, as of each page's last slow path.",
+                           class_used);
+        print_class_family(snapshot, "class_waste_bytes", "bytes",
+                           "Bytes of a size class's pages that are in no block in use.", class_waste);
     }
     printf("# EOF\n");
 }

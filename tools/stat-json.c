@@ -40,7 +40,8 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     set_flag(object, "growing", (node->flags & HF_INSPECT_NODE_GROWING) != 0);
     set_flag(object, "populating", (node->flags & HF_INSPECT_NODE_POPULATING) != 0);
     set_flag(object, "full", (node->flags & HF_INSPECT_NODE_FULL) != 0);
-    json_object_set_new(object, "populate_error", node->populate_error == 0 ? json_null() : json_string(hfi_os_error_name((int)node->populate_error)));
+    json_object_set_new(object, "populate_error",
+                        node->populate_error == 0 ? json_null() : json_string(hfi_os_error_name((int)node->populate_error)));
     set_number(object, "asked", node->asked);
     set_number(object, "total", node->total);
     set_number(object, "populated", node->populated);
@@ -79,7 +80,8 @@ static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
     char name[20];
     set_number(object, "index", index);
     set_flag(object, "in_use", theap->in_use != 0);
-    json_object_set_new(object, "name", json_string(target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name)));
+    json_object_set_new(object, "name",
+                        json_string(target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name)));
     set_number(object, "tid", theap->tid);
     set_number(object, "home_node", theap->home_node);
     set_number(object, "cpu", theap->cpu);
@@ -230,8 +232,8 @@ json_t *stat_json(const struct snapshot *snapshot)
     set_number(object, "reports", header->reports);
     set_number(object, "registered", header->registered);
     json_object_set_new(object, "asked_arena", json_string(asked_arena(header->asked_arena)));
-    json_object_set_new(object, "asked_backing",
-                        json_string(header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing)));
+    const char *backing = header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing);
+    json_object_set_new(object, "asked_backing", json_string(backing));
     json_object_set_new(object, "options", options_json(header->options));
     set_number(object, "event_count", header->event_count);
     set_number(object, "theap_count", header->theap_count);

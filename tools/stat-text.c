@@ -45,7 +45,9 @@ static void print_flags(const struct hf_inspect_node *node)
 {
     printf("%s, %s, %s%s", (node->flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound",
            (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
-           (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? "growing" : (node->flags & HF_INSPECT_NODE_POPULATING) != 0 ? "being populated" : "fixed",
+           (node->flags & HF_INSPECT_NODE_GROWING) != 0      ? "growing"
+           : (node->flags & HF_INSPECT_NODE_POPULATING) != 0 ? "being populated"
+                                                             : "fixed",
            (node->flags & HF_INSPECT_NODE_FULL) != 0 ? ", FULL" : "");
 }
 
@@ -58,8 +60,8 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
     printf("node %-3u ", node->id);
     print_bar(&parts, node->total);
     printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
-    printf("  blocks %s, large %s, idle %s, kept %s\n", bytes_of(parts.blocks, a), bytes_of(parts.large, b), bytes_of(parts.idle, c),
-           bytes_of(parts.kept, d));
+    printf("  blocks %s, large %s, idle %s, kept %s\n", bytes_of(parts.blocks, a), bytes_of(parts.large, b),
+           bytes_of(parts.idle, c), bytes_of(parts.kept, d));
     printf("  own structures %s, free %s", bytes_of(parts.own, a), bytes_of(parts.free, b));
     if (snapshot->pages != NULL)
         printf("; longest free run %s", bytes_of(snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES, c));
@@ -92,7 +94,8 @@ static void print_paths(const struct snapshot_sum *sum)
         "... from the nearest other node", "... from the second nearest", "... from the third", "... from nodes farther away",
     };
     uint64_t pages = sum->claimed + sum->fresh + sum->large, all = sum->collected + sum->shared + pages;
-    printf("where memory came from, since the start; %llu thread%s a theap\n", (unsigned long long)sum->in_use, sum->in_use == 1 ? " has" : "s have");
+    printf("where memory came from, since the start; %llu thread%s a theap\n", (unsigned long long)sum->in_use,
+           sum->in_use == 1 ? " has" : "s have");
     print_share("collected", sum->collected, all, "refills from a page the thread had");
     print_share("claimed", sum->claimed, all, "idle pages taken over");
     if (sum->shared != 0)
@@ -136,7 +139,8 @@ static void print_slow(const struct snapshot *snapshot, const struct snapshot_su
     uint64_t calls = slow_calls(sum);
     if (calls == 0)
         return;
-    printf("slow paths: %llu, mean %.2f us\n", (unsigned long long)calls, snapshot_ns(snapshot, sum->slow_ticks) / (double)calls / 1e3);
+    printf("slow paths: %llu, mean %.2f us\n", (unsigned long long)calls,
+           snapshot_ns(snapshot, sum->slow_ticks) / (double)calls / 1e3);
     print_quantile("  half", snapshot, sum, 0.5);
     print_quantile(", 99 of 100", snapshot, sum, 0.99);
     print_quantile(", all", snapshot, sum, 1);
@@ -175,7 +179,8 @@ static void print_classes(const struct snapshot *snapshot, unsigned length)
         const struct class_pages *class = &snapshot->class_pages[order[i]];
         printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
                bytes_of(class->pages * HF_INSPECT_PAGE_BYTES, bytes), (unsigned long long)class->used_blocks,
-               (unsigned long long)class->room_blocks, show_percent(class->used_blocks, class->room_blocks), bytes_of(class->waste_bytes, waste));
+               (unsigned long long)class->room_blocks, show_percent(class->used_blocks, class->room_blocks),
+               bytes_of(class->waste_bytes, waste));
     }
     if (count > length)
         printf("%12s of %u more sizes: --classes\n", "", count - length);
@@ -193,8 +198,8 @@ static void print_theaps(const struct snapshot *snapshot, unsigned length)
         return;
     sorted = snapshot;
     qsort(order, count, sizeof order[0], by_theap_pages);
-    printf("%-15s %7s %4s %4s %5s %5s %5s %5s %7s %6s %5s\n", "thread", "tid", "home", "cpu", "pages", "bytes", "out", "in", "claimed", "stolen",
-           "lost");
+    printf("%-15s %7s %4s %4s %5s %5s %5s %5s %7s %6s %5s\n", "thread", "tid", "home", "cpu", "pages", "bytes", "out", "in",
+           "claimed", "stolen", "lost");
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct hf_inspect_theap *theap = &snapshot->theaps[order[i]];
         const struct theap_pages *pages = &snapshot->theap_pages[order[i]];
@@ -204,8 +209,8 @@ static void print_theaps(const struct snapshot *snapshot, unsigned length)
         for (unsigned j = 0; j < 6; j++)
             show_short_count(text[j], (double)counts[j]);
         printf("%-15s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
-               target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), (unsigned long long)theap->tid, home, theap->cpu,
-               text[0], show_short_bytes(bytes, pages->used_bytes), text[1], text[2], text[3], text[4], text[5]);
+               target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name),
+               (unsigned long long)theap->tid, home, theap->cpu, text[0], show_short_bytes(bytes, pages->used_bytes), text[1], text[2], text[3], text[4], text[5]);
     }
     if (count > length)
         printf("%-15s of %u more threads: --theaps\n", "", count - length);
@@ -232,7 +237,8 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     char name[64], library[sizeof header->library], span[16];
     snapshot_sum(snapshot, &sum);
     printf("process %llu (%s), arena for %s, libholdfast %s\n", (unsigned long long)header->pid,
-           target_name((pid_t)header->pid, name, sizeof name), show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
+           target_name((pid_t)header->pid, name, sizeof name),
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
            tool_printable(library, sizeof library, header->library));
     for (unsigned i = 0; i < snapshot->node_count; i++)
         print_node(snapshot, i);

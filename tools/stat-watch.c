@@ -8,7 +8,10 @@
 #include "show.h"
 #include "stat.h"
 
-enum { SPAN_USED, SPAN_IDLE, SPAN_FREE, SPAN_SLOW, SPAN_CLAIMED, SPAN_FRESH, SPAN_STOLEN, SPAN_REMOTE_FREES, SPAN_AWAY, SPAN_FAILED, SPAN_FIGURES };
+enum {
+    SPAN_USED, SPAN_IDLE, SPAN_FREE, SPAN_SLOW, SPAN_CLAIMED, SPAN_FRESH, SPAN_STOLEN, SPAN_REMOTE_FREES, SPAN_AWAY,
+    SPAN_FAILED, SPAN_FIGURES,
+};
 #define SPAN_COUNTERS SPAN_SLOW /* the first that counts; those before are sizes as they are now */
 
 static const struct {

@@ -63,7 +63,7 @@ static int print_span(const struct snapshot *before, const struct snapshot *afte
     return error != 0 || putchar('\n') == EOF || fflush(stdout) != 0;
 }
 
-/* From here on signals arrive nowhere but in wait_for_interval, so that none is met between a look at `interrupted` and a wait. */
+/* From here on signals arrive nowhere but in wait_for_interval: none falls between a look at `interrupted` and a wait. */
 static void catch_signals(sigset_t *outside)
 {
     struct sigaction action = { .sa_handler = interrupt };
@@ -82,7 +82,8 @@ static void catch_signals(sigset_t *outside)
 static bool wait_for_interval(uint64_t end_ns, const sigset_t *outside)
 {
     for (uint64_t now = hfi_os_now_ns(); now < end_ns && !interrupted; now = hfi_os_now_ns()) {
-        const struct timespec left = { .tv_sec = (time_t)((end_ns - now) / 1000000000), .tv_nsec = (long)((end_ns - now) % 1000000000) };
+        const uint64_t ns = end_ns - now;
+        const struct timespec left = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
         ppoll(NULL, 0, &left, outside);
     }
     return !interrupted;
@@ -98,8 +99,8 @@ static int watch(const struct target *target, struct snapshot *before, const str
     for (unsigned long line = 0; status == 0 && (settings->count == 0 || line < settings->count); line++) {
         if (settings->format == FORMAT_TEXT && line % LINES_PER_HEAD == 0)
             stat_watch_head(settings->delta);
-        if (fflush(stdout) != 0 || !wait_for_interval(before->taken_ns + (uint64_t)(settings->watch_seconds * 1e9), &outside) ||
-            !target_lives(target))
+        uint64_t end_ns = before->taken_ns + (uint64_t)(settings->watch_seconds * 1e9);
+        if (fflush(stdout) != 0 || !wait_for_interval(end_ns, &outside) || !target_lives(target))
             break;
         status = target_read(target, &after, false, "stat");
         if (status == 0)
@@ -184,7 +185,8 @@ static int stat_main(int argc, char **argv)
     if ((settings.delta || settings.count != 0) && settings.watch_seconds == 0)
         settings.watch_seconds = 1;
     if (settings.watch_seconds != 0 && settings.format == FORMAT_OPENMETRICS) {
-        hfi_say(SAY_ERROR, "HF-E420", "stat", "OpenMetrics is of one moment, and the metrics system makes the rates; leave out --watch, --delta and --count");
+        hfi_say(SAY_ERROR, "HF-E420", "stat", "OpenMetrics is of one moment, and the metrics system makes the rates; "
+                "leave out --watch, --delta and --count");
         return EXIT_USAGE;
     }
     int status = target_open(&target, argv[optind], "stat");

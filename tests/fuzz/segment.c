@@ -62,7 +62,7 @@ static void put_right_tables(uint8_t *bytes, const struct hf_inspect_segment *he
         class = (void *)(bytes + header->classes.offset + i * sizeof *class);
         class->run_pages += class->run_pages == 0;
         if ((uint64_t)class->run_blocks * class->block_bytes > (uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES)
-            class->run_blocks = class->block_bytes == 0 ? 0 : (uint32_t)((uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES / class->block_bytes);
+            class->run_blocks = (uint32_t)((uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES / class->block_bytes);
     }
     for (uint32_t i = 0; i < header->nodes.count; i++) {
         node = (void *)(bytes + header->nodes.offset + i * sizeof *node);
