@@ -20,7 +20,7 @@
 
 /* A node is tight when less than this part of it is free, and less than this per theap. */
 #define HFI_TIGHT_SHARE 4u
-#define HFI_TIGHT_PAGES_PER_THEAP 64u
+#define HFI_TIGHT_PAGES_PER_THEAP 16u
 
 struct arena_node {
     unsigned index;     /* const: index in hfi_arena.nodes */

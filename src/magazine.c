@@ -7,8 +7,8 @@
  *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
- * M4: no list holds more than MAGAZINE_BYTES_MAX or MAGAZINE_BLOCKS_MAX.  On a tight node none takes
- *     freed blocks; threads share pages there, and load FILL_MAX blocks of one at a time.
+ * M4: no list holds more than `roomy` or, on a tight node, `scarce` allows.  Threads share pages there, which nobody
+ *     owns: they load FILL_MAX blocks of one at a time.
  * M5: a list on its way from one of the three to another is for a moment in both, never in neither: the
  *     child of a fork that finds it so drops one of them.
  * M6: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
@@ -19,11 +19,18 @@
 
 #include "remote.h"
 
-#define MAGAZINE_BYTES_MAX 4096u
-#define MAGAZINE_BLOCKS_MAX 32u
 #define FILL_MAX 8u
 #define SHED_CLASSES 4u
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
+
+/* What a list may hold. */
+struct limits {
+    uint32_t bytes;
+    uint32_t blocks;
+};
+
+static const struct limits roomy = { 4096, 32 };
+static const struct limits scarce = { 1024, 8 };
 
 static struct page *page_of_block(const struct block *block)
 {
@@ -58,21 +65,24 @@ static void make_room(struct magazine *magazine)
     magazine->incoming_count = 0;
 }
 
-static bool is_full(const struct magazine *magazine, uint32_t block_bytes)
+static bool is_full(const struct magazine *magazine, uint32_t block_bytes, const struct limits *limits)
 {
     uint32_t count = magazine->incoming_count;
-    return count >= MAGAZINE_BLOCKS_MAX || count * block_bytes >= MAGAZINE_BYTES_MAX;
+    return count >= limits->blocks || count * block_bytes >= limits->bytes;
 }
 
-bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block)
+bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block, bool owned)
 {
     const struct arena_node *node = hfi_node_of_page(page);
-    if (HFI_SECURE || page->size_class >= HFI_DIRECT_CLASSES || node != theap->node || hfi_node_is_tight(node))
+    if (HFI_SECURE || page->size_class >= HFI_DIRECT_CLASSES || node != theap->node)
+        return false;
+    bool tight = hfi_node_is_tight(node);
+    if (!owned && !tight)
         return false;
     struct magazine *magazine = &theap->magazines[page->size_class];
     if (hfi_unlikely(block == magazine->incoming))
         hfi_remote_die_freed_twice(page, block);
-    if (hfi_unlikely(is_full(magazine, page->block_bytes)))
+    if (hfi_unlikely(is_full(magazine, page->block_bytes, tight ? &scarce : &roomy)))
         make_room(magazine);
     block->next = magazine->incoming;
     magazine->incoming = block;
@@ -91,6 +101,7 @@ static struct page *load(struct magazine *magazine, unsigned class, struct block
 struct page *hfi_magazine_load(struct theap *theap, unsigned class)
 {
     struct magazine *magazine = &theap->magazines[class];
+    magazine->recent = true;
     if (magazine->loaded.free != NULL)
         return load(magazine, class, magazine->loaded.free);
     bool newest = magazine->incoming != NULL;
@@ -119,6 +130,7 @@ struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
     return load(magazine, class, first);
 }
 
+/* Second chance (Corbato 1968): one loaded since the last pass is passed over once. */
 void hfi_magazine_shed(struct theap *theap)
 {
     if (!hfi_node_is_tight(theap->node))
@@ -126,7 +138,9 @@ void hfi_magazine_shed(struct theap *theap)
     for (unsigned i = 0; i < SHED_CLASSES; i++) {
         struct magazine *magazine = &theap->magazines[theap->magazine_shed_next];
         theap->magazine_shed_next = (theap->magazine_shed_next + 1) % HFI_DIRECT_CLASSES;
-        if (magazine->previous != NULL || magazine->incoming != NULL)
+        bool recent = magazine->recent;
+        magazine->recent = false;
+        if (!recent && (magazine->previous != NULL || magazine->incoming != NULL))
             make_room(magazine);
     }
 }
@@ -163,7 +177,7 @@ bool hfi_magazine_give_back(struct theap *theap)
 static uint32_t list_length(const struct block *list)
 {
     uint32_t length = 0;
-    for (; list != NULL && length <= 2 * MAGAZINE_BLOCKS_MAX; list = list->next)
+    for (; list != NULL && length <= 2 * roomy.blocks; list = list->next)
         length++;
     return length;
 }
@@ -176,7 +190,7 @@ const char *hfi_magazine_audit(const struct theap *theap)
             return "M2: the count of blocks that came in is wrong";
         if (list_length(magazine->previous) != magazine->previous_count)
             return "M3: the count of blocks on their way back is wrong";
-        if (list_length(magazine->loaded.free) > MAGAZINE_BLOCKS_MAX)
+        if (list_length(magazine->loaded.free) > roomy.blocks)
             return "M4: a magazine holds too much";
     }
     return NULL;

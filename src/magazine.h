@@ -1,5 +1,5 @@
 /*
- * magazine: blocks of other threads' pages that this thread freed, kept for its own next requests.
+ * magazine: blocks of pages that are not this thread's which it freed, kept for its own next requests.
  *
  * Threads that free each other's blocks would otherwise pay a contended CAS for each and get
  * their memory back cold.  Per theap and class of the direct table; owner thread only,
@@ -11,9 +11,9 @@
 
 #include "theap.h"
 
-/* Frees `block` of `page`, which another theap owned last, into the magazine of its class.  False: not taken, free
- * it into its page.  Constant work: at most one CAS. */
-bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block);
+/* Frees `block` of `page`, which another theap owns or, if not `owned`, nobody, into the magazine of its class.  False: not
+ * taken, free it into its page.  Constant work: at most one CAS. */
+bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block, bool owned);
 
 /* Makes malloc take from the magazine of a class: its stand-in page, with a free block; NULL when it is empty. */
 struct page *hfi_magazine_load(struct theap *theap, unsigned class);
@@ -22,7 +22,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class);
  * page, and loads: for threads that share pages on a tight node.  Not in the secure build. */
 struct page *hfi_magazine_fill(struct theap *theap, struct page *page);
 
-/* On a tight node: returns some of what magazines hold above a fill, a few classes per call. */
+/* On a tight node: returns some of what magazines hold that were not loaded of late, a few classes per call. */
 void hfi_magazine_shed(struct theap *theap);
 
 /* Returns every block to its page. */

@@ -507,7 +507,7 @@ static void free_others(struct page *page, struct block *block, bool owned)
     hfi_dead(block);
     if (theap != NULL) {
         theap->counters.remote_frees++;
-        if (owned && hfi_magazine_put(theap, page, block))
+        if (hfi_magazine_put(theap, page, block, owned))
             return;
     }
     hfi_remote_free(theap, page, block);

@@ -29,6 +29,7 @@ struct magazine {
     struct block *previous;  /* owner: older, on the way back to their pages */
     uint32_t incoming_count; /* owner */
     uint32_t previous_count; /* owner */
+    bool recent;             /* owner: loaded since hfi_magazine_shed last passed */
 };
 
 /* Who may touch a theap's lists of pages ("lists" in the comments below). */

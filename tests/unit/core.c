@@ -278,6 +278,9 @@ Test(core, magazines_hold_few_blocks_and_return_the_oldest)
 static void *hold_a_little(void *argument)
 {
     void *blocks[SHARED_SIZES];
+    hf_free(hf_malloc(1)); /* a theap */
+    pthread_barrier_wait(&all_hold);
+    pthread_barrier_wait(&all_hold);
     for (size_t i = 0; i < SHARED_SIZES; i++)
         cr_assert_not_null(blocks[i] = hf_malloc((i + 1) * 100));
     pthread_barrier_wait(&all_hold);
@@ -292,12 +295,14 @@ Test(core, threads_share_pages_on_a_tight_node)
     if (!has_magazines())
         return;
     pthread_t threads[SHARERS];
-    void *most = hf_malloc((hfi_arena_free_pages(&hfi_arena.nodes[0]) - 60) * HFI_PAGE_BYTES);
-    cr_assert_not_null(most);
-    cr_assert(hfi_node_is_tight(&hfi_arena.nodes[0]));
     pthread_barrier_init(&all_hold, NULL, SHARERS + 1);
     for (int i = 0; i < SHARERS; i++)
         pthread_create(&threads[i], NULL, hold_a_little, NULL);
+    pthread_barrier_wait(&all_hold);
+    void *most = hf_malloc((hfi_arena_free_pages(&hfi_arena.nodes[0]) - 60) * HFI_PAGE_BYTES);
+    cr_assert_not_null(most);
+    cr_assert(hfi_node_is_tight(&hfi_arena.nodes[0]));
+    pthread_barrier_wait(&all_hold);
     pthread_barrier_wait(&all_hold);
     cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), 20, "about one page per size, not per size and thread");
     pthread_barrier_wait(&all_hold);
