@@ -18,7 +18,10 @@
 
 static int shm_map(int fd, size_t bytes, void **memory)
 {
-    int error = posix_fallocate(fd, 0, (off_t)bytes); /* a store into what is not there would be a SIGBUS */
+    int error;
+    do
+        error = posix_fallocate(fd, 0, (off_t)bytes); /* a store into what is not there would be a SIGBUS */
+    while (error == EINTR);
     if (error != 0)
         return -error;
     *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);

@@ -1,6 +1,6 @@
 # --- the multi-node lab: virtual machines of QEMU, whose programs have Holdfast's own objects inside ---
 hf_lab_programs = %D%/overflow %D%/pages %D%/place %D%/server %D%/workers
-hf_lab_machines = %D%/four-nodes.lab %D%/memory-only.lab %D%/short-pool.lab
+hf_lab_machines = %D%/eight-nodes.lab %D%/four-nodes.lab %D%/memory-only.lab %D%/short-pool.lab
 check_PROGRAMS += $(hf_lab_programs)
 TESTS += $(hf_lab_machines)
 EXTRA_DIST += $(hf_lab_machines) %D%/lab %D%/lab.h %D%/init

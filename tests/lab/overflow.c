@@ -10,22 +10,6 @@
 
 static unsigned start;
 
-/* Index of the node whose turn it is: the nearest to `start` of those that are not done. */
-static unsigned nearest_index(const bool *done)
-{
-    unsigned best = HFI_MAX_NODES;
-    int best_distance = 0;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        int distance = lab_node_number(start, "distance", hfi_arena.nodes[i].id);
-        CHECK(distance > 0);
-        if (!done[i] && (best == HFI_MAX_NODES || distance < best_distance)) {
-            best = i;
-            best_distance = distance;
-        }
-    }
-    return best;
-}
-
 /* Fills until malloc fails; *turns become the nodes in the order in which they came. */
 static struct lab_blocks fill(size_t bytes, unsigned *turns, unsigned *turn_count)
 {
@@ -44,7 +28,8 @@ static struct lab_blocks fill(size_t bytes, unsigned *turns, unsigned *turn_coun
 static void test_allow(size_t bytes)
 {
     unsigned turns[100], turn_count;
-    bool done[HFI_MAX_NODES] = { false }, in_order = true;
+    int distance = 0;
+    bool in_order = true;
     struct counters before, after;
     hfi_stats_counters(&before);
     struct lab_blocks blocks = fill(bytes, turns, &turn_count);
@@ -53,10 +38,10 @@ static void test_allow(size_t bytes)
     lab_ok(turn_count == hfi_arena.node_count, "%zu bytes: %u nodes were filled, one after the other (%u changes)", bytes,
            hfi_arena.node_count, turn_count);
     for (unsigned i = 0; i < turn_count && turn_count == hfi_arena.node_count; i++) {
-        unsigned index = nearest_index(done);
-        in_order = in_order && turns[i] == hfi_arena.nodes[index].id;
-        printf("# %u. node %u, distance %d\n", i, turns[i], lab_node_number(start, "distance", turns[i]));
-        done[index] = true;
+        int next = lab_node_number(start, "distance", turns[i]);
+        printf("# %u. node %u, distance %d\n", i, turns[i], next);
+        in_order = in_order && next >= distance && (i != 0 || turns[i] == start);
+        distance = next;
     }
     lab_ok(in_order, "%zu bytes: nearest first", bytes);
     uint64_t taken = after.fresh + after.claimed + after.large - before.fresh - before.claimed - before.large;
