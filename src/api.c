@@ -108,14 +108,27 @@ HFI_EXPORT void hf_thread_idle(void)
     hfi_theap_leave(theap);
 }
 
+static size_t closed_bytes(void)
+{
+    size_t sum = 0;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        sum += hfi_prefault_closed_bytes(i);
+    return sum;
+}
+
+/* After everything that is populated by now was opened, and shown. */
 static bool all_is_open(void)
 {
-    bool open = true;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        hfi_arena_open_populated(&hfi_arena.nodes[i]);
-        open = open && hfi_prefault_closed_bytes(i) == 0;
-    }
-    return open;
+    size_t before = closed_bytes(), closed = before, last;
+    do {
+        last = closed;
+        for (unsigned i = 0; i < hfi_arena.node_count; i++)
+            hfi_arena_open_populated(&hfi_arena.nodes[i]);
+        closed = closed_bytes();
+    } while (closed != last);
+    if (closed != before)
+        hfi_inspect_nodes();
+    return closed == 0;
 }
 
 HFI_EXPORT int hf_prefault_wait(int timeout_ms)

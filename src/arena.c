@@ -30,7 +30,7 @@
 #define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
 #define STEP_PAGES_MIN 32u    /* 2 MiB */
 #define STEP_PAGES_MAX 1024u  /* 64 MiB */
-#define OPEN_CHUNKS_MAX 4      /* populated chunks opened by one call */
+#define OPEN_CHUNKS_MAX 16     /* populated chunks opened by one call */
 #define OTHERS_SLEEP_US 100u
 #define POPULATE_PAGES_MAX 1024u /* larger requests are left to be touched: they may be sparse */
 

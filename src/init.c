@@ -83,6 +83,7 @@ static void init_arena(void)
     hfi_say_set_verbosity(hfi_options.verbose);
     if (hfi_options.strict && hfi_options.errors != 0)
         _exit(EX_CONFIG);
+    hfi_steal_init(); /* before there are threads of the kernel's: then it would take some ms */
     bool quick = hfi_options.arena == ARENA_AUTO;
     int error = hfi_topology_load(&topology, quick);
     if (error != 0) {
@@ -109,10 +110,10 @@ static bool init_once(void)
     if (state != INIT_NONE || !hfi_cas_acq_rel(&xstate, &state, INIT_RUNNING))
         return false;
     init_arena();
-    hfi_steal_init();
     pthread_key_create(&thread_key, thread_exit);
     hfi_fork_init();
     hfi_inspect_init();
+    hfi_prefault_start();
     hfi_store_release(&xstate, INIT_READY);
     return true;
 }

@@ -175,6 +175,18 @@ int hfi_os_advise_huge(void *start, size_t bytes, bool huge)
     return advise(start, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+void *hfi_os_map_wiped(size_t bytes)
+{
+    int saved_errno = errno;
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (outcome((long)memory, saved_errno) != 0)
+        return NULL;
+    if (advise(memory, bytes, MADV_WIPEONFORK) == 0)
+        return memory;
+    hfi_os_unreserve(memory, bytes);
+    return NULL;
+}
+
 int hfi_os_dontfork(void *start, size_t bytes)
 {
     return advise(start, bytes, MADV_DONTFORK);

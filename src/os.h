@@ -34,6 +34,9 @@ int hfi_os_populate(void *start, size_t bytes);
 /* MADV_HUGEPAGE or MADV_NOHUGEPAGE.  0 or -errno. */
 int hfi_os_advise_huge(void *start, size_t bytes, bool huge);
 
+/* Fresh memory that a forked child finds wiped (MADV_WIPEONFORK, Linux 4.14); NULL where there is none. */
+void *hfi_os_map_wiped(size_t bytes);
+
 /* MADV_DONTFORK; MADV_DONTDUMP is left to the operator.  0 or -errno. */
 int hfi_os_dontfork(void *start, size_t bytes);
 

@@ -23,6 +23,7 @@
 #include "say.h"
 
 #define CHUNK_BYTES_MIN ((size_t)64 * HFI_MIB)
+#define CHUNK_BYTES_MIN_MEANWHILE ((size_t)8 * HFI_MIB) /* in the background: the program's mmap waits for one */
 #define CHUNKS_MAX ((size_t)8192) /* of one node */
 #define RANGES_MAX 3              /* memory, owners, table */
 #define RING_BYTES_MIN HFI_GIB /* at start: less is there before helpers would pay */
@@ -201,6 +202,8 @@ static bool read_completions(struct prefault *node, size_t *whole)
 
 static bool try_reading(struct prefault *node)
 {
+    if (hfi_unlikely(hfi_ring_is_lost())) /* a child of clone(2) or _Fork(3), which runs no handlers */
+        hfi_prefault_forked();
     bool expected = false;
     return !hfi_load_relaxed(&node->xreading) && hfi_cas_acq_rel(&node->xreading, &expected, true);
 }
@@ -273,9 +276,8 @@ int hfi_prefault_error(unsigned index)
 
 /* --- beginning --- */
 
-static void set_up(struct prefault *node, unsigned index, const struct prefault_order *order)
+static void set_up(struct prefault *node, unsigned index, const struct prefault_order *order, size_t chunk_bytes)
 {
-    size_t chunk_bytes = CHUNK_BYTES_MIN;
     while (hfi_divide_up(order->bytes, chunk_bytes) > CHUNKS_MAX)
         chunk_bytes *= 2;
     hfi_ring_close(&node->ring); /* of a rung that failed */
@@ -325,7 +327,7 @@ void hfi_prefault_begin(unsigned index, const struct prefault_order *order)
 {
     struct prefault *node = &nodes[index];
     uint64_t cpus[HFI_CPU_WORDS];
-    set_up(node, index, order);
+    set_up(node, index, order, CHUNK_BYTES_MIN);
     unsigned cpu_count = worker_cpus(order, cpus);
     unsigned workers = order->affine ? cpu_count : cpu_count - 1; /* one for the starting thread */
     size_t chunks = node->end_chunk - node->first_chunk;
@@ -400,10 +402,13 @@ bool hfi_prefault_may_go_on(const struct prefault_order *order)
 
 void hfi_prefault_background(unsigned index, const struct prefault_order *order)
 {
-    struct prefault *node = &nodes[index];
+    set_up(&nodes[index], index, order, CHUNK_BYTES_MIN_MEANWHILE);
+}
+
+static void start_node(struct prefault *node)
+{
     uint64_t cpus[HFI_CPU_WORDS];
-    set_up(node, index, order);
-    unsigned workers = (worker_cpus(order, cpus) + 1) / 2; /* the other CPUs are the program's */
+    unsigned workers = (worker_cpus(&node->order, cpus) + 1) / 2; /* the other CPUs are the program's */
     size_t chunks = node->end_chunk - node->first_chunk;
     if (chunks == 0 || !open_ring(node, chunks * RANGES_MAX, workers, cpus))
         return;
@@ -413,9 +418,17 @@ void hfi_prefault_background(unsigned index, const struct prefault_order *order)
         hfi_ring_close(&node->ring);
 }
 
+void hfi_prefault_start(void)
+{
+    for (unsigned i = 0; i < HFI_MAX_NODES; i++)
+        if (hfi_load_relaxed(&hfi_prefault_xclosed_bytes[i]) != 0)
+            start_node(&nodes[i]);
+}
+
 /* Chunks that a vanished thread had taken and not opened are taken again; those it was about to give out are lost. */
 void hfi_prefault_forked(void)
 {
+    hfi_ring_found();
     for (unsigned i = 0; i < HFI_MAX_NODES; i++) {
         struct prefault *node = &nodes[i];
         size_t closed_bytes = 0;

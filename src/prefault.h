@@ -1,7 +1,7 @@
 /*
  * prefault: populating the nodes' memory, before the program runs or while it does.
  *
- * A node's memory is cut into chunks (64 MiB, more for arenas of terabytes), each populated with
+ * A node's memory is cut into chunks (64 MiB, 8 MiB in the background, more for large arenas), each populated with
  * MADV_POPULATE_WRITE together with the slices of owners[] and page table that describe it.
  * Threads of the kernel do that through a ring per node (ring.h), on the node's CPUs as far as the process may
  * use them, from the lowest chunk up.  At start the starting thread helps from the other end; where io_uring is
@@ -52,9 +52,12 @@ int hfi_prefault_finish(unsigned index, size_t *done_bytes);
 /* Whether io_uring is to be had for that; says so once if not. */
 bool hfi_prefault_may_go_on(const struct prefault_order *order);
 
-/* Hands the node's whole order to the kernel and returns.  If the kernel refuses it after all, what
- * is needed is populated as it is needed. */
+/* Takes the order: nothing of it counts as populated. */
 void hfi_prefault_background(unsigned index, const struct prefault_order *order);
+
+/* Hands all that was ordered to the kernel and returns.  If the kernel refuses it after all, what is needed is populated
+ * as it is needed.  The last step of the start: the kernel's threads hold the process's lock of mappings most of the time. */
+void hfi_prefault_start(void);
 
 extern _Atomic(size_t) hfi_prefault_xclosed_bytes[HFI_MAX_NODES]; /* atomic */
 

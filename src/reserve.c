@@ -134,8 +134,8 @@ static void check_all_nodes(const struct attempt *attempt)
         return;
     if (topology->left_out_count != 0)
         degraded(attempt, "HF-W220", "HF-E220", "they get no arena", "name the nodes to use in HOLDFAST_NODES",
-                 "%u nodes, from node %u on, have numbers above %d, the highest that can be used", topology->left_out_count,
-                 topology->left_out_first, HFI_MAX_NODES - 1);
+                 "nodes numbered above %d cannot be used: %u, from node %u on", HFI_MAX_NODES - 1, topology->left_out_count,
+                 topology->left_out_first);
     for (unsigned i = 0; i < topology->node_count; i++) {
         const struct topology_node *node = &topology->nodes[i];
         if (!hfi_node_is_chosen(attempt->options, node))
@@ -762,8 +762,8 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
     hfi_plan_draft(reservation, options, topology, attempt.usable_bytes);
     say_raised(&attempt);
     if (reservation->node_count == 0) {
-        hfi_say(SAY_ERROR, "HF-E221", "reserve", "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; there are %u nodes, "
-                "the first is %u: name that one, or none", topology->node_count, topology->nodes[0].id);
+        hfi_say(SAY_ERROR, "HF-E221", "reserve", "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; nodes with memory: %u, "
+                "the first is node %u: name that one, or none", topology->node_count, topology->nodes[0].id);
         return -EINVAL;
     }
     size_t asked = hfi_plan_bytes(reservation);

@@ -31,6 +31,27 @@ static struct io_uring *uring_of(struct ring *ring)
     return (struct io_uring *)ring->opaque;
 }
 
+/* In a page that a child finds wiped (MADV_WIPEONFORK, Linux 4.14); NULL until there is a ring. */
+static uint32_t *whole;
+
+bool hfi_ring_is_lost(void)
+{
+    return whole != NULL && *whole == 0;
+}
+
+void hfi_ring_found(void)
+{
+    if (whole != NULL)
+        *whole = 1;
+}
+
+static void watch_for_forks(void)
+{
+    if (whole == NULL)
+        whole = hfi_os_map_wiped(sizeof *whole);
+    hfi_ring_found();
+}
+
 static unsigned first_cpu(const uint64_t cpus[HFI_CPU_WORDS])
 {
     for (unsigned i = 0; i < HFI_CPU_WORDS; i++)
@@ -69,6 +90,7 @@ int hfi_ring_open(struct ring *ring, unsigned entries, unsigned workers, const u
         io_uring_register_iowq_aff(uring, HFI_CPU_WORDS * sizeof cpus[0], (const cpu_set_t *)cpus);
         each_mapping(uring, keep_from_child);
         ring->open = ring->holds_descriptor = true;
+        watch_for_forks();
     }
     errno = saved_errno;
     return error;

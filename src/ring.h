@@ -44,6 +44,10 @@ void hfi_ring_close(struct ring *ring);
 /* In a forked child, which has no mapping of it. */
 void hfi_ring_forget(struct ring *ring);
 
+/* Whether this is the child of a fork that had rings of our own open, and hfi_ring_found was not called yet. */
+bool hfi_ring_is_lost(void);
+void hfi_ring_found(void);
+
 /* --- rings of the application --- */
 
 struct io_uring;

@@ -45,7 +45,7 @@ expect 1 'node 9 is named by HOLDFAST_NODES, and is not there' plan --topology '
 expect 1 'name nodes that there are' plan --topology 'node:4 pu:1' --arena 64M --nodes 9
 expect 1 'an arena of 1 MiB is too small' plan --topology 'node:4 pu:1' --arena 4M
 expect 1 'more than an arena can be' plan --topology 'node:8(memory=1099511627776) pu:1' --arena 7T
-expect 1 '36 nodes, from node 64 on' plan --topology 'node:100 pu:1' --arena 1G
+expect 1 '36, from node 64 on' plan --topology 'node:100 pu:1' --arena 1G
 
 # The whole of it, by figures that are worked out here.
 cat > "$work/check.py" << 'EOF'

@@ -123,8 +123,8 @@ void checks_topology(struct examination *examination)
     check_named_nodes(examination);
     check.mend = "name the nodes to use in HOLDFAST_NODES";
     if (topology->left_out_count != 0 && outlook->options.nodes == ~(uint64_t)0)
-        checks_report(examination, &check, "%u nodes, from node %u on, have numbers above %d", topology->left_out_count, topology->left_out_first,
-                      HFI_MAX_NODES - 1);
+        checks_report(examination, &check, "nodes numbered above %d cannot be used: %u, from node %u on", HFI_MAX_NODES - 1,
+                      topology->left_out_count, topology->left_out_first);
     check.verdict = VERDICT_FAIL;
     check.mend = "name nodes that there are in HOLDFAST_NODES and HOLDFAST_ARENA";
     if (outlook->reservation.node_count == 0)

@@ -262,6 +262,10 @@ static int plan_main(int argc, char **argv)
         hfi_say(SAY_ERROR, "HF-E410", "plan", "%s is not understood; see `holdfast help plan`", argv[optind]);
         return EXIT_USAGE;
     }
+    if (description == NULL) /* hwloc's own variables */
+        description = getenv("HWLOC_XMLFILE");
+    if (description == NULL)
+        description = getenv("HWLOC_SYNTHETIC");
     examination.checks = json_array();
     int status = outlook_load(&examination.outlook, description, "plan");
     if (status != 0)
@@ -286,7 +290,8 @@ const struct command tool_plan = {
         "Exit status 0: it fits; 1: it does not.\n"
         "\n"
         "  --topology FILE  a machine as `lstopo FILE.xml` writes it, or as hwloc's synthetic descriptions\n"
-        "                   have it, such as 'node:4 core:2 pu:1'; without it, this machine\n"
+        "                   have it, such as 'node:4 core:2 pu:1'; without it, what HWLOC_XMLFILE or\n"
+        "                   HWLOC_SYNTHETIC names, or this machine\n"
         "  --arena SIZE     as HOLDFAST_ARENA\n"
         "  --backing PAGES  as HOLDFAST_BACKING\n"
         "  --nodes NODES    as HOLDFAST_NODES\n"

@@ -34,7 +34,8 @@ struct io_uring;
  *   -EEXIST   a ring of another thread's (SINGLE_ISSUER)
  *   -EINVAL   the kernel takes fewer windows (before Linux 5.13: 1024)
  *   -EFAULT   part of the arena could not be populated
- * and what io_uring_register(2) may return.  On an error everything works as without registration. */
+ * and what io_uring_register(2) may return.  On an error the ring works as before; prepare its operations by liburing's
+ * own calls, since the helpers below know memory, not rings, once another ring of the process is registered. */
 int hf_uring_register(struct io_uring *ring);
 
 /* Registers with `ring` what is registered with `from`, by sharing it (Linux 6.12: microseconds), or else as
@@ -65,7 +66,7 @@ static inline int hf_uring_buf_index(const void *pointer, size_t bytes)
 
 #ifndef HF_URING_NO_HELPERS
 
-/* --- operations: on registered memory where possible --- */
+/* --- operations: on registered memory where possible; once a ring was registered, for registered rings alone --- */
 
 /* As io_uring_prep_read(3), io_uring_prep_write(3). */
 static inline void hf_uring_prep_read(struct io_uring_sqe *entry, int fd, void *buffer, unsigned bytes, uint64_t offset)
@@ -86,13 +87,13 @@ static inline void hf_uring_prep_write(struct io_uring_sqe *entry, int fd, const
         io_uring_prep_write(entry, fd, buffer, bytes, offset);
 }
 
-/* Index of the one buffer that all vectors lie in, or -1. */
+/* Index of the one buffer that all vectors lie in, or -1; also for an empty vector, which READV_FIXED refuses. */
 static inline int hf_uring_vector_index(const struct iovec *vectors, unsigned count)
 {
     int index = -1;
     for (unsigned i = 0; i < count; i++) {
         int here = hf_uring_buf_index(vectors[i].iov_base, vectors[i].iov_len);
-        if (here < 0 || (i != 0 && here != index))
+        if (here < 0 || vectors[i].iov_len == 0 || (i != 0 && here != index))
             return -1;
         index = here;
     }

@@ -121,6 +121,53 @@ static void case_shows_progress(void)
     CHECK(steps > 1 && node->populated == node->total && (node->flags & HF_INSPECT_NODE_POPULATING) == 0 && node->populate_error == 0);
 }
 
+static void *waits(void *argument)
+{
+    CHECK(hf_prefault_wait(-1) == 0);
+    return argument;
+}
+
+/* Also when nobody allocates, and one thread waits. */
+static void case_shows_progress_of_a_wait(void)
+{
+    pthread_t thread;
+    const struct hf_inspect_segment *segment = test_segment();
+    const struct hf_inspect_node *node = test_table(segment, segment->nodes);
+    uint64_t last = node->populated, steps = 0;
+    CHECK(pthread_create(&thread, NULL, waits, NULL) == 0);
+    while (last < node->total) {
+        uint64_t now = __atomic_load_n(&node->populated, __ATOMIC_RELAXED);
+        steps += now > last;
+        last = now;
+        usleep(500);
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(steps > 3);
+}
+
+static size_t resident_bytes(void)
+{
+    char text[256];
+    int fd = open("/proc/self/statm", O_RDONLY);
+    ssize_t length = read(fd, text, sizeof text - 1);
+    CHECK(fd >= 0 && length > 0);
+    close(fd);
+    text[length] = 0;
+    return strtoull(strchr(text, ' '), NULL, 10) * 4096;
+}
+
+/* A program that does nothing meanwhile: the first call that asks finds everything there. */
+static void case_idles(void)
+{
+    for (int i = 0; resident_bytes() < (size_t)ARENA_MIB << 20; i++) {
+        CHECK(i < 10000);
+        usleep(10000);
+    }
+    usleep(100000); /* the last completion */
+    CHECK(hf_prefault_wait(0) == 0);
+    fill_arena(false);
+}
+
 /* What is not populated yet is populated by who needs it: nothing waits in vain, nothing faults. */
 static void case_needs_all_at_once(void)
 {
@@ -205,6 +252,25 @@ static void case_forks_meanwhile(void)
     fill_arena(true);
 }
 
+/* Nor has one of a fork that no library knows of. */
+static void case_forks_without_handlers(void)
+{
+    for (int round = 0; round < 2; round++) {
+        pid_t pid = (pid_t)syscall(SYS_fork);
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            touch_without_fault((size_t)(ARENA_MIB - 256) << 20);
+            CHECK(hf_prefault_wait(-1) == 0);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        usleep(700000); /* then with all populated, and nobody told */
+    }
+    CHECK(hf_prefault_wait(-1) == 0);
+    fill_arena(true);
+}
+
 /* exec ends population and leaves nothing behind. */
 static void case_execs_meanwhile(void)
 {
@@ -260,11 +326,14 @@ struct test_case {
 static const struct test_case cases[] = {
     { "works-meanwhile", case_works_meanwhile, "768M", "background", "", false },
     { "shows-progress", case_shows_progress, "768M", "background", "", false },
+    { "shows-progress-of-a-wait", case_shows_progress_of_a_wait, "768M", "background", "", false },
+    { "idles", case_idles, "768M", "background", "", false },
     { "needs-all-at-once", case_needs_all_at_once, "768M", "background", "", false },
     { "threads-need-all", case_threads_need_all, "768M", "background", "", false },
     { "closes-all-descriptors", case_closes_all_descriptors, "768M", "background", "", false },
     { "starting-thread-ends", case_starting_thread_ends, "768M", "background", "", false },
     { "forks-meanwhile", case_forks_meanwhile, "768M", "background", "", false },
+    { "forks-without-handlers", case_forks_without_handlers, "768M", "background", "", false },
     { "execs-meanwhile", case_execs_meanwhile, "768M", "background", "", false },
     { "exits-meanwhile", case_exits_meanwhile, "768M", "background", "", false },
     { "refused-background", case_refused, "768M", "background", "HF-I224", true },

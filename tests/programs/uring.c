@@ -128,6 +128,14 @@ static void case_vectors(void)
     CHECK(complete(&ring) == 74096);
     unsigned char *back = malloc(70000);
     CHECK(pread(file, back, 70000, (off_t)FILE_BYTES + 4096) == 70000 && holds(back, 70000, 12288));
+    for (unsigned empty = 0; empty < 2; empty++) { /* which the fixed operations refuse */
+        struct iovec with_empty[2] = { vectors[0], vectors[0] };
+        with_empty[empty].iov_len = 0;
+        CHECK(hf_uring_vector_index(with_empty, 2) == -1);
+        entry = io_uring_get_sqe(&ring);
+        hf_uring_prep_readv(entry, file, with_empty, 2, 0);
+        CHECK(complete(&ring) == 4096);
+    }
     vectors[0] = (struct iovec){ on_stack, sizeof on_stack };
     entry = io_uring_get_sqe(&ring);
     hf_uring_prep_readv(entry, file, vectors, 2, 0);

@@ -287,7 +287,7 @@ Test(plan, one_node_with_number_three)
     options.nodes = 1;
     cr_assert_eq(reserve_in_child(&options, 0), EXIT_FAILED);
     ASSERT_SAID("warning HF-W211 reserve: HOLDFAST_NODES names node 0");
-    ASSERT_SAID("there are 1 nodes, the first is 3: name that one, or none");
+    ASSERT_SAID("nodes with memory: 1, the first is node 3: name that one, or none");
 }
 
 Test(plan, node_without_memory)
@@ -315,7 +315,7 @@ Test(plan, seventy_nodes)
     cr_assert_eq(topology.left_out_count, 6);
     struct options options = options_of(ARENA_BYTES, 64 * 4 * HFI_MIB);
     cr_assert_eq(reserve_in_child(&options, 0), 0);
-    ASSERT_SAID("warning HF-W220 reserve: 6 nodes, from node 64 on, have numbers above 63, the highest that can be used: they get no arena");
+    ASSERT_SAID("warning HF-W220 reserve: nodes numbered above 63 cannot be used: 6, from node 64 on: they get no arena");
     cr_assert_eq(reservation->node_count, 64);
     cr_assert_eq(reservation->nodes[63].nearest[0], 63);
     cr_assert_eq(reservation->nodes[63].nearest[1], 0, "cyclic");

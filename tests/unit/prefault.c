@@ -19,9 +19,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define CHUNK ((size_t)64 * HFI_MIB)
+#define CHUNK ((size_t)8 * HFI_MIB) /* in the background */
 #define CHUNKS 8
 #define BYTES (CHUNKS * CHUNK - HFI_MIB) /* the last chunk is short */
+#define START_CHUNK ((size_t)64 * HFI_MIB)
+#define START_BYTES (CHUNKS * START_CHUNK - HFI_MIB)
 #define FROM ((size_t)4 * HFI_MIB)
 
 static char *memory, *owners, *table;
@@ -43,7 +45,7 @@ static struct prefault_order order(size_t from)
 
 static void set_up(void)
 {
-    memory = map(BYTES);
+    memory = map(START_BYTES);
     owners = map(BYTES / HFI_PAGE_BYTES * 8 + 4096);
     table = map(BYTES / HFI_PAGE_BYTES * 128 + 4096);
 }
@@ -97,6 +99,7 @@ Test(prefault, background_by_the_ring_alone)
     struct prefault_order all = order(FROM);
     struct prefault_part part;
     hfi_prefault_background(0, &all);
+    hfi_prefault_start();
     while (hfi_prefault_closed_bytes(0) != 0)
         if (hfi_prefault_next(0, &part))
             check_given(part);
@@ -124,6 +127,7 @@ Test(prefault, background_by_ring_and_three_threads)
     struct prefault_order all = order(FROM);
     pthread_t threads[3];
     hfi_prefault_background(0, &all);
+    hfi_prefault_start();
     for (intptr_t i = 0; i < 3; i++)
         cr_assert_eq(pthread_create(&threads[i], NULL, take, (void *)i), 0);
     for (int i = 0; i < 3; i++)
@@ -138,6 +142,7 @@ Test(prefault, background_refused)
     refuse_io_uring();
     cr_assert(!hfi_prefault_may_go_on(&all));
     hfi_prefault_background(0, &all);
+    hfi_prefault_start();
     cr_assert(!hfi_prefault_next(0, &part) && !hfi_prefault_goes_on(0));
     while (hfi_prefault_force(0, &part) == 0)
         check_given(part);
@@ -150,6 +155,7 @@ Test(prefault, an_error_is_its_chunks_alone)
     struct prefault_part part;
     cr_assert_eq(mprotect(memory + 3 * CHUNK + 8192, 4096, PROT_NONE), 0);
     hfi_prefault_background(0, &all);
+    hfi_prefault_start();
     for (int i = 0; hfi_prefault_closed_bytes(0) != 0; i++)
         if (hfi_prefault_next(0, &part) || ((i == 5 || !hfi_prefault_goes_on(0)) && hfi_prefault_force(0, &part) == 0))
             check_given(part);
@@ -168,6 +174,7 @@ Test(prefault, an_error_met_by_force)
     refuse_io_uring();
     cr_assert_eq(mprotect(memory + 3 * CHUNK + 8192, 4096, PROT_NONE), 0);
     hfi_prefault_background(0, &all);
+    hfi_prefault_start();
     while (error != -ENOENT)
         if ((error = hfi_prefault_force(0, &part)) == 0)
             check_given(part);
@@ -179,13 +186,14 @@ static void start(int refused)
 {
     struct prefault_order all = order(0);
     size_t done;
+    all.bytes = START_BYTES;
     all.owners = all.table = NULL;
     if (refused)
         refuse_io_uring();
     hfi_prefault_begin(0, &all);
     cr_assert_eq(hfi_prefault_finish(0, &done), 0);
-    cr_assert_eq(done, BYTES);
-    for (size_t at = 0; at < BYTES; at += HFI_MIB)
+    cr_assert_eq(done, START_BYTES);
+    for (size_t at = 0; at < START_BYTES; at += HFI_MIB)
         cr_assert(resident(memory + at, HFI_MIB), "%zu is not populated", at);
     cr_assert_eq(hfi_prefault_closed_bytes(0), 0);
 }
@@ -204,7 +212,8 @@ Test(prefault, start_fails_and_says_how_far_it_came)
 {
     for (int i = 0; i < 4; i++) {
         struct prefault_order all = order(0);
-        size_t done = BYTES, bad = (size_t)(2 * i) * CHUNK + 12288;
+        size_t done = START_BYTES, bad = (size_t)(2 * i) * START_CHUNK + 12288;
+        all.bytes = START_BYTES;
         all.owners = all.table = NULL;
         cr_assert_eq(mprotect(memory + bad, 4096, PROT_NONE), 0);
         hfi_prefault_begin(0, &all);
@@ -213,7 +222,7 @@ Test(prefault, start_fails_and_says_how_far_it_came)
         cr_assert(done == 0 || resident(memory + done - HFI_MIB, HFI_MIB));
         cr_assert_eq(mprotect(memory + bad, 4096, PROT_READ | PROT_WRITE), 0);
         usleep(200000); /* what was cancelled */
-        madvise(memory, BYTES, MADV_DONTNEED);
+        madvise(memory, START_BYTES, MADV_DONTNEED);
     }
 }
 
@@ -222,6 +231,7 @@ Test(prefault, after_a_fork_what_was_taken_is_taken_again)
     struct prefault_order all = order(FROM);
     struct prefault_part part;
     hfi_prefault_background(0, &all);
+    hfi_prefault_start();
     usleep(20000);
     while (hfi_prefault_next(0, &part))
         check_given(part);
