@@ -29,7 +29,7 @@
 
 HFI_EXPORT struct hf_uring_arena hf_uring_arena;
 
-static _Atomic(bool) xsaid_fork;
+static _Atomic(bool) xsaid_fork, xsaid_refused;
 
 static unsigned list_windows(struct iovec *windows)
 {
@@ -66,6 +66,9 @@ static void say_fork(void)
 static int say_refused(int error, unsigned count)
 {
     char bytes[16], limit[16] = "unlimited";
+    bool caller_s = error != -ENOMEM && error != -EFAULT && error != -EINVAL; /* EBUSY, EEXIST, EBADF */
+    if (caller_s || atomic_exchange(&xsaid_refused, true))
+        return error;
     if (hfi_os_lock_limit() != UINT64_MAX)
         hfi_format_bytes(limit, sizeof limit, hfi_os_lock_limit());
     hfi_format_bytes(bytes, sizeof bytes, arena_bytes());
@@ -82,7 +85,6 @@ static int say_refused(int error, unsigned count)
         hfi_say(SAY_WARNING, "HF-W234", "uring", "registering %u windows with io_uring was refused (EINVAL): this kernel takes fewer, or the ring is no "
                 "ring; lower HOLDFAST_ARENA, or use Linux 5.13 or later", count);
         break;
-    default: break; /* the caller's affair: EBUSY, EEXIST, EBADF */
     }
     return error;
 }
@@ -100,8 +102,12 @@ static bool may_register(void)
 {
     if (hfi_span != 0 && !hfi_arena.reservation.growing)
         return true;
-    hfi_say(SAY_WARNING, "HF-W235", "uring", "an arena without a named size cannot be registered with io_uring: operations stay plain; "
-            "name a size in HOLDFAST_ARENA");
+    if (hfi_span == 0)
+        hfi_say(SAY_WARNING, "HF-W235", "uring", "this child of a fork has no arena to register with io_uring: operations stay plain; "
+                "register before, or do without HOLDFAST_FORK=dontfork");
+    else
+        hfi_say(SAY_WARNING, "HF-W235", "uring", "an arena without a named size cannot be registered with io_uring: operations stay plain; "
+                "name a size in HOLDFAST_ARENA");
     return false;
 }
 

@@ -42,6 +42,8 @@
 #define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)       /* less address space than this is no arena */
 #define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB)    /* of a growing arena: small programs gain nothing by huge pages */
 #define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)
+#define POOL_POLLS 50u
+#define POOL_POLL_US 10000u
 
 /* What hfi_reserve hands around. */
 struct attempt {
@@ -479,13 +481,29 @@ static void say_no_such_pages(const struct attempt *attempt, const struct reserv
                  "node %u: this kernel or processor has no huge pages of %s", node->id, hfi_backing_name(backing));
 }
 
+/* Pages of a program that just ended come back a moment later where a ring had them registered (io_uring ends by
+ * itself): waits for them where the pool is asked for and large enough.  False when the kernel has no such pages. */
+static bool pool_after_others(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing, uint64_t needed,
+                              struct os_huge_pool *pool)
+{
+    bool alone = attempt->topology->node_count == 1;
+    size_t page_bytes = hfi_backing_page_bytes(backing);
+    bool known = hfi_os_huge_pool(pool, node->id, alone, page_bytes);
+    unsigned polls = attempt->options->backing == backing ? POOL_POLLS : 0;
+    for (unsigned i = 0; known && pool->free_pages < needed && pool->total_pages >= needed && i < polls; i++) {
+        hfi_os_sleep_us(POOL_POLL_US);
+        known = hfi_os_huge_pool(pool, node->id, alone, page_bytes);
+    }
+    return known;
+}
+
 /* Map and bind huge pages of a pool. */
 static bool map_huge_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
     struct os_huge_pool pool;
     size_t page_bytes = hfi_backing_page_bytes(backing);
     uint64_t needed = node->bytes / page_bytes;
-    if (!hfi_os_huge_pool(&pool, node->id, attempt->topology->node_count == 1, page_bytes)) {
+    if (!pool_after_others(attempt, node, backing, needed, &pool)) {
         say_no_such_pages(attempt, node, backing);
         return false;
     }
