@@ -223,7 +223,9 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
     HFI_PROBE2(full, bytes, pages);
     theap->counters.failed += theap->thread != 0;
     if (hfi_max(pages, align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count) {
-        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
+        static _Atomic(bool) xsaid;
+        if (!atomic_exchange(&xsaid, true))
+            hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
         return hfi_fail_enomem();
     }
     if (theap->thread != 0) {
