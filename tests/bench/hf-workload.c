@@ -549,6 +549,7 @@ static struct {
     size_t target_bytes; /* live bytes per thread swing around this */
     long rounds;
     bool one_frees;      /* all but thread 0 only allocate */
+    pthread_barrier_t all_started;
     _Atomic(struct letter *) mail[1024];
     _Atomic(int) mail_count[1024];
     _Atomic(long) live_bytes, peak_bytes, steps;
@@ -608,7 +609,8 @@ static void *memory_thread(void *argument)
     uint64_t random = self * 77 + 5;
     struct letter **slots = mmap(NULL, SLOTS * sizeof *slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     size_t count = 0, live_bytes = 0;
-    for (long round = 0; round < memory.rounds; round++) {
+    pthread_barrier_wait(&memory.all_started);
+    while (memory.steps < memory.threads * memory.rounds * 400) { /* all threads to the end */
         long change = -mail_free_all(self);
         size_t goal = memory.target_bytes / 2 + next_random(&random) % memory.target_bytes;
         for (int i = 0; i < 400; i++) {
@@ -640,7 +642,8 @@ static void *one_frees_thread(void *argument)
 {
     unsigned self = (unsigned)(uintptr_t)argument;
     uint64_t random = self + 1;
-    for (long round = 0; round < memory.rounds * 400; round++) {
+    pthread_barrier_wait(&memory.all_started);
+    while (memory.steps < (memory.threads - 1) * memory.rounds * 400) {
         if (self == 0) {
             for (unsigned of = 1; of < memory.threads; of++)
                 memory_account(-mail_free_all(of));
@@ -667,6 +670,7 @@ static void memory_run(int argc, char **argv)
     memory.one_frees = argc > 3;
     if (memory.threads == 0 || memory.threads > 1024)
         fail("memory: 1 to 1024 threads");
+    pthread_barrier_init(&memory.all_started, NULL, memory.threads);
     double from = now_seconds();
     in_threads(memory.threads, memory.one_frees ? one_frees_thread : memory_thread);
     printf("peak_bytes %ld steps_per_second %.0f\n", (long)memory.peak_bytes, (double)memory.steps / (now_seconds() - from));
