@@ -94,22 +94,34 @@ int hfi_arena_init(const struct reservation *reservation)
     return 0;
 }
 
-/* Opens the next step of a growing node: at least `pages` pages.  False when all is open. */
+/* Opens the next step of a growing node: at least `pages` pages.  False when all is open.  One thread at a time goes ahead of
+ * use; others, which would each populate as much, open what they need and no more. */
 static bool node_grow(struct arena_node *node, size_t pages)
 {
-    size_t from = hfi_load_relaxed(&node->xfrontier);
-    size_t step;
+    bool none = false;
+    bool ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true);
+    size_t from = hfi_load_relaxed(&node->xfrontier), step = 0;
     do {
         if (from >= node->page_count)
-            return false;
-        step = hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX);
+            break;
+        step = ahead ? hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX) : 1;
         step = hfi_min(hfi_max(step, pages), node->page_count - from);
     } while (!hfi_cas_weak_relaxed(&node->xfrontier, &from, from + step));
+    bool grown = from < node->page_count;
     /* Refused population is no failure here: the pages are then faulted in one by one. */
-    if (step <= POPULATE_PAGES_MAX)
+    if (grown && ahead && step <= POPULATE_PAGES_MAX)
         hfi_prefault_step(&hfi_arena.reservation.nodes[node->index], from * HFI_PAGE_BYTES, step * HFI_PAGE_BYTES);
-    hfi_runmap_release(&node->free_runs, from, step);
-    return true;
+    if (grown)
+        hfi_runmap_release(&node->free_runs, from, step);
+    if (ahead)
+        hfi_store_release(&node->xgrowing, false);
+    return grown;
+}
+
+void hfi_arena_forked(void)
+{
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        hfi_store_relaxed(&hfi_arena.nodes[i].xgrowing, false);
 }
 
 static void node_open(struct arena_node *node, struct prefault_part part)
@@ -194,7 +206,7 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
             return node_hand_out(node, first, pages, zero);
         if (closed != 0)
             node_force_open(node);
-        else if (!node_grow(node, pages))
+        else if (!node_grow(node, pages + align - 1))
             return NULL;
     }
 }

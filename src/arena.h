@@ -34,6 +34,7 @@ struct arena_node {
     _Atomic(size_t) xhigh_used;  /* atomic: single pages come from below, runs from above */
     _Atomic(size_t) xmost_used;  /* atomic: most pages ever in use, as seen on slow paths */
     _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs so far (== page_count once all) */
+    _Atomic(bool) xgrowing;      /* atomic: a thread opens a step ahead of use */
     _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or were lost (harden.c) */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
     _Atomic(size_t) xidle_pages;  /* atomic: pages of the runs in the idle sets */
@@ -95,6 +96,9 @@ HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
     size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
     return hfi_arena_free_pages(node) < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
+
+/* In a forked child: who was growing a node is gone. */
+void hfi_arena_forked(void);
 
 /* Pages that could not be populated in the background, and are never given out. */
 size_t hfi_arena_failed_pages(const struct arena_node *node);

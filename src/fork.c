@@ -87,6 +87,7 @@ static void child_after_fork(void)
     if (hfi_theap->thread != 0)
         hfi_inspect_attach(hfi_theap); /* by a new thread id */
     hfi_prefault_forked();
+    hfi_arena_forked();
     bool alone = true;
     for (struct theap *theap = hfi_theap_first(); theap != NULL && alone; theap = theap->next_all)
         alone = theap->thread == 0 || theap == hfi_theap;
