@@ -2,7 +2,6 @@
  * grows: many threads that begin at once in a growing arena, and what it takes of the machine: pages that are used, and one
  * step ahead of them, not a step for each thread.
  */
-#include <fcntl.h>
 #include <pthread.h>
 
 #include <holdfast/holdfast.h>
@@ -32,17 +31,6 @@ static void *hold(void *argument)
     return argument;
 }
 
-static size_t most_resident_bytes(void)
-{
-    char text[4096];
-    int fd = open("/proc/self/status", O_RDONLY);
-    ssize_t length = read(fd, text, sizeof text - 1);
-    CHECK(fd >= 0 && length > 0);
-    close(fd);
-    text[length] = 0;
-    return strtoull(strstr(text, "VmHWM:") + 6, NULL, 10) * 1024;
-}
-
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -56,7 +44,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     CHECK(hf_stats_get(&stats, sizeof stats) == 0);
-    size_t resident = most_resident_bytes();
+    size_t resident = test_number_in("/proc/self/status", "VmHWM:") << 10;
     printf("high water %llu MiB, resident at most %zu MiB\n", (unsigned long long)stats.high_water >> 20, resident >> 20);
     CHECK(resident <= stats.high_water + STEP_BYTES + OTHER_BYTES);
     CHECK(stats.high_water <= (size_t)THREADS * SIZES * 2 * 65536);

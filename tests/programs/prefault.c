@@ -41,13 +41,7 @@ static long minor_faults(void)
 /* Threads of this process, the kernel's for a ring included. */
 static int thread_count(void)
 {
-    char text[4096];
-    int fd = open("/proc/self/status", O_RDONLY);
-    ssize_t length = read(fd, text, sizeof text - 1);
-    CHECK(fd >= 0 && length > 0);
-    close(fd);
-    text[length] = 0;
-    return atoi(strstr(text, "Threads:") + 8);
+    return (int)test_number_in("/proc/self/status", "Threads:");
 }
 
 static int ring_descriptors(void)
@@ -145,21 +139,10 @@ static void case_shows_progress_of_a_wait(void)
     CHECK(steps > 3);
 }
 
-static size_t resident_bytes(void)
-{
-    char text[256];
-    int fd = open("/proc/self/statm", O_RDONLY);
-    ssize_t length = read(fd, text, sizeof text - 1);
-    CHECK(fd >= 0 && length > 0);
-    close(fd);
-    text[length] = 0;
-    return strtoull(strchr(text, ' '), NULL, 10) * 4096;
-}
-
 /* A program that does nothing meanwhile: the first call that asks finds everything there. */
 static void case_idles(void)
 {
-    for (int i = 0; resident_bytes() < (size_t)ARENA_MIB << 20; i++) {
+    for (int i = 0; test_number_in("/proc/self/status", "VmRSS:") < (size_t)ARENA_MIB << 10; i++) {
         CHECK(i < 10000);
         usleep(10000);
     }

@@ -15,16 +15,12 @@ static inline const struct hf_inspect_segment *test_segment(void)
 {
     char text[1024], path[64];
     struct stat file;
-    int fd = open("/proc/self/stat", O_RDONLY);
-    ssize_t length = read(fd, text, sizeof text - 1);
-    CHECK(fd >= 0 && length > 0);
-    close(fd);
-    text[length] = 0;
+    test_read("/proc/self/stat", text, sizeof text);
     const char *at = strrchr(text, ')');
     for (int field = 2; field < 22; field++)
         at = strchr(at + 1, ' ');
     snprintf(path, sizeof path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
-    fd = open(path, O_RDONLY);
+    int fd = open(path, O_RDONLY);
     CHECK(fd >= 0);
     CHECK(fstat(fd, &file) == 0);
     const struct hf_inspect_segment *segment = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_SHARED, fd, 0);

@@ -8,6 +8,7 @@
 #define TEST_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,6 +47,25 @@ static inline void test_on_arena(char **argv, const char *size)
     setenv("HOLDFAST_ARENA", size, 1);
     execv("/proc/self/exe", argv);
     CHECK(!"exec");
+}
+
+/* The text of a small file, mostly of /proc. */
+static inline void test_read(const char *path, char *text, size_t text_bytes)
+{
+    int fd = open(path, O_RDONLY);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, text_bytes - 1);
+    CHECK(length > 0);
+    close(fd);
+    text[length] = 0;
+}
+
+/* The number behind a word of such a file, 0 where the word is not there. */
+static inline size_t test_number_in(const char *path, const char *word)
+{
+    char text[4096];
+    test_read(path, text, sizeof text);
+    const char *at = strstr(text, word);
+    return at == NULL ? 0 : strtoull(at + strlen(word), NULL, 10);
 }
 
 /* xorshift64* (Marsaglia 2003, Vigna 2016). */

@@ -313,14 +313,7 @@ static void case_forks(void)
 
 static long free_huge_pages(void)
 {
-    char text[4096];
-    int fd = open("/proc/meminfo", O_RDONLY);
-    ssize_t length = read(fd, text, sizeof text - 1);
-    CHECK(fd >= 0 && length > 0);
-    close(fd);
-    text[length] = 0;
-    const char *at = strstr(text, "HugePages_Free:");
-    return at == NULL ? 0 : atol(at + 15);
+    return (long)test_number_in("/proc/meminfo", "HugePages_Free:");
 }
 
 /* Huge pages that this process shares with no other, in KiB. */
