@@ -2,7 +2,7 @@
  * sizeclass: the table behind sizeclass.h, computed once.
  *
  * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
- * S2: a run's tail that no block fits into, its guard included, is at most 1/8 of the run.
+ * S2: a run's tail that no block fits into is at most 1/32 of the run; in the hardened build, with its guard, 1/8.
  * S3: extend_blocks blocks span at most 2 KiB, or are EXTEND_BLOCKS_MIN.
  * S4: runs of the first HFI_DIRECT_CLASSES classes are one page long, but in the secure build.
  *
@@ -10,7 +10,7 @@
  */
 #include "sizeclass.h"
 
-#define TAIL_SHARE 8u
+#define TAIL_SHARE (HFI_SECURE ? 8u : 32u)
 #define RUN_PAGES_MAX (HFI_SECURE ? 10u : 8u) /* a guard on top of the whole pages of large blocks */
 #define EXTEND_BYTES 2048u
 #define EXTEND_BLOCKS_MIN (HFI_SECURE ? 16u : 1u) /* their order is shuffled: one alone has none */
