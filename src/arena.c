@@ -38,6 +38,7 @@ struct arena hfi_arena;
 char *hfi_base;
 size_t hfi_span;
 _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
+_Atomic(struct hf_inspect_node *) hfi_nodemap;
 
 static void node_init_maps(struct arena_node *node, char *memory)
 {
@@ -211,12 +212,26 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
     }
 }
 
+void hfi_arena_show(const struct arena_node *node)
+{
+    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_nodemap);
+    if (shown == NULL)
+        return;
+    shown += node->index;
+    size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
+    HFI_SHOW(shown->free, free_pages * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->used, (node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count)) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
+}
+
 void hfi_arena_release(struct page *first, size_t pages)
 {
     if (pages == 0)
         return;
     struct arena_node *node = hfi_node_of_page(first);
     hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
+    hfi_arena_show(node);
 }
 
 bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero)

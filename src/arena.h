@@ -97,6 +97,9 @@ HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
     return hfi_arena_free_pages(node) < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
 
+/* Shows readers of the inspection segment what of a node is free, used, idle and in large blocks now. */
+void hfi_arena_show(const struct arena_node *node);
+
 /* In a forked child: who was growing a node is gone. */
 void hfi_arena_forked(void);
 

@@ -33,7 +33,6 @@
 #define PUBLISH_AFTER_PAGES 128u /* of a growing arena */
 #define THEAPS_MIN 256u          /* shown, and more in arenas that have room for more */
 #define PAGES_PER_THEAP 16u
-#define ROOM_SHARE 64u           /* a node has room again when this part of it is free */
 
 _Static_assert(sizeof(struct hf_inspect_segment) == 240, "public layout, version 2");
 _Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 2");
@@ -45,9 +44,7 @@ _Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 2"
 _Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES, "the tables hold them");
 _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS, "copied one to one");
 
-/* Stores a figure for readers of the segment.  Relaxed: several threads may store a node's, and any is
- * as good as the other. */
-#define SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+#define SHOW HFI_SHOW
 
 /* What is told of a node besides its figures. */
 struct node_state {
@@ -224,6 +221,7 @@ static int create(struct hf_inspect_segment **segment, uint64_t start_ticks)
     tables.theaps = (void *)((char *)memory + header.theaps.offset);
     tables.theap_count = header.theaps.count;
     tables.events = (void *)((char *)memory + header.events.offset);
+    hfi_store_release(&hfi_nodemap, tables.nodes); /* pairs with nothing: see pagemap.h */
     fill_classes((void *)((char *)memory + header.classes.offset));
     *segment = memory;
     segment_bytes = header.segment_bytes;
@@ -275,12 +273,9 @@ static void update_node(struct arena_node *node)
     SHOW(shown->populate_error, (uint32_t)-hfi_prefault_error(node->index));
     SHOW(shown->total, node->page_count * HFI_PAGE_BYTES);
     SHOW(shown->populated, hfi_arena_populated_bytes(node));
-    SHOW(shown->used, used_pages * HFI_PAGE_BYTES);
-    SHOW(shown->idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
-    SHOW(shown->free, free_pages * HFI_PAGE_BYTES);
+    hfi_arena_show(node);
     SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES);
     SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
-    SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
     SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
     SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
     SHOW(shown->first_page, node->first_index - (HFI_WINDOWS_OFFSET >> HFI_PAGE_SHIFT));
@@ -366,7 +361,7 @@ void hfi_inspect_room(const struct arena_node *node)
 {
     struct node_state *state = &states[node->index];
     uint64_t full = hfi_load_relaxed(&state->xfull);
-    if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / ROOM_SHARE || !hfi_cas_relaxed(&state->xfull, &full, 0))
+    if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / HF_INSPECT_ROOM_SHARE || !hfi_cas_relaxed(&state->xfull, &full, 0))
         return;
     uint64_t remote = atomic_exchange_explicit(&state->xremote, 0, memory_order_relaxed);
     hfi_inspect_event(HF_EVENT_NODE_ROOM, node, 0, 0);
@@ -523,6 +518,7 @@ void hfi_inspect_forked(void)
     struct hf_inspect_segment *segment = hfi_load_relaxed(&xsegment);
     segment_path[0] = 0;
     hfi_store_relaxed(&hfi_pagemap, NULL);
+    hfi_store_relaxed(&hfi_nodemap, NULL);
     if (segment != NULL)
         hfi_os_unmap(segment, segment_bytes);
     hfi_store_relaxed(&xsegment, NULL);

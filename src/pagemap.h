@@ -2,7 +2,8 @@
  * pagemap: what a reader in another process sees of each page (<holdfast/inspect.h>).
  *
  * One word per 64 KiB, in the inspection segment, stored by whoever changes a run's state, on slow paths alone.  Only heads of
- * runs are told of: so a gigabyte costs one store.  Nothing here decides anything.
+ * runs are told of: so a gigabyte costs one store.  And the node's figures that a free changes, since no other slow path
+ * may follow it.  Nothing here decides anything.
  */
 #ifndef HFI_PAGEMAP_H
 #define HFI_PAGEMAP_H
@@ -14,6 +15,13 @@
 /* Entry of the page at HFI_WINDOWS_OFFSET; NULL while there is no segment, or none with room for the map.  Relaxed: who
  * sees it late leaves one entry to the next change. */
 extern HFI_HIDDEN _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
+
+/* Records of the nodes, by index; NULL while there is no segment. */
+extern HFI_HIDDEN _Atomic(struct hf_inspect_node *) hfi_nodemap;
+
+/* Stores a figure for readers of the segment.  Relaxed: several threads may store a node's, and any is
+ * as good as the other. */
+#define HFI_SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 
 HFI_INLINE _Atomic(uint64_t) *hfi_pagemap_entry(const struct page *head)
 {

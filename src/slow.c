@@ -226,6 +226,8 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
         static _Atomic(bool) xsaid;
         if (!atomic_exchange(&xsaid, true))
             hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
+        if (theap->thread != 0)
+            hfi_inspect_end(theap, NULL, 0);
         return hfi_fail_enomem();
     }
     if (theap->thread != 0) {

@@ -85,9 +85,8 @@ static int help_main(int argc, char **argv)
     return command == NULL ? unknown_command(argv[optind]) : tool_help(command);
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
-    hfi_say_set_verbosity(1);
     if (argc < 2) {
         print_commands(stderr);
         return EXIT_USAGE;
@@ -102,4 +101,14 @@ int main(int argc, char **argv)
     }
     const struct command *command = find_command(argv[1]);
     return command == NULL ? unknown_command(argv[1]) : command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    hfi_say_set_verbosity(1);
+    int status = run_command(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    hfi_say(SAY_ERROR, "HF-E458", "tool", "what was printed could not all be written; make room, or print to elsewhere");
+    return EXIT_FAILURE;
 }

@@ -247,7 +247,7 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
     if (status != 0)
         return status;
     target_name(target->pid, name, sizeof name);
-    if (strcmp(name, "?") != 0)
+    if (strcmp(name, "?") != 0 && name[0] != 0) /* that it had while there was one */
         memcpy(sample->clock.name, name, sizeof name);
     sample->clock.taken_ns = snapshot->taken_ns;
     sample->clock.taken_ticks = snapshot->taken_ticks;

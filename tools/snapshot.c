@@ -142,6 +142,25 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
     return fault;
 }
 
+/* What did not fit last; where that is forgotten, what counts as room. */
+static uint64_t wanted_last(const struct snapshot *snapshot, unsigned node)
+{
+    for (unsigned i = snapshot->event_count; i-- > 0;)
+        if (snapshot->events[i].kind == HF_EVENT_NODE_FULL && snapshot->events[i].node == node)
+            return snapshot->events[i].a;
+    return snapshot->nodes[node].total / HF_INSPECT_ROOM_SHARE;
+}
+
+/* A node counts as full until there is room: what frees memory does not look, who asks next does. */
+static void settle_full(struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        uint64_t room = snapshot->pages == NULL ? snapshot->nodes[i].free : snapshot->node_pages[i].longest_free * HF_INSPECT_PAGE_BYTES;
+        if (room >= HF_INSPECT_PAGE_BYTES && room >= wanted_last(snapshot, i))
+            snapshot->nodes[i].flags &= ~HF_INSPECT_NODE_FULL;
+    }
+}
+
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages, const char **reason)
 {
     struct stat file;
@@ -159,6 +178,7 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
     snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
     set_clock(snapshot);
     snapshot_derive(snapshot);
+    settle_full(snapshot);
     return SEGMENT_OK;
 }
 

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os.h"
@@ -166,9 +167,11 @@ int target_read(const struct target *target, struct snapshot *snapshot, bool wit
     return verdict == SEGMENT_OK ? 0 : say_refused(target, verdict, reason, command);
 }
 
+/* A process that executes another program removes its segment: what was watched is over, though the process is not. */
 bool target_lives(const struct target *target)
 {
-    return segment_process_lives(target->pid, target->start_ticks);
+    struct stat file;
+    return segment_process_lives(target->pid, target->start_ticks) && fstat(target->fd, &file) == 0 && file.st_nlink != 0;
 }
 
 void target_close(struct target *target)

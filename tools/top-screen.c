@@ -215,6 +215,10 @@ static bool start_screen(struct top *top)
     tcgetattr(STDIN_FILENO, &as_found);
     if (newterm(NULL, stdout, stdin) == NULL)
         return false;
+    if (tigetstr("cup") == NULL || tigetstr("cup") == (char *)-1) { /* TERM=dumb: no way to move the cursor */
+        endwin();
+        return false;
+    }
     remember_terminal();
     set_escdelay(25);
     cbreak();
@@ -252,7 +256,7 @@ int top_screen(struct top *top)
     if (!start_screen(top)) {
         const char *terminal = getenv("TERM");
         char name[64];
-        hfi_say(SAY_ERROR, "HF-E438", "top", "TERM=%s is no terminal that ncurses knows; set TERM, or use `holdfast stat`",
+        hfi_say(SAY_ERROR, "HF-E438", "top", "TERM=%s is no terminal that ncurses can draw on; set TERM, or use `holdfast stat`",
                 tool_printable(name, sizeof name, terminal == NULL ? "" : terminal));
         return EXIT_FAILURE;
     }

@@ -52,7 +52,8 @@ enum hf_inspect_backing {
 #define HF_INSPECT_NODE_LOCKED 2u
 #define HF_INSPECT_NODE_GROWING 4u
 #define HF_INSPECT_NODE_POPULATING 8u /* in the background: populated rises to total */
-#define HF_INSPECT_NODE_FULL 16u      /* what was asked for last did not fit */
+#define HF_INSPECT_NODE_FULL 16u      /* what was asked for last did not fit; a reader that sees room for that passes it over */
+#define HF_INSPECT_ROOM_SHARE 64u     /* part of the node that is room enough for the flag to go */
 
 /* One node's arena.  Sizes in bytes. */
 struct hf_inspect_node {

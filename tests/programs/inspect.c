@@ -61,7 +61,6 @@ static void check_map(const char *when)
 {
     const struct hf_inspect_node *node = nodes();
     struct sums sums;
-    CHECK(hf_prefault_wait(0) == 0); /* brings the nodes' figures up to date */
     sum_map(&sums, node);
     uint64_t unit = HF_INSPECT_PAGE_BYTES, free_pages = sums.pages[HF_PAGE_UNTOUCHED] + sums.pages[HF_PAGE_FREE];
     uint64_t used = sums.pages[HF_PAGE_OWNED] + sums.pages[HF_PAGE_IDLE] + sums.pages[HF_PAGE_LOOSE] + sums.pages[HF_PAGE_LARGE] +
