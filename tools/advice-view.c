@@ -9,6 +9,7 @@
 #include "bits.h"
 #include "reserve.h"
 
+#define GROWTH_MAX 4.0
 #define TIGHT_PERCENT 90.0
 
 static void look_at_theaps(struct advice_view *view)
@@ -111,6 +112,15 @@ bool advice_node_is_large(const struct advice_view *view, unsigned node)
            figures->high_water <= figures->total / 2 && advice_node_bytes(view, node) <= figures->total / 4 * 3;
 }
 
+/* What the node would be if it had given what others did, by the pages taken: at most GROWTH_MAX of what it is. */
+static uint64_t bytes_with_away(const struct advice_view *view, unsigned node)
+{
+    const struct advice_home *home = &view->homes[node];
+    uint64_t kept = home->taken - hfi_min(home->away, home->taken);
+    double growth = kept == 0 ? GROWTH_MAX : (double)home->taken / (double)kept;
+    return (uint64_t)((double)hfi_min(view->snapshot->nodes[node].total, UINT64_MAX / 16) * (growth < GROWTH_MAX ? growth : GROWTH_MAX));
+}
+
 uint64_t advice_node_bytes(const struct advice_view *view, unsigned node)
 {
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
@@ -120,6 +130,8 @@ uint64_t advice_node_bytes(const struct advice_view *view, unsigned node)
     uint64_t bytes = wanted + wanted / 4;
     if (short_of)
         bytes = hfi_max(bytes, hfi_min(figures->total, UINT64_MAX / 4) / 2 * 3);
+    if (view->homes[node].away != 0)
+        bytes = hfi_max(bytes, bytes_with_away(view, node));
     uint64_t unit = view->snapshot->header.asked_backing == HF_BACKING_1G ? HFI_GIB : bytes >= 8 * HFI_GIB ? 256 * HFI_MIB : 2 * HFI_MIB;
     return hfi_max(hfi_align_up(bytes, unit), HFI_NODE_BYTES_MIN);
 }
