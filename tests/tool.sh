@@ -116,7 +116,7 @@ expect 0 'ok   HF-D17 registering   with io_uring: only an arena of a named size
 expect 0 'ok   HF-D12 mbind         pages can be bound' doctor
 expect 0 'the arena would stand as asked' doctor
 "$holdfast" doctor --arena 4000G > "$work/out" 2> "$work/err"
-awk '{ at = index($0, "mend: ") } /^(ok  |warn|fail) HF-D[0-9][0-9] .............[^ ]* / { next } /^ {26}mend: / { next } /^the arena would not stand as asked; [0-9]+ failed/ { end = NR; next } { exit 1 }
+awk '{ at = index($0, "mend: ") } /^(ok  |warn|fail) HF-D[0-9][0-9] .............[^ ]* / { next } /^ *mend: / && at == 27 { next } /^the arena would not stand as asked; [0-9]+ failed/ { end = NR; next } { exit 1 }
     END { exit end != NR }' "$work/out" || fail "doctor: a line that is neither a verdict nor what mends it"
 # What is registered is pinned, so a limit of 64 KiB is too low for anybody but who holds CAP_IPC_LOCK.
 if [ "$(id -u)" != 0 ]; then
@@ -147,7 +147,13 @@ expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
 expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'
 expect 0 'node 0     64 MiB on 4k pages, populated 64 MiB' run --arena 64M --backing 4k --report sleep 0.1
 expect 0 '  ok         every node as asked, every request served from its own' run --arena 64M --backing 4k --report sleep 0.1
-expect 1 'fail       1 request found no room; mend: raise --arena' run --arena 16M --backing 4k --report dd if=/dev/zero bs=64M count=1 of=/dev/null
+# A program that ends at once may be over before its arena was seen (HF-W408): again, then.
+for _ in 1 2 3 4 5 6 7 8 9; do
+    "$holdfast" run --arena 16M --backing 4k --report dd if=/dev/zero bs=64M count=1 of=/dev/null > "$work/out" 2> "$work/err"
+    status=$?
+    grep -q HF-W408 "$work/err" || break
+done
+[ "$status" = 1 ] && grep -qF 'fail       1 request found no room; mend: raise --arena' "$work/err" || fail "run --report: a request that found no room is not said"
 export HWLOC_SYNTHETIC='numa:2 pu:1'
 expect 0 'used at most 8 MiB (25 %), at last 8 MiB' run --arena 0:4M,1:32M --backing 4k --report dd if=/dev/zero bs=8M count=300 of=/dev/null
 unset HWLOC_SYNTHETIC
