@@ -46,6 +46,7 @@ static void child(int number)
 int main(int argc, char **argv)
 {
     (void)argc;
+    setenv("HOLDFAST_BACKING", "thp", 0); /* not the pool, which others use: what a child cannot copy kills it */
     test_on_arena(argv, "64M");
     pthread_t threads[3];
     for (uintptr_t i = 0; i < 3; i++)

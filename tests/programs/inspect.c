@@ -227,6 +227,7 @@ int main(int argc, char **argv)
         int status;
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     }
+    setenv("HOLDFAST_BACKING", "thp", 0); /* not the pool, which others use: what a child cannot copy kills it */
     test_on_arena(argv, "256M");
     if (argc == 1) {
         segment = test_segment();

@@ -104,6 +104,16 @@ static inline bool test_marked(const void *block, size_t bytes)
     return b[0] == (unsigned char)((uintptr_t)block >> 4) && b[bytes - 1] == (unsigned char)bytes;
 }
 
+/* Whether to try a case once more that failed on huge pages: other programs take and give back the pool meanwhile, and a
+ * child whose copy of a page the pool does not have is killed. */
+static inline bool test_pool_again(const char *backing, unsigned *tries)
+{
+    if (strcmp(backing, "2m") != 0 || ++*tries == 6)
+        return false;
+    usleep(*tries * 300000);
+    return true;
+}
+
 /* Runs `child` in a process of its own with standard error in `output`; returns the wait status. */
 static inline int test_in_child(void (*child)(int), int argument, char *output, size_t output_bytes)
 {
