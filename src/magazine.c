@@ -12,6 +12,8 @@
  * M5: a list on its way from one of the three to another is for a moment in both, never in neither: the
  *     child of a fork that finds it so drops one of them.
  * M6: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
+ * M7: a thread takes a page of its own first, but on a tight node: what it frees for others may share cache lines with
+ *     what they hold, and it would go on with those blocks for ever (passive false sharing: Berger et al., ASPLOS 2000).
  *
  * Tests: tests/unit/core.c, tests/programs/fork.c.
  */
@@ -90,6 +92,12 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *bloc
     return true;
 }
 
+/* M7 */
+static bool has_own_page(const struct theap *theap, unsigned class)
+{
+    return theap->classes[class].current != &hfi_empty_page || hfi_node_is_tight(theap->node);
+}
+
 static struct page *load(struct magazine *magazine, unsigned class, struct block *list)
 {
     magazine->loaded.free = list;
@@ -101,6 +109,8 @@ static struct page *load(struct magazine *magazine, unsigned class, struct block
 struct page *hfi_magazine_load(struct theap *theap, unsigned class)
 {
     struct magazine *magazine = &theap->magazines[class];
+    if (!has_own_page(theap, class))
+        return NULL;
     magazine->recent = true;
     if (magazine->loaded.free != NULL)
         return load(magazine, class, magazine->loaded.free);

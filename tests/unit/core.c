@@ -215,6 +215,14 @@ static void let_end(pthread_t thread)
     pthread_join(thread, NULL);
 }
 
+/* Takes every block of a page of 1,000-byte blocks: the thread's own has no room left. */
+static void run_dry(void)
+{
+    struct page *own = page_of(hf_malloc(1000));
+    for (unsigned i = 1; i < hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks; i++)
+        cr_assert_eq(page_of(hf_malloc(1000)), own);
+}
+
 Test(core, blocks_of_others_serve_the_next_requests)
 {
     static struct hand_over hand_over = { .count = 10 };
@@ -222,6 +230,7 @@ Test(core, blocks_of_others_serve_the_next_requests)
         return;
     pthread_t owner = allocated_by_another(&hand_over);
     struct page *page = page_of(hand_over.blocks[0]);
+    run_dry();
     for (size_t i = 0; i < 4; i++)
         hf_free(hand_over.blocks[i]);
     cr_assert_eq(hfi_xfree_count(hfi_load_relaxed(&page->xfree)), 0);
@@ -232,6 +241,26 @@ Test(core, blocks_of_others_serve_the_next_requests)
         hf_free(hand_over.blocks[i]);
     hf_thread_idle();
     cr_assert_eq(hfi_xfree_count(hfi_load_relaxed(&page->xfree)), 4);
+    assert_sound();
+    let_end(owner);
+}
+
+Test(core, blocks_of_others_do_not_stand_in_for_a_page_of_ones_own)
+{
+    static struct hand_over hand_over = { .count = 10 };
+    if (!has_magazines())
+        return;
+    pthread_t owner = allocated_by_another(&hand_over);
+    for (size_t i = 0; i < 4; i++)
+        hf_free(hand_over.blocks[i]);
+    void *own = hf_malloc(1000);
+    cr_assert_neq(page_of(own), page_of(hand_over.blocks[0]), "its cache lines are the other thread's as well");
+    for (size_t i = 0; i < 100; i++) {
+        hf_free(own);
+        void *next = hf_malloc(1000);
+        cr_assert_eq(page_of(next), page_of(own));
+        own = next;
+    }
     assert_sound();
     let_end(owner);
 }
