@@ -33,6 +33,9 @@
 static void let_go_of_orphan(size_t index)
 {
     struct page *page = hfi_page_at(index);
+    /* It may be sealed, or on its way into or out of that: what is out is known all the same. */
+    if (page->list == LIST_FULL)
+        page->used = page->capacity - hfi_page_list_length(page, page->local_free);
     page->list = LIST_NONE;
     page->next = page->prev = NULL;
     if (page->kept) {
@@ -50,7 +53,7 @@ static void let_go_of_orphans(size_t index, size_t end)
     uintptr_t self = (uintptr_t)hfi_theap;
     for (; index < end; index++) {
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
-        bool orphan = owner >= HFI_OWNER_LEAST && (owner & ~HFI_OWNER_FULL) != self;
+        bool orphan = owner >= HFI_OWNER_LEAST && owner != self;
         /* or on its way out of a theap's hands */
         if (orphan || (owner == HFI_OWNER_NOBODY && !hfi_xfree_is_open(hfi_page_at(index))))
             let_go_of_orphan(index);

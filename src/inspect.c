@@ -176,8 +176,8 @@ static uint64_t page_entry(size_t index)
     }
     default: break;
     }
-    uint32_t theap = ((const struct theap *)(owner & ~HFI_OWNER_FULL))->index;
-    return HF_PAGE_ENTRY(HF_PAGE_OWNED, page->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), page->used - page->kept);
+    uint32_t theap = ((const struct theap *)owner)->index;
+    return HF_PAGE_ENTRY(HF_PAGE_OWNED, page->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), hfi_page_out(page));
 }
 
 /* Others may be at work: what they have told of since stays. */

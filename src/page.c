@@ -242,7 +242,7 @@ bool hfi_page_try_own(struct page *page)
     return true;
 }
 
-static uint32_t list_length(const struct page *page, const struct block *list)
+uint32_t hfi_page_list_length(const struct page *page, const struct block *list)
 {
     uint32_t length = 0;
     for (; list != NULL && length <= page->reserved; list = hfi_link_get(page, list))
@@ -252,9 +252,9 @@ static uint32_t list_length(const struct page *page, const struct block *list)
 
 const char *hfi_page_audit(const struct page *page)
 {
-    uint32_t out = page->used - page->kept;
-    if (page->capacity != out + list_length(page, page->free) + list_length(page, page->local_free))
-        return "page: capacity is not used + free + local_free";
+    uint32_t out = hfi_page_out(page);
+    if (page->capacity != out + hfi_page_list_length(page, page->free) + hfi_page_list_length(page, page->local_free))
+        return "page: capacity is not what is out + free + local_free";
     if (out < hfi_xfree_count(hfi_load_acquire(&page->xfree)))
         return "page: more blocks came back from other threads than were handed out";
     if (page->capacity > page->reserved)

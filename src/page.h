@@ -59,12 +59,28 @@ void hfi_page_unlist_idle(struct arena_node *node, unsigned class, size_t member
 /* Writes the owner of a page this thread has just won. */
 void hfi_page_set_owner(struct page *page, struct theap *theap);
 
+/* A full page that its theap holds back: all its blocks are out, and `used` is 1, so that the owner's next free into it
+ * reaches hfi_theap_emptied. */
+HFI_INLINE bool hfi_page_is_sealed(const struct page *page)
+{
+    return page->list == LIST_FULL && page->local_free == NULL;
+}
+
+/* Blocks handed out, xfree's not yet deducted. */
+HFI_INLINE uint32_t hfi_page_out(const struct page *page)
+{
+    return hfi_page_is_sealed(page) ? page->capacity : page->used - page->kept;
+}
+
 HFI_INLINE bool hfi_page_has_room(const struct page *page)
 {
     /* relaxed: a hint; taking the list is what synchronises (hfi_page_refill) */
     return page->free != NULL || page->local_free != NULL || page->capacity < page->reserved ||
            hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0;
 }
+
+/* Length of a list of a page's blocks: walks it. */
+uint32_t hfi_page_list_length(const struct page *page, const struct block *list);
 
 /* NULL, or the broken invariant of a page that this thread owns. */
 const char *hfi_page_audit(const struct page *page);

@@ -14,8 +14,8 @@
  *   HFI_OWNER_LARGE     head of a run that is one block
  *   HFI_OWNER_NOBODY    head of a run whose theap let go
  *   HFI_OWNER_META      Holdfast's own memory
- *   theap's address     head of a run that theap owns; with bit 0 set the run is
- *                       full, so that the fast path of free fails
+ *   theap's address     head of a run that theap owns
+ * Written when a run changes hands, and no oftener: eight pages, of several threads perhaps, share a line.
  * A thread finds its own theap only where it wrote that itself, or where a stealer gave up: so a plain
  * comparison decides, whatever other threads do meanwhile (doc/protocols.md).
  */
@@ -32,7 +32,6 @@ struct block {
 
 /* In this order: from HFI_OWNER_LARGE on, a block of the run may be live. */
 enum { HFI_OWNER_NONE = 0, HFI_OWNER_INTERIOR = 2, HFI_OWNER_META = 4, HFI_OWNER_LARGE = 6, HFI_OWNER_NOBODY = 8 };
-#define HFI_OWNER_FULL ((uintptr_t)1)
 #define HFI_OWNER_LEAST ((uintptr_t)4096) /* theaps lie above */
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
@@ -42,14 +41,14 @@ enum page_guard { GUARD_NONE, GUARD_PATTERN, GUARD_FAULT };
 
 struct theap;
 
-/* Accounting, for a run of blocks, while no call is under way on it (audited):
- *   capacity == used - kept + |free| + |local_free|
- *   used - kept >= blocks waiting in xfree */
+/* Accounting, for a run of blocks, while no call is under way on it (audited), with out = hfi_page_out():
+ *   capacity == out + |free| + |local_free|
+ *   out >= blocks waiting in xfree */
 struct page {
     /* First line: what the owner writes on each call. */
     struct block *free;        /* owner: allocated from */
     struct block *local_free;  /* owner: its own frees since the last swap */
-    uint32_t used;             /* owner: blocks handed out, xfree's not yet deducted, + 1 if kept */
+    uint32_t used;             /* owner: blocks handed out, xfree's not yet deducted, + 1 if kept; 1 while sealed (theap.c) */
     uint16_t capacity;         /* owner: blocks linked so far */
     uint8_t list;              /* owner: enum page_list */
     uint8_t kept_slot;         /* owner: its place in theap->kept */

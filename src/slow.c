@@ -527,11 +527,10 @@ static void free_inside(void *pointer)
         return;
     }
     check_start(page, pointer, "free");
-    bool own = (found.owner & ~HFI_OWNER_FULL) == (uintptr_t)hfi_theap;
-    if (own && (!(found.owner & HFI_OWNER_FULL) || hfi_theap_unfull(hfi_theap, page)))
+    if (found.owner == (uintptr_t)hfi_theap)
         free_own(page, pointer);
     else
-        free_others(page, pointer, found.owner >= HFI_OWNER_LEAST && !own);
+        free_others(page, pointer, found.owner >= HFI_OWNER_LEAST);
 }
 
 void hfi_free_slow(void *pointer)

@@ -5,7 +5,8 @@
  *     partial queue of its class, or in `full`; page->list says which.
  * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
  *     stands in for it.
- * T3: owners[] of a page in `full` carries HFI_OWNER_FULL, of the others it does not.
+ * T3: a page put into `full` is sealed: its `used` is 1 until the first free into it by the thread, or until it leaves
+ *     `full`.  List first and `used` last when sealing, the other way round after: a forked child can tell (fork.c).
  * T4: kept pages are current or partial, and their `used` is one up, so that a free that
  *     empties them again stays on the fast path.  Together they have at most
  *     hold_pages pages.
@@ -199,6 +200,21 @@ static void theap_unkeep(struct theap *theap, struct page *page)
     page->used--;
 }
 
+static void full_append(struct theap *theap, struct page *page)
+{
+    list_append(theap, &theap->full, page, LIST_FULL);
+    hfi_compiler_barrier();
+    page->used = 1;
+}
+
+static void full_remove(struct theap *theap, struct page *page)
+{
+    if (hfi_page_is_sealed(page))
+        page->used = page->capacity;
+    hfi_compiler_barrier();
+    list_remove(theap, &theap->full, page);
+}
+
 /* Takes a page out of wherever it is listed; it stays owned. */
 static void theap_unlist(struct theap *theap, struct page *page)
 {
@@ -209,7 +225,7 @@ static void theap_unlist(struct theap *theap, struct page *page)
     else if (page->list == LIST_PARTIAL)
         list_remove(theap, &theap->classes[page->size_class].partial, page);
     else if (page->list == LIST_FULL)
-        list_remove(theap, &theap->full, page);
+        full_remove(theap, page);
     page->list = LIST_NONE;
 }
 
@@ -238,8 +254,29 @@ static void theap_give_up_slot(struct theap *theap)
         theap_retire(theap, page);
 }
 
+/* The first free into a sealed page is what local_free has.  A stealer may have the lists: then the page stays in `full`. */
+static void theap_unseal(struct theap *theap, struct page *page)
+{
+    page->used = page->capacity - 1;
+    hfi_compiler_barrier();
+    if (!theap->lists_ours)
+        return;
+    if (page->used != 0 && hfi_node_is_tight(theap->node)) {
+        theap_let_go(theap, page);
+        return;
+    }
+    full_remove(theap, page);
+    list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+}
+
 void hfi_theap_emptied(struct theap *theap, struct page *page)
 {
+    if (page->list == LIST_FULL && hfi_link_get(page, page->local_free) == NULL) {
+        bool has_more = page->capacity > 1;
+        theap_unseal(theap, page);
+        if (has_more)
+            return;
+    }
     if (hfi_unlikely(page->kept))
         hfi_die("HF-E304", "free", "a block of %u bytes in the page at %p was freed twice; "
                 "run the program under the secure build to see where",
@@ -273,9 +310,8 @@ static void theap_current_full(struct theap *theap, struct page *page)
         return;
     }
     theap_unlist(theap, page);
-    list_append(theap, &theap->full, page, LIST_FULL);
     show(theap, page);
-    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap | HFI_OWNER_FULL);
+    full_append(theap, page);
 }
 
 void hfi_theap_install(struct theap *theap, struct page *page)
@@ -345,8 +381,7 @@ struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
         page = theap_find_freed_into(theap, class);
         if (page == NULL)
             return NULL;
-        list_remove(theap, &theap->full, page);
-        hfi_page_set_owner(page, theap);
+        full_remove(theap, page);
     }
     hfi_theap_install(theap, page);
     return theap_listed(theap, page, page->free == NULL ? refill(theap, page) : 0);
@@ -384,20 +419,6 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
         if (theap->lists_ours && queue->partial.first != NULL)
             theap_let_go(theap, queue->partial.first);
     }
-}
-
-bool hfi_theap_unfull(struct theap *theap, struct page *page)
-{
-    if (!theap->lists_ours)
-        return false;
-    if (hfi_node_is_tight(theap->node)) {
-        theap_let_go(theap, page);
-        return false;
-    }
-    list_remove(theap, &theap->full, page);
-    hfi_page_set_owner(page, theap);
-    list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
-    return true;
 }
 
 bool hfi_theap_wants(const struct theap *theap, unsigned class)
@@ -529,10 +550,8 @@ uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, st
 
 void hfi_theap_restore(struct theap *theap, struct page **pages, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uintptr_t full = pages[i]->list == LIST_FULL ? HFI_OWNER_FULL : 0;
-        hfi_store_relaxed(hfi_owner_at(hfi_page_index(pages[i])), (uintptr_t)theap | full);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        hfi_store_relaxed(hfi_owner_at(hfi_page_index(pages[i])), (uintptr_t)theap);
 }
 
 void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count)
@@ -552,7 +571,7 @@ void hfi_theap_return_lists(struct theap *theap)
     hfi_theap_recycle_empty(theap);
 }
 
-static const char *queue_audit(const struct page_queue *queue, enum page_list list, uintptr_t owner)
+static const char *queue_audit(const struct page_queue *queue, enum page_list list, const struct theap *theap)
 {
     uint32_t count = 0;
     const struct page *prev = NULL;
@@ -562,8 +581,10 @@ static const char *queue_audit(const struct page_queue *queue, enum page_list li
             return broken;
         if (page->list != list || page->prev != prev)
             return "T1: a page is not in the list it names";
-        if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != owner)
-            return "T3: a listed page has the wrong owner";
+        if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != (uintptr_t)theap)
+            return "T1: a listed page has the wrong owner";
+        if (hfi_page_is_sealed(page) && page->used != 1)
+            return "T3: a full page is not sealed";
         count++;
     }
     return count == queue->count && prev == queue->last ? NULL : "T1: a list's count or end is wrong";
@@ -571,11 +592,11 @@ static const char *queue_audit(const struct page_queue *queue, enum page_list li
 
 const char *hfi_theap_audit(const struct theap *theap)
 {
-    const char *broken = queue_audit(&theap->full, LIST_FULL, (uintptr_t)theap | HFI_OWNER_FULL);
+    const char *broken = queue_audit(&theap->full, LIST_FULL, theap);
     uint32_t kept_pages = 0;
     for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++) {
         const struct theap_class *queue = &theap->classes[class];
-        broken = queue_audit(&queue->partial, LIST_PARTIAL, (uintptr_t)theap);
+        broken = queue_audit(&queue->partial, LIST_PARTIAL, theap);
         if (broken == NULL && queue->current != &hfi_empty_page)
             broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere" : hfi_page_audit(queue->current);
         const struct sizeclass *cut = &hfi_sizeclasses[class];

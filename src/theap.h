@@ -130,12 +130,8 @@ void hfi_theap_direct(unsigned class, struct page *page);
 /* Takes in a page with room that this thread has just won or cut, as current page. */
 void hfi_theap_install(struct theap *theap, struct page *page);
 
-/* free() found the page's used at zero. */
+/* free() found the page's used at zero: it is empty, or was sealed and has room again. */
 void hfi_theap_emptied(struct theap *theap, struct page *page);
-
-/* free() hit a page that is held back as full: it will have room again.  False: the theap let go of it, as its node is
- * tight. */
-bool hfi_theap_unfull(struct theap *theap, struct page *page);
 
 /* Whether a page of `class` that a free won should be taken in rather than listed. */
 bool hfi_theap_wants(const struct theap *theap, unsigned class);

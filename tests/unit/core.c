@@ -245,6 +245,52 @@ Test(core, blocks_of_others_serve_the_next_requests)
     let_end(owner);
 }
 
+Test(core, full_pages_get_room_again_and_change_hands_no_more)
+{
+    enum { PAGES = 5 };
+    static void *blocks[PAGES * HFI_PAGE_BYTES / 1000];
+    size_t each = hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks;
+    for (size_t i = 0; i < PAGES * each; i++)
+        blocks[i] = hf_malloc(1000);
+    struct page *first = page_of(blocks[0]);
+    uintptr_t self = (uintptr_t)hfi_theap;
+    cr_assert(hfi_page_is_sealed(first) && hfi_page_out(first) == each, "%u blocks of %zu", hfi_page_out(first), each);
+    for (size_t page = 0; page < PAGES; page++)
+        cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(blocks[page * each]))), self);
+    uint64_t fresh = hfi_theap->counters.fresh, claimed = hfi_theap->counters.claimed;
+    for (size_t step = 0; step < 100000; step++) {
+        size_t i = step * 7919 % (PAGES * each);
+        hf_free(blocks[i]);
+        blocks[i] = hf_malloc(1000);
+        if (step % 100 == 0)
+            assert_sound();
+    }
+    cr_assert(hfi_theap->counters.fresh <= fresh + 1 && hfi_theap->counters.claimed == claimed, "%llu fresh pages more",
+              (unsigned long long)(hfi_theap->counters.fresh - fresh));
+    for (size_t i = 0; i < PAGES * each; i++)
+        hf_free(blocks[i]);
+    assert_sound();
+}
+
+Test(core, full_pages_of_one_block)
+{
+    static void *blocks[8];
+    size_t bytes = 0;
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        if (hfi_sizeclasses[class].blocks == 1)
+            bytes = hfi_sizeclasses[class].block_bytes;
+    if (bytes == 0)
+        cr_skip("no class has runs of one block");
+    for (int round = 0; round < 100; round++) {
+        for (size_t i = 0; i < 8; i++)
+            cr_assert_not_null(blocks[i] = hf_malloc(bytes));
+        for (size_t i = 0; i < 8; i++) {
+            hf_free(blocks[(i * 3 + (size_t)round) % 8]);
+            assert_sound();
+        }
+    }
+}
+
 Test(core, blocks_of_others_do_not_stand_in_for_a_page_of_ones_own)
 {
     static struct hand_over hand_over = { .count = 10 };
