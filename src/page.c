@@ -216,9 +216,12 @@ void hfi_page_let_go(struct page *page)
 /* The page may have a new owner by now: only numbers taken while it was ours. */
 void hfi_page_list_idle(struct arena_node *node, unsigned class, size_t member)
 {
-    if (!hfi_idleset_add(&node->idle[class], member))
+    uint32_t pages = hfi_sizeclasses[class].run_pages;
+    hfi_fetch_add_relaxed(&node->xidle_pages, pages); /* first: who takes the page at once must not count below zero */
+    if (!hfi_idleset_add(&node->idle[class], member)) {
+        hfi_fetch_sub_relaxed(&node->xidle_pages, pages);
         return;
-    hfi_fetch_add_relaxed(&node->xidle_pages, hfi_sizeclasses[class].run_pages);
+    }
     struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_nodemap);
     if (shown != NULL)
         HFI_SHOW(shown[node->index].idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
