@@ -45,15 +45,17 @@ static void node_init_maps(struct arena_node *node, char *memory)
     hfi_runmap_init(&node->free_runs, node->page_count, memory);
     memory += hfi_align_up(hfi_runmap_bytes(node->page_count), HFI_CACHE_LINE);
     for (unsigned i = 0; i < HFI_CLASS_COUNT; i++) {
-        hfi_idleset_init(&node->idle[i], node->page_count, memory);
-        memory += hfi_align_up(hfi_idleset_bytes(node->page_count), 8);
+        hfi_idleset_init(&node->ample[i], node->page_count, memory);
+        memory += hfi_idleset_bytes(node->page_count);
+        hfi_idleset_init(&node->scant[i], node->page_count, memory);
+        memory += hfi_idleset_bytes(node->page_count);
     }
 }
 
 static size_t node_maps_bytes(size_t page_count)
 {
     return hfi_align_up(hfi_runmap_bytes(page_count), HFI_CACHE_LINE) +
-           HFI_CLASS_COUNT * hfi_align_up(hfi_idleset_bytes(page_count), 8);
+           2 * HFI_CLASS_COUNT * hfi_idleset_bytes(page_count);
 }
 
 static int node_init(struct arena_node *node, const struct reserved_node *reserved, bool growing)
@@ -221,7 +223,7 @@ void hfi_arena_show(const struct arena_node *node)
     size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
     HFI_SHOW(shown->free, free_pages * HFI_PAGE_BYTES);
     HFI_SHOW(shown->used, (node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count)) * HFI_PAGE_BYTES);
-    HFI_SHOW(shown->idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
 }
 
@@ -287,4 +289,10 @@ const char *hfi_arena_audit(const struct arena_node *node)
     if (broken == NULL && free_pages != hfi_load_relaxed(&node->free_runs.xset_count))
         broken = "A1: the count of free pages is not what the map holds";
     return broken;
+}
+
+const char *hfi_arena_audit_idle(const struct arena_node *node, unsigned class)
+{
+    const char *broken = hfi_idleset_audit(&node->ample[class]);
+    return broken != NULL ? broken : hfi_idleset_audit(&node->scant[class]);
 }

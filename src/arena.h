@@ -29,7 +29,8 @@ struct arena_node {
     size_t page_count;  /* const */
     size_t meta_pages;  /* const: pages at the front that hold the maps below */
     struct runmap free_runs;                /* atomic inside */
-    struct idleset idle[HFI_CLASS_COUNT];   /* atomic inside: runs nobody owns, with room */
+    struct idleset ample[HFI_CLASS_COUNT];  /* atomic inside: runs nobody owns, with ample_blocks free or more */
+    struct idleset scant[HFI_CLASS_COUNT];  /* atomic inside: with less, taken when there is nothing else */
     _Atomic(size_t) xlow_used;   /* atomic: pages from here up to xhigh_used were never handed out: zero */
     _Atomic(size_t) xhigh_used;  /* atomic: single pages come from below, runs from above */
     _Atomic(size_t) xmost_used;  /* atomic: most pages ever in use, as seen on slow paths */
@@ -37,7 +38,7 @@ struct arena_node {
     _Atomic(bool) xgrowing;      /* atomic: a thread opens a step ahead of use */
     _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or were lost (harden.c) */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
-    _Atomic(size_t) xidle_pages;  /* atomic: pages of the runs in the idle sets */
+    _Atomic(size_t) xidle_pages;  /* atomic: pages of runs that nobody owns, with room; below zero for a moment (page.c) */
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
     _Atomic(size_t) xclass_runs[HFI_CLASS_COUNT]; /* atomic: runs cut into each class */
 };
@@ -90,6 +91,13 @@ HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
            hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
 }
 
+/* Pages of runs that nobody owns and that have room. */
+HFI_INLINE size_t hfi_arena_idle_pages(const struct arena_node *node)
+{
+    size_t pages = hfi_load_relaxed(&node->xidle_pages); /* relaxed: a count that others change meanwhile */
+    return pages > node->page_count ? 0 : pages;
+}
+
 /* Little is left: theaps hold back less, so that threads share pages rather than run out. */
 HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
 {
@@ -118,5 +126,8 @@ bool hfi_arena_open_by_force(void);
 
 /* NULL, or the broken invariant; only while no other thread is in a call. */
 const char *hfi_arena_audit(const struct arena_node *node);
+
+/* The same of the idle sets of a class. */
+const char *hfi_arena_audit_idle(const struct arena_node *node, unsigned class);
 
 #endif

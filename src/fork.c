@@ -72,7 +72,7 @@ static void recycle_orphan_theaps(void)
 {
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
         if (theap->thread != 0 && theap != hfi_theap) {
-            hfi_magazines_return(theap);
+            hfi_magazines_return(theap, true);
             hfi_theap_recycle_empty(theap);
         }
 }

@@ -116,6 +116,9 @@ bool hfi_idleset_add(struct idleset *set, size_t member)
 
 bool hfi_idleset_remove(struct idleset *set, size_t member)
 {
+    /* relaxed: who does not see the member has nothing to take */
+    if (!(hfi_load_relaxed(word_of(set, 0, member)) & mask_of(member)))
+        return false;
     /* seq_cst: acquire from who added the member, and I2 */
     uint64_t old = hfi_fetch_and_seq_cst(word_of(set, 0, member), ~mask_of(member));
     if (old == mask_of(member))

@@ -39,9 +39,10 @@ static void thread_detach(struct theap *theap)
     hfi_theap = &hfi_empty_theap;
     hfi_inspect_detach(theap);
     hfi_theap_enter(theap);
-    hfi_magazines_return(theap);
+    hfi_magazines_return(theap, theap->lists_ours);
     hfi_theap_leave(theap);
-    hfi_theap_recycle(theap);
+    if (hfi_theap_part(theap))
+        hfi_magazine_end_theap(theap);
 }
 
 static void thread_exit(void *theap)

@@ -1,14 +1,16 @@
 /*
  * magazine: see magazine.h; doc/protocols.md ("Magazines").
  *
+ * Concurrency: `incoming` and `previous` belong to whoever has the theap's lists (T5 in theap.c), `loaded` to its thread.
+ *
  * M1: a block in a magazine counts as handed out in its page.
  * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page in the
  *     direct table, and is loaded with what came in once the thread's own page has run dry: a
  *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
- * M4: no list holds more than `roomy` or, on a tight node, `scarce` allows.  Threads share pages there, which nobody
- *     owns: they load FILL_MAX blocks of one at a time.
+ * M4: no list holds more than twice limit_blocks.  Threads share pages there, which nobody
+ *     owns: they load ample_blocks of one at a time, which is what an idle page has.
  * M5: a list on its way from one of the three to another is for a moment in both, never in neither: the
  *     child of a fork that finds it so drops one of them.
  * M6: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
@@ -21,75 +23,68 @@
 
 #include "remote.h"
 
-#define FILL_MAX 8u
 #define SHED_CLASSES 4u
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
 
-/* What a list may hold. */
-struct limits {
-    uint32_t bytes;
-    uint32_t blocks;
-};
+/* What a list may hold, where there is room and where there is little. */
+#define ROOMY_BYTES 4096u
+#define ROOMY_BLOCKS 32u
+#define SCARCE_BYTES 1024u
+#define SCARCE_BLOCKS 8u
 
-static const struct limits roomy = { 4096, 32 };
-static const struct limits scarce = { 1024, 8 };
+static uint32_t limit_blocks(const struct arena_node *node, unsigned class)
+{
+    bool tight = hfi_node_is_tight(node);
+    uint32_t fit = (tight ? SCARCE_BYTES : ROOMY_BYTES) / hfi_sizeclasses[class].block_bytes;
+    return (uint32_t)hfi_min(fit, tight ? SCARCE_BLOCKS : ROOMY_BLOCKS);
+}
 
 static struct page *page_of_block(const struct block *block)
 {
-    return hfi_page_at(hfi_index_of(block)); /* runs of the direct table's classes are one page long (S4) */
+    return hfi_page_at(hfi_index_of(block)); /* runs of the direct table's classes are one page long (S5) */
 }
 
-/* Returns the blocks at the front of `previous` that lie in one page, RETURN_MAX at most. */
-static void return_some(struct magazine *magazine)
+/* Returns the blocks at the front of a list that lie in one page, RETURN_MAX at most.  How many. */
+static uint32_t return_some(struct block **list)
 {
-    struct block *first = magazine->previous, *last = first;
+    struct block *first = *list, *last = first;
     struct page *page = page_of_block(first);
     uint32_t count = 1;
     while (count < RETURN_MAX && last->next != NULL && page_of_block(last->next) == page) {
         last = last->next;
         count++;
     }
-    magazine->previous = last->next;
-    magazine->previous_count -= count;
+    *list = last->next;
     hfi_remote_return(page, first, last, count);
+    return count;
 }
 
-static void make_room(struct magazine *magazine)
+/* Something of the oldest goes: false when that is all there is. */
+static bool age(struct magazine *magazine)
 {
     if (magazine->previous != NULL) {
-        return_some(magazine);
-        return;
+        return_some(&magazine->previous);
+        return true;
     }
     magazine->previous = magazine->incoming;
-    magazine->previous_count = magazine->incoming_count;
     hfi_compiler_barrier(); /* M5 */
     magazine->incoming = NULL;
-    magazine->incoming_count = 0;
+    magazine->incoming_room = 0;
+    return false;
 }
 
-static bool is_full(const struct magazine *magazine, uint32_t block_bytes, const struct limits *limits)
+bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block)
 {
-    uint32_t count = magazine->incoming_count;
-    return count >= limits->blocks || count * block_bytes >= limits->bytes;
-}
-
-bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block, bool owned)
-{
-    const struct arena_node *node = hfi_node_of_page(page);
-    if (HFI_SECURE || page->size_class >= HFI_DIRECT_CLASSES || node != theap->node)
+    unsigned class = page->size_class;
+    if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node || !theap->lists_ours)
         return false;
-    bool tight = hfi_node_is_tight(node);
-    if (!owned && !tight)
-        return false;
-    struct magazine *magazine = &theap->magazines[page->size_class];
+    struct magazine *magazine = &theap->magazines[class];
+    hfi_store_relaxed(&theap->xmagazines, true); /* relaxed: a hint */
     if (hfi_unlikely(block == magazine->incoming))
         hfi_remote_die_freed_twice(page, block);
-    if (hfi_unlikely(is_full(magazine, page->block_bytes, tight ? &scarce : &roomy)))
-        make_room(magazine);
-    block->next = magazine->incoming;
-    magazine->incoming = block;
-    magazine->incoming_count++;
-    return true;
+    if (magazine->incoming_room == 0)
+        magazine->incoming_room = age(magazine) ? 1 : limit_blocks(theap->node, class);
+    return hfi_magazine_put_quickly(theap, page, class, block);
 }
 
 /* M7 */
@@ -114,6 +109,8 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     magazine->recent = true;
     if (magazine->loaded.free != NULL)
         return load(magazine, class, magazine->loaded.free);
+    if (!theap->lists_ours)
+        return NULL;
     bool newest = magazine->incoming != NULL;
     struct block **list = newest ? &magazine->incoming : &magazine->previous;
     if (*list == NULL)
@@ -121,7 +118,8 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     load(magazine, class, *list);
     hfi_compiler_barrier(); /* M5 */
     *list = NULL;
-    *(newest ? &magazine->incoming_count : &magazine->previous_count) = 0;
+    if (newest)
+        magazine->incoming_room = limit_blocks(theap->node, class);
     return &magazine->loaded;
 }
 
@@ -129,21 +127,26 @@ struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
 {
     unsigned class = page->size_class;
     struct magazine *magazine = &theap->magazines[class];
-    struct block *first = page->free, *last = first;
-    uint32_t count = 1;
-    for (; count < FILL_MAX && last->next != NULL; count++)
-        last = last->next;
-    page->free = last->next;
-    page->used += count;
-    last->next = magazine->loaded.free;
+    struct block *list = magazine->loaded.free;
+    for (uint32_t left = hfi_sizeclasses[class].ample_blocks; left != 0; left--) {
+        if (page->free == NULL)
+            theap->counters.listed += hfi_page_refill(page);
+        struct block *block = page->free;
+        if (block == NULL)
+            break;
+        page->free = block->next;
+        page->used++;
+        block->next = list;
+        list = block;
+    }
     hfi_page_let_go(page);
-    return load(magazine, class, first);
+    return load(magazine, class, list);
 }
 
 /* Second chance (Corbato 1968): one loaded since the last pass is passed over once. */
 void hfi_magazine_shed(struct theap *theap)
 {
-    if (!hfi_node_is_tight(theap->node))
+    if (!theap->lists_ours || !hfi_node_is_tight(theap->node))
         return;
     for (unsigned i = 0; i < SHED_CLASSES; i++) {
         struct magazine *magazine = &theap->magazines[theap->magazine_shed_next];
@@ -151,43 +154,72 @@ void hfi_magazine_shed(struct theap *theap)
         bool recent = magazine->recent;
         magazine->recent = false;
         if (!recent && (magazine->previous != NULL || magazine->incoming != NULL))
-            make_room(magazine);
+            age(magazine);
     }
 }
 
-static void return_all(struct magazine *magazine, struct block *list)
+static uint32_t return_all(struct block *list)
 {
-    magazine->previous = list;
-    while (magazine->previous != NULL)
-        return_some(magazine);
-    magazine->previous_count = 0;
+    uint32_t count = 0;
+    while (list != NULL)
+        count += return_some(&list);
+    return count;
 }
 
-void hfi_magazines_return(struct theap *theap)
+/* Takes a class's lists that are not loaded: never the same one twice (M5). */
+static void take_lists(struct magazine *magazine, struct block *lists[2])
+{
+    lists[0] = magazine->incoming;
+    lists[1] = magazine->previous != magazine->incoming ? magazine->previous : NULL;
+    magazine->incoming = magazine->previous = NULL;
+    magazine->incoming_room = 0;
+}
+
+void hfi_magazines_return(struct theap *theap, bool listed)
 {
     for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
         struct magazine *magazine = &theap->magazines[class];
-        struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
-        magazine->loaded.free = magazine->incoming = NULL;
-        magazine->incoming_count = 0;
-        return_all(magazine, lists[0]);
-        if (lists[1] != lists[0]) /* M5: equal only when a fork came between */
-            return_all(magazine, lists[1]);
-        if (lists[2] != lists[0] && lists[2] != lists[1])
-            return_all(magazine, lists[2]);
+        struct block *loaded = magazine->loaded.free, *lists[2] = { NULL, NULL };
+        magazine->loaded.free = NULL;
+        if (listed)
+            take_lists(magazine, lists);
+        return_all(loaded);
+        for (unsigned i = 0; i < 2; i++)
+            if (lists[i] != loaded) /* M5 */
+                return_all(lists[i]);
     }
+}
+
+uint32_t hfi_magazines_return_listed(struct theap *theap)
+{
+    uint32_t count = 0;
+    if (!hfi_load_relaxed(&theap->xmagazines))
+        return 0;
+    hfi_store_relaxed(&theap->xmagazines, false);
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
+        struct block *lists[2];
+        take_lists(&theap->magazines[class], lists);
+        count += return_all(lists[0]) + return_all(lists[1]);
+    }
+    return count;
+}
+
+void hfi_magazine_end_theap(struct theap *theap)
+{
+    hfi_magazines_return_listed(theap);
+    hfi_theap_end(theap);
 }
 
 bool hfi_magazine_give_back(struct theap *theap)
 {
-    hfi_magazines_return(theap);
+    hfi_magazines_return(theap, theap->lists_ours);
     return hfi_theap_give_back(theap);
 }
 
 static uint32_t list_length(const struct block *list)
 {
     uint32_t length = 0;
-    for (; list != NULL && length <= 2 * roomy.blocks; list = list->next)
+    for (; list != NULL && length <= 2 * ROOMY_BLOCKS; list = list->next)
         length++;
     return length;
 }
@@ -196,12 +228,12 @@ const char *hfi_magazine_audit(const struct theap *theap)
 {
     for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
         const struct magazine *magazine = &theap->magazines[class];
-        if (list_length(magazine->incoming) != magazine->incoming_count)
-            return "M2: the count of blocks that came in is wrong";
-        if (list_length(magazine->previous) != magazine->previous_count)
-            return "M3: the count of blocks on their way back is wrong";
-        if (list_length(magazine->loaded.free) > roomy.blocks)
-            return "M4: a magazine holds too much";
+        const struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
+        for (unsigned i = 0; i < 3; i++)
+            if (list_length(lists[i]) > 2 * ROOMY_BLOCKS)
+                return "M4: a magazine holds too much";
+        if (magazine->incoming_room > ROOMY_BLOCKS)
+            return "M2: a magazine would take too much in";
     }
     return NULL;
 }

@@ -2,8 +2,8 @@
  * magazine: blocks of pages that are not this thread's which it freed, kept for its own next requests.
  *
  * Threads that free each other's blocks would otherwise pay a contended CAS for each and get
- * their memory back cold.  Per theap and class of the direct table; owner thread only,
- * but for what hfi_magazine_give_back does in pages of others (remote.h).  No memory of its own.
+ * their memory back cold, and who holds many blocks would touch a cold page with each call.  Per theap and class of the direct table; for who has
+ * the theap's lists (theap.h), and what is loaded for its thread.  No memory of its own.
  * Source: Bonwick and Adams, "Magazines and Vmem", USENIX 2001 (loaded and previous magazine).
  */
 #ifndef HFI_MAGAZINE_H
@@ -11,9 +11,26 @@
 
 #include "theap.h"
 
-/* Frees `block` of `page`, which another theap owns or, if not `owned`, nobody, into the magazine of its class.  False: not
+/* Frees `block` of `page`, which is another theap's or nobody's, into the magazine of its class.  False: not
  * taken, free it into its page.  Constant work: at most one CAS. */
-bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block, bool owned);
+bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block);
+
+/* The same where the magazine has room and the lists are the thread's, which has entered (xbusy), for a class of the direct table: false tells nothing
+ * but to ask hfi_magazine_put. */
+HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page *page, unsigned class, struct block *block)
+{
+    struct magazine *magazine = &theap->magazines[class];
+    /* acquire: pairs with the stealer's return of the lists */
+    if (hfi_load_acquire(&theap->xstate) != THEAP_LIVE)
+        return false;
+    if (magazine->incoming_room == 0 || block == magazine->incoming || page->node != theap->node->index)
+        return false;
+    magazine->incoming_room--;
+    block->next = magazine->incoming;
+    magazine->incoming = block;
+    theap->counters.remote_frees++;
+    return true;
+}
 
 /* Makes malloc take from the magazine of a class: its stand-in page, with a free block; NULL when it is empty. */
 struct page *hfi_magazine_load(struct theap *theap, unsigned class);
@@ -25,8 +42,14 @@ struct page *hfi_magazine_fill(struct theap *theap, struct page *page);
 /* On a tight node: returns some of what magazines hold that were not loaded of late, a few classes per call. */
 void hfi_magazine_shed(struct theap *theap);
 
-/* Returns every block to its page. */
-void hfi_magazines_return(struct theap *theap);
+/* Returns every block to its page; without `listed`, what is loaded alone. */
+void hfi_magazines_return(struct theap *theap, bool listed);
+
+/* For who has a theap's lists: returns every block that is not loaded.  How many. */
+uint32_t hfi_magazines_return_listed(struct theap *theap);
+
+/* For who has the lists of a theap whose thread has ended: returns its blocks, lets go of its pages, and puts it up for the next thread. */
+void hfi_magazine_end_theap(struct theap *theap);
 
 /* Returns every block, then gives back what the theap need not hold (hfi_theap_give_back).  True if pages went. */
 bool hfi_magazine_give_back(struct theap *theap);

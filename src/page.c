@@ -6,8 +6,10 @@
  *     blocks handed out; then, and only then, a CAS that clears OPEN wins the page.
  * P3: who lets go stores HFI_OWNER_NOBODY first and opens xfree last (release);
  *     who wins reads xfree (acquire) first and writes itself into owners[] last.
- * P4: a page that is open and LISTED has its bit in the idle set, or somebody is about
- *     to set it; a bit without such a page is a hint that leads nowhere, harmless.
+ * P4: a page that is open and LISTED has its bit in the idle set for as much room as it has, ample or scant, or somebody
+ *     is about to set it; a bit without such a page is a hint that leads nowhere, harmless.
+ * P5: xidle_pages of a node counts pages that are LISTED: who sets that bit adds, who clears it takes off, after the CAS; so for a
+ *     moment it may be below zero.
  *
  * Each step is a constant amount of work: lists are taken whole, their length
  * is known from counts, and a page's blocks are linked a few at a time.  What a
@@ -127,10 +129,15 @@ static uint32_t page_take_remote(struct page *page)
 
 void hfi_page_collect_won(struct page *page)
 {
-    hfi_assert(page->free == NULL && page->local_free == NULL);
+    struct block *free = page->free;
+    bool free_zero = page->free_zero;
+    if (page->local_free != NULL)
+        return;
     page_take_remote(page);
     page->local_free = page->free;
-    page->free = NULL;
+    hfi_compiler_barrier();
+    page->free = free;
+    page->free_zero = free_zero;
 }
 
 static uint32_t page_extend(struct page *page)
@@ -187,12 +194,40 @@ void hfi_page_retire(struct page *page)
     hfi_arena_release(page, pages);
 }
 
+/* P5 */
+static void page_count_idle(struct arena_node *node, unsigned class, bool listed)
+{
+    uint32_t pages = hfi_sizeclasses[class].run_pages;
+    if (listed)
+        hfi_fetch_add_relaxed(&node->xidle_pages, pages);
+    else
+        hfi_fetch_sub_relaxed(&node->xidle_pages, pages);
+}
+
+/* The page may have a new owner by now: only numbers taken while it was ours. */
+static void page_list_idle(struct arena_node *node, unsigned class, size_t member, uint32_t room)
+{
+    bool ample = room >= hfi_sizeclasses[class].ample_blocks;
+    hfi_idleset_add(ample ? &node->ample[class] : &node->scant[class], member);
+}
+
+void hfi_page_got_room(struct arena_node *node, unsigned class, size_t member, uint32_t had, uint32_t room)
+{
+    if (had == 0)
+        page_count_idle(node, class, true);
+    if (had == 0 || (had < hfi_sizeclasses[class].ample_blocks && room >= hfi_sizeclasses[class].ample_blocks))
+        page_list_idle(node, class, member, room);
+    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_nodemap);
+    if (shown != NULL && had == 0)
+        HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
+}
+
 void hfi_page_let_go(struct page *page)
 {
     struct arena_node *node = hfi_node_of_page(page);
     unsigned class = page->size_class;
     size_t member = hfi_node_member(node, page);
-    bool own_room = page->free != NULL || page->local_free != NULL || page->capacity < page->reserved;
+    uint32_t room;
     uint64_t word = hfi_load_acquire(&page->xfree);
     uint64_t open;
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
@@ -204,33 +239,29 @@ void hfi_page_let_go(struct page *page)
             return;
         }
         open = (word & ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT)) | remaining << XFREE_REMAINING_SHIFT | XFREE_OPEN;
-        if (own_room || count != 0)
+        room = page->reserved - (uint32_t)remaining;
+        if (room != 0)
             open |= XFREE_LISTED;
         hfi_pagemap_show_blocks(page, open & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0, (uint32_t)remaining);
         /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which acquire */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, open));
-    if (open & XFREE_LISTED)
-        hfi_page_list_idle(node, class, member);
-}
-
-/* The page may have a new owner by now: only numbers taken while it was ours. */
-void hfi_page_list_idle(struct arena_node *node, unsigned class, size_t member)
-{
-    uint32_t pages = hfi_sizeclasses[class].run_pages;
-    hfi_fetch_add_relaxed(&node->xidle_pages, pages); /* first: who takes the page at once must not count below zero */
-    if (!hfi_idleset_add(&node->idle[class], member)) {
-        hfi_fetch_sub_relaxed(&node->xidle_pages, pages);
+    if (room == 0)
         return;
-    }
-    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_nodemap);
-    if (shown != NULL)
-        HFI_SHOW(shown[node->index].idle, hfi_load_relaxed(&node->xidle_pages) * HFI_PAGE_BYTES);
+    hfi_page_got_room(node, class, member, 0, room);
 }
 
-void hfi_page_unlist_idle(struct arena_node *node, unsigned class, size_t member)
+
+void hfi_page_won(struct page *page, uint64_t found)
 {
-    if (hfi_idleset_remove(&node->idle[class], member))
-        hfi_fetch_sub_relaxed(&node->xidle_pages, hfi_sizeclasses[class].run_pages);
+    struct arena_node *node = hfi_node_of_page(page);
+    unsigned class = page->size_class;
+    size_t member = hfi_node_member(node, page);
+    if (!(found & XFREE_LISTED))
+        return;
+    page_count_idle(node, class, false);
+    hfi_idleset_remove(&node->ample[class], member);
+    if (hfi_sizeclasses[class].ample_blocks > 1)
+        hfi_idleset_remove(&node->scant[class], member);
 }
 
 bool hfi_page_try_own(struct page *page)
@@ -242,6 +273,7 @@ bool hfi_page_try_own(struct page *page)
             return false;
         /* acquire: pairs with hfi_page_let_go's release */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, word & keep));
+    hfi_page_won(page, word);
     return true;
 }
 

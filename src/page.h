@@ -37,24 +37,27 @@ uint32_t hfi_page_refill_own(struct page *page);
 /* Swaps local_free, which must not be empty, in for `free`, which must be; as hfi_page_refill. */
 uint32_t hfi_page_swap(struct page *page);
 
-/* Takes what others freed into a page just won, so that `used` says how many blocks are out.
- * Only for a page whose own lists are empty. */
+/* Takes what others freed, something, into a page just won, so that `used` says how many blocks are out; unless the page has frees of
+ * its last owner. */
 void hfi_page_collect_won(struct page *page);
 
 /* Returns an empty page (used == 0, in no list, not kept) to its node. */
 void hfi_page_retire(struct page *page);
 
 /* Lets go of a page (in no list, not kept): it is retired if empty, listed in its
- * node's idle set if it has room, and otherwise belongs to whoever frees into it next. */
+ * node's idle sets if it has room, and otherwise belongs to whoever frees into it next. */
 void hfi_page_let_go(struct page *page);
 
 /* Any thread: wins a page that nobody owns.  False when somebody else has it. */
 bool hfi_page_try_own(struct page *page);
 
-/* Any thread: puts a page into, takes it out of, its idle set.  Numbers, not the
- * page: it may already be somebody else's. */
-void hfi_page_list_idle(struct arena_node *node, unsigned class, size_t member);
-void hfi_page_unlist_idle(struct arena_node *node, unsigned class, size_t member);
+/* Any thread: counts and lists a page that nobody owns, when its free blocks have become `room` where they were `had`: in
+ * the set of the scant first, and in that of the ample once it has ample_blocks.  The scant set's bit stays, as a hint; only who owns the page
+ * may take it out.  Numbers, not the page: it may already be somebody else's. */
+void hfi_page_got_room(struct arena_node *node, unsigned class, size_t member, uint32_t had, uint32_t room);
+
+/* After this thread's CAS won a page: out of the idle sets and their count, if `found`, its xfree before, says that it is there. */
+void hfi_page_won(struct page *page, uint64_t found);
 
 /* Writes the owner of a page this thread has just won. */
 void hfi_page_set_owner(struct page *page, struct theap *theap);

@@ -8,7 +8,9 @@
  *   owned             owned                        is done
  *   open, listed      open, listed, remaining - 1  is done
  *   open, listed, 1   owned                        unlists and retires the page: it is empty
- *   open, full        open, listed                 adds it to the idle set
+ *   open, scant       open, listed, remaining - 1  adds it to the set of the ample, if it is that now
+ *   open, full        open, listed                 adds it to an idle set
+ *   open, scant, mine owned                        adopts it, if it would be ample now
  *   open, full, mine  owned                        adopts it: its other blocks are probably mine too
  *   open, full, 1     owned                        retires it
  *
@@ -22,14 +24,14 @@
 #include "check.h"
 #include "pagemap.h"
 
-enum outcome { PUSHED, NOW_LISTED, WON_EMPTY, WON_ROOM };
+enum outcome { PUSHED, WON_EMPTY, WON_ROOM };
 
 /* Blocks of one page on their way into it. */
 struct pushed {
     struct block *first;
     struct block *last;
     uint32_t count;
-    bool wanted; /* the page itself too, if nobody has it */
+    bool wanted; /* the page itself too, if nobody has it and it has become ample */
 };
 
 _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *block)
@@ -41,21 +43,23 @@ _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *b
 static uint64_t push_onto_open(const struct page *page, const struct pushed *pushed, uint64_t word, uint64_t list,
                                enum outcome *outcome)
 {
-    uint32_t remaining = hfi_xfree_remaining(word);
+    uint32_t remaining = hfi_xfree_remaining(word), ample = hfi_sizeclasses[page->size_class].ample_blocks;
     if (hfi_unlikely(remaining < pushed->count))
         hfi_remote_die_freed_twice(page, pushed->first);
+    uint32_t had = page->reserved - remaining;
     remaining -= pushed->count;
     *outcome = PUSHED;
     if (remaining == 0)
         *outcome = WON_EMPTY;
-    else if (!(word & XFREE_LISTED))
-        *outcome = pushed->wanted ? WON_ROOM : NOW_LISTED;
-    if (*outcome == WON_EMPTY || *outcome == WON_ROOM)
+    else if (pushed->wanted && had < ample && had + pushed->count >= ample)
+        *outcome = WON_ROOM;
+    if (*outcome != PUSHED)
         return list;
     return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_LISTED | XFREE_OPEN;
 }
 
-static enum outcome remote_push(struct page *page, const struct pushed *pushed)
+/* *found: what the word was before. */
+static enum outcome remote_push(struct page *page, const struct pushed *pushed, uint64_t *found)
 {
     uint64_t word = hfi_load_acquire(&page->xfree);
     uint64_t next;
@@ -71,6 +75,7 @@ static enum outcome remote_push(struct page *page, const struct pushed *pushed)
         /* release: publishes the links to page_take_remote; acquire: if this wins the page, its
          * fields are as hfi_page_let_go left them */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, next));
+    *found = word;
     return outcome;
 }
 
@@ -80,18 +85,23 @@ static void remote_return(struct theap *theap, struct page *page, const struct p
     unsigned class = page->size_class;
     struct arena_node *node = hfi_node_of_page(page);
     size_t member = hfi_node_member(node, page);
-    switch (remote_push(page, pushed)) {
+    uint32_t reserved = page->reserved;
+    uint64_t found;
+    switch (remote_push(page, pushed, &found)) {
     case PUSHED:
-        break;
-    case NOW_LISTED:
-        hfi_pagemap_show_room(page);
-        hfi_page_list_idle(node, class, member);
+        if (!(found & XFREE_OPEN))
+            break;
+        uint32_t had = reserved - hfi_xfree_remaining(found);
+        if (had == 0)
+            hfi_pagemap_show_room(page);
+        hfi_page_got_room(node, class, member, had, had + pushed->count);
         break;
     case WON_EMPTY:
-        hfi_page_unlist_idle(node, class, member);
+        hfi_page_won(page, found);
         hfi_page_retire(page);
         break;
     case WON_ROOM:
+        hfi_page_won(page, found);
         hfi_theap_adopt(theap, page);
         break;
     }

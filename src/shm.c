@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define ENTRIES_BYTES 8192
-#define SWEEP_ROUNDS 4
+#define ENTRIES_BYTES 1024u /* on the stack of whichever thread publishes */
+#define SWEEP_ROUNDS 64
 
 static int shm_map(int fd, size_t bytes, void **memory)
 {

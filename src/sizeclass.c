@@ -4,7 +4,8 @@
  * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
  * S2: a run's tail that no block fits into is at most 1/32 of the run; in the hardened build, with its guard, 1/8.
  * S3: extend_blocks blocks span at most 2 KiB, or are EXTEND_BLOCKS_MIN.
- * S4: runs of the first HFI_DIRECT_CLASSES classes are one page long, but in the secure build.
+ * S4: ample_blocks is at most 1/16 of a run's blocks, or 1: what pages with less room leave unused.
+ * S5: runs of the first HFI_DIRECT_CLASSES classes are one page long, but in the secure build.
  *
  * Test: tests/unit/core.c.
  */
@@ -13,6 +14,8 @@
 #define TAIL_SHARE (HFI_SECURE ? 8u : 32u)
 #define RUN_PAGES_MAX (HFI_SECURE ? 10u : 8u) /* a guard on top of the whole pages of large blocks */
 #define EXTEND_BYTES 2048u
+#define AMPLE_SHARE 16u
+#define AMPLE_BLOCKS_MAX 8u
 #define EXTEND_BLOCKS_MIN (HFI_SECURE ? 16u : 1u) /* their order is shuffled: one alone has none */
 
 struct sizeclass hfi_sizeclasses[HFI_CLASS_COUNT];
@@ -49,10 +52,12 @@ void hfi_sizeclass_init(void)
         struct sizeclass *class = &hfi_sizeclasses[i];
         size_t bytes = class_block_bytes(i);
         size_t pages = class_run_pages(bytes);
+        class->inverse = (((uint64_t)1 << HFI_INVERSE_SHIFT) + bytes - 1) / bytes;
         class->block_bytes = (uint32_t)bytes;
         class->run_pages = (uint16_t)pages;
         class->blocks = (uint16_t)(run_room_bytes(pages) / bytes);
         class->extend_blocks = (uint16_t)hfi_min(hfi_max(EXTEND_BYTES / bytes, EXTEND_BLOCKS_MIN), HFI_EXTEND_BLOCKS_MAX);
+        class->ample_blocks = (uint16_t)hfi_min(hfi_max(class->blocks / AMPLE_SHARE, 1), AMPLE_BLOCKS_MAX);
         if (bytes <= HFI_DIRECT_MAX_BYTES) {
             class->direct_first = (uint16_t)direct_next;
             class->direct_last = (uint16_t)(bytes / 16);

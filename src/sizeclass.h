@@ -20,15 +20,18 @@
 #define HFI_CLASS_LARGE 255u         /* page->size_class of a run that is one block */
 #define HFI_EXTEND_BLOCKS_MAX 64u
 #define HFI_BLOCK_MAX_BYTES ((size_t)256 * HFI_KIB)
+#define HFI_INVERSE_SHIFT 40
 #define HFI_DIRECT_MAX_BYTES 1024u   /* the theap's direct table goes up to here */
 #define HFI_DIRECT_CLASSES 28u       /* ... which is so many classes */
 #define HFI_DIRECT_COUNT (HFI_DIRECT_MAX_BYTES / 16 + 1)
 
 struct sizeclass {
+    uint64_t inverse;       /* 2^40 / block_bytes, rounded up: hfi_sizeclass_block */
     uint32_t block_bytes;
     uint16_t run_pages;     /* pages per run, 1 for all but blocks that waste too much of one */
     uint16_t blocks;        /* blocks per run: what fits in front of its guard */
     uint16_t extend_blocks; /* blocks linked at a time: bounded work per call */
+    uint16_t ample_blocks;  /* free ones from which on a page that nobody owns is worth a visit (idleset.h) */
     uint16_t direct_first;  /* entries of the direct table it serves, block_bytes <= 1024 */
     uint16_t direct_last;
 };
@@ -49,6 +52,13 @@ HFI_INLINE unsigned hfi_sizeclass_of(size_t bytes)
     if (top == 8)
         return 16 + ((last >> 5) & 7);
     return 24 + (top - 9) * 4 + ((last >> (top - 2)) & 3);
+}
+
+/* Number of the block in which a run's byte `offset` lies.  Exact for all offsets in a run, of 2^19 bytes at most: the error of the
+ * inverse, times the offset, stays under 2^40 / block_bytes. */
+HFI_INLINE uint32_t hfi_sizeclass_block(const struct sizeclass *class, uint32_t offset)
+{
+    return (uint32_t)(offset * class->inverse >> HFI_INVERSE_SHIFT);
 }
 
 #endif

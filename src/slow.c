@@ -57,16 +57,26 @@ static struct page *take_fresh(struct theap *theap, struct arena_node *node, str
     return page;
 }
 
+/* `page` was idle, or there was none. */
+static struct page *count_claimed(struct theap *theap, const struct demand *demand, struct page *page)
+{
+    if (page != NULL)
+        *(demand->share ? &theap->counters.shared : &theap->counters.claimed) += 1;
+    return page;
+}
+
 static struct page *take_from(struct theap *theap, struct arena_node *node, struct demand *demand, bool exact)
 {
-    if (demand->class != HFI_CLASS_LARGE) {
-        struct page *page = hfi_steal_idle(theap, node, demand->class);
-        if (page != NULL) {
-            *(demand->share ? &theap->counters.shared : &theap->counters.claimed) += 1;
-            return page;
-        }
-    }
-    return take_fresh(theap, node, demand, exact);
+    struct page *page = NULL;
+    if (demand->class != HFI_CLASS_LARGE)
+        page = count_claimed(theap, demand, hfi_steal_idle(theap, node, demand->class));
+    return page != NULL ? page : take_fresh(theap, node, demand, exact);
+}
+
+/* Pages with a few free blocks each: before anybody is robbed, or a larger class or another node has to serve. */
+static struct page *take_scant(struct theap *theap, struct arena_node *node, const struct demand *demand)
+{
+    return demand->class == HFI_CLASS_LARGE ? NULL : count_claimed(theap, demand, hfi_steal_scant(theap, node, demand->class));
 }
 
 /* A block that is too large is better than none, if it is aligned as well. */
@@ -78,6 +88,8 @@ static struct page *take_larger_class(struct theap *theap, struct arena_node *no
         if (hfi_sizeclasses[class].block_bytes % align != 0)
             continue;
         struct page *page = hfi_steal_idle(theap, node, class);
+        if (page == NULL)
+            page = hfi_steal_scant(theap, node, class);
         if (page != NULL)
             return page;
     }
@@ -88,6 +100,8 @@ static struct page *take_larger_class(struct theap *theap, struct arena_node *no
 static struct page *take_exactly(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     struct page *page = hfi_arena_free_pages(node) < demand->pages ? NULL : take_from(theap, node, demand, true);
+    if (page == NULL)
+        page = take_scant(theap, node, demand);
     return page != NULL ? page : take_larger_class(theap, node, demand);
 }
 
@@ -96,14 +110,19 @@ static struct page *take_from_sleepers(struct theap *theap, struct arena_node *n
 {
     struct page *page = NULL;
     uint64_t stolen = theap->counters.stolen;
-    for (bool gained = true; gained && page == NULL;) {
-        gained = false;
+    unsigned rounds_for_blocks = 1; /* magazines of threads that are awake fill again all the while */
+    for (bool again = true; again && page == NULL;) {
+        uint64_t before = theap->counters.stolen;
+        bool gained = false;
         for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;)
             if (hfi_steal_asleep(theap, node, &next)) {
                 gained = true;
                 page = take_from(theap, node, demand, false);
             }
+        again = theap->counters.stolen != before || (gained && rounds_for_blocks-- != 0);
     }
+    if (page == NULL && hfi_theap_give_back(theap)) /* what was in their magazines may have been of these pages */
+        page = take_from(theap, node, demand, false);
     if (theap->counters.stolen != stolen) {
         HFI_PROBE2(steal, node->id, theap->counters.stolen - stolen);
         hfi_inspect_event(HF_EVENT_STOLEN, node, theap->counters.stolen - stolen, 0);
@@ -114,8 +133,8 @@ static struct page *take_from_sleepers(struct theap *theap, struct arena_node *n
 /* This node has nothing at hand: the theap's own holdings first, then those of others. */
 static struct page *take_pressed(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    struct page *page = NULL;
-    if (hfi_magazine_give_back(theap))
+    struct page *page = take_scant(theap, node, demand);
+    if (page == NULL && hfi_magazine_give_back(theap))
         page = take_from(theap, node, demand, false);
     if (page == NULL)
         page = take_from_sleepers(theap, node, demand);
@@ -141,6 +160,8 @@ static struct page *take_remote_node(struct theap *theap, const struct arena_nod
         struct arena_node *node = &hfi_arena.nodes[nearest[i]];
         uint64_t before = pages_taken(theap);
         struct page *page = take_from(theap, node, demand, false);
+        if (page == NULL)
+            page = take_scant(theap, node, demand);
         if (page == NULL)
             page = take_from_sleepers(theap, node, demand);
         if (page == NULL)
@@ -180,7 +201,7 @@ static struct arena_node *choose_node(struct theap *theap)
     if (hfi_options.place == PLACE_LOCAL) {
         struct arena_node *node = hfi_thread_node();
         if (node != theap->node) {
-            hfi_magazines_return(theap);
+            hfi_magazines_return(theap, theap->lists_ours);
             hfi_theap_move(theap, node);
         }
     }
@@ -496,23 +517,30 @@ static struct theap *thread_theap(void)
     return theap;
 }
 
+/* Whether a block of a run of `class` starts `offset` bytes into it. */
+HFI_INLINE bool is_start(const struct sizeclass *class, uint32_t offset)
+{
+    uint32_t block = hfi_sizeclass_block(class, offset);
+    return block * class->block_bytes == offset && block < class->blocks;
+}
+
 HFI_INLINE void check_start(const struct page *page, const void *pointer, const char *call)
 {
     uint32_t offset = (uint32_t)((const char *)pointer - hfi_page_start(page));
-    if (hfi_unlikely(offset % page->block_bytes != 0 || offset / page->block_bytes >= page->reserved))
+    if (hfi_unlikely(!is_start(&hfi_sizeclasses[page->size_class], offset)))
         hfi_die("HF-E303", call, "%p points into a block of %u bytes, not at its start; pass what malloc returned",
                 pointer, page->block_bytes);
 }
 
 /* A block of a page that another thread owns, or nobody. */
-static void free_others(struct page *page, struct block *block, bool owned)
+static void free_others(struct page *page, struct block *block)
 {
     struct theap *theap = thread_theap();
     hfi_dead(block);
     if (theap != NULL) {
-        theap->counters.remote_frees++;
-        if (hfi_magazine_put(theap, page, block, owned))
+        if (hfi_magazine_put(theap, page, block))
             return;
+        theap->counters.remote_frees++;
     }
     hfi_remote_free(theap, page, block);
 }
@@ -530,10 +558,24 @@ static void free_inside(void *pointer)
     if (found.owner == (uintptr_t)hfi_theap)
         free_own(page, pointer);
     else
-        free_others(page, pointer, found.owner >= HFI_OWNER_LEAST);
+        free_others(page, pointer);
 }
 
-void hfi_free_slow(void *pointer)
+/* A small block of another thread's page, or nobody's, into this thread's magazine: what programs that hand blocks on, or hold
+ * many, do all day.  False where anything is unusual.  hfi_free has entered. */
+HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
+{
+    char *base = hfi_base;
+    size_t offset = (uintptr_t)pointer - (uintptr_t)base, index = offset >> HFI_PAGE_SHIFT;
+    if (HFI_SECURE || offset >= hfi_span || hfi_load_relaxed(hfi_owner_from(base, index)) < HFI_OWNER_NOBODY)
+        return false;
+    const struct page *page = hfi_page_from(base, index);
+    unsigned class = page->size_class;
+    return class < HFI_DIRECT_CLASSES && is_start(&hfi_sizeclasses[class], offset % HFI_PAGE_BYTES) &&
+           hfi_magazine_put_quickly(theap, page, class, pointer);
+}
+
+static HFI_NOINLINE void free_unusual(void *pointer)
 {
     if (hfi_unlikely(!hfi_in_arena(pointer)) && (pointer == NULL || hfi_boot_owns(pointer)))
         return;
@@ -541,6 +583,15 @@ void hfi_free_slow(void *pointer)
         hfi_theap_enter(hfi_theap);
     free_inside(pointer);
     hfi_theap_leave(hfi_theap);
+}
+
+void hfi_free_slow(void *pointer)
+{
+    struct theap *theap = hfi_theap;
+    if (hfi_likely(free_into_magazine(theap, pointer)))
+        hfi_theap_leave(theap);
+    else
+        free_unusual(pointer);
 }
 
 void hfi_free_emptied(struct page *page)

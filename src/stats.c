@@ -40,7 +40,7 @@ void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
     figures->free = hfi_arena_free_pages(node);
     figures->meta = node->meta_pages + hfi_load_relaxed(&node->xtheap_pages);
     figures->large = hfi_load_relaxed(&node->xlarge_pages);
-    figures->idle = hfi_load_relaxed(&node->xidle_pages);
+    figures->idle = hfi_arena_idle_pages(node);
     figures->kept = theaps_kept_pages(node);
     figures->blocks = 0;
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)

@@ -19,18 +19,18 @@
  */
 #include "steal.h"
 
+#include "magazine.h"
 #include "os.h"
 #include "say.h"
 
 #define CANDIDATES_MAX 8
 
-struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class)
+static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node, unsigned class)
 {
     for (int i = 0; i < CANDIDATES_MAX; i++) {
-        size_t member = hfi_idleset_take(&node->idle[class]);
+        size_t member = hfi_idleset_take(set);
         if (member == HFI_IDLESET_NONE)
             return NULL;
-        hfi_fetch_sub_relaxed(&node->xidle_pages, hfi_sizeclasses[class].run_pages);
         struct page *page = hfi_page_at(node->first_index + member);
         if (!hfi_page_try_own(page))
             continue;
@@ -44,12 +44,23 @@ struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsign
     return NULL;
 }
 
+struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class)
+{
+    return steal_from(&node->ample[class], theap, node, class);
+}
+
+struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class)
+{
+    return steal_from(&node->scant[class], theap, node, class);
+}
+
 #define VICTIMS_MAX 16
 #define PAGES_PER_VICTIM 32
 
 /* One theap whose lists the stealer has, and the pages picked from it. */
 struct raid {
     struct theap *theap;
+    uint32_t blocks; /* that came back from its magazines */
     uint32_t count;
     struct page *pages[PAGES_PER_VICTIM];
 };
@@ -71,10 +82,13 @@ static unsigned take_lists(const struct theap *thief, struct theap **next, struc
     for (; *next != NULL && count < VICTIMS_MAX; *next = (*next)->next_all) {
         uint32_t state = THEAP_LIVE;
         /* relaxed: a hint */
-        if (*next == thief || hfi_load_relaxed(&(*next)->xlisted) == 0)
+        if (*next == thief || (hfi_load_relaxed(&(*next)->xlisted) == 0 && !hfi_load_relaxed(&(*next)->xmagazines)))
             continue;
-        if (hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
-            raids[count++].theap = *next;
+        if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
+            continue;
+        raids[count].theap = *next;
+        raids[count].blocks = raids[count].count = 0;
+        count++;
     }
     return count;
 }
@@ -85,9 +99,15 @@ static bool is_inside(const struct theap *theap)
     return hfi_load_acquire(&theap->xbusy) != 0;
 }
 
-static void revoke_pages(const struct arena_node *node, struct raid *raid)
+/* Magazines of all first: their blocks may make a page of another victim empty. */
+static void rob(const struct arena_node *node, struct raid *raids, unsigned count)
 {
-    raid->count = is_inside(raid->theap) ? 0 : hfi_theap_revoke(raid->theap, node, raid->pages, PAGES_PER_VICTIM);
+    for (unsigned i = 0; i < count; i++)
+        if (!is_inside(raids[i].theap))
+            raids[i].blocks = hfi_magazines_return_listed(raids[i].theap);
+    for (unsigned i = 0; i < count; i++)
+        if (!is_inside(raids[i].theap))
+            raids[i].count = hfi_theap_revoke(raids[i].theap, node, raids[i].pages, PAGES_PER_VICTIM);
 }
 
 static uint32_t finish(struct raid *raid, bool barrier_held)
@@ -97,7 +117,8 @@ static uint32_t finish(struct raid *raid, bool barrier_held)
         hfi_theap_take(raid->theap, raid->pages, raid->count);
     else
         hfi_theap_restore(raid->theap, raid->pages, raid->count);
-    hfi_theap_return_lists(raid->theap);
+    if (!hfi_theap_return_lists(raid->theap))
+        hfi_magazine_end_theap(raid->theap);
     return taken ? raid->count : 0;
 }
 
@@ -110,15 +131,14 @@ bool hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct
     }
     unsigned count = take_lists(theap, next, raids);
     bool barrier_held = count != 0 && hfi_os_barrier() == 0; /* H1 */
-    for (unsigned i = 0; i < count; i++)
-        if (barrier_held)
-            revoke_pages(node, &raids[i]);
-        else
-            raids[i].count = 0;
+    if (barrier_held)
+        rob(node, raids, count);
     barrier_held = barrier_held && hfi_os_barrier() == 0; /* H2 */
-    uint32_t taken = 0;
-    for (unsigned i = 0; i < count; i++)
+    uint32_t taken = 0, blocks = 0;
+    for (unsigned i = 0; i < count; i++) {
+        blocks += raids[i].blocks;
         taken += finish(&raids[i], barrier_held);
+    }
     theap->counters.stolen += taken;
-    return taken != 0;
+    return taken != 0 || blocks != 0;
 }

@@ -10,7 +10,7 @@
  * T4: kept pages are current or partial, and their `used` is one up, so that a free that
  *     empties them again stays on the fast path.  Together they have at most
  *     hold_pages pages.
- * T5: partial and full queues, and pages in them, belong to the thread while xstate is THEAP_LIVE, to the stealer
+ * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong to the thread while xstate is THEAP_LIVE, to the stealer
  *     while it is THEAP_ROBBED; current and kept pages always to the thread.
  *
  * hold_pages is the node's size / 128 / theaps on the node, from 1 to 64.  A thread that sleeps does not hear
@@ -137,6 +137,7 @@ struct theap *hfi_theap_new(struct arena_node *node)
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
         theap->classes[class].current = &hfi_empty_page;
     hfi_store_relaxed(&theap->xlisted, 0);
+    hfi_store_relaxed(&theap->xmagazines, false);
     theap->node = node;
     theap->thread = (uintptr_t)__builtin_thread_pointer();
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
@@ -512,18 +513,22 @@ void hfi_theap_recycle_empty(struct theap *theap)
     recycled_push(theap);
 }
 
-void hfi_theap_recycle(struct theap *theap)
+bool hfi_theap_part(struct theap *theap)
 {
     let_go_of_current(theap);
     for (;;) {
         uint32_t state = THEAP_LIVE;
         if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
-            break;
-        /* release: what this thread did is there for hfi_theap_return_lists, which finishes; a stealer that returned the lists
+            return true;
+        /* release: what this thread did is there for hfi_theap_return_lists; a stealer that returned the lists
          * between the two steps makes the next round */
         if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
-            return;
+            return false;
     }
+}
+
+void hfi_theap_end(struct theap *theap)
+{
     let_go_of_listed(theap);
     hfi_theap_recycle_empty(theap);
 }
@@ -561,14 +566,11 @@ void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count)
     hfi_fetch_add_relaxed(&theap->xlost, count);
 }
 
-void hfi_theap_return_lists(struct theap *theap)
+bool hfi_theap_return_lists(struct theap *theap)
 {
     uint32_t state = THEAP_ROBBED;
-    /* release: pairs with hfi_theap_enter */
-    if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LIVE))
-        return;
-    let_go_of_listed(theap);
-    hfi_theap_recycle_empty(theap);
+    /* release: pairs with hfi_theap_enter and hfi_magazine_put_quickly; acquire: with hfi_theap_part */
+    return hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LIVE);
 }
 
 static const char *queue_audit(const struct page_queue *queue, enum page_list list, const struct theap *theap)

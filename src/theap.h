@@ -25,14 +25,13 @@ struct theap_class {
 /* Blocks of other threads' pages that this thread freed: magazine.h. */
 struct magazine {
     struct page loaded;      /* owner: stands in for the current page; its free list alone is used */
-    struct block *incoming;  /* owner: freed since the last load */
-    struct block *previous;  /* owner: older, on the way back to their pages */
-    uint32_t incoming_count; /* owner */
-    uint32_t previous_count; /* owner */
+    struct block *incoming;  /* lists: freed since the last load */
+    struct block *previous;  /* lists: older, on the way back to their pages */
+    uint32_t incoming_room;  /* lists: blocks that `incoming` takes before it is asked again whether it may have more */
     bool recent;             /* owner: loaded since hfi_magazine_shed last passed */
 };
 
-/* Who may touch a theap's lists of pages ("lists" in the comments below). */
+/* Who may touch a theap's lists of pages, and of blocks in magazines ("lists" in the comments below). */
 enum theap_state {
     THEAP_GONE,   /* nobody has it */
     THEAP_LIVE,   /* its thread */
@@ -44,6 +43,7 @@ struct theap {
     _Atomic(uint32_t) xbusy;  /* atomic: the owner is inside a call that may touch listed pages; the owner alone writes it */
     _Atomic(uint32_t) xstate; /* atomic: enum theap_state */
     _Atomic(uint32_t) xlisted; /* atomic: pages in partial and full, for stealers to see whether to try; the lists' holder writes it */
+    _Atomic(bool) xmagazines; /* atomic: magazines were put into since they were last robbed; likewise */
     uint32_t index;           /* const: number of this theap, its slot in the inspection segment */
     struct theap *next_all;   /* const once linked: list of all theaps */
     _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */
@@ -64,7 +64,7 @@ struct theap {
     struct page *kept[HFI_KEPT_MAX]; /* owner: pages that were empty once and are held back */
     struct page_queue full;   /* lists: full pages held back, oldest first */
     struct theap_class classes[HFI_CLASS_COUNT]; /* owner, but for the lists in it */
-    struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner */
+    struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner, but for the lists in it */
 };
 
 /* The theap that a thread has before it has one: every list empty. */
@@ -106,8 +106,12 @@ void hfi_theap_move(struct theap *theap, struct arena_node *node);
  * pages with room that a theap keeps of a class. */
 void hfi_theap_leave_away(struct theap *theap, unsigned class);
 
-/* Lets go of every page of a theap and puts it up for the next thread, or leaves that to the stealer that has its lists. */
-void hfi_theap_recycle(struct theap *theap);
+/* The thread ends: lets go of current pages. True when the theap's lists are the caller's, to be ended (hfi_magazine_end_theap); false
+ * when a stealer has them, and will. */
+bool hfi_theap_part(struct theap *theap);
+
+/* Lets go of listed pages, and puts the theap up for the next thread. */
+void hfi_theap_end(struct theap *theap);
 
 /* Puts up for the next thread a theap whose pages are gone already: the thread
  * vanished in a fork. */
@@ -160,8 +164,8 @@ void hfi_theap_restore(struct theap *theap, struct page **pages, uint32_t count)
 /* Takes them out of the theap's lists and lets go of them. */
 void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count);
 
-/* Returns the lists; recycles a theap whose thread has ended meanwhile. */
-void hfi_theap_return_lists(struct theap *theap);
+/* Returns the lists.  False when the thread has ended meanwhile: they are the caller's, to be ended (hfi_magazine_end_theap). */
+bool hfi_theap_return_lists(struct theap *theap);
 
 /* NULL, or the broken invariant. */
 const char *hfi_theap_audit(const struct theap *theap);

@@ -8,7 +8,7 @@
  * count:       blocks in that list, so that taking it needs no walk
  * remaining:   while nobody owns the page: its blocks still handed out; the
  *              free that takes it to 0 wins the page
- * LISTED:      nobody owns the page and it has room: it is in its idle set
+ * LISTED:      nobody owns the page and it has room: it is in an idle set
  * OPEN:        nobody owns the page; who clears this bit owns it
  *
  * Zero means owned and no list, so that the zeroed page table of

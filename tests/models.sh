@@ -34,4 +34,5 @@ search handshake 1 -DNO_BARRIER_2
 search page 0
 search page 1 -DLIST_FIRST
 search page 1 -DSPLIT_PUSH
+search page 1 -DUNLIST_LATE
 exit $failed

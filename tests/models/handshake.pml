@@ -3,7 +3,7 @@
  *
  * The owner's stores go through a store buffer (first in, first out, as on x86; other machines keep what the model
  * needs by release stores); membarrier empties it, and so does the owner's own compare-and-swap.  The owner calls
- * free (fast path: owners[]) or a slow path (xstate) a few times, then ends; the stealer robs twice.
+ * free (fast path: owners[]) or a slow path or magazine (xstate: lists of pages, and of blocks) a few times, then ends; the stealer robs twice.
  *
  * Checked: the stealer never has a page while the owner works on it, nor the lists; the theap is recycled once.
  * With NO_BARRIER_1 or NO_BARRIER_2 one of these fails.

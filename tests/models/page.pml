@@ -1,14 +1,18 @@
 /*
  * page: doc/protocols.md sections 1 to 3, one page of BLOCKS blocks, all handed out at first and owned by its theap.
  *
- * The owner frees one or none itself and lets go; two threads free one each, by a CAS on the word; a fourth takes the idle
- * bit, wins the page, collects, frees one or none, and lets go again, twice.  The word holds OPEN, LISTED, remaining and count as xfree.h does.
+ * The owner frees one or none itself and lets go; two threads free one each, by a CAS on the word; a fourth takes the bit of
+ * either idle set, wins the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds OPEN, LISTED, remaining and count as
+ * xfree.h does.  From AMPLE free blocks on a page that nobody owns belongs into the set of the ample, with fewer into that of the scant.
  *
  * Checked: one owner at a time; blocks out, freed and waiting add up whenever a page changes hands; every page that is
- * empty is retired, once; a page with room that nobody owns is in the idle set at the end.
- * With LIST_FIRST (listed before it is open) or SPLIT_PUSH (a push that is not one step) one of these fails.
+ * empty is retired, once; a page with room that nobody owns is in the set for as much room as it has at the end.
+ * With LIST_FIRST (listed before it is open), SPLIT_PUSH (a push that is not one step) or UNLIST_LATE (who makes a page ample takes it out of
+ * the scant, without owning it) one of these fails.
  */
 #define BLOCKS 4
+#define AMPLE 2
+#define ROOM(w) (BLOCKS - REMAINING(w))
 #define OPEN(w) ((w) & 1)
 #define LISTED(w) (((w) >> 1) & 1)
 #define REMAINING(w) (((w) >> 2) & 7)
@@ -17,7 +21,7 @@
 
 byte word = 0;         /* owned, nothing waits */
 byte used = BLOCKS;    /* the owner's field: out, those that wait in the word included */
-bool idle_bit = false;
+bool scant_bit = false, ample_bit = false;
 byte owners = 1;       /* how many think they own the page */
 byte retired = 0;
 byte mine = BLOCKS - 2; /* out, and freed by whoever owns the page, not by the two freers */
@@ -40,6 +44,21 @@ inline retire()
     }
 }
 
+inline list(room)
+{
+    if
+    :: room >= AMPLE -> ample_bit = true
+    :: room < AMPLE -> scant_bit = true
+    fi
+}
+
+/* Whoever has won a page that is listed. */
+inline unlist()
+{
+    ample_bit = false;
+    scant_bit = false
+}
+
 /* By whoever owns the page. */
 inline let_go()
 {
@@ -52,12 +71,12 @@ inline let_go()
         fi;
         next = WORD(1, (used < BLOCKS || COUNT(w) > 0 -> 1 : 0), used - COUNT(w), COUNT(w));
 #ifdef LIST_FIRST
-        if :: LISTED(next) -> idle_bit = true :: else fi;
+        if :: LISTED(next) -> list(ROOM(next)) :: else fi;
 #endif
         if
         :: atomic { word == w -> word = next; owners-- }
 #ifndef LIST_FIRST
-            if :: LISTED(next) -> idle_bit = true :: else fi;
+            if :: LISTED(next) -> list(ROOM(next)) :: else fi;
 #endif
             break
         :: atomic { else -> w = word }
@@ -88,8 +107,12 @@ inline remote_free()
         fi
     od;
     if
-    :: OPEN(w) && REMAINING(w) == 1 -> idle_bit = false; retire()
-    :: OPEN(w) && REMAINING(w) > 1 && !LISTED(w) -> idle_bit = true
+    :: OPEN(w) && REMAINING(w) == 1 -> unlist(); retire()
+    :: OPEN(w) && REMAINING(w) > 1 && (!LISTED(w) || ROOM(w) + 1 == AMPLE) ->
+        list(ROOM(next));
+#ifdef UNLIST_LATE
+        if :: LISTED(w) -> scant_bit = false :: else fi
+#endif
     :: else
     fi
 }
@@ -117,8 +140,10 @@ active proctype claimer()
     byte w, next, tries = 0;
     bool got;
     do
-    :: atomic { idle_bit && tries < 2 -> idle_bit = false }
-        tries++;
+    :: atomic { ample_bit && tries < 2 -> ample_bit = false; tries++ }
+        goto win_it;
+    :: atomic { scant_bit && tries < 2 -> scant_bit = false; tries++ }
+win_it:
         got = false;
         w = word;
         do
@@ -133,9 +158,11 @@ active proctype claimer()
         od;
         if
         :: got ->
+            unlist();
             atomic { used = used - COUNT(word); word = 0 } /* the exchange; `used` is the owner's alone */
             if
             :: mine > 0 -> used--; mine--; freed++ /* frees one itself */
+            :: used < BLOCKS -> used++; mine++; freed-- /* allocates one */
             :: true
             fi;
             let_go()
@@ -151,5 +178,5 @@ active proctype after()
     (ended == 4) ->
     assert(freed == BLOCKS -> retired == 1 : retired == 0);
     assert(retired || (owners == 0 && OPEN(word)));
-    assert(retired || !LISTED(word) || idle_bit)
+    assert(retired || !LISTED(word) || (ROOM(word) >= AMPLE -> ample_bit : scant_bit))
 }

@@ -123,7 +123,7 @@ static void check_sound(void)
             broken = hfi_theap_audit(theap);
     }
     for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++)
-        broken = hfi_idleset_audit(&node->idle[class]);
+        broken = hfi_arena_audit_idle(node, class);
     if (broken != NULL)
         fprintf(stderr, "%s\n", broken);
     CHECK(broken == NULL);
@@ -156,6 +156,7 @@ static void *park(void *argument)
 {
     struct parked *parked = argument;
     bool attached = parked->attached = attach(parked->block);
+    hfi_magazines_return(hfi_theap, true); /* nor does it keep the block, which others would take from it while it sleeps */
     CHECK(sem_post(&parked->ready) == 0);
     while (attached)
         pause();

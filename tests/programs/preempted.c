@@ -294,7 +294,7 @@ int main(void)
     if (broken == NULL)
         broken = hfi_theap_audit(hfi_theap);
     for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++)
-        broken = hfi_idleset_audit(&node->idle[class]);
+        broken = hfi_arena_audit_idle(node, class);
     printf("%s 3 - all is sound, and every page is back (%zu of %zu%s%s)\n", broken == NULL && after == before ? "ok" : "not ok",
            after, before, broken != NULL ? "; " : "", broken != NULL ? broken : "");
     return 0;

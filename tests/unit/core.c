@@ -165,7 +165,7 @@ Test(core, a_claimed_page_with_frees_waiting_is_seen_as_empty)
     in_a_thread(allocate_a_few, &hand_over);
     for (size_t i = 0; i < 10; i++) /* nobody owns the page: these wait in xfree */
         hf_free(hand_over.blocks[i]);
-    hfi_magazines_return(hfi_theap);
+    hfi_magazines_return(hfi_theap, true);
     uint64_t claimed = hfi_theap->counters.claimed;
     void *block = hf_malloc(1000);
     cr_assert_eq(hfi_theap->counters.claimed, claimed + 1);
@@ -416,18 +416,157 @@ Test(core, a_larger_block_is_aligned_as_well)
     assert_sound();
 }
 
-Test(core, a_full_page_of_ones_own_is_won_back)
+Test(core, a_full_page_of_ones_own_is_won_back_once_it_has_ample_room)
 {
-    void *blocks[2000];
-    for (int i = 0; i < 2000; i++)
-        blocks[i] = hf_malloc(1024);
+    static void *blocks[2000];
+    const struct sizeclass *class = &hfi_sizeclasses[hfi_sizeclass_of(2048)]; /* above the direct table: no magazine */
+    unsigned count = 0;
+    do {
+        cr_assert_lt(count, 2000);
+        blocks[count++] = hf_malloc(2048);
+    } while (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page_of(blocks[0])))) != HFI_OWNER_NOBODY);
     uint64_t adopted = hfi_theap->counters.adopted;
-    hf_free(blocks[0]);
+    for (unsigned i = 0; i < class->ample_blocks; i++) {
+        cr_assert_eq(hfi_theap->counters.adopted, adopted);
+        hf_free(blocks[i]);
+    }
     cr_assert_eq(hfi_theap->counters.adopted, adopted + 1);
     cr_assert_eq(page_of(blocks[0])->list, LIST_PARTIAL);
     assert_sound();
-    for (int i = 1; i < 2000; i++)
+    for (unsigned i = class->ample_blocks; i < count; i++)
         hf_free(blocks[i]);
+    assert_sound();
+}
+
+/* A page that this thread filled, and let go of since; its first block. */
+static char *page_let_go(size_t bytes)
+{
+    size_t each = hfi_sizeclasses[hfi_sizeclass_of(bytes)].blocks;
+    char *first = NULL;
+    for (size_t i = 0; i < 40 * each; i++) {
+        char *block = hf_malloc(bytes);
+        first = first == NULL && (uintptr_t)block % HFI_PAGE_BYTES == 0 ? block : first;
+    }
+    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(first))), HFI_OWNER_NOBODY);
+    return first;
+}
+
+static bool is_in(struct idleset *sets, const struct page *page)
+{
+    size_t member = hfi_node_member(&hfi_arena.nodes[0], page);
+    return hfi_load_relaxed(&sets[page->size_class].xlevels[0][member / 64]) >> member % 64 & 1;
+}
+
+Test(core, scant_pages_wait_until_they_are_ample)
+{
+    struct arena_node *node = &hfi_arena.nodes[0];
+    if (!has_magazines())
+        return;
+    char *block = page_let_go(1024);
+    struct page *page = page_of(block);
+    unsigned ample = hfi_sizeclasses[page->size_class].ample_blocks;
+    cr_assert_gt(ample, 1);
+    size_t idle = hfi_arena_idle_pages(node);
+    for (unsigned i = 0; i < ample; i++, block += 1024) {
+        cr_assert_eq(is_in(node->ample, page), false, "after %u", i);
+        cr_assert_eq(is_in(node->scant, page), i != 0, "after %u", i);
+        cr_assert_eq(hfi_arena_idle_pages(node), idle + (i != 0));
+        hfi_remote_return(page, (struct block *)block, (struct block *)block, 1);
+    }
+    cr_assert(is_in(node->ample, page));
+    cr_assert_eq(hfi_arena_idle_pages(node), idle + 1);
+    cr_assert_eq(hfi_steal_idle(hfi_theap, node, page->size_class), page);
+    cr_assert(!is_in(node->ample, page) && !is_in(node->scant, page));
+    cr_assert_eq(hfi_arena_idle_pages(node), idle);
+    hfi_page_let_go(page);
+    cr_assert(is_in(node->ample, page));
+    assert_sound();
+}
+
+Test(core, a_page_with_one_free_block_serves_before_malloc_fails)
+{
+    if (!has_magazines())
+        return;
+    char *block = page_let_go(1024);
+    struct page *page = page_of(block);
+    while (hf_malloc(1024) != NULL)
+        ;
+    hfi_remote_return(page, (struct block *)block, (struct block *)block, 1);
+    cr_assert(is_in(hfi_arena.nodes[0].scant, page));
+    cr_assert_eq(hf_malloc(1024), block);
+    cr_assert_null(hf_malloc(1024));
+    assert_sound();
+}
+
+Test(core, a_scant_page_with_free_blocks_of_its_own_is_won_back_whole)
+{
+    const size_t bytes = 2048; /* above the direct table: no magazine */
+    const struct sizeclass *class = &hfi_sizeclasses[hfi_sizeclass_of(bytes)];
+    void *blocks[64];
+    if (HFI_SECURE)
+        cr_skip("runs of the secure build are longer");
+    cr_assert(class->ample_blocks == 2 && class->blocks <= 64);
+    blocks[0] = hf_malloc(bytes);
+    struct page *page = page_of(blocks[0]);
+    for (unsigned i = 1; i + 1u < class->blocks; i++)
+        blocks[i] = hf_malloc(bytes);
+    hf_thread_idle();
+    cr_assert(is_in(hfi_arena.nodes[0].scant, page), "one block is left");
+    uint64_t adopted = hfi_theap->counters.adopted;
+    hf_free(blocks[0]);
+    cr_assert_eq(hfi_theap->counters.adopted, adopted + 1);
+    assert_sound();
+    for (unsigned i = 1; i + 1u < class->blocks; i++)
+        hf_free(blocks[i]);
+    hf_thread_idle();
+    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(blocks[0]))), HFI_OWNER_NONE, "it is empty");
+    assert_sound();
+}
+
+enum { LAST_BLOCKS = 24, LAST_HOLDERS = 4 };
+static void *last_blocks[LAST_HOLDERS][LAST_BLOCKS]; /* each of another page, of which nothing else is out */
+static pthread_barrier_t last_freed;
+
+static void *free_last_blocks(void *argument)
+{
+    for (size_t i = 0; i < LAST_BLOCKS; i++)
+        hf_free(last_blocks[(uintptr_t)argument][i]);
+    pthread_barrier_wait(&last_freed);
+    pthread_barrier_wait(&last_freed);
+    return argument;
+}
+
+Test(core, what_sleeping_threads_have_in_magazines_pins_no_pages)
+{
+    static void *blocks[2 * LAST_BLOCKS * LAST_HOLDERS * 64];
+    pthread_t holders[LAST_HOLDERS];
+    size_t count = 0, held = 0, each = hfi_sizeclasses[hfi_sizeclass_of(1024)].blocks;
+    if (!has_magazines())
+        return;
+    while (count < LAST_BLOCKS * LAST_HOLDERS * each)
+        blocks[count++] = hf_malloc(1024);
+    for (size_t i = 0; i < count; i++) {
+        bool last = (uintptr_t)blocks[i] % HFI_PAGE_BYTES == 0 && held < LAST_BLOCKS * LAST_HOLDERS;
+        if (last)
+            last_blocks[held % LAST_HOLDERS][held / LAST_HOLDERS] = blocks[i], held++;
+        else
+            hf_free(blocks[i]);
+    }
+    cr_assert_geq(held, LAST_BLOCKS * LAST_HOLDERS - 2);
+    hf_thread_idle();
+    pthread_barrier_init(&last_freed, NULL, LAST_HOLDERS + 1);
+    for (uintptr_t i = 0; i < LAST_HOLDERS; i++)
+        pthread_create(&holders[i], NULL, free_last_blocks, (void *)i);
+    pthread_barrier_wait(&last_freed);
+    size_t before = hfi_arena_free_pages(&hfi_arena.nodes[0]);
+    void *most = hf_malloc((before + 4) * HFI_PAGE_BYTES);
+    cr_assert_not_null(most, "of the %zu pages that are not free, magazines of sleeping threads pin some",
+                       hfi_arena.nodes[0].page_count - before);
+    assert_sound();
+    hf_free(most);
+    pthread_barrier_wait(&last_freed);
+    for (size_t i = 0; i < LAST_HOLDERS; i++)
+        pthread_join(holders[i], NULL);
     assert_sound();
 }
 
