@@ -1,23 +1,23 @@
 /*
  * buffers: see buffers.h and <holdfast/uring.h>.
  *
- * U1: buffer i is window i: the bytes of the arena from HFI_WINDOWS_OFFSET + i * 1 GiB on that belong to a node.
- * U2: hf_uring_arena.bytes is not 0 only after a ring of this process was registered; start does not change.
+ * U1: buffer i is window i: the bytes of the arena from HFI_WINDOWS_OFFSET + i * 1 GiB on that belong to a node.  A window may
+ *     belong to none, where a node got less than it was given room for: then its buffer is empty.
+ * U2: hf_uring_arena.bytes is not 0 only while a ring of this process is registered, as far as is known; start does not change.
  *
- * Nothing is kept about rings: one may be destroyed without a word.  Readers of hf_uring_arena take `bytes` as it is; who
- * calls a helper for a ring has seen that ring's registration succeed, which orders the two.
+ * Nothing is kept about rings but their number: one may be destroyed without a word, and is then counted for ever.  Readers of
+ * hf_uring_arena take `bytes` as it is; who calls a helper for a ring has seen that ring's registration succeed, which orders the two.
  *
  * A forked child loses U2: buffers of a ring it inherited are the parent's memory, which a fixed operation prepared in the
  * child would read or write.
  *
- * Fails by -errno after one warning.  Test: tests/programs/uring.c.
+ * Fails by -errno after one warning.  Tests: tests/programs/uring.c, tests/unit/plan.c.
  */
 #include "buffers.h"
 
 #define HF_URING_NO_HELPERS
 #include <errno.h>
 #include <holdfast/uring.h>
-#include <sys/uio.h>
 
 #include "arena.h"
 #include "inspect.h"
@@ -31,17 +31,27 @@ HFI_EXPORT struct hf_uring_arena hf_uring_arena;
 
 static _Atomic(bool) xsaid_fork, xsaid_refused;
 
-static unsigned list_windows(struct iovec *windows)
+static struct iovec windows[WINDOWS_MAX]; /* const after hfi_buffers_init: too large for some thread's stack */
+static unsigned window_count;
+static _Atomic(unsigned) xrings; /* atomic: registered, not unregistered since */
+
+unsigned hfi_buffers_list(const struct reservation *reservation, struct iovec *list)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
-        for (size_t window = 0; window < hfi_plan_windows(node); window++) {
-            size_t at = window << HFI_WINDOW_SHIFT;
-            windows[count++] = (struct iovec){ node->start + at, hfi_min(HFI_WINDOW_BYTES, node->bytes - at) };
-        }
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        const struct reserved_node *node = &reservation->nodes[i];
+        unsigned first = (unsigned)((size_t)(node->start - reservation->base - HFI_WINDOWS_OFFSET) >> HFI_WINDOW_SHIFT);
+        while (count < first)
+            list[count++] = (struct iovec){ NULL, 0 };
+        for (size_t at = 0; at < node->bytes; at += HFI_WINDOW_BYTES)
+            list[count++] = (struct iovec){ node->start + at, hfi_min(HFI_WINDOW_BYTES, node->bytes - at) };
     }
     return count;
+}
+
+void hfi_buffers_init(void)
+{
+    window_count = hfi_buffers_list(&hfi_arena.reservation, windows);
 }
 
 static size_t arena_bytes(void)
@@ -74,7 +84,7 @@ static int say_refused(int error, unsigned count)
     hfi_format_bytes(bytes, sizeof bytes, arena_bytes());
     switch (error) {
     case -ENOMEM:
-        hfi_say(SAY_WARNING, "HF-W231", "uring", "registering %s with io_uring was refused (ENOMEM, memlock limit %s): operations stay plain; "
+        hfi_say(SAY_WARNING, "HF-W231", "uring", "registering %s with io_uring was refused (ENOMEM, memlock limit %s): the operations of that ring must stay plain; "
                 "run `ulimit -l unlimited`, set LimitMEMLOCK=infinity, or grant CAP_IPC_LOCK", bytes, limit);
         break;
     case -EFAULT:
@@ -89,20 +99,48 @@ static int say_refused(int error, unsigned count)
     return error;
 }
 
+static void show_indices(void)
+{
+    __atomic_store_n(&hf_uring_arena.bytes, hfi_span - HFI_WINDOWS_OFFSET, __ATOMIC_RELEASE); /* all rings: the same values */
+}
+
 /* A ring that has its buffers: from now on there are valid indices. */
 static void opened(struct io_uring *uring)
 {
     hf_uring_arena.start = (uintptr_t)hfi_base + HFI_WINDOWS_OFFSET;
     __atomic_store_n(&hf_uring_arena.vectored, hfi_ring_has_vectored(uring), __ATOMIC_RELAXED);
-    __atomic_store_n(&hf_uring_arena.bytes, hfi_span - HFI_WINDOWS_OFFSET, __ATOMIC_RELEASE); /* all rings: the same values */
+    hfi_fetch_add_acq_rel(&xrings, 1);
+    show_indices();
     say_fork();
+}
+
+/* The last one that is known of leaves no valid indices; one that came meanwhile shows them again. */
+static void closed(void)
+{
+    if (hfi_fetch_sub_acq_rel(&xrings, 1) != 1)
+        return;
+    __atomic_store_n(&hf_uring_arena.bytes, 0, __ATOMIC_SEQ_CST);
+    if (hfi_load_seq_cst(&xrings) != 0)
+        show_indices();
+}
+
+/* The guards between runs of the hardened build are inaccessible there. */
+static bool has_inaccessible_guards(void)
+{
+    bool small = false;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        small |= hfi_arena.reservation.nodes[i].backing == BACKING_4K;
+    return HFI_SECURE && small;
 }
 
 static bool may_register(void)
 {
-    if (hfi_span != 0 && !hfi_arena.reservation.growing)
+    if (hfi_span != 0 && !hfi_arena.reservation.growing && !has_inaccessible_guards())
         return true;
-    if (hfi_span == 0)
+    if (hfi_span != 0 && !hfi_arena.reservation.growing)
+        hfi_say(SAY_WARNING, "HF-W236", "uring", "the hardened build guards the runs of an arena on 4k pages by inaccessible memory, which cannot be "
+                "registered with io_uring: operations stay plain; set HOLDFAST_BACKING=thp or 2m");
+    else if (hfi_span == 0)
         hfi_say(SAY_WARNING, "HF-W235", "uring", "this child of a fork has no arena to register with io_uring: operations stay plain; "
                 "register before, or do without HOLDFAST_FORK=dontfork");
     else
@@ -115,12 +153,10 @@ int hfi_buffers_register(struct io_uring *uring)
 {
     if (!may_register())
         return -ENOTSUP;
-    struct iovec windows[WINDOWS_MAX];
-    unsigned count = list_windows(windows);
-    int error = hfi_ring_register_buffers(uring, windows, count);
+    int error = hfi_ring_register_buffers(uring, windows, window_count);
     hfi_inspect_registered(error, false);
     if (error != 0)
-        return say_refused(error, count);
+        return say_refused(error, window_count);
     opened(uring);
     return 0;
 }
@@ -142,12 +178,15 @@ int hfi_buffers_clone(struct io_uring *uring, struct io_uring *from)
 int hfi_buffers_unregister(struct io_uring *uring)
 {
     int error = hfi_ring_unregister_buffers(uring);
-    if (error == 0)
+    if (error == 0) {
         hfi_inspect_unregistered();
+        closed();
+    }
     return error;
 }
 
 void hfi_buffers_forked(void)
 {
     hf_uring_arena.bytes = 0;
+    hfi_store_relaxed(&xrings, 0);
 }

@@ -6,8 +6,17 @@
 #ifndef HFI_BUFFERS_H
 #define HFI_BUFFERS_H
 
+#include <sys/uio.h>
+
 #include "base.h"
+#include "plan.h"
 #include "ring.h"
+
+/* Called once, by init, when the arena stands. */
+void hfi_buffers_init(void);
+
+/* The buffers of an arena, by the index of their window, into `list`, which has room for each window of its span.  Their number. */
+unsigned hfi_buffers_list(const struct reservation *reservation, struct iovec *list);
 
 /* Registers every window with `uring`; the arena must be populated.  0 or -errno after saying what to do. */
 int hfi_buffers_register(struct io_uring *uring);

@@ -17,6 +17,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "buffers.h"
 #include "fork.h"
 #include "harden.h"
 #include "inspect.h"
@@ -112,6 +113,7 @@ static bool init_once(void)
         return false;
     init_arena();
     pthread_key_create(&thread_key, thread_exit);
+    hfi_buffers_init();
     hfi_fork_init();
     hfi_inspect_init();
     hfi_prefault_start();

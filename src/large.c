@@ -63,15 +63,18 @@ static void large_shrink(struct page *head, size_t pages)
     hfi_arena_release(&head[pages], now - pages);
 }
 
+/* Whether a run of so many pages there would lie across two windows, though it fits one. */
+static bool straddles(const struct page *head, size_t pages)
+{
+    size_t first = (size_t)(hfi_page_start(head) - hfi_base) & (HFI_WINDOW_BYTES - 1);
+    return pages <= HFI_WINDOW_PAGES && first + pages * HFI_PAGE_BYTES > HFI_WINDOW_BYTES;
+}
+
 static bool large_grow(struct page *head, size_t pages)
 {
     struct arena_node *node = hfi_node_of_page(head);
     size_t now = head->run_pages;
-    size_t first = (size_t)(hfi_page_start(head) - hfi_base) & (HFI_WINDOW_BYTES - 1);
-    bool leaves_window = first + pages * HFI_PAGE_BYTES > HFI_WINDOW_BYTES;
     bool zero;
-    if (leaves_window && pages <= HFI_WINDOW_PAGES)
-        return false;
     if (!hfi_arena_claim_at(node, &head[now], pages - now, &zero))
         return false;
     if (!hfi_guard_lift(head)) {
@@ -86,9 +89,11 @@ static bool large_grow(struct page *head, size_t pages)
     return true;
 }
 
-bool hfi_large_resize(struct page *head, size_t bytes)
+bool hfi_large_resize(struct page *head, size_t bytes, bool anyhow)
 {
     size_t pages = hfi_large_pages(bytes);
+    if (!anyhow && straddles(head, pages))
+        return false;
     if (pages > head->run_pages)
         return large_grow(head, pages);
     if (pages < head->run_pages) {

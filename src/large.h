@@ -17,8 +17,9 @@ void *hfi_large_dress(struct page *head);
 void hfi_large_free(struct page *head, void *pointer);
 
 /* Makes a large block hold `bytes` (at least 1) where it is: gives back its tail,
- * or claims the pages behind it.  False when those are not free, or its guard cannot be moved. */
-bool hfi_large_resize(struct page *head, size_t bytes);
+ * or claims the pages behind it.  False when those are not free, its guard cannot be moved, or a block of up to a window would
+ * lie across two of them: that only shrinking may lead to, where the block has to stay (`anyhow`). */
+bool hfi_large_resize(struct page *head, size_t bytes, bool anyhow);
 
 /* Bytes of a large block. */
 HFI_INLINE size_t hfi_large_bytes(const struct page *head)

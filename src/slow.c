@@ -262,10 +262,9 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
     return hfi_fail_enomem();
 }
 
-static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes, bool zero)
+/* A block of whole pages; NULL when the arena is full, which is not reported here. */
+static void *take_large(struct theap *theap, size_t bytes, size_t align_bytes, bool zero)
 {
-    if (bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
-        return hfi_fail_enomem();
     struct demand demand = {
         .class = HFI_CLASS_LARGE,
         .pages = hfi_large_pages(bytes),
@@ -278,11 +277,19 @@ static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes,
     HFI_PROBE3(slow, bytes, theap->node->id, head != NULL);
     hfi_inspect_end(theap, head, begun);
     if (head == NULL)
-        return fail_full(bytes, demand.pages, demand.align_bytes);
+        return NULL;
     void *block = hfi_large_dress(head);
     if (zero && !demand.zero)
         memset(block, 0, bytes);
     return block;
+}
+
+static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes, bool zero)
+{
+    if (bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
+        return hfi_fail_enomem();
+    void *block = take_large(theap, bytes, align_bytes, zero);
+    return block != NULL ? block : fail_full(bytes, hfi_large_pages(bytes), hfi_max(align_bytes, HFI_PAGE_BYTES));
 }
 
 /* A page with a free block from the ladder: current from now on, or, on a tight node, where threads share pages, the
@@ -630,19 +637,22 @@ static size_t grown_bytes(size_t bytes)
 /* malloc of a block that realloc can do without: a full arena is nothing to report. */
 static void *malloc_dispensable(size_t bytes)
 {
-    if (bytes > HFI_BLOCK_MAX_BYTES)
-        return NULL;
     struct page *page = hfi_current_page(bytes);
     if (page->free != NULL)
         return hfi_page_pop(page, page->free);
     struct theap *theap = hfi_thread_attach();
-    return theap == NULL ? NULL : take_block(theap, hfi_sizeclass_of(bytes), bytes, false);
+    if (theap == NULL)
+        return NULL;
+    return bytes > HFI_BLOCK_MAX_BYTES ? take_large(theap, bytes, HFI_PAGE_BYTES, false)
+                                       : take_block(theap, hfi_sizeclass_of(bytes), bytes, false);
 }
 
 static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)
 {
-    void *fresh = malloc_dispensable(bytes > has ? grown_bytes(bytes) : bytes);
-    if (fresh == NULL && bytes <= has)
+    bool shrinks = bytes <= has;
+    size_t wanted = shrinks ? bytes : grown_bytes(bytes);
+    void *fresh = shrinks || wanted > bytes ? malloc_dispensable(wanted) : NULL;
+    if (fresh == NULL && shrinks)
         return pointer;
     if (fresh == NULL)
         fresh = hfi_malloc(bytes);
@@ -675,10 +685,10 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
                 pointer, hfi_large_bytes(found.page));
     if (bytes > PTRDIFF_MAX)
         return hfi_fail_enomem();
-    if (bytes > HFI_BLOCK_MAX_BYTES && hfi_large_resize(found.page, bytes))
+    if (bytes > HFI_BLOCK_MAX_BYTES && hfi_large_resize(found.page, bytes, false))
         return pointer;
     void *fresh = realloc_by_copy(pointer, hfi_large_bytes(found.page), bytes);
     if (fresh == pointer)
-        hfi_large_resize(found.page, bytes); /* no page to move to: it keeps its own */
+        hfi_large_resize(found.page, bytes, true); /* no page to move to: it keeps its own */
     return fresh;
 }

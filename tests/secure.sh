@@ -23,7 +23,7 @@ run()
     name=$1
     shift
     if [ ! -x "$work/$name" ]; then
-        $cc $flags -fno-builtin "$srcdir/tests/programs/$name.c" -o "$work/$name" -L"$work" -lholdfast -Wl,-rpath,"$work"
+        $cc $flags -fno-builtin "$srcdir/tests/programs/$name.c" -o "$work/$name" -L"$work" -lholdfast -Wl,-rpath,"$work" -luring
     fi
     if env "$@" "$work/$name" >"$work/log" 2>&1; then
         echo "ok: $name $*"
@@ -44,6 +44,7 @@ run fork HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k
 run quiet HOLDFAST_ARENA=1500M HOLDFAST_BACKING=thp
 run exhaust HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no
 run idle
+run uring
 
 if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$srcdir/tests/unit/core.c" "$work"/*.o -o "$work/core" -lcriterion -lhwloc -luring 2>"$work/log"; then
     "$work/core" --jobs=2 || failed=1

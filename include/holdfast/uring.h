@@ -28,7 +28,7 @@ struct io_uring;
 /* Registers the arena with a ring, as its buffers 0 and up: once per ring.  Pins the memory, which takes about 2 ms per
  * GiB of huge pages, 200 ms of small ones.  Waits for an arena that is being populated.  Any thread; for a ring with
  * IORING_SETUP_SINGLE_ISSUER the one that submits.  0, or
- *   -ENOTSUP  the arena grows (HOLDFAST_ARENA=auto), or this is a child that has none
+ *   -ENOTSUP  the arena grows (HOLDFAST_ARENA=auto), this is a child that has none, or (hardened build) guards on 4k pages
  *   -ENOMEM   RLIMIT_MEMLOCK is too low, or memory is short
  *   -EBUSY    the ring has buffers registered already
  *   -EEXIST   a ring of another thread's (SINGLE_ISSUER)
@@ -42,8 +42,9 @@ int hf_uring_register(struct io_uring *ring);
  * hf_uring_register does.  Both rings must be used by this process; errors likewise. */
 int hf_uring_register_clone(struct io_uring *ring, struct io_uring *from);
 
-/* Undoes that.  Operations under way keep what they use.  0, or -ENXIO when there is nothing registered.  A ring
- * that is destroyed needs no unregistering. */
+/* Undoes that.  Operations under way keep what they use.  0, or -ENXIO when there is nothing registered.  After the last
+ * ring the helpers below prepare ordinary operations; while others are registered, this ring's are to be prepared by liburing's own
+ * calls.  A ring that is destroyed needs no unregistering, but counts as registered. */
 int hf_uring_unregister(struct io_uring *ring);
 
 /* What hf_uring_buf_index reads: written by hf_uring_register, never by the application. */
@@ -100,7 +101,8 @@ static inline int hf_uring_vector_index(const struct iovec *vectors, unsigned co
     return hf_uring_arena.vectored ? index : -1;
 }
 
-/* As io_uring_prep_readv(3), io_uring_prep_writev(3).  Fixed where the kernel has that and all vectors lie in one window. */
+/* As io_uring_prep_readv(3), io_uring_prep_writev(3).  Fixed where the kernel has that and all vectors lie in one window: then
+ * for files, block devices and sockets; some special files (inotify) refuse that with -EINVAL. */
 static inline void hf_uring_prep_readv(struct io_uring_sqe *entry, int fd, const struct iovec *vectors, unsigned count, uint64_t offset)
 {
     int index = hf_uring_vector_index(vectors, count);

@@ -24,6 +24,11 @@
 
 #define FILE_BYTES ((size_t)4 << 20)
 #define EXIT_SKIP 77
+#ifdef HFI_ENABLE_SECURE
+#define SMALL "thp" /* guards on 4k pages are inaccessible */
+#else
+#define SMALL "4k"
+#endif
 
 static int file;
 
@@ -188,6 +193,76 @@ static void case_indices(void)
     CHECK(hf_uring_buf_index((void *)(hf_uring_arena.start + hf_uring_arena.bytes), 1) == -1);
     CHECK(hf_uring_buf_index(&ring, 1) == -1 && hf_uring_buf_index(NULL, 1) == -1);
     io_uring_queue_exit(&ring);
+}
+
+static bool in_one_window(const void *block, size_t bytes)
+{
+    return (uintptr_t)block >> 30 == ((uintptr_t)block + bytes - 1) >> 30;
+}
+
+static const size_t mib = (size_t)1 << 20;
+
+/* A block that shrank to what fits a window lies in one, unless there is nowhere to move it.  Nothing is populated for this. */
+static void case_shrinks(void)
+{
+    enum { EACH = 32, MOST = 3072 / EACH };
+    char *filler[MOST], *lowest = NULL;
+    size_t count = 0;
+    while (count < MOST && (filler[count] = malloc(EACH * mib)) != NULL) {
+        lowest = lowest == NULL || filler[count] < lowest ? filler[count] : lowest;
+        count++;
+    }
+    char *start = (char *)((uintptr_t)lowest & ~(1024 * mib - 1)); /* of the arena: three windows */
+    for (size_t i = 0; i < count; i++) /* room for one block of 1300 MiB, from the middle of the first window on, and for one of 1000 in the third */
+        if (filler[i] >= start + 2048 * mib || (filler[i] >= start + 512 * mib && filler[i] < start + 1900 * mib))
+            free(filler[i]);
+    char *block = malloc(1300 * mib);
+    CHECK(block != NULL && block > start + 500 * mib);
+    size_t bytes = (size_t)(start + 1024 * mib - block) + 256 * mib;
+    CHECK(!in_one_window(block, bytes));
+    memcpy(block + bytes - 5, "kept", 5);
+    block = realloc(block, bytes);
+    CHECK(block != NULL && in_one_window(block, bytes) && strcmp(block + bytes - 5, "kept") == 0);
+    char *again = malloc(1300 * mib);
+    CHECK(again != NULL && again > start + 500 * mib);
+    while (malloc(EACH * mib) != NULL)
+        ;
+    char *stayed = realloc(again, bytes);
+    CHECK(stayed == again && malloc_usable_size(again) < bytes + mib && malloc(EACH * mib) != NULL);
+}
+
+/* Threads may have 16 KiB of stack: the list of windows is no part of it. */
+static void *registers_on_little_stack(void *ring)
+{
+    CHECK(hf_uring_register(ring) == 0);
+    return NULL;
+}
+
+static void case_little_stack(void)
+{
+    struct io_uring ring = new_ring(0);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
+    CHECK(pthread_create(&thread, &attributes, registers_on_little_stack, &ring) == 0 && pthread_join(thread, NULL) == 0);
+    read_sizes(&ring, true);
+    io_uring_queue_exit(&ring);
+}
+
+/* Helpers prepare ordinary operations once no ring is registered. */
+static void case_unregisters(void)
+{
+    struct io_uring ring = new_ring(0), other = new_ring(0);
+    CHECK(hf_uring_register(&ring) == 0 && hf_uring_register_clone(&other, &ring) == 0);
+    CHECK(hf_uring_unregister(&ring) == 0);
+    read_sizes(&other, true);
+    CHECK(hf_uring_unregister(&other) == 0 && hf_uring_unregister(&other) == -ENXIO);
+    read_sizes(&ring, false);
+    read_sizes(&other, false);
+    CHECK(hf_uring_register(&ring) == 0);
+    read_sizes(&ring, true);
+    io_uring_queue_exit(&ring);
+    io_uring_queue_exit(&other);
 }
 
 static void case_registers_twice(void)
@@ -392,6 +467,16 @@ static void case_growing(void)
     read_sizes(&ring, false);
 }
 
+#ifdef HFI_ENABLE_SECURE
+static void case_guards(void)
+{
+    struct io_uring ring = new_ring(0);
+    CHECK(hf_uring_register(&ring) == -ENOTSUP && hf_uring_buf_index(malloc(10), 10) == -1);
+    read_sizes(&ring, false);
+    io_uring_queue_exit(&ring);
+}
+#endif
+
 static void case_waits_for_population(void)
 {
     struct io_uring ring = new_ring(0);
@@ -479,27 +564,33 @@ struct test_case {
 };
 
 static const struct test_case cases[] = {
-    { "reads-and-writes", case_reads_and_writes, "64M", "4k", "startup", "" },
+    { "reads-and-writes", case_reads_and_writes, "64M", SMALL, "startup", "" },
     { "reads-and-writes-thp", case_reads_and_writes, "64M", "thp", "startup", "" },
     { "reads-and-writes-2m", case_reads_and_writes, "64M", "2m", "startup", "" },
-    { "vectors", case_vectors, "64M", "4k", "startup", "" },
-    { "sends", case_sends, "64M", "4k", "startup", "" },
+    { "vectors", case_vectors, "64M", SMALL, "startup", "" },
+    { "sends", case_sends, "64M", SMALL, "startup", "" },
     { "indices", case_indices, "1200M", "thp", "startup", "" },
-    { "registers-twice", case_registers_twice, "64M", "4k", "startup", "" },
-    { "clones", case_clones, "64M", "4k", "startup", "" },
-    { "ring-destroyed", case_ring_destroyed, "64M", "4k", "startup", "" },
-    { "single-issuer", case_single_issuer, "64M", "4k", "startup", "" },
-    { "threads", case_threads, "128M", "4k", "startup", "" },
-    { "forks", case_forks, "64M", "4k", "startup", "" },
+    { "registers-twice", case_registers_twice, "64M", SMALL, "startup", "" },
+    { "shrinks", case_shrinks, "3G", "thp", "none", "" },
+    { "little-stack", case_little_stack, "64M", SMALL, "startup", "" },
+    { "unregisters", case_unregisters, "64M", SMALL, "startup", "" },
+    { "clones", case_clones, "64M", SMALL, "startup", "" },
+    { "ring-destroyed", case_ring_destroyed, "64M", SMALL, "startup", "" },
+    { "single-issuer", case_single_issuer, "64M", SMALL, "startup", "" },
+    { "threads", case_threads, "128M", SMALL, "startup", "" },
+    { "forks", case_forks, "64M", SMALL, "startup", "" },
     { "forks-huge", case_forks_huge, "32M", "2m", "startup", "HF-W232" },
-    { "memlock", case_memlock, "64M", "4k", "startup", "HF-W231" },
-    { "seccomp", case_seccomp, "64M", "4k", "startup", "" },
-    { "growing", case_growing, "auto", "4k", "startup", "HF-W235" },
-    { "waits-for-population", case_waits_for_population, "512M", "4k", "background", "" },
-    { "closes-all-descriptors", case_closes_all_descriptors, "64M", "4k", "startup", "" },
-    { "execs", case_execs, "64M", "4k", "startup", "" },
-    { "frames", case_frames, "64M", "4k", "startup", "" },
-    { "frames-interleaved", case_frames_interleaved, "64M", "4k", "startup", "" },
+    { "memlock", case_memlock, "64M", SMALL, "startup", "HF-W231" },
+    { "seccomp", case_seccomp, "64M", SMALL, "startup", "" },
+    { "growing", case_growing, "auto", SMALL, "startup", "HF-W235" },
+#ifdef HFI_ENABLE_SECURE
+    { "guards", case_guards, "64M", "4k", "startup", "HF-W236" },
+#endif
+    { "waits-for-population", case_waits_for_population, "512M", SMALL, "background", "" },
+    { "closes-all-descriptors", case_closes_all_descriptors, "64M", SMALL, "startup", "" },
+    { "execs", case_execs, "64M", SMALL, "startup", "" },
+    { "frames", case_frames, "64M", SMALL, "startup", "" },
+    { "frames-interleaved", case_frames_interleaved, "64M", SMALL, "startup", "" },
 };
 #define CASES (sizeof cases / sizeof cases[0])
 

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "buffers.h"
 #include "distance.h"
 #include "os.h"
 #include "reserve.h"
@@ -433,4 +434,21 @@ Test(plan, an_arena_has_an_end)
     hfi_plan_span(&planned);
     cr_assert_leq(planned.span, HFI_ARENA_MAX_BYTES);
     cr_assert_gt(hfi_plan_bytes(&planned), 4000 * HFI_GIB);
+}
+
+Test(plan, buffers_of_io_uring_go_by_the_window)
+{
+    static struct iovec windows[16];
+    struct reservation cut = { .node_count = 2 };
+    cut.nodes[0].bytes = 3 * HFI_GIB;
+    cut.nodes[1].bytes = HFI_GIB + HFI_GIB / 4;
+    hfi_plan_span(&cut);
+    hfi_plan_place(&cut, (char *)(uintptr_t)HFI_GIB);
+    cut.nodes[0].bytes = HFI_GIB + HFI_GIB / 2; /* less was to be had, when the places were given */
+    cr_assert_eq(hfi_buffers_list(&cut, windows), 5);
+    for (unsigned i = 0; i < 5; i++)
+        cr_assert(windows[i].iov_base == NULL || windows[i].iov_base == cut.base + HFI_WINDOWS_OFFSET + i * HFI_GIB, "%u", i);
+    cr_assert(windows[0].iov_len == HFI_GIB && windows[1].iov_len == HFI_GIB / 2);
+    cr_assert(windows[2].iov_base == NULL && windows[2].iov_len == 0);
+    cr_assert(windows[3].iov_len == HFI_GIB && windows[4].iov_len == HFI_GIB / 4);
 }
