@@ -93,13 +93,14 @@ HFI_INLINE void hfi_free(void *pointer)
     /* relaxed: equal only if this thread stored it, or a stealer that gave up (pagetable.h) */
     if (hfi_unlikely(!hfi_equals_relaxed(hfi_owner_from(base, index), (uintptr_t)theap)))
         return hfi_free_slow(pointer);
-    struct page *page = hfi_page_from(base, index);
+    size_t at = index * sizeof(struct page);
     struct block *block = pointer;
     hfi_dead(block);
+    struct page *page = hfi_page_by_offset(base, &at);
     hfi_link_set(page, block, page->local_free);
-    page->local_free = block;
-    if (hfi_unlikely(--page->used == 0))
-        return hfi_free_emptied(page);
+    hfi_page_by_offset(base, &at)->local_free = block;
+    if (hfi_unlikely(hfi_decrement_to_zero(&hfi_page_by_offset(base, &at)->used)))
+        return hfi_free_emptied(block);
     hfi_theap_leave(theap);
 }
 

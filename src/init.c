@@ -35,9 +35,17 @@ static _Atomic(int) xstate;
 static pthread_key_t thread_key;
 static HFI_TLS bool thread_exited;
 
-static void thread_detach(struct theap *theap)
+/* From here on the thread has no theap, and nothing that leads to one: what was its own is another thread's soon. */
+static void leave_theap(void)
 {
     hfi_theap = &hfi_empty_theap;
+    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
+        hfi_direct[i] = &hfi_empty_page;
+}
+
+static void thread_detach(struct theap *theap)
+{
+    leave_theap();
     hfi_inspect_detach(theap);
     hfi_theap_enter(theap);
     hfi_magazines_return(theap, theap->lists_ours);
@@ -56,9 +64,7 @@ static void thread_exit(void *theap)
 void hfi_thread_forget(void)
 {
     pthread_setspecific(thread_key, NULL);
-    hfi_theap = &hfi_empty_theap;
-    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
-        hfi_direct[i] = &hfi_empty_page;
+    leave_theap();
 }
 
 static void say_arena(const struct reservation *reservation)

@@ -19,9 +19,10 @@ extern HFI_HIDDEN _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
 /* Records of the nodes, by index; NULL while there is no segment. */
 extern HFI_HIDDEN _Atomic(struct hf_inspect_node *) hfi_nodemap;
 
-/* Stores a figure for readers of the segment.  Relaxed: several threads may store a node's, and any is
+/* Stores a figure for readers of the segment, or of this process.  Relaxed: several threads may store a node's, and any is
  * as good as the other. */
 #define HFI_SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+#define HFI_SHOWN(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 
 HFI_INLINE _Atomic(uint64_t) *hfi_pagemap_entry(const struct page *head)
 {

@@ -94,11 +94,30 @@ HFI_INLINE _Atomic(uintptr_t) *hfi_owner_from(char *base, size_t index)
     return (_Atomic(uintptr_t) *)base + index;
 }
 
+/* Takes one off, and tells whether that leaves nothing: on memory, which compilers do by way of a register that holds the address. */
+HFI_INLINE bool hfi_decrement_to_zero(uint32_t *count)
+{
+#if defined __x86_64__ && !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
+    bool zero;
+    __asm__("subl $1, %1" : "=@ccz"(zero), "+m"(*count));
+    return zero;
+#else
+    return --*count == 0;
+#endif
+}
+
+/* By its offset in the page table.  Opaque, so that each access adds base, offset and the table's own offset up in its address, and
+ * no instruction does. */
+HFI_INLINE struct page *hfi_page_by_offset(char *base, size_t *offset)
+{
+    HFI_OPAQUE(*offset);
+    return (struct page *)(base + *offset + HFI_TABLE_OFFSET);
+}
+
 HFI_INLINE struct page *hfi_page_from(char *base, size_t index)
 {
     size_t offset = index * sizeof(struct page);
-    HFI_OPAQUE(offset); /* so that the table's offset goes into the displacement of each access */
-    return (struct page *)(base + offset + HFI_TABLE_OFFSET);
+    return hfi_page_by_offset(base, &offset);
 }
 
 HFI_INLINE _Atomic(uintptr_t) *hfi_owner_at(size_t index)

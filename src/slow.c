@@ -412,7 +412,7 @@ static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node 
 {
     struct demand demand = {
         .class = HFI_CLASS_LARGE,
-        .pages = hfi_divide_up(bytes, HFI_PAGE_BYTES),
+        .pages = hfi_large_pages(bytes),
         .align_bytes = HFI_PAGE_BYTES,
     };
     uint64_t begun = hfi_inspect_begin();
@@ -601,9 +601,10 @@ void hfi_free_slow(void *pointer)
         free_unusual(pointer);
 }
 
-void hfi_free_emptied(struct page *page)
+void hfi_free_emptied(void *block)
 {
     struct theap *theap = hfi_theap;
+    struct page *page = hfi_page_at(hfi_index_of(block)); /* the fast path is for pages that are heads alone */
     hfi_theap_enter(theap); /* inside already: no stealer has the page; but one may have the lists */
     hfi_theap_emptied(theap, page);
     hfi_theap_leave(theap);

@@ -23,8 +23,8 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
  * a full page, a large block, a boot block, or a misuse (message, abort). */
 void hfi_free_slow(void *pointer);
 
-/* free found its page's used at zero. */
-void hfi_free_emptied(struct page *page);
+/* free took the count of blocks out of its page to zero with this one. */
+void hfi_free_emptied(void *block);
 
 /* Bytes usable in a live block; a misuse ends the process as in free. */
 size_t hfi_usable_size(const void *pointer);

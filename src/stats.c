@@ -15,6 +15,7 @@
 
 #include "atomic.h"
 #include "os.h"
+#include "pagemap.h"
 #include "prefault.h"
 #include "say.h"
 #include "theap.h"
@@ -29,8 +30,8 @@ static size_t theaps_kept_pages(const struct arena_node *node)
 {
     size_t pages = 0;
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
-        if (theap->thread != 0 && theap->node == node)
-            pages += theap->kept_pages;
+        if (HFI_SHOWN(theap->thread) != 0 && HFI_SHOWN(theap->node) == node)
+            pages += HFI_SHOWN(theap->kept_pages);
     return pages;
 }
 

@@ -10,6 +10,7 @@
  * T4: kept pages are current or partial, and their `used` is one up, so that a free that
  *     empties them again stays on the fast path.  Together they have at most
  *     hold_pages pages.
+ *     Nothing is kept, and nothing given up, while a stealer has the lists: a page that it picks stays what it was.
  * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong to the thread while xstate is THEAP_LIVE, to the stealer
  *     while it is THEAP_ROBBED; current and kept pages always to the thread.
  *
@@ -138,8 +139,8 @@ struct theap *hfi_theap_new(struct arena_node *node)
         theap->classes[class].current = &hfi_empty_page;
     hfi_store_relaxed(&theap->xlisted, 0);
     hfi_store_relaxed(&theap->xmagazines, false);
-    theap->node = node;
-    theap->thread = (uintptr_t)__builtin_thread_pointer();
+    HFI_SHOW(theap->node, node);
+    HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
     theap_update_hold(theap);
     theap->lists_ours = true;
@@ -151,7 +152,7 @@ void hfi_theap_move(struct theap *theap, struct arena_node *node)
 {
     hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
-    theap->node = node;
+    HFI_SHOW(theap->node, node);
     theap_update_hold(theap);
 }
 
@@ -196,7 +197,7 @@ static bool may_unlist(const struct theap *theap, const struct page *page)
 static void theap_unkeep(struct theap *theap, struct page *page)
 {
     theap->kept[page->kept_slot] = NULL;
-    theap->kept_pages -= page->run_pages;
+    HFI_SHOW(theap->kept_pages, theap->kept_pages - page->run_pages);
     page->kept = false;
     page->used--;
 }
@@ -251,7 +252,7 @@ static void theap_give_up_slot(struct theap *theap)
     if (page == NULL)
         return;
     theap_unkeep(theap, page);
-    if (page->used == 0 && may_unlist(theap, page))
+    if (page->used == 0)
         theap_retire(theap, page);
 }
 
@@ -282,11 +283,12 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
         hfi_die("HF-E304", "free", "a block of %u bytes in the page at %p was freed twice; "
                 "run the program under the secure build to see where",
                 page->block_bytes, (void *)hfi_page_start(page));
+    if (!theap->lists_ours)
+        return; /* T4: it stays where it is, empty */
     theap_update_hold(theap);
     /* Nothing empty of another node is held: the next page is to come from home. */
     if (page->run_pages > theap->hold_pages || page->node != theap->node->index) {
-        if (may_unlist(theap, page))
-            theap_retire(theap, page);
+        theap_retire(theap, page);
         return;
     }
     while (theap->kept_pages + page->run_pages > theap->hold_pages || theap->kept[theap->kept_next] != NULL)
@@ -294,7 +296,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     page->kept_slot = (uint8_t)theap->kept_next;
     theap->kept[theap->kept_next] = page;
     theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
-    theap->kept_pages += page->run_pages;
+    HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
     page->kept = true;
     page->used++;
 }
@@ -508,7 +510,7 @@ void hfi_theap_let_go_all(struct theap *theap)
 void hfi_theap_recycle_empty(struct theap *theap)
 {
     hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
-    theap->thread = 0;
+    HFI_SHOW(theap->thread, 0);
     hfi_store_relaxed(&theap->xstate, THEAP_GONE);
     recycled_push(theap);
 }

@@ -52,12 +52,12 @@ struct theap {
     uint64_t slow_ticks;      /* owner: spent in calls that looked beyond its own pages (inspect.c), and how many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
     uint64_t thread_id;       /* owner: the kernel's id of the thread that has it, or had it last */
-    uintptr_t thread;         /* owner: its thread pointer; 0 in the empty theap and when recycled */
-    struct arena_node *node;  /* owner: home node, read again on slow paths */
+    uintptr_t thread;         /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
+    struct arena_node *node;  /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
     bool lists_ours;          /* owner: xstate was THEAP_LIVE when it last entered */
     uint32_t kept_next;       /* owner: slot to give up next */
-    uint32_t kept_pages;      /* owner: pages of all slots */
+    uint32_t kept_pages;      /* owner, shown: pages of all slots */
     uint32_t hold_pages;      /* owner: budget of kept */
     uint32_t shed_next;       /* owner: class that hfi_theap_shed looks at next */
     uint32_t magazine_shed_next; /* owner: class that hfi_magazine_shed looks at next */

@@ -31,6 +31,7 @@ search() {
 search handshake 0
 search handshake 1 -DNO_BARRIER_1
 search handshake 1 -DNO_BARRIER_2
+search handshake 1 -DKEEP_ANYHOW
 search page 0
 search page 1 -DLIST_FIRST
 search page 1 -DSPLIT_PUSH

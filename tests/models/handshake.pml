@@ -5,8 +5,8 @@
  * needs by release stores); membarrier empties it, and so does the owner's own compare-and-swap.  The owner calls
  * free (fast path: owners[]) or a slow path or magazine (xstate: lists of pages, and of blocks) a few times, then ends; the stealer robs twice.
  *
- * Checked: the stealer never has a page while the owner works on it, nor the lists; the theap is recycled once.
- * With NO_BARRIER_1 or NO_BARRIER_2 one of these fails.
+ * Checked: the stealer never has a page while the owner works on it, nor one that the owner keeps, nor the lists; the theap is recycled once.
+ * With NO_BARRIER_1, NO_BARRIER_2 or KEEP_ANYHOW (the owner keeps pages while it is robbed) one of these fails.
  */
 #define LIVE 1
 #define ROBBED 2
@@ -16,14 +16,15 @@
 #define CALLS 3
 #define RAIDS 2
 
-mtype = { BUSY_ON, BUSY_OFF, PAGE_DONE, LISTS_DONE };
+mtype = { BUSY_ON, BUSY_OFF, PAGE_DONE, LISTS_DONE, KEPT };
 
-chan buffer = [6] of { mtype };
+chan buffer = [8] of { mtype };
 bool busy = false;
 byte state = LIVE;
 bool mine = true;        /* owners[page] names the theap */
 bool on_page = false;    /* the owner works on the page, until its last store to it is seen */
 bool on_lists = false;
+bool kept = false;       /* the owner's free emptied the page, and it is held back: in the owner's hands alone */
 bool taken = false;      /* the stealer has taken the page for good */
 byte recycled = 0;
 byte ended = 0;
@@ -35,6 +36,7 @@ inline apply(what)
     :: what == BUSY_OFF -> busy = false
     :: what == PAGE_DONE -> on_page = false
     :: what == LISTS_DONE -> on_lists = false
+    :: what == KEPT -> kept = true
     fi
 }
 
@@ -67,6 +69,18 @@ active proctype owner()
         :: true -> /* free */
             if
             :: atomic { mine -> on_page = true; assert(!taken) }
+                if
+                :: true -> /* it was the last block: hfi_theap_emptied */
+#ifndef KEEP_ANYHOW
+                    if
+                    :: state == LIVE -> buffer ! KEPT
+                    :: else -> skip /* it stays where it is, empty */
+                    fi
+#else
+                    buffer ! KEPT
+#endif
+                :: true
+                fi;
                 buffer ! PAGE_DONE
             :: else -> skip /* the path of section 2 */
             fi
@@ -107,7 +121,7 @@ active proctype stealer()
         :: else -> assert(!on_lists)
         fi;
         if
-        :: taken -> goto give_back
+        :: taken || kept -> goto give_back
         :: else -> mine = false
         fi;
         assert(!on_lists);
@@ -116,7 +130,7 @@ active proctype stealer()
 #endif
         if
         :: busy -> mine = true
-        :: else -> taken = true; assert(!on_page); assert(!on_lists)
+        :: else -> taken = true; assert(!on_page); assert(!on_lists); assert(!kept)
         fi;
 give_back:
         if

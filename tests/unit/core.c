@@ -387,6 +387,40 @@ Test(core, threads_share_pages_on_a_tight_node)
     hf_free(most);
 }
 
+static pthread_key_t late_key; /* made after the library's: its destructor comes after the library's */
+static bool was_loaded;
+static unsigned led_somewhere;
+
+static void late(void *argument)
+{
+    (void)argument;
+    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
+        led_somewhere += hfi_direct[i] != &hfi_empty_page;
+    hf_free(hf_malloc(48));
+}
+
+static void *load_a_magazine(void *argument)
+{
+    pthread_setspecific(late_key, argument);
+    hf_malloc(48);
+    was_loaded = hfi_direct[3] == &hfi_theap->magazines[hfi_sizeclass_of(48)].loaded;
+    return argument;
+}
+
+Test(core, a_thread_that_has_ended_reaches_no_magazine_any_more)
+{
+    if (!has_magazines())
+        return;
+    void *most = hf_malloc((hfi_arena_free_pages(&hfi_arena.nodes[0]) - 10) * HFI_PAGE_BYTES);
+    cr_assert(most != NULL && hfi_node_is_tight(&hfi_arena.nodes[0]));
+    pthread_key_create(&late_key, late);
+    in_a_thread(load_a_magazine, &late_key);
+    cr_assert(was_loaded);
+    cr_assert_eq(led_somewhere, 0, "its theap is another thread's by then");
+    assert_sound();
+    hf_free(most);
+}
+
 Test(core, a_larger_block_serves_when_no_page_is_left)
 {
     static void *blocks[80000];
