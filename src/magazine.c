@@ -22,6 +22,7 @@
 #include "magazine.h"
 
 #include "remote.h"
+#include "say.h"
 
 #define SHED_CLASSES 4u
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
@@ -44,17 +45,33 @@ static struct page *page_of_block(const struct block *block)
     return hfi_page_at(hfi_index_of(block)); /* runs of the direct table's classes are one page long (S5) */
 }
 
+/* The next of a list, which a write into a freed block may have replaced by anything: only what may be a block is followed. */
+static struct block *next_of(const struct block *block)
+{
+    struct block *next = block->next;
+    if (next == NULL)
+        return NULL;
+    if (hfi_unlikely(!hfi_in_arena(next) || (uintptr_t)next % HFI_MAX_ALIGN != 0 ||
+                     hfi_load_relaxed(hfi_owner_at(hfi_index_of(next))) < HFI_OWNER_NOBODY))
+        hfi_die("HF-E305", "magazine", "freed block %p of %u bytes leads to %p, which is no such block: it was written to after it was freed; "
+                "run the program under the secure build or valgrind",
+                (const void *)block, page_of_block(block)->block_bytes, (const void *)next);
+    return next;
+}
+
 /* Returns the blocks at the front of a list that lie in one page, RETURN_MAX at most.  How many. */
 static uint32_t return_some(struct block **list)
 {
     struct block *first = *list, *last = first;
     struct page *page = page_of_block(first);
     uint32_t count = 1;
-    while (count < RETURN_MAX && last->next != NULL && page_of_block(last->next) == page) {
-        last = last->next;
+    struct block *next = next_of(last);
+    while (count < RETURN_MAX && next != NULL && page_of_block(next) == page) {
+        last = next;
+        next = next_of(last);
         count++;
     }
-    *list = last->next;
+    *list = next;
     hfi_remote_return(page, first, last, count);
     return count;
 }
@@ -115,6 +132,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     struct block **list = newest ? &magazine->incoming : &magazine->previous;
     if (*list == NULL)
         return NULL;
+    next_of(*list); /* as for other lists: the head's link is checked */
     load(magazine, class, *list);
     hfi_compiler_barrier(); /* M5 */
     *list = NULL;

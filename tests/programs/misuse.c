@@ -110,6 +110,28 @@ static void link_overwritten(int unused)
         blocks[0] = malloc(48);
 }
 
+static void *allocate_64(void *blocks)
+{
+    for (int i = 0; i < 64; i++)
+        ((void **)blocks)[i] = malloc(48);
+    return NULL;
+}
+
+/* Blocks of another thread, which a magazine keeps. */
+static void link_of_another_s_overwritten(int unused)
+{
+    (void)unused;
+    static uintptr_t *volatile blocks[64];
+    pthread_t thread;
+    pthread_create(&thread, NULL, allocate_64, (void *)blocks);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 20; i++)
+        free(blocks[i]);
+    *blocks[19] = (uintptr_t)0x4141414141414140u;
+    for (int i = 0; i < 20000; i++)
+        blocks[0] = malloc(48);
+}
+
 static void page_never_handed_out(int unused)
 {
     (void)unused;
@@ -204,6 +226,7 @@ static const struct misuse misuses[] = {
     { "freed block resized", realloc_of_freed, NULL, "HF-E307" },
     { "size of a block's inside", size_of_interior, NULL, "HF-E307" },
     { "link of a freed block overwritten", link_overwritten, "HF-E305", "HF-E308" },
+    { "link of another thread's freed block overwritten", link_of_another_s_overwritten, "HF-E305", "HF-E308 HF-E305" },
     { "page that was never handed out", page_never_handed_out, "HF-E302", "HF-E302" },
 };
 
