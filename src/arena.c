@@ -225,6 +225,7 @@ void hfi_arena_show(const struct arena_node *node)
     HFI_SHOW(shown->used, (node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count)) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
 }
 
 void hfi_arena_release(struct page *first, size_t pages)

@@ -4,6 +4,7 @@
  * N1: the process stores into the segment and decides nothing by what it finds there.
  * N2: a slot belongs to one theap for good; only the thread that has the theap writes it.
  *     A node's figures are written by whoever is on a slow path: the last store stays.
+ *     Theaps without a slot add what they counted since they last did to their node's sums: no addition is lost.
  * N3: no descriptor is kept.
  * N4: a page's entry is stored by who has the run, before it is let go (pagemap.h); only the walk that fills a new map, and
  *     remote.c where a page gets room, exchange what they expect to find.
@@ -34,13 +35,14 @@
 #define THEAPS_MIN 256u          /* shown, and more in arenas that have room for more */
 #define PAGES_PER_THEAP 16u
 
-_Static_assert(sizeof(struct hf_inspect_segment) == 240, "public layout, version 2");
-_Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 2");
-_Static_assert(offsetof(struct hf_inspect_segment, library) == 208, "public layout, version 2");
-_Static_assert(sizeof(struct hf_inspect_node) == 128, "public layout, version 2");
-_Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 2");
-_Static_assert(sizeof(struct hf_inspect_theap) == 320, "public layout, version 2");
-_Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 2");
+_Static_assert(sizeof(struct hf_inspect_segment) == 256, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_segment, library) == 208, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_segment, others) == 240, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_node) == 128, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_theap) == 320, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 3");
 _Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES, "the tables hold them");
 _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS, "copied one to one");
 
@@ -59,6 +61,7 @@ static struct {                       /* const while xsegment is set: where its 
     struct hf_inspect_node *nodes;
     struct hf_inspect_theap *theaps;
     uint32_t theap_count;
+    struct hf_inspect_theap *others;  /* by node */
     struct hf_inspect_event *events;
 } tables;
 static _Atomic(bool) xpublishing;
@@ -112,6 +115,7 @@ static void lay_out(struct hf_inspect_segment *header, unsigned nodes, size_t ar
     header->classes = table_at(&offset, HFI_CLASS_COUNT, sizeof(struct hf_inspect_class));
     size_t theaps = hfi_min(hfi_max(arena_pages / PAGES_PER_THEAP, THEAPS_MIN), HF_INSPECT_MAX_THEAPS);
     header->theaps = table_at(&offset, theaps, sizeof(struct hf_inspect_theap));
+    header->others = table_at(&offset, nodes, sizeof(struct hf_inspect_theap));
     header->events = table_at(&offset, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event));
     header->pages = table_at(&offset, map_pages, sizeof(uint64_t));
     header->segment_bytes = hfi_align_up(offset, 4096);
@@ -220,6 +224,7 @@ static int create(struct hf_inspect_segment **segment, uint64_t start_ticks)
     tables.nodes = (void *)((char *)memory + header.nodes.offset);
     tables.theaps = (void *)((char *)memory + header.theaps.offset);
     tables.theap_count = header.theaps.count;
+    tables.others = (void *)((char *)memory + header.others.offset);
     tables.events = (void *)((char *)memory + header.events.offset);
     hfi_store_release(&hfi_nodemap, tables.nodes); /* pairs with nothing: see pagemap.h */
     fill_classes((void *)((char *)memory + header.classes.offset));
@@ -277,16 +282,64 @@ static void update_node(struct arena_node *node)
     SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES);
     SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
     SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
-    SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
     SHOW(shown->first_page, node->first_index - (HFI_WINDOWS_OFFSET >> HFI_PAGE_SHIFT));
     SHOW(shown->asked, reserved->asked_bytes);
     SHOW(shown->os_page_bytes, reserved->os_page_bytes);
 }
 
-static void update_theap(const struct theap *theap, bool in_use, uint64_t now)
+/* Relaxed: a sum, which orders nothing. */
+static void add(uint64_t *sum, uint64_t *added, uint64_t count)
 {
-    if (theap->index >= tables.theap_count)
+    if (count == *added)
         return;
+    __atomic_fetch_add(sum, count - *added, __ATOMIC_RELAXED);
+    *added = count;
+}
+
+static void add_counters(struct hf_inspect_theap *sum, struct counters *added, const struct counters *counters)
+{
+    add(&sum->listed, &added->listed, counters->listed);
+    add(&sum->collected, &added->collected, counters->collected);
+    add(&sum->claimed, &added->claimed, counters->claimed);
+    add(&sum->shared, &added->shared, counters->shared);
+    add(&sum->stolen, &added->stolen, counters->stolen);
+    add(&sum->fresh, &added->fresh, counters->fresh);
+    add(&sum->large, &added->large, counters->large);
+    add(&sum->adopted, &added->adopted, counters->adopted);
+    add(&sum->retired, &added->retired, counters->retired);
+    add(&sum->remote_frees, &added->remote_frees, counters->remote_frees);
+    add(&sum->received, &added->received, counters->received);
+    add(&sum->pressed, &added->pressed, counters->pressed);
+    add(&sum->failed, &added->failed, counters->failed);
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        add(&sum->away[i], &added->away[i], counters->away[i]);
+}
+
+/* A theap without a slot: what it counted stays with the node it was counted at, the theap moves. */
+static void update_others(struct theap *theap, bool in_use, uint64_t now)
+{
+    struct theap_added *added = &theap->added;
+    struct hf_inspect_theap *sum = &tables.others[added->node];
+    if (added->node != theap->node->index) {
+        add(&sum->in_use, &added->in_use, 0);
+        add(&sum->kept, &added->kept, 0);
+        added->node = theap->node->index;
+        sum = &tables.others[added->node];
+    }
+    add(&sum->in_use, &added->in_use, in_use);
+    add(&sum->kept, &added->kept, in_use ? (uint64_t)theap->kept_pages * HFI_PAGE_BYTES : 0);
+    add(&sum->lost, &added->lost, hfi_load_relaxed(&theap->xlost));
+    add_counters(sum, &added->counters, &theap->counters);
+    SHOW(sum->home_node, added->node);
+    SHOW(sum->updated_ticks, now);
+}
+
+static void update_theap(struct theap *theap, bool in_use, uint64_t now)
+{
+    if (theap->index >= tables.theap_count) {
+        update_others(theap, in_use, now);
+        return;
+    }
     struct hf_inspect_theap *slot = &tables.theaps[theap->index];
     const struct counters *counters = &theap->counters;
     SHOW(slot->in_use, in_use);
@@ -319,8 +372,13 @@ static void note_slow(struct theap *theap, uint64_t ticks)
     unsigned bucket = (unsigned)hfi_min(hfi_highest_bit(ticks | 1), HFI_SLOW_BUCKETS - 1);
     theap->slow[bucket]++;
     theap->slow_ticks += ticks;
-    if (theap->index < tables.theap_count)
+    if (theap->index < tables.theap_count) {
         SHOW(tables.theaps[theap->index].slow[bucket], theap->slow[bucket]);
+        return;
+    }
+    struct hf_inspect_theap *sum = &tables.others[theap->node->index];
+    __atomic_fetch_add(&sum->slow[bucket], 1, __ATOMIC_RELAXED); /* as add() */
+    __atomic_fetch_add(&sum->slow_ticks, ticks, __ATOMIC_RELAXED);
 }
 
 /* --- events --- */
@@ -411,12 +469,14 @@ void hfi_inspect_forking(void)
 
 /* --- publishing --- */
 
-/* Threads that sleep now may do so for ever. */
+/* Threads that sleep now may do so for ever.  Nobody else touches `added` before the segment is there to add to. */
 static void show_all_threads(void)
 {
-    for (const struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
+        memset(&theap->added, 0, sizeof theap->added);
         if (theap->thread != 0)
             update_theap(theap, true, hfi_os_ticks());
+    }
 }
 
 static void publish(void)
@@ -498,6 +558,7 @@ static void show_thread(struct theap *theap, bool in_use)
     if (segment == NULL)
         return;
     update_theap(theap, in_use, hfi_os_ticks());
+    hfi_arena_show(theap->node);
     SHOW(segment->theap_count, hfi_theaps_made());
 }
 

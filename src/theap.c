@@ -510,6 +510,7 @@ void hfi_theap_let_go_all(struct theap *theap)
 void hfi_theap_recycle_empty(struct theap *theap)
 {
     hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    hfi_arena_show(theap->node);
     HFI_SHOW(theap->thread, 0);
     hfi_store_relaxed(&theap->xstate, THEAP_GONE);
     recycled_push(theap);

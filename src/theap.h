@@ -39,6 +39,13 @@ enum theap_state {
     THEAP_LEFT,   /* a stealer, to the end: its thread has ended meanwhile */
 };
 
+/* What a theap without a slot in the inspection segment has added to a node's sums there (inspect.c). */
+struct theap_added {
+    struct counters counters;
+    uint64_t lost, kept, in_use;
+    uint32_t node; /* whose sums have in_use and kept */
+};
+
 struct theap {
     _Atomic(uint32_t) xbusy;  /* atomic: the owner is inside a call that may touch listed pages; the owner alone writes it */
     _Atomic(uint32_t) xstate; /* atomic: enum theap_state */
@@ -51,6 +58,7 @@ struct theap {
     _Atomic(uint64_t) xlost;  /* atomic: pages that stealers took; as long as counters */
     uint64_t slow_ticks;      /* owner: spent in calls that looked beyond its own pages (inspect.c), and how many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
+    struct theap_added added; /* owner, once there is a segment */
     uint64_t thread_id;       /* owner: the kernel's id of the thread that has it, or had it last */
     uintptr_t thread;         /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
     struct arena_node *node;  /* owner, shown: home node, read again on slow paths */

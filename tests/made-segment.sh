@@ -1,6 +1,6 @@
 # Sourced by tests of the tool that look at pictures: a segment made by hand, whose every figure is known.
 #
-# Two nodes, two size classes, three theaps, two events, 192 pages.  Needs $work; sets victim, the process that it
+# Two nodes, two size classes, three theaps and none past the table's end, two events, 192 pages.  Needs $work; sets victim, the process that it
 # claims to be of, and segment.  finish_segment removes both.
 
 # Little-endian words of 4 and 8 bytes, as this machine writes them (x86-64, arm64).
@@ -37,12 +37,13 @@ table()
 made_header()
 {
     printf 'HOLDSPT1'
-    le32 2; le32 240
+    le32 3; le32 256
     le64 4096 "$victim" "$start" 0 0 0 0
     table 256 2 128; table 512 2 16; table 576 3 320; table 1536 2 48; table 1664 "$1" 8
     le64 2 3 0 0 0
     le32 1; le32 2; le32 0; le32 0
-    repeat 6 0
+    repeat 4 0
+    table 3200 2 320
 }
 
 # made_node ID FLAGS PAGES USED IDLE LARGE META FIRST: sizes in pages

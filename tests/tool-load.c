@@ -5,6 +5,7 @@
  *   tool-load request BYTES        one block, which may be refused
  *   tool-load sleepers COUNT MIB   threads that free nearly all of MIB each, then sleep
  *   tool-load thoughtful COUNT MIB the same, with hf_thread_idle before they sleep
+ *   tool-load crowd COUNT CALLS    threads that take a block each and sleep, and one more that asks for 8 MiB CALLS times and keeps them
  *   tool-load fork COUNT           children that end at once
  *   tool-load ring                 registers the arena with an io_uring; exit status 77 where there are none
  *   tool-load waves MIB            grows to MIB and shrinks again, without end
@@ -102,6 +103,51 @@ static void start_sleepers(unsigned count, size_t bytes, bool thoughtful)
     pthread_barrier_wait(&barrier);
 }
 
+static void *take_one(void *barrier)
+{
+    void *volatile block = malloc(1 << 10);
+    CHECK(block != NULL);
+    pthread_barrier_wait(barrier);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+struct asker {
+    size_t calls, had, failed;
+    pthread_barrier_t done;
+};
+
+static void *ask(void *argument)
+{
+    struct asker *asker = argument;
+    for (size_t i = 0; i < asker->calls; i++) {
+        void *volatile block = malloc((size_t)8 << 20);
+        *(block == NULL ? &asker->failed : &asker->had) += 1;
+    }
+    pthread_barrier_wait(&asker->done);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* One after the other, so that the last one's theap is the last one made. */
+static void make_crowd(unsigned count, size_t calls)
+{
+    static pthread_barrier_t barrier;
+    static struct asker asker;
+    pthread_t thread;
+    CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0 && pthread_barrier_init(&asker.done, NULL, 2) == 0);
+    for (unsigned i = 0; i < count; i++) {
+        CHECK(pthread_create(&thread, NULL, take_one, &barrier) == 0);
+        pthread_barrier_wait(&barrier);
+    }
+    asker.calls = calls;
+    CHECK(pthread_create(&thread, NULL, ask, &asker) == 0);
+    pthread_barrier_wait(&asker.done);
+    printf("had %zu, failed %zu\n", asker.had, asker.failed);
+}
+
 static void fork_children(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -154,6 +200,8 @@ int main(int argc, char **argv)
         printf("%s\n", block == NULL ? "refused" : "had");
     } else if (strcmp(what, "sleepers") == 0 || strcmp(what, "thoughtful") == 0) {
         start_sleepers((unsigned)first, second << 20, *what == 't');
+    } else if (strcmp(what, "crowd") == 0) {
+        make_crowd((unsigned)first, second);
     } else if (strcmp(what, "fork") == 0) {
         fork_children((unsigned)first);
         free(malloc(1 << 20)); /* a slow path, which tells of it */

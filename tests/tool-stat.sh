@@ -127,6 +127,17 @@ sed 's/  */ /g; s/^ //' "$work/watched" > "$work/out"
 "$holdfast" stat --json "$victim" > "$work/made.json" 2> "$work/err" || fail "stat --json of a known segment"
 finish_segment
 
+# --- more threads than the table has room for: the sums are of all ---
+HOLDFAST_ARENA=128M HOLDFAST_BACKING=4k start crowd 300 100 || exit 1
+had=$(sed -n 's/^had \([0-9]*\), failed \([0-9]*\)$/large *\1 |failed *\2 |302 threads have a theap/p' "$work/load")
+expect 0 '256 of 302 threads shown' stat "$live"
+narrow stat
+[ "$(grep -cE "$had" "$work/out")" = 3 ] || fail "stat does not count threads past the table's end: $had"
+expect 0 " 302 " list
+expect 0 '256 of 302 threads shown' report --seconds 0 -o - "$live"
+expect 1 "$(sed -n 's/^.*failed //p' "$work/load") calls of threads at home here failed" tune "$live"
+stop
+
 # --- list ---
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start fill 20 || exit 1
 expect 0 "$live tool-load" list

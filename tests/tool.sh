@@ -211,7 +211,7 @@ le64()
     le32 $(($1 & 4294967295))
     le32 $(($1 >> 32 & 4294967295))
 }
-# header VERSION HEADER_BYTES SEGMENT_BYTES PID START NODES NODE_BYTES NODE_OFFSET: version 2, with 16 theaps, 64 events, no class, no page map
+# header VERSION HEADER_BYTES SEGMENT_BYTES PID START NODES NODE_BYTES NODE_OFFSET: version 3, with 16 theaps, 64 events, no class, no page map
 header()
 {
     printf 'HOLDSPT1'
@@ -222,6 +222,8 @@ header()
     le64 8448; le32 16; le32 320
     le64 13568; le32 64; le32 48
     le64 16640; le32 0; le32 8
+    head -c 88 /dev/zero | tr '\0' '\377'
+    le64 8448; le32 16; le32 320
 }
 # put BYTES: standard input as the segment, its rest all ones
 put()
@@ -235,32 +237,32 @@ bytes=16640 # 256 + 64 * 128 + 16 * 320 + 64 * 48
 expect 1 'HF-E412' stat "$victim"
 : > "$segment"
 expect 1 'HF-E414' stat "$victim"
-header 2 240 $bytes "$victim" "$start" 1 128 256 | put 100
+header 3 256 $bytes "$victim" "$start" 1 128 256 | put 100
 expect 1 'too short' stat "$victim"
-header 2 240 $bytes "$victim" "$start" 1 128 256 | put $((bytes - 1))
+header 3 256 $bytes "$victim" "$start" 1 128 256 | put $((bytes - 1))
 expect 1 'do not agree' stat "$victim"
 printf 'nonsense' | put $bytes
 expect 1 'HF-E414' stat --json "$victim"
-header 1 240 $bytes "$victim" "$start" 1 128 256 | put $bytes
+header 1 256 $bytes "$victim" "$start" 1 128 256 | put $bytes
 expect 1 'older than this tool' stat "$victim"
-header 3 240 $bytes "$victim" "$start" 1 128 256 | put $bytes
+header 4 256 $bytes "$victim" "$start" 1 128 256 | put $bytes
 expect 1 'newer than this tool' stat "$victim"
-header 2 248 $bytes "$victim" "$start" 1 128 256 | put $bytes
+header 3 264 $bytes "$victim" "$start" 1 128 256 | put $bytes
 expect 1 'do not agree' stat "$victim"
-header 2 240 $bytes "$victim" "$start" 1 136 256 | put $bytes
+header 3 256 $bytes "$victim" "$start" 1 136 256 | put $bytes
 expect 1 'other sizes' stat "$victim"
-header 2 240 $bytes "$victim" "$start" 65 128 256 | put $bytes
+header 3 256 $bytes "$victim" "$start" 65 128 256 | put $bytes
 expect 1 'do not fit' stat "$victim"
-header 2 240 $bytes "$victim" "$start" 1 128 $((bytes - 127)) | put $bytes
+header 3 256 $bytes "$victim" "$start" 1 128 $((bytes - 127)) | put $bytes
 expect 1 'do not fit' stat "$victim"
-header 2 240 $bytes "$victim" "$start" 1 128 18446744073709551615 | put $bytes
+header 3 256 $bytes "$victim" "$start" 1 128 18446744073709551615 | put $bytes
 expect 1 'do not fit' stat "$victim"
-header 2 240 $bytes 1 "$start" 1 128 256 | put $bytes
+header 3 256 $bytes 1 "$start" 1 128 256 | put $bytes
 expect 1 'another process' stat "$victim"
-header 2 240 $bytes "$victim" "$start" 0 128 256 | put $bytes
+header 3 256 $bytes "$victim" "$start" 0 128 256 | put $bytes
 expect 1 'no node' stat "$victim"
 # Right at the front, and the largest numbers everywhere else: printed, not believed.
-header 2 240 $bytes "$victim" "$start" 64 128 256 | put $bytes
+header 3 256 $bytes "$victim" "$start" 64 128 256 | put $bytes
 expect 0 'node 4294967295' stat "$victim"
 [ "$(grep -c '^node ' "$work/out")" = 64 ] || fail "not all nodes are shown"
 expect 0 '"theaps"' stat --json "$victim"
@@ -277,7 +279,7 @@ if mkfifo "$segment"; then
     rm -f "$segment"
 fi
 if [ "$(id -u)" = 0 ]; then
-    header 2 240 $bytes "$victim" "$start" 1 128 256 | put $bytes
+    header 3 256 $bytes "$victim" "$start" 1 128 256 | put $bytes
     chown 65534 "$segment"
     expect 1 'owner' stat "$victim"
     rm -f "$segment"

@@ -12,19 +12,22 @@
 #define GROWTH_MAX 4.0
 #define TIGHT_PERCENT 90.0
 
+static void add_home(struct advice_home *home, const struct hf_inspect_theap *theap)
+{
+    home->taken += theap->claimed + theap->fresh + theap->large;
+    home->failed += theap->failed;
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
+        home->away += theap->away[i];
+}
+
 static void look_at_theaps(struct advice_view *view)
 {
     const struct snapshot *snapshot = view->snapshot;
     uint64_t most = 0;
     for (unsigned i = 0; i < snapshot->theap_count; i++) {
         const struct hf_inspect_theap *theap = &snapshot->theaps[i];
-        if (theap->home_node < snapshot->node_count) {
-            struct advice_home *home = &view->homes[theap->home_node];
-            home->taken += theap->claimed + theap->fresh + theap->large;
-            home->failed += theap->failed;
-            for (unsigned j = 0; j < HF_INSPECT_DISTANCES; j++)
-                home->away += theap->away[j];
-        }
+        if (theap->home_node < snapshot->node_count)
+            add_home(&view->homes[theap->home_node], theap);
         uint64_t pages_bytes = snapshot->theap_pages[i].pages * HF_INSPECT_PAGE_BYTES, used_bytes = snapshot->theap_pages[i].used_bytes;
         double age_s = snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9;
         if (theap->in_use == 0 || age_s < ADVICE_SLEEP_S || pages_bytes <= used_bytes)
@@ -37,6 +40,12 @@ static void look_at_theaps(struct advice_view *view)
             tool_printable(view->sleeper, sizeof view->sleeper, view->sample->threads[i].name);
         }
     }
+}
+
+static void look_at_others(struct advice_view *view)
+{
+    for (unsigned i = 0; i < view->snapshot->node_count; i++)
+        add_home(&view->homes[i], &view->snapshot->others[i]);
 }
 
 static void look_at_events(struct advice_view *view)
@@ -67,6 +76,7 @@ void advice_look(struct advice_view *view, const struct history *history, double
     for (unsigned i = 0; i < view->snapshot->node_count; i++)
         view->total_bytes += view->snapshot->nodes[i].total;
     look_at_theaps(view);
+    look_at_others(view);
     look_at_events(view);
 }
 

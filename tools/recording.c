@@ -23,7 +23,7 @@
 
 enum part {
     PART_HEADER = 1, PART_CLOCK, PART_MACHINE, PART_NODES, PART_NODE_PAGES, PART_PLACES, PART_CLASSES, PART_CLASS_PAGES, PART_SUM,
-    PART_EVENTS, PART_CELLS, PART_THEAPS, PART_THEAP_PAGES, PART_THREADS, PART_PAGES, PART_COUNT
+    PART_OTHERS, PART_EVENTS, PART_CELLS, PART_THEAPS, PART_THEAP_PAGES, PART_THREADS, PART_PAGES, PART_COUNT
 };
 
 /* One table of a sample. */
@@ -64,6 +64,7 @@ static struct table table_of(struct sample *sample, enum part part)
     case PART_CLASSES: return (struct table){ snapshot->classes, classes, HF_INSPECT_MAX_CLASSES, sizeof snapshot->classes[0] };
     case PART_CLASS_PAGES: return (struct table){ snapshot->class_pages, classes, HF_INSPECT_MAX_CLASSES, sizeof snapshot->class_pages[0] };
     case PART_SUM: return (struct table){ &sample->sum, 1, 1, sizeof sample->sum };
+    case PART_OTHERS: return (struct table){ snapshot->others, nodes, HF_INSPECT_MAX_NODES, sizeof snapshot->others[0] };
     case PART_EVENTS: return (struct table){ sample->ring, HF_INSPECT_EVENTS, HF_INSPECT_EVENTS, sizeof sample->ring[0] };
     case PART_CELLS: return (struct table){ sample->cells, nodes * SAMPLE_CELLS, HF_INSPECT_MAX_NODES * SAMPLE_CELLS, sizeof sample->cells[0] };
     case PART_THEAPS: return (struct table){ snapshot->theaps, theaps, HF_INSPECT_MAX_THEAPS, sizeof snapshot->theaps[0] };

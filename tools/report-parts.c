@@ -251,8 +251,12 @@ void report_theaps(const struct report *report)
     const struct snapshot *snapshot = report->snapshot;
     unsigned count = rank_theaps(snapshot, ranked), shown = count < BARS ? count : BARS;
     fputs("<section aria-labelledby=\"threads\"><h2 id=\"threads\">Threads</h2>\n<div class=\"cards\">\n", report->out);
-    report_figure(report, "", "Bytes by thread<small>theaps made: %s, with a thread now: %s; here those that own most</small>", COUNT(count),
-                  COUNT(report->sample->sum.in_use));
+    unsigned listed = snapshot_threads_listed(snapshot);
+    char of_all[64] = "";
+    if (listed < report->sample->sum.in_use)
+        snprintf(of_all, sizeof of_all, "; %u of %s threads shown", listed, COUNT(report->sample->sum.in_use));
+    report_figure(report, "", "Bytes by thread<small>theaps made: %s, with a thread now: %s%s; here those that own most</small>",
+                  COUNT(snapshot->header.theap_count), COUNT(report->sample->sum.in_use), of_all);
     report_svg(report, 24 * shown + 12, "The %u threads that own most", shown);
     for (unsigned i = 0; i < shown; i++) {
         const struct theap_pages *pages = &snapshot->theap_pages[ranked[i].index];

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bits.h"
 #include "os.h"
 
 #define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
@@ -55,6 +56,7 @@ static const char *header_fault(const struct hf_inspect_segment *header, pid_t p
     if (!table_fits(&header->nodes, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_node), bytes) ||
         !table_fits(&header->classes, HF_INSPECT_MAX_CLASSES, sizeof(struct hf_inspect_class), bytes) ||
         !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, sizeof(struct hf_inspect_theap), bytes) ||
+        !table_fits(&header->others, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_theap), bytes) ||
         !table_fits(&header->events, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event), bytes) ||
         !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes))
         return "its tables do not fit into it, or have entries of other sizes than this tool's";
@@ -128,11 +130,15 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
     snapshot->theap_count = header->theaps.count;
     if (header->theap_count < snapshot->theap_count)
         snapshot->theap_count = (unsigned)header->theap_count;
+    unsigned others = hfi_min(header->others.count, header->nodes.count);
+    memset(snapshot->others + others, 0, sizeof snapshot->others - others * sizeof snapshot->others[0]);
     const char *fault = read_at(fd, snapshot->nodes, snapshot->node_count * sizeof snapshot->nodes[0], header->nodes.offset);
     if (fault == NULL)
         fault = read_at(fd, snapshot->classes, snapshot->class_count * sizeof snapshot->classes[0], header->classes.offset);
     if (fault == NULL)
         fault = read_at(fd, snapshot->theaps, snapshot->theap_count * sizeof snapshot->theaps[0], header->theaps.offset);
+    if (fault == NULL)
+        fault = read_at(fd, snapshot->others, others * sizeof snapshot->others[0], header->others.offset);
     if (fault == NULL)
         fault = read_at(fd, ring, header->events.count * sizeof ring[0], header->events.offset);
     if (fault == NULL && snapshot->pages != NULL)
@@ -289,32 +295,46 @@ bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap)
     return theap->updated_ticks == 0;
 }
 
+static void add_theap(struct snapshot_sum *sum, const struct hf_inspect_theap *theap)
+{
+    sum->listed += theap->listed;
+    sum->collected += theap->collected;
+    sum->claimed += theap->claimed;
+    sum->shared += theap->shared;
+    sum->stolen += theap->stolen;
+    sum->lost += theap->lost;
+    sum->fresh += theap->fresh;
+    sum->large += theap->large;
+    sum->adopted += theap->adopted;
+    sum->retired += theap->retired;
+    sum->remote_frees += theap->remote_frees;
+    sum->received += theap->received;
+    sum->pressed += theap->pressed;
+    sum->failed += theap->failed;
+    sum->kept += theap->in_use != 0 ? theap->kept : 0;
+    sum->slow_ticks += theap->slow_ticks;
+    for (unsigned j = 0; j < HF_INSPECT_DISTANCES; j++)
+        sum->away[j] += theap->away[j];
+    for (unsigned j = 0; j < HF_INSPECT_BUCKETS; j++)
+        sum->slow[j] += theap->slow[j];
+}
+
+unsigned snapshot_threads_listed(const struct snapshot *snapshot)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < snapshot->theap_count; i++)
+        count += snapshot->theaps[i].in_use != 0;
+    return count;
+}
+
 void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum)
 {
-    *sum = (struct snapshot_sum){ 0 };
-    for (unsigned i = 0; i < snapshot->theap_count; i++) {
-        const struct hf_inspect_theap *theap = &snapshot->theaps[i];
-        sum->in_use += theap->in_use != 0;
-        sum->listed += theap->listed;
-        sum->collected += theap->collected;
-        sum->claimed += theap->claimed;
-        sum->shared += theap->shared;
-        sum->stolen += theap->stolen;
-        sum->lost += theap->lost;
-        sum->fresh += theap->fresh;
-        sum->large += theap->large;
-        sum->adopted += theap->adopted;
-        sum->retired += theap->retired;
-        sum->remote_frees += theap->remote_frees;
-        sum->received += theap->received;
-        sum->pressed += theap->pressed;
-        sum->failed += theap->failed;
-        sum->kept += theap->in_use != 0 ? theap->kept : 0;
-        sum->slow_ticks += theap->slow_ticks;
-        for (unsigned j = 0; j < HF_INSPECT_DISTANCES; j++)
-            sum->away[j] += theap->away[j];
-        for (unsigned j = 0; j < HF_INSPECT_BUCKETS; j++)
-            sum->slow[j] += theap->slow[j];
+    *sum = (struct snapshot_sum){ .in_use = snapshot_threads_listed(snapshot) };
+    for (unsigned i = 0; i < snapshot->theap_count; i++)
+        add_theap(sum, &snapshot->theaps[i]);
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        sum->in_use += snapshot->others[i].in_use;
+        add_theap(sum, &snapshot->others[i]);
     }
 }
 

@@ -50,6 +50,7 @@ struct snapshot {
     struct hf_inspect_node nodes[HF_INSPECT_MAX_NODES];
     struct hf_inspect_class classes[HF_INSPECT_MAX_CLASSES];
     struct hf_inspect_theap *theaps;
+    struct hf_inspect_theap others[HF_INSPECT_MAX_NODES]; /* by node: sums of the theaps past the table's end */
     struct hf_inspect_event events[HF_INSPECT_EVENTS]; /* whole ones, oldest first */
     uint64_t *pages;         /* the page map; NULL when it was not asked for or is not there */
     unsigned node_count, class_count, theap_count, event_count;
@@ -63,7 +64,7 @@ struct snapshot {
     struct theap_pages *theap_pages;
 };
 
-/* Sums over all theaps; in_use counts those that a thread has. */
+/* Sums over all theaps, those past the table's end too; in_use counts those that a thread has. */
 struct snapshot_sum {
     uint64_t in_use, listed, collected, claimed, shared, stolen, lost, fresh, large, adopted, retired, remote_frees, received,
              pressed, failed, kept, slow_ticks, away[HF_INSPECT_DISTANCES], slow[HF_INSPECT_BUCKETS];
@@ -85,6 +86,9 @@ void snapshot_free(struct snapshot *snapshot);
 
 void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum);
 uint64_t snapshot_sum_away(const struct snapshot_sum *sum);
+
+/* Theaps in the table that a thread has: fewer than the sum's in_use where the table is too short. */
+unsigned snapshot_threads_listed(const struct snapshot *snapshot);
 
 /* A slot that no theap ever had is blank. */
 bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap);

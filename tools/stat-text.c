@@ -186,7 +186,7 @@ static void print_classes(const struct snapshot *snapshot, unsigned length)
         printf("%12s of %u more sizes: --classes\n", "", count - length);
 }
 
-static void print_theaps(const struct snapshot *snapshot, unsigned length)
+static void print_theaps(const struct snapshot *snapshot, const struct snapshot_sum *sum, unsigned length)
 {
     static unsigned order[HF_INSPECT_MAX_THEAPS];
     unsigned count = 0;
@@ -214,6 +214,8 @@ static void print_theaps(const struct snapshot *snapshot, unsigned length)
     }
     if (count > length)
         printf("%-15s of %u more threads: --theaps\n", "", count - length);
+    if (count < sum->in_use)
+        printf("%-15s %u of %llu threads shown: the segment's table ends there\n", "", count, (unsigned long long)sum->in_use);
 }
 
 static void print_events(const struct snapshot *snapshot, unsigned length)
@@ -246,6 +248,6 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     print_paths(&sum);
     print_slow(snapshot, &sum);
     print_classes(snapshot, lengths->classes);
-    print_theaps(snapshot, lengths->theaps);
+    print_theaps(snapshot, &sum, lengths->theaps);
     print_events(snapshot, lengths->events);
 }

@@ -100,14 +100,15 @@ static void put_share(const struct top *top, int *x)
 static void draw_rates(const struct top *top)
 {
     const struct top_rates *rates = &top->rates;
-    char late[24], ever[24], figure[56], failed[16], threads[16];
+    char late[24], ever[24], figure[56], failed[16], threads[64];
+    unsigned listed = snapshot_threads_listed(&top->now);
     int x = 1;
     put_rate(1, &x, "slow paths", rates->slow);
     put_share(top, &x);
     snprintf(figure, sizeof figure, "%s (ever %s)", top_below(late, sizeof late, top_p99_ns(top)), top_below(ever, sizeof ever, top_p99_ever_ns(top)));
     put_pair(1, &x, "p99", figure, A_BOLD);
     x = 1;
-    snprintf(threads, sizeof threads, "%llu", (unsigned long long)top->sum.in_use);
+    snprintf(threads, sizeof threads, listed < top->sum.in_use ? "%llu (%u shown)" : "%llu", (unsigned long long)top->sum.in_use, listed);
     put_pair(2, &x, "threads", threads, A_BOLD);
     top_count(failed, sizeof failed, (double)top->sum.failed);
     put_pair(2, &x, "failed", failed, top->sum.failed != 0 ? alarm_of(top) : A_BOLD);

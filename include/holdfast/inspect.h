@@ -24,7 +24,7 @@
 #define HF_INSPECT_DIRECTORY "/dev/shm"
 #define HF_INSPECT_PREFIX "holdfast."
 #define HF_INSPECT_MAGIC UINT64_C(0x31545053444c4f48) /* "HOLDSPT1" */
-#define HF_INSPECT_VERSION 2
+#define HF_INSPECT_VERSION 3
 #define HF_INSPECT_MAX_NODES 64
 #define HF_INSPECT_MAX_CLASSES 64
 #define HF_INSPECT_MAX_THEAPS 4096 /* fewer in arenas of less than 4 GiB: one per MiB, at least 256 */
@@ -186,7 +186,7 @@ struct hf_inspect_segment {
     uint64_t clock_ns;
     struct hf_inspect_table nodes;   /* struct hf_inspect_node */
     struct hf_inspect_table classes; /* struct hf_inspect_class */
-    struct hf_inspect_table theaps;  /* struct hf_inspect_theap; theaps past its end are not shown */
+    struct hf_inspect_table theaps;  /* struct hf_inspect_theap; theaps past its end are summed up in `others` */
     struct hf_inspect_table events;  /* struct hf_inspect_event; number n stands at n % count */
     struct hf_inspect_table pages;   /* uint64_t; none (count 0) where /dev/shm had no room for them */
     uint64_t event_count;   /* events so far */
@@ -199,6 +199,8 @@ struct hf_inspect_segment {
     uint32_t options;       /* HF_INSPECT_REMOTE_DENY ... */
     uint32_t reserved;
     char library[32];       /* version of the library */
+    struct hf_inspect_table others;  /* struct hf_inspect_theap, one per node: sums of the theaps without a slot that are at home
+                                      * there.  in_use is how many a thread has, kept is of those; cpu and tid are 0 */
 };
 
 #endif

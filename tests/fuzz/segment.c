@@ -49,6 +49,7 @@ static void put_right(struct hf_inspect_segment *header, size_t bytes)
     fit(&header->nodes, sizeof(struct hf_inspect_node), HF_INSPECT_MAX_NODES, bytes);
     fit(&header->classes, sizeof(struct hf_inspect_class), HF_INSPECT_MAX_CLASSES, bytes);
     fit(&header->theaps, sizeof(struct hf_inspect_theap), HF_INSPECT_MAX_THEAPS, bytes);
+    fit(&header->others, sizeof(struct hf_inspect_theap), HF_INSPECT_MAX_NODES, bytes);
     fit(&header->events, sizeof(struct hf_inspect_event), HF_INSPECT_EVENTS, bytes);
     fit(&header->pages, sizeof(uint64_t), UINT32_MAX - 1, bytes);
 }
