@@ -405,23 +405,33 @@ void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node 
         SHOW(segment->reports, hfi_fetch_add_relaxed(&xreports, 1) + 1);
 }
 
-void hfi_inspect_full(const struct arena_node *node, size_t bytes, const struct arena_node *remote)
+/* The call may end on another node, whose figures alone it stores then. */
+static void show_node(struct arena_node *node)
+{
+    if (hfi_load_acquire(&xsegment) != NULL)
+        update_node(node);
+}
+
+void hfi_inspect_full(struct arena_node *node, size_t bytes, const struct arena_node *remote)
 {
     struct node_state *state = &states[node->index];
     uint64_t was = 0;
-    if (hfi_cas_relaxed(&state->xfull, &was, 1))
+    if (hfi_cas_relaxed(&state->xfull, &was, 1)) {
+        show_node(node);
         hfi_inspect_event(HF_EVENT_NODE_FULL, node, bytes, 0);
+    }
     if (remote != NULL && hfi_fetch_add_relaxed(&state->xremote, 1) == 0)
         hfi_inspect_event(HF_EVENT_REMOTE_BEGAN, node, remote->index, 0);
 }
 
-void hfi_inspect_room(const struct arena_node *node)
+void hfi_inspect_room(struct arena_node *node)
 {
     struct node_state *state = &states[node->index];
     uint64_t full = hfi_load_relaxed(&state->xfull);
     if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / HF_INSPECT_ROOM_SHARE || !hfi_cas_relaxed(&state->xfull, &full, 0))
         return;
     uint64_t remote = atomic_exchange_explicit(&state->xremote, 0, memory_order_relaxed);
+    show_node(node);
     hfi_inspect_event(HF_EVENT_NODE_ROOM, node, 0, 0);
     if (remote != 0)
         hfi_inspect_event(HF_EVENT_REMOTE_ENDED, node, remote, 0);

@@ -30,8 +30,8 @@ void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node 
 
 /* What was asked for does not fit on `node`; `remote`: another node gave it.  From then on, until hfi_inspect_room sees
  * that a page of 64 of the node is free, the node counts as full. */
-void hfi_inspect_full(const struct arena_node *node, size_t bytes, const struct arena_node *remote);
-void hfi_inspect_room(const struct arena_node *node);
+void hfi_inspect_full(struct arena_node *node, size_t bytes, const struct arena_node *remote);
+void hfi_inspect_room(struct arena_node *node);
 
 /* The arena, or a clone of that, was registered with an io_uring (0), unregistered, or refused (-errno). */
 void hfi_inspect_registered(int error, bool cloned);

@@ -153,7 +153,7 @@ static uint64_t pages_taken(const struct theap *theap)
 }
 
 /* Nearest first. */
-static struct page *take_remote_node(struct theap *theap, const struct arena_node *home, struct demand *demand)
+static struct page *take_remote_node(struct theap *theap, struct arena_node *home, struct demand *demand)
 {
     const uint8_t *nearest = hfi_arena.reservation.nodes[home->index].nearest;
     for (unsigned i = 1; i < hfi_arena.node_count && may_go_away(); i++) {

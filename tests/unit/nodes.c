@@ -13,25 +13,37 @@
 #include <unistd.h>
 
 #include "init.h"
+#include "pagemap.h"
 #include "stats.h"
 #include "theap.h"
 
 #define NODES 4
 #define NODE_BYTES ((size_t)8 << 20)
 
-static void set_up(void)
+static void set_up_with(const char *inspect)
 {
     setenv("HWLOC_SYNTHETIC", "numa:4 core:2 pu:1", 1);
     setenv("HOLDFAST_ARENA", "32M", 1);
     setenv("HOLDFAST_BACKING", "4k", 1);
     setenv("HOLDFAST_LOCK", "no", 1);
-    setenv("HOLDFAST_INSPECT", "0", 1);
+    setenv("HOLDFAST_INSPECT", inspect, 1);
     freopen("/dev/null", "w", stderr); /* binding is refused, the arena runs full */
     hf_free(hf_malloc(1));
     cr_assert_eq(hfi_arena.node_count, NODES);
 }
 
+static void set_up(void)
+{
+    set_up_with("0");
+}
+
+static void set_up_shown(void)
+{
+    set_up_with("1");
+}
+
 TestSuite(nodes, .init = set_up);
+TestSuite(shown, .init = set_up_shown);
 
 static void assert_sound(void)
 {
@@ -222,6 +234,30 @@ Test(nodes, overflow_and_return)
     cr_assert_eq(list.on_node[2], 1, "home has room again");
     free_all(&list);
     assert_sound();
+}
+
+static bool is_shown_full(unsigned node)
+{
+    return (hfi_load_relaxed(&hfi_nodemap)[node].flags & HF_INSPECT_NODE_FULL) != 0;
+}
+
+/* Though every call is served, and by another node at that. */
+Test(shown, full_node_that_others_stand_in_for)
+{
+    struct list list = { NULL, 0, { 0 } };
+    hfi_options.place = PLACE_NODE;
+    hfi_theap_move(hfi_theap, &hfi_arena.nodes[2]);
+    while (list.count == list.on_node[2]) {
+        cr_assert(!is_shown_full(2));
+        cr_assert(push(&list, hf_malloc(300000)));
+    }
+    cr_assert(is_shown_full(2));
+    cr_assert(!is_shown_full(3));
+    const struct hf_inspect_node *home = &hfi_load_relaxed(&hfi_nodemap)[2];
+    cr_assert_geq(home->high_water, NODE_BYTES / 100 * 85);
+    free_all(&list);
+    hf_free(hf_malloc(300000)); /* the node is asked */
+    cr_assert(!is_shown_full(2));
 }
 
 Test(nodes, deny)
