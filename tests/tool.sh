@@ -159,6 +159,8 @@ expect 0 'used at most 8 MiB (25 %), at last 8 MiB' run --arena 0:4M,1:32M --bac
 unset HWLOC_SYNTHETIC
 "$holdfast" run --arena 64M --backing 4k --json -o "$work/report" sh -c 'exit 5' > "$work/out" 2> "$work/err"
 [ $? = 5 ] || fail "run --json: the exit status is not the program's"
+expect 1 'HF-E457' run --report -o /dev/full -- true
+expect 5 'HF-E457' run --report -o /dev/full -- sh -c 'exit 5'
 is_json < "$work/report" || fail "run --json is no JSON"
 grep -q '"status": 5' "$work/report" && grep -q '"minor_faults"' "$work/report" || fail "run --json does not say how it ended"
 expect 0 'HOLDFAST_ARENA=64M' run --arena 64M --strict --lock no --place local --on-full abort --nodes 0 --remote deny --fork dontfork --inspect 0 env

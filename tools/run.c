@@ -321,9 +321,10 @@ static int run_with_report(const struct request *request)
     forward_to = 0;
     end.seconds = now_seconds() - start;
     end.snapshot = watch.seen ? &last_snapshot : NULL;
-    if (!run_report(out, &end, request->json) && out != stderr)
+    bool whole = run_report(out, &end, request->json) || out == stderr;
+    if (!whole)
         hfi_say(SAY_ERROR, "HF-E457", "run", "%s is not whole: writing it was refused; name another file with --output", request->output);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : whole ? 0 : EXIT_FAILURE;
 }
 
 /* --- the command line --- */
