@@ -163,6 +163,10 @@ changed populate_error=14 free=0
 given backing-short 'EFAULT' "$work/changed"
 changed failed=3
 given arena-too-small '3 calls of threads' "$work/changed"
+grep -q '^fault arena-too-small' "$work/out" || fail "calls that failed are no fault"
+changed high_water=66900000
+given arena-too-small 'at most 63.8 MiB of 64 MiB were in use' "$work/changed"
+grep -q '^cost  arena-too-small' "$work/out" || fail "an arena of which nothing was refused is a fault"
 changed away=100000
 given node-full 'came from other nodes' "$work/changed"
 changed refused=12 memlock=65536

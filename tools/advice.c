@@ -61,6 +61,16 @@ static bool is_small(const struct advice_view *view, unsigned node)
     return advice_node_is_small(view, node) && (view->homes[node].away == 0 || view->homes[node].failed != 0);
 }
 
+static bool is_refusing(const struct advice_view *view, unsigned node)
+{
+    return is_small(view, node) && (view->homes[node].failed != 0 || advice_refused(view, node) != 0);
+}
+
+static bool is_nearly_full(const struct advice_view *view, unsigned node)
+{
+    return is_small(view, node) && !is_refusing(view, node);
+}
+
 static void tell_small(const struct advice_view *view, unsigned node, char *text)
 {
     const struct advice_home *home = &view->homes[node];
@@ -379,10 +389,11 @@ static void set_ring(const struct advice_view *view, unsigned node, char *text)
 
 static const struct rule rules[] = {
     { "backing-short", "memory is missing", SEVERITY_FAULT, true, is_short, tell_short, set_short },
-    { "arena-too-small", "too little room", SEVERITY_FAULT, true, is_small, tell_small, set_arena },
+    { "arena-too-small", "too little room", SEVERITY_FAULT, true, is_refusing, tell_small, set_arena },
     { "request-too-large", "requests larger than the arena", SEVERITY_FAULT, true, advice_request_was_large, tell_absurd, set_absurd },
     { "node-full", "remote fallback, the node is too small", SEVERITY_FAULT, true, is_remote, tell_remote, set_remote },
     { "io-uring-memlock", "registration with io_uring refused", SEVERITY_FAULT, false, ring_was_refused, tell_ring, set_ring },
+    { "arena-too-small", "little room left", SEVERITY_COST, true, is_nearly_full, tell_small, set_arena },
     { "node-not-bound", "memory not bound to its node", SEVERITY_COST, true, is_unbound, tell_unbound, set_unbound },
     { "huge-page-pool", "smaller pages than asked for", SEVERITY_COST, true, pool_was_short, tell_pool, set_pool },
     { "transparent-huge-pages", "no transparent huge pages", SEVERITY_COST, true, thp_is_off, tell_thp, set_thp },
