@@ -11,7 +11,7 @@
  *
  * A named arena publishes at start.  A growing one waits until it has opened more than
  * its first pages, so that a small program pays nothing.  A forked child drops the segment, and publishes
- * its own once it has lived a while: a server that daemonises is seen, a child that execs pays nothing.
+ * its own once it has lived a while or taken as many pages: a server that daemonises is seen, a child that execs pays nothing.
  *
  * Fails by not publishing, with one warning.  Tests: tests/tool.sh, tests/programs/inspect.c.
  */
@@ -31,7 +31,7 @@
 #include "shm.h"
 
 #define UPDATES_AFTER_FORK 256u  /* slow paths before a child publishes */
-#define PUBLISH_AFTER_PAGES 128u /* of a growing arena */
+#define PUBLISH_AFTER_PAGES 128u /* of a growing arena, or taken by a child */
 #define THEAPS_MIN 256u          /* shown, and more in arenas that have room for more */
 #define PAGES_PER_THEAP 16u
 
@@ -523,12 +523,15 @@ void hfi_inspect_init(void)
         publish();
 }
 
-static bool is_time_to_publish(const struct arena_node *node)
+/* A page taken counts for as many slow paths as there may be for each page that may be taken. */
+static bool is_time_to_publish(const struct arena_node *node, const struct page *taken)
 {
-    uint32_t left = __atomic_load_n(&updates_until_publishing, __ATOMIC_RELAXED);
+    size_t left = __atomic_load_n(&updates_until_publishing, __ATOMIC_RELAXED);
     if (left != 0) {
-        __atomic_store_n(&updates_until_publishing, left - 1, __ATOMIC_RELAXED);
-        return false;
+        size_t counts = taken == NULL ? 1 : taken->run_pages * (UPDATES_AFTER_FORK / PUBLISH_AFTER_PAGES);
+        __atomic_store_n(&updates_until_publishing, (uint32_t)(left - hfi_min(left, counts)), __ATOMIC_RELAXED);
+        if (counts < left)
+            return false;
     }
     return !hfi_arena.reservation.growing || hfi_load_relaxed(&node->xlow_used) >= node->meta_pages + PUBLISH_AFTER_PAGES;
 }
@@ -541,7 +544,7 @@ uint64_t hfi_inspect_begin(void)
 void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t begun)
 {
     if (hfi_load_acquire(&xsegment) == NULL) {
-        if (!hfi_options.inspect || hfi_load_relaxed(&xpublishing) || !is_time_to_publish(theap->node))
+        if (!hfi_options.inspect || hfi_load_relaxed(&xpublishing) || !is_time_to_publish(theap->node, taken))
             return;
         theap->thread_id = hfi_os_thread_id();
         publish();

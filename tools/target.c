@@ -73,7 +73,7 @@ const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_
 static int say_none(const char *command)
 {
     hfi_say(SAY_ERROR, "HF-E412", command, "no process shows an arena that you may read: none runs under Holdfast, or with HOLDFAST_INSPECT=0, or as "
-            "another user, or each has used less than 8 MiB of a growing arena; start one with `holdfast run --arena SIZE`");
+            "another user, or each has used less than 8 MiB of a growing arena or, as the child of a fork, taken less than 8 MiB since; start one with `holdfast run --arena SIZE`");
     return EXIT_FAILURE;
 }
 
@@ -103,7 +103,8 @@ static int say_refused(const struct target *target, enum segment_verdict verdict
     switch (verdict) {
     case SEGMENT_NONE:
         hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena (no %s): it does not run under Holdfast, or with HOLDFAST_INSPECT=0, "
-                "or has used less than 8 MiB of a growing arena, or sees another /dev/shm; start it with `holdfast run --arena SIZE`",
+                "or has used less than 8 MiB of a growing arena, or is the child of a fork that has taken less than 8 MiB since, or sees another "
+                "/dev/shm; start it with `holdfast run --arena SIZE`",
                 pid, path);
         break;
     case SEGMENT_DENIED:

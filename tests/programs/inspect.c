@@ -193,6 +193,24 @@ static void check_full(void)
     CHECK(!(nodes()->flags & HF_INSPECT_NODE_FULL));
 }
 
+/* A few large blocks are few slow paths. */
+static void check_child_of_few_calls(void)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        for (int i = 0; i < 9; i++)
+            CHECK(malloc(1 << 20) != NULL);
+        free(malloc(1 << 20)); /* tells of the last */
+        segment = test_segment();
+        CHECK(segment->pid == (uint64_t)getpid());
+        check_map("child of few calls");
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 static void check_child(void)
 {
     pid_t pid = fork();
@@ -241,6 +259,7 @@ int main(int argc, char **argv)
     check_slow_paths();
     check_blocks();
     check_child();
+    check_child_of_few_calls();
     free_all();
     check_map("all freed");
     if (argc == 1)
