@@ -213,6 +213,22 @@ tmux resize-window -x 80 -y 24
 await 'by away, most first'
 keys q && await 'status=0' && await restored
 
+# --- a refresh is one write to the terminal ---
+failed_before=$failed
+start 200x60 "$colours strace -y -e trace=write,ppoll,poll -o $work/calls" "$victim"
+if await "sleep ($victim)" > "$work/refused"; then
+    sleep 1
+    keys q && await 'status=0'
+    writes=$(sed '/ppoll/q' "$work/calls" | grep -c 'write(1<[^>]*/dev/pts/')
+    waits=$(grep -c '^ppoll' "$work/calls")
+    [ "$writes" -le 3 ] || fail "the first picture takes $writes writes" # one to enter the screen
+    polls=$(grep -c '^poll' "$work/calls")
+    [ "$polls" -le $((2 * waits + 4)) ] || fail "$waits refreshes look for keys $polls times"
+else
+    failed=$failed_before
+    echo "tool-top.sh: strace traces nothing here: writes are not counted"
+fi
+
 # --- without colours, without UTF-8 ---
 without_colours()
 {

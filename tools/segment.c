@@ -25,11 +25,12 @@ void segment_path(char *path, size_t path_bytes, pid_t pid, uint64_t start_ticks
     snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.%llu", (long)pid, (unsigned long long)start_ticks);
 }
 
-/* Fields 3 (state), 20 (threads) and 22 (start time) of /proc/PID/stat. */
+/* Fields 3 (state), 20 (threads) and 22 (start time) of /proc/PID/stat: of its first thread, where the kernel does not add up
+ * what all others used. */
 static bool read_process(pid_t pid, char *state, unsigned long *threads, uint64_t *start_ticks)
 {
     char path[64], text[1024];
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    snprintf(path, sizeof path, "/proc/%ld/task/%ld/stat", (long)pid, (long)pid);
     if (hfi_os_read_file(path, text, sizeof text) <= 0)
         return false;
     const char *at = strrchr(text, ')'); /* the name in field 2 may hold anything */

@@ -4,18 +4,23 @@
  * T1: whatever ends it, the terminal is as it was: by a key, the end of the process, a terminal that is gone, or a signal that
  *     can be caught.  Signals that ask it to end are let in while it waits, so that nothing is interrupted half-way; a fault
  *     of its own restores the terminal with what a handler may do.
+ *     While ncurses writes, standard output is a file in memory, and what came of it is written to the terminal at once.
  * T2: a key is answered at once, from the last sample; only the delay makes a new one.
  *
  * Test: tests/tool-top.sh.
  */
 #include <curses.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "bits.h"
 #include "os.h"
 #include "show.h"
 #include "top.h"
@@ -29,6 +34,8 @@ static const int fault_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 static volatile sig_atomic_t ending_signal;
 static struct termios as_found;
 static char restoring[128]; /* what makes the terminal leave the screen */
+static int terminal = -1;   /* standard output as it was found */
+static int frame = -1;      /* a file in memory, which takes its place while ncurses writes; -1: none */
 
 /* --- signals --- */
 
@@ -40,7 +47,7 @@ static void note_signal(int number)
 /* SA_RESETHAND: the second time it ends the program, once this has returned. */
 static void restore_at_fault(int number)
 {
-    ssize_t written = write(STDOUT_FILENO, restoring, strlen(restoring));
+    ssize_t written = write(terminal < 0 ? STDOUT_FILENO : terminal, restoring, strlen(restoring));
     (void)written;
     tcsetattr(STDIN_FILENO, TCSANOW, &as_found);
     raise(number);
@@ -55,6 +62,45 @@ static void remember_terminal(void)
         if (text != NULL && text != (const char *)-1 && strlen(restoring) + strlen(text) < sizeof restoring)
             strcat(restoring, text);
     }
+}
+
+/* --- writing --- */
+
+static void open_frame(void)
+{
+    frame = memfd_create("holdfast top", MFD_CLOEXEC);
+    terminal = frame < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
+/* What ncurses wrote: the file's first bytes. */
+static void write_frame(size_t bytes)
+{
+    char text[16384];
+    for (size_t at = 0; at < bytes;) {
+        ssize_t got = pread(frame, text, hfi_min(sizeof text, bytes - at), (off_t)at);
+        for (ssize_t done = 0, wrote; done < got; done += wrote)
+            if ((wrote = write(STDOUT_FILENO, text + done, (size_t)(got - done))) < 0) {
+                if (errno != EINTR && errno != EAGAIN)
+                    return; /* no terminal any more: reading its keys says so */
+                wrote = 0;
+            }
+        if (got <= 0)
+            return;
+        at += (size_t)got;
+    }
+}
+
+/* ncurses writes each time the cursor jumps, some sixty times a refresh: collected, they are one write. */
+void top_refresh(void)
+{
+    if (terminal < 0 || lseek(frame, 0, SEEK_SET) != 0 || dup2(frame, STDOUT_FILENO) < 0) {
+        refresh();
+        return;
+    }
+    refresh();
+    dup2(terminal, STDOUT_FILENO);
+    off_t end = lseek(frame, 0, SEEK_CUR);
+    write_frame(end < 0 ? 0 : (size_t)end);
 }
 
 /* `waiting`: the mask while nothing is under way. */
@@ -220,10 +266,12 @@ static bool start_screen(struct top *top)
         return false;
     }
     remember_terminal();
+    open_frame();
     set_escdelay(25);
     cbreak();
     noecho();
     nodelay(stdscr, TRUE);
+    typeahead(-1); /* else it looks for keys every five lines */
     keypad(stdscr, TRUE);
     curs_set(0);
     top->utf8 = show_utf8();
@@ -254,10 +302,10 @@ int top_screen(struct top *top)
 {
     sigset_t waiting;
     if (!start_screen(top)) {
-        const char *terminal = getenv("TERM");
+        const char *type = getenv("TERM");
         char name[64];
         hfi_say(SAY_ERROR, "HF-E438", "top", "TERM=%s is no terminal that ncurses can draw on; set TERM, or use `holdfast stat`",
-                tool_printable(name, sizeof name, terminal == NULL ? "" : terminal));
+                tool_printable(name, sizeof name, type == NULL ? "" : type));
         return EXIT_FAILURE;
     }
     catch_signals(&waiting);

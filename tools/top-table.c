@@ -209,7 +209,7 @@ static int compare(const void *one, const void *other, void *argument)
     if (sorting->column->kind == CELL_NAME) {
         order = strcmp(sorting->top->theaps[a].name, sorting->top->theaps[b].name);
     } else {
-        double left = sorting->column->value(sorting->top, a), right = sorting->column->value(sorting->top, b);
+        double left = sorting->top->keys[a], right = sorting->top->keys[b];
         order = left < right ? -1 : left > right;
     }
     if (order == 0)
@@ -243,6 +243,8 @@ void top_sort(struct top *top)
         list_theaps(top, sorting.column->kind == CELL_NAME);
     for (unsigned i = 0; top->view == TOP_CLASSES && i < top->now.class_count; i++)
         top->order[top->rows++] = i;
+    for (unsigned i = 0; sorting.column != NULL && sorting.column->value != NULL && i < top->rows; i++)
+        top->keys[top->order[i]] = sorting.column->value(top, top->order[i]);
     if (sorting.column != NULL)
         qsort_r(top->order, top->rows, sizeof top->order[0], compare, &sorting);
 }

@@ -2,7 +2,8 @@
  * top-views: what top shows: the head, the nodes as bars, and below them one of four views or the help.
  *
  * W1: whatever does not fit is left out whole, from the right and from below; nothing is drawn outside of the screen.
- * W2: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is wrong by words.
+ * W2: rows of a table stay on the screen from one refresh to the next, and of one that changes the part that does is written.
+ * W3: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is wrong by words.
  *
  * Test: tests/tool-top.sh.
  */
@@ -22,7 +23,17 @@
 #define BAR_WORDS 27    /* "  61.2 % of 64 GiB 2m FULL" */
 #define BAR_WORDS_FEW 9
 
+#define CELLS_MAX 512   /* columns of a bar, and bytes of a table's row */
+#define ROWS_KEPT 256
+
 static unsigned visible;
+
+/* What the table's rows say on the screen; none where there is no table. */
+static struct {
+    enum top_view view;
+    int first, columns, lines; /* the first row, and the screen's size; first 0: there is no table */
+    char rows[ROWS_KEPT][CELLS_MAX];
+} drawn;
 
 unsigned top_visible(void)
 {
@@ -139,12 +150,13 @@ static void put_part(const struct top *top, const struct part *part, unsigned ce
 {
     chtype look = colour_of(top, part->state);
     attron(look);
-    for (unsigned i = 0; i < cells; i++) {
-        if (top->colour && top->utf8)
-            addstr(part->block);
-        else
-            addch((chtype)part->letter);
-    }
+    char text[3 * CELLS_MAX + 1];
+    bool blocks = top->colour && top->utf8;
+    size_t step = blocks ? strlen(part->block) : 1;
+    cells = (unsigned)hfi_min(cells, CELLS_MAX);
+    for (unsigned i = 0; i < cells; i++)
+        memcpy(text + i * step, blocks ? part->block : &part->letter, step);
+    addnstr(text, (int)(cells * step));
     attroff(look);
 }
 
@@ -203,10 +215,23 @@ static void draw_bar_legend(const struct top *top, int row)
     }
 }
 
-static int draw_nodes(const struct top *top, int row)
+/* Nodes that have a bar: of too many one less than there is room for, which a line about the others takes. */
+static unsigned node_lines(const struct top *top)
 {
     unsigned room = (unsigned)(LINES > 16 ? (LINES - 8) / 2 : 2), nodes = top->map.node_count;
-    unsigned shown = nodes <= room ? nodes : room - 1;
+    return nodes <= room ? nodes : room - 1;
+}
+
+/* Where the table's heading is: below the head, the bars and the tabs. */
+static int view_row(const struct top *top)
+{
+    unsigned shown = node_lines(top);
+    return 3 + (int)shown + (shown < top->map.node_count) + (LINES >= 16) + 1;
+}
+
+static int draw_nodes(const struct top *top, int row)
+{
+    unsigned nodes = top->map.node_count, shown = node_lines(top);
     for (unsigned i = 0; i < shown; i++)
         draw_node_line(top, row++, i);
     if (shown < nodes)
@@ -257,32 +282,109 @@ static unsigned choose_columns(const struct top *top, unsigned *chosen)
     }
 }
 
-static void draw_table_row(struct top *top, int row, const unsigned *columns, unsigned count, bool heading, unsigned entry)
+/* A cell at its column's width: names from the left, figures from the right. */
+static void put_cell(const struct top *top, char *line, unsigned column, char *text, int width)
 {
-    char text[64];
+    bool is_text = top_column_is_text(top->view, column);
+    int length = (int)strlen(text);
+    if (length > width && !is_text)
+        text[width - 1] = '>'; /* no figure that looks whole and is not */
+    length = length < width ? length : width;
+    memset(line, ' ', (size_t)width);
+    memcpy(is_text ? line : line + width - length, text, (size_t)length);
+}
+
+static void draw_heading(const struct top *top, int row, const unsigned *columns, unsigned count)
+{
     int x = 0;
     for (unsigned i = 0; i < count; i++) {
         int width = (int)top_column_width(top->view, columns[i], COLS >= WIDE);
-        if (heading)
-            snprintf(text, sizeof text, "%s", top_column_title(top->view, columns[i]));
-        else
-            top_cell(top, columns[i], entry, text, sizeof text);
-        if ((int)strlen(text) > width && !top_column_is_text(top->view, columns[i]))
-            text[width - 1] = '>'; /* no figure that looks whole and is not */
-        chtype look = heading && columns[i] == top->sights[top->view].column ? A_REVERSE | A_BOLD : heading ? A_BOLD : A_NORMAL;
+        bool is_text = top_column_is_text(top->view, columns[i]);
+        chtype look = columns[i] == top->sights[top->view].column ? A_REVERSE | A_BOLD : A_BOLD;
         attron(look);
-        mvprintw(row, x, top_column_is_text(top->view, columns[i]) ? "%-*.*s" : "%*.*s", width, width, text);
+        mvprintw(row, x, is_text ? "%-*.*s" : "%*.*s", width, width, top_column_title(top->view, columns[i]));
         attroff(look);
         x += width + 1;
     }
 }
 
+static bool is_ascii(const char *text)
+{
+    while (*text != 0 && (unsigned char)*text < 128)
+        text++;
+    return *text == 0;
+}
+
+/* Of a row that says something else than before, from the first character that differs to the last. */
+static void put_row(int row, char *line)
+{
+    char *before = row < ROWS_KEPT ? drawn.rows[row] : NULL;
+    size_t length = strlen(line), first = 0, last = length;
+    if (before != NULL && strlen(before) == length && is_ascii(before) && is_ascii(line)) {
+        while (first < length && line[first] == before[first])
+            first++;
+        while (last > first && line[last - 1] == before[last - 1])
+            last--;
+    } else {
+        move(row, 0);
+        clrtoeol();
+    }
+    if (first < last && (int)first < COLS)
+        mvaddnstr(row, (int)first, line + first, (int)hfi_min(last, (size_t)COLS) - (int)first);
+    if (before != NULL)
+        memcpy(before, line, length + 1);
+}
+
+/* One line of text: a call of ncurses for each cell would be most of what a refresh costs. */
+static void draw_table_row(struct top *top, int row, const unsigned *columns, unsigned count, unsigned entry)
+{
+    char line[CELLS_MAX], text[64];
+    int x = 0;
+    for (unsigned i = 0; i < count; i++) {
+        int width = (int)top_column_width(top->view, columns[i], COLS >= WIDE);
+        if (x + width + 1 > (int)sizeof line)
+            break;
+        put_cell(top, line + x, columns[i], top_cell(top, columns[i], entry, text, sizeof text), width);
+        x += width;
+        line[x++] = ' ';
+    }
+    line[x - (x != 0)] = 0;
+    put_row(row, line);
+}
+
+/* Before the first row of a view is drawn: whether the rows below it are as draw_table left them. */
+static bool keeps_rows(const struct top *top, int first)
+{
+    return drawn.first == first && drawn.view == top->view && drawn.columns == COLS && drawn.lines == LINES;
+}
+
+/* Makes the screen blank but for the rows that stay. */
+static void clear_for(const struct top *top, int first)
+{
+    bool table = top_column_count(top->view) != 0 && LINES <= ROWS_KEPT;
+    if (!table || !keeps_rows(top, first)) {
+        erase();
+        memset(drawn.rows, 0, sizeof drawn.rows);
+    }
+    for (int row = 0; row <= first; row++) {
+        move(row, 0);
+        clrtoeol();
+    }
+    drawn.first = table ? first : 0;
+    drawn.view = top->view;
+    drawn.columns = COLS;
+    drawn.lines = LINES;
+}
+
 static void draw_table(struct top *top, int row)
 {
     unsigned columns[32], count = choose_columns(top, columns), first = top->sights[top->view].scroll;
-    draw_table_row(top, row++, columns, count, true, 0);
+    draw_heading(top, row++, columns, count);
     for (unsigned i = first; i < top->rows && row < LINES; i++)
-        draw_table_row(top, row++, columns, count, false, top->order[i]);
+        draw_table_row(top, row++, columns, count, top->order[i]);
+    for (; row < LINES && row < ROWS_KEPT; row++)
+        if (drawn.rows[row][0] != 0)
+            put_row(row, (char[1]){ "" });
 }
 
 static void draw_event(struct top *top, int row, const struct hf_inspect_event *event)
@@ -370,7 +472,10 @@ static void draw_view(struct top *top, int row)
 
 void top_draw(struct top *top)
 {
-    erase();
+    if (COLS < COLUMNS_MIN || LINES < ROWS_MIN || top->help) {
+        erase();
+        drawn.first = 0;
+    }
     if (COLS < COLUMNS_MIN || LINES < ROWS_MIN) {
         char text[80];
         snprintf(text, sizeof text, "too small: %dx%d, top needs %dx%d; q quits", COLS, LINES, COLUMNS_MIN, ROWS_MIN);
@@ -380,9 +485,10 @@ void top_draw(struct top *top)
         draw_help(top);
     } else {
         top_sort(top);
+        clear_for(top, view_row(top));
         draw_title(top);
         draw_rates(top);
         draw_view(top, draw_tabs(top, draw_nodes(top, 3)));
     }
-    refresh();
+    top_refresh();
 }

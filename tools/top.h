@@ -58,6 +58,7 @@ struct top {
     char prompt[8];            /* the delay as typed so far */
     bool colour, utf8;
     unsigned order[HF_INSPECT_MAX_THEAPS]; /* rows of the view, sorted */
+    double keys[HF_INSPECT_MAX_THEAPS];    /* of each row, what it is sorted by */
     unsigned rows;
 };
 
@@ -104,6 +105,9 @@ void top_draw(struct top *top);
 unsigned top_visible(void);
 
 /* --- top-screen.c, or top-none.c --- */
+
+/* What was drawn, to the terminal. */
+void top_refresh(void);
 
 /* Until a key, a signal or the end of the process; an exit status. */
 int top_screen(struct top *top);
