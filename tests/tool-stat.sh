@@ -288,4 +288,20 @@ HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start name "$(printf 'a\033[2J\nb')" 1 ||
 for arguments in "stat $live" "stat --json $live" "stat --format openmetrics $live" list 'list --json'; do
     expect 0 'a?[2J' $arguments # a terminal would clear itself
 done
+
+# A name in UTF-8 is itself where that can be shown; what is none, turns the writing round or obeys nobody is a question mark.
+utf8=$(printf 'caf\303\251-\346\227\245')
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start name "$utf8" 1 || exit 1
+for arguments in "stat --json $live" "stat --format openmetrics $live" 'list --json' "report --seconds 0 -o - $live" "tune --json $live"; do
+    "$holdfast" $arguments 2> /dev/null | grep -qF -e "$utf8" || fail "$arguments: the name is not $utf8"
+done
+for arguments in "stat $live" list; do
+    LC_ALL=C.UTF-8 expect 0 "$utf8" $arguments
+    LC_ALL=C expect 0 'caf?-?' $arguments
+done
+LC_ALL=C.UTF-8 "$holdfast" list | grep -q "^ *$live $utf8         *64M" || fail "list: columns do not stand below one another"
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start name "$(printf 'a\303(\302\233b\342\200\256c\300\257d')" 1 || exit 1
+for arguments in "stat $live" "stat --json $live" "stat --format openmetrics $live" list 'list --json'; do
+    LC_ALL=C.UTF-8 expect 0 'a?(?b?c?d' $arguments
+done
 exit $failed

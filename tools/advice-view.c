@@ -37,7 +37,7 @@ static void look_at_theaps(struct advice_view *view)
         if (pages_bytes - used_bytes > most) {
             most = pages_bytes - used_bytes;
             view->sleep_s = age_s;
-            tool_printable(view->sleeper, sizeof view->sleeper, view->sample->threads[i].name);
+            tool_utf8(view->sleeper, sizeof view->sleeper, view->sample->threads[i].name);
         }
     }
 }

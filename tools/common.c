@@ -4,6 +4,7 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <langinfo.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,13 +125,68 @@ const char *tool_library(const char *chosen, const char **tried)
 
 /* --- output --- */
 
+/* Code points that are no character, or have no shape of their own: controls, what turns the direction of writing round, what is
+ * for private use.  Not the C library's tables, which go by the locale. */
+static bool has_shape(uint32_t point)
+{
+    static const uint32_t none[][2] = {
+        { 0, 0x1f }, { 0x7f, 0xa0 }, { 0xad, 0xad }, { 0x61c, 0x61c }, { 0x180e, 0x180e }, { 0x200b, 0x200f }, { 0x2028, 0x202f },
+        { 0x205f, 0x206f }, { 0xd800, 0xf8ff }, { 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb }, { 0xe0000, UINT32_MAX },
+    };
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        if (point >= none[i][0] && point <= none[i][1])
+            return false;
+    return (point & 0xfffe) != 0xfffe;
+}
+
+size_t tool_utf8_length(const char *text)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 }; /* by length: what is shorter has to be written shorter */
+    const unsigned char *at = (const unsigned char *)text;
+    size_t length = *at < 0x80 ? 1 : *at < 0xc0 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf8 ? 4 : 0;
+    uint32_t point = length == 1 ? *at : *at & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        point = point << 6 | (at[i] & 0x3f);
+    }
+    return length != 0 && point >= least[length] && has_shape(point) ? length : 0;
+}
+
+/* A character that is refused, or cut short, is one all the same. */
+static size_t bytes_passed_over(const char *text)
+{
+    size_t length = 1;
+    while (((unsigned char)*text & 0xc0) == 0xc0 && ((unsigned char)text[length] & 0xc0) == 0x80 && length < 4)
+        length++;
+    return length;
+}
+
+static char *copy_text(char *copy, size_t copy_bytes, const char *text, bool utf8)
+{
+    size_t used = 0;
+    while (*text != 0) {
+        size_t length = tool_utf8_length(text), keeps = length > 1 && !utf8 ? 0 : length;
+        if (used + (keeps == 0 ? 1 : keeps) >= copy_bytes)
+            break;
+        if (keeps == 0)
+            copy[used++] = '?';
+        memcpy(copy + used, text, keeps);
+        used += keeps;
+        text += length == 0 ? bytes_passed_over(text) : length;
+    }
+    copy[used] = 0;
+    return copy;
+}
+
+char *tool_utf8(char *copy, size_t copy_bytes, const char *text)
+{
+    return copy_text(copy, copy_bytes, text, true);
+}
+
 char *tool_printable(char *copy, size_t copy_bytes, const char *text)
 {
-    size_t length = 0;
-    for (; text[length] != 0 && length + 1 < copy_bytes; length++)
-        copy[length] = isprint((unsigned char)text[length]) ? text[length] : '?';
-    copy[length] = 0;
-    return copy;
+    return copy_text(copy, copy_bytes, text, strcmp(nl_langinfo(CODESET), "UTF-8") == 0);
 }
 
 json_t *tool_json_number(uint64_t number)

@@ -6,6 +6,7 @@
  * What it prints for people is in holdfast(1), the messages in holdfast-messages(7);
  * tests/manual.sh holds both against this program.
  */
+#include <locale.h>
 #include <string.h>
 
 #include "tool.h"
@@ -106,6 +107,7 @@ static int run_command(int argc, char **argv)
 int main(int argc, char **argv)
 {
     hfi_say_set_verbosity(1);
+    setlocale(LC_CTYPE, ""); /* numbers keep their points */
     int status = run_command(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;

@@ -40,15 +40,15 @@ static void print_balance(const struct snapshot *snapshot)
 static void print_process(const struct snapshot *snapshot, const char *name)
 {
     uint64_t total = 0, used = 0, high = 0, threads = 0;
-    char a[SHOW_SHORT], b[SHOW_SHORT], span[16];
+    char a[SHOW_SHORT], b[SHOW_SHORT], span[16], cell[4 * NAME_BYTES];
     for (unsigned i = 0; i < snapshot->node_count; i++) {
         total += snapshot->nodes[i].total;
         used += snapshot->nodes[i].used;
         high += snapshot->nodes[i].high_water;
         threads += snapshot->nodes[i].theaps;
     }
-    printf("%7llu %-15s %5s %-4s %5s %3.0f%% %3.0f%% %7llu %7s  ", (unsigned long long)snapshot->header.pid, name,
-           show_short_bytes(a, total), snapshot_backing_name(snapshot->nodes[0].backing), show_short_bytes(b, used),
+    printf("%7llu %s %5s %-4s %5s %3.0f%% %3.0f%% %7llu %7s  ", (unsigned long long)snapshot->header.pid,
+           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_short_bytes(a, total), snapshot_backing_name(snapshot->nodes[0].backing), show_short_bytes(b, used),
            show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
            show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
     print_balance(snapshot);

@@ -7,7 +7,6 @@
  * Test: tests/tool-map.sh.
  */
 #include <errno.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -163,10 +162,10 @@ static int print_picture(const struct snapshot *snapshot, const struct wanted *w
     bool colour = !wanted->no_colour && terminal_has_colours();
     struct style style = { .colour = colour, .shade = colour && show_utf8(), .columns = cells_in(width) };
     unsigned rows_max = nodes == 1 ? ROWS_ALONE : (unsigned)hfi_max(ROWS_TOTAL / nodes, ROWS_MIN);
-    char name[64];
+    char shown[64], name[64];
     int status = 0;
     pid_t pid = (pid_t)snapshot->header.pid;
-    printf("%s (%ld)\n\n", target_name(pid, name, sizeof name), (long)pid);
+    printf("%s (%ld)\n\n", tool_printable(shown, sizeof shown, target_name(pid, name, sizeof name)), (long)pid);
     for (unsigned i = 0; i < snapshot->node_count && status == 0; i++)
         if (!wanted->one_node || snapshot->nodes[i].id == wanted->node)
             status = print_node(snapshot, i, &style, rows_max);
@@ -258,7 +257,6 @@ static int map_main(int argc, char **argv)
     int status = target_open(&target, argv[optind], "map");
     if (status != 0)
         return status;
-    setlocale(LC_CTYPE, ""); /* numbers keep their points */
     status = target_read(&target, &snapshot, true, "map");
     if (status == 0)
         status = draw(&snapshot, &wanted);

@@ -3,7 +3,6 @@
  */
 #include "report.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -12,15 +11,17 @@
 
 void report_text(FILE *out, const char *text)
 {
-    for (; *text != 0; text++)
+    for (size_t length; *text != 0; text += length == 0 ? 1 : length) {
+        length = tool_utf8_length(text);
         switch (*text) {
         case '&': fputs("&amp;", out); break;
         case '<': fputs("&lt;", out); break;
         case '>': fputs("&gt;", out); break;
         case '"': fputs("&quot;", out); break;
         case '\'': fputs("&#39;", out); break;
-        default: fputc(isprint((unsigned char)*text) ? *text : '?', out); break;
+        default: fwrite(length == 0 ? "?" : text, length == 0 ? 1 : length, 1, out); break;
         }
+    }
 }
 
 /* --- numbers --- */

@@ -89,7 +89,7 @@ static void print_json(FILE *out, const struct run_end *end)
     char printable[256];
     bool killed = WIFSIGNALED(end->status);
     json_t *object = json_object();
-    json_object_set_new(object, "name", json_string(tool_printable(printable, sizeof printable, end->name)));
+    json_object_set_new(object, "name", json_string(tool_utf8(printable, sizeof printable, end->name)));
     json_object_set_new(object, "pid", tool_json_number((uint64_t)end->pid));
     json_object_set_new(object, "status", killed ? json_null() : json_integer(WEXITSTATUS(end->status)));
     json_object_set_new(object, "signal", killed ? json_integer(WTERMSIG(end->status)) : json_null());

@@ -12,11 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include "base.h"
 #include "bits.h"
 #include "os.h"
 #include "say.h"
+#include "tool.h"
 
 const struct show_state show_states[SNAPSHOT_STATES] = {
     [HF_PAGE_UNTOUCHED] = { "free", "f", '.', 7 },
@@ -221,4 +223,33 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
 bool show_utf8(void)
 {
     return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+}
+
+/* What the C library has no width for, and so perhaps the terminal, is a question mark. */
+static unsigned next_character(const char **at, char *character)
+{
+    wchar_t wide;
+    int length = mbtowc(&wide, *at, MB_CUR_MAX), width = length > 0 ? wcwidth(wide) : -1;
+    snprintf(character, 8, "%.*s", width < 0 ? 1 : length, width < 0 ? "?" : *at);
+    *at += width < 0 ? hfi_max(tool_utf8_length(*at), 1) : (size_t)length;
+    return width < 0 ? 1 : (unsigned)width;
+}
+
+char *show_name(char *text, size_t text_bytes, const char *name, unsigned columns)
+{
+    char printable[256], character[8];
+    size_t used = 0;
+    unsigned width = 0;
+    for (const char *at = tool_printable(printable, sizeof printable, name); *at != 0;) {
+        unsigned more = next_character(&at, character);
+        if (width + more > columns || used + strlen(character) + columns - width >= text_bytes)
+            break;
+        memcpy(text + used, character, strlen(character));
+        used += strlen(character);
+        width += more;
+    }
+    for (; width < columns && used + 1 < text_bytes; width++)
+        text[used++] = ' ';
+    text[used] = 0;
+    return text;
 }

@@ -66,4 +66,7 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
 /* True where the locale's characters are UTF-8.  setlocale must have been called. */
 bool show_utf8(void);
 
+/* A name as a cell of so many columns of the terminal, filled up with blanks, or cut. */
+char *show_name(char *text, size_t text_bytes, const char *name, unsigned columns);
+
 #endif

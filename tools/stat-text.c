@@ -190,7 +190,7 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
 {
     static unsigned order[HF_INSPECT_MAX_THEAPS];
     unsigned count = 0;
-    char name[16], bytes[SHOW_SHORT];
+    char name[16], cell[64], bytes[SHOW_SHORT];
     for (unsigned i = 0; i < snapshot->theap_count; i++)
         if (snapshot->theaps[i].in_use != 0)
             order[count++] = i;
@@ -208,8 +208,8 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
         unsigned home = theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
         for (unsigned j = 0; j < 6; j++)
             show_short_count(text[j], (double)counts[j]);
-        printf("%-15s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
-               target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name),
+        printf("%s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
+               show_name(cell, sizeof cell, target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), 15),
                (unsigned long long)theap->tid, home, theap->cpu, text[0], show_short_bytes(bytes, pages->used_bytes), text[1], text[2], text[3], text[4], text[5]);
     }
     if (count > length)
@@ -236,10 +236,10 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
 {
     const struct hf_inspect_segment *header = &snapshot->header;
     struct snapshot_sum sum;
-    char name[64], library[sizeof header->library], span[16];
+    char name[64], shown[64], library[sizeof header->library], span[16];
     snapshot_sum(snapshot, &sum);
     printf("process %llu (%s), arena for %s, libholdfast %s\n", (unsigned long long)header->pid,
-           target_name((pid_t)header->pid, name, sizeof name),
+           tool_printable(shown, sizeof shown, target_name((pid_t)header->pid, name, sizeof name)),
            show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
            tool_printable(library, sizeof library, header->library));
     for (unsigned i = 0; i < snapshot->node_count; i++)

@@ -51,7 +51,7 @@ static const char *read_name(const char *path, char *name, size_t name_bytes)
     if (hfi_os_read_file(path, text, sizeof text) <= 0)
         return "?";
     text[strcspn(text, "\n")] = 0;
-    return tool_printable(name, name_bytes, text);
+    return tool_utf8(name, name_bytes, text);
 }
 
 const char *target_name(pid_t pid, char *name, size_t name_bytes)
@@ -79,10 +79,11 @@ static int say_none(const char *command)
 
 static int list_several(const struct found *found, const char *command)
 {
-    char name[64];
+    char name[64], shown[64];
     hfi_say(SAY_ERROR, "HF-E415", command, "%u processes show an arena; name one of them:", found->count);
     for (unsigned i = 0; i < hfi_min(found->count, FOUND_MAX); i++)
-        fprintf(stderr, "  %7ld  %s\n", (long)found->entries[i].pid, target_name(found->entries[i].pid, name, sizeof name));
+        fprintf(stderr, "  %7ld  %s\n", (long)found->entries[i].pid,
+                tool_printable(shown, sizeof shown, target_name(found->entries[i].pid, name, sizeof name)));
     return EXIT_USAGE;
 }
 

@@ -66,7 +66,13 @@ bool tool_seconds(const char *text, double least, uint64_t *ns, const char *comm
  * Both live until the next call. */
 const char *tool_library(const char *chosen, const char **tried);
 
-/* Copies text that somebody else wrote, with what a terminal might obey replaced by '?'. */
+/* Bytes of the character that a text begins with: UTF-8, and one that has a shape; 0 for anything else, such as what a terminal
+ * might obey. */
+size_t tool_utf8_length(const char *text);
+
+/* Copies text that somebody else wrote, with what is no such character replaced by '?'.  For a terminal: with all that is not
+ * ASCII replaced where the locale is not of UTF-8. */
+char *tool_utf8(char *copy, size_t copy_bytes, const char *text);
 char *tool_printable(char *copy, size_t copy_bytes, const char *text);
 
 /* An unsigned number for JSON, whose integers are signed: clamped. */
@@ -94,7 +100,7 @@ int target_read(const struct target *target, struct snapshot *snapshot, bool wit
 bool target_lives(const struct target *target);
 void target_close(struct target *target);
 
-/* A process's name for people; it chose it itself.  "?" when it is gone.  Likewise a thread's. */
+/* A process's name, as tool_utf8; it chose it itself.  "?" when it is gone.  Likewise a thread's. */
 const char *target_name(pid_t pid, char *name, size_t name_bytes);
 const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes);
 

@@ -126,7 +126,7 @@ const char *top_theap_name(struct top *top, unsigned theap)
     uint64_t tid = top->now.theaps[theap].tid;
     if (known->named_ns == 0 || known->named_tid != tid || top->sampled_ns - known->named_ns > NAME_NS) {
         char name[TOP_NAME_BYTES];
-        snprintf(known->name, sizeof known->name, "%s", target_thread_name(top->target.pid, tid, name, sizeof name));
+        tool_printable(known->name, sizeof known->name, target_thread_name(top->target.pid, tid, name, sizeof name));
         known->named_tid = tid;
         known->named_ns = top->sampled_ns;
     }

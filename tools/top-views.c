@@ -283,15 +283,17 @@ static unsigned choose_columns(const struct top *top, unsigned *chosen)
 }
 
 /* A cell at its column's width: names from the left, figures from the right. */
-static void put_cell(const struct top *top, char *line, unsigned column, char *text, int width)
+static size_t put_cell(const struct top *top, char *line, size_t line_bytes, unsigned column, char *text, int width)
 {
-    bool is_text = top_column_is_text(top->view, column);
     int length = (int)strlen(text);
-    if (length > width && !is_text)
+    if (top_column_is_text(top->view, column))
+        return strlen(show_name(line, line_bytes, text, (unsigned)width));
+    if (length > width)
         text[width - 1] = '>'; /* no figure that looks whole and is not */
     length = length < width ? length : width;
     memset(line, ' ', (size_t)width);
-    memcpy(is_text ? line : line + width - length, text, (size_t)length);
+    memcpy(line + width - length, text, (size_t)length);
+    return (size_t)width;
 }
 
 static void draw_heading(const struct top *top, int row, const unsigned *columns, unsigned count)
@@ -329,8 +331,8 @@ static void put_row(int row, char *line)
         move(row, 0);
         clrtoeol();
     }
-    if (first < last && (int)first < COLS)
-        mvaddnstr(row, (int)first, line + first, (int)hfi_min(last, (size_t)COLS) - (int)first);
+    if (first < last) /* columns were chosen so that they fit */
+        mvaddnstr(row, (int)first, line + first, (int)(last - first));
     if (before != NULL)
         memcpy(before, line, length + 1);
 }
@@ -339,16 +341,15 @@ static void put_row(int row, char *line)
 static void draw_table_row(struct top *top, int row, const unsigned *columns, unsigned count, unsigned entry)
 {
     char line[CELLS_MAX], text[64];
-    int x = 0;
+    size_t used = 0;
     for (unsigned i = 0; i < count; i++) {
         int width = (int)top_column_width(top->view, columns[i], COLS >= WIDE);
-        if (x + width + 1 > (int)sizeof line)
+        if (used + 4 * (size_t)width + 2 > sizeof line)
             break;
-        put_cell(top, line + x, columns[i], top_cell(top, columns[i], entry, text, sizeof text), width);
-        x += width;
-        line[x++] = ' ';
+        used += put_cell(top, line + used, sizeof line - used, columns[i], top_cell(top, columns[i], entry, text, sizeof text), width);
+        line[used++] = ' ';
     }
-    line[x - (x != 0)] = 0;
+    line[used - (used != 0)] = 0;
     put_row(row, line);
 }
 
@@ -389,11 +390,11 @@ static void draw_table(struct top *top, int row)
 
 static void draw_event(struct top *top, int row, const struct hf_inspect_event *event)
 {
-    char text[128], span[16], name[TOP_NAME_BYTES], who[64] = "", line[256];
+    char text[128], span[16], name[TOP_NAME_BYTES], shown[TOP_NAME_BYTES], who[64] = "", line[256];
     uint32_t id = event->node < top->now.node_count ? top->now.nodes[event->node].id : event->node;
     if (event->tid != 0)
         snprintf(who, sizeof who, "  (%llu %s)", (unsigned long long)event->tid,
-                 target_thread_name(top->target.pid, event->tid, name, sizeof name));
+                 tool_printable(shown, sizeof shown, target_thread_name(top->target.pid, event->tid, name, sizeof name)));
     snprintf(line, sizeof line, "%7s ago  node %-2u  %s%s", show_span(span, sizeof span, snapshot_age_ns(&top->now, event->ticks)), id,
              show_event(text, sizeof text, &top->now, event), who);
     bool alarming = event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REMOTE_BEGAN || event->kind == HF_EVENT_REPORT;

@@ -5,15 +5,13 @@
  */
 #include "top.h"
 
-#include <locale.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static int watch(struct top *top)
 {
     char name[TOP_NAME_BYTES];
-    snprintf(top->name, sizeof top->name, "%s", target_name(top->target.pid, name, sizeof name));
-    setlocale(LC_CTYPE, ""); /* numbers keep their points */
+    tool_printable(top->name, sizeof top->name, target_name(top->target.pid, name, sizeof name));
     top->theaps = calloc(HF_INSPECT_MAX_THEAPS, sizeof *top->theaps);
     if (top->theaps == NULL) {
         hfi_say(SAY_ERROR, "HF-E430", "top", "there is no memory for %d threads; free some", HF_INSPECT_MAX_THEAPS);

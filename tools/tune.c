@@ -13,7 +13,8 @@ static void print_advice(const struct history *history, const struct advice *adv
     printf("%-5s %s", advice_severity_name(advice->severity), advice->rule);
     if (advice->node >= 0)
         printf(", node %u", history->last->snapshot.nodes[advice->node].id);
-    printf(": %s\n      set: %s\n", advice->evidence, advice->setting);
+    char evidence[ADVICE_TEXT]; /* may name a thread */
+    printf(": %s\n      set: %s\n", tool_printable(evidence, sizeof evidence, advice->evidence), advice->setting);
 }
 
 static void print_nothing(const struct history *history)
@@ -62,7 +63,7 @@ static int print_json(const struct history *history, const struct advice *advice
     for (unsigned i = 0; i < count; i++)
         json_array_append_new(list, advice_json(history, &advice[i]));
     json_object_set_new(object, "pid", tool_json_number(history->last->snapshot.header.pid));
-    json_object_set_new(object, "name", json_string(tool_printable(name, sizeof name, history->last->clock.name)));
+    json_object_set_new(object, "name", json_string(tool_utf8(name, sizeof name, history->last->clock.name)));
     json_object_set_new(object, "life_seconds", json_real(history_life_s(history)));
     json_object_set_new(object, "samples", tool_json_number(history->samples));
     json_object_set_new(object, "advice", list);
