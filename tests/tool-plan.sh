@@ -47,6 +47,12 @@ expect 1 'an arena of 1 MiB is too small' plan --topology 'node:4 pu:1' --arena 
 expect 1 'more than an arena can be' plan --topology 'node:8(memory=1099511627776) pu:1' --arena 7T
 expect 1 '36, from node 64 on' plan --topology 'node:100 pu:1' --arena 1G
 
+# Of this machine the table says what the checks go by, though a node's own file may not have heard of memory that was added.
+"$holdfast" plan --arena 4T > "$work/out" 2> "$work/err"
+sed -n 's/^ *\([0-9][0-9]*\)  *\([0-9.]* [KMGT]iB\) [ a-z]* .* [0-9a-z]* .*/\1 \2/p' "$work/out" | sort > "$work/table"
+sed -n 's/.* node \([0-9]*\): [0-9.]* [KMGT]iB for the arena and its maps, of \([0-9.]* [KMGT]iB\) of .*/\1 \2/p' "$work/out" | sort > "$work/checks"
+[ -z "$(comm -13 "$work/table" "$work/checks")" ] || fail "plan: the table and the checks have other memory"
+
 # The whole of it, by figures that are worked out here.
 cat > "$work/check.py" << 'EOF'
 import json, os, subprocess, sys

@@ -67,12 +67,6 @@ static void check_named_nodes(struct examination *examination)
     }
 }
 
-/* The only node has all of the memory, even where its own file has not heard of some (hotplug). */
-static uint64_t node_memory_bytes(const struct outlook *outlook, const struct topology_node *node)
-{
-    return outlook->topology.node_count == 1 && outlook->described == NULL ? hfi_max(node->memory_bytes, hfi_os_usable_bytes()) : node->memory_bytes;
-}
-
 /* What a node can hold of an arena at most, its own maps included. */
 static void check_node(struct examination *examination, unsigned index)
 {
@@ -80,7 +74,7 @@ static void check_node(struct examination *examination, unsigned index)
     const struct topology_node *node = &outlook->topology.nodes[index];
     enum option_backing rung = BACKING_AUTO;
     const struct reserved_node *part = outlook_part(outlook, index, &rung);
-    uint64_t memory = node_memory_bytes(outlook, node);
+    uint64_t memory = outlook_node_memory(outlook, node);
     const char *noun = hfi_topology_memory_name(node->memory);
     char have[16], want[16], lack[16];
     struct check check = { "HF-D03", "topology", .node = node, .counted = part != NULL, .have = memory };
@@ -216,7 +210,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     check.have = pool.free_pages;
     uint64_t lack = missing(needed, pool.free_pages);
     outlook_pool_mend(mend, sizeof mend, &pool, needed);
-    bool possible = part == NULL || part->bytes <= node_memory_bytes(outlook, node);
+    bool possible = part == NULL || part->bytes <= outlook_node_memory(outlook, node);
     if (!possible)
         check.mend = "lower HOLDFAST_ARENA for this node";
     if (lack != 0 && stands > rung) /* of 1 GiB pages auto does without a word */

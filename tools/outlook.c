@@ -162,6 +162,12 @@ static enum option_backing stop_at(const struct outlook *outlook, const struct r
     return asked == BACKING_4K || (outlook->described == NULL && !hfi_os_has_thp()) ? BACKING_4K : BACKING_THP;
 }
 
+/* The only node has all of the memory, even where its own file has not heard of some (hotplug). */
+uint64_t outlook_node_memory(const struct outlook *outlook, const struct topology_node *node)
+{
+    return outlook->topology.node_count == 1 && outlook->described == NULL ? hfi_max(node->memory_bytes, hfi_os_usable_bytes()) : node->memory_bytes;
+}
+
 const struct reserved_node *outlook_part(const struct outlook *outlook, unsigned index, enum option_backing *rung)
 {
     for (unsigned i = 0; i < outlook->reservation.node_count; i++)

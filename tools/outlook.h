@@ -35,6 +35,9 @@ struct outlook {
  * status after HF-E450 to HF-E455 was printed under the name of `command`. */
 int outlook_load(struct outlook *outlook, const char *description, const char *command);
 
+/* Bytes of memory that a node of the topology has. */
+uint64_t outlook_node_memory(const struct outlook *outlook, const struct topology_node *node);
+
 /* The arena's part on the topology's node of that index, or NULL; *rung, if not NULL, is where it stands. */
 const struct reserved_node *outlook_part(const struct outlook *outlook, unsigned index, enum option_backing *rung);
 

@@ -87,7 +87,7 @@ static void print_node(const struct outlook *outlook, unsigned index)
     const struct topology_node *node = &outlook->topology.nodes[index];
     enum option_backing rung = BACKING_AUTO;
     const struct reserved_node *part = outlook_part(outlook, index, &rung);
-    printf("%4u %9s %-8s", node->id, checks_size(text, node->memory_bytes), kind_word(node->memory));
+    printf("%4u %9s %-8s", node->id, checks_size(text, outlook_node_memory(outlook, node)), kind_word(node->memory));
     if (part == NULL) {
         printf(" %9s\n", "-");
         return;
@@ -187,7 +187,7 @@ static json_t *node_json(const struct outlook *outlook, unsigned index)
     const struct reserved_node *part = index < outlook->topology.node_count ? outlook_part(outlook, index, &rung) : NULL;
     json_t *object = json_object(), *order = json_array(), *distances = json_array();
     json_object_set_new(object, "id", tool_json_number(node->id));
-    json_object_set_new(object, "memory", tool_json_number(node->memory_bytes));
+    json_object_set_new(object, "memory", tool_json_number(outlook_node_memory(outlook, node)));
     json_object_set_new(object, "kind", json_string(node->memory_bytes == 0 ? "none" : kind_word(node->memory)));
     json_object_set_new(object, "cpus", tool_json_number(node->cpu_count));
     json_object_set_new(object, "arena", tool_json_number(part != NULL ? part->bytes : 0));
