@@ -143,6 +143,11 @@ line '  1 theaps   2 size classes   3 events   4 nodes   by bytes, most first'
 line 'name            tid nd cpu pages bytes slow/s out/s  in/s claim stol lost  away'
 line "$own"
 line "$other"
+line '     64 B       5     320K     2758     5120    53.9     148K' # below the two threads: size classes, and events
+order '    block    runs     held' 'last events'
+order 'last events' 'node full: 8 MiB did not fit  (4000001 ?)'
+order 'node full: 8 MiB did not fit' 'published: arena of 12 MiB'
+tmux capture-pane -p > "$work/screen"
 lacks 4000002
 [ "$(wc -l < "$work/screen")" = 24 ] || fail "not 24 lines"
 tmux capture-pane -p -e > "$work/colours"

@@ -296,6 +296,16 @@ static size_t put_cell(const struct top *top, char *line, size_t line_bytes, uns
     return (size_t)width;
 }
 
+/* For what is no row of a table, and may have colours: it is written anew each time. */
+static int own_row(int row)
+{
+    move(row, 0);
+    clrtoeol();
+    if (row < ROWS_KEPT)
+        strcpy(drawn.rows[row], "\x80"); /* as no row of a table is */
+    return row;
+}
+
 static void draw_heading(const struct top *top, int row, const unsigned *columns, unsigned count)
 {
     int x = 0;
@@ -377,24 +387,33 @@ static void clear_for(const struct top *top, int first)
     drawn.lines = LINES;
 }
 
-static void draw_table(struct top *top, int row)
+/* Rows up to `end`; the row below the last. */
+static int draw_table(struct top *top, int row, int end)
 {
     unsigned columns[32], count = choose_columns(top, columns), first = top->sights[top->view].scroll;
-    draw_heading(top, row++, columns, count);
-    for (unsigned i = first; i < top->rows && row < LINES; i++)
-        draw_table_row(top, row++, columns, count, top->order[i]);
-    for (; row < LINES && row < ROWS_KEPT; row++)
-        if (drawn.rows[row][0] != 0)
-            put_row(row, (char[1]){ "" });
+    draw_heading(top, own_row(row), columns, count);
+    for (unsigned i = first; i < top->rows && row + 1 < end; i++)
+        draw_table_row(top, ++row, columns, count, top->order[i]);
+    return row + 1;
+}
+
+/* A theap's is at hand. */
+static const char *thread_name(struct top *top, uint64_t tid, char *name, size_t name_bytes)
+{
+    char text[TOP_NAME_BYTES];
+    for (unsigned i = 0; i < top->now.theap_count; i++)
+        if (top->now.theaps[i].tid == tid && top->now.theaps[i].in_use != 0)
+            return top_theap_name(top, i);
+    return tool_printable(name, name_bytes, target_thread_name(top->target.pid, tid, text, sizeof text));
 }
 
 static void draw_event(struct top *top, int row, const struct hf_inspect_event *event)
 {
-    char text[128], span[16], name[TOP_NAME_BYTES], shown[TOP_NAME_BYTES], who[64] = "", line[256];
+    char text[128], span[16], name[TOP_NAME_BYTES], who[64] = "", line[256];
     uint32_t id = event->node < top->now.node_count ? top->now.nodes[event->node].id : event->node;
     if (event->tid != 0)
         snprintf(who, sizeof who, "  (%llu %s)", (unsigned long long)event->tid,
-                 tool_printable(shown, sizeof shown, target_thread_name(top->target.pid, event->tid, name, sizeof name)));
+                 thread_name(top, event->tid, name, sizeof name));
     snprintf(line, sizeof line, "%7s ago  node %-2u  %s%s", show_span(span, sizeof span, snapshot_age_ns(&top->now, event->ticks)), id,
              show_event(text, sizeof text, &top->now, event), who);
     bool alarming = event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REMOTE_BEGAN || event->kind == HF_EVENT_REPORT;
@@ -433,6 +452,44 @@ static void draw_node_details(struct top *top, int row)
     }
 }
 
+/* --- below few threads --- */
+
+#define BELOW_MIN 5 /* rows from which there is something: a blank one, a heading, and three of either */
+
+/* The size classes that have pages, in the order of their view, and the last events: `row` is the first that the threads leave. */
+static int draw_below(struct top *top, int row)
+{
+    unsigned theaps = top->rows, classes = 0, events = top->now.event_count;
+    int room = LINES - row;
+    top->view = TOP_CLASSES;
+    top_sort(top);
+    for (unsigned i = 0; i < top->rows; i++)
+        if (top->map.pages != NULL && top->map.class_pages[top->order[i]].runs != 0)
+            top->order[classes++] = top->order[i];
+    top->rows = classes;
+    /* half of the room for each, and what one does not need for the other */
+    int for_events = (int)hfi_min(events, hfi_max((size_t)room / 2, (size_t)room - hfi_min((size_t)room, classes + 4)));
+    if (classes != 0) {
+        struct top_sight sight = top->sights[TOP_CLASSES];
+        top->sights[TOP_CLASSES].scroll = 0;
+        own_row(row);
+        row = draw_table(top, row + 1, LINES - (events != 0 ? for_events + 2 : 0));
+        top->sights[TOP_CLASSES] = sight;
+    }
+    top->view = TOP_THEAPS;
+    top->rows = theaps;
+    if (events == 0 || row + 2 >= LINES)
+        return row;
+    own_row(row);
+    attron(A_BOLD);
+    mvaddnstr(own_row(row + 1), 0, "last events", COLS);
+    attroff(A_BOLD);
+    row += 2;
+    for (unsigned i = 0; i < events && row < LINES; i++, row++)
+        draw_event(top, own_row(row), &top->now.events[events - 1 - i]);
+    return row;
+}
+
 /* --- help --- */
 
 static void draw_help(const struct top *top)
@@ -467,7 +524,14 @@ static void draw_view(struct top *top, int row)
     switch (top->view) {
     case TOP_EVENTS: draw_events(top, row); break;
     case TOP_NODES: draw_node_details(top, row); break;
-    default: draw_table(top, row); break;
+    default:
+        row = draw_table(top, row, LINES);
+        if (top->view == TOP_THEAPS && LINES - row >= BELOW_MIN)
+            row = draw_below(top, row);
+        for (; row < LINES && row < ROWS_KEPT; row++)
+            if (drawn.rows[row][0] != 0)
+                put_row(row, (char[1]){ "" });
+        break;
     }
 }
 
