@@ -5,6 +5,7 @@
  *
  * Names: thp, memlock, swap, asked_backing, options, forks, registered; of node 0 backing, flags, total, asked, populate_error, used, free, high_water,
  * memory, pool_pages, pool_free; of theap 0 failed, away, name, and age in seconds; "refused=ERRNO" adds the event.
+ * "step=SECONDS" puts each sample so long after the one before, "grows=BYTES" lets node 0's use and the most of it rise from each to the next.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -47,7 +48,30 @@ static uint32_t *small_figure(struct sample *sample, const char *name)
            strcmp(name, "options") == 0 ? &sample->snapshot.header.options : NULL;
 }
 
-static bool edit(struct sample *sample, const char *assignment)
+/* The clocks first: figures are of the sample's moment. */
+static void edit_time(struct sample *sample, uint64_t number, uint64_t seconds)
+{
+    static struct sample_clock first;
+    if (number == 0)
+        first = sample->clock;
+    uint64_t ns = number * seconds * 1000000000;
+    sample->clock.taken_ns = first.taken_ns + ns;
+    sample->clock.wall_ns = first.wall_ns + ns;
+    sample->clock.taken_ticks = first.taken_ticks + (uint64_t)((double)ns * first.ticks_per_ns);
+}
+
+static void edit_use(struct sample *sample, uint64_t number, uint64_t bytes)
+{
+    static uint64_t used;
+    struct hf_inspect_node *node = &sample->snapshot.nodes[0];
+    if (number == 0)
+        used = node->used;
+    node->used = node->high_water = used + number * bytes;
+    node->free = node->total - node->used;
+    node->high_water_ticks = sample->clock.taken_ticks;
+}
+
+static bool edit(struct sample *sample, const char *assignment, uint64_t number)
 {
     char name[32];
     const char *equals = strchr(assignment, '=');
@@ -56,7 +80,11 @@ static bool edit(struct sample *sample, const char *assignment)
     memcpy(name, assignment, (size_t)(equals - assignment));
     name[equals - assignment] = 0;
     uint64_t value = strtoull(equals + 1, NULL, 0);
-    if (strcmp(name, "refused") == 0)
+    if (strcmp(name, "step") == 0)
+        edit_time(sample, number, value);
+    else if (strcmp(name, "grows") == 0)
+        edit_use(sample, number, value);
+    else if (strcmp(name, "refused") == 0)
         edit_event(sample, value);
     else if (strcmp(name, "name") == 0)
         snprintf(sample->threads[0].name, SAMPLE_NAME, "%s", equals + 1);
@@ -78,10 +106,10 @@ int main(int argc, char **argv)
     struct recording *from = in == NULL ? NULL : recording_open(in, &reason), *to = out == NULL ? NULL : recording_create(out, 1000000000, "edit");
     struct sample *sample = sample_new("edit");
     enum recording_verdict verdict = RECORDING_END;
-    while (from != NULL && to != NULL && (verdict = recording_next(from, sample, &reason)) == RECORDING_SAMPLE) {
+    for (uint64_t number = 0; from != NULL && to != NULL && (verdict = recording_next(from, sample, &reason)) == RECORDING_SAMPLE; number++) {
         bool last = sample->snapshot.pages != NULL;
         for (int i = 3; i < argc; i++)
-            if (!edit(sample, argv[i])) {
+            if (!edit(sample, argv[i], number)) {
                 fprintf(stderr, "tool-edit: %s names nothing\n", argv[i]);
                 return 1;
             }

@@ -54,6 +54,7 @@ for rule in backing-short arena-too-small request-too-large node-full io-uring-m
     growing-arena idle-threads arena-too-large; do
     spared "$rule" "$live" --settled 0
 done
+"$holdfast" record "$live" -o "$work/long" --interval 0.02 --duration 0.5 2> /dev/null || fail "no longer recording of a good run"
 "$holdfast" record "$live" -o "$work/good" --duration 0.1 2> /dev/null || fail "no recording of a good run"
 expect 0 'nothing to change' tune "$work/good"
 "$holdfast" tune --json "$work/good" > "$work/out" 2> "$work/err" || fail "tune --json of a good run: exit status is not 0"
@@ -63,7 +64,7 @@ good=$work/good
 
 # --- each rule, live ---
 HOLDFAST_ARENA=16M start fill 64
-given arena-too-small 'set: HOLDFAST_ARENA=2[0-9]M' "$live"
+given arena-too-small 'set: HOLDFAST_ARENA=3[2-9]M' "$live"
 grep -qE '6[45] calls' "$work/out" || fail "the failed calls are not counted"
 "$holdfast" tune --json "$live" > "$work/out"
 command -v python3 > /dev/null && { python3 -c 'import json, sys
@@ -197,6 +198,31 @@ changed backing=4 asked_backing=4 forks=2
 spared fork-on-huge-pages "$work/changed"
 changed failed=3 memory=16777216
 given arena-too-small 'which needs more memory: node 0 has 16 MiB' "$work/changed"
+
+# --- what rises, and what is known of it ---
+samples=$("$holdfast" tune --json "$work/long" | sed -n 's/.*"samples": \([0-9]*\).*/\1/p')
+[ "${samples:-0}" -ge 8 ] || fail "a recording of half a second has ${samples:-no} samples"
+"$edit" "$work/long" "$work/changed" step=600 grows=262144 || fail "tool-edit"
+given arena-fills-up "rose all the while, from [0-9.]* MiB to [0-9.]* MiB in [0-9.]* hours: at that rate 64 MiB are full in [0-9.]* (minutes|hours)" "$work/changed"
+"$holdfast" report "$work/changed" -o "$work/out" && grep -q 'are full in' "$work/out" || fail "the report does not say when the arena is full"
+"$holdfast" tune "$work/changed" | awk '/rose all the while/ { # a MiB in forty minutes
+    for (i = 1; i <= NF; i++) { if ($i == "to" && $(i + 2) == "MiB" && most == 0) most = $(i + 1); if ($i == "full") { time = $(i + 2); unit = $(i + 3) } }
+    if (unit == "hours") time *= 60
+    found = time > (64 - most) * 38 && time < (64 - most) * 42 } END { exit !found }' || fail "another time than by a MiB in forty minutes"
+"$edit" "$work/long" "$work/changed" step=600 total=268435456 grows=65536 || fail "tool-edit"
+spared arena-too-large "$work/changed"
+"$edit" "$work/long" "$work/changed" step=600 total=268435456 || fail "tool-edit"
+given arena-too-large '' "$work/changed"
+spared arena-fills-up "$work/changed"
+"$edit" "$work/long" "$work/changed" step=1 grows=1048576 || fail "tool-edit"
+spared arena-fills-up "$work/changed"
+
+# What was refused is counted: not a little more than there is.
+HOLDFAST_ARENA=64M start crowd 1 40
+given arena-too-small '' "$live"
+more=$(sed -n 's/.*HOLDFAST_ARENA=\([0-9]*\)M.*/\1/p' "$work/out" | head -1)
+[ "${more:-0}" -ge 256 ] || fail "40 calls of 8 MiB on 64M: ${more:-nothing} advised"
+stop
 
 # Every rule of the table was given at least once.
 sed -n 's/^    { "\([a-z0-9-]*\)", "[a-z_, ]*", SEVERITY_.*/\1/p' "${srcdir:-$(dirname "$0")/..}/tools/advice.c" > "$work/rules"

@@ -11,6 +11,8 @@
 
 #define GROWTH_MAX 4.0
 #define TIGHT_PERCENT 90.0
+#define MONTH_S (30 * 86400.0)
+#define RECENT_SHARE 0.1 /* of an arena's life */
 
 static void add_home(struct advice_home *home, const struct hf_inspect_theap *theap)
 {
@@ -115,10 +117,31 @@ bool advice_node_is_small(const struct advice_view *view, unsigned node)
            (sample_percent(figures->high_water, figures->total) >= TIGHT_PERCENT || failed_there(view, node) || view->homes[node].away != 0);
 }
 
+double advice_full_in_s(const struct advice_view *view, unsigned node)
+{
+    const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
+    double bytes_per_s;
+    if (is_growing(view, node) || view->homes[node].failed != 0 || view->homes[node].away != 0 || figures->high_water >= figures->total ||
+        !history_rises(view->history, node, &bytes_per_s))
+        return 0;
+    double seconds = (double)(figures->total - figures->high_water) / bytes_per_s;
+    return seconds < MONTH_S ? seconds : 0;
+}
+
+/* The most that was used is of late, and there is no time known of in which it did not rise. */
+static bool is_rising(const struct advice_view *view, unsigned node)
+{
+    const struct history *history = view->history;
+    const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
+    bool recent = snapshot_age_ns(view->snapshot, figures->high_water_ticks) / 1e9 < RECENT_SHARE * view->life_s;
+    return recent && (history->point_count < 2 || history_span_s(history) < RECENT_SHARE * view->life_s ||
+                      history->points[0].nodes[node].high_water < figures->high_water);
+}
+
 bool advice_node_is_large(const struct advice_view *view, unsigned node)
 {
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
-    return !is_growing(view, node) && !advice_node_is_small(view, node) && view->life_s >= view->settled_s &&
+    return !is_growing(view, node) && !advice_node_is_small(view, node) && view->life_s >= view->settled_s && !is_rising(view, node) &&
            figures->high_water <= figures->total / 2 && advice_node_bytes(view, node) <= figures->total / 4 * 3;
 }
 
@@ -131,6 +154,15 @@ static uint64_t bytes_with_away(const struct advice_view *view, unsigned node)
     return (uint64_t)((double)hfi_min(view->snapshot->nodes[node].total, UINT64_MAX / 16) * (growth < GROWTH_MAX ? growth : GROWTH_MAX));
 }
 
+static uint64_t bytes_with_failed(const struct advice_view *view, unsigned node)
+{
+    const struct advice_home *home = &view->homes[node];
+    uint64_t total = hfi_min(view->snapshot->nodes[node].total, UINT64_MAX / 16), asked;
+    if (__builtin_mul_overflow(home->failed, advice_refused(view, node), &asked) || asked > UINT64_MAX / 4)
+        asked = UINT64_MAX / 4;
+    return hfi_min(hfi_max(total + asked, 2 * total), (uint64_t)(GROWTH_MAX * (double)total));
+}
+
 uint64_t advice_node_bytes(const struct advice_view *view, unsigned node)
 {
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
@@ -140,6 +172,8 @@ uint64_t advice_node_bytes(const struct advice_view *view, unsigned node)
     uint64_t bytes = wanted + wanted / 4;
     if (short_of)
         bytes = hfi_max(bytes, hfi_min(figures->total, UINT64_MAX / 4) / 2 * 3);
+    if (failed_there(view, node))
+        bytes = hfi_max(bytes, bytes_with_failed(view, node));
     if (view->homes[node].away != 0)
         bytes = hfi_max(bytes, bytes_with_away(view, node));
     uint64_t unit = view->snapshot->header.asked_backing == HF_BACKING_1G ? HFI_GIB : bytes >= 8 * HFI_GIB ? 256 * HFI_MIB : 2 * HFI_MIB;

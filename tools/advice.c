@@ -85,9 +85,12 @@ static void tell_small(const struct advice_view *view, unsigned node, char *text
 
 static const char *span_text(char *text, double seconds)
 {
-    bool hours = seconds >= 7200;
-    snprintf(text, 32, hours ? "%.1f hours" : seconds >= 120 ? "%.0f minutes" : "%.0f seconds",
-             hours ? seconds / 3600 : seconds >= 120 ? seconds / 60 : seconds);
+    if (seconds >= 2 * 86400)
+        snprintf(text, 32, "%.1f days", seconds / 86400);
+    else if (seconds >= 7200)
+        snprintf(text, 32, "%.1f hours", seconds / 3600);
+    else
+        snprintf(text, 32, seconds >= 120 ? "%.0f minutes" : "%.0f seconds", seconds >= 120 ? seconds / 60 : seconds);
     return text;
 }
 
@@ -95,6 +98,27 @@ static void tell_large(const struct advice_view *view, unsigned node, char *text
 {
     SAY(text, "at most %s of %s were in use, %.1f %%, in %s", SIZE(figures(view, node)->high_water), SIZE(figures(view, node)->total),
         sample_percent(figures(view, node)->high_water, figures(view, node)->total), span_text((char[32]){ 0 }, view->life_s));
+}
+
+static bool will_be_full(const struct advice_view *view, unsigned node)
+{
+    return advice_full_in_s(view, node) != 0;
+}
+
+static void tell_rising(const struct advice_view *view, unsigned node, char *text)
+{
+    uint64_t most = figures(view, node)->high_water, before = view->history->points[0].nodes[node].high_water;
+    SAY(text, "the most that was in use rose all the while, from %s to %s in %s: at that rate %s are full in %s", SIZE(before), SIZE(most),
+        span_text((char[32]){ 0 }, history_span_s(view->history)), SIZE(figures(view, node)->total),
+        span_text((char[32]){ 0 }, advice_full_in_s(view, node)));
+}
+
+static void set_rising(const struct advice_view *view, unsigned node, char *text)
+{
+    double bytes_per_s;
+    history_rises(view->history, node, &bytes_per_s);
+    SAY(text, "nothing yet, if it is to end by itself; else find what grows: `holdfast stat --classes`, now and later.  A day takes %s more",
+        SIZE((uint64_t)(bytes_per_s * 86400)));
 }
 
 static void tell_absurd(const struct advice_view *view, unsigned node, char *text)
@@ -399,6 +423,7 @@ static const struct rule rules[] = {
     { "transparent-huge-pages", "no transparent huge pages", SEVERITY_COST, true, thp_is_off, tell_thp, set_thp },
     { "threads-elsewhere", "threads far from their memory", SEVERITY_COST, true, is_elsewhere, tell_elsewhere, set_elsewhere },
     { "fork-on-huge-pages", "forks copy huge pages", SEVERITY_COST, false, has_forked, tell_forked, set_forked },
+    { "arena-fills-up", "use is rising", SEVERITY_HINT, true, will_be_full, tell_rising, set_rising },
     { "growing-arena", "no size is named", SEVERITY_HINT, true, is_growing, tell_growing, set_arena },
     { "idle-threads", "memory held by sleeping threads", SEVERITY_HINT, false, is_sleeping, tell_sleeping, set_sleeping },
     { "arena-too-large", "more held than needed", SEVERITY_HINT, true, advice_node_is_large, tell_large, set_arena },

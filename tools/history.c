@@ -15,6 +15,8 @@
 #include "os.h"
 
 #define WATCH_SAMPLES 40u /* of a live process, over the time it is watched */
+#define RISE_PARTS 4u
+#define RISE_SECONDS_MIN 60.0 /* less is a start, which says nothing about the hours after it */
 
 /* --- points --- */
 
@@ -242,6 +244,33 @@ void history_free(struct history *history)
     free(history->points);
     free(history->events);
     *history = (struct history){ .samples = 0 };
+}
+
+/* The last that was known at a moment, of the first point on. */
+static double high_water_at(const struct history *history, unsigned node, double ns)
+{
+    unsigned last = 0;
+    while (last + 1 < history->point_count && (double)history->points[last + 1].ns <= ns)
+        last++;
+    return (double)history->points[last].nodes[node].high_water;
+}
+
+bool history_rises(const struct history *history, unsigned node, double *bytes_per_s)
+{
+    const struct history_point *first = history->points, *last = first + history->point_count - (history->point_count != 0);
+    *bytes_per_s = 0;
+    if (history->point_count <= RISE_PARTS || last->ns <= first->ns || (double)(last->ns - first->ns) < RISE_SECONDS_MIN * 1e9)
+        return false;
+    double span_ns = (double)(last->ns - first->ns), rise = (double)last->nodes[node].high_water - (double)first->nodes[node].high_water;
+    double before = (double)first->nodes[node].high_water;
+    for (unsigned part = 1; part <= RISE_PARTS; part++) {
+        double now = high_water_at(history, node, (double)first->ns + span_ns * part / RISE_PARTS);
+        if (now - before <= 0 || now - before < rise / RISE_PARTS / 4)
+            return false;
+        before = now;
+    }
+    *bytes_per_s = rise / (span_ns / 1e9);
+    return true;
 }
 
 double history_life_s(const struct history *history)
