@@ -68,7 +68,7 @@ static _Atomic(bool) xpublishing;
 static _Atomic(uint64_t) xevents;     /* atomic: events so far */
 static _Atomic(uint64_t) xforks;      /* atomic */
 static _Atomic(uint64_t) xreports;    /* atomic */
-static _Atomic(uint64_t) xregistered; /* atomic: bytes */
+static _Atomic(uint64_t) xrings;      /* atomic: with the arena as their buffers, as far as is known */
 static struct node_state states[HFI_MAX_NODES];
 static char segment_path[64];
 static size_t segment_bytes;
@@ -443,11 +443,12 @@ static uint64_t registered_bytes(void)
     return hfi_arena.page_count * HFI_PAGE_BYTES;
 }
 
-static void show_registered(uint64_t bytes)
+/* Once for all rings: a clone pins nothing again, and a ring that is closed says nothing. */
+static void show_registered(void)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
     if (segment != NULL)
-        SHOW(segment->registered, bytes);
+        SHOW(segment->registered, hfi_load_relaxed(&xrings) != 0 ? registered_bytes() : 0);
 }
 
 void hfi_inspect_registered(int error, bool cloned)
@@ -457,13 +458,17 @@ void hfi_inspect_registered(int error, bool cloned)
         hfi_inspect_event(HF_EVENT_REGISTER_REFUSED, node, registered_bytes(), (uint64_t)-error);
         return;
     }
-    show_registered(hfi_fetch_add_relaxed(&xregistered, registered_bytes()) + registered_bytes());
+    hfi_fetch_add_relaxed(&xrings, 1);
+    show_registered();
     hfi_inspect_event(HF_EVENT_REGISTERED, node, registered_bytes(), cloned);
 }
 
 void hfi_inspect_unregistered(void)
 {
-    show_registered(hfi_fetch_sub_relaxed(&xregistered, registered_bytes()) - registered_bytes());
+    uint64_t rings = hfi_load_relaxed(&xrings);
+    while (rings != 0 && !hfi_cas_weak_relaxed(&xrings, &rings, rings - 1)) /* 0: it was registered before a fork */
+        ;
+    show_registered();
 }
 
 void hfi_inspect_forking(void)
@@ -600,7 +605,7 @@ void hfi_inspect_forked(void)
     hfi_store_relaxed(&xevents, 0);
     hfi_store_relaxed(&xforks, 0);
     hfi_store_relaxed(&xreports, 0);
-    hfi_store_relaxed(&xregistered, 0);
+    hfi_store_relaxed(&xrings, 0);
     memset(states, 0, sizeof states);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);

@@ -172,6 +172,8 @@ changed away=100000
 given node-full 'came from other nodes' "$work/changed"
 changed refused=12 memlock=65536
 given io-uring-memlock 'set: LimitMEMLOCK=66M .*ulimit -l 67584' "$work/changed"
+changed refused=12 memlock=65536 registered=67108864
+given io-uring-memlock 'set: LimitMEMLOCK=131M .*; 64 MiB are pinned already, counted once' "$work/changed"
 changed refused=22 memlock=65536
 spared io-uring-memlock "$work/changed"
 changed backing=4 thp=1 asked_backing=0 pool_pages=20 pool_free=12

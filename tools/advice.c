@@ -406,7 +406,11 @@ static void set_ring(const struct advice_view *view, unsigned node, char *text)
     uint64_t pages_bytes = hfi_min(view->refused_bytes, UINT64_MAX / 4) + hfi_min(view->snapshot->header.registered, UINT64_MAX / 4);
     uint64_t megabytes = hfi_divide_up(pages_bytes + pages_bytes / 64 + HFI_MIB, HFI_MIB);
     (void)node;
-    SAY(text, "LimitMEMLOCK=%lluM (systemd), or `ulimit -l %llu`: of all rings of the user together", (count)megabytes, (count)(megabytes * 1024));
+    int used = SAY(text, "LimitMEMLOCK=%lluM (systemd), or `ulimit -l %llu`: of all rings of the user together", (count)megabytes,
+                   (count)(megabytes * 1024));
+    if (view->snapshot->header.registered != 0)
+        snprintf(text + used, ADVICE_TEXT - (size_t)used, "; %s are pinned already, counted once: hf_uring_register_clone pins nothing again",
+                 SIZE(view->snapshot->header.registered));
 }
 
 /* --- the table --- */

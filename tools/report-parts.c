@@ -319,7 +319,7 @@ void report_settings(const struct report *report)
     setting(report, "HOLDFAST_ON_FULL", header->options & HF_INSPECT_FULL_ABORTS ? "abort" : "fail");
     setting(report, "HOLDFAST_FORK", header->options & HF_INSPECT_DONTFORK ? "dontfork" : "private");
     setting(report, "HOLDFAST_STRICT", header->options & HF_INSPECT_STRICT ? "1" : "0");
-    snprintf(text, sizeof text, "%llu forks, %s registered with io_uring", (unsigned long long)header->forks, BYTES(header->registered));
+    snprintf(text, sizeof text, "%llu forks, %s pinned for rings of io_uring", (unsigned long long)header->forks, BYTES(header->registered));
     setting(report, "process", text);
     snprintf(text, sizeof text, "transparent huge pages %s, swap %s, the process may lock %s", thp[machine->thp < 4 ? machine->thp : 0],
              BYTES(machine->swap_bytes), machine->memlock_bytes == UINT64_MAX ? "any amount" : BYTES(machine->memlock_bytes));

@@ -193,7 +193,8 @@ struct hf_inspect_segment {
     uint64_t theap_count;   /* theaps made so far */
     uint64_t forks;
     uint64_t reports;       /* of a full arena, printed */
-    uint64_t registered;    /* bytes of the arena registered with io_uring, over all rings now; clones count again */
+    uint64_t registered;    /* bytes that rings of io_uring have pinned: the arena's, once, however many there are.  0 before
+                             * the first, and when as many were unregistered; one that was closed without counts on */
     uint32_t asked_arena;   /* enum hf_inspect_arena */
     uint32_t asked_backing; /* enum hf_inspect_backing */
     uint32_t options;       /* HF_INSPECT_REMOTE_DENY ... */

@@ -20,7 +20,7 @@
 #include <holdfast/holdfast.h>
 #include <holdfast/uring.h>
 
-#include "test.h"
+#include "segment.h"
 
 #define FILE_BYTES ((size_t)4 << 20)
 #define EXIT_SKIP 77
@@ -173,6 +173,21 @@ static void case_sends(void)
     io_uring_queue_exit(&ring);
 }
 
+static uint64_t pinned(void)
+{
+    return test_segment()->registered;
+}
+
+static uint64_t arena_bytes(void)
+{
+    const struct hf_inspect_segment *segment = test_segment();
+    const struct hf_inspect_node *nodes = test_table(segment, segment->nodes);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < segment->nodes.count; i++)
+        bytes += nodes[i].total;
+    return bytes;
+}
+
 /* No block crosses a window, and indices end where the arena does. */
 static void case_indices(void)
 {
@@ -272,7 +287,9 @@ static void case_registers_twice(void)
     CHECK(hf_uring_register(&ring) == 0);
     CHECK(hf_uring_register(&ring) == -EBUSY);
     read_sizes(&ring, true);
+    CHECK(pinned() == arena_bytes());
     CHECK(hf_uring_unregister(&ring) == 0);
+    CHECK(pinned() == 0);
     CHECK(hf_uring_unregister(&ring) == -ENXIO);
     CHECK(hf_uring_register(&ring) == 0);
     read_sizes(&ring, true);
@@ -290,6 +307,7 @@ static void case_clones(void)
     io_uring_queue_exit(&first);
     read_sizes(&second, true);
     CHECK(hf_uring_register_clone(&third, &second) == 0);
+    CHECK(pinned() == arena_bytes()); /* clones pin nothing again */
     CHECK(hf_uring_unregister(&second) == 0);
     read_sizes(&third, true);
     struct io_uring none = new_ring(0), last = new_ring(0);
@@ -315,6 +333,7 @@ static void case_ring_destroyed(void)
         free(before);
         before = malloc(100000);
     }
+    CHECK(pinned() == arena_bytes()); /* once, though three were registered and none unregistered */
     struct io_uring after = new_ring(0);
     read_sizes(&after, true == (hf_uring_register(&after) == 0));
 }
