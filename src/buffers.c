@@ -114,14 +114,22 @@ static void opened(struct io_uring *uring)
     say_fork();
 }
 
-/* The last one that is known of leaves no valid indices; one that came meanwhile shows them again. */
-static void closed(void)
+/* The last one that is known of leaves no valid indices; one that came meanwhile shows them again.  A child may unregister a ring that
+ * its parent registered: it has none.  True if any is left. */
+static bool closed(void)
 {
-    if (hfi_fetch_sub_acq_rel(&xrings, 1) != 1)
-        return;
+    unsigned rings = hfi_load_relaxed(&xrings);
+    do {
+        if (rings == 0)
+            return false;
+    } while (!hfi_cas_weak_acq_rel(&xrings, &rings, rings - 1));
+    if (rings != 1)
+        return true;
     __atomic_store_n(&hf_uring_arena.bytes, 0, __ATOMIC_SEQ_CST);
-    if (hfi_load_seq_cst(&xrings) != 0)
-        show_indices();
+    if (hfi_load_seq_cst(&xrings) == 0)
+        return false;
+    show_indices();
+    return true;
 }
 
 /* The guards between runs of the hardened build are inaccessible there. */
@@ -178,10 +186,8 @@ int hfi_buffers_clone(struct io_uring *uring, struct io_uring *from)
 int hfi_buffers_unregister(struct io_uring *uring)
 {
     int error = hfi_ring_unregister_buffers(uring);
-    if (error == 0) {
-        hfi_inspect_unregistered();
-        closed();
-    }
+    if (error == 0)
+        hfi_inspect_unregistered(closed());
     return error;
 }
 

@@ -68,7 +68,6 @@ static _Atomic(bool) xpublishing;
 static _Atomic(uint64_t) xevents;     /* atomic: events so far */
 static _Atomic(uint64_t) xforks;      /* atomic */
 static _Atomic(uint64_t) xreports;    /* atomic */
-static _Atomic(uint64_t) xrings;      /* atomic: with the arena as their buffers, as far as is known */
 static struct node_state states[HFI_MAX_NODES];
 static char segment_path[64];
 static size_t segment_bytes;
@@ -444,11 +443,11 @@ static uint64_t registered_bytes(void)
 }
 
 /* Once for all rings: a clone pins nothing again, and a ring that is closed says nothing. */
-static void show_registered(void)
+static void show_registered(bool any)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
     if (segment != NULL)
-        SHOW(segment->registered, hfi_load_relaxed(&xrings) != 0 ? registered_bytes() : 0);
+        SHOW(segment->registered, any ? registered_bytes() : 0);
 }
 
 void hfi_inspect_registered(int error, bool cloned)
@@ -458,17 +457,13 @@ void hfi_inspect_registered(int error, bool cloned)
         hfi_inspect_event(HF_EVENT_REGISTER_REFUSED, node, registered_bytes(), (uint64_t)-error);
         return;
     }
-    hfi_fetch_add_relaxed(&xrings, 1);
-    show_registered();
+    show_registered(true);
     hfi_inspect_event(HF_EVENT_REGISTERED, node, registered_bytes(), cloned);
 }
 
-void hfi_inspect_unregistered(void)
+void hfi_inspect_unregistered(bool any_left)
 {
-    uint64_t rings = hfi_load_relaxed(&xrings);
-    while (rings != 0 && !hfi_cas_weak_relaxed(&xrings, &rings, rings - 1)) /* 0: it was registered before a fork */
-        ;
-    show_registered();
+    show_registered(any_left);
 }
 
 void hfi_inspect_forking(void)
@@ -605,7 +600,6 @@ void hfi_inspect_forked(void)
     hfi_store_relaxed(&xevents, 0);
     hfi_store_relaxed(&xforks, 0);
     hfi_store_relaxed(&xreports, 0);
-    hfi_store_relaxed(&xrings, 0);
     memset(states, 0, sizeof states);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);

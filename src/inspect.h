@@ -33,9 +33,9 @@ void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node 
 void hfi_inspect_full(struct arena_node *node, size_t bytes, const struct arena_node *remote);
 void hfi_inspect_room(struct arena_node *node);
 
-/* The arena, or a clone of that, was registered with an io_uring (0), unregistered, or refused (-errno). */
+/* The arena, or a clone of that, was registered with an io_uring (0) or refused (-errno); or unregistered. */
 void hfi_inspect_registered(int error, bool cloned);
-void hfi_inspect_unregistered(void);
+void hfi_inspect_unregistered(bool any_left);
 
 /* The process is about to fork. */
 void hfi_inspect_forking(void);
