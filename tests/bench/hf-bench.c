@@ -37,7 +37,7 @@ static int rounds = 5;
 static bool quick; /* a tenth of the work, once: to see that it runs */
 static json_t *results;
 
-static const char *const workload_names[] = { "server", "prodcons", "exchange", "churn", "churn-threads",
+static const char *const workload_names[] = { "server", "prodcons", "exchange", "churn", "churn-threads", "cache",
                                               "bigblock", "strings", "pingpong", "passive", "startup" };
 #define WORKLOADS (sizeof workload_names / sizeof workload_names[0])
 

@@ -244,6 +244,25 @@ static void churn_threads(void)
     in_threads(4, churn_thread);
 }
 
+/* --- cache: a million blocks, any of which is the next to be replaced --- */
+
+static void cache(void)
+{
+    enum { SLOTS = 1000000 };
+    struct item **table = calloc(SLOTS, sizeof *table);
+    uint64_t random = 1;
+    for (size_t i = 0; i < SLOTS; i++)
+        table[i] = item_new(16 + next_random(&random) % 500);
+    for (long i = scaled(4000000); i > 0; i--) {
+        struct item **slot = &table[next_random(&random) % SLOTS];
+        item_free(*slot);
+        *slot = item_new(16 + next_random(&random) % 500);
+    }
+    for (size_t i = 0; i < SLOTS; i++)
+        item_free(table[i]);
+    free(table);
+}
+
 /* --- big blocks, every OS page touched --- */
 
 static void bigblock(void)
@@ -790,7 +809,7 @@ static const struct {
     const char *name;
     void (*run)(void);
 } workloads[] = {
-    { "server", server }, { "prodcons", prodcons }, { "exchange", exchange }, { "churn", churn }, { "churn-threads", churn_threads },
+    { "server", server }, { "prodcons", prodcons }, { "exchange", exchange }, { "churn", churn }, { "churn-threads", churn_threads }, { "cache", cache },
     { "bigblock", bigblock }, { "strings", strings }, { "pingpong", pingpong },
     { "passive", passive }, { "startup", startup },
 };
