@@ -242,7 +242,8 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
     struct theap *theap = hfi_theap;
     uint64_t unreported;
     HFI_PROBE2(full, bytes, pages);
-    theap->counters.failed += theap->thread != 0;
+    if (theap->thread != 0) /* the empty theap is every thread's */
+        theap->counters.failed++;
     if (hfi_max(pages, align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count) {
         static _Atomic(bool) xsaid;
         if (!atomic_exchange(&xsaid, true))

@@ -614,7 +614,9 @@ static struct letter *letter_new(uint64_t *random)
     size_t bytes = kind < 85 ? random_size(random, 4, 9) : kind < 98 ? random_size(random, 9, 12) : random_size(random, 12, 15);
     struct letter *letter = malloc(bytes);
     if (letter == NULL) {
-        fprintf(stderr, "hf-workload: NULL with %ld bytes live\n", (long)memory.live_bytes);
+        static _Atomic(bool) said;
+        if (!atomic_exchange(&said, true))
+            fprintf(stderr, "hf-workload: NULL with %ld bytes live\n", (long)memory.live_bytes);
         _exit(1);
     }
     letter->bytes = bytes;

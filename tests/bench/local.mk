@@ -5,10 +5,14 @@ EXTRA_PROGRAMS += %D%/hf-bench %D%/hf-workload
 %C%_hf_bench_LDADD = $(JANSSON_LIBS) -lm
 %C%_hf_workload_SOURCES = %D%/hf-workload.c
 %C%_hf_workload_CFLAGS = $(AM_CFLAGS) -O2 -fno-builtin
-EXTRA_DIST += %D%/README.md
+EXTRA_DIST += %D%/README.md %D%/stress.sh
 CLEANFILES += %D%/hf-bench %D%/hf-workload bench.json
 
 BENCH_FLAGS = --all
 .PHONY: bench
 bench: libholdfast.la %D%/hf-bench %D%/hf-workload
 	%D%/hf-bench --holdfast $(abs_builddir)/.libs/libholdfast.so --json bench.json $(BENCH_FLAGS)
+
+.PHONY: stress
+stress: libholdfast.la %D%/hf-workload
+	srcdir=$(srcdir) $(SHELL) $(srcdir)/%D%/stress.sh $(STRESS_SECONDS)
