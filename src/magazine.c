@@ -9,7 +9,7 @@
  *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
- * M4: no list holds more than twice limit_blocks.  Threads share pages there, which nobody
+ * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which nobody
  *     owns: they load ample_blocks of one at a time, which is what an idle page has.
  * M5: a list on its way from one of the three to another is for a moment in both, never in neither: the
  *     child of a fork that finds it so drops one of them.
