@@ -27,6 +27,8 @@
 #include "prefault.h"
 #include "xfree.h"
 
+#define SET_ASIDE_SHARE 256u /* of a node, for theaps: what is cut later lies where pages are free then, and splits runs */
+#define SET_ASIDE_MAX 256u
 #define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
 #define STEP_PAGES_MIN 32u    /* 2 MiB */
 #define STEP_PAGES_MAX 1024u  /* 64 MiB */
@@ -64,6 +66,9 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     node->first_index = hfi_index_of(reserved->start);
     node->page_count = reserved->bytes / HFI_PAGE_BYTES;
     node->meta_pages = hfi_divide_up(node_maps_bytes(node->page_count) + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
+    node->set_aside_first = node->first_index + node->meta_pages;
+    node->set_aside_count = hfi_min(node->page_count / SET_ASIDE_SHARE, SET_ASIDE_MAX);
+    node->meta_pages += node->set_aside_count;
     if (node->meta_pages + 2 > node->page_count)
         return -ENOMEM;
     node_init_maps(node, reserved->start);
@@ -248,6 +253,16 @@ bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t page
 
 void *hfi_arena_claim_meta(struct arena_node *node)
 {
+    size_t set_aside = hfi_load_relaxed(&node->xset_aside_used);
+    if (set_aside < node->set_aside_count) {
+        set_aside = hfi_fetch_add_relaxed(&node->xset_aside_used, 1); /* relaxed: each number is one thread's */
+        if (set_aside < node->set_aside_count) {
+            struct page *own = hfi_page_at(node->set_aside_first + set_aside);
+            own->node = (uint8_t)node->index;
+            own->run_pages = 1;
+            return hfi_page_start(own);
+        }
+    }
     bool zero;
     struct page *page = hfi_arena_claim(node, 1, HFI_PAGE_BYTES, true, &zero);
     if (page == NULL)

@@ -27,7 +27,10 @@ struct arena_node {
     unsigned id;        /* const: the kernel's number */
     size_t first_index; /* const: page index (pagetable.h) of bit 0 */
     size_t page_count;  /* const */
-    size_t meta_pages;  /* const: pages at the front that hold the maps below */
+    size_t meta_pages;  /* const: pages at the front that hold the maps below, and those set aside for theaps behind them */
+    size_t set_aside_first; /* const: page index of those */
+    size_t set_aside_count; /* const */
+    _Atomic(size_t) xset_aside_used; /* atomic: pages of them given out, or asked for in vain */
     struct runmap free_runs;                /* atomic inside */
     struct idleset ample[HFI_CLASS_COUNT];  /* atomic inside: runs nobody owns, with ample_blocks free or more */
     struct idleset scant[HFI_CLASS_COUNT];  /* atomic inside: with less, taken when there is nothing else */

@@ -99,9 +99,16 @@ static int say_refused(int error, unsigned count)
     return error;
 }
 
-static void show_indices(void)
+/* Valid indices while there is a ring.  Each thread looks at the number again after it has stored what follows from it: whoever stores last has
+ * stored what is so. */
+static void show_rings(void)
 {
-    __atomic_store_n(&hf_uring_arena.bytes, hfi_span - HFI_WINDOWS_OFFSET, __ATOMIC_RELEASE); /* all rings: the same values */
+    bool any;
+    do {
+        any = hfi_load_seq_cst(&xrings) != 0;
+        __atomic_store_n(&hf_uring_arena.bytes, any ? hfi_span - HFI_WINDOWS_OFFSET : 0, __ATOMIC_SEQ_CST);
+        hfi_inspect_rings(any);
+    } while ((hfi_load_seq_cst(&xrings) != 0) != any);
 }
 
 /* A ring that has its buffers: from now on there are valid indices. */
@@ -110,26 +117,17 @@ static void opened(struct io_uring *uring)
     hf_uring_arena.start = (uintptr_t)hfi_base + HFI_WINDOWS_OFFSET;
     __atomic_store_n(&hf_uring_arena.vectored, hfi_ring_has_vectored(uring), __ATOMIC_RELAXED);
     hfi_fetch_add_acq_rel(&xrings, 1);
-    show_indices();
+    show_rings();
     say_fork();
 }
 
-/* The last one that is known of leaves no valid indices; one that came meanwhile shows them again.  A child may unregister a ring that
- * its parent registered: it has none.  True if any is left. */
-static bool closed(void)
+/* A child may unregister a ring that its parent registered: it has none. */
+static void closed(void)
 {
     unsigned rings = hfi_load_relaxed(&xrings);
-    do {
-        if (rings == 0)
-            return false;
-    } while (!hfi_cas_weak_acq_rel(&xrings, &rings, rings - 1));
-    if (rings != 1)
-        return true;
-    __atomic_store_n(&hf_uring_arena.bytes, 0, __ATOMIC_SEQ_CST);
-    if (hfi_load_seq_cst(&xrings) == 0)
-        return false;
-    show_indices();
-    return true;
+    while (rings != 0 && !hfi_cas_weak_acq_rel(&xrings, &rings, rings - 1))
+        ;
+    show_rings();
 }
 
 /* The guards between runs of the hardened build are inaccessible there. */
@@ -187,7 +185,7 @@ int hfi_buffers_unregister(struct io_uring *uring)
 {
     int error = hfi_ring_unregister_buffers(uring);
     if (error == 0)
-        hfi_inspect_unregistered(closed());
+        closed();
     return error;
 }
 

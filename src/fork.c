@@ -34,8 +34,10 @@ static void let_go_of_orphan(size_t index)
 {
     struct page *page = hfi_page_at(index);
     /* It may be sealed, or on its way into or out of that: what is out is known all the same. */
-    if (page->list == LIST_FULL)
+    if (page->list == LIST_FULL) {
         page->used = page->capacity - hfi_page_list_length(page, page->local_free);
+        page->kept = false; /* no full page is (T4) */
+    }
     page->list = LIST_NONE;
     page->next = page->prev = NULL;
     if (page->kept) {

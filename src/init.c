@@ -5,8 +5,8 @@
  *     meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
  * I2: hfi_span is stored last: until then no pointer is in the arena.
  * I3: a thread's theap is let go by a pthread key destructor.  Allocation by a later
- *     destructor attaches a new theap and arms the key again; a free does not.  A thread whose key
- *     cannot be armed gets no theap: nobody would let go of its pages.
+ *     destructor attaches a new theap for that call alone (hfi_thread_served): the C library calls no destructor for
+ *     ever; a free does not.  A thread whose key cannot be armed gets no theap: nobody would let go of its pages.
  *
  * Tests: tests/programs/early.c, tests/programs/threads.c, tests/programs/nth-page.c.
  */
@@ -144,6 +144,12 @@ bool hfi_thread_may_attach(void)
     return !thread_exited;
 }
 
+void hfi_thread_served(void)
+{
+    if (hfi_unlikely(thread_exited) && hfi_theap->thread != 0)
+        thread_detach(hfi_theap);
+}
+
 struct arena_node *hfi_thread_node(void)
 {
     unsigned id = hfi_arena.node_count == 1 ? 0 : hfi_os_current_node();
@@ -174,7 +180,7 @@ struct theap *hfi_thread_attach(void)
     if (theap->node != home)
         hfi_theap_move(theap, home); /* its own memory is elsewhere, what it hands out need not be */
     hfi_theap = theap; /* before setspecific, which may allocate */
-    if (pthread_setspecific(thread_key, theap) != 0) {
+    if (!thread_exited && pthread_setspecific(thread_key, theap) != 0) {
         thread_detach(theap);
         return NULL;
     }

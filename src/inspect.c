@@ -68,6 +68,7 @@ static _Atomic(bool) xpublishing;
 static _Atomic(uint64_t) xevents;     /* atomic: events so far */
 static _Atomic(uint64_t) xforks;      /* atomic */
 static _Atomic(uint64_t) xreports;    /* atomic */
+static _Atomic(bool) xhas_rings;      /* atomic: as hfi_inspect_rings was told last */
 static struct node_state states[HFI_MAX_NODES];
 static char segment_path[64];
 static size_t segment_bytes;
@@ -443,9 +444,10 @@ static uint64_t registered_bytes(void)
 }
 
 /* Once for all rings: a clone pins nothing again, and a ring that is closed says nothing. */
-static void show_registered(bool any)
+void hfi_inspect_rings(bool any)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    hfi_store_relaxed(&xhas_rings, any);
     if (segment != NULL)
         SHOW(segment->registered, any ? registered_bytes() : 0);
 }
@@ -457,13 +459,7 @@ void hfi_inspect_registered(int error, bool cloned)
         hfi_inspect_event(HF_EVENT_REGISTER_REFUSED, node, registered_bytes(), (uint64_t)-error);
         return;
     }
-    show_registered(true);
     hfi_inspect_event(HF_EVENT_REGISTERED, node, registered_bytes(), cloned);
-}
-
-void hfi_inspect_unregistered(bool any_left)
-{
-    show_registered(any_left);
 }
 
 void hfi_inspect_forking(void)
@@ -513,6 +509,7 @@ static void publish(void)
     show_all_threads();
     hfi_store_release((_Atomic(uint64_t) *)&segment->magic, HF_INSPECT_MAGIC);
     hfi_store_release(&xsegment, segment);
+    hfi_inspect_rings(hfi_load_relaxed(&xhas_rings));
     SHOW(segment->theap_count, hfi_theaps_made());
     hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
 }
@@ -600,6 +597,7 @@ void hfi_inspect_forked(void)
     hfi_store_relaxed(&xevents, 0);
     hfi_store_relaxed(&xforks, 0);
     hfi_store_relaxed(&xreports, 0);
+    hfi_store_relaxed(&xhas_rings, false);
     memset(states, 0, sizeof states);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);

@@ -33,9 +33,11 @@ void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node 
 void hfi_inspect_full(struct arena_node *node, size_t bytes, const struct arena_node *remote);
 void hfi_inspect_room(struct arena_node *node);
 
-/* The arena, or a clone of that, was registered with an io_uring (0) or refused (-errno); or unregistered. */
+/* The arena, or a clone of that, was registered with an io_uring (0) or refused (-errno). */
 void hfi_inspect_registered(int error, bool cloned);
-void hfi_inspect_unregistered(bool any_left);
+
+/* Whether any ring has the arena registered, as far as is known. */
+void hfi_inspect_rings(bool any);
 
 /* The process is about to fork. */
 void hfi_inspect_forking(void);

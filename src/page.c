@@ -82,7 +82,7 @@ static bool page_holds(const struct page *page, const struct block *block)
 }
 
 /* A list about to be allocated from: its head lies in this page and leads on into it, but not to
- * itself.  Further links are followed, and checked, only by the secure build. */
+ * itself, nor does the one behind it.  Further links are followed, and checked, only by the secure build. */
 static void page_check_list(const struct page *page, const struct block *head)
 {
     bool good = page_holds(page, head);
@@ -92,10 +92,10 @@ static void page_check_list(const struct page *page, const struct block *head)
                 "free list of a page of %u-byte blocks at %p leads from %p to %p, which is no block of it: "
                 "a freed block was written to; run the program under the secure build or valgrind",
                 page->block_bytes, (void *)hfi_page_start(page), (const void *)head, (const void *)next);
-    if (hfi_unlikely(next == head))
+    if (hfi_unlikely(next != NULL && (next == head || hfi_link_get(page, next) == next))) /* the last two of what was freed */
         hfi_die("HF-E304", "free",
                 "block %p of %u bytes was freed twice; run the program under the secure build to see where",
-                (const void *)head, page->block_bytes);
+                (const void *)next, page->block_bytes);
 }
 
 uint32_t hfi_page_swap(struct page *page)
@@ -239,6 +239,7 @@ void hfi_page_let_go(struct page *page)
             return;
         }
         open = (word & ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT)) | remaining << XFREE_REMAINING_SHIFT | XFREE_OPEN;
+        hfi_assert(remaining <= page->reserved);
         room = page->reserved - (uint32_t)remaining;
         if (room != 0)
             open |= XFREE_LISTED;

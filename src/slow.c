@@ -364,6 +364,23 @@ static void *take_block(struct theap *theap, unsigned class, size_t bytes, bool 
     return block;
 }
 
+/* The end of a call: `had_theap` says whether the thread had one when it came. */
+static void *served(bool had_theap, void *block)
+{
+    if (hfi_unlikely(!had_theap))
+        hfi_thread_served();
+    return block;
+}
+
+static void *malloc_attached(struct theap *theap, size_t bytes, bool zero)
+{
+    if (bytes > HFI_BLOCK_MAX_BYTES)
+        return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
+    unsigned class = hfi_sizeclass_of(bytes);
+    void *block = take_block(theap, class, bytes, zero);
+    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages, HFI_PAGE_BYTES);
+}
+
 void *hfi_malloc_slow(size_t bytes, bool zero)
 {
     struct theap *theap = hfi_theap;
@@ -373,14 +390,11 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
         theap->counters.listed += hfi_page_swap(page);
         return pop_zeroed(page, bytes, zero);
     }
+    bool had_theap = theap->thread != 0;
     theap = hfi_thread_attach();
     if (hfi_unlikely(theap == NULL))
         return malloc_without_theap(bytes, HFI_MAX_ALIGN);
-    if (bytes > HFI_BLOCK_MAX_BYTES)
-        return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
-    unsigned class = hfi_sizeclass_of(bytes);
-    void *block = take_block(theap, class, bytes, zero);
-    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages, HFI_PAGE_BYTES);
+    return served(had_theap, malloc_attached(theap, bytes, zero));
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -396,17 +410,16 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
 {
     if (align <= HFI_MAX_ALIGN)
         return hfi_malloc(bytes);
+    bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_thread_attach();
     if (theap == NULL)
         return align <= 4096 ? malloc_without_theap(bytes, align) : hfi_fail_enomem();
     if (align <= HFI_PAGE_BYTES && bytes <= HFI_BLOCK_MAX_BYTES) {
         unsigned class = class_aligned(align, bytes);
         if (class < HFI_CLASS_COUNT)
-            return hfi_malloc(hfi_sizeclasses[class].block_bytes);
+            return served(had_theap, hfi_malloc(hfi_sizeclasses[class].block_bytes));
     }
-    if (align > HFI_WINDOW_BYTES)
-        return hfi_fail_enomem();
-    return malloc_large(theap, bytes, align, false);
+    return served(had_theap, align > HFI_WINDOW_BYTES ? hfi_fail_enomem() : malloc_large(theap, bytes, align, false));
 }
 
 static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
@@ -448,11 +461,8 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
     return block;
 }
 
-void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+static void *malloc_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
 {
-    struct theap *theap = hfi_thread_attach();
-    if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
-        return hfi_fail_enomem();
     const struct page *current = hfi_current_page(bytes);
     bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
     if (!stands_in && current->free != NULL && hfi_node_of_page(current) == node)
@@ -466,6 +476,15 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     hfi_inspect_full(node, bytes, NULL);
     hfi_inspect_end(theap, NULL, 0);
     return hfi_fail_enomem();
+}
+
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+{
+    bool had_theap = hfi_theap->thread != 0;
+    struct theap *theap = hfi_thread_attach();
+    if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
+        return hfi_fail_enomem();
+    return served(had_theap, malloc_on_node(theap, bytes, node));
 }
 
 /* What an address is, when it should be a live block. */
@@ -642,11 +661,12 @@ static void *malloc_dispensable(size_t bytes)
     struct page *page = hfi_current_page(bytes);
     if (page->free != NULL)
         return hfi_page_pop(page, page->free);
+    bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_thread_attach();
     if (theap == NULL)
         return NULL;
-    return bytes > HFI_BLOCK_MAX_BYTES ? take_large(theap, bytes, HFI_PAGE_BYTES, false)
-                                       : take_block(theap, hfi_sizeclass_of(bytes), bytes, false);
+    return served(had_theap, bytes > HFI_BLOCK_MAX_BYTES ? take_large(theap, bytes, HFI_PAGE_BYTES, false)
+                                                         : take_block(theap, hfi_sizeclass_of(bytes), bytes, false));
 }
 
 static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)

@@ -285,6 +285,10 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
                 page->block_bytes, (void *)hfi_page_start(page));
     if (!theap->lists_ours)
         return; /* T4: it stays where it is, empty */
+    if (page->list == LIST_FULL) { /* its first frees came while a stealer had the lists */
+        full_remove(theap, page);
+        list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+    }
     theap_update_hold(theap);
     /* Nothing empty of another node is held: the next page is to come from home. */
     if (page->run_pages > theap->hold_pages || page->node != theap->node->index) {
@@ -297,8 +301,9 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     theap->kept[theap->kept_next] = page;
     theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
     HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
-    page->kept = true;
     page->used++;
+    hfi_compiler_barrier(); /* a forked child at worst takes it for one that never gets empty */
+    page->kept = true;
 }
 
 /* The current page of its class has no room left: held back for a while, as most of its
@@ -614,6 +619,8 @@ const char *hfi_theap_audit(const struct theap *theap)
             kept_pages += theap->kept[slot]->run_pages;
             if (!theap->kept[slot]->kept || theap->kept[slot]->kept_slot != slot)
                 broken = "T4: a kept page does not know its slot";
+            if (theap->kept[slot]->list != LIST_CURRENT && theap->kept[slot]->list != LIST_PARTIAL)
+                broken = "T4: a kept page is full";
         }
     return broken != NULL || kept_pages == theap->kept_pages ? broken : "T4: kept pages are miscounted";
 }

@@ -100,9 +100,17 @@ static void tell_large(const struct advice_view *view, unsigned node, char *text
         sample_percent(figures(view, node)->high_water, figures(view, node)->total), span_text((char[32]){ 0 }, view->life_s));
 }
 
+#define SOON_S 3600
+
+static bool will_be_full_soon(const struct advice_view *view, unsigned node)
+{
+    double seconds = advice_full_in_s(view, node);
+    return seconds != 0 && seconds < SOON_S;
+}
+
 static bool will_be_full(const struct advice_view *view, unsigned node)
 {
-    return advice_full_in_s(view, node) != 0;
+    return advice_full_in_s(view, node) >= SOON_S;
 }
 
 static void tell_rising(const struct advice_view *view, unsigned node, char *text)
@@ -424,6 +432,7 @@ static const struct rule rules[] = {
     { "arena-too-small", "little room left", SEVERITY_COST, true, is_nearly_full, tell_small, set_arena },
     { "node-not-bound", "memory not bound to its node", SEVERITY_COST, true, is_unbound, tell_unbound, set_unbound },
     { "huge-page-pool", "smaller pages than asked for", SEVERITY_COST, true, pool_was_short, tell_pool, set_pool },
+    { "arena-fills-up", "full within the hour", SEVERITY_COST, true, will_be_full_soon, tell_rising, set_rising },
     { "transparent-huge-pages", "no transparent huge pages", SEVERITY_COST, true, thp_is_off, tell_thp, set_thp },
     { "threads-elsewhere", "threads far from their memory", SEVERITY_COST, true, is_elsewhere, tell_elsewhere, set_elsewhere },
     { "fork-on-huge-pages", "forks copy huge pages", SEVERITY_COST, false, has_forked, tell_forked, set_forked },

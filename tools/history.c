@@ -255,6 +255,23 @@ static double high_water_at(const struct history *history, unsigned node, double
     return (double)history->points[last].nodes[node].high_water;
 }
 
+/* Mean of what was used from one moment to another; of the point before that, where there is none between. */
+static double mean_used(const struct history *history, unsigned node, double from_ns, double to_ns)
+{
+    double sum = 0;
+    unsigned count = 0;
+    for (unsigned i = 0; i < history->point_count; i++) {
+        const struct history_point *point = &history->points[i];
+        if ((double)point->ns > to_ns)
+            break;
+        if ((double)point->ns <= from_ns)
+            sum = count = 0;
+        sum += (double)point->nodes[node].used;
+        count++;
+    }
+    return count == 0 ? 0 : sum / count;
+}
+
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s)
 {
     const struct history_point *first = history->points, *last = first + history->point_count - (history->point_count != 0);
@@ -262,12 +279,14 @@ bool history_rises(const struct history *history, unsigned node, double *bytes_p
     if (history->point_count <= RISE_PARTS || last->ns <= first->ns || (double)(last->ns - first->ns) < RISE_SECONDS_MIN * 1e9)
         return false;
     double span_ns = (double)(last->ns - first->ns), rise = (double)last->nodes[node].high_water - (double)first->nodes[node].high_water;
-    double before = (double)first->nodes[node].high_water;
+    double before = (double)first->nodes[node].high_water, mean_before = 0;
     for (unsigned part = 1; part <= RISE_PARTS; part++) {
-        double now = high_water_at(history, node, (double)first->ns + span_ns * part / RISE_PARTS);
-        if (now - before <= 0 || now - before < rise / RISE_PARTS / 4)
-            return false;
+        double from_ns = (double)first->ns + span_ns * (part - 1) / RISE_PARTS, to_ns = from_ns + span_ns / RISE_PARTS;
+        double now = high_water_at(history, node, to_ns), mean = mean_used(history, node, from_ns, to_ns);
+        if (now - before <= 0 || now - before < rise / RISE_PARTS / 4 || (part > 1 && mean - mean_before < rise / RISE_PARTS / 4))
+            return false; /* by its mean too: a higher peak now and then is no rise */
         before = now;
+        mean_before = mean;
     }
     *bytes_per_s = rise / (span_ns / 1e9);
     return true;

@@ -55,8 +55,8 @@ int history_read(struct history *history, FILE *file, const char *path, const ch
 
 void history_free(struct history *history);
 
-/* Whether the most that a node ever used rose all the while that is known of, a minute at least: in each quarter of it, and by a
- * quarter of the mean at least.  *bytes_per_s: how fast, from its first moment to its last. */
+/* Whether the most that a node ever used, and the mean of what it used, rose all the while that is known of, a minute at least: in each
+ * quarter of it, and by a quarter of the mean rise at least.  *bytes_per_s: how fast, from its first moment to its last. */
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s);
 
 /* Seconds from the arena's beginning to the last sample, and from the first sample to it. */
