@@ -69,6 +69,19 @@ static void small_twice_in_company(int unused)
         company[i % 1000] = malloc(100);
 }
 
+static void small_twice_then_another(int unused)
+{
+    (void)unused;
+    void *volatile company[1000];
+    for (int i = 0; i < 1000; i++)
+        company[i] = malloc(100);
+    free(company[500]);
+    free(company[500]);
+    free(company[501]);
+    for (int i = 0; i < 2000; i++)
+        company[i % 1000] = malloc(100);
+}
+
 static void *free_argument(void *pointer)
 {
     free(pointer);
@@ -217,6 +230,7 @@ static const struct misuse misuses[] = {
     { "large block freed inside", large_interior, "HF-E303", "HF-E303" },
     { "small block freed twice", small_twice_alone, "HF-E304 HF-E302", "HF-E307" },
     { "small block freed twice among others", small_twice_in_company, "HF-E304", "HF-E307" },
+    { "small block freed twice, then another", small_twice_then_another, "HF-E304", "HF-E307" },
     { "small block freed twice, others between", small_twice_not_in_a_row, NULL, "HF-E307" },
     { "small block freed twice, its page cut anew", small_twice_in_another_page, NULL, "HF-E307 HF-E303 HF-E302" },
     { "small block freed inside", small_interior, NULL, "HF-E307" },

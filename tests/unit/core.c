@@ -272,6 +272,62 @@ Test(core, full_pages_get_room_again_and_change_hands_no_more)
     assert_sound();
 }
 
+Test(core, a_full_page_emptied_around_a_raid_is_kept_among_those_with_room)
+{
+    enum { PAGES = 5 };
+    static void *blocks[PAGES * HFI_PAGE_BYTES / 1000];
+    size_t each = hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks;
+    for (size_t i = 0; i < PAGES * each; i++)
+        blocks[i] = hf_malloc(1000);
+    struct page *first = page_of(blocks[0]);
+    cr_assert(hfi_page_is_sealed(first));
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_ROBBED);
+    hf_free(blocks[0]);
+    cr_assert_eq(first->list, LIST_FULL, "it is the stealer's to move");
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_LIVE);
+    for (size_t i = 1; i < PAGES * each; i++)
+        if (page_of(blocks[i]) == first)
+            hf_free(blocks[i]);
+    cr_assert_neq(first->list, LIST_FULL);
+    assert_sound();
+}
+
+static pthread_key_t rearmed_key;
+
+static void allocate_and_rearm(void *argument)
+{
+    int *left = argument;
+    hf_free(hf_malloc(500));
+    if (--*left > 0)
+        pthread_setspecific(rearmed_key, left);
+}
+
+static void *end_late(void *argument)
+{
+    hf_free(hf_malloc(500));
+    pthread_setspecific(rearmed_key, argument);
+    return argument;
+}
+
+Test(core, a_thread_whose_last_destructors_allocate_leaves_no_theap)
+{
+    int left = 100; /* the C library stops before that */
+    size_t theaps = hfi_load_relaxed(&hfi_arena.nodes[0].xtheap_count);
+    pthread_key_create(&rearmed_key, allocate_and_rearm);
+    in_a_thread(end_late, &left);
+    cr_assert_lt(left, 98);
+    cr_assert_eq(hfi_load_relaxed(&hfi_arena.nodes[0].xtheap_count), theaps);
+    assert_sound();
+}
+
+Test(core, theaps_lie_at_the_nodes_front)
+{
+    const struct arena_node *node = &hfi_arena.nodes[0];
+    size_t index = hfi_index_of(hfi_theap);
+    cr_assert(index >= node->set_aside_first && index < node->set_aside_first + node->set_aside_count);
+    cr_assert_eq(node->set_aside_first + node->set_aside_count, node->first_index + node->meta_pages);
+}
+
 Test(core, full_pages_of_one_block)
 {
     static void *blocks[8];
