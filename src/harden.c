@@ -68,7 +68,7 @@ static void guard_maps(void)
         const struct arena_node *node = &hfi_arena.nodes[i];
         struct page *first = hfi_page_at(node->first_index);
         first->node = (uint8_t)i;
-        first->run_pages = (uint32_t)node->meta_pages;
+        first->run_pages = (uint32_t)(node->set_aside_first - node->first_index);
         hfi_harden_guard_place(first);
     }
 }
