@@ -1,7 +1,7 @@
 /*
  * arena: see arena.h.
  *
- * Node memory:  | run map and idle sets (meta pages) | pages ... |
+ * Node memory:  | run map and idle sets | pages set aside for theaps | pages ... |      (the first two: meta pages)
  *
  * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
  * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is

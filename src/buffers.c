@@ -51,7 +51,8 @@ unsigned hfi_buffers_list(const struct reservation *reservation, struct iovec *l
 
 void hfi_buffers_init(void)
 {
-    window_count = hfi_buffers_list(&hfi_arena.reservation, windows);
+    if (!hfi_arena.reservation.growing) /* or it cannot be registered */
+        window_count = hfi_buffers_list(&hfi_arena.reservation, windows);
 }
 
 static size_t arena_bytes(void)

@@ -3,7 +3,7 @@
  *
  * A direct table from small size to page, a queue of pages per class, a few
  * full pages and a few empty ones held back.  A theap owns its pages alone;
- * nothing here is thread-safe but hfi_theap_new and hfi_theap_recycle.  Its
+ * nothing here is thread-safe but hfi_theap_new and hfi_theap_end.  Its
  * memory comes from hfi_arena_claim_meta and is recycled, never unmapped: a
  * stale pointer to a theap always points at a theap.
  */

@@ -57,29 +57,29 @@ static void small_twice_alone(int unused)
 }
 
 /* Others of the page are live, so the page does not empty: found when the list is swapped in. */
-static void small_twice_in_company(int unused)
+static void twice_in_company(bool then_another)
 {
-    (void)unused;
     void *volatile company[1000];
     for (int i = 0; i < 1000; i++)
         company[i] = malloc(100);
     free(company[500]);
     free(company[500]);
+    if (then_another)
+        free(company[501]);
     for (int i = 0; i < 2000; i++)
         company[i % 1000] = malloc(100);
+}
+
+static void small_twice_in_company(int unused)
+{
+    (void)unused;
+    twice_in_company(false);
 }
 
 static void small_twice_then_another(int unused)
 {
     (void)unused;
-    void *volatile company[1000];
-    for (int i = 0; i < 1000; i++)
-        company[i] = malloc(100);
-    free(company[500]);
-    free(company[500]);
-    free(company[501]);
-    for (int i = 0; i < 2000; i++)
-        company[i % 1000] = malloc(100);
+    twice_in_company(true);
 }
 
 static void *free_argument(void *pointer)

@@ -245,13 +245,21 @@ Test(core, blocks_of_others_serve_the_next_requests)
     let_end(owner);
 }
 
-Test(core, full_pages_get_room_again_and_change_hands_no_more)
+enum { PAGES = 5 };
+
+/* Pages full of blocks of 1000 bytes; how many each has. */
+static size_t fill_pages(void *blocks[PAGES * HFI_PAGE_BYTES / 1000])
 {
-    enum { PAGES = 5 };
-    static void *blocks[PAGES * HFI_PAGE_BYTES / 1000];
     size_t each = hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks;
     for (size_t i = 0; i < PAGES * each; i++)
         blocks[i] = hf_malloc(1000);
+    return each;
+}
+
+Test(core, full_pages_get_room_again_and_change_hands_no_more)
+{
+    static void *blocks[PAGES * HFI_PAGE_BYTES / 1000];
+    size_t each = fill_pages(blocks);
     struct page *first = page_of(blocks[0]);
     uintptr_t self = (uintptr_t)hfi_theap;
     cr_assert(hfi_page_is_sealed(first) && hfi_page_out(first) == each, "%u blocks of %zu", hfi_page_out(first), each);
@@ -274,11 +282,8 @@ Test(core, full_pages_get_room_again_and_change_hands_no_more)
 
 Test(core, a_full_page_emptied_around_a_raid_is_kept_among_those_with_room)
 {
-    enum { PAGES = 5 };
     static void *blocks[PAGES * HFI_PAGE_BYTES / 1000];
-    size_t each = hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks;
-    for (size_t i = 0; i < PAGES * each; i++)
-        blocks[i] = hf_malloc(1000);
+    size_t each = fill_pages(blocks);
     struct page *first = page_of(blocks[0]);
     cr_assert(hfi_page_is_sealed(first));
     hfi_store_relaxed(&hfi_theap->xstate, THEAP_ROBBED);
