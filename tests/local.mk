@@ -108,10 +108,10 @@ EXTRA_DIST += %D%/fuzz/calls.c
 FUZZ_SECONDS = 60
 .PHONY: fuzz
 fuzz:
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' \
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' $(FUZZ_DEFINES) \
 	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
 	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -o fuzz-calls
-	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -rss_limit_mb=4000
+	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=1000 -len_control=0 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls
 
 # What the tool reads of recordings and of segments; small page maps, so that no input takes long.
