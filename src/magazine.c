@@ -5,7 +5,7 @@
  *
  * M1: a block in a magazine counts as handed out in its page.
  * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page in the
- *     direct table, and is loaded with what came in once the thread's own page has run dry: a
+ *     direct table, and is loaded with what came in once the thread's own page has run dry (but M8): a
  *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
@@ -16,6 +16,9 @@
  * M6: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
  * M7: a thread takes a page of its own first, but on a tight node: what it frees for others may share cache lines with
  *     what they hold, and it would go on with those blocks for ever (passive false sharing: Berger et al., ASPLOS 2000).
+ * M8: a thread that hands on what it allocates, and frees what it is handed, takes what it freed last before its own, which
+ *     others have had in their caches.  It shows when half of what it frees is not its own although it takes its own first: blocks that
+ *     came back to it would be its own before long.  Looked at again after a while.
  *
  * Tests: tests/unit/core.c, tests/programs/fork.c.
  */
@@ -28,10 +31,14 @@
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
 
 /* What a list may hold, where there is room and where there is little. */
-#define ROOMY_BYTES 4096u
-#define ROOMY_BLOCKS 32u
+#define ROOMY_BYTES 8192u
+#define ROOMY_BLOCKS 64u
 #define SCARCE_BYTES 1024u
 #define SCARCE_BLOCKS 8u
+
+/* Blocks that a thread takes until it is judged (M8), and until it is judged again once it was found to hand them on. */
+#define JUDGED_BLOCKS 8192u
+#define HANDS_ON_BLOCKS (8 * JUDGED_BLOCKS)
 
 static uint32_t limit_blocks(const struct arena_node *node, unsigned class)
 {
@@ -77,10 +84,10 @@ static uint32_t return_some(struct block **list)
 }
 
 /* Something of the oldest goes: false when that is all there is. */
-static bool age(struct magazine *magazine)
+static bool age(struct theap *theap, struct magazine *magazine)
 {
     if (magazine->previous != NULL) {
-        return_some(&magazine->previous);
+        theap->trade.returned += return_some(&magazine->previous);
         return true;
     }
     magazine->previous = magazine->incoming;
@@ -88,20 +95,6 @@ static bool age(struct magazine *magazine)
     magazine->incoming = NULL;
     magazine->incoming_room = 0;
     return false;
-}
-
-bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block)
-{
-    unsigned class = page->size_class;
-    if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node || !theap->lists_ours)
-        return false;
-    struct magazine *magazine = &theap->magazines[class];
-    hfi_store_relaxed(&theap->xmagazines, true); /* relaxed: a hint */
-    if (hfi_unlikely(block == magazine->incoming))
-        hfi_remote_die_freed_twice(page, block);
-    if (magazine->incoming_room == 0)
-        magazine->incoming_room = age(magazine) ? 1 : limit_blocks(theap->node, class);
-    return hfi_magazine_put_quickly(theap, page, class, block);
 }
 
 /* M7 */
@@ -141,6 +134,35 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     return &magazine->loaded;
 }
 
+/* M8: of `listed` and `freed` blocks all but the returned ones were handed out, since what magazines keep is taken again. */
+bool hfi_magazine_is_first(struct theap *theap)
+{
+    const struct counters *counters = &theap->counters;
+    struct theap_trade *trade = &theap->trade;
+    uint64_t listed = counters->listed - trade->listed, freed = counters->remote_frees - trade->freed;
+    if (hfi_unlikely(listed + freed >= trade->returned + (theap->hands_on ? HANDS_ON_BLOCKS : JUDGED_BLOCKS))) {
+        theap->hands_on = !theap->hands_on && freed + trade->returned >= listed;
+        *trade = (struct theap_trade){ .listed = counters->listed, .freed = counters->remote_frees };
+    }
+    return theap->hands_on;
+}
+
+bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block)
+{
+    unsigned class = page->size_class;
+    if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node || !theap->lists_ours)
+        return false;
+    struct magazine *magazine = &theap->magazines[class];
+    hfi_store_relaxed(&theap->xmagazines, true); /* relaxed: a hint */
+    if (hfi_unlikely(block == magazine->incoming))
+        hfi_remote_die_freed_twice(page, block);
+    if (magazine->incoming_room == 0 && theap->hands_on && magazine->loaded.free == NULL)
+        hfi_magazine_load(theap, class); /* M8 */
+    if (magazine->incoming_room == 0)
+        magazine->incoming_room = age(theap, magazine) ? 1 : limit_blocks(theap->node, class);
+    return hfi_magazine_put_quickly(theap, page, class, block);
+}
+
 struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
 {
     unsigned class = page->size_class;
@@ -172,7 +194,7 @@ void hfi_magazine_shed(struct theap *theap)
         bool recent = magazine->recent;
         magazine->recent = false;
         if (!recent && (magazine->previous != NULL || magazine->incoming != NULL))
-            age(magazine);
+            age(theap, magazine);
     }
 }
 

@@ -32,6 +32,9 @@ HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page 
     return true;
 }
 
+/* Whether malloc should take from magazines before it takes from pages of its own: as the theap's thread trades.  Constant work. */
+bool hfi_magazine_is_first(struct theap *theap);
+
 /* Makes malloc take from the magazine of a class: its stand-in page, with a free block; NULL when it is empty. */
 struct page *hfi_magazine_load(struct theap *theap, unsigned class);
 

@@ -326,8 +326,11 @@ static struct page *class_refill(struct theap *theap, unsigned class)
         choose_node(theap);
         hfi_theap_leave_away(theap, class);
     }
-    struct page *page = hfi_theap_refill(theap, class);
-    if (page == NULL && class < HFI_DIRECT_CLASSES)
+    bool direct = class < HFI_DIRECT_CLASSES, magazine_first = direct && hfi_magazine_is_first(theap);
+    struct page *page = magazine_first ? hfi_magazine_load(theap, class) : NULL;
+    if (page == NULL)
+        page = hfi_theap_refill(theap, class);
+    if (page == NULL && direct && !magazine_first)
         page = hfi_magazine_load(theap, class);
     if (page == NULL)
         page = hfi_theap_next_page(theap, class);

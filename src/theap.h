@@ -46,6 +46,12 @@ struct theap_added {
     uint32_t node; /* whose sums have in_use and kept */
 };
 
+/* What came and went since a theap was last judged (M8 in magazine.c): `listed` and `freed` are counters of then. */
+struct theap_trade {
+    uint64_t listed, freed;
+    uint64_t returned; /* blocks from magazines to their pages */
+};
+
 struct theap {
     _Atomic(uint32_t) xbusy;  /* atomic: the owner is inside a call that may touch listed pages; the owner alone writes it */
     _Atomic(uint32_t) xstate; /* atomic: enum theap_state */
@@ -59,11 +65,13 @@ struct theap {
     uint64_t slow_ticks;      /* owner: spent in calls that looked beyond its own pages (inspect.c), and how many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
     struct theap_added added; /* owner, once there is a segment */
+    struct theap_trade trade; /* owner */
     uint64_t thread_id;       /* owner: the kernel's id of the thread that has it, or had it last */
     uintptr_t thread;         /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
     struct arena_node *node;  /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
     bool lists_ours;          /* owner: xstate was THEAP_LIVE when it last entered */
+    bool hands_on;            /* owner: malloc takes from magazines first (M8 in magazine.c) */
     uint32_t kept_next;       /* owner: slot to give up next */
     uint32_t kept_pages;      /* owner, shown: pages of all slots */
     uint32_t hold_pages;      /* owner: budget of kept */
