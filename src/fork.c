@@ -9,6 +9,9 @@
  *
  * F1: the child's own theap is whole: the forking thread was in fork, not in malloc.
  * F2: no state waits for a vanished thread: there are no locks.
+ * F3: memory that is pinned (a ring's registered buffers) the kernel copies at the fork, page by page, while the other threads go on: what
+ *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  The child of such a process believes
+ *     the page table alone: it follows no list of blocks that another thread may have changed, and gives up its theap.
  *
  * The walk costs the child 8 bytes read per page ever used, and nothing when the
  * process had one thread.
@@ -16,7 +19,7 @@
  * The first fork on huge pages of a pool says, at HOLDFAST_VERBOSE=1, what it costs.  vfork and posix_spawn
  * run no handlers, and cost nothing.
  *
- * Tests: tests/programs/fork.c, tests/programs/fork-warning.c.
+ * Tests: tests/programs/fork.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
  */
 #include "fork.h"
 
@@ -30,9 +33,8 @@
 #include "prefault.h"
 #include "say.h"
 
-static void let_go_of_orphan(size_t index)
+static void let_go_of_orphan(struct page *page)
 {
-    struct page *page = hfi_page_at(index);
     /* It may be sealed, or on its way into or out of that: what is out is known all the same. */
     if (page->list == LIST_FULL) {
         page->used = page->capacity - hfi_page_list_length(page, page->local_free);
@@ -58,49 +60,81 @@ static void let_go_of_orphans(size_t index, size_t end)
         bool orphan = owner >= HFI_OWNER_LEAST && owner != self;
         /* or on its way out of a theap's hands */
         if (orphan || (owner == HFI_OWNER_NOBODY && !hfi_xfree_is_open(hfi_page_at(index))))
-            let_go_of_orphan(index);
+            let_go_of_orphan(hfi_page_at(index));
     }
 }
 
-static void node_let_go_of_orphans(const struct arena_node *node)
+/* F3.  `self`: the theap that the forking thread had, whose blocks it linked itself. */
+static void let_go_of_torn(size_t index, size_t end, const struct theap *self)
 {
-    size_t low = hfi_load_relaxed(&node->xlow_used);
-    size_t high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
-    let_go_of_orphans(node->first_index, node->first_index + low);
-    let_go_of_orphans(node->first_index + high, node->first_index + node->page_count);
+    for (; index < end; index++) {
+        struct page *page = hfi_page_at(index);
+        struct arena_node *node = hfi_node_of_page(page);
+        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
+        if (owner == HFI_OWNER_NONE || owner == HFI_OWNER_INTERIOR)
+            continue;
+        for (size_t i = 0; i < page->run_pages; i++) /* does nothing, but where the map is of before the run was claimed */
+            hfi_runmap_claim_at(&node->free_runs, hfi_node_member(node, page) + i, 1);
+        if (owner < HFI_OWNER_NOBODY)
+            continue;
+        hfi_page_try_own(page); /* if it is open */
+        hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
+        if (owner != (uintptr_t)self) {
+            page->free = page->local_free = NULL;
+            page->used = page->capacity;
+            page->kept = false;
+        }
+        let_go_of_orphan(page);
+    }
 }
 
-static void recycle_orphan_theaps(void)
+static void node_let_go(const struct arena_node *node, const struct theap *torn_self)
+{
+    size_t first = node->first_index, low = hfi_load_relaxed(&node->xlow_used);
+    size_t high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
+    size_t used[2][2] = { { first, first + low }, { first + high, first + node->page_count } };
+    for (unsigned i = 0; i < 2; i++) {
+        if (torn_self != NULL)
+            let_go_of_torn(used[i][0], used[i][1], torn_self);
+        else
+            let_go_of_orphans(used[i][0], used[i][1]);
+    }
+}
+
+static bool has_other_theaps(void)
 {
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
-        if (theap->thread != 0 && theap != hfi_theap) {
-            hfi_magazines_return(theap, true);
-            hfi_theap_recycle_empty(theap);
-        }
+        if (theap->thread != 0 && theap != hfi_theap)
+            return true;
+    return false;
 }
+
+static _Atomic(bool) xpinned; /* atomic: memory is pinned, and others are there to write to it (F3); as of the last fork */
 
 static void child_after_fork(void)
 {
+    struct theap *self = hfi_theap;
+    bool torn = hfi_load_relaxed(&xpinned);
     hfi_buffers_forked();
     hfi_inspect_forked();
     if (hfi_options.fork == FORK_DONTFORK) {
         hfi_init_forsake_arena();
         return;
     }
-    if (hfi_theap->thread != 0 && hfi_load_relaxed(&hfi_theap->xstate) != THEAP_LIVE)
-        hfi_thread_forget(); /* a stealer had its lists in hand: its pages are orphans too */
+    if (self->thread != 0 && (torn || hfi_load_relaxed(&self->xstate) != THEAP_LIVE))
+        hfi_thread_forget(); /* a stealer had its lists in hand, or may have: its pages are orphans too */
     if (hfi_theap->thread != 0)
         hfi_inspect_attach(hfi_theap); /* by a new thread id */
     hfi_prefault_forked();
     hfi_arena_forked();
-    bool alone = true;
-    for (struct theap *theap = hfi_theap_first(); theap != NULL && alone; theap = theap->next_all)
-        alone = theap->thread == 0 || theap == hfi_theap;
-    if (alone)
+    if (!torn && !has_other_theaps())
         return;
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
-        node_let_go_of_orphans(&hfi_arena.nodes[i]);
-    recycle_orphan_theaps();
+        node_let_go(&hfi_arena.nodes[i], torn ? self : NULL);
+    for (struct theap *theap = hfi_theap_first(); theap != NULL && !torn; theap = theap->next_all)
+        if (theap->thread != 0 && theap != hfi_theap)
+            hfi_magazines_return(theap, true);
+    hfi_theaps_recycle_but(hfi_theap);
 }
 
 static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was */
@@ -122,6 +156,7 @@ static void before_fork(void)
 {
     bool warned = false;
     hfi_inspect_forking();
+    hfi_store_relaxed(&xpinned, has_other_theaps() && (hfi_buffers_are_registered() || hfi_os_has_pinned_memory()));
     if (hfi_say_verbosity() < 1 || hfi_options.fork == FORK_DONTFORK || !hfi_cas_acq_rel(&xwarned, &warned, true))
         return;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {

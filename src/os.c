@@ -494,6 +494,12 @@ uint64_t hfi_os_address_room(void)
     return hfi_min(limit_room(RLIMIT_AS, fields[0]), limit_room(RLIMIT_DATA, fields[5]));
 }
 
+bool hfi_os_has_pinned_memory(void)
+{
+    char text[2048]; /* VmPin is among the first lines */
+    return read_file("/proc/self/status", text, sizeof text, true) > 0 && number_after(text, "\nVmPin:") != 0;
+}
+
 /* --- huge pages --- */
 
 bool hfi_os_has_thp(void)

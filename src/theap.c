@@ -512,13 +512,26 @@ void hfi_theap_let_go_all(struct theap *theap)
         let_go_of_listed(theap);
 }
 
-void hfi_theap_recycle_empty(struct theap *theap)
+static void theap_recycle(struct theap *theap)
 {
     hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
     hfi_arena_show(theap->node);
     HFI_SHOW(theap->thread, 0);
     hfi_store_relaxed(&theap->xstate, THEAP_GONE);
     recycled_push(theap);
+}
+
+void hfi_theaps_recycle_but(const struct theap *own)
+{
+    hfi_store_relaxed(&xrecycled, stack_word(NULL, hfi_load_relaxed(&xrecycled)));
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
+        if (theap == own)
+            continue;
+        if (theap->thread != 0)
+            theap_recycle(theap);
+        else
+            recycled_push(theap);
+    }
 }
 
 bool hfi_theap_part(struct theap *theap)
@@ -538,7 +551,7 @@ bool hfi_theap_part(struct theap *theap)
 void hfi_theap_end(struct theap *theap)
 {
     let_go_of_listed(theap);
-    hfi_theap_recycle_empty(theap);
+    theap_recycle(theap);
 }
 
 static uint32_t revoke_from(struct page_queue *queue, const struct arena_node *node, struct page **pages, uint32_t max)

@@ -129,9 +129,8 @@ bool hfi_theap_part(struct theap *theap);
 /* Lets go of listed pages, and puts the theap up for the next thread. */
 void hfi_theap_end(struct theap *theap);
 
-/* Puts up for the next thread a theap whose pages are gone already: the thread
- * vanished in a fork. */
-void hfi_theap_recycle_empty(struct theap *theap);
+/* In a forked child: puts up every theap but `own` for the next threads.  Their pages were let go of, and what they held. */
+void hfi_theaps_recycle_but(const struct theap *own);
 
 /* First theap of the list of all, in use or not; and their number. */
 struct theap *hfi_theap_first(void);

@@ -243,7 +243,7 @@ static void case_shrinks(void)
     while (malloc(EACH * mib) != NULL)
         ;
     char *stayed = realloc(again, bytes);
-    CHECK(stayed == again && malloc_usable_size(again) < bytes + mib && malloc(EACH * mib) != NULL);
+    CHECK(stayed == again && hf_usable_size(again) < (size_t)bytes + mib && malloc(EACH * mib) != NULL);
 }
 
 /* Threads may have 16 KiB of stack: the list of windows is no part of it. */
@@ -403,6 +403,83 @@ static void case_forks(void)
     CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     CHECK(block[0] == 7 && block[4999] == 7);
     read_sizes(&ring, true);
+}
+
+static _Atomic(bool) stop;
+
+static void *allocate_and_free(void *argument)
+{
+    uint64_t random = (uintptr_t)argument;
+    void *blocks[256] = { NULL };
+    while (!stop) {
+        void **block = &blocks[test_random(&random) % 256];
+        size_t bytes = test_random_size(&random, 16, 3000);
+        free(*block);
+        memset(*block = malloc(bytes), 0x41, bytes);
+    }
+    for (int i = 0; i < 256; i++)
+        free(blocks[i]);
+    return argument;
+}
+
+static void allocate_in_child(void)
+{
+    enum { BLOCKS = 8000 };
+    static const size_t sizes[] = { 16, 64, 128, 320, 512, 1024, 2000, 3000 };
+    static char *blocks[BLOCKS];
+    for (size_t i = 0; i < BLOCKS; i++) {
+        CHECK((blocks[i] = malloc(sizes[i % 8])) != NULL);
+        test_mark(blocks[i], sizes[i % 8]);
+    }
+    for (size_t i = 0; i < BLOCKS; i++) {
+        CHECK(test_marked(blocks[i], sizes[i % 8]));
+        free(blocks[i]);
+    }
+    CHECK(malloc((size_t)24 << 20) != NULL);
+    _exit(0);
+}
+
+static void fork_among_threads(void)
+{
+    pthread_t threads[3];
+    for (uintptr_t i = 0; i < 3; i++)
+        CHECK(pthread_create(&threads[i], NULL, allocate_and_free, (void *)(i + 1)) == 0);
+    for (int i = 0; i < 100; i++) {
+        int status;
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+            allocate_in_child();
+        CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    stop = true;
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+}
+
+/* The kernel copies pinned memory at the fork, while threads go on: lists of blocks are of several moments. */
+static void case_forks_among_threads(void)
+{
+    struct io_uring ring = new_ring(0);
+    CHECK(hf_uring_register(&ring) == 0);
+    fork_among_threads();
+}
+
+/* The same where the library knows of no ring. */
+static void case_forks_with_other_buffers(void)
+{
+    enum { BUFFERS = 1000 };
+    struct io_uring ring = new_ring(0);
+    static struct iovec buffers[BUFFERS];
+    void *between[BUFFERS];
+    for (int i = 0; i < BUFFERS; i++) {
+        buffers[i] = (struct iovec){ malloc((size_t)i % 3000 + 1), (size_t)i % 3000 + 1 };
+        between[i] = malloc(20000);
+    }
+    CHECK(io_uring_register_buffers(&ring, buffers, BUFFERS) == 0);
+    for (int i = 0; i < BUFFERS; i++)
+        free(between[i]);
+    fork_among_threads();
 }
 
 /* Huge pages that this process shares with no other, in KiB. */
@@ -598,6 +675,8 @@ static const struct test_case cases[] = {
     { "single-issuer", case_single_issuer, "64M", SMALL, "startup", "" },
     { "threads", case_threads, "128M", SMALL, "startup", "" },
     { "forks", case_forks, "64M", SMALL, "startup", "" },
+    { "forks-among-threads", case_forks_among_threads, "64M", SMALL, "startup", "" },
+    { "forks-with-other-buffers", case_forks_with_other_buffers, "64M", "thp", "startup", "" },
     { "forks-huge", case_forks_huge, "32M", "2m", "startup", "HF-W232" },
     { "memlock", case_memlock, "64M", SMALL, "startup", "HF-W231" },
     { "seccomp", case_seccomp, "64M", SMALL, "startup", "" },
