@@ -57,14 +57,21 @@ HFI_EXPORT void *hf_aligned_alloc(size_t align, size_t bytes)
     return hfi_aligned_alloc(align, bytes);
 }
 
-HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
+static void *malloc_on_node_of_id(size_t bytes, unsigned id)
 {
-    hfi_thread_attach(); /* the arena stands, if it can */
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
-        if (hfi_arena.nodes[i].id == node)
+        if (hfi_arena.nodes[i].id == id)
             return hfi_malloc_on_node(bytes, &hfi_arena.nodes[i]);
     errno = EINVAL;
     return NULL;
+}
+
+HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
+{
+    hfi_thread_attach(); /* the arena stands, if it can */
+    void *block = malloc_on_node_of_id(bytes, node);
+    hfi_thread_served();
+    return block;
 }
 
 HFI_EXPORT int hf_node_of(const void *pointer)
@@ -131,7 +138,7 @@ static bool all_is_open(void)
     return closed == 0;
 }
 
-HFI_EXPORT int hf_prefault_wait(int timeout_ms)
+static int prefault_wait(int timeout_ms)
 {
     uint64_t from = hfi_os_now_ns();
     int error = 0;
@@ -146,6 +153,13 @@ HFI_EXPORT int hf_prefault_wait(int timeout_ms)
     for (unsigned i = 0; i < hfi_arena.node_count && error == 0; i++)
         error = hfi_prefault_error(i);
     hfi_inspect_nodes();
+    return error;
+}
+
+HFI_EXPORT int hf_prefault_wait(int timeout_ms)
+{
+    int error = prefault_wait(timeout_ms);
+    hfi_thread_served();
     return error;
 }
 

@@ -120,6 +120,8 @@ static struct page *take_from_sleepers(struct theap *theap, struct arena_node *n
                 page = take_from(theap, node, demand, false);
             }
         again = theap->counters.stolen != before || (gained && rounds_for_blocks-- != 0);
+        if (theap->counters.stolen - stolen >= node->page_count) /* each page once: others are quicker to take than this thread */
+            break;
     }
     if (page == NULL && hfi_theap_give_back(theap)) /* what was in their magazines may have been of these pages */
         page = take_from(theap, node, demand, false);
@@ -309,7 +311,8 @@ static struct page *class_take(struct theap *theap, unsigned class)
     hfi_inspect_end(theap, page, begun);
     if (page == NULL)
         return NULL;
-    bool share = demand.share || page->size_class != class;
+    bool has_current = theap->classes[class].current != &hfi_empty_page; /* by what the application allocated when it was asked to free */
+    bool share = demand.share || has_current || page->size_class != class;
     if (!share)
         hfi_theap_install(theap, page);
     if (page->free == NULL)
@@ -483,11 +486,10 @@ static void *malloc_on_node(struct theap *theap, size_t bytes, struct arena_node
 
 void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
 {
-    bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_thread_attach();
     if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
         return hfi_fail_enomem();
-    return served(had_theap, malloc_on_node(theap, bytes, node));
+    return malloc_on_node(theap, bytes, node);
 }
 
 /* What an address is, when it should be a live block. */
@@ -529,6 +531,7 @@ static void free_own(struct page *page, struct block *block)
 {
     hfi_dead(block);
     hfi_link_set(page, block, page->local_free);
+    hfi_compiler_barrier(); /* for a forked child (fork.c) */
     page->local_free = block;
     if (--page->used == 0)
         hfi_theap_emptied(hfi_theap, page);

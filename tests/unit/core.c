@@ -299,12 +299,25 @@ Test(core, a_full_page_emptied_around_a_raid_is_kept_among_those_with_room)
 
 static pthread_key_t rearmed_key;
 
+enum late_call { LATE_MALLOC, LATE_ON_NODE, LATE_NO_NODE, LATE_TOO_LARGE, LATE_WAIT, LATE_CALLS };
+
+struct late {
+    enum late_call call;
+    int left;
+};
+
 static void allocate_and_rearm(void *argument)
 {
-    int *left = argument;
-    hf_free(hf_malloc(500));
-    if (--*left > 0)
-        pthread_setspecific(rearmed_key, left);
+    struct late *late = argument;
+    switch (late->call) {
+    case LATE_MALLOC: hf_free(hf_malloc(500)); break;
+    case LATE_ON_NODE: hf_free(hf_malloc_onnode(500, hfi_arena.nodes[0].id)); break;
+    case LATE_NO_NODE: cr_assert_null(hf_malloc_onnode(500, UINT32_MAX)); break;
+    case LATE_TOO_LARGE: cr_assert_null(hf_malloc_onnode((size_t)1 << 62, hfi_arena.nodes[0].id)); break;
+    default: cr_assert_eq(hf_prefault_wait(0), 0);
+    }
+    if (--late->left > 0)
+        pthread_setspecific(rearmed_key, late);
 }
 
 static void *end_late(void *argument)
@@ -316,12 +329,14 @@ static void *end_late(void *argument)
 
 Test(core, a_thread_whose_last_destructors_allocate_leaves_no_theap)
 {
-    int left = 100; /* the C library stops before that */
     size_t theaps = hfi_load_relaxed(&hfi_arena.nodes[0].xtheap_count);
     pthread_key_create(&rearmed_key, allocate_and_rearm);
-    in_a_thread(end_late, &left);
-    cr_assert_lt(left, 98);
-    cr_assert_eq(hfi_load_relaxed(&hfi_arena.nodes[0].xtheap_count), theaps);
+    for (unsigned call = 0; call < LATE_CALLS; call++) {
+        struct late late = { .call = call, .left = 100 }; /* the C library stops before that */
+        in_a_thread(end_late, &late);
+        cr_assert_lt(late.left, 98);
+        cr_assert_eq(hfi_load_relaxed(&hfi_arena.nodes[0].xtheap_count), theaps);
+    }
     assert_sound();
 }
 
@@ -759,6 +774,54 @@ Test(core, a_pressure_callback_is_asked_before_failing)
     cr_assert_neq(hf_pressure_unregister(release_one, cache), 0);
     hf_free(first);
     hf_free(second);
+}
+
+enum { RELEASED_BYTES = 160000 };
+
+static void *of_callback;
+
+/* Allocates what is being asked for, and so brings a page of its class. */
+static bool release_and_allocate(size_t bytes, unsigned node, void *block)
+{
+    if (of_callback != NULL || !release_one(bytes, node, block))
+        return false;
+    return (of_callback = hf_malloc(RELEASED_BYTES)) != NULL;
+}
+
+struct pressed {
+    void *blocks[5000];
+    size_t count;
+};
+
+/* Half of the arena is free, but in no run, until the callback is asked. */
+static void *press(void *argument)
+{
+    struct pressed *pressed = argument;
+    void *cache = hf_malloc(2 << 20);
+    while ((pressed->blocks[pressed->count] = hf_malloc(HFI_PAGE_BYTES)) != NULL)
+        pressed->count++;
+    for (size_t i = 0; i < pressed->count; i += 2) {
+        hf_free(pressed->blocks[i]);
+        pressed->blocks[i] = NULL;
+    }
+    hf_thread_idle();
+    cr_assert_eq(hf_pressure_register(release_and_allocate, cache), 0);
+    cr_assert_not_null(pressed->blocks[pressed->count++] = hf_malloc(RELEASED_BYTES));
+    cr_assert_not_null(pressed->blocks[pressed->count++] = of_callback);
+    cr_assert_eq(hf_pressure_unregister(release_and_allocate, cache), 0);
+    return argument;
+}
+
+Test(core, a_pressure_callback_that_allocates_loses_no_page)
+{
+    static struct pressed pressed;
+    size_t before = hfi_arena_free_pages(&hfi_arena.nodes[0]);
+    in_a_thread(press, &pressed);
+    for (size_t i = 0; i < pressed.count; i++)
+        hf_free(pressed.blocks[i]);
+    hf_thread_idle();
+    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before);
+    assert_sound();
 }
 
 #define STORM_SLOTS 1000
