@@ -30,9 +30,9 @@
 #define SHED_CLASSES 4u
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
 
-/* What a list may hold, where there is room and where there is little. */
-#define ROOMY_BYTES 8192u
-#define ROOMY_BLOCKS 64u
+/* What a list may hold: where there is room, twice that of a thread that hands on (M8), and where there is little. */
+#define ROOMY_BYTES 4096u
+#define ROOMY_BLOCKS 32u
 #define SCARCE_BYTES 1024u
 #define SCARCE_BLOCKS 8u
 
@@ -40,11 +40,12 @@
 #define JUDGED_BLOCKS 8192u
 #define HANDS_ON_BLOCKS (8 * JUDGED_BLOCKS)
 
-static uint32_t limit_blocks(const struct arena_node *node, unsigned class)
+static uint32_t limit_blocks(const struct theap *theap, unsigned class)
 {
-    bool tight = hfi_node_is_tight(node);
-    uint32_t fit = (tight ? SCARCE_BYTES : ROOMY_BYTES) / hfi_sizeclasses[class].block_bytes;
-    return (uint32_t)hfi_min(fit, tight ? SCARCE_BLOCKS : ROOMY_BLOCKS);
+    bool tight = hfi_node_is_tight(theap->node);
+    uint32_t times = theap->hands_on && !tight ? 2 : 1;
+    uint32_t fit = times * (tight ? SCARCE_BYTES : ROOMY_BYTES) / hfi_sizeclasses[class].block_bytes;
+    return (uint32_t)hfi_min(fit, times * (tight ? SCARCE_BLOCKS : ROOMY_BLOCKS));
 }
 
 static struct page *page_of_block(const struct block *block)
@@ -130,7 +131,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     hfi_compiler_barrier(); /* M5 */
     *list = NULL;
     if (newest)
-        magazine->incoming_room = limit_blocks(theap->node, class);
+        magazine->incoming_room = limit_blocks(theap, class);
     return &magazine->loaded;
 }
 
@@ -159,7 +160,7 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *bloc
     if (magazine->incoming_room == 0 && theap->hands_on && magazine->loaded.free == NULL)
         hfi_magazine_load(theap, class); /* M8 */
     if (magazine->incoming_room == 0)
-        magazine->incoming_room = age(theap, magazine) ? 1 : limit_blocks(theap->node, class);
+        magazine->incoming_room = age(theap, magazine) ? 1 : limit_blocks(theap, class);
     return hfi_magazine_put_quickly(theap, page, class, block);
 }
 
@@ -259,7 +260,7 @@ bool hfi_magazine_give_back(struct theap *theap)
 static uint32_t list_length(const struct block *list)
 {
     uint32_t length = 0;
-    for (; list != NULL && length <= 2 * ROOMY_BLOCKS; list = list->next)
+    for (; list != NULL && length <= 4 * ROOMY_BLOCKS; list = list->next)
         length++;
     return length;
 }
@@ -270,9 +271,9 @@ const char *hfi_magazine_audit(const struct theap *theap)
         const struct magazine *magazine = &theap->magazines[class];
         const struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
         for (unsigned i = 0; i < 3; i++)
-            if (list_length(lists[i]) > 2 * ROOMY_BLOCKS)
+            if (list_length(lists[i]) > 4 * ROOMY_BLOCKS)
                 return "M4: a magazine holds too much";
-        if (magazine->incoming_room > ROOMY_BLOCKS)
+        if (magazine->incoming_room > 2 * ROOMY_BLOCKS)
             return "M2: a magazine would take too much in";
     }
     return NULL;

@@ -460,7 +460,7 @@ Test(core, magazines_hold_few_blocks_and_return_the_oldest)
         assert_sound();
     }
     back = hfi_xfree_count(hfi_load_relaxed(&first->xfree));
-    cr_assert(out > 20 && back + 16 >= out && back < out, "%zu of %zu", back, out);
+    cr_assert(out > 20 && back + 8 >= out && back < out, "%zu of %zu", back, out);
     hf_thread_idle();
     cr_assert_eq(hfi_xfree_count(hfi_load_relaxed(&first->xfree)), out);
     assert_sound();
