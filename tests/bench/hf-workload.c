@@ -315,7 +315,7 @@ static void strings(void)
 static void *pingpong_thread(void *argument)
 {
     (void)argument;
-    for (long round = scaled(1500); round > 0; round--) {
+    for (long round = scaled(6000); round > 0; round--) {
         volatile char *blocks[64];
         for (int i = 0; i < 64; i++) {
             blocks[i] = malloc(8);
@@ -354,7 +354,7 @@ static void *passive_thread(void *argument)
 {
     char **blocks = passive_handed[(uintptr_t)argument];
     pthread_barrier_wait(&passive_together);
-    for (long round = scaled(4000); round > 0; round--) {
+    for (long round = scaled(12000); round > 0; round--) {
         for (int i = 0; i < PASSIVE_HELD; i++)
             *(volatile char *)blocks[i] = (char)i;
         for (int turn = 0; turn < PASSIVE_WRITES; turn++)
