@@ -68,9 +68,11 @@ static void *malloc_on_node_of_id(size_t bytes, unsigned id)
 
 HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
 {
+    bool had_theap = hfi_theap->thread != 0;
     hfi_thread_attach(); /* the arena stands, if it can */
     void *block = malloc_on_node_of_id(bytes, node);
-    hfi_thread_served();
+    if (!had_theap)
+        hfi_thread_served();
     return block;
 }
 
@@ -158,8 +160,10 @@ static int prefault_wait(int timeout_ms)
 
 HFI_EXPORT int hf_prefault_wait(int timeout_ms)
 {
+    bool had_theap = hfi_theap->thread != 0;
     int error = prefault_wait(timeout_ms);
-    hfi_thread_served();
+    if (!had_theap)
+        hfi_thread_served();
     return error;
 }
 

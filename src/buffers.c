@@ -20,6 +20,7 @@
 #include <holdfast/uring.h>
 
 #include "arena.h"
+#include "harden.h"
 #include "inspect.h"
 #include "os.h"
 #include "prefault.h"
@@ -134,10 +135,10 @@ static void closed(void)
 /* The guards between runs of the hardened build are inaccessible there. */
 static bool has_inaccessible_guards(void)
 {
-    bool small = false;
+    bool any = false;
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
-        small |= hfi_arena.reservation.nodes[i].backing == BACKING_4K;
-    return HFI_SECURE && small;
+        any |= hfi_guards_may_fault(i);
+    return any;
 }
 
 static bool may_register(void)

@@ -13,8 +13,8 @@
  *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  The child of such a process believes
  *     the page table alone: it follows no list of blocks that another thread may have changed, and gives up its theap.
  *
- * The walk costs the child 8 bytes read per page ever used, and nothing when the
- * process had one thread.
+ * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status (F3); neither
+ * where the process had one thread.
  *
  * The first fork on huge pages of a pool says, at HOLDFAST_VERBOSE=1, what it costs.  vfork and posix_spawn
  * run no handlers, and cost nothing.
@@ -24,6 +24,7 @@
 #include "fork.h"
 
 #include <pthread.h>
+#include <sys/single_threaded.h>
 
 #include "buffers.h"
 #include "init.h"
@@ -64,17 +65,46 @@ static void let_go_of_orphans(size_t index, size_t end)
     }
 }
 
+/* The stretches of a node that were ever used. */
+struct used_pages {
+    size_t first[2], end[2];
+};
+
+static struct used_pages used_pages(const struct arena_node *node)
+{
+    size_t first = node->first_index, low = hfi_load_relaxed(&node->xlow_used);
+    size_t high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
+    return (struct used_pages){ { first, first + high }, { first + low, first + node->page_count } };
+}
+
+static void node_let_go_of_orphans(const struct arena_node *node)
+{
+    struct used_pages used = used_pages(node);
+    for (unsigned i = 0; i < 2; i++)
+        let_go_of_orphans(used.first[i], used.end[i]);
+}
+
+/* F3: what is in use by the page table is not free, should the map say so. */
+static void claim_used(struct arena_node *node, size_t index, size_t end)
+{
+    while (index < end) {
+        struct page *page = hfi_page_at(index);
+        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
+        bool head = owner >= HFI_OWNER_META && page->run_pages != 0;
+        if (owner == HFI_OWNER_INTERIOR) /* of no head: its claimer has vanished */
+            hfi_store_relaxed(hfi_owner_at(index), (uintptr_t)HFI_OWNER_NONE);
+        for (size_t i = 0; head && i < page->run_pages; i++)
+            hfi_runmap_claim_at(&node->free_runs, index - node->first_index + i, 1);
+        index += head ? page->run_pages : 1;
+    }
+}
+
 /* F3.  `self`: the theap that the forking thread had, whose blocks it linked itself. */
 static void let_go_of_torn(size_t index, size_t end, const struct theap *self)
 {
     for (; index < end; index++) {
         struct page *page = hfi_page_at(index);
-        struct arena_node *node = hfi_node_of_page(page);
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
-        if (owner == HFI_OWNER_NONE || owner == HFI_OWNER_INTERIOR)
-            continue;
-        for (size_t i = 0; i < page->run_pages; i++) /* does nothing, but where the map is of before the run was claimed */
-            hfi_runmap_claim_at(&node->free_runs, hfi_node_member(node, page) + i, 1);
         if (owner < HFI_OWNER_NOBODY)
             continue;
         hfi_page_try_own(page); /* if it is open */
@@ -88,17 +118,14 @@ static void let_go_of_torn(size_t index, size_t end, const struct theap *self)
     }
 }
 
-static void node_let_go(const struct arena_node *node, const struct theap *torn_self)
+static void node_let_go_of_torn(struct arena_node *node, const struct theap *self)
 {
-    size_t first = node->first_index, low = hfi_load_relaxed(&node->xlow_used);
-    size_t high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
-    size_t used[2][2] = { { first, first + low }, { first + high, first + node->page_count } };
-    for (unsigned i = 0; i < 2; i++) {
-        if (torn_self != NULL)
-            let_go_of_torn(used[i][0], used[i][1], torn_self);
-        else
-            let_go_of_orphans(used[i][0], used[i][1]);
-    }
+    struct used_pages used = used_pages(node);
+    for (unsigned i = 0; i < 2; i++)
+        claim_used(node, used.first[i], used.end[i]);
+    hfi_runmap_mend(&node->free_runs);
+    for (unsigned i = 0; i < 2; i++)
+        let_go_of_torn(used.first[i], used.end[i], self);
 }
 
 static bool has_other_theaps(void)
@@ -109,7 +136,7 @@ static bool has_other_theaps(void)
     return false;
 }
 
-static _Atomic(bool) xpinned; /* atomic: memory is pinned, and others are there to write to it (F3); as of the last fork */
+static _Atomic(bool) xpinned; /* atomic: memory may be pinned, and there are threads to write to it (F3); as of the last fork */
 
 static void child_after_fork(void)
 {
@@ -129,8 +156,12 @@ static void child_after_fork(void)
     hfi_arena_forked();
     if (!torn && !has_other_theaps())
         return;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++)
-        node_let_go(&hfi_arena.nodes[i], torn ? self : NULL);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        if (torn)
+            node_let_go_of_torn(&hfi_arena.nodes[i], self);
+        else
+            node_let_go_of_orphans(&hfi_arena.nodes[i]);
+    }
     for (struct theap *theap = hfi_theap_first(); theap != NULL && !torn; theap = theap->next_all)
         if (theap->thread != 0 && theap != hfi_theap)
             hfi_magazines_return(theap, true);
@@ -152,18 +183,29 @@ static void warn_of_copies(const struct reserved_node *node, const struct arena_
             hfi_format_bytes(used, sizeof used, used_pages * HFI_PAGE_BYTES), (unsigned long long)pool.free_pages);
 }
 
-static void before_fork(void)
+static void warn_once(void)
 {
     bool warned = false;
-    hfi_inspect_forking();
-    hfi_store_relaxed(&xpinned, has_other_theaps() && (hfi_buffers_are_registered() || hfi_os_has_pinned_memory()));
-    if (hfi_say_verbosity() < 1 || hfi_options.fork == FORK_DONTFORK || !hfi_cas_acq_rel(&xwarned, &warned, true))
+    if (hfi_say_verbosity() < 1 || !hfi_cas_acq_rel(&xwarned, &warned, true))
         return;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
         if (node->backing == BACKING_1G || node->backing == BACKING_2M)
             warn_of_copies(node, &hfi_arena.nodes[i]);
     }
+}
+
+/* No thread is cancelled here: what other handlers have locked is unlocked behind the fork. */
+static void before_fork(void)
+{
+    int cancel;
+    hfi_inspect_forking();
+    if (hfi_options.fork == FORK_DONTFORK)
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    hfi_store_relaxed(&xpinned, !__libc_single_threaded && (hfi_buffers_are_registered() || hfi_os_may_have_pinned_memory()));
+    warn_once();
+    pthread_setcancelstate(cancel, NULL);
 }
 
 void hfi_fork_init(void)

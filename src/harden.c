@@ -251,7 +251,7 @@ static HFI_COLD void say_pattern(int error)
 /* False when the guard is to be a pattern. */
 static bool make_inaccessible(struct page *head)
 {
-    if (hfi_arena.reservation.nodes[head->node].backing != BACKING_4K)
+    if (!hfi_guards_may_fault(head->node))
         return false;
     int error = 0;
     if (hfi_fetch_add_relaxed(&xguards, 1) < guards_max) {

@@ -12,7 +12,7 @@
 #ifndef HFI_HARDEN_H
 #define HFI_HARDEN_H
 
-#include "base.h"
+#include "arena.h"
 #include "pagetable.h"
 
 /* Secrets, live bits, and the guards behind the nodes' own maps.  0, or -1 when memory was
@@ -88,6 +88,12 @@ HFI_INLINE void hfi_expect_live(const void *block, const char *call)
 {
     if (HFI_SECURE)
         hfi_harden_expect_live(block, call);
+}
+
+/* Whether guards behind a node's runs may be inaccessible: where the kernel protects 4 KiB alone.  Elsewhere they are patterns. */
+HFI_INLINE bool hfi_guards_may_fault(unsigned node)
+{
+    return HFI_SECURE && hfi_arena.reservation.nodes[node].backing == BACKING_4K;
 }
 
 /* Puts the guard at the end of a run just claimed or resized: run_pages, node, and for a run of

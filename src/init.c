@@ -12,6 +12,7 @@
  */
 #include "init.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -146,8 +147,10 @@ bool hfi_thread_may_attach(void)
 
 void hfi_thread_served(void)
 {
+    int saved_errno = errno;
     if (hfi_unlikely(thread_exited) && hfi_theap->thread != 0)
         thread_detach(hfi_theap);
+    errno = saved_errno;
 }
 
 struct arena_node *hfi_thread_node(void)

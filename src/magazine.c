@@ -18,7 +18,8 @@
  *     what they hold, and it would go on with those blocks for ever (passive false sharing: Berger et al., ASPLOS 2000).
  * M8: a thread that hands on what it allocates, and frees what it is handed, takes what it freed last before its own, which
  *     others have had in their caches.  It shows when half of what it frees is not its own although it takes its own first: blocks that
- *     came back to it would be its own before long.  Looked at again after a while.
+ *     came back to it would be its own before long.  Looked at again after a while; never on a tight node, since
+ *     what is loaded can be had by nobody else.
  *
  * Tests: tests/unit/core.c, tests/programs/fork.c.
  */
@@ -43,7 +44,7 @@
 static uint32_t limit_blocks(const struct theap *theap, unsigned class)
 {
     bool tight = hfi_node_is_tight(theap->node);
-    uint32_t times = theap->hands_on && !tight ? 2 : 1;
+    uint32_t times = theap->hands_on ? 2 : 1;
     uint32_t fit = times * (tight ? SCARCE_BYTES : ROOMY_BYTES) / hfi_sizeclasses[class].block_bytes;
     return (uint32_t)hfi_min(fit, times * (tight ? SCARCE_BLOCKS : ROOMY_BLOCKS));
 }
@@ -145,6 +146,8 @@ bool hfi_magazine_is_first(struct theap *theap)
         theap->hands_on = !theap->hands_on && freed + trade->returned >= listed;
         *trade = (struct theap_trade){ .listed = counters->listed, .freed = counters->remote_frees };
     }
+    if (theap->hands_on && hfi_node_is_tight(theap->node))
+        theap->hands_on = false;
     return theap->hands_on;
 }
 

@@ -494,10 +494,27 @@ uint64_t hfi_os_address_room(void)
     return hfi_min(limit_room(RLIMIT_AS, fields[0]), limit_room(RLIMIT_DATA, fields[5]));
 }
 
-bool hfi_os_has_pinned_memory(void)
+bool hfi_os_may_have_pinned_memory(void)
 {
-    char text[2048]; /* VmPin is among the first lines */
-    return read_file("/proc/self/status", text, sizeof text, true) > 0 && number_after(text, "\nVmPin:") != 0;
+    static const char name[] = "\nVmPin:";
+    char text[SMALL_FILE_BYTES + 2048];
+    int saved_errno = errno;
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    bool found = false, pinned = true;
+    size_t kept = 0;
+    for (ssize_t got; fd >= 0 && !found && (got = read(fd, text + kept, sizeof text - 1 - kept)) > 0;) {
+        size_t length = kept + (size_t)got;
+        text[length] = 0;
+        const char *line = strstr(text, name);
+        found = line != NULL && strchr(line + 1, '\n') != NULL;
+        pinned = !found || number_after(line, name) != 0;
+        kept = hfi_min(length, SMALL_FILE_BYTES); /* the name and its number may lie across two parts */
+        memmove(text, text + length - kept, kept);
+    }
+    if (fd >= 0)
+        close(fd);
+    errno = saved_errno;
+    return pinned;
 }
 
 /* --- huge pages --- */

@@ -184,12 +184,12 @@ void hfi_page_retire(struct page *page)
 {
     size_t index = hfi_page_index(page);
     uint32_t pages = hfi_guard_release(page);
-    hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_runs[page->size_class], 1);
     hfi_pagemap_show(page, HF_PAGE_FREE);
     /* relaxed: the bits set by hfi_arena_release publish these stores to the next claimer */
     for (uint32_t i = 0; i < pages; i++)
         hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_NONE);
     hfi_compiler_barrier(); /* a forked child looks at no page that is on its way out */
+    hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_runs[page->size_class], 1);
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     page->block_bytes = 0;
     hfi_arena_release(page, pages);

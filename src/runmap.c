@@ -398,12 +398,24 @@ size_t hfi_runmap_longest(const struct runmap *map)
     return longest;
 }
 
-const char *hfi_runmap_audit(const struct runmap *map)
+static size_t count_bits(const struct runmap *map)
 {
     size_t set = 0;
     for (size_t at = 0; at < map->bit_count; at += WORD_BITS)
         set += (size_t)__builtin_popcountll(hfi_load_seq_cst(&map->xwords[at / WORD_BITS]));
-    if (set != hfi_load_relaxed(&map->xset_count))
+    return set;
+}
+
+void hfi_runmap_mend(struct runmap *map)
+{
+    hfi_store_relaxed(&map->xset_count, count_bits(map));
+    for (size_t first = 0; first < map->bit_count; first += CHUNK_BITS)
+        raise_hints(map, first, chunk_longest(map, first));
+}
+
+const char *hfi_runmap_audit(const struct runmap *map)
+{
+    if (count_bits(map) != hfi_load_relaxed(&map->xset_count))
         return "M3: the count of free pages is wrong";
     for (size_t window = 0; window < map->window_count; window++) {
         for (size_t chunk = 0; chunk < HFI_RUNMAP_CHUNKS; chunk++) {

@@ -63,6 +63,9 @@ bool hfi_runmap_claim_at(struct runmap *map, size_t first, size_t count);
 /* Longest run of set bits, by reading the whole map. */
 size_t hfi_runmap_longest(const struct runmap *map);
 
+/* Makes the count and the hints those of the bits, whatever they were (fork.c).  Only while no other thread is in a call. */
+void hfi_runmap_mend(struct runmap *map);
+
 /* NULL, or the broken invariant.  Only while no other thread is in a call. */
 const char *hfi_runmap_audit(const struct runmap *map);
 

@@ -532,6 +532,8 @@ void hfi_theaps_recycle_but(const struct theap *own)
         else
             recycled_push(theap);
     }
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) /* a thread that vanished may have been counted already, or still */
+        hfi_store_relaxed(&hfi_arena.nodes[i].xtheap_count, own->thread != 0 && own->node == &hfi_arena.nodes[i]);
 }
 
 bool hfi_theap_part(struct theap *theap)

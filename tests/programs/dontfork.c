@@ -44,6 +44,11 @@ static int status_of(void (*child)(void))
     return status;
 }
 
+static void forks_again(void)
+{
+    _exit(status_of(allocates));
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -53,9 +58,10 @@ int main(int argc, char **argv)
     of_parent[0] = 1;
     CHECK(status_of(allocates) == 0);
     CHECK(status_of(executes) == 0);
+    CHECK(status_of(forks_again) == 0);
     int status = status_of(touches);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     CHECK(of_parent[0] == 1);
-    CHECK(test_segment()->forks == 3);
+    CHECK(test_segment()->forks == 4);
     return 0;
 }

@@ -128,10 +128,12 @@ static inline int test_in_child(void (*child)(int), int argument, char *output, 
         _exit(0);
     }
     close(ends[1]);
-    size_t length = 0;
-    ssize_t got;
-    while ((got = read(ends[0], output + length, output_bytes - 1 - length)) > 0)
-        length += (size_t)got;
+    char rest[1024]; /* what `output` has no room for */
+    size_t length = 0, room = output_bytes - 1;
+    for (ssize_t got; (got = read(ends[0], room != 0 ? output + length : rest, room != 0 ? room : sizeof rest)) > 0;) {
+        length += room != 0 ? (size_t)got : 0;
+        room = output_bytes - 1 - length;
+    }
     output[length] = 0;
     close(ends[0]);
     int status;

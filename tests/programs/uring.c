@@ -405,6 +405,8 @@ static void case_forks(void)
     read_sizes(&ring, true);
 }
 
+#define HF_TEST_PAGE 60000 /* a block of one page */
+
 static _Atomic(bool) stop;
 
 static void *allocate_and_free(void *argument)
@@ -436,6 +438,10 @@ static void allocate_in_child(void)
         free(blocks[i]);
     }
     CHECK(malloc((size_t)24 << 20) != NULL);
+    while (malloc(HF_TEST_PAGE) != NULL)
+        ;
+    struct hf_stats stats;
+    CHECK(hf_stats_get(&stats, sizeof stats) == 0 && stats.free == 0); /* the count is that of the map */
     _exit(0);
 }
 
@@ -446,6 +452,8 @@ static void fork_among_threads(void)
         CHECK(pthread_create(&threads[i], NULL, allocate_and_free, (void *)(i + 1)) == 0);
     for (int i = 0; i < 100; i++) {
         int status;
+        struct rlimit none = { .rlim_cur = 0, .rlim_max = 0 };
+        CHECK(i != 50 || setrlimit(RLIMIT_NOFILE, &none) == 0); /* from now on nothing is known of pinned memory */
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0)

@@ -299,12 +299,23 @@ Test(core, a_full_page_emptied_around_a_raid_is_kept_among_those_with_room)
 
 static pthread_key_t rearmed_key;
 
-enum late_call { LATE_MALLOC, LATE_ON_NODE, LATE_NO_NODE, LATE_TOO_LARGE, LATE_WAIT, LATE_CALLS };
+enum late_call { LATE_MALLOC, LATE_ON_NODE, LATE_NO_NODE, LATE_TOO_LARGE, LATE_NESTED, LATE_WAIT, LATE_CALLS };
 
 struct late {
     enum late_call call;
     int left;
 };
+
+/* Within a malloc of the thread, whose theap it must leave alone. */
+static bool allocate_nested(size_t bytes, unsigned node, void *argument)
+{
+    (void)bytes;
+    (void)argument;
+    hf_free(hf_malloc_onnode(500, node));
+    cr_assert_eq(hf_prefault_wait(0), 0);
+    cr_assert_neq(hfi_theap->thread, 0);
+    return false;
+}
 
 static void allocate_and_rearm(void *argument)
 {
@@ -314,6 +325,11 @@ static void allocate_and_rearm(void *argument)
     case LATE_ON_NODE: hf_free(hf_malloc_onnode(500, hfi_arena.nodes[0].id)); break;
     case LATE_NO_NODE: cr_assert_null(hf_malloc_onnode(500, UINT32_MAX)); break;
     case LATE_TOO_LARGE: cr_assert_null(hf_malloc_onnode((size_t)1 << 62, hfi_arena.nodes[0].id)); break;
+    case LATE_NESTED:
+        cr_assert_eq(hf_pressure_register(allocate_nested, NULL), 0);
+        cr_assert_null(hf_malloc(hfi_arena.page_count * HFI_PAGE_BYTES));
+        cr_assert_eq(hf_pressure_unregister(allocate_nested, NULL), 0);
+        break;
     default: cr_assert_eq(hf_prefault_wait(0), 0);
     }
     if (--late->left > 0)

@@ -205,6 +205,24 @@ Test(runmap, runs_longer_than_a_window_start_anywhere)
     map_close(&map);
 }
 
+Test(runmap, count_and_hints_of_another_moment_are_mended)
+{
+    struct runmap map;
+    map_open(&map, 40000);
+    hfi_runmap_release(&map, 0, 40000);
+    for (size_t bit = 0; bit < 40000; bit += 7)
+        cr_assert(hfi_runmap_claim_at(&map, bit, 1));
+    atomic_store(&map.xset_count, 3);
+    memset(map.windows, 0, map.window_count * sizeof *map.windows);
+    memset(map.xwindow_hints, 0, map.window_count * sizeof *map.xwindow_hints);
+    cr_assert_not_null(hfi_runmap_audit(&map));
+    cr_assert_eq(hfi_runmap_claim(&map, 6, 1, 0), NONE);
+    hfi_runmap_mend(&map);
+    cr_assert_null(hfi_runmap_audit(&map));
+    cr_assert_neq(hfi_runmap_claim(&map, 6, 1, 0), NONE);
+    map_close(&map);
+}
+
 Test(runmap, a_double_release_is_told_and_counted_once)
 {
     struct runmap map;
