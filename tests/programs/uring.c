@@ -405,8 +405,6 @@ static void case_forks(void)
     read_sizes(&ring, true);
 }
 
-#define HF_TEST_PAGE 60000 /* a block of one page */
-
 static _Atomic(bool) stop;
 
 static void *allocate_and_free(void *argument)
@@ -438,10 +436,10 @@ static void allocate_in_child(void)
         free(blocks[i]);
     }
     CHECK(malloc((size_t)24 << 20) != NULL);
-    while (malloc(HF_TEST_PAGE) != NULL)
+    while (malloc(60000) != NULL)
         ;
     struct hf_stats stats;
-    CHECK(hf_stats_get(&stats, sizeof stats) == 0 && stats.free == 0); /* the count is that of the map */
+    CHECK(hf_stats_get(&stats, sizeof stats) == 0 && stats.free < (8 << 16)); /* the count is that of the map; such blocks come from runs of up to 8 pages */
     _exit(0);
 }
 
