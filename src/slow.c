@@ -467,8 +467,11 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
     return block;
 }
 
-static void *malloc_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
 {
+    struct theap *theap = hfi_thread_attach();
+    if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
+        return hfi_fail_enomem();
     const struct page *current = hfi_current_page(bytes);
     bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
     if (!stands_in && current->free != NULL && hfi_node_of_page(current) == node)
@@ -482,14 +485,6 @@ static void *malloc_on_node(struct theap *theap, size_t bytes, struct arena_node
     hfi_inspect_full(node, bytes, NULL);
     hfi_inspect_end(theap, NULL, 0);
     return hfi_fail_enomem();
-}
-
-void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
-{
-    struct theap *theap = hfi_thread_attach();
-    if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
-        return hfi_fail_enomem();
-    return malloc_on_node(theap, bytes, node);
 }
 
 /* What an address is, when it should be a live block. */
