@@ -65,22 +65,26 @@ static void let_go_of_orphans(size_t index, size_t end)
     }
 }
 
-/* The stretches of a node that were ever used. */
+/* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies
+ * there.  Once the two have met they are one: a later run may lie across the place where they met. */
 struct used_pages {
+    unsigned count;
     size_t first[2], end[2];
 };
 
 static struct used_pages used_pages(const struct arena_node *node)
 {
-    size_t first = node->first_index, low = hfi_load_relaxed(&node->xlow_used);
-    size_t high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
-    return (struct used_pages){ { first, first + high }, { first + low, first + node->page_count } };
+    size_t first = node->first_index, end = first + node->page_count;
+    size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_load_relaxed(&node->xhigh_used);
+    if (low >= high)
+        return (struct used_pages){ 1, { first }, { end } };
+    return (struct used_pages){ 2, { first, first + high }, { first + low, end } };
 }
 
 static void node_let_go_of_orphans(const struct arena_node *node)
 {
     struct used_pages used = used_pages(node);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < used.count; i++)
         let_go_of_orphans(used.first[i], used.end[i]);
 }
 
@@ -121,10 +125,10 @@ static void let_go_of_torn(size_t index, size_t end, const struct theap *self)
 static void node_let_go_of_torn(struct arena_node *node, const struct theap *self)
 {
     struct used_pages used = used_pages(node);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < used.count; i++)
         claim_used(node, used.first[i], used.end[i]);
     hfi_runmap_mend(&node->free_runs);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < used.count; i++)
         let_go_of_torn(used.first[i], used.end[i], self);
 }
 

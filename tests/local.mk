@@ -9,7 +9,7 @@ TEST_EXTENSIONS = .unit .sh .lab .tap
 
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/fork-steps %D%/programs/fork-warning %D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
+	%D%/programs/fork-full %D%/programs/fork-steps %D%/programs/fork-warning %D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
 	%D%/programs/prefault %D%/programs/quiet %D%/programs/stats %D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
