@@ -15,7 +15,7 @@
 #include "os.h"
 
 #define STATIC_BYTES ((size_t)256 * HFI_KIB)
-#define MAPPED_BYTES ((size_t)256 * HFI_MIB) /* address space, touched as needed */
+#define MAPPED_BYTES HFI_BOOT_MAX_BYTES
 #define HEADER_BYTES ((size_t)16)
 
 static char static_region[STATIC_BYTES] __attribute__((aligned(4096)));
@@ -53,6 +53,8 @@ static char *mapped_region(void)
 
 void *hfi_boot_alloc(size_t bytes, size_t align)
 {
+    if (bytes > MAPPED_BYTES) /* rounding such a size up could wrap around */
+        return NULL;
     bytes = hfi_align_up(hfi_max(bytes, 1), HFI_MAX_ALIGN);
     void *block = bump(static_region, STATIC_BYTES, &xstatic_used, bytes, align);
     if (block != NULL)

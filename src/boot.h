@@ -11,6 +11,9 @@
 
 #include "base.h"
 
+/* The larger of the two regions: address space, touched as needed. */
+#define HFI_BOOT_MAX_BYTES ((size_t)256 * HFI_MIB)
+
 /* Zeroed block, aligned to `align` (a power of two up to 4096); NULL when both regions are full. */
 void *hfi_boot_alloc(size_t bytes, size_t align);
 

@@ -238,6 +238,13 @@ void *hfi_fail_enomem(void)
     return NULL;
 }
 
+static void *fail_as_asked(void)
+{
+    if (hfi_options.on_full == ON_FULL_ABORT)
+        hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; raise HOLDFAST_ARENA");
+    return hfi_fail_enomem();
+}
+
 /* Nothing fits: say so, and do as HOLDFAST_ON_FULL says; but what no arena of this size could give is the caller's affair. */
 static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
 {
@@ -260,9 +267,7 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
     }
     if (hfi_stats_report_full(bytes, pages, align_bytes, &unreported))
         hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes, unreported);
-    if (hfi_options.on_full == ON_FULL_ABORT)
-        hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; raise HOLDFAST_ARENA");
-    return hfi_fail_enomem();
+    return fail_as_asked();
 }
 
 /* A block of whole pages; NULL when the arena is full, which is not reported here. */
@@ -340,10 +345,26 @@ static struct page *class_refill(struct theap *theap, unsigned class)
     return page != NULL ? page : class_take(theap, class);
 }
 
+/* The boot region is full, or could never hold the request. */
+static HFI_COLD void *fail_boot(size_t bytes)
+{
+    static _Atomic(bool) xsaid;
+    if (bytes <= HFI_BOOT_MAX_BYTES) {
+        if (!atomic_exchange(&xsaid, true))
+            hfi_say(SAY_ERROR, "HF-E014", "boot", "the %zu MiB that serve a program without an arena are used up (asked %zu "
+                    "bytes); a child of HOLDFAST_FORK=dontfork should do little but exec: set HOLDFAST_FORK=private",
+                    HFI_BOOT_MAX_BYTES / HFI_MIB, bytes);
+        return fail_as_asked();
+    }
+    return hfi_fail_enomem();
+}
+
 static void *malloc_without_theap(size_t bytes, size_t align)
 {
-    void *block = hfi_init_pending() ? hfi_boot_alloc(bytes, align) : NULL;
-    return block != NULL ? block : fail_full(bytes, 1, align);
+    if (!hfi_init_pending())
+        return fail_full(bytes, 1, align);
+    void *block = hfi_boot_alloc(bytes, align);
+    return block != NULL ? block : fail_boot(bytes);
 }
 
 static void *pop_zeroed(struct page *page, size_t bytes, bool zero)

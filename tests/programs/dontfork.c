@@ -20,6 +20,35 @@ static void allocates(void)
     exit(0); /* not _exit: destructors run */
 }
 
+/* Refused, with errno, and nothing overlaps what is there. */
+static void asks_too_much(void)
+{
+    static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 3, SIZE_MAX - 15, SIZE_MAX - 4096, PTRDIFF_MAX, (size_t)1 << 40 };
+    char *block = malloc(100);
+    void *aligned = NULL;
+    memset(block, 1, 100);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        CHECK((errno = 0, malloc(sizes[i])) == NULL && errno == ENOMEM);
+        CHECK((errno = 0, calloc(sizes[i], 1)) == NULL && errno == ENOMEM);
+        CHECK((errno = 0, realloc(block, sizes[i])) == NULL && errno == ENOMEM);
+        CHECK(posix_memalign(&aligned, 64, sizes[i]) == ENOMEM);
+    }
+    memset(malloc(100), 2, 100);
+    CHECK(block[0] == 1 && block[99] == 1);
+    _exit(0);
+}
+
+static void fills(void)
+{
+    size_t count = 0;
+    errno = 0;
+    while (malloc(60000) != NULL)
+        count++;
+    CHECK(errno == ENOMEM && count > 4000);
+    CHECK(malloc(60000) == NULL);
+    _exit(0);
+}
+
 static void executes(void)
 {
     execlp("true", "true", (char *)NULL);
@@ -57,11 +86,13 @@ int main(int argc, char **argv)
     CHECK((of_parent = malloc(100)) != NULL);
     of_parent[0] = 1;
     CHECK(status_of(allocates) == 0);
+    CHECK(status_of(asks_too_much) == 0);
+    CHECK(status_of(fills) == 0);
     CHECK(status_of(executes) == 0);
     CHECK(status_of(forks_again) == 0);
     int status = status_of(touches);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     CHECK(of_parent[0] == 1);
-    CHECK(test_segment()->forks == 4);
+    CHECK(test_segment()->forks == 6);
     return 0;
 }
