@@ -61,8 +61,17 @@ HFI_INLINE bool hfi_equals_relaxed(_Atomic(uintptr_t) *word, uintptr_t value)
 #endif
 }
 
-/* Keeps the compiler, not the processor, from moving stores across: what a
- * forked child may find half done depends on program order (doc/protocols.md). */
+/* Keeps the compiler, not the processor, from moving accesses across. */
 #define hfi_compiler_barrier() atomic_signal_fence(memory_order_seq_cst)
+
+/* What was stored before is in memory before what is stored after: a forked child, which may find a
+ * call half done, depends on it (doc/protocols.md section 8). */
+#if defined __x86_64__
+#define hfi_order_stores() hfi_compiler_barrier() /* the processor keeps the order of stores */
+#elif defined __aarch64__
+#define hfi_order_stores() atomic_thread_fence(memory_order_release)
+#else
+#error "doc/protocols.md section 8 (Fork): say how this processor orders two stores, or that it does so by itself"
+#endif
 
 #endif

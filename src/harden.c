@@ -257,7 +257,7 @@ static bool make_inaccessible(struct page *head)
     if (hfi_fetch_add_relaxed(&xguards, 1) < guards_max) {
         write_pattern(head, first_stretch(head, GUARD_FAULT));
         head->guard = GUARD_FAULT;
-        hfi_compiler_barrier();
+        hfi_order_stores();
         error = hfi_os_protect(run_end(head) - HFI_GUARD_BYTES, HFI_GUARD_BYTES, false);
         if (error == 0)
             return true;
@@ -275,7 +275,7 @@ void hfi_harden_guard_place(struct page *head)
         return;
     write_pattern(head, first_stretch(head, GUARD_PATTERN));
     write_pattern(head, last_stretch(head, GUARD_PATTERN));
-    hfi_compiler_barrier();
+    hfi_order_stores();
     head->guard = GUARD_PATTERN;
 }
 
@@ -292,9 +292,9 @@ bool hfi_harden_guard_lift(struct page *head)
             return false;
         hfi_fetch_sub_relaxed(&xguards, 1);
     }
-    hfi_compiler_barrier();
+    hfi_order_stores();
     head->guard = GUARD_NONE;
-    hfi_compiler_barrier();
+    hfi_order_stores();
     memset(first.start, 0, first.bytes);
     memset(last.start, 0, last.bytes);
     return true;

@@ -93,7 +93,7 @@ static bool age(struct theap *theap, struct magazine *magazine)
         return true;
     }
     magazine->previous = magazine->incoming;
-    hfi_compiler_barrier(); /* M5 */
+    hfi_order_stores(); /* M5 */
     magazine->incoming = NULL;
     magazine->incoming_room = 0;
     return false;
@@ -129,7 +129,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
         return NULL;
     next_of(*list); /* as for other lists: the head's link is checked */
     load(magazine, class, *list);
-    hfi_compiler_barrier(); /* M5 */
+    hfi_order_stores(); /* M5 */
     *list = NULL;
     if (newest)
         magazine->incoming_room = limit_blocks(theap, class);

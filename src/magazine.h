@@ -27,7 +27,7 @@ HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page 
         return false;
     magazine->incoming_room--;
     block->next = magazine->incoming;
-    hfi_compiler_barrier(); /* for a forked child (fork.c) */
+    hfi_order_stores(); /* for a forked child (fork.c) */
     magazine->incoming = block;
     theap->counters.remote_frees++;
     return true;

@@ -13,7 +13,7 @@
  *
  * Each step is a constant amount of work: lists are taken whole, their length
  * is known from counts, and a page's blocks are linked a few at a time.  What a
- * forked child may find half done is ordered by hfi_compiler_barrier so that at
+ * forked child may find half done is ordered by hfi_order_stores so that at
  * worst blocks are lost to the child, never handed out twice.
  *
  * Tests: tests/unit/core.c.
@@ -103,7 +103,7 @@ uint32_t hfi_page_swap(struct page *page)
     struct block *list = page->local_free;
     page_check_list(page, list);
     page->local_free = NULL;
-    hfi_compiler_barrier();
+    hfi_order_stores();
     page->free = list;
     page->free_zero = false;
     return page->capacity - (page->used - page->kept);
@@ -121,7 +121,7 @@ static uint32_t page_take_remote(struct page *page)
                 "a block was freed twice; run the program under the secure build to see where",
                 page->block_bytes, (void *)hfi_page_start(page));
     page->used -= count;
-    hfi_compiler_barrier();
+    hfi_order_stores();
     page->free = list;
     page->free_zero = false;
     return count;
@@ -135,7 +135,7 @@ void hfi_page_collect_won(struct page *page)
         return;
     page_take_remote(page);
     page->local_free = page->free;
-    hfi_compiler_barrier();
+    hfi_order_stores();
     page->free = free;
     page->free_zero = free_zero;
 }
@@ -158,7 +158,7 @@ static uint32_t page_extend(struct page *page)
         list = block;
     }
     page->capacity = (uint16_t)(page->capacity + count);
-    hfi_compiler_barrier();
+    hfi_order_stores();
     page->free = list;
     page->free_zero = page->rest_zero;
     return count;
@@ -188,7 +188,7 @@ void hfi_page_retire(struct page *page)
     /* relaxed: the bits set by hfi_arena_release publish these stores to the next claimer */
     for (uint32_t i = 0; i < pages; i++)
         hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_NONE);
-    hfi_compiler_barrier(); /* a forked child looks at no page that is on its way out */
+    hfi_order_stores(); /* a forked child looks at no page that is on its way out */
     hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_runs[page->size_class], 1);
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     page->block_bytes = 0;

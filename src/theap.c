@@ -205,7 +205,7 @@ static void theap_unkeep(struct theap *theap, struct page *page)
 static void full_append(struct theap *theap, struct page *page)
 {
     list_append(theap, &theap->full, page, LIST_FULL);
-    hfi_compiler_barrier();
+    hfi_order_stores();
     page->used = 1;
 }
 
@@ -213,7 +213,7 @@ static void full_remove(struct theap *theap, struct page *page)
 {
     if (hfi_page_is_sealed(page))
         page->used = page->capacity;
-    hfi_compiler_barrier();
+    hfi_order_stores();
     list_remove(theap, &theap->full, page);
 }
 
@@ -260,7 +260,7 @@ static void theap_give_up_slot(struct theap *theap)
 static void theap_unseal(struct theap *theap, struct page *page)
 {
     page->used = page->capacity - 1;
-    hfi_compiler_barrier();
+    hfi_order_stores();
     if (!theap->lists_ours)
         return;
     if (page->used != 0 && hfi_node_is_tight(theap->node)) {
@@ -302,7 +302,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
     HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
     page->used++;
-    hfi_compiler_barrier(); /* a forked child at worst takes it for one that never gets empty */
+    hfi_order_stores(); /* a forked child at worst takes it for one that never gets empty */
     page->kept = true;
 }
 
