@@ -43,7 +43,7 @@ struct arena_node {
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
     _Atomic(size_t) xidle_pages;  /* atomic: pages of runs that nobody owns, with room; below zero for a moment (page.c) */
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
-    _Atomic(size_t) xclass_runs[HFI_CLASS_COUNT]; /* atomic: runs cut into each class */
+    _Atomic(size_t) xclass_pages[HFI_CLASS_COUNT]; /* atomic: pages of runs cut into each class */
 };
 
 struct arena {

@@ -46,6 +46,8 @@ _Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 3"
 _Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES, "the tables hold them");
 _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS, "copied one to one");
 
+_Static_assert(!HFI_SECURE || HFI_GUARD_BYTES == HF_INSPECT_GUARD_BYTES, "as readers reckon");
+
 #define SHOW HFI_SHOW
 
 /* What is told of a node besides its figures. */
@@ -176,12 +178,11 @@ static uint64_t page_entry(size_t index)
     case HFI_OWNER_LARGE: return HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, page->run_pages);
     case HFI_OWNER_NOBODY: {
         uint64_t word = hfi_load_relaxed(&page->xfree);
-        return HF_PAGE_ENTRY(word & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, page->size_class, 0, hfi_xfree_remaining(word));
+        return hfi_pagemap_blocks(page, word & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0, hfi_xfree_remaining(word));
     }
     default: break;
     }
-    uint32_t theap = ((const struct theap *)owner)->index;
-    return HF_PAGE_ENTRY(HF_PAGE_OWNED, page->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), hfi_page_out(page));
+    return hfi_pagemap_blocks(page, HF_PAGE_OWNED, ((const struct theap *)owner)->index, hfi_page_out(page));
 }
 
 /* Others may be at work: what they have told of since stays. */

@@ -58,7 +58,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     page->free = page->local_free = NULL;
     page->used = 0;
     page->capacity = 0;
-    page->reserved = cut->blocks;
+    page->reserved = page->run_pages == cut->run_pages ? cut->blocks : (uint16_t)hfi_sizeclass_blocks(cut, page->run_pages);
     page->block_bytes = cut->block_bytes;
     page->size_class = (uint8_t)class;
     page->list = LIST_NONE;
@@ -67,12 +67,13 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     page->next = page->prev = NULL;
     page->link_key = HFI_SECURE ? hfi_harden_key(page) : 0;
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
-    for (uint32_t i = 1; i < cut->run_pages; i++) {
+    hfi_assert(page->reserved != 0 && page->run_pages <= cut->run_pages);
+    for (uint32_t i = 1; i < page->run_pages; i++) {
         hfi_page_at(index + i)->head_delta = i;
         hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_INTERIOR);
     }
     hfi_guard_place(page);
-    hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xclass_runs[class], 1);
+    hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xclass_pages[class], page->run_pages);
     hfi_page_set_owner(page, theap);
 }
 
@@ -109,6 +110,13 @@ uint32_t hfi_page_swap(struct page *page)
     return page->capacity - (page->used - page->kept);
 }
 
+static HFI_COLD _Noreturn void die_freed_twice(const struct page *page)
+{
+    hfi_die("HF-E304", "free", "more blocks of %u bytes were freed into the page at %p than were handed out: "
+            "a block was freed twice; run the program under the secure build to see where",
+            page->block_bytes, (void *)hfi_page_start(page));
+}
+
 static uint32_t page_take_remote(struct page *page)
 {
     /* acquire: pairs with the release of remote_push (remote.c), whose links we follow */
@@ -117,9 +125,7 @@ static uint32_t page_take_remote(struct page *page)
     struct block *list = hfi_xfree_head(page, word);
     page_check_list(page, list);
     if (hfi_unlikely(count > page->used - page->kept))
-        hfi_die("HF-E304", "free", "more blocks of %u bytes were freed into the page at %p than were handed out: "
-                "a block was freed twice; run the program under the secure build to see where",
-                page->block_bytes, (void *)hfi_page_start(page));
+        die_freed_twice(page);
     page->used -= count;
     hfi_order_stores();
     page->free = list;
@@ -183,22 +189,21 @@ uint32_t hfi_page_refill(struct page *page)
 void hfi_page_retire(struct page *page)
 {
     size_t index = hfi_page_index(page);
-    uint32_t pages = hfi_guard_release(page);
+    uint32_t run_pages = page->run_pages, pages = hfi_guard_release(page);
     hfi_pagemap_show(page, HF_PAGE_FREE);
     /* relaxed: the bits set by hfi_arena_release publish these stores to the next claimer */
     for (uint32_t i = 0; i < pages; i++)
         hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_NONE);
     hfi_order_stores(); /* a forked child looks at no page that is on its way out */
-    hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_runs[page->size_class], 1);
+    hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_pages[page->size_class], run_pages);
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     page->block_bytes = 0;
     hfi_arena_release(page, pages);
 }
 
 /* P5 */
-static void page_count_idle(struct arena_node *node, unsigned class, bool listed)
+static void page_count_idle(struct arena_node *node, uint32_t pages, bool listed)
 {
-    uint32_t pages = hfi_sizeclasses[class].run_pages;
     if (listed)
         hfi_fetch_add_relaxed(&node->xidle_pages, pages);
     else
@@ -212,58 +217,64 @@ static void page_list_idle(struct arena_node *node, unsigned class, size_t membe
     hfi_idleset_add(ample ? &node->ample[class] : &node->scant[class], member);
 }
 
-void hfi_page_got_room(struct arena_node *node, unsigned class, size_t member, uint32_t had, uint32_t room)
+void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
 {
+    struct arena_node *node = run->node;
+    uint32_t ample = hfi_sizeclasses[run->class].ample_blocks;
     if (had == 0)
-        page_count_idle(node, class, true);
-    if (had == 0 || (had < hfi_sizeclasses[class].ample_blocks && room >= hfi_sizeclasses[class].ample_blocks))
-        page_list_idle(node, class, member, room);
+        page_count_idle(node, run->pages, true);
+    if (had == 0 || (had < ample && room >= ample))
+        page_list_idle(node, run->class, run->member, room);
     struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_nodemap);
     if (shown != NULL && had == 0)
         HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
 }
 
+/* What a page's xfree becomes when its owner lets go; 0 where no block is out.  Counts that a block freed twice
+ * has upset would spill into each other's bits. */
+static uint64_t page_opened(const struct page *page, uint64_t word)
+{
+    uint32_t count = hfi_xfree_count(word);
+    if (hfi_unlikely(count > page->used || page->used > page->capacity))
+        die_freed_twice(page);
+    uint64_t remaining = page->used - count;
+    if (remaining == 0)
+        return 0;
+    word &= ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
+    word |= remaining << XFREE_REMAINING_SHIFT | XFREE_OPEN;
+    return remaining < page->reserved ? word | XFREE_LISTED : word;
+}
+
 void hfi_page_let_go(struct page *page)
 {
-    struct arena_node *node = hfi_node_of_page(page);
-    unsigned class = page->size_class;
-    size_t member = hfi_node_member(node, page);
-    uint32_t room;
+    struct page_run run = hfi_page_run(page);
+    uint32_t reserved = page->reserved;
     uint64_t word = hfi_load_acquire(&page->xfree);
     uint64_t open;
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
     do {
-        uint32_t count = hfi_xfree_count(word);
-        uint64_t remaining = page->used - count;
-        if (remaining == 0) {
+        open = page_opened(page, word);
+        if (open == 0) {
             hfi_page_retire(page);
             return;
         }
-        open = (word & ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT)) | remaining << XFREE_REMAINING_SHIFT | XFREE_OPEN;
-        hfi_assert(remaining <= page->reserved);
-        room = page->reserved - (uint32_t)remaining;
-        if (room != 0)
-            open |= XFREE_LISTED;
-        hfi_pagemap_show_blocks(page, open & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0, (uint32_t)remaining);
+        enum hf_inspect_page_state state = open & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE;
+        hfi_pagemap_show_blocks(page, state, 0, hfi_xfree_remaining(open));
         /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which acquire */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, open));
-    if (room == 0)
-        return;
-    hfi_page_got_room(node, class, member, 0, room);
+    if (open & XFREE_LISTED)
+        hfi_page_got_room(&run, 0, reserved - hfi_xfree_remaining(open));
 }
-
 
 void hfi_page_won(struct page *page, uint64_t found)
 {
-    struct arena_node *node = hfi_node_of_page(page);
-    unsigned class = page->size_class;
-    size_t member = hfi_node_member(node, page);
+    struct page_run run = hfi_page_run(page);
     if (!(found & XFREE_LISTED))
         return;
-    page_count_idle(node, class, false);
-    hfi_idleset_remove(&node->ample[class], member);
-    if (hfi_sizeclasses[class].ample_blocks > 1)
-        hfi_idleset_remove(&node->scant[class], member);
+    page_count_idle(run.node, run.pages, false);
+    hfi_idleset_remove(&run.node->ample[run.class], run.member);
+    if (hfi_sizeclasses[run.class].ample_blocks > 1)
+        hfi_idleset_remove(&run.node->scant[run.class], run.member);
 }
 
 bool hfi_page_try_own(struct page *page)

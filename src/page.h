@@ -51,10 +51,24 @@ void hfi_page_let_go(struct page *page);
 /* Any thread: wins a page that nobody owns.  False when somebody else has it. */
 bool hfi_page_try_own(struct page *page);
 
-/* Any thread: counts and lists a page that nobody owns, when its free blocks have become `room` where they were `had`: in
- * the set of the scant first, and in that of the ample once it has ample_blocks.  The scant set's bit stays, as a hint; only who owns the page
- * may take it out.  Numbers, not the page: it may already be somebody else's. */
-void hfi_page_got_room(struct arena_node *node, unsigned class, size_t member, uint32_t had, uint32_t room);
+/* What stays true of a run's place when the page itself may be somebody else's already. */
+struct page_run {
+    struct arena_node *node;
+    size_t member; /* number of its head in the node */
+    unsigned class;
+    uint32_t pages;
+};
+
+HFI_INLINE struct page_run hfi_page_run(const struct page *page)
+{
+    struct arena_node *node = hfi_node_of_page(page);
+    return (struct page_run){ node, hfi_node_member(node, page), page->size_class, page->run_pages };
+}
+
+/* Any thread: counts and lists a page that nobody owns, when its free blocks have become `room` where
+ * they were `had`: in the set of the scant first, and in that of the ample once it has ample_blocks.
+ * The scant set's bit stays, as a hint; only the page's owner may take it out. */
+void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room);
 
 /* After this thread's CAS won a page: out of the idle sets and their count, if `found`, its xfree before, says that it is there. */
 void hfi_page_won(struct page *page, uint64_t found);

@@ -11,6 +11,7 @@
 #include <holdfast/inspect.h>
 
 #include "pagetable.h"
+#include "sizeclass.h"
 
 /* Entry of the page at HFI_WINDOWS_OFFSET; NULL while there is no segment, or none with room for the map.  Relaxed: who
  * sees it late leaves one entry to the next change. */
@@ -38,9 +39,16 @@ HFI_INLINE void hfi_pagemap_show(const struct page *head, uint64_t entry)
 }
 
 /* A run of blocks with `used` of them out. */
+HFI_INLINE uint64_t hfi_pagemap_blocks(const struct page *head, enum hf_inspect_page_state state, uint32_t theap,
+                                       uint32_t used)
+{
+    uint32_t missing = hfi_sizeclasses[head->size_class].run_pages - head->run_pages;
+    return HF_PAGE_ENTRY(state, head->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), missing << 24 | used);
+}
+
 HFI_INLINE void hfi_pagemap_show_blocks(const struct page *head, enum hf_inspect_page_state state, uint32_t theap, uint32_t used)
 {
-    hfi_pagemap_show(head, HF_PAGE_ENTRY(state, head->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), used));
+    hfi_pagemap_show(head, hfi_pagemap_blocks(head, state, theap, used));
 }
 
 /* A page that nobody owned, and still nobody as far as is known, has room now.  The entry of who has won it meanwhile stays. */

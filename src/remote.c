@@ -82,9 +82,7 @@ static enum outcome remote_push(struct page *page, const struct pushed *pushed, 
 static void remote_return(struct theap *theap, struct page *page, const struct pushed *pushed)
 {
     /* The blocks keep the run's tenancy alive until the push; after it, only these copies. */
-    unsigned class = page->size_class;
-    struct arena_node *node = hfi_node_of_page(page);
-    size_t member = hfi_node_member(node, page);
+    struct page_run run = hfi_page_run(page);
     uint32_t reserved = page->reserved;
     uint64_t found;
     switch (remote_push(page, pushed, &found)) {
@@ -94,7 +92,7 @@ static void remote_return(struct theap *theap, struct page *page, const struct p
         uint32_t had = reserved - hfi_xfree_remaining(found);
         if (had == 0)
             hfi_pagemap_show_room(page);
-        hfi_page_got_room(node, class, member, had, had + pushed->count);
+        hfi_page_got_room(&run, had, had + pushed->count);
         break;
     case WON_EMPTY:
         hfi_page_won(page, found);

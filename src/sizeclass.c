@@ -30,17 +30,13 @@ static size_t class_block_bytes(unsigned class)
     return (size_t)(4 + (class - 24) % 4 + 1) << (top - 2);
 }
 
-static size_t run_room_bytes(size_t pages)
-{
-    return pages * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
-}
-
 /* The shortest run whose tail is small enough (S2). */
-static size_t class_run_pages(size_t block_bytes)
+static size_t class_run_pages(const struct sizeclass *class)
 {
-    size_t pages = hfi_divide_up(block_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
+    size_t pages = hfi_sizeclass_least_pages(class);
     while (pages < RUN_PAGES_MAX &&
-           (run_room_bytes(pages) % block_bytes + HFI_GUARD_BYTES) * TAIL_SHARE > pages * HFI_PAGE_BYTES)
+           (pages * HFI_PAGE_BYTES - hfi_sizeclass_blocks(class, pages) * (size_t)class->block_bytes) * TAIL_SHARE >
+               pages * HFI_PAGE_BYTES)
         pages++;
     return pages;
 }
@@ -51,11 +47,10 @@ void hfi_sizeclass_init(void)
     for (unsigned i = 0; i < HFI_CLASS_COUNT; i++) {
         struct sizeclass *class = &hfi_sizeclasses[i];
         size_t bytes = class_block_bytes(i);
-        size_t pages = class_run_pages(bytes);
         class->inverse = (((uint64_t)1 << HFI_INVERSE_SHIFT) + bytes - 1) / bytes;
         class->block_bytes = (uint32_t)bytes;
-        class->run_pages = (uint16_t)pages;
-        class->blocks = (uint16_t)(run_room_bytes(pages) / bytes);
+        class->run_pages = (uint16_t)class_run_pages(class);
+        class->blocks = (uint16_t)hfi_sizeclass_blocks(class, class->run_pages);
         class->extend_blocks = (uint16_t)hfi_min(hfi_max(EXTEND_BYTES / bytes, EXTEND_BLOCKS_MIN), HFI_EXTEND_BLOCKS_MAX);
         class->ample_blocks = (uint16_t)hfi_min(hfi_max(class->blocks / AMPLE_SHARE, 1), AMPLE_BLOCKS_MAX);
         if (bytes <= HFI_DIRECT_MAX_BYTES) {

@@ -29,7 +29,7 @@ struct sizeclass {
     uint64_t inverse;       /* 2^40 / block_bytes, rounded up: hfi_sizeclass_block */
     uint32_t block_bytes;
     uint16_t run_pages;     /* pages per run, 1 for all but blocks that waste too much of one */
-    uint16_t blocks;        /* blocks per run: what fits in front of its guard */
+    uint16_t blocks;        /* blocks per run of that length */
     uint16_t extend_blocks; /* blocks linked at a time: bounded work per call */
     uint16_t ample_blocks;  /* free ones from which on a page that nobody owns is worth a visit (idleset.h) */
     uint16_t direct_first;  /* entries of the direct table it serves, block_bytes <= 1024 */
@@ -52,6 +52,18 @@ HFI_INLINE unsigned hfi_sizeclass_of(size_t bytes)
     if (top == 8)
         return 16 + ((last >> 5) & 7);
     return 24 + (top - 9) * 4 + ((last >> (top - 2)) & 3);
+}
+
+/* Blocks of a class that a run of so many pages holds, in front of its guard; and the pages of the
+ * shortest run that holds one.  A node with no run of run_pages left is cut into shorter ones. */
+HFI_INLINE uint32_t hfi_sizeclass_blocks(const struct sizeclass *class, size_t pages)
+{
+    return (uint32_t)((pages * HFI_PAGE_BYTES - HFI_GUARD_BYTES) / class->block_bytes);
+}
+
+HFI_INLINE size_t hfi_sizeclass_least_pages(const struct sizeclass *class)
+{
+    return hfi_divide_up(class->block_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
 }
 
 /* Number of the block in which a run's byte `offset` lies.  Exact for all offsets in a run, of 2^19 bytes at most: the error of the

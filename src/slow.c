@@ -41,10 +41,16 @@ struct demand {
     bool zero;          /* out: the run's memory was never used (large only) */
 };
 
-static struct page *take_fresh(struct theap *theap, struct arena_node *node, struct demand *demand, bool exact)
+/* How hard a node is searched. */
+enum search {
+    SEARCH_QUICK, /* by hints, a few candidates */
+    SEARCH_EXACT, /* every page is looked at */
+};
+
+static struct page *take_run(struct theap *theap, struct arena_node *node, struct demand *demand, size_t pages, enum search search)
 {
     bool zero = false;
-    struct page *page = hfi_arena_claim(node, demand->pages, demand->align_bytes, exact, &zero);
+    struct page *page = hfi_arena_claim(node, pages, demand->align_bytes, search == SEARCH_EXACT, &zero);
     if (page == NULL)
         return NULL;
     demand->zero = zero;
@@ -57,6 +63,20 @@ static struct page *take_fresh(struct theap *theap, struct arena_node *node, str
     return page;
 }
 
+/* Half of a node may be free with no run as long as the class likes its runs: a shorter one, which
+ * wastes more at its end, holds the block as well. */
+static struct page *take_short_run(struct theap *theap, struct arena_node *node, struct demand *demand, enum search search)
+{
+    if (demand->class == HFI_CLASS_LARGE)
+        return NULL;
+    size_t least = hfi_sizeclass_least_pages(&hfi_sizeclasses[demand->class]);
+    struct page *page = NULL;
+    for (size_t pages = demand->pages - 1; pages >= least && page == NULL; pages--)
+        if (hfi_arena_free_pages(node) >= pages)
+            page = take_run(theap, node, demand, pages, search);
+    return page;
+}
+
 /* `page` was idle, or there was none. */
 static struct page *count_claimed(struct theap *theap, const struct demand *demand, struct page *page)
 {
@@ -65,18 +85,26 @@ static struct page *count_claimed(struct theap *theap, const struct demand *dema
     return page;
 }
 
-static struct page *take_from(struct theap *theap, struct arena_node *node, struct demand *demand, bool exact)
+/* Candidates of an idle set that one call looks at.  Each one passed over is one hint less. */
+static size_t candidates(const struct arena_node *node, enum search search)
+{
+    return search == SEARCH_EXACT ? node->page_count : HFI_STEAL_CANDIDATES;
+}
+
+static struct page *take_from(struct theap *theap, struct arena_node *node, struct demand *demand, enum search search)
 {
     struct page *page = NULL;
     if (demand->class != HFI_CLASS_LARGE)
-        page = count_claimed(theap, demand, hfi_steal_idle(theap, node, demand->class));
-    return page != NULL ? page : take_fresh(theap, node, demand, exact);
+        page = count_claimed(theap, demand, hfi_steal_idle(theap, node, demand->class, candidates(node, search)));
+    return page != NULL ? page : take_run(theap, node, demand, demand->pages, search);
 }
 
 /* Pages with a few free blocks each: before anybody is robbed, or a larger class or another node has to serve. */
-static struct page *take_scant(struct theap *theap, struct arena_node *node, const struct demand *demand)
+static struct page *take_scant(struct theap *theap, struct arena_node *node, const struct demand *demand, enum search search)
 {
-    return demand->class == HFI_CLASS_LARGE ? NULL : count_claimed(theap, demand, hfi_steal_scant(theap, node, demand->class));
+    if (demand->class == HFI_CLASS_LARGE)
+        return NULL;
+    return count_claimed(theap, demand, hfi_steal_scant(theap, node, demand->class, candidates(node, search)));
 }
 
 /* A block that is too large is better than none, if it is aligned as well. */
@@ -87,9 +115,9 @@ static struct page *take_larger_class(struct theap *theap, struct arena_node *no
         uint32_t align = wanted & -wanted;
         if (hfi_sizeclasses[class].block_bytes % align != 0)
             continue;
-        struct page *page = hfi_steal_idle(theap, node, class);
+        struct page *page = hfi_steal_idle(theap, node, class, candidates(node, SEARCH_EXACT));
         if (page == NULL)
-            page = hfi_steal_scant(theap, node, class);
+            page = hfi_steal_scant(theap, node, class, candidates(node, SEARCH_EXACT));
         if (page != NULL)
             return page;
     }
@@ -99,45 +127,63 @@ static struct page *take_larger_class(struct theap *theap, struct arena_node *no
 /* The last word on one node: every page of it is looked at. */
 static struct page *take_exactly(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    struct page *page = hfi_arena_free_pages(node) < demand->pages ? NULL : take_from(theap, node, demand, true);
+    struct page *page = NULL;
+    if (demand->class != HFI_CLASS_LARGE || hfi_arena_free_pages(node) >= demand->pages)
+        page = take_from(theap, node, demand, SEARCH_EXACT);
     if (page == NULL)
-        page = take_scant(theap, node, demand);
+        page = take_scant(theap, node, demand, SEARCH_EXACT);
+    if (page == NULL)
+        page = take_short_run(theap, node, demand, SEARCH_EXACT);
     return page != NULL ? page : take_larger_class(theap, node, demand);
 }
 
-/* What threads that sleep hold back.  Grows with what they hold, but only where malloc would fail or go far. */
-static struct page *take_from_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
+/* One visit to each theap. */
+static struct page *rob_all(struct theap *theap, struct arena_node *node, struct demand *demand, struct spoils *spoils)
 {
     struct page *page = NULL;
-    uint64_t stolen = theap->counters.stolen;
-    unsigned rounds_for_blocks = 1; /* magazines of threads that are awake fill again all the while */
-    for (bool again = true; again && page == NULL;) {
-        uint64_t before = theap->counters.stolen;
-        bool gained = false;
-        for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;)
-            if (hfi_steal_asleep(theap, node, &next)) {
-                gained = true;
-                page = take_from(theap, node, demand, false);
-            }
-        again = theap->counters.stolen != before || (gained && rounds_for_blocks-- != 0);
-        if (theap->counters.stolen - stolen >= node->page_count) /* each page once: others are quicker to take than this thread */
-            break;
-    }
-    if (page == NULL && hfi_theap_give_back(theap)) /* what was in their magazines may have been of these pages */
-        page = take_from(theap, node, demand, false);
-    if (theap->counters.stolen != stolen) {
-        HFI_PROBE2(steal, node->id, theap->counters.stolen - stolen);
-        hfi_inspect_event(HF_EVENT_STOLEN, node, theap->counters.stolen - stolen, 0);
+    *spoils = (struct spoils){ 0, 0, false };
+    for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;) {
+        struct spoils some = hfi_steal_asleep(theap, node, &next);
+        spoils->pages += some.pages;
+        spoils->blocks += some.blocks;
+        spoils->more |= some.more;
+        if (some.pages != 0 || some.blocks != 0)
+            page = take_from(theap, node, demand, SEARCH_QUICK);
     }
     return page;
 }
 
-/* This node has nothing at hand: the theap's own holdings first, then those of others. */
+/* What threads that sleep hold back.  Grows with what they hold, but only where malloc would fail or go far. A second
+ * visit finds pages that got room from the magazines of a theap visited later; a further one is for theaps
+ * that have more than one visit takes.  Each page is taken once: other threads may be quicker to take it back. */
+static struct page *take_from_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = NULL;
+    struct spoils spoils;
+    size_t stolen = 0;
+    bool again = true;
+    for (unsigned visit = 0; page == NULL && again && stolen < node->page_count; visit++) {
+        page = rob_all(theap, node, demand, &spoils);
+        stolen += spoils.pages;
+        again = (spoils.more && spoils.pages != 0) || (visit == 0 && spoils.blocks != 0);
+    }
+    if (page == NULL && hfi_theap_give_back(theap)) /* what was in their magazines may have been of these pages */
+        page = take_from(theap, node, demand, SEARCH_QUICK);
+    if (stolen != 0) {
+        HFI_PROBE2(steal, node->id, stolen);
+        hfi_inspect_event(HF_EVENT_STOLEN, node, stolen, 0);
+    }
+    return page;
+}
+
+/* This node has nothing at hand: the theap's own holdings first, then shorter runs, then what others hold. */
 static struct page *take_pressed(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    struct page *page = take_scant(theap, node, demand);
+    struct page *page = take_scant(theap, node, demand, SEARCH_QUICK);
     if (page == NULL && hfi_magazine_give_back(theap))
-        page = take_from(theap, node, demand, false);
+        page = take_from(theap, node, demand, SEARCH_QUICK);
+    if (page == NULL)
+        page = take_short_run(theap, node, demand, SEARCH_QUICK);
     if (page == NULL)
         page = take_from_sleepers(theap, node, demand);
     return page != NULL ? page : take_exactly(theap, node, demand);
@@ -154,6 +200,18 @@ static uint64_t pages_taken(const struct theap *theap)
     return theap->counters.fresh + theap->counters.claimed + theap->counters.large;
 }
 
+static struct page *take_away_from_home(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = take_from(theap, node, demand, SEARCH_QUICK);
+    if (page == NULL)
+        page = take_scant(theap, node, demand, SEARCH_QUICK);
+    if (page == NULL)
+        page = take_short_run(theap, node, demand, SEARCH_QUICK);
+    if (page == NULL)
+        page = take_from_sleepers(theap, node, demand);
+    return page != NULL ? page : take_exactly(theap, node, demand);
+}
+
 /* Nearest first. */
 static struct page *take_remote_node(struct theap *theap, struct arena_node *home, struct demand *demand)
 {
@@ -161,13 +219,7 @@ static struct page *take_remote_node(struct theap *theap, struct arena_node *hom
     for (unsigned i = 1; i < hfi_arena.node_count && may_go_away(); i++) {
         struct arena_node *node = &hfi_arena.nodes[nearest[i]];
         uint64_t before = pages_taken(theap);
-        struct page *page = take_from(theap, node, demand, false);
-        if (page == NULL)
-            page = take_scant(theap, node, demand);
-        if (page == NULL)
-            page = take_from_sleepers(theap, node, demand);
-        if (page == NULL)
-            page = take_exactly(theap, node, demand);
+        struct page *page = take_away_from_home(theap, node, demand);
         if (page == NULL)
             continue;
         theap->counters.away[hfi_min(i, HFI_DISTANCES) - 1] += pages_taken(theap) - before;
@@ -176,19 +228,6 @@ static struct page *take_remote_node(struct theap *theap, struct arena_node *hom
         return page;
     }
     return NULL;
-}
-
-/* Its callbacks may call malloc and free. */
-static bool ask_application(struct theap *theap, const struct arena_node *node, const struct demand *demand)
-{
-    if (!hfi_pressure_is_wanted())
-        return false;
-    hfi_theap_leave(theap);
-    bool freed = hfi_pressure_call(demand->pages * HFI_PAGE_BYTES, node->id);
-    hfi_theap_enter(theap);
-    theap->counters.pressed++;
-    hfi_inspect_event(HF_EVENT_PRESSURE, node, demand->pages * HFI_PAGE_BYTES, freed);
-    return freed;
 }
 
 /* Where a theap's next pages come from (HOLDFAST_PLACE): a thread that was moved is followed. */
@@ -210,25 +249,36 @@ static struct arena_node *choose_node(struct theap *theap)
     return theap->node;
 }
 
+static struct page *climb(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = take_from(theap, node, demand, SEARCH_QUICK);
+    if (page == NULL)
+        page = take_pressed(theap, node, demand);
+    if (page == NULL)
+        return take_remote_node(theap, node, demand);
+    hfi_inspect_room(node);
+    return page;
+}
+
+/* A stealer had the theap's lists when this call entered: whether they are back. */
+static bool regain_lists(struct theap *theap)
+{
+    if (theap->lists_ours)
+        return false;
+    hfi_theap_leave(theap);
+    hfi_theap_enter(theap);
+    return theap->lists_ours;
+}
+
 /* The exhaustion ladder (ARCHITECTURE.md): own pages were tried before. */
 static struct page *ladder(struct theap *theap, struct demand *demand)
 {
     struct arena_node *node = choose_node(theap);
     hfi_magazine_shed(theap);
     hfi_theap_shed(theap, demand->class);
-    struct page *page = take_from(theap, node, demand, false);
-    if (page == NULL)
-        page = take_pressed(theap, node, demand);
-    if (page != NULL) {
-        hfi_inspect_room(node);
-        return page;
-    }
-    page = take_remote_node(theap, node, demand);
-    if (page == NULL && ask_application(theap, node, demand)) {
-        page = take_pressed(theap, node, demand);
-        if (page == NULL)
-            page = take_remote_node(theap, node, demand);
-    }
+    struct page *page = climb(theap, node, demand);
+    if (page == NULL && regain_lists(theap))
+        page = climb(theap, node, demand);
     return page;
 }
 
@@ -270,6 +320,20 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
     return fail_as_asked();
 }
 
+/* The arena is full: asks the application to free something.  Its callbacks run with nothing held, and may
+ * allocate, free or fork: the thread may come back with another theap, or none. */
+static HFI_COLD bool ask_application(const struct theap *theap, size_t pages)
+{
+    struct arena_node *node = theap->node;
+    if (!hfi_pressure_is_wanted())
+        return false;
+    bool freed = hfi_pressure_call(pages * HFI_PAGE_BYTES, node->id);
+    if (hfi_theap->thread != 0)
+        hfi_theap->counters.pressed++;
+    hfi_inspect_event(HF_EVENT_PRESSURE, node, pages * HFI_PAGE_BYTES, freed);
+    return freed;
+}
+
 /* A block of whole pages; NULL when the arena is full, which is not reported here. */
 static void *take_large(struct theap *theap, size_t bytes, size_t align_bytes, bool zero)
 {
@@ -292,14 +356,6 @@ static void *take_large(struct theap *theap, size_t bytes, size_t align_bytes, b
     return block;
 }
 
-static void *malloc_large(struct theap *theap, size_t bytes, size_t align_bytes, bool zero)
-{
-    if (bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
-        return hfi_fail_enomem();
-    void *block = take_large(theap, bytes, align_bytes, zero);
-    return block != NULL ? block : fail_full(bytes, hfi_large_pages(bytes), hfi_max(align_bytes, HFI_PAGE_BYTES));
-}
-
 /* A page with a free block from the ladder: current from now on, or, on a tight node, where threads share pages, the
  * magazine filled from it; a page of a larger class stays in no list. */
 static struct page *class_take(struct theap *theap, unsigned class)
@@ -316,8 +372,8 @@ static struct page *class_take(struct theap *theap, unsigned class)
     hfi_inspect_end(theap, page, begun);
     if (page == NULL)
         return NULL;
-    bool has_current = theap->classes[class].current != &hfi_empty_page; /* by what the application allocated when it was asked to free */
-    bool share = demand.share || has_current || page->size_class != class;
+    hfi_assert(theap->classes[class].current == &hfi_empty_page);
+    bool share = demand.share || page->size_class != class;
     if (!share)
         hfi_theap_install(theap, page);
     if (page->free == NULL)
@@ -399,13 +455,42 @@ static void *served(bool had_theap, void *block)
     return block;
 }
 
-static void *malloc_attached(struct theap *theap, size_t bytes, bool zero)
+/* What malloc is asked for when this thread's own pages do not have it. */
+struct request {
+    size_t bytes;
+    size_t align_bytes; /* over HFI_PAGE_BYTES: whole pages, whatever the size */
+    bool zero;
+};
+
+static bool is_large(const struct request *request)
 {
-    if (bytes > HFI_BLOCK_MAX_BYTES)
-        return malloc_large(theap, bytes, HFI_PAGE_BYTES, zero);
-    unsigned class = hfi_sizeclass_of(bytes);
-    void *block = take_block(theap, class, bytes, zero);
-    return block != NULL ? block : fail_full(bytes, hfi_sizeclasses[class].run_pages, HFI_PAGE_BYTES);
+    return request->bytes > HFI_BLOCK_MAX_BYTES || request->align_bytes > HFI_PAGE_BYTES;
+}
+
+/* NULL when the arena is full, which is not reported here. */
+static void *take(struct theap *theap, const struct request *request)
+{
+    if (is_large(request))
+        return take_large(theap, request->bytes, request->align_bytes, request->zero);
+    return take_block(theap, hfi_sizeclass_of(request->bytes), request->bytes, request->zero);
+}
+
+static void *malloc_attached(struct theap *theap, const struct request *request)
+{
+    size_t bytes = request->bytes;
+    if (bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
+        return hfi_fail_enomem();
+    void *block = take(theap, request);
+    if (hfi_likely(block != NULL))
+        return block;
+    size_t pages = is_large(request) ? hfi_large_pages(bytes) : hfi_sizeclass_least_pages(&hfi_sizeclasses[hfi_sizeclass_of(bytes)]);
+    if (ask_application(theap, pages)) {
+        theap = hfi_thread_attach();
+        if (theap == NULL)
+            return malloc_without_theap(bytes, request->align_bytes);
+        block = take(theap, request);
+    }
+    return block != NULL ? block : fail_full(bytes, pages, request->align_bytes);
 }
 
 void *hfi_malloc_slow(size_t bytes, bool zero)
@@ -421,7 +506,8 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
     theap = hfi_thread_attach();
     if (hfi_unlikely(theap == NULL))
         return malloc_without_theap(bytes, HFI_MAX_ALIGN);
-    return served(had_theap, malloc_attached(theap, bytes, zero));
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
+    return served(had_theap, malloc_attached(theap, &request));
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -446,7 +532,8 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
         if (class < HFI_CLASS_COUNT)
             return served(had_theap, hfi_malloc(hfi_sizeclasses[class].block_bytes));
     }
-    return served(had_theap, align > HFI_WINDOW_BYTES ? hfi_fail_enomem() : malloc_large(theap, bytes, align, false));
+    struct request request = { .bytes = bytes, .align_bytes = align, .zero = false };
+    return served(had_theap, align > HFI_WINDOW_BYTES ? hfi_fail_enomem() : malloc_attached(theap, &request));
 }
 
 static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
@@ -457,7 +544,7 @@ static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node 
         .align_bytes = HFI_PAGE_BYTES,
     };
     uint64_t begun = hfi_inspect_begin();
-    struct page *head = take_from(theap, node, &demand, false);
+    struct page *head = take_from(theap, node, &demand, SEARCH_QUICK);
     if (head == NULL)
         head = take_pressed(theap, node, &demand);
     hfi_inspect_end(theap, head, begun);
@@ -475,7 +562,7 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
         .align_bytes = HFI_PAGE_BYTES,
     };
     uint64_t begun = hfi_inspect_begin();
-    struct page *page = take_from(theap, node, &demand, false);
+    struct page *page = take_from(theap, node, &demand, SEARCH_QUICK);
     if (page == NULL)
         page = take_pressed(theap, node, &demand);
     hfi_inspect_end(theap, page, begun);
@@ -566,17 +653,17 @@ static struct theap *thread_theap(void)
     return theap;
 }
 
-/* Whether a block of a run of `class` starts `offset` bytes into it. */
-HFI_INLINE bool is_start(const struct sizeclass *class, uint32_t offset)
+/* Whether one of a run's `blocks` blocks of `class` starts `offset` bytes into it. */
+HFI_INLINE bool is_start(const struct sizeclass *class, uint32_t blocks, uint32_t offset)
 {
     uint32_t block = hfi_sizeclass_block(class, offset);
-    return block * class->block_bytes == offset && block < class->blocks;
+    return block * class->block_bytes == offset && block < blocks;
 }
 
 HFI_INLINE void check_start(const struct page *page, const void *pointer, const char *call)
 {
     uint32_t offset = (uint32_t)((const char *)pointer - hfi_page_start(page));
-    if (hfi_unlikely(!is_start(&hfi_sizeclasses[page->size_class], offset)))
+    if (hfi_unlikely(!is_start(&hfi_sizeclasses[page->size_class], page->reserved, offset)))
         hfi_die("HF-E303", call, "%p points into a block of %u bytes, not at its start; pass what malloc returned",
                 pointer, page->block_bytes);
 }
@@ -620,7 +707,7 @@ HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
         return false;
     const struct page *page = hfi_page_from(base, index);
     unsigned class = page->size_class;
-    return class < HFI_DIRECT_CLASSES && is_start(&hfi_sizeclasses[class], offset % HFI_PAGE_BYTES) &&
+    return class < HFI_DIRECT_CLASSES && is_start(&hfi_sizeclasses[class], hfi_sizeclasses[class].blocks, offset % HFI_PAGE_BYTES) &&
            hfi_magazine_put_quickly(theap, page, class, pointer);
 }
 

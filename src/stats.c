@@ -45,7 +45,7 @@ void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
     figures->kept = theaps_kept_pages(node);
     figures->blocks = 0;
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
-        figures->blocks += hfi_load_relaxed(&node->xclass_runs[class]) * hfi_sizeclasses[class].run_pages;
+        figures->blocks += hfi_load_relaxed(&node->xclass_pages[class]);
 }
 
 static void add_counters(struct counters *sum, const struct counters *counters)
@@ -185,7 +185,7 @@ int hfi_stats_json(char *buffer, size_t size)
 
 static size_t class_pages(const struct arena_node *node, unsigned class)
 {
-    return hfi_load_relaxed(&node->xclass_runs[class]) * hfi_sizeclasses[class].run_pages;
+    return hfi_load_relaxed(&node->xclass_pages[class]);
 }
 
 static void report_classes(const struct arena_node *node)

@@ -23,11 +23,9 @@
 #include "os.h"
 #include "say.h"
 
-#define CANDIDATES_MAX 8
-
-static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node, unsigned class)
+static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
 {
-    for (int i = 0; i < CANDIDATES_MAX; i++) {
+    for (size_t i = 0; i < candidates; i++) {
         size_t member = hfi_idleset_take(set);
         if (member == HFI_IDLESET_NONE)
             return NULL;
@@ -44,25 +42,26 @@ static struct page *steal_from(struct idleset *set, struct theap *theap, struct 
     return NULL;
 }
 
-struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class)
+struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
 {
-    return steal_from(&node->ample[class], theap, node, class);
+    return steal_from(&node->ample[class], theap, node, class, candidates);
 }
 
-struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class)
+struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
 {
-    return steal_from(&node->scant[class], theap, node, class);
+    return steal_from(&node->scant[class], theap, node, class, candidates);
 }
 
-#define VICTIMS_MAX 16
-#define PAGES_PER_VICTIM 32
+/* Theaps robbed between two barriers.  A barrier costs as much as a visit to some fifty theaps; a stealer
+ * that is preempted keeps the lists of so many from being used. */
+#define VICTIMS_MAX 64u
+#define PAGES_PER_VICTIM 32u
 
-/* One theap whose lists the stealer has, and the pages picked from it. */
+/* One theap whose lists the stealer has. */
 struct raid {
     struct theap *theap;
-    uint32_t blocks; /* that came back from its magazines */
-    uint32_t count;
-    struct page *pages[PAGES_PER_VICTIM];
+    uint32_t blocks;  /* that came back from its magazines */
+    uint32_t revoked; /* pages picked */
 };
 
 static bool has_barrier; /* const after hfi_steal_init */
@@ -87,7 +86,7 @@ static unsigned take_lists(const struct theap *thief, struct theap **next, struc
         if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
             continue;
         raids[count].theap = *next;
-        raids[count].blocks = raids[count].count = 0;
+        raids[count].blocks = raids[count].revoked = 0;
         count++;
     }
     return count;
@@ -107,38 +106,35 @@ static void rob(const struct arena_node *node, struct raid *raids, unsigned coun
             raids[i].blocks = hfi_magazines_return_listed(raids[i].theap);
     for (unsigned i = 0; i < count; i++)
         if (!is_inside(raids[i].theap))
-            raids[i].count = hfi_theap_revoke(raids[i].theap, node, raids[i].pages, PAGES_PER_VICTIM);
+            raids[i].revoked = hfi_theap_revoke(raids[i].theap, node, PAGES_PER_VICTIM);
 }
 
 static uint32_t finish(struct raid *raid, bool barrier_held)
 {
-    bool taken = barrier_held && !is_inside(raid->theap);
-    if (taken)
-        hfi_theap_take(raid->theap, raid->pages, raid->count);
-    else
-        hfi_theap_restore(raid->theap, raid->pages, raid->count);
+    uint32_t taken = hfi_theap_settle(raid->theap, raid->revoked, barrier_held && !is_inside(raid->theap));
     if (!hfi_theap_return_lists(raid->theap))
         hfi_magazine_end_theap(raid->theap);
-    return taken ? raid->count : 0;
+    return taken;
 }
 
-bool hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next)
+struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next)
 {
     struct raid raids[VICTIMS_MAX];
+    struct spoils spoils = { 0, 0, false };
     if (!has_barrier) {
         *next = NULL;
-        return false;
+        return spoils;
     }
     unsigned count = take_lists(theap, next, raids);
     bool barrier_held = count != 0 && hfi_os_barrier() == 0; /* H1 */
     if (barrier_held)
         rob(node, raids, count);
     barrier_held = barrier_held && hfi_os_barrier() == 0; /* H2 */
-    uint32_t taken = 0, blocks = 0;
     for (unsigned i = 0; i < count; i++) {
-        blocks += raids[i].blocks;
-        taken += finish(&raids[i], barrier_held);
+        spoils.blocks += raids[i].blocks;
+        spoils.more |= raids[i].revoked == PAGES_PER_VICTIM;
+        spoils.pages += finish(&raids[i], barrier_held);
     }
-    theap->counters.stolen += taken;
-    return taken != 0 || blocks != 0;
+    theap->counters.stolen += spoils.pages;
+    return spoils;
 }

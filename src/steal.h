@@ -9,19 +9,29 @@
 
 #include "theap.h"
 
-/* A run of `class` on `node` that nobody owned and that has ample room, now owned by
- * `theap` of this thread; NULL when none was won. */
-struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class);
+/* Of an idle set, looked at by a call that has other places to go. */
+#define HFI_STEAL_CANDIDATES ((size_t)8)
+
+/* A run of `class` on `node` that nobody owned and that has ample room, now owned by `theap` of this thread;
+ * NULL when none of the first `candidates` members of the set was won. */
+struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
 /* The same, of those with less room. */
-struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class);
+struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
 /* Registers with the kernel what hfi_steal_asleep needs.  Called once. */
 void hfi_steal_init(void);
 
-/* From a few theaps whose threads are not inside malloc or free, without their help: takes pages with room on `node`, and lists
+/* What came of a raid. */
+struct spoils {
+    uint32_t pages;  /* let go of */
+    uint32_t blocks; /* returned from magazines to their pages */
+    bool more;       /* a theap had more pages than one raid takes */
+};
+
+/* From some theaps whose threads are not inside malloc or free, without their help: takes pages with room on `node`, and lists
  * them as idle or free, and returns what blocks their magazines hold to their pages.  `*next` walks the list of all theaps
- * (hfi_theap_first); NULL at its end.  True if anything came of it.  Two membarrier system calls. */
-bool hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);
+ * (hfi_theap_first); NULL at its end.  Two membarrier system calls. */
+struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);
 
 #endif

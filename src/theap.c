@@ -556,37 +556,54 @@ void hfi_theap_end(struct theap *theap)
     theap_recycle(theap);
 }
 
-static uint32_t revoke_from(struct page_queue *queue, const struct arena_node *node, struct page **pages, uint32_t max)
+static uint32_t revoke_from(const struct page_queue *queue, const struct arena_node *node, uint32_t max)
 {
     uint32_t count = 0;
     for (struct page *page = queue->first; page != NULL && count < max; page = page->next) {
-        if (page->kept || hfi_node_of_page(page) != node || (page->list == LIST_FULL && hfi_xfree_count(hfi_load_relaxed(&page->xfree)) == 0))
+        if (page->kept || hfi_node_of_page(page) != node)
             continue;
         hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
-        pages[count++] = page;
+        count++;
     }
     return count;
 }
 
-uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, struct page **pages, uint32_t max)
+uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max)
 {
-    uint32_t count = revoke_from(&theap->full, node, pages, max);
+    uint32_t count = revoke_from(&theap->full, node, max);
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
-        count += revoke_from(&theap->classes[class].partial, node, pages + count, max - count);
+        count += revoke_from(&theap->classes[class].partial, node, max - count);
     return count;
 }
 
-void hfi_theap_restore(struct theap *theap, struct page **pages, uint32_t count)
+/* Of a queue, `*revoked` pages at most, which is lowered by those found. */
+static uint32_t settle_from(struct theap *theap, const struct page_queue *queue, uint32_t *revoked, bool take)
 {
-    for (uint32_t i = 0; i < count; i++)
-        hfi_store_relaxed(hfi_owner_at(hfi_page_index(pages[i])), (uintptr_t)theap);
+    uint32_t taken = 0;
+    for (struct page *page = queue->first, *next; page != NULL && *revoked != 0; page = next) {
+        _Atomic(uintptr_t) *owner = hfi_owner_at(hfi_page_index(page));
+        next = page->next;
+        if (hfi_load_relaxed(owner) != HFI_OWNER_NOBODY)
+            continue;
+        *revoked -= 1;
+        if (take && hfi_page_has_room(page)) {
+            theap_let_go(theap, page);
+            taken++;
+        } else {
+            hfi_store_relaxed(owner, (uintptr_t)theap);
+        }
+    }
+    return taken;
 }
 
-void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count)
+uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
 {
-    for (uint32_t i = 0; i < count; i++)
-        theap_let_go(theap, pages[i]);
-    hfi_fetch_add_relaxed(&theap->xlost, count);
+    uint32_t taken = settle_from(theap, &theap->full, &revoked, take);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        taken += settle_from(theap, &theap->classes[class].partial, &revoked, take);
+    hfi_assert(revoked == 0);
+    hfi_fetch_add_relaxed(&theap->xlost, taken);
+    return taken;
 }
 
 bool hfi_theap_return_lists(struct theap *theap)

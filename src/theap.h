@@ -169,15 +169,14 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
 /* Lets go of every page that may have room: the thread will sleep.  Its next calls claim them, or others, again. */
 void hfi_theap_let_go_all(struct theap *theap);
 
-/* For the stealer that has a theap's lists.  Picks up to `max` pages of `node` with room that are neither current nor
- * kept, and makes every free into them from now on the slow one.  Returns how many. */
-uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, struct page **pages, uint32_t max);
+/* For the stealer that has a theap's lists.  Picks up to `max` listed pages of `node` that are neither
+ * current nor kept, and makes every free into them from now on the slow one.  Returns how many. */
+uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max);
 
-/* Gives them back to the theap: its thread was inside. */
-void hfi_theap_restore(struct theap *theap, struct page **pages, uint32_t count);
-
-/* Takes them out of the theap's lists and lets go of them. */
-void hfi_theap_take(struct theap *theap, struct page **pages, uint32_t count);
+/* Ends that: with `take` lets go of those that have room, and gives the others back to the theap, whose
+ * thread may have been inside.  What is in a page's local_free nobody but its holder may read: so a full
+ * page is picked before that is known.  Returns how many pages it let go of. */
+uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take);
 
 /* Returns the lists.  False when the thread has ended meanwhile: they are the caller's, to be ended (hfi_magazine_end_theap). */
 bool hfi_theap_return_lists(struct theap *theap);

@@ -9,7 +9,7 @@ TEST_EXTENSIONS = .unit .sh .lab .tap
 
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/fork-full %D%/programs/fork-steps %D%/programs/fork-warning %D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
+	%D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning %D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
 	%D%/programs/prefault %D%/programs/quiet %D%/programs/stats %D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
@@ -50,10 +50,11 @@ UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
 AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
 EXTRA_DIST += %D%/unit/tap.sh
-hf_units = %D%/unit/core.unit %D%/unit/idleset.unit %D%/unit/nodes.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/prefault.unit %D%/unit/reserve.unit \
+hf_units = %D%/unit/core.unit %D%/unit/full.unit %D%/unit/idleset.unit %D%/unit/nodes.unit %D%/unit/options.unit %D%/unit/plan.unit %D%/unit/prefault.unit %D%/unit/reserve.unit \
 	%D%/unit/runmap.unit %D%/unit/topology.unit
 hf_cflags_unit = $(CRITERION_CFLAGS)
 hf_libraries_unit = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
+%C%_unit_full_unit_LDFLAGS = $(hf_wrap)arena_claim
 if HAVE_CRITERION
 check_PROGRAMS += $(hf_units)
 TESTS += $(hf_units)

@@ -41,15 +41,26 @@ run api HOLDFAST_BACKING=4k
 run threads
 run threads HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k
 run fork HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k
+run fork-full
+run fork-pressure
 run quiet HOLDFAST_ARENA=1500M HOLDFAST_BACKING=thp
 run exhaust HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no
 run idle
 run uring
 
-if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$srcdir/tests/unit/core.c" "$work"/*.o -o "$work/core" -lcriterion -lhwloc -luring 2>"$work/log"; then
-    "$work/core" --jobs=2 || failed=1
-elif ! grep -q 'cannot find -l' "$work/log"; then
-    cat "$work/log"
-    failed=1
-fi
+# unit NAME [FLAG...]
+unit()
+{
+    name=$1
+    shift
+    if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$@" "$srcdir/tests/unit/$name.c" "$work"/*.o -o "$work/unit-$name" \
+        -lcriterion -lhwloc -luring 2>"$work/log"; then
+        "$work/unit-$name" --jobs=2 || failed=1
+    elif ! grep -q 'cannot find -l' "$work/log"; then
+        cat "$work/log"
+        failed=1
+    fi
+}
+unit core
+unit full -Wl,--wrap=hfi_arena_claim
 exit "$failed"

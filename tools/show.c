@@ -52,7 +52,7 @@ static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint
     case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
         if (class >= snapshot->class_count)
             return 0;
-        double used = (double)HF_PAGE_COUNT(entry) * snapshot->classes[class].block_bytes;
+        double used = (double)HF_PAGE_BLOCKS(entry) * snapshot->classes[class].block_bytes;
         return used < room ? used : room;
     default:
         return 0;

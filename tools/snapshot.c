@@ -202,7 +202,9 @@ static size_t run_pages(const struct snapshot *snapshot, uint64_t entry)
 {
     switch (HF_PAGE_STATE(entry)) {
     case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
-        return HF_PAGE_CLASS(entry) < snapshot->class_count ? snapshot->classes[HF_PAGE_CLASS(entry)].run_pages : 1;
+        if (HF_PAGE_CLASS(entry) >= snapshot->class_count || HF_PAGE_SHORT(entry) >= snapshot->classes[HF_PAGE_CLASS(entry)].run_pages)
+            return 1;
+        return snapshot->classes[HF_PAGE_CLASS(entry)].run_pages - HF_PAGE_SHORT(entry);
     case HF_PAGE_LARGE: case HF_PAGE_META:
         return HF_PAGE_COUNT(entry) == 0 ? 1 : HF_PAGE_COUNT(entry);
     default:
@@ -233,6 +235,15 @@ void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
     }
 }
 
+/* Blocks of a run, which may be shorter than its class has them; in front of its guard, where it has one. */
+static uint64_t run_blocks(const struct snapshot *snapshot, size_t pages, uint64_t entry)
+{
+    const struct hf_inspect_class *cut = &snapshot->classes[HF_PAGE_CLASS(entry)];
+    uint64_t guard = snapshot->header.options & HF_INSPECT_SECURE ? HF_INSPECT_GUARD_BYTES : 0;
+    uint64_t fit = cut->block_bytes == 0 ? 0 : (pages * HF_INSPECT_PAGE_BYTES - guard) / cut->block_bytes;
+    return HF_PAGE_SHORT(entry) == 0 || fit > cut->run_blocks ? cut->run_blocks : fit;
+}
+
 struct tally {
     struct snapshot *snapshot;
     struct node_pages *node;
@@ -246,19 +257,19 @@ static void tally_blocks(struct tally *tally, size_t pages, uint64_t entry)
         return;
     const struct hf_inspect_class *cut = &snapshot->classes[class];
     struct class_pages *of_class = &snapshot->class_pages[class];
-    uint64_t used = HF_PAGE_COUNT(entry) < cut->run_blocks ? HF_PAGE_COUNT(entry) : cut->run_blocks;
+    uint64_t room = run_blocks(snapshot, pages, entry), used = HF_PAGE_BLOCKS(entry) < room ? HF_PAGE_BLOCKS(entry) : room;
     uint64_t bytes = pages * HF_INSPECT_PAGE_BYTES, used_bytes = used * cut->block_bytes;
     if (used_bytes > bytes)
         used_bytes = bytes; /* a run that the node's end cuts short */
     of_class->runs++;
     of_class->pages += pages;
     of_class->used_blocks += used;
-    of_class->room_blocks += cut->run_blocks;
+    of_class->room_blocks += room;
     of_class->waste_bytes += bytes - used_bytes;
     if (HF_PAGE_STATE(entry) != HF_PAGE_OWNED)
         return;
     tally->node->owned_empty += used == 0 ? pages : 0;
-    tally->node->owned_partly += used != 0 && used != cut->run_blocks ? pages : 0;
+    tally->node->owned_partly += used != 0 && used != room ? pages : 0;
     if (theap < snapshot->theap_count) {
         snapshot->theap_pages[theap].pages += pages;
         snapshot->theap_pages[theap].used_bytes += used_bytes;

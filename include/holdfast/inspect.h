@@ -30,6 +30,7 @@
 #define HF_INSPECT_MAX_THEAPS 4096 /* fewer in arenas of less than 4 GiB: one per MiB, at least 256 */
 #define HF_INSPECT_EVENTS 64
 #define HF_INSPECT_PAGE_BYTES 65536
+#define HF_INSPECT_GUARD_BYTES 4096 /* at the end of each run of the hardened library, where no block lies */
 #define HF_INSPECT_BUCKETS 32   /* of the histogram: bucket i counts calls of 2^i up to 2^(i+1) ticks, the last all longer ones */
 #define HF_INSPECT_DISTANCES 4  /* of `away`: nearest other node, second, third, any further */
 
@@ -153,11 +154,15 @@ enum hf_inspect_page_state {
  *   bits  0..7   enum hf_inspect_page_state
  *   bits  8..15  index in the classes table (OWNED, IDLE, LOOSE)
  *   bits 16..31  index in the theaps table of its owner, 0xffff past its end (OWNED)
- *   bits 32..63  blocks in use at the owner's last slow path (OWNED, IDLE, LOOSE); pages of the run (LARGE, META) */
+ *   bits 32..63  pages of the run (LARGE, META)
+ *   bits 32..55  blocks in use at the owner's last slow path (OWNED, IDLE, LOOSE)
+ *   bits 56..63  pages by which the run is shorter than its class' run_pages (OWNED, IDLE, LOOSE) */
 #define HF_PAGE_STATE(entry) ((uint32_t)((entry) & 0xff))
 #define HF_PAGE_CLASS(entry) ((uint32_t)((entry) >> 8 & 0xff))
 #define HF_PAGE_THEAP(entry) ((uint32_t)((entry) >> 16 & 0xffff))
 #define HF_PAGE_COUNT(entry) ((uint32_t)((entry) >> 32))
+#define HF_PAGE_BLOCKS(entry) ((uint32_t)((entry) >> 32 & 0xffffff))
+#define HF_PAGE_SHORT(entry) ((uint32_t)((entry) >> 56))
 #define HF_PAGE_ENTRY(state, size_class, theap, count) \
     ((uint64_t)(state) | (uint64_t)(size_class) << 8 | (uint64_t)(theap) << 16 | (uint64_t)(count) << 32)
 #define HF_PAGE_NO_THEAP 0xffffu

@@ -130,7 +130,11 @@ active proctype stealer()
 #endif
         if
         :: busy -> mine = true
-        :: else -> taken = true; assert(!on_page); assert(!on_lists); assert(!kept)
+        :: else -> assert(!on_page); assert(!on_lists); assert(!kept);
+            if
+            :: taken = true
+            :: mine = true /* it is full: hfi_theap_settle gives it back */
+            fi
         fi;
 give_back:
         if

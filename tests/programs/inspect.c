@@ -31,7 +31,7 @@ static uint64_t run_length(uint64_t entry)
     switch (HF_PAGE_STATE(entry)) {
     case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
         CHECK(HF_PAGE_CLASS(entry) < segment->classes.count);
-        return classes()[HF_PAGE_CLASS(entry)].run_pages;
+        return classes()[HF_PAGE_CLASS(entry)].run_pages - HF_PAGE_SHORT(entry);
     case HF_PAGE_LARGE: return HF_PAGE_COUNT(entry);
     default: return 1;
     }
@@ -52,7 +52,7 @@ static void sum_map(struct sums *sums, const struct hf_inspect_node *node)
         CHECK(length > 0 && i + length <= count && HF_PAGE_STATE(map[i]) <= HF_PAGE_META);
         sums->pages[HF_PAGE_STATE(map[i])] += length;
         if (HF_PAGE_STATE(map[i]) >= HF_PAGE_OWNED && HF_PAGE_STATE(map[i]) <= HF_PAGE_LOOSE)
-            sums->used_blocks[HF_PAGE_CLASS(map[i])] += HF_PAGE_COUNT(map[i]);
+            sums->used_blocks[HF_PAGE_CLASS(map[i])] += HF_PAGE_BLOCKS(map[i]);
     }
 }
 

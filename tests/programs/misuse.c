@@ -177,6 +177,28 @@ static void remote_twice_not_in_a_row(int unused)
     }
 }
 
+static void *fill_and_let_others_free(void *unused)
+{
+    static void *volatile blocks[3];
+    pthread_t thread;
+    for (int i = 0; i < 3; i++)
+        blocks[i] = malloc(9000);
+    for (int i = 0; i < 5; i++) { /* the first two are freed twice */
+        pthread_create(&thread, NULL, free_argument, blocks[i % 3]);
+        pthread_join(thread, NULL);
+    }
+    return unused;
+}
+
+/* The page is let go of with more blocks back than were out. */
+static void remote_twice_then_the_owner_ends(int unused)
+{
+    (void)unused;
+    pthread_t thread;
+    pthread_create(&thread, NULL, fill_and_let_others_free, NULL);
+    pthread_join(thread, NULL);
+}
+
 /* Its page went back and was cut into other blocks meanwhile. */
 static void small_twice_in_another_page(int unused)
 {
@@ -236,6 +258,7 @@ static const struct misuse misuses[] = {
     { "small block freed inside", small_interior, NULL, "HF-E307" },
     { "block freed twice by other threads", remote_twice, "HF-E304", "HF-E307" },
     { "block freed twice by other threads, others between", remote_twice_not_in_a_row, NULL, "HF-E307" },
+    { "more blocks freed by other threads than were out", remote_twice_then_the_owner_ends, "HF-E304", "HF-E307" },
     { "block freed inside by another thread", remote_interior, "HF-E303", "HF-E303" },
     { "freed block resized", realloc_of_freed, NULL, "HF-E307" },
     { "size of a block's inside", size_of_interior, NULL, "HF-E307" },

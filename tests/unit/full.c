@@ -1,0 +1,244 @@
+/*
+ * full: a node with little left. Whatever free run holds the block serves it; nothing that a theap or
+ * an idle set holds stays hidden from the last search.
+ *
+ * hfi_arena_claim is wrapped: a test may end a raid in the middle of a search.
+ */
+#include <criterion/criterion.h>
+#include <holdfast/holdfast.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "init.h"
+#include "magazine.h"
+#include "steal.h"
+#include "theap.h"
+
+#define PAGES_MAX 1200
+#define PAGE_BLOCK_BYTES (HFI_SECURE ? (size_t)57344 : HFI_PAGE_BYTES) /* of a run of one page */
+
+struct page *__real_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero);
+struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero);
+
+static bool raid_ends;
+
+struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero)
+{
+    if (exact && raid_ends)
+        hfi_store_relaxed(&hfi_theap->xstate, THEAP_LIVE);
+    return __real_hfi_arena_claim(node, pages, align_bytes, exact, zero);
+}
+
+static struct arena_node *node;
+
+static void set_up(void)
+{
+    setenv("HOLDFAST_ARENA", "64M", 1);
+    setenv("HOLDFAST_BACKING", "4k", 1);
+    setenv("HOLDFAST_LOCK", "no", 1);
+    setenv("HOLDFAST_INSPECT", "0", 1);
+    hf_free(hf_malloc(1));
+    node = &hfi_arena.nodes[0];
+}
+
+TestSuite(full, .init = set_up);
+
+static void assert_sound(void)
+{
+    const char *broken = hfi_theap_audit(hfi_theap);
+    cr_assert_null(broken, "%s", broken);
+    broken = hfi_arena_audit(node);
+    cr_assert_null(broken, "%s", broken);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const char *const *left = a, *const *right = b;
+    return (*left > *right) - (*left < *right);
+}
+
+/* The arena, page by page, in the order of addresses. */
+static size_t take_pages(char *pages[PAGES_MAX])
+{
+    size_t count = 0;
+    while (count < PAGES_MAX && (pages[count] = hf_malloc(PAGE_BLOCK_BYTES)) != NULL)
+        count++;
+    qsort(pages, count, sizeof pages[0], by_address);
+    return count;
+}
+
+/* Leaves runs of `length` pages free, with one page in use between two of them. */
+static size_t leave_runs(char *pages[PAGES_MAX], size_t length)
+{
+    size_t count = take_pages(pages), freed = 0;
+    for (size_t i = 0; i < count; i++)
+        if (i % (length + 1) != 0) {
+            hf_free(pages[i]);
+            pages[i] = NULL;
+            freed++;
+        }
+    hf_thread_idle();
+    return freed;
+}
+
+static void free_pages(char *pages[PAGES_MAX])
+{
+    for (size_t i = 0; i < PAGES_MAX; i++)
+        hf_free(pages[i]);
+    hf_thread_idle();
+}
+
+struct list {
+    struct list *next;
+    size_t bytes;
+};
+
+/* Blocks of one size until the arena is full, each written whole; their sum.  Then all are freed. */
+static size_t fill_with(size_t bytes)
+{
+    struct list *first = NULL;
+    size_t sum = 0;
+    for (struct list *block; (block = hf_malloc(bytes)) != NULL; first = block, sum += bytes) {
+        memset(block, 0x5a, bytes);
+        block->next = first;
+        block->bytes = bytes;
+    }
+    assert_sound();
+    while (first != NULL) {
+        struct list *next = first->next;
+        cr_assert_eq(first->bytes, bytes, "blocks overlap");
+        hf_free(first);
+        first = next;
+    }
+    hf_thread_idle();
+    assert_sound();
+    return sum;
+}
+
+/* Each size that a free run holds is served, and from most of the free pages. */
+static void serve_all_sizes(size_t length)
+{
+    static char *pages[PAGES_MAX];
+    size_t before = hfi_arena_free_pages(node);
+    size_t freed = leave_runs(pages, length), run_bytes = length * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
+    for (unsigned class = 1; class < HFI_CLASS_COUNT && hfi_sizeclass_least_pages(&hfi_sizeclasses[class]) <= length; class++) {
+        size_t bytes = hfi_sizeclasses[class - 1].block_bytes + 1;
+        size_t free_before = hfi_arena_free_pages(node);
+        size_t sum = fill_with(bytes);
+        cr_assert_geq(sum, freed * HFI_PAGE_BYTES / 100 * 41, "%zu bytes: %zu of %zu", bytes, sum, freed * HFI_PAGE_BYTES);
+        cr_assert_eq(hfi_arena_free_pages(node), free_before, "%zu bytes", bytes);
+    }
+    cr_assert_null(hf_malloc(run_bytes + 1));
+    free_pages(pages);
+    cr_assert_geq(hfi_arena_free_pages(node), before);
+    assert_sound();
+}
+
+Test(full, single_pages_serve_every_size_that_fits_one)
+{
+    serve_all_sizes(1);
+}
+
+Test(full, runs_of_six_serve_every_size_that_fits_one)
+{
+    serve_all_sizes(6);
+}
+
+Test(full, a_short_run_is_checked_and_counted_by_its_own_length)
+{
+    static char *pages[PAGES_MAX];
+    leave_runs(pages, 1);
+    unsigned class = 0;
+    while (hfi_sizeclasses[class].run_pages == 1)
+        class++;
+    cr_assert_eq(hfi_sizeclass_least_pages(&hfi_sizeclasses[class]), 1);
+    char *block = hf_malloc(hfi_sizeclasses[class].block_bytes);
+    struct page *page = hfi_page_at(hfi_index_of(block));
+    cr_assert_eq(page->run_pages, 1);
+    cr_assert_eq(page->reserved, (HFI_PAGE_BYTES - HFI_GUARD_BYTES) / hfi_sizeclasses[class].block_bytes);
+    cr_assert_eq(hfi_load_relaxed(&node->xclass_pages[class]), 1);
+    hf_thread_idle();
+    cr_assert_eq(hfi_arena_idle_pages(node), 1);
+    hf_free(block);
+    hf_thread_idle();
+    cr_assert_eq(hfi_load_relaxed(&node->xclass_pages[class]), 0);
+    cr_assert_eq(hfi_arena_idle_pages(node), 0);
+    free_pages(pages);
+    assert_sound();
+}
+
+Test(full, stale_hints_hide_no_page_from_the_last_search)
+{
+    static char *pages[PAGES_MAX];
+    unsigned class = hfi_sizeclass_of(40000);
+    char *block = hf_malloc(40000), *other = hf_malloc(40000);
+    while (hfi_sizeclasses[class].blocks != 1 && (uintptr_t)other / HFI_PAGE_BYTES == (uintptr_t)block / HFI_PAGE_BYTES)
+        other = hf_malloc(40000);
+    hf_thread_idle();
+    size_t count = take_pages(pages), idle = hfi_arena_idle_pages(node);
+    cr_assert(count > 400 && idle != 0);
+    for (size_t i = 0; i < count; i++)
+        hfi_idleset_add(&node->ample[class], hfi_node_member(node, hfi_page_at(hfi_index_of(pages[i]))));
+    for (size_t i = 0; i < count; i++)
+        hfi_idleset_add(&node->scant[class], hfi_node_member(node, hfi_page_at(hfi_index_of(pages[i]))));
+    cr_assert_null(hfi_steal_idle(hfi_theap, node, class, HFI_STEAL_CANDIDATES), "the hints come first");
+    cr_assert_not_null(hf_malloc(40000));
+    assert_sound();
+}
+
+static pthread_barrier_t barrier;
+static void *sealed_block;
+
+/* Leaves a page whose only room is what its thread freed while a stealer had the theap's lists. */
+static void *free_during_a_raid(void *unused)
+{
+    static void *blocks[600];
+    for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
+        blocks[i] = hf_malloc(1000);
+    struct page *first = hfi_page_at(hfi_index_of(blocks[0]));
+    cr_assert(hfi_page_is_sealed(first));
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_ROBBED);
+    hf_free(blocks[0]);
+    hf_free(blocks[1]);
+    cr_assert_eq(first->list, LIST_FULL);
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_LIVE);
+    sealed_block = blocks[0];
+    pthread_barrier_wait(&barrier);
+    pthread_barrier_wait(&barrier);
+    return unused;
+}
+
+Test(full, room_freed_during_a_raid_is_taken_by_the_next)
+{
+    pthread_t sleeper;
+    struct spoils all = { 0, 0, false };
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_create(&sleeper, NULL, free_during_a_raid, NULL);
+    pthread_barrier_wait(&barrier);
+    for (struct theap *next = hfi_theap_first(); next != NULL;)
+        all.pages += hfi_steal_asleep(hfi_theap, node, &next).pages;
+    cr_assert_eq(all.pages, 1, "%u pages", all.pages);
+    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(sealed_block))), HFI_OWNER_NOBODY);
+    pthread_barrier_wait(&barrier);
+    pthread_join(sleeper, NULL);
+    assert_sound();
+}
+
+Test(full, a_call_that_entered_during_a_raid_gives_back_what_it_holds)
+{
+    static void *blocks[200];
+    size_t large = hfi_arena_free_pages(node), each = hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks;
+    for (size_t i = 0; i < 3 * each; i++)
+        blocks[i] = hf_malloc(1000);
+    for (size_t i = 0; i < 3 * each; i++)
+        hf_free(blocks[i]);
+    cr_assert_gt(hfi_theap->kept_pages, 1);
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_ROBBED);
+    raid_ends = true;
+    void *all = hf_malloc((large - 1) * HFI_PAGE_BYTES - HFI_GUARD_BYTES);
+    cr_assert_not_null(all, "what it kept was not given back");
+    raid_ends = false;
+    hf_free(all);
+    assert_sound();
+}
