@@ -34,11 +34,11 @@
 #include "harden.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "arena.h"
 #include "check.h"
 #include "os.h"
+#include "sys.h"
 
 #define LIVE_GRAIN_SHIFT 4
 #define MAPS_MAX_DEFAULT 65530u /* the kernel's own */
@@ -78,7 +78,7 @@ int hfi_harden_init(void)
     size_t bytes = (hfi_span - HFI_WINDOWS_OFFSET) >> LIVE_GRAIN_SHIFT >> 3;
     if (!HFI_SECURE)
         return 0;
-    if (getrandom(secret, sizeof secret, GRND_NONBLOCK) != (ssize_t)sizeof secret) {
+    if (hfi_sys_random(secret, sizeof secret) != (ssize_t)sizeof secret) {
         secret[0] = hfi_os_now_ns() ^ (uint64_t)(uintptr_t)hfi_base;
         secret[1] = mix(secret[0] ^ (uint64_t)(uintptr_t)&bytes);
     }

@@ -7,8 +7,10 @@
  * I3: a thread's theap is let go by a pthread key destructor.  Allocation by a later
  *     destructor attaches a new theap for that call alone (hfi_thread_served): the C library calls no destructor for
  *     ever; a free does not.  A thread whose key cannot be armed gets no theap: nobody would let go of its pages.
+ * I4: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation points.
  *
- * Tests: tests/programs/early.c, tests/programs/threads.c, tests/programs/nth-page.c.
+ * Tests: tests/programs/early.c, tests/programs/threads.c, tests/programs/nth-page.c,
+ *        tests/programs/cancel.c.
  */
 #include "init.h"
 
@@ -113,11 +115,12 @@ static void init_arena(void)
 
 static bool init_once(void)
 {
-    int state = hfi_load_acquire(&xstate);
+    int state = hfi_load_acquire(&xstate), cancel;
     if (state == INIT_READY)
         return true;
     if (state != INIT_NONE || !hfi_cas_acq_rel(&xstate, &state, INIT_RUNNING))
         return false;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* I4 */
     init_arena();
     pthread_key_create(&thread_key, thread_exit);
     hfi_buffers_init();
@@ -125,6 +128,7 @@ static bool init_once(void)
     hfi_inspect_init();
     hfi_prefault_start();
     hfi_store_release(&xstate, INIT_READY);
+    pthread_setcancelstate(cancel, NULL); /* last: an asynchronous cancellation ends the thread here */
     return true;
 }
 

@@ -38,6 +38,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/slow.c %D%/slow.h \
 	%D%/stats.c %D%/stats.h \
 	%D%/steal.c %D%/steal.h \
+	%D%/sys.h \
 	%D%/theap.c %D%/theap.h \
 	%D%/xfree.h
 libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-semantic-interposition

@@ -4,7 +4,7 @@
  * The kernel's numbers that glibc's headers may lack are given here, so that
  * one binary runs on older and newer systems and learns from errno.
  *
- * Files are read with open and read into buffers on the stack.  A cgroup's limit is looked
+ * Files are read into buffers on the stack, without stdio.  A cgroup's limit is looked
  * for from the process's own group up to the root: inside a container without a cgroup
  * namespace /proc/self/cgroup names a path that is not mounted, and only the root,
  * which is then the container's own group, holds files.
@@ -30,6 +30,8 @@
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "sys.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -59,6 +61,16 @@ static int outcome(long result, int saved_errno)
     int error = result == -1 ? -errno : 0;
     errno = saved_errno;
     return error;
+}
+
+/* read(2), whatever signals come meanwhile. */
+static ssize_t read_again(int fd, void *buffer, size_t bytes)
+{
+    ssize_t got;
+    do
+        got = hfi_sys_read(fd, buffer, bytes);
+    while (got == -EINTR);
+    return got;
 }
 
 /* --- mapping --- */
@@ -138,20 +150,18 @@ static int advise(void *start, size_t bytes, int advice)
  * already.  Where a page cannot be had, it says EFAULT instead of sending SIGBUS. */
 static int populate_by_reading(char *start, size_t bytes)
 {
-    int saved_errno = errno;
-    int zeros = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    int zeros = hfi_sys_open("/dev/zero", O_RDONLY | O_CLOEXEC);
     if (zeros < 0)
-        return outcome(-1, saved_errno);
+        return zeros;
     int error = 0;
     for (size_t done = 0; done < bytes && error == 0;) {
-        ssize_t wrote = read(zeros, start + done, hfi_min(bytes - done, 64 * HFI_MIB));
+        ssize_t wrote = read_again(zeros, start + done, hfi_min(bytes - done, 64 * HFI_MIB));
         if (wrote > 0)
             done += (size_t)wrote;
-        else if (wrote == 0 || errno != EINTR)
-            error = wrote == 0 ? -EFAULT : -errno;
+        else
+            error = wrote == 0 ? -EFAULT : (int)wrote;
     }
-    close(zeros);
-    errno = saved_errno;
+    hfi_sys_close(zeros);
     return error;
 }
 
@@ -257,29 +267,22 @@ const char *hfi_os_error_name(int error)
 /* Up to buffer_bytes - 1 bytes; with `once` one read, enough for a file of one value. */
 static long read_file(const char *path, char *buffer, size_t buffer_bytes, bool once)
 {
-    int saved_errno = errno;
     size_t length = 0;
-    int error = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        error = -errno;
-    } else {
-        while (length < buffer_bytes - 1) {
-            ssize_t got = read(fd, buffer + length, buffer_bytes - 1 - length);
-            if (got < 0 && errno == EINTR)
-                continue;
-            if (got < 0)
-                error = -errno;
-            if (got <= 0)
-                break;
-            length += (size_t)got;
-            if (once)
-                break;
-        }
-        close(fd);
+    int fd = hfi_sys_open(path, O_RDONLY | O_CLOEXEC);
+    long error = fd < 0 ? fd : 0;
+    while (error == 0 && length < buffer_bytes - 1) {
+        ssize_t got = read_again(fd, buffer + length, buffer_bytes - 1 - length);
+        if (got < 0)
+            error = got;
+        if (got <= 0)
+            break;
+        length += (size_t)got;
+        if (once)
+            break;
     }
+    if (fd >= 0)
+        hfi_sys_close(fd);
     buffer[error != 0 ? 0 : length] = 0;
-    errno = saved_errno;
     return error != 0 ? error : (long)length;
 }
 
@@ -498,11 +501,10 @@ bool hfi_os_may_have_pinned_memory(void)
 {
     static const char name[] = "\nVmPin:";
     char text[SMALL_FILE_BYTES + 2048];
-    int saved_errno = errno;
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    int fd = hfi_sys_open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     bool found = false, pinned = true;
     size_t kept = 0;
-    for (ssize_t got; fd >= 0 && !found && (got = read(fd, text + kept, sizeof text - 1 - kept)) > 0;) {
+    for (ssize_t got; fd >= 0 && !found && (got = read_again(fd, text + kept, sizeof text - 1 - kept)) > 0;) {
         size_t length = kept + (size_t)got;
         text[length] = 0;
         const char *line = strstr(text, name);
@@ -512,8 +514,7 @@ bool hfi_os_may_have_pinned_memory(void)
         memmove(text, text + length - kept, kept);
     }
     if (fd >= 0)
-        close(fd);
-    errno = saved_errno;
+        hfi_sys_close(fd);
     return pinned;
 }
 
@@ -556,11 +557,10 @@ uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes)
     size_t length = 0;
     bool inside = false;
     uint64_t huge_bytes = 0;
-    int saved_errno = errno;
-    int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+    int fd = hfi_sys_open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
     ssize_t got = -1;
-    while (fd >= 0 && ((got = read(fd, text + length, sizeof text - 1 - length)) > 0 || (got < 0 && errno == EINTR))) {
-        length += got > 0 ? (size_t)got : 0;
+    while (fd >= 0 && (got = read_again(fd, text + length, sizeof text - 1 - length)) > 0) {
+        length += (size_t)got;
         text[length] = 0;
         char *line = text, *newline;
         for (; (newline = strchr(line, '\n')) != NULL; line = newline + 1) {
@@ -573,8 +573,7 @@ uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes)
             length = 0; /* a path of thousands of bytes: not ours */
     }
     if (fd >= 0)
-        close(fd);
-    errno = saved_errno;
+        hfi_sys_close(fd);
     return got < 0 ? UINT64_MAX : huge_bytes;
 }
 
@@ -655,9 +654,7 @@ uint64_t hfi_os_now_ns(void)
 void hfi_os_sleep_us(unsigned microseconds)
 {
     struct timespec time = { .tv_sec = microseconds / 1000000, .tv_nsec = (long)(microseconds % 1000000) * 1000 };
-    int saved_errno = errno;
-    nanosleep(&time, NULL);
-    errno = saved_errno;
+    hfi_sys_sleep(&time);
 }
 
 void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS])

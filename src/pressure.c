@@ -5,11 +5,14 @@
  * published by a release store; freed by the reverse.  A caller that reads a slot while it is
  * being unregistered may still call it once: unregister before the argument goes.
  *
- * Test: tests/unit/core.c.
+ * Callbacks run inside malloc, which is no cancellation point: a thread is not cancelled in them.
+ *
+ * Tests: tests/unit/core.c, tests/programs/cancel.c.
  */
 #include "pressure.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 #include "atomic.h"
 
@@ -62,14 +65,17 @@ bool hfi_pressure_is_wanted(void)
 bool hfi_pressure_call(size_t bytes, unsigned node)
 {
     bool freed = false;
+    int cancel;
     if (calling)
         return false;
     calling = true;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     for (int i = 0; i < HFI_PRESSURE_MAX; i++) {
         hfi_pressure_function *function = hfi_load_acquire(&slots[i].xfunction);
         if (function != NULL && function(bytes, node, hfi_load_relaxed(&slots[i].xargument)))
             freed = true;
     }
     calling = false;
+    pthread_setcancelstate(cancel, NULL);
     return freed;
 }

@@ -4,6 +4,10 @@
  * Opcodes that liburing 2.3 does not know are given by number, from Linux 6.18
  * include/uapi/linux/io_uring.h; older kernels refuse them with EINVAL.
  *
+ * liburing makes its system calls itself, or by syscall(2) where it was built on the C library.  Then
+ * it calls close(2), a cancellation point, where a ring could not be opened: that is at start only,
+ * where the thread cannot be cancelled (init.c).
+ *
  * Tests: tests/programs/prefault.c, tests/programs/uring.c.
  */
 #include "ring.h"
@@ -14,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys.h"
 
 #define POPULATE_WRITE 23                    /* <asm-generic/mman-common.h> MADV_POPULATE_WRITE */
 #define REGISTER_CLONE_BUFFERS 30u           /* IORING_REGISTER_CLONE_BUFFERS */
@@ -119,9 +124,7 @@ void hfi_ring_let_go_of_descriptor(struct ring *ring)
 {
     if (!ring->holds_descriptor)
         return;
-    int saved_errno = errno;
-    close(uring_of(ring)->ring_fd);
-    errno = saved_errno;
+    hfi_sys_close(uring_of(ring)->ring_fd);
     ring->holds_descriptor = false;
 }
 

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sys.h"
+
 #define LINE_BYTES 1024
 #define CUT_MARK "..."
 
@@ -53,8 +55,8 @@ static void line_write(struct line *line)
             line->text[i] = '?';
     line->text[line->length++] = '\n';
     for (size_t done = 0; done < line->length;) {
-        ssize_t wrote = write(STDERR_FILENO, line->text + done, line->length - done);
-        if (wrote < 0 && errno == EINTR)
+        ssize_t wrote = hfi_sys_write(STDERR_FILENO, line->text + done, line->length - done);
+        if (wrote == -EINTR)
             continue;
         if (wrote <= 0)
             return; /* nowhere to say it */

@@ -8,8 +8,11 @@ TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-dr
 TEST_EXTENSIONS = .unit .sh .lab .tap
 
 # --- programs with the library linked in: malloc is ours ---
-hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cxx %D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning %D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page %D%/programs/preempted.tap \
+hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/programs/cxx \
+	%D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
+	%D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning \
+	%D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page \
+	%D%/programs/preempted.tap \
 	%D%/programs/prefault %D%/programs/quiet %D%/programs/stats %D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
@@ -27,6 +30,8 @@ hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
 %C%_programs_nth_page_LDADD = libholdfast-core.la
 %C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
+%C%_programs_cancel_LDADD = libholdfast-core.la
+%C%_programs_cancel_LDFLAGS = $(hf_wrap)prefault_force $(hf_wrap)prefault_next
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \

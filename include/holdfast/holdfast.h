@@ -50,7 +50,7 @@ bool hf_owns(const void *pointer);
 
 /* Called on the allocating thread when `node` has no run of `bytes` left, before malloc
  * fails: free something and return true to have the search repeated.  Allocations made
- * inside fail at once when the arena is full. */
+ * inside fail at once when the arena is full.  The thread cannot be cancelled meanwhile. */
 typedef bool hf_pressure_function(size_t bytes, unsigned node, void *argument);
 
 /* 0; -ENOSPC when 8 are registered, -ENOENT when it is not.  A callback that is being unregistered
