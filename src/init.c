@@ -26,6 +26,7 @@
 #include "inspect.h"
 #include "magazine.h"
 #include "os.h"
+#include "outlet.h"
 #include "prefault.h"
 #include "probe.h"
 #include "say.h"
@@ -90,6 +91,7 @@ static void init_arena(void)
 {
     static struct topology topology;
     static struct reservation reservation;
+    hfi_outlet_remember(); /* before anything is said */
     hfi_options_read(&hfi_options);
     hfi_say_set_verbosity(hfi_options.verbose);
     if (hfi_options.strict && hfi_options.errors != 0)

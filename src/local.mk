@@ -22,6 +22,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/magazine.c %D%/magazine.h \
 	%D%/options.c %D%/options.h \
 	%D%/os.c %D%/os.h \
+	%D%/outlet.c %D%/outlet.h \
 	%D%/page.c %D%/page.h \
 	%D%/pagemap.h \
 	%D%/pagetable.h \

@@ -1,12 +1,14 @@
 /*
  * say: see say.h.
  *
- * A message is put together on the stack and leaves in one write(2), so that lines
- * of several threads do not mix.  Texts from outside (a value of the environment) may
+ * A message is put together on the stack and leaves at once (outlet.h), so that lines
+ * of several threads do not mix.  One that cannot leave is dropped, and counted: the next that
+ * leaves is preceded by the count (HF-W009).  The last message and the fatal one are kept for a
+ * debugger.  Texts from outside (a value of the environment) may
  * hold anything: what a terminal might obey is replaced, so that one message
  * stays one line.  A line that is too long ends with "...".
  *
- * Tests: tests/unit/options.c, tests/programs/misuse.c.
+ * Tests: tests/unit/options.c, tests/programs/misuse.c, tests/programs/outlet.c.
  */
 #include "say.h"
 
@@ -17,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "atomic.h"
+#include "outlet.h"
 
 #define LINE_BYTES 1024
 #define CUT_MARK "..."
@@ -48,29 +51,71 @@ static void HFI_PRINTF(2, 3) line_append(struct line *line, const char *format, 
     va_end(arguments);
 }
 
-static void line_write(struct line *line)
+/* --- kept and dropped --- */
+
+/* For debuggers, which find them by these names. */
+HFI_HIDDEN char hfi_last_message[LINE_BYTES], hfi_fatal_message[LINE_BYTES];
+
+static _Atomic(unsigned long) xdropped; /* atomic: lines that did not leave since the last that did */
+static _Atomic(bool) xcut;              /* atomic: the last that left did so without its end */
+
+/* Byte by byte: of two threads that say something at once, each may leave a part, and none waits. */
+static void line_keep(const struct line *line, char *kept)
+{
+    for (size_t i = 0; i < line->length; i++)
+        __atomic_store_n(&kept[i], line->text[i], __ATOMIC_RELAXED); /* relaxed: a debugger reads it */
+    __atomic_store_n(&kept[line->length], 0, __ATOMIC_RELAXED);
+}
+
+static bool line_send(struct line *line)
+{
+    line->text[line->length++] = '\n';
+    size_t left = hfi_outlet_write(line->text, line->length);
+    if (left != 0)
+        hfi_store_relaxed(&xcut, left != line->length); /* relaxed: at worst a line is empty */
+    return left == line->length;
+}
+
+static HFI_NOINLINE void say_dropped(void)
+{
+    unsigned long dropped = atomic_exchange_explicit(&xdropped, 0, memory_order_relaxed); /* relaxed: a sum */
+    struct line line = { .length = 0 };
+    if (dropped == 0)
+        return;
+    line_append(&line, "%sholdfast[%ld] warning %s say: %lu lines before this one could not be written; have "
+                "standard error read, or look at hfi_last_message in a debugger",
+                hfi_load_relaxed(&xcut) ? "\n" : "", (long)getpid(), "HF-W009", dropped);
+    if (!line_send(&line))
+        hfi_fetch_add_relaxed(&xdropped, dropped);
+}
+
+static void line_clean(struct line *line)
 {
     for (size_t i = 0; i < line->length; i++)
         if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
             line->text[i] = '?';
-    line->text[line->length++] = '\n';
-    for (size_t done = 0; done < line->length;) {
-        ssize_t wrote = hfi_sys_write(STDERR_FILENO, line->text + done, line->length - done);
-        if (wrote == -EINTR)
-            continue;
-        if (wrote <= 0)
-            return; /* nowhere to say it */
-        done += (size_t)wrote;
-    }
 }
 
-static void HFI_PRINTF(4, 0)
-    say_list(const char *level, const char *id, const char *room, const char *format, va_list arguments)
+static void line_write(struct line *line)
+{
+    if (hfi_load_relaxed(&xdropped) != 0)
+        say_dropped();
+    if (!line_send(line))
+        hfi_fetch_add_relaxed(&xdropped, 1);
+}
+
+/* --- messages --- */
+
+static void HFI_PRINTF(5, 0)
+    say_list(const char *level, const char *id, const char *room, char *kept, const char *format,
+             va_list arguments)
 {
     int saved_errno = errno;
     struct line line = { .length = 0 };
     line_append(&line, "holdfast[%ld] %s %s %s: ", (long)getpid(), level, id, room);
     line_append_list(&line, format, arguments);
+    line_clean(&line);
+    line_keep(&line, kept);
     line_write(&line);
     errno = saved_errno;
 }
@@ -82,7 +127,7 @@ void hfi_say(enum say_level level, const char *id, const char *room, const char 
         return;
     va_list arguments;
     va_start(arguments, format);
-    say_list(names[level], id, room, format, arguments);
+    say_list(names[level], id, room, hfi_last_message, format, arguments);
     va_end(arguments);
 }
 
@@ -95,6 +140,7 @@ void hfi_say_line(const char *format, ...)
     va_start(arguments, format);
     line_append_list(&line, format, arguments);
     va_end(arguments);
+    line_clean(&line);
     line_write(&line);
     errno = saved_errno;
 }
@@ -103,7 +149,7 @@ void hfi_die(const char *id, const char *room, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say_list("error", id, room, format, arguments);
+    say_list("error", id, room, hfi_fatal_message, format, arguments);
     va_end(arguments);
     abort();
 }

@@ -1,7 +1,8 @@
 /*
  * say: messages for people, without malloc.
  *
- * One line to standard error per message, written with one write(2):
+ * One line to standard error per message, in one piece, or none where it would wait or do harm
+ * (outlet.h):
  *
  *     holdfast[4121] error HF-E012 arena: node 0 full (asked 8 pages, ...); raise HOLDFAST_ARENA
  *

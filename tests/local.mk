@@ -12,7 +12,7 @@ hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/progr
 	%D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning \
 	%D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page \
-	%D%/programs/preempted.tap \
+	%D%/programs/outlet %D%/programs/preempted.tap \
 	%D%/programs/prefault %D%/programs/quiet %D%/programs/stats %D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
@@ -32,6 +32,7 @@ hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
 %C%_programs_cancel_LDADD = libholdfast-core.la
 %C%_programs_cancel_LDFLAGS = $(hf_wrap)prefault_force $(hf_wrap)prefault_next
+%C%_programs_outlet_LDADD = libholdfast-core.la
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
