@@ -675,18 +675,20 @@ unsigned hfi_os_current_node(void)
 
 unsigned hfi_os_current_cpu(void)
 {
+    int saved_errno = errno;
     int cpu = sched_getcpu();
+    errno = saved_errno;
     return cpu < 0 ? 0 : (unsigned)cpu;
 }
 
-/* glibc knows it, and writes it into a mutex that is locked (but not where it elides locks). */
+/* The C library knows it, and makes the number of the thread's clock of it, which is the kernel's
+ * to define: the id's complement, three bits up (include/linux/posix-timers.h). */
 uint64_t hfi_os_thread_id(void)
 {
-    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&mutex);
-    int id = mutex.__data.__owner;
-    pthread_mutex_unlock(&mutex);
-    return id != 0 ? (uint64_t)id : (uint64_t)syscall(SYS_gettid);
+    clockid_t clock;
+    if (pthread_getcpuclockid(pthread_self(), &clock) != 0)
+        return (uint64_t)hfi_sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    return (uint64_t)~(clock >> 3);
 }
 
 int hfi_os_barrier_register(void)

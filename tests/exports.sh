@@ -1,6 +1,7 @@
 #!/bin/sh
 # The library exports exactly what the version script lists, and needs nothing but hwloc, liburing and libc.
 # It calls no cancellation point of the C library (pthreads(7)): malloc and free are none (src/sys.h).
+# It takes no lock of the C library (doc/protocols.md).
 srcdir=${srcdir:-.}
 library=.libs/libholdfast.so
 listed=$(mktemp) found=$(mktemp)
@@ -39,5 +40,8 @@ for name in $called; do
         *) echo "calls $name, a cancellation point: see src/sys.h"; failed=1 ;;
         esac
     done
+    case $name in
+    pthread_mutex_*lock|pthread_rwlock_*lock|pthread_spin_*lock|mtx_*lock) echo "calls $name"; failed=1 ;;
+    esac
 done
 exit "$failed"

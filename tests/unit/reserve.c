@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -735,4 +736,29 @@ Test(reserve, transparent_huge_bytes_are_counted)
         cr_skip_test("no transparent huge pages here");
     cr_assert_eq(hfi_os_populate(space + 4 * HFI_MIB, 4 * HFI_MIB), 0);
     cr_assert_eq(hfi_os_transparent_huge_bytes(space, 8 * HFI_MIB), 4 * HFI_MIB);
+}
+
+static void *thread_id_is(void *argument)
+{
+    long id = syscall(SYS_gettid);
+    (void)argument;
+    cr_assert_eq(hfi_os_thread_id(), (uint64_t)id);
+    refuse(SYS_gettid, 0, -1, EPERM); /* for this thread alone */
+    cr_assert_eq(hfi_os_thread_id(), (uint64_t)id);
+    return NULL;
+}
+
+Test(reserve, thread_id_without_the_kernel)
+{
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, thread_id_is, NULL), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        thread_id_is(NULL);
+        _exit(0);
+    }
+    int status;
+    cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
+    thread_id_is(NULL);
 }
