@@ -130,10 +130,12 @@ void hfi_ring_let_go_of_descriptor(struct ring *ring)
 
 bool hfi_ring_completion(struct ring *ring, uint64_t *tag, int *result)
 {
+    if (!ring->open) /* nor is it mapped */
+        return false;
     struct io_uring *uring = uring_of(ring);
     unsigned head = *uring->cq.khead;
     /* acquire: pairs with the kernel's release of the tail; what the request did is then visible */
-    if (!ring->open || head == io_uring_smp_load_acquire(uring->cq.ktail))
+    if (head == io_uring_smp_load_acquire(uring->cq.ktail))
         return false;
     const struct io_uring_cqe *completion = &uring->cq.cqes[head & *uring->cq.kring_mask];
     *tag = completion->user_data;

@@ -109,6 +109,22 @@ Test(prefault, background_by_the_ring_alone)
     cr_assert(!hfi_prefault_goes_on(0) && hfi_prefault_error(0) == 0);
 }
 
+/* Where the kernel stops taking requests, the ring is closed with some of them under way. */
+Test(prefault, a_closed_ring_has_no_completions)
+{
+    struct ring ring = { .open = false };
+    uint64_t cpus[HFI_CPU_WORDS], tag;
+    int result;
+    cr_assert(!hfi_ring_completion(&ring, &tag, &result));
+    hfi_os_allowed_cpus(cpus);
+    if (hfi_ring_open(&ring, 4, 1, cpus) != 0)
+        cr_skip_test("no io_uring here");
+    cr_assert(hfi_ring_populate(&ring, memory, CHUNK, 1));
+    cr_assert_eq(hfi_ring_submit(&ring), 0);
+    hfi_ring_close(&ring);
+    cr_assert(!hfi_ring_completion(&ring, &tag, &result));
+}
+
 static void *take(void *argument)
 {
     struct prefault_part part;
