@@ -8,9 +8,10 @@
  *     destructor attaches a new theap for that call alone (hfi_thread_served): the C library calls no destructor for
  *     ever; a free does not.  A thread whose key cannot be armed gets no theap: nobody would let go of its pages.
  * I4: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation points.
+ * I5: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
  *
  * Tests: tests/programs/early.c, tests/programs/threads.c, tests/programs/nth-page.c,
- *        tests/programs/cancel.c.
+ *        tests/programs/cancel.c, tests/programs/late.c.
  */
 #include "init.h"
 

@@ -50,7 +50,7 @@ libholdfast_la_SOURCES = %D%/override.c
 # new may throw through our frames; the compiler must not see malloc in malloc.
 libholdfast_la_CFLAGS = $(libholdfast_core_la_CFLAGS) -fexceptions -fno-builtin
 libholdfast_la_LIBADD = libholdfast-core.la
-libholdfast_la_LDFLAGS = -version-info $(HFI_LT_VERSION) -Wl,--version-script=$(srcdir)/%D%/holdfast.map -Wl,-z,now -Wl,-z,relro
+libholdfast_la_LDFLAGS = -version-info $(HFI_LT_VERSION) -Wl,--version-script=$(srcdir)/%D%/holdfast.map -Wl,-z,now -Wl,-z,relro -Wl,-z,nodelete
 libholdfast_la_DEPENDENCIES = libholdfast-core.la %D%/holdfast.map
 
 holdfastincludedir = $(includedir)/holdfast

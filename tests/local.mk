@@ -11,8 +11,8 @@ TEST_EXTENSIONS = .unit .sh .lab .tap
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/programs/cxx \
 	%D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning \
-	%D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/misuse %D%/programs/nth-page \
-	%D%/programs/outlet %D%/programs/preempted.tap \
+	%D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/late %D%/programs/misuse \
+	%D%/programs/nth-page %D%/programs/outlet %D%/programs/preempted.tap \
 	%D%/programs/prefault %D%/programs/quiet %D%/programs/stats %D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
@@ -24,7 +24,7 @@ hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
 
-# Those that link more than the library: two stand between its rooms.
+# Those that link more than the library, or less: two stand between its rooms.
 hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/override.c
 %C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
@@ -33,6 +33,8 @@ hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_cancel_LDADD = libholdfast-core.la
 %C%_programs_cancel_LDFLAGS = $(hf_wrap)prefault_force $(hf_wrap)prefault_next
 %C%_programs_outlet_LDADD = libholdfast-core.la
+%C%_programs_late_LDADD =
+%C%_programs_late_LDFLAGS = -pthread
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
