@@ -7,13 +7,17 @@
  * O1: a value that is refused leaves its option at the default, prints HF-E102 and adds one to
  *     `errors`; whether that ends the process is the caller's to decide (init.c).
  * O2: a parser changes `options` only when it accepts the text.
+ * O3: the caller of a program with raised privileges (AT_SECURE: set-user-ID, file capabilities) gets nothing by
+ *     its environment that its own limits would refuse, and cannot make the program fail: of an option
+ *     only `less` is obeyed, which takes less memory, locks, huge pages or room in /dev/shm than the default.
  *
- * Test: tests/unit/options.c.
+ * Tests: tests/unit/options.c, tests/programs/privileged.c.
  */
 #include "options.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "say.h"
 
@@ -261,18 +265,18 @@ static bool parse_verbose(struct options *options, const char *text)
 
 const struct option_entry hfi_option_table[] = {
     { "HOLDFAST_ARENA", "auto | SIZE | PERCENT% | NODE:SIZE[,NODE:SIZE...]", "auto",
-      "size of the arena; auto grows in steps, a named size is reserved and populated at start", parse_arena },
-    { "HOLDFAST_BACKING", "auto | 1g | 2m | thp | 4k", "auto", "OS pages under a named arena; auto walks this list downwards", parse_backing },
-    { "HOLDFAST_PREFAULT", "startup | background | none", "startup", "when a named arena is populated", parse_prefault },
-    { "HOLDFAST_LOCK", "auto | yes | no", "auto", "mlock of memory that could be swapped", parse_lock },
-    { "HOLDFAST_NODES", "all | NODE[-NODE][,...]", "all", "nodes that get an arena", parse_nodes },
-    { "HOLDFAST_PLACE", "local | interleave | node:N", "local", "node of a thread's fresh pages", parse_place },
-    { "HOLDFAST_REMOTE", "allow | deny", "allow", "whether a full node may use another's memory", parse_remote },
-    { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort", parse_on_full },
-    { "HOLDFAST_FORK", "private | dontfork", "private", "what a forked child gets: the arena copy-on-write, or none", parse_fork },
-    { "HOLDFAST_STRICT", "0 | 1", "0", "1: an arena that is not what was asked for stops the program at start", parse_strict },
-    { "HOLDFAST_INSPECT", "0 | 1", "1", "publish the inspection segment", parse_inspect },
-    { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what", parse_verbose },
+      "size of the arena; auto grows in steps, a named size is reserved and populated at start", parse_arena, NULL },
+    { "HOLDFAST_BACKING", "auto | 1g | 2m | thp | 4k", "auto", "OS pages under a named arena; auto walks this list downwards", parse_backing, "4k" },
+    { "HOLDFAST_PREFAULT", "startup | background | none", "startup", "when a named arena is populated", parse_prefault, "none" },
+    { "HOLDFAST_LOCK", "auto | yes | no", "auto", "mlock of memory that could be swapped", parse_lock, "no" },
+    { "HOLDFAST_NODES", "all | NODE[-NODE][,...]", "all", "nodes that get an arena", parse_nodes, NULL },
+    { "HOLDFAST_PLACE", "local | interleave | node:N", "local", "node of a thread's fresh pages", parse_place, NULL },
+    { "HOLDFAST_REMOTE", "allow | deny", "allow", "whether a full node may use another's memory", parse_remote, NULL },
+    { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort", parse_on_full, NULL },
+    { "HOLDFAST_FORK", "private | dontfork", "private", "what a forked child gets: the arena copy-on-write, or none", parse_fork, NULL },
+    { "HOLDFAST_STRICT", "0 | 1", "0", "1: an arena that is not what was asked for stops the program at start", parse_strict, NULL },
+    { "HOLDFAST_INSPECT", "0 | 1", "1", "publish the inspection segment", parse_inspect, "0" },
+    { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what", parse_verbose, NULL },
 };
 const size_t hfi_option_count = sizeof hfi_option_table / sizeof hfi_option_table[0];
 
@@ -369,15 +373,60 @@ static void read_variable(struct options *options, const char *variable)
     }
 }
 
-void hfi_options_read(struct options *options)
+static void set_defaults(struct options *options)
 {
     *options = (struct options){ .errors = 0 };
     for (size_t i = 0; i < hfi_option_count; i++)
         hfi_option_table[i].parse(options, hfi_option_table[i].initial);
+}
+
+static bool is_ours(const char *variable)
+{
+    return strncmp(variable, PREFIX, strlen(PREFIX)) == 0;
+}
+
+/* Obeys a variable that sets an option to `less` (O3).  False when one that asks for anything is ignored. */
+static bool read_caller_variable(struct options *options, const char *variable)
+{
+    const char *equals = strchr(variable, '=');
+    if (equals == NULL)
+        return true;
+    size_t length = (size_t)(equals - variable);
+    const struct option_entry *option = find_option(variable, length);
+    if (option == NULL)
+        return belongs_to_others(variable, length);
+    if (getenv(option->name) != equals + 1 || strcmp(equals + 1, option->initial) == 0)
+        return true;
+    if (option->less == NULL || strcmp(equals + 1, option->less) != 0)
+        return false;
+    option->parse(options, option->less);
+    return true;
+}
+
+void hfi_options_read_caller(struct options *options)
+{
+    unsigned ignored = 0;
+    set_defaults(options);
+    for (char **variable = environ; variable != NULL && *variable != NULL; variable++)
+        if (is_ours(*variable))
+            ignored += !read_caller_variable(options, *variable);
+    if (ignored != 0)
+        hfi_say(SAY_WARNING, "HF-W103", "options", "this program has privileges that its caller has not (AT_SECURE): "
+                "%u of the caller's HOLDFAST_ variables are ignored; start it as the user whose privileges it has, or unset "
+                "them, see holdfast(7)", ignored);
+}
+
+void hfi_options_read(struct options *options)
+{
+    if (getauxval(AT_SECURE) != 0) {
+        hfi_options_read_caller(options);
+        return;
+    }
+    set_defaults(options);
     const char *strict = getenv("HOLDFAST_STRICT");
     if (strict != NULL && !parse_strict(options, strict)) /* first: messages depend on it */
         options->strict = true; /* who writes it otherwise than 0 or 1 means it */
     for (char **variable = environ; variable != NULL && *variable != NULL; variable++)
-        if (strncmp(*variable, PREFIX, strlen(PREFIX)) == 0)
+        if (is_ours(*variable))
             read_variable(options, *variable);
 }

@@ -48,6 +48,7 @@ struct option_entry {
     const char *initial; /* default, as one would write it */
     const char *meaning; /* one line */
     bool (*parse)(struct options *options, const char *text);
+    const char *less;    /* with this value the process takes less, or shows less, than by default; NULL: there is none */
 };
 
 extern const struct option_entry hfi_option_table[];
@@ -56,8 +57,13 @@ extern const size_t hfi_option_count;
 /* The process's own; const after init. */
 extern struct options hfi_options;
 
-/* Fills `options` from defaults and the environment. */
+/* Fills `options` from defaults and the environment; in a program with raised privileges
+ * (AT_SECURE) by hfi_options_read_caller. */
 void hfi_options_read(struct options *options);
+
+/* The same from an environment that somebody with less privileges wrote: of each option the value
+ * `less` alone is obeyed, others are ignored with one message, and none is an error. */
+void hfi_options_read_caller(struct options *options);
 
 /* "8G", "512M", "64K", "1.5G", "4096" -> bytes (powers of 1024; K M G T, also
  * KiB MiB ..); false on anything else, on zero and on overflow.  *end, when

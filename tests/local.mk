@@ -12,8 +12,9 @@ hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/progr
 	%D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning \
 	%D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/late %D%/programs/misuse \
-	%D%/programs/nth-page %D%/programs/outlet %D%/programs/preempted.tap \
-	%D%/programs/prefault %D%/programs/quiet %D%/programs/stats %D%/programs/threads %D%/programs/uring
+	%D%/programs/nth-page %D%/programs/outlet %D%/programs/preempted.tap %D%/programs/prefault \
+	%D%/programs/privileged %D%/programs/quiet %D%/programs/stats %D%/programs/threads \
+	%D%/programs/uring 
 if SECURE
 hf_programs += %D%/programs/secure
 endif
@@ -35,6 +36,9 @@ hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_outlet_LDADD = libholdfast-core.la
 %C%_programs_late_LDADD =
 %C%_programs_late_LDFLAGS = -pthread
+%C%_programs_privileged_SOURCES = %D%/programs/privileged.c src/override.c
+%C%_programs_privileged_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
+%C%_programs_privileged_LDADD = libholdfast-core.la
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
