@@ -2,24 +2,30 @@
  * topology: see topology.h.
  *
  * hwloc sees much more than is wanted here.  It would load plugins (X11, OpenCL) into
- * every process that preloads us, and learns where they are from the
- * environment only; its x86 back end would move the thread over all CPUs.
- * While it works, `environ` is an array of our own with the HWLOC_ variables and
- * HWLOC_PLUGINS_PATH pointing nowhere: unlike setenv that allocates nothing,
- * takes no lock and leaves the process's environment as it was.  A program with
- * raised privileges (AT_SECURE) has none of its caller's HWLOC_ variables.
+ * every process that preloads us; its x86 back end would move the thread over all CPUs.
+ * hwloc_topology_init loads the plugins before any call could forbid it, from a folder that the
+ * environment alone can change.  So while hwloc works, `environ` is an array of our own with the
+ * HWLOC_ variables and HWLOC_PLUGINS_PATH pointing nowhere: unlike setenv that allocates nothing,
+ * takes no lock and leaves the process's environment as it was.
+ *
+ * That is done by a process with one thread only (T4): other threads would miss their variables, and
+ * lose what they set.  Where there are others, hwloc sees the environment as it is, and loads its
+ * plugins; the filters keep these from looking at anything, and hwloc unloads them.
  *
  * T1: nodes[] is in the order of node numbers, without duplicates; nodes without memory follow those with
  *     it, in order too.
  * T2: distance[i][i] is the smallest of row i; where nothing is known 10 and 20 stand.
  * T3: at least one node is MEMORY_ORDINARY: where none has CPUs all are.
+ * T4: `environ` changes only while no other thread exists.
+ * T5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc: it sees none of
+ *     the caller's variables, or is not asked.
  *
  * "Has CPUs" is not what hwloc's cpuset says: a node without CPUs is given those of
  * its initiator.  The kernel's cpulist answers for this machine; in a description of
  * another one the first node of those that share a cpuset is taken to have it.  CPUs that this process may
  * not use count: a container's cpuset does not turn its other node into slow memory.
  *
- * Tests: tests/unit/topology.c, tests/unit/plan.c.
+ * Tests: tests/unit/topology.c, tests/unit/plan.c, tests/programs/late.c, tests/programs/privileged.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -32,6 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/single_threaded.h>
 
 #include "os.h"
 
@@ -107,7 +114,13 @@ static void fill_environment(char *variables[VARIABLES_MAX], bool own)
 
 static bool is_described_elsewhere(void)
 {
-    return getenv("HWLOC_XMLFILE") != NULL || getenv("HWLOC_SYNTHETIC") != NULL || getenv("HWLOC_FSROOT") != NULL;
+    return secure_getenv("HWLOC_XMLFILE") != NULL || secure_getenv("HWLOC_SYNTHETIC") != NULL || secure_getenv("HWLOC_FSROOT") != NULL;
+}
+
+/* T4, T5 */
+static bool may_ask(void)
+{
+    return __libc_single_threaded || getauxval(AT_SECURE) == 0;
 }
 
 /* What hwloc is to describe: this machine, or what its own variables name, where both are NULL. */
@@ -324,17 +337,26 @@ static void copy_distances(struct topology *topology, hwloc_topology_t hwloc)
 
 static void ask_hwloc(struct topology *topology, const struct source *source)
 {
+    hwloc_topology_t hwloc = hwloc_open(source);
+    if (hwloc == NULL)
+        return;
+    copy_nodes(topology, hwloc);
+    copy_distances(topology, hwloc);
+    tell_memory(topology, hwloc);
+    hwloc_topology_destroy(hwloc);
+}
+
+static void ask_undisturbed(struct topology *topology, const struct source *source)
+{
     char *variables[VARIABLES_MAX];
     char **own_environ = environ;
+    if (!__libc_single_threaded) { /* T4 */
+        ask_hwloc(topology, source);
+        return;
+    }
     fill_environment(variables, source->xml_path == NULL && source->synthetic == NULL);
     environ = variables;
-    hwloc_topology_t hwloc = hwloc_open(source);
-    if (hwloc != NULL) {
-        copy_nodes(topology, hwloc);
-        copy_distances(topology, hwloc);
-        tell_memory(topology, hwloc);
-        hwloc_topology_destroy(hwloc);
-    }
+    ask_hwloc(topology, source);
     environ = own_environ;
 }
 
@@ -342,12 +364,16 @@ int hfi_topology_load(struct topology *topology, bool quick)
 {
     unsigned id;
     int saved_errno = errno;
-    if (quick && !is_described_elsewhere() && kernel_shows_one_node(&id)) {
+    if ((quick || !may_ask()) && !is_described_elsewhere() && kernel_shows_one_node(&id)) {
         one_node(topology, id);
         return 0;
     }
     memset(topology, 0, sizeof *topology);
-    ask_hwloc(topology, &(struct source){ NULL, NULL });
+    if (!may_ask()) {
+        one_node(topology, 0);
+        return -EPERM;
+    }
+    ask_undisturbed(topology, &(struct source){ NULL, NULL });
     errno = saved_errno;
     topology->from_hwloc = topology->node_count != 0;
     if (topology->from_hwloc)
@@ -360,7 +386,7 @@ int hfi_topology_describe(struct topology *topology, const char *xml_path, const
 {
     int saved_errno = errno;
     memset(topology, 0, sizeof *topology);
-    ask_hwloc(topology, &(struct source){ xml_path, synthetic });
+    ask_undisturbed(topology, &(struct source){ xml_path, synthetic });
     errno = saved_errno;
     topology->from_hwloc = topology->node_count != 0;
     return topology->from_hwloc ? 0 : -EINVAL;

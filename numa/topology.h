@@ -5,10 +5,10 @@
  * Loaded once, copied to plain arrays, hwloc's own copy destroyed; never
  * called again.  No plugins, no x86 back end, NUMA levels only.  hwloc calls
  * malloc while it works: the caller sees to it that malloc answers from the
- * boot region meanwhile.  Called before threads: `environ` is another one
- * for a moment (topology.c).
+ * boot region meanwhile.  In a process with one thread `environ` is another one for a moment; in one
+ * with several it stays, and hwloc loads its plugins (topology.c).
  *
- * HWLOC_XMLFILE and HWLOC_SYNTHETIC are respected.  Nodes outside the cgroup's cpuset,
+ * HWLOC_XMLFILE and HWLOC_SYNTHETIC are respected, except in a program with raised privileges.  Nodes outside the cgroup's cpuset,
  * or outside a memory binding that the process was started with (numactl), are left out.
  */
 #ifndef HFI_TOPOLOGY_H
@@ -48,7 +48,8 @@ struct topology {
  * machine whose kernel shows one node is answered without hwloc, unless a variable
  * above describes another.  0, or
  * -errno when hwloc gave no answer (topology is then one node, id 0, and
- * the caller says so). */
+ * the caller says so); -EPERM when it was not asked: the program has raised privileges, and threads that may read the
+ * environment. */
 int hfi_topology_load(struct topology *topology, bool quick);
 
 /* Fills `topology` with another machine: an XML file as hwloc writes it, or a synthetic description as hwloc understands it; the

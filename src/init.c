@@ -100,12 +100,15 @@ static void init_arena(void)
     hfi_steal_init(); /* before there are threads of the kernel's: then it would take some ms */
     bool quick = hfi_options.arena == ARENA_AUTO;
     int error = hfi_topology_load(&topology, quick);
-    if (error != 0) {
+    if (error == -EPERM)
+        hfi_say(SAY_WARNING, "HF-W019", "topology", "a program with privileges that its caller has not (AT_SECURE), and with threads, "
+                "does not ask hwloc, which reads the caller's environment: using node 0 alone, unbound; load Holdfast before the "
+                "first thread");
+    else if (error != 0)
         hfi_say(SAY_WARNING, "HF-W002", "topology", "hwloc gave no answer (error %d): using node 0 alone, unbound; "
                 "check that /sys is mounted, or set HOLDFAST_STRICT=1 to stop here", -error);
-        if (hfi_options.strict)
-            _exit(EX_CONFIG);
-    }
+    if (error != 0 && hfi_options.strict)
+        _exit(EX_CONFIG);
     if (hfi_reserve(&reservation, &hfi_options, &topology) != 0)
         _exit(EX_CONFIG);
     hfi_sizeclass_init();

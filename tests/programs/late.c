@@ -5,6 +5,7 @@
  */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "test.h"
 
@@ -55,12 +56,46 @@ static void case_closed(int unused)
     CHECK(fork() != 0 || (_exit(0), true)); /* handlers of forks are there too */
 }
 
+/* --- the environment while the library is set up --- */
+
+#define PIPE "late.fifo"
+
+/* hwloc waits for a description of the machine, which never comes: meanwhile the environment is the program's. */
+static void case_environment(int unused)
+{
+    (void)unused;
+    pthread_t thread;
+    unlink(PIPE);
+    CHECK(mkfifo(PIPE, 0600) == 0);
+    setenv("HOLDFAST_ARENA", "16M", 1);
+    setenv("HWLOC_XMLFILE", PIPE, 1);
+    setenv("LATE_CHANGED", "before", 1);
+    setenv("LATE_UNSET", "before", 1);
+    CHECK(pthread_create(&thread, NULL, load, NULL) == 0);
+    int description = open(PIPE, O_WRONLY); /* until hwloc reads */
+    CHECK(description >= 0);
+    bool there = getenv("PATH") != NULL;
+    setenv("LATE_ADDED", "meanwhile", 1);
+    setenv("LATE_CHANGED", "meanwhile", 1);
+    unsetenv("LATE_UNSET");
+    CHECK(close(description) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    unlink(PIPE);
+    CHECK(there);
+    CHECK(getenv("LATE_ADDED") != NULL && strcmp(getenv("LATE_ADDED"), "meanwhile") == 0);
+    CHECK(strcmp(getenv("LATE_CHANGED"), "meanwhile") == 0);
+    CHECK(getenv("LATE_UNSET") == NULL);
+    void *block = library_malloc(100);
+    CHECK(block != NULL);
+    library_free(block);
+}
+
 int main(void)
 {
     static const struct {
         const char *name;
         void (*run)(int);
-    } cases[] = { { "closed", case_closed } };
+    } cases[] = { { "closed", case_closed }, { "environment", case_environment } };
     char said[4096];
     bool passed = true;
     if (access(LIBRARY, R_OK) != 0) {
