@@ -4,18 +4,20 @@
  * I1: the arena is set up once, by the first thread that calls malloc; whoever comes
  *     meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
  * I2: hfi_span is stored last: until then no pointer is in the arena.
- * I3: a thread's theap is let go by a pthread key destructor.  Allocation by a later
+ * I3: a thread's theap is let go by a pthread key destructor.  Where all keys are taken, it is let go by the list of
+ *     destructors that the C library keeps for C++'s thread_local; they run before those of keys.  Allocation by a later
  *     destructor attaches a new theap for that call alone (hfi_thread_served): the C library calls no destructor for
- *     ever; a free does not.  A thread whose key cannot be armed gets no theap: nobody would let go of its pages.
+ *     ever; a free does not.  A thread that cannot be armed gets no theap: nobody would let go of its pages.
  * I4: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation points.
  * I5: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
  *
  * Tests: tests/programs/early.c, tests/programs/threads.c, tests/programs/nth-page.c,
- *        tests/programs/cancel.c, tests/programs/late.c.
+ *        tests/programs/cancel.c, tests/programs/late.c, tests/programs/keys.c.
  */
 #include "init.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -38,7 +40,15 @@ enum { INIT_NONE, INIT_RUNNING, INIT_READY, INIT_FORSAKEN };
 
 static _Atomic(int) xstate;
 static pthread_key_t thread_key;
+static bool has_key; /* const after init_once */
 static HFI_TLS bool thread_exited;
+static HFI_TLS bool thread_listed; /* without a key: the C library calls list_exit when the thread ends */
+
+/* The C library's, for C++'s thread_local: calls `end` with `argument` when the calling thread ends, or calls exit.
+ * `library` is any address in the library that `end` lies in. */
+extern int __cxa_thread_atexit_impl(void (*end)(void *), void *argument, void *library);
+
+#define LISTED_BYTES 32 /* of an entry of that list, which it gets from calloc */
 
 /* From here on the thread has no theap, and nothing that leads to one: what was its own is another thread's soon. */
 static void leave_theap(void)
@@ -66,9 +76,50 @@ static void thread_exit(void *theap)
     thread_detach(theap);
 }
 
+static void list_exit(void *unused)
+{
+    (void)unused; /* a forked child may have forgotten the theap that this thread had when it was listed */
+    if (hfi_theap->thread != 0)
+        thread_exit(hfi_theap);
+    thread_exited = true;
+}
+
+/* glibc ends the program when its calloc has no memory for the entry.  So a block is freed first for it, in the page
+ * that calloc takes from, beside one in use: the page stays this thread's.  Where dlopen brought the library,
+ * malloc and calloc are not ours. */
+static bool list_thread(void)
+{
+    if (thread_listed)
+        return true;
+    void *held = malloc(LISTED_BYTES), *entry = malloc(LISTED_BYTES);
+    bool both = held != NULL && entry != NULL;
+    free(entry);
+    const struct page *page = hfi_direct[hfi_divide_up(LISTED_BYTES, HFI_MAX_ALIGN)];
+    if (both && (!hfi_in_arena(held) || page->free != NULL || page->local_free != NULL))
+        thread_listed = __cxa_thread_atexit_impl(list_exit, NULL, &thread_key) == 0;
+    free(held);
+    return thread_listed;
+}
+
+/* Sees to it that the end of this thread lets its theap go (I3). */
+static bool arm_thread(struct theap *theap)
+{
+    return has_key ? pthread_setspecific(thread_key, theap) == 0 : list_thread();
+}
+
+static void make_key(void)
+{
+    has_key = pthread_key_create(&thread_key, thread_exit) == 0;
+    if (!has_key)
+        hfi_say(SAY_WARNING, "HF-W018", "thread", "all %d keys of pthread_key_create are taken: the end of a thread is noticed with its "
+                "thread_local objects, before the destructors of other keys, which allocate slowly then; load Holdfast before what takes "
+                "the keys", PTHREAD_KEYS_MAX);
+}
+
 void hfi_thread_forget(void)
 {
-    pthread_setspecific(thread_key, NULL);
+    if (has_key)
+        pthread_setspecific(thread_key, NULL);
     leave_theap();
 }
 
@@ -128,7 +179,7 @@ static bool init_once(void)
         return false;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* I4 */
     init_arena();
-    pthread_key_create(&thread_key, thread_exit);
+    make_key();
     hfi_buffers_init();
     hfi_fork_init();
     hfi_inspect_init();
@@ -192,8 +243,8 @@ struct theap *hfi_thread_attach(void)
         return NULL;
     if (theap->node != home)
         hfi_theap_move(theap, home); /* its own memory is elsewhere, what it hands out need not be */
-    hfi_theap = theap; /* before setspecific, which may allocate */
-    if (!thread_exited && pthread_setspecific(thread_key, theap) != 0) {
+    hfi_theap = theap; /* before it is armed, which may allocate */
+    if (!thread_exited && !arm_thread(theap)) {
         thread_detach(theap);
         return NULL;
     }
