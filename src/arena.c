@@ -9,13 +9,19 @@
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
  * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in the
  *     background, only pages of chunks that prefault.h gave to node_open.
+ * A5: of a growing arena a page is accessible before its bit is set in free_runs, and its entries in
+ *     owners[], the page table and the table that follows them (hfi_arena_follow) are writable.  A
+ *     page in `refused` is not open.
  *
  * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and
- * who advanced it populates the step and then sets its bits, so two growers
- * work on different steps.  The marks of A3 only move towards each other (CAS); a reader
- * that sees less between them clears memory that was zero, which is harmless.
+ * who advanced it opens the step, populates it and then sets its bits, so two growers
+ * work on different steps: no page is opened twice, since it may be protected again by then (guards;
+ * the program itself).  What the kernel refuses goes to `refused`, from where the next grower claims
+ * it.  The marks of A3 only move towards each other (CAS); a reader that sees less between them clears
+ * memory that was zero, which is harmless.
  *
- * Fails by returning NULL.  Tests: tests/unit/core.c, tests/programs/prefault.c.
+ * Fails by returning NULL.  Tests: tests/unit/core.c, tests/programs/prefault.c,
+ * tests/programs/lockall.c, tests/programs/refused.c.
  */
 #include "arena.h"
 
@@ -25,6 +31,7 @@
 #include "os.h"
 #include "pagemap.h"
 #include "prefault.h"
+#include "say.h"
 #include "xfree.h"
 
 #define SET_ASIDE_SHARE 256u /* of a node, for theaps: what is cut later lies where pages are free then, and splits runs */
@@ -32,6 +39,10 @@
 #define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
 #define STEP_PAGES_MIN 32u    /* 2 MiB */
 #define STEP_PAGES_MAX 1024u  /* 64 MiB */
+#define STEP_ALIGN_PAGES 32u  /* huge pages are advised whole: other ends would cost two mappings each */
+#define OTHERS_PAGES 8u       /* opened by others: a system call for each page would be dear */
+#define LEAD_SHARE 8u         /* of a step, for others while the rest is being populated */
+#define MAPS_STEP_PAGES HFI_WINDOW_PAGES /* 2 MiB of table at once */
 #define OPEN_CHUNKS_MAX 16     /* populated chunks opened by one call */
 #define OTHERS_SLEEP_US 100u
 #define POPULATE_PAGES_MAX 1024u /* larger requests are left to be touched: they may be sparse */
@@ -42,10 +53,15 @@ size_t hfi_span;
 _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
 _Atomic(struct hf_inspect_node *) hfi_nodemap;
 
-static void node_init_maps(struct arena_node *node, char *memory)
+static void node_init_maps(struct arena_node *node, char *memory, bool growing)
 {
+    size_t runmap_bytes = hfi_align_up(hfi_runmap_bytes(node->page_count), HFI_CACHE_LINE);
     hfi_runmap_init(&node->free_runs, node->page_count, memory);
-    memory += hfi_align_up(hfi_runmap_bytes(node->page_count), HFI_CACHE_LINE);
+    memory += runmap_bytes;
+    if (growing) {
+        hfi_runmap_init(&node->refused, node->page_count, memory);
+        memory += runmap_bytes;
+    }
     for (unsigned i = 0; i < HFI_CLASS_COUNT; i++) {
         hfi_idleset_init(&node->ample[i], node->page_count, memory);
         memory += hfi_idleset_bytes(node->page_count);
@@ -54,30 +70,88 @@ static void node_init_maps(struct arena_node *node, char *memory)
     }
 }
 
-static size_t node_maps_bytes(size_t page_count)
+static size_t node_maps_bytes(size_t page_count, bool growing)
 {
-    return hfi_align_up(hfi_runmap_bytes(page_count), HFI_CACHE_LINE) +
+    return (growing ? 2 : 1) * hfi_align_up(hfi_runmap_bytes(page_count), HFI_CACHE_LINE) +
            2 * HFI_CLASS_COUNT * hfi_idleset_bytes(page_count);
 }
+
+/* --- opening a growing arena --- */
+
+static struct {
+    char *start;
+    size_t first_index, entry_bytes;
+} follower; /* const once there are threads */
+
+static int follower_open(size_t index, size_t end)
+{
+    if (follower.start == NULL)
+        return 0;
+    size_t first = (index - follower.first_index) * follower.entry_bytes;
+    size_t last = hfi_align_up((end - follower.first_index) * follower.entry_bytes, HFI_SMALL_PAGE_BYTES);
+    first = hfi_align_down(first, HFI_SMALL_PAGE_BYTES);
+    return hfi_os_protect(follower.start + first, last - first, true);
+}
+
+int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes)
+{
+    int error = 0;
+    follower.start = start;
+    follower.first_index = first_index;
+    follower.entry_bytes = entry_bytes;
+    for (unsigned i = 0; i < hfi_arena.node_count && error == 0; i++) {
+        const struct arena_node *node = &hfi_arena.nodes[i];
+        error = follower_open(node->first_index, node->first_index + hfi_load_relaxed(&node->xmaps_open));
+    }
+    return error;
+}
+
+/* A5 for the maps of pages before `end`.  Threads may do the same at once. */
+static int node_open_maps(struct arena_node *node, size_t end)
+{
+    size_t open = hfi_load_acquire(&node->xmaps_open); /* pairs with the CAS below */
+    if (end <= open)
+        return 0;
+    end = hfi_min(hfi_align_up(end, MAPS_STEP_PAGES), node->page_count);
+    int error = hfi_open_maps(&hfi_arena.reservation, &hfi_arena.reservation.nodes[node->index], open, end);
+    if (error == 0)
+        error = follower_open(node->first_index + open, node->first_index + end);
+    while (error == 0 && open < end && !hfi_cas_weak_acq_rel(&node->xmaps_open, &open, end))
+        ;
+    return error;
+}
+
+static int node_open_pages(struct arena_node *node, size_t first, size_t pages)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    int error = node_open_maps(node, first + pages);
+    return error != 0 ? error : hfi_open_step(reserved, first * HFI_PAGE_BYTES, pages * HFI_PAGE_BYTES);
+}
+
+/* --- start --- */
 
 static int node_init(struct arena_node *node, const struct reserved_node *reserved, bool growing)
 {
     node->id = reserved->id;
     node->first_index = hfi_index_of(reserved->start);
     node->page_count = reserved->bytes / HFI_PAGE_BYTES;
-    node->meta_pages = hfi_divide_up(node_maps_bytes(node->page_count) + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
+    size_t maps_bytes = node_maps_bytes(node->page_count, growing);
+    node->meta_pages = hfi_divide_up(maps_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
     node->set_aside_first = node->first_index + node->meta_pages;
     node->set_aside_count = hfi_min(node->page_count / SET_ASIDE_SHARE, SET_ASIDE_MAX);
     node->meta_pages += node->set_aside_count;
     if (node->meta_pages + 2 > node->page_count)
-        return -ENOMEM;
-    node_init_maps(node, reserved->start);
+        return -ENOSPC;
+    size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
+    int error = growing ? node_open_pages(node, 0, frontier) : 0;
+    if (error != 0)
+        return error;
+    node_init_maps(node, reserved->start, growing);
     for (size_t i = 0; i < node->meta_pages; i++)
         hfi_store_relaxed(hfi_owner_at(node->first_index + i), (uintptr_t)HFI_OWNER_META);
-    size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
     size_t open = hfi_min(frontier, (reserved->bytes - hfi_prefault_closed_bytes(node->index)) / HFI_PAGE_BYTES);
     if (open < node->meta_pages)
-        return -ENOMEM;
+        return -ENOSPC;
     hfi_store_relaxed(&node->xfrontier, frontier);
     hfi_store_relaxed(&node->xlow_used, node->meta_pages);
     hfi_store_relaxed(&node->xhigh_used, node->page_count);
@@ -102,28 +176,104 @@ int hfi_arena_init(const struct reservation *reservation)
     return 0;
 }
 
-/* Opens the next step of a growing node: at least `pages` pages.  False when all is open.  One thread at a time goes ahead of
- * use; others, which would each populate as much, open what they need and no more. */
+/* --- growing --- */
+
+/* Refused pages, if there are enough in a row: the kernel may be of another mind by now.  Returns how
+ * many, from *first on. */
+static size_t node_claim_refused(struct arena_node *node, size_t pages, size_t wished, size_t *first)
+{
+    if (hfi_load_relaxed(&node->refused.xset_count) < pages) /* relaxed: a hint; the bits are claimed */
+        return 0;
+    *first = hfi_runmap_claim_exact(&node->refused, wished, 1, 0);
+    if (*first != HFI_RUNMAP_NONE)
+        return wished;
+    *first = hfi_runmap_claim_exact(&node->refused, pages, 1, 0);
+    return *first != HFI_RUNMAP_NONE ? pages : 0;
+}
+
+/* `pages` at least, up to an end that is aligned to huge pages if that can be. */
+static size_t step_pages(size_t from, size_t pages)
+{
+    size_t step = hfi_max(hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX), pages);
+    size_t end = hfi_align_down(from + step, STEP_ALIGN_PAGES);
+    return end >= from + pages ? end - from : step;
+}
+
+/* Pages that are not open, for this thread to open.  Returns how many, from *first on; 0 when there are
+ * none. */
+static size_t node_claim_closed(struct arena_node *node, size_t pages, bool ahead, size_t *first)
+{
+    size_t wished = hfi_max(pages, ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
+    size_t step = node_claim_refused(node, pages, wished, first);
+    if (step != 0)
+        return step;
+    *first = hfi_load_relaxed(&node->xfrontier);
+    do {
+        if (*first >= node->page_count)
+            return 0;
+        step = ahead ? step_pages(*first, pages) : hfi_max(OTHERS_PAGES, pages);
+        step = hfi_min(step, node->page_count - *first);
+    } while (!hfi_cas_weak_relaxed(&node->xfrontier, first, *first + step));
+    return step;
+}
+
+static void say_refused(const struct arena_node *node, size_t pages, int error)
+{
+    static _Atomic(bool) xsaid;
+    char bytes[16];
+    if (!atomic_exchange(&xsaid, true))
+        hfi_say(SAY_WARNING, "HF-W229", "arena",
+                "node %u: the kernel refused to open %s more of the reserved addresses (%s): the arena does not "
+                "grow until it does; raise the limit on data (ulimit -d) or vm.max_map_count, or with "
+                "vm.overcommit_memory=2 vm.overcommit_ratio", node->id,
+                hfi_format_bytes(bytes, sizeof bytes, pages * HFI_PAGE_BYTES), hfi_os_error_name(error));
+}
+
+/* Opens what was claimed, or the front half of it, and so on down to `least` pages.  Returns how many
+ * are open; the others are refused. */
+static size_t node_open_claimed(struct arena_node *node, size_t first, size_t pages, size_t least)
+{
+    size_t opened = pages;
+    int error;
+    while ((error = node_open_pages(node, first, opened)) != 0 && opened > least)
+        opened = hfi_max(opened / 2, least);
+    if (error != 0) {
+        say_refused(node, opened, error);
+        opened = 0;
+    }
+    if (opened < pages)
+        hfi_runmap_release(&node->refused, first + opened, pages - opened);
+    return opened;
+}
+
+/* The end of a step is given to others before the step is populated, the rest after it. */
+static void node_populate(struct arena_node *node, size_t first, size_t pages, size_t wanted)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    size_t lead = hfi_min(pages / LEAD_SHARE, pages - hfi_min(pages, wanted));
+    if (lead != 0)
+        hfi_runmap_release(&node->free_runs, first + pages - lead, lead);
+    /* Refused population is no failure here: the pages are then faulted in one by one. */
+    hfi_prefault_step(reserved, first * HFI_PAGE_BYTES, pages * HFI_PAGE_BYTES);
+    hfi_runmap_release(&node->free_runs, first, pages - lead);
+}
+
+/* Opens the next step of a growing node: at least `pages` pages, or what there is.  False when all is
+ * open, or the kernel refuses.  One thread at a time goes ahead of use; others, which would each
+ * populate as much, open little more than they need. */
 static bool node_grow(struct arena_node *node, size_t pages)
 {
     bool none = false;
     bool ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true);
-    size_t from = hfi_load_relaxed(&node->xfrontier), step = 0;
-    do {
-        if (from >= node->page_count)
-            break;
-        step = ahead ? hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX) : 1;
-        step = hfi_min(hfi_max(step, pages), node->page_count - from);
-    } while (!hfi_cas_weak_relaxed(&node->xfrontier, &from, from + step));
-    bool grown = from < node->page_count;
-    /* Refused population is no failure here: the pages are then faulted in one by one. */
-    if (grown && ahead && step <= POPULATE_PAGES_MAX)
-        hfi_prefault_step(&hfi_arena.reservation.nodes[node->index], from * HFI_PAGE_BYTES, step * HFI_PAGE_BYTES);
-    if (grown)
-        hfi_runmap_release(&node->free_runs, from, step);
+    size_t first, step = node_claim_closed(node, pages, ahead, &first);
+    size_t opened = step == 0 ? 0 : node_open_claimed(node, first, step, hfi_min(pages, step));
+    if (opened != 0 && ahead && opened <= POPULATE_PAGES_MAX)
+        node_populate(node, first, opened, pages);
+    else if (opened != 0)
+        hfi_runmap_release(&node->free_runs, first, opened);
     if (ahead)
         hfi_store_release(&node->xgrowing, false);
-    return grown;
+    return opened != 0;
 }
 
 void hfi_arena_forked(void)
@@ -283,7 +433,8 @@ size_t hfi_arena_failed_pages(const struct arena_node *node)
 
 size_t hfi_arena_populated_bytes(const struct arena_node *node)
 {
-    size_t ordered = hfi_arena.reservation.growing ? hfi_load_relaxed(&node->xfrontier) * HFI_PAGE_BYTES
+    size_t opened = hfi_load_relaxed(&node->xfrontier) - hfi_load_relaxed(&node->refused.xset_count);
+    size_t ordered = hfi_arena.reservation.growing ? opened * HFI_PAGE_BYTES
                                                    : hfi_arena.reservation.nodes[node->index].populated_bytes;
     return ordered - hfi_min(ordered, hfi_prefault_closed_bytes(node->index) + hfi_prefault_failed_bytes(node->index));
 }
@@ -292,6 +443,8 @@ const char *hfi_arena_audit(const struct arena_node *node)
 {
     size_t free_pages = 0;
     const char *broken = hfi_runmap_audit(&node->free_runs);
+    if (broken == NULL && hfi_arena.reservation.growing)
+        broken = hfi_runmap_audit(&node->refused);
     for (size_t i = 0; i < node->page_count && broken == NULL; i++) {
         bool is_free = hfi_load_relaxed(&node->free_runs.xwords[i / 64]) >> (i % 64) & 1;
         free_pages += is_free;

@@ -32,12 +32,14 @@ struct arena_node {
     size_t set_aside_count; /* const */
     _Atomic(size_t) xset_aside_used; /* atomic: pages of them given out, or asked for in vain */
     struct runmap free_runs;                /* atomic inside */
+    struct runmap refused;                  /* atomic inside: pages before xfrontier that are not open */
     struct idleset ample[HFI_CLASS_COUNT];  /* atomic inside: runs nobody owns, with ample_blocks free or more */
     struct idleset scant[HFI_CLASS_COUNT];  /* atomic inside: with less, taken when there is nothing else */
     _Atomic(size_t) xlow_used;   /* atomic: pages from here up to xhigh_used were never handed out: zero */
     _Atomic(size_t) xhigh_used;  /* atomic: single pages come from below, runs from above */
     _Atomic(size_t) xmost_used;  /* atomic: most pages ever in use, as seen on slow paths */
-    _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs so far (== page_count once all) */
+    _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs, or about to be, or refused */
+    _Atomic(size_t) xmaps_open;  /* atomic: owners[] and table are writable for pages up to here (growing) */
     _Atomic(bool) xgrowing;      /* atomic: a thread opens a step ahead of use */
     _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or were lost (harden.c) */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
@@ -55,9 +57,15 @@ struct arena {
 
 extern struct arena hfi_arena;
 
-/* Takes over a reservation: page maps are laid at the front of each node.  0 or -ENOMEM
- * when a node is too small to hold its own maps.  Not thread-safe. */
+/* Takes over a reservation: page maps are laid at the front of each node.  0, or -ENOSPC when a node is
+ * too small to hold its own maps, or what the kernel said (-ENOMEM) when it would not open them.  Not
+ * thread-safe. */
 int hfi_arena_init(const struct reservation *reservation);
+
+/* Names a table of another room, of a growing arena: `entry_bytes` for each page, the first entry that
+ * of page index `first_index`.  It is readable now, and becomes writable together with the page table.
+ * One table, before there are threads.  0 or -errno. */
+int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes);
 
 /* Claims a run of `pages` pages whose address is a multiple of `align_bytes` (a power
  * of two of at least 64 KiB).  Returns the head's entry, with run_pages set, or NULL.  *zero
@@ -91,7 +99,7 @@ HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
 {
     /* relaxed: counts that others change meanwhile */
     return hfi_load_relaxed(&node->free_runs.xset_count) + node->page_count - hfi_load_relaxed(&node->xfrontier) +
-           hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
+           hfi_load_relaxed(&node->refused.xset_count) + hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
 }
 
 /* Pages of runs that nobody owns and that have room. */
@@ -105,7 +113,10 @@ HFI_INLINE size_t hfi_arena_idle_pages(const struct arena_node *node)
 HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
 {
     size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
-    return hfi_arena_free_pages(node) < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
+    size_t free_pages = hfi_arena_free_pages(node);
+    if (hfi_unlikely(hfi_load_relaxed(&node->refused.xset_count) != 0)) /* what is closed is not to be counted on */
+        free_pages = hfi_load_relaxed(&node->free_runs.xset_count);
+    return free_pages < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
 
 /* Shows readers of the inspection segment what of a node is free, used, idle and in large blocks now. */

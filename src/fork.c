@@ -128,6 +128,8 @@ static void node_let_go_of_torn(struct arena_node *node, const struct theap *sel
     for (unsigned i = 0; i < used.count; i++)
         claim_used(node, used.first[i], used.end[i]);
     hfi_runmap_mend(&node->free_runs);
+    if (hfi_arena.reservation.growing)
+        hfi_runmap_mend(&node->refused);
     for (unsigned i = 0; i < used.count; i++)
         let_go_of_torn(used.first[i], used.end[i], self);
 }

@@ -41,6 +41,7 @@
 #include "sys.h"
 
 #define LIVE_GRAIN_SHIFT 4
+#define LIVE_BYTES_PER_PAGE (HFI_PAGE_BYTES >> LIVE_GRAIN_SHIFT >> 3)
 #define MAPS_MAX_DEFAULT 65530u /* the kernel's own */
 #define PATTERN_BYTES (HFI_GUARD_BYTES / 2)
 
@@ -83,10 +84,13 @@ int hfi_harden_init(void)
         secret[1] = mix(secret[0] ^ (uint64_t)(uintptr_t)&bytes);
     }
     char *bits = hfi_os_reserve(bytes, HFI_PAGE_BYTES);
-    if (bits == NULL || hfi_os_map(bits, bytes, 4096) != 0)
+    bool growing = hfi_arena.reservation.growing;
+    if (bits == NULL || (growing ? hfi_os_map_readable(bits, bytes) : hfi_os_map(bits, bytes, 4096)) != 0)
         return -1;
-    if (!hfi_arena.reservation.growing)
+    if (!growing)
         hfi_os_populate(bits, bytes);
+    else if (hfi_arena_follow(bits, HFI_WINDOWS_OFFSET >> HFI_PAGE_SHIFT, LIVE_BYTES_PER_PAGE) != 0)
+        return -1;
     xlive_bits = (_Atomic(uint64_t) *)bits;
     guard_maps();
     return 0;

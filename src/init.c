@@ -163,8 +163,13 @@ static void init_arena(void)
     if (hfi_reserve(&reservation, &hfi_options, &topology) != 0)
         _exit(EX_CONFIG);
     hfi_sizeclass_init();
-    if (hfi_arena_init(&reservation) != 0)
+    error = hfi_arena_init(&reservation);
+    if (error == -ENOSPC)
         hfi_die("HF-E003", "arena", "the arena is too small to hold its own maps; raise HOLDFAST_ARENA to at least 4M per node");
+    if (error != 0)
+        hfi_die("HF-E017", "arena",
+                "the kernel refused to open the arena's maps (%s); raise the limit on data (ulimit -d), or with "
+                "vm.overcommit_memory=2 vm.overcommit_ratio", hfi_os_error_name(error));
     if (hfi_harden_init() != 0)
         hfi_die("HF-E004", "harden", "no memory for the live bits of the secure build; raise the memory limit");
     say_arena(&reservation);

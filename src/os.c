@@ -122,6 +122,11 @@ int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes)
     return map_fixed(start, bytes, PROT_READ | PROT_WRITE, huge);
 }
 
+int hfi_os_map_readable(void *start, size_t bytes)
+{
+    return map_fixed(start, bytes, PROT_READ, 0);
+}
+
 int hfi_os_unmap(void *start, size_t bytes)
 {
     return map_fixed(start, bytes, PROT_NONE, 0);

@@ -21,10 +21,13 @@ int hfi_os_reserve_at(void *start, size_t bytes);
  * 2 MiB or 1 GiB for hugetlb (mapped without kernel reservation: populating tells).  0 or -errno. */
 int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes);
 
+/* The same, as zeros to be read only, until hfi_os_protect makes them accessible.  0 or -errno. */
+int hfi_os_map_readable(void *start, size_t bytes);
+
 /* Makes the range inaccessible address space again.  0 or -errno. */
 int hfi_os_unmap(void *start, size_t bytes);
 
-/* PROT_NONE / back to read-write, for guards.  0 or -errno. */
+/* PROT_NONE / read-write.  0 or -errno. */
 int hfi_os_protect(void *start, size_t bytes, bool accessible);
 
 /* MADV_POPULATE_WRITE, or the like where the kernel has none (before 5.14).  0 or -errno

@@ -4,12 +4,15 @@
  * V1: base is 1 GiB aligned; inaccessible guards lie before base and behind the last window.
  * V2: the space is laid out as planned (plan.h).
  * V3: owners[] is readable for every index below span, so that free can look a wild pointer up;
- *     the page table only where nodes have pages.
+ *     the page table only where nodes have pages.  Both are writable where pages can be handed out.
  * V4: memory that a named arena reports as populated was touched by MADV_POPULATE_WRITE with no
  *     error, or will be before the arena gives it out (prefault.h): no later fault, and no SIGBUS from a
  *     huge page pool that was empty.
  * V5: nothing is populated that would not fit into what is free now: where the kernel
  *     runs out, it kills a process instead of returning an error.
+ * V6: of a growing arena nothing is accessible that was not opened (hfi_open_step), and the maps of such
+ *     pages can only be read: what the program has not needed yet, mlockall does not lock, and no
+ *     limit on data or commit counts.
  *
  * A named arena's nodes climb down the ladder side by side: all are mapped, bound and locked, then populated at
  * the same time; one whose pool turns out to be refused tries its next rung in the next round.
@@ -230,6 +233,13 @@ static int reserve_whole(struct attempt *attempt)
     return 0;
 }
 
+/* Owners or table: of a growing arena to be read for now (V6).  0 or -errno. */
+static int map_maps(const struct reservation *reservation, char *start, size_t bytes)
+{
+    return reservation->growing ? hfi_os_map_readable(start, bytes)
+                                : hfi_os_map(start, bytes, HFI_SMALL_PAGE_BYTES);
+}
+
 /* Address space for everything, and owners[] mapped.  0 or -errno. */
 static int lay_out(struct attempt *attempt)
 {
@@ -241,7 +251,7 @@ static int lay_out(struct attempt *attempt)
     if (error != 0)
         return error;
     struct plan_part owners = hfi_plan_owners(reservation);
-    error = hfi_os_map(reservation->base + owners.offset, owners.bytes, HFI_SMALL_PAGE_BYTES); /* V3 */
+    error = map_maps(reservation, reservation->base + owners.offset, owners.bytes); /* V3 */
     if (error != 0)
         release_space(attempt);
     return error;
@@ -633,7 +643,8 @@ static int ready_metadata(struct attempt *attempt, const struct reserved_node *n
     struct plan_part slices[2] = { hfi_plan_owners_slice(reservation, node), hfi_plan_table_slice(reservation, node) };
     for (int i = 0; i < 2; i++) {
         char *start = reservation->base + slices[i].offset;
-        int error = i == 0 ? 0 : hfi_os_map(start, slices[i].bytes, HFI_SMALL_PAGE_BYTES); /* owners are mapped already */
+        /* owners are mapped already */
+        int error = i == 0 ? 0 : map_maps(reservation, start, slices[i].bytes);
         if (error != 0)
             return error;
         if (!reservation->growing || attempt->topology->node_count > 1)
@@ -719,7 +730,17 @@ static void set_prefault_bounds(const struct attempt *attempt)
     }
 }
 
-/* Maps everything, nothing populated.  0 or -errno with nothing mapped. */
+/* HOLDFAST_LOCK=yes: each page from its first touch on, also after it was opened.  Older kernels answer
+ * ENOMEM where the range is not accessible. */
+static bool lock_growing(struct attempt *attempt, const struct reserved_node *node)
+{
+    hfi_os_protect(node->start, node->bytes, true); /* a limit may refuse it: newer kernels lock all the same */
+    bool locked = lock_range(attempt, node->start, node->bytes, true);
+    hfi_os_protect(node->start, node->bytes, false);
+    return locked;
+}
+
+/* Lays everything out, nothing open, owners and table to be read.  0 or -errno with nothing mapped. */
 static int map_growing(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
@@ -731,15 +752,12 @@ static int map_growing(struct attempt *attempt)
         struct reserved_node *node = &reservation->nodes[i];
         node->os_page_bytes = HFI_SMALL_PAGE_BYTES;
         node->backing = huge ? BACKING_THP : BACKING_4K;
-        error = hfi_os_map(node->start, node->bytes, HFI_SMALL_PAGE_BYTES);
-        if (error != 0)
-            break;
         if (attempt->topology->node_count > 1)
             node->bound = bind_range(attempt, node->start, node->bytes, node->id);
         if (attempt->options->backing == BACKING_4K)
             hfi_os_advise_huge(node->start, node->bytes, false);
         if (attempt->options->lock == LOCK_YES)
-            node->locked = lock_range(attempt, node->start, node->bytes, true);
+            node->locked = lock_growing(attempt, node);
         error = ready_metadata(attempt, node);
     }
     if (error != 0)
@@ -763,10 +781,9 @@ static int reserve_growing(struct attempt *attempt)
             return say_no_space(asked, error);
     }
     if (hfi_plan_bytes(reservation) < asked)
-        hfi_say(SAY_WARNING, "HF-W207", "reserve", "address space is limited: the arena can grow to %s, not %s; %s",
-                bytes_text(hfi_plan_bytes(reservation)).text, bytes_text(asked).text,
-                room != UINT64_MAX ? "raise the limit (ulimit -v unlimited, ulimit -d unlimited)"
-                                   : "raise vm.overcommit_ratio, or set vm.overcommit_memory to 0 or 1");
+        hfi_say(SAY_WARNING, "HF-W207", "reserve",
+                "address space is limited: the arena can grow to %s, not %s; raise the limit (ulimit -v unlimited, "
+                "ulimit -d unlimited)", bytes_text(hfi_plan_bytes(reservation)).text, bytes_text(asked).text);
     set_prefault_bounds(attempt);
     return 0;
 }
@@ -792,6 +809,27 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
 }
 
 /* --- later --- */
+
+int hfi_open_step(const struct reserved_node *node, size_t offset, size_t bytes)
+{
+    return hfi_os_protect(node->start + offset, bytes, true);
+}
+
+int hfi_open_maps(const struct reservation *reservation, const struct reserved_node *node, size_t from,
+                  size_t end)
+{
+    struct plan_part slices[2] = { hfi_plan_owners_slice(reservation, node),
+                                   hfi_plan_table_slice(reservation, node) };
+    static const size_t entry_bytes[2] = { HFI_OWNER_ENTRY_BYTES, HFI_TABLE_ENTRY_BYTES };
+    for (int i = 0; i < 2; i++) {
+        size_t first = hfi_align_down(from * entry_bytes[i], HFI_SMALL_PAGE_BYTES);
+        size_t last = hfi_min(hfi_align_up(end * entry_bytes[i], HFI_SMALL_PAGE_BYTES), slices[i].bytes);
+        int error = hfi_os_protect(reservation->base + slices[i].offset + first, last - first, true);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
 
 int hfi_prefault_step(const struct reserved_node *node, size_t offset, size_t bytes)
 {

@@ -22,7 +22,16 @@
 int hfi_reserve(struct reservation *reservation, const struct options *options,
                 const struct topology *topology);
 
-/* Populates [offset, offset + bytes) of a node of a growing arena, with transparent
+/* Makes [offset, offset + bytes) of a node of a growing arena accessible.  Once only: parts may have been
+ * protected since.  0 or -errno. */
+int hfi_open_step(const struct reserved_node *node, size_t offset, size_t bytes);
+
+/* Makes owners[] and the page table of the node's pages from `from` up to `end` writable; to do it again
+ * is harmless.  0 or -errno. */
+int hfi_open_maps(const struct reservation *reservation, const struct reserved_node *node, size_t from,
+                  size_t end);
+
+/* Populates [offset, offset + bytes) of a node of a growing arena, which is open, with transparent
  * huge pages where `bytes` covers them whole, the first 32 MiB excepted.  Does nothing and
  * returns -ENOMEM past prefault_bytes: close to what the process may use, memory is better
  * taken as it is touched.  0 or -errno.  Thread-safe for disjoint ranges. */

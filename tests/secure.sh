@@ -47,6 +47,8 @@ run quiet HOLDFAST_ARENA=1500M HOLDFAST_BACKING=thp
 run exhaust HOLDFAST_ARENA=512M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no
 run idle
 run uring
+run lockall
+run refused
 
 # unit NAME [FLAG...]
 unit()

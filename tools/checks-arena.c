@@ -273,7 +273,8 @@ void checks_registering(struct examination *examination)
                   checks_size(have, limit), privileged ? " but CAP_IPC_LOCK is held" : "");
 }
 
-/* Mode 2 counts private writable memory when it is mapped, and MAP_NORESERVE does not exempt it. */
+/* Mode 2 counts private writable memory when it is mapped, and MAP_NORESERVE does not exempt it; a growing
+ * arena is made writable step by step. */
 void checks_overcommit(struct examination *examination)
 {
     const struct outlook *outlook = &examination->outlook;
@@ -289,8 +290,9 @@ void checks_overcommit(struct examination *examination)
     check.need = beside_pools(outlook);
     check.have = missing(limit, committed);
     check.verdict = check.need <= check.have ? VERDICT_OK : checks_fail_if_named(examination);
-    checks_report(examination, &check, "vm.overcommit_memory is 2: %s may be committed, the arena takes %s", checks_size(have, check.have),
-                  checks_size(want, check.need));
+    checks_report(examination, &check, "vm.overcommit_memory is 2: %s may be committed, the arena %s %s",
+                  checks_size(have, check.have),
+                  outlook->named ? "takes" : "may grow to", checks_size(want, check.need));
 }
 
 /* The least that src/reserve.c makes do with; of a described machine, the bound that holds everywhere. */

@@ -684,10 +684,27 @@ Test(reserve, a_cgroup_limit_is_respected_not_met_by_the_oom_killer)
 
 /* --- growing --- */
 
+/* Whether the kernel may write to an OS page. */
+static bool accessible(char *start)
+{
+    return hfi_os_populate(start, 4096) == 0;
+}
+
 static bool steps_populate(const struct reservation *r)
 {
     const struct reserved_node *node = &r->nodes[0];
-    return hfi_prefault_step(node, 64 * HFI_MIB, 4 * HFI_MIB) == 0 && resident(node->start + 64 * HFI_MIB, 4 * HFI_MIB) &&
+    char *table = r->base + hfi_plan_table_slice(r, node).offset;
+    char *owners = r->base + hfi_plan_owners_slice(r, node).offset;
+    char *step_end = node->start + 128 * HFI_MIB;
+    char *table_end = table + HFI_WINDOW_PAGES * HFI_TABLE_ENTRY_BYTES;
+    char *owners_end = owners + HFI_WINDOW_PAGES * HFI_OWNER_ENTRY_BYTES;
+    bool closed = !accessible(node->start) && !accessible(table) && !accessible(owners) && table[0] == 0 &&
+                  owners[0] == 0;
+    bool opened = hfi_open_step(node, 0, 128 * HFI_MIB) == 0 && accessible(node->start) && !accessible(step_end);
+    bool maps = hfi_open_maps(r, node, 0, HFI_WINDOW_PAGES) == 0 && accessible(table) && accessible(owners) &&
+                !accessible(table_end) && !accessible(owners_end);
+    return closed && opened && maps &&
+           hfi_prefault_step(node, 64 * HFI_MIB, 4 * HFI_MIB) == 0 && resident(node->start + 64 * HFI_MIB, 4 * HFI_MIB) &&
            hfi_prefault_step(node, 4 * HFI_MIB, 64 * HFI_KIB) == 0 && resident(node->start + 4 * HFI_MIB, 64 * HFI_KIB) &&
            !resident(node->start + 5 * HFI_MIB, 4096) && hfi_prefault_step(node, node->prefault_bytes, HFI_MIB) == -ENOMEM;
 }
