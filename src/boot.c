@@ -3,11 +3,13 @@
  *
  * B1: a block is preceded by its size in a word; regions only grow, so a block is never reused
  *     and its memory is zero when handed out.
+ * B2: of the second region only what lies before xmapped_open is accessible, and all that was handed
+ *     out lies there.
  *
  * The bump offset is advanced by CAS; the second region is mapped by whoever needs it
  * first, and a loser of that race unmaps its own again.
  *
- * Test: tests/programs/early.c.
+ * Tests: tests/programs/early.c, tests/programs/lockall.c.
  */
 #include "boot.h"
 
@@ -16,23 +18,31 @@
 
 #define STATIC_BYTES ((size_t)256 * HFI_KIB)
 #define MAPPED_BYTES HFI_BOOT_MAX_BYTES
+#define OPEN_BYTES HFI_MIB /* at a time: mlockall locks what is open */
 #define HEADER_BYTES ((size_t)16)
 
 static char static_region[STATIC_BYTES] __attribute__((aligned(4096)));
 static _Atomic(size_t) xstatic_used;
 static _Atomic(char *) xmapped;
 static _Atomic(size_t) xmapped_used;
+static _Atomic(size_t) xmapped_open;
 
-static void *bump(char *region, size_t region_bytes, _Atomic(size_t) *xused, size_t bytes, size_t align)
+/* Offset of a block, whose header in front is to be written; 0 when the region has no room. */
+static size_t bump(size_t region_bytes, _Atomic(size_t) *xused, size_t bytes, size_t align)
 {
     size_t used = hfi_load_relaxed(xused);
     size_t start;
     do {
         start = hfi_align_up(used + HEADER_BYTES, hfi_max(align, HEADER_BYTES));
         if (start > region_bytes || bytes > region_bytes - start)
-            return NULL;
+            return 0;
         /* relaxed: the block's bytes are nobody else's, before or after */
     } while (!hfi_cas_weak_relaxed(xused, &used, start + bytes));
+    return start;
+}
+
+static void *block_at(char *region, size_t start, size_t bytes)
+{
     *(size_t *)(region + start - HEADER_BYTES) = bytes;
     return region + start;
 }
@@ -43,7 +53,7 @@ static char *mapped_region(void)
     if (mapped != NULL)
         return mapped;
     char *fresh = hfi_os_reserve(MAPPED_BYTES, HFI_PAGE_BYTES);
-    if (fresh == NULL || hfi_os_map(fresh, MAPPED_BYTES, 4096) != 0)
+    if (fresh == NULL)
         return NULL;
     if (hfi_cas_acq_rel(&xmapped, &mapped, fresh))
         return fresh;
@@ -51,16 +61,33 @@ static char *mapped_region(void)
     return mapped;
 }
 
+/* B2 up to `end`.  Threads may open the same at once, which does no harm. */
+static bool open_mapped(char *mapped, size_t end)
+{
+    size_t open = hfi_load_acquire(&xmapped_open); /* pairs with the CAS below */
+    if (end <= open)
+        return true;
+    end = hfi_min(hfi_align_up(end, OPEN_BYTES), MAPPED_BYTES);
+    if (hfi_os_protect(mapped + open, end - open, true) != 0)
+        return false;
+    while (open < end && !hfi_cas_weak_acq_rel(&xmapped_open, &open, end))
+        ;
+    return true;
+}
+
 void *hfi_boot_alloc(size_t bytes, size_t align)
 {
     if (bytes > MAPPED_BYTES) /* rounding such a size up could wrap around */
         return NULL;
     bytes = hfi_align_up(hfi_max(bytes, 1), HFI_MAX_ALIGN);
-    void *block = bump(static_region, STATIC_BYTES, &xstatic_used, bytes, align);
-    if (block != NULL)
-        return block;
+    size_t start = bump(STATIC_BYTES, &xstatic_used, bytes, align);
+    if (start != 0)
+        return block_at(static_region, start, bytes);
     char *mapped = mapped_region();
-    return mapped == NULL ? NULL : bump(mapped, MAPPED_BYTES, &xmapped_used, bytes, align);
+    if (mapped == NULL)
+        return NULL;
+    start = bump(MAPPED_BYTES, &xmapped_used, bytes, align);
+    return start != 0 && open_mapped(mapped, start + bytes) ? block_at(mapped, start, bytes) : NULL;
 }
 
 bool hfi_boot_owns(const void *pointer)

@@ -53,6 +53,7 @@ static const struct {
 } cases[] = {
     { "limited", 3 * GIB, NULL },
     { "unlimited", RLIM_INFINITY, NULL },
+    { "nodes", RLIM_INFINITY, "package:8 core:16 pu:2" }, /* needs more than the boot region's first part */
 };
 
 static void start(int i)
