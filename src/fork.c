@@ -16,8 +16,8 @@
  * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status (F3); neither
  * where the process had one thread.
  *
- * The first fork on huge pages of a pool says, at HOLDFAST_VERBOSE=1, what it costs.  vfork and posix_spawn
- * run no handlers, and cost nothing.
+ * The first fork on huge pages of a pool says what it costs, where the pool could not copy all that is in use, or at
+ * HOLDFAST_VERBOSE=1.  vfork and posix_spawn run no handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
  */
@@ -183,16 +183,20 @@ static void warn_of_copies(const struct reserved_node *node, const struct arena_
     size_t used_pages = arena_node->page_count - hfi_min(hfi_arena_free_pages(arena_node), arena_node->page_count);
     hfi_format_bytes(page, sizeof page, node->os_page_bytes);
     hfi_os_huge_pool(&pool, node->id, hfi_arena.node_count == 1, node->os_page_bytes);
+    bool enough = pool.free_pages >= hfi_divide_up(used_pages * HFI_PAGE_BYTES, node->os_page_bytes);
+    if (enough && hfi_say_verbosity() < 1)
+        return;
     hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of parent or child, copies %s "
-            "from the pool: %s of the arena are in use, the pool has %llu pages free, and a child that finds none is killed; set "
+            "from the pool: %s of the arena are in use, the pool has %llu pages free%s; set "
             "HOLDFAST_FORK=dontfork where children only execute other programs, or HOLDFAST_BACKING=thp", node->id, page,
-            hfi_format_bytes(used, sizeof used, used_pages * HFI_PAGE_BYTES), (unsigned long long)pool.free_pages);
+            hfi_format_bytes(used, sizeof used, used_pages * HFI_PAGE_BYTES), (unsigned long long)pool.free_pages,
+            enough ? "" : ", and when it has none, the child is killed");
 }
 
 static void warn_once(void)
 {
     bool warned = false;
-    if (hfi_say_verbosity() < 1 || !hfi_cas_acq_rel(&xwarned, &warned, true))
+    if (!hfi_cas_acq_rel(&xwarned, &warned, true))
         return;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         const struct reserved_node *node = &hfi_arena.reservation.nodes[i];

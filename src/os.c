@@ -112,7 +112,9 @@ int hfi_os_reserve_at(void *start, size_t bytes)
 static int map_fixed(void *start, size_t bytes, int protection, int flags)
 {
     int saved_errno = errno;
-    void *mapped = mmap(start, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED | flags, -1, 0);
+    if (!(flags & MAP_HUGETLB))
+        flags |= MAP_NORESERVE;
+    void *mapped = mmap(start, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0);
     return outcome((long)mapped, saved_errno);
 }
 

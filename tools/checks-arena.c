@@ -185,6 +185,18 @@ void checks_cgroup(struct examination *examination)
 
 /* --- huge pages --- */
 
+#define SPARE_BYTES 128
+
+/* After a fork, what parent or child writes to is copied into spare pages of the pool. */
+static const char *spare_for_forks(char *text, size_t text_bytes, const struct outlook *outlook, uint64_t needed, uint64_t free_pages)
+{
+    uint64_t spare = free_pages - needed;
+    if (outlook->options.fork == FORK_DONTFORK)
+        return "";
+    snprintf(text, text_bytes, "; %llu spare for what a fork copies: a child is killed when they are used up", (unsigned long long)spare);
+    return spare >= needed ? "; enough spare for what a fork copies" : text;
+}
+
 /* One pool of one node.  Short is a failure where this size was asked for, else a hint. */
 static void check_pool(struct examination *examination, unsigned index, enum option_backing rung)
 {
@@ -193,7 +205,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     enum option_backing stands = BACKING_AUTO;
     const struct reserved_node *part = outlook_part(outlook, index, &stands);
     struct os_huge_pool pool;
-    char mend[MEND_BYTES];
+    char mend[MEND_BYTES], spare[SPARE_BYTES];
     const char *name = hfi_backing_name(rung);
     uint64_t needed = part != NULL ? outlook_pages(outlook, part, rung) : 0;
     bool asked = outlook->options.backing == rung && needed != 0;
@@ -219,8 +231,8 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
         checks_report(examination, &check, "node %u: %llu pages of %s, %llu free; none needed", node->id, (unsigned long long)pool.total_pages, name,
                       (unsigned long long)pool.free_pages);
     else if (lack == 0)
-        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free", node->id, (unsigned long long)needed, name,
-                      (unsigned long long)pool.free_pages);
+        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s", node->id, (unsigned long long)needed, name,
+                      (unsigned long long)pool.free_pages, spare_for_forks(spare, sizeof spare, outlook, needed, pool.free_pages));
     else
         checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free, %llu missing", node->id, (unsigned long long)needed, name,
                       (unsigned long long)pool.free_pages, (unsigned long long)lack);

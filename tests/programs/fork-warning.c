@@ -1,6 +1,6 @@
 /*
- * fork-warning: on huge pages of a pool the first fork says what it costs, once, and only when asked to
- * be told (HOLDFAST_VERBOSE=1); nothing is said where nothing is copied by the huge page.
+ * fork-warning: on huge pages of a pool the first fork says what it costs, once, when the pool could not copy what
+ * is in use, or when asked to be told (HOLDFAST_VERBOSE=1); nothing is said where nothing is copied by the huge page.
  */
 #include <spawn.h>
 

@@ -305,6 +305,35 @@ static bool backing_is_2m(const struct reservation *r)
     return named_holds(r) && r->nodes[0].backing == BACKING_2M && r->nodes[0].locked && r->nodes[0].os_page_bytes == 2 * HFI_MIB;
 }
 
+static uint64_t pool_reserved(void)
+{
+    uint64_t pages = 0;
+    cr_assert(hfi_os_read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", &pages));
+    return pages;
+}
+
+/* A private mapping that is reserved keeps its pages when a forked child finds none to copy to. */
+Test(reserve, huge_pages_are_reserved_in_the_pool)
+{
+    enum { PAGES = 3 };
+    size_t bytes = PAGES * 2 * HFI_MIB;
+    struct os_huge_pool pool;
+    if (!hfi_os_huge_pool(&pool, 0, true, 2 * HFI_MIB) || pool.free_pages < PAGES)
+        cr_skip_test("no huge pages of 2 MiB free here");
+    bool rose = false, fell = false;
+    for (int tries = 0; tries < 20 && !(rose && fell); tries++) { /* others use the pool too */
+        char *space = hfi_os_reserve(bytes, 2 * HFI_MIB);
+        uint64_t before = pool_reserved();
+        if (hfi_os_map(space, bytes, 2 * HFI_MIB) == 0) {
+            rose = pool_reserved() == before + PAGES;
+            cr_assert_eq(hfi_os_populate(space, bytes), 0);
+            fell = pool_reserved() == before;
+        }
+        hfi_os_unreserve(space, bytes);
+    }
+    cr_assert(rose && fell);
+}
+
 Test(reserve, named_2m_and_populated_even_with_prefault_none)
 {
     if (!has_pool())

@@ -111,6 +111,7 @@ static const char xml[] =
     "<topology version=\"2.0\">\n"
     "<object type=\"Machine\" os_index=\"0\" cpuset=\"0x7\" complete_cpuset=\"0x7\" allowed_cpuset=\"0x7\" nodeset=\"0x25\" "
     "complete_nodeset=\"0x25\" allowed_nodeset=\"0x25\" gp_index=\"1\">\n"
+#undef PACKAGE
 #define PACKAGE(number, cpu, node, nodeset, gp, memory)                                                                         \
     "<object type=\"Package\" os_index=\"" number "\" cpuset=\"" cpu "\" complete_cpuset=\"" cpu "\" nodeset=\"" nodeset        \
     "\" complete_nodeset=\"" nodeset "\" gp_index=\"" gp "1\">\n<object type=\"NUMANode\" os_index=\"" node "\" cpuset=\"" cpu \
