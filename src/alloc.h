@@ -105,6 +105,13 @@ HFI_INLINE void hfi_free(void *pointer)
     hfi_theap_leave(theap);
 }
 
+/* Whether realloc leaves a block of `has` bytes where it is: it is large enough, and another one would save half of it at
+ * most.  Block sizes are multiples of 16, so what malloc would give is at most 15 bytes more than asked for. */
+HFI_INLINE bool hfi_block_stays(size_t has, size_t bytes)
+{
+    return bytes <= has && 2 * bytes + 15 >= has;
+}
+
 /* Same class, or a large run resized where it is: the block stays. */
 HFI_INLINE void *hfi_realloc(void *pointer, size_t bytes)
 {
@@ -113,7 +120,7 @@ HFI_INLINE void *hfi_realloc(void *pointer, size_t bytes)
         size_t index = offset >> HFI_PAGE_SHIFT;
         size_t has = hfi_page_at(index)->block_bytes;
         bool own = hfi_load_relaxed(hfi_owner_at(index)) == (uintptr_t)hfi_theap;
-        if (hfi_likely(own && bytes <= has && bytes >= has / 2)) {
+        if (hfi_likely(own && hfi_block_stays(has, bytes))) {
             hfi_expect_live(pointer, "realloc");
             return pointer;
         }

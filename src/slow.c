@@ -809,7 +809,7 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
         size_t has = found.page->block_bytes;
         check_start(found.page, pointer, "realloc");
         hfi_expect_live(pointer, "realloc");
-        return bytes <= has && bytes >= has / 2 ? pointer : realloc_by_copy(pointer, has, bytes);
+        return hfi_block_stays(has, bytes) ? pointer : realloc_by_copy(pointer, has, bytes);
     }
     if (hfi_unlikely(pointer != hfi_page_start(found.page)))
         hfi_die("HF-E303", "realloc", "%p points into a block of %zu bytes, not at its start; pass what malloc returned",

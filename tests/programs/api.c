@@ -4,6 +4,7 @@
  */
 #include <holdfast/holdfast.h>
 #include <malloc.h>
+#include <pthread.h>
 
 #include "test.h"
 
@@ -83,6 +84,45 @@ static void reallocs(void)
     free(block);
 }
 
+static size_t usable_for(size_t bytes)
+{
+    void *block = malloc(bytes);
+    size_t usable = malloc_usable_size(block);
+    free(block);
+    return usable;
+}
+
+/* To a size that malloc would give the same block for, nothing moves; where more than half would be saved, it does. */
+static void shrink(void *block, size_t bytes)
+{
+    void *volatile before = block;
+    size_t has = malloc_usable_size(block);
+    void *after = realloc(block, bytes);
+    if (usable_for(bytes) == has)
+        CHECK(after == before);
+    if (usable_for(bytes) < has / 2)
+        CHECK(after != before && malloc_usable_size(after) == usable_for(bytes));
+    free(after);
+}
+
+static void *shrink_others(void *block)
+{
+    shrink(block, 4);
+    return NULL;
+}
+
+static void shrinks_in_place(void)
+{
+    pthread_t thread;
+    for (size_t from = 1; from <= 1024; from++)
+        for (size_t to = 1; to <= from; to++)
+            shrink(malloc(from), to);
+    for (size_t from = 1025; from <= (size_t)256 << 10; from += from / 7)
+        for (size_t to = from; to != 0; to -= to / 9 + 1)
+            shrink(malloc(from), to);
+    CHECK(pthread_create(&thread, NULL, shrink_others, malloc(16)) == 0 && pthread_join(thread, NULL) == 0);
+}
+
 static void grows_in_place(void)
 {
     char *block = malloc((size_t)1 << 20);
@@ -154,6 +194,7 @@ int main(int argc, char **argv)
     sizes();
     alignments();
     reallocs();
+    shrinks_in_place();
     grows_in_place();
     errnos();
     questions();
