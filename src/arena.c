@@ -282,6 +282,11 @@ void hfi_arena_forked(void)
         hfi_store_relaxed(&hfi_arena.nodes[i].xgrowing, false);
 }
 
+void hfi_arena_forsake(void)
+{
+    hfi_arena.node_count = 0;
+}
+
 static void node_open(struct arena_node *node, struct prefault_part part)
 {
     hfi_runmap_release(&node->free_runs, part.offset / HFI_PAGE_BYTES, part.bytes / HFI_PAGE_BYTES);

@@ -49,7 +49,7 @@ struct arena_node {
 };
 
 struct arena {
-    unsigned node_count; /* const */
+    unsigned node_count; /* const, but for hfi_arena_forsake */
     size_t page_count;   /* const: over all nodes */
     struct reservation reservation; /* const */
     struct arena_node nodes[HFI_MAX_NODES];
@@ -124,6 +124,9 @@ void hfi_arena_show(const struct arena_node *node);
 
 /* In a forked child: who was growing a node is gone. */
 void hfi_arena_forked(void);
+
+/* In a forked child whose arena is not mapped: there is no node to ask or to take from. */
+void hfi_arena_forsake(void);
 
 /* Pages that could not be populated in the background, and are never given out. */
 size_t hfi_arena_failed_pages(const struct arena_node *node);

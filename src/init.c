@@ -203,6 +203,8 @@ void hfi_init_forsake_arena(void)
 {
     hfi_span = 0;
     hfi_thread_forget();
+    hfi_arena_forsake();
+    hfi_theaps_forsake();
     hfi_store_release(&xstate, INIT_FORSAKEN);
 }
 

@@ -97,6 +97,11 @@ struct theap *hfi_theap_first(void)
     return hfi_load_acquire(&xall_theaps);
 }
 
+void hfi_theaps_forsake(void)
+{
+    hfi_store_relaxed(&xall_theaps, NULL); /* relaxed: the child has one thread */
+}
+
 uint32_t hfi_theaps_made(void)
 {
     return hfi_load_relaxed(&xtheaps_made);

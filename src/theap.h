@@ -132,6 +132,9 @@ void hfi_theap_end(struct theap *theap);
 /* In a forked child: puts up every theap but `own` for the next threads.  Their pages were let go of, and what they held. */
 void hfi_theaps_recycle_but(const struct theap *own);
 
+/* In a forked child whose arena is not mapped: the list of all is empty. */
+void hfi_theaps_forsake(void);
+
 /* First theap of the list of all, in use or not; and their number. */
 struct theap *hfi_theap_first(void);
 uint32_t hfi_theaps_made(void);

@@ -1,7 +1,10 @@
 /*
  * dontfork (HOLDFAST_FORK=dontfork): the child allocates from its boot region, may exec and exit, and touches nothing of the
- * parent's: not its segment either.  A block of the parent is not there.
+ * parent's: not its segment either.  A block of the parent is not there.  Every call answers: there is no arena.
  */
+#include <holdfast/frames.h>
+#include <holdfast/holdfast.h>
+#include <malloc.h>
 #include <signal.h>
 
 #include "segment.h"
@@ -49,6 +52,57 @@ static void fills(void)
     _exit(0);
 }
 
+/* A block of each entry point; those that have the arena alone to take from have none. */
+static void allocates_by_all(void)
+{
+    void *blocks[] = {
+        malloc(100), calloc(10, 10), reallocarray(NULL, 10, 10), memalign(64, 100), aligned_alloc(64, 100), valloc(100), pvalloc(100),
+        hf_malloc(100), hf_calloc(10, 10), hf_realloc(NULL, 100), hf_aligned_alloc(64, 100), NULL,
+    };
+    size_t count = sizeof blocks / sizeof blocks[0];
+    CHECK(posix_memalign(&blocks[count - 1], 64, 100) == 0);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(blocks[i] != NULL && malloc_usable_size(blocks[i]) >= 100 && hf_usable_size(blocks[i]) >= 100);
+        CHECK(!hf_owns(blocks[i]) && hf_node_of(blocks[i]) == -1);
+        memset(blocks[i], 1, 100);
+        free(blocks[i]);
+    }
+    errno = 0;
+    CHECK(hf_malloc_onnode(100, 0) == NULL && errno == EINVAL);
+    CHECK(hf_frames_alloc(4, 4096) == NULL && errno == ENOMEM);
+    hf_frames_free(NULL);
+}
+
+static bool no_pressure(size_t bytes, unsigned node, void *argument)
+{
+    (void)bytes, (void)node, (void)argument;
+    return false;
+}
+
+static void asks(void)
+{
+    char text[4096];
+    struct hf_stats stats, zeros = { 0 };
+    struct mallinfo2 info = mallinfo2(), no_info = { 0 };
+    FILE *stream = fmemopen(text, sizeof text, "w");
+    allocates_by_all();
+    CHECK(memcmp(&info, &no_info, sizeof info) == 0 && mallinfo().arena == 0);
+    CHECK(stream != NULL && malloc_info(0, stream) == 0 && fclose(stream) == 0 && strstr(text, "size=\"0\"") != NULL);
+    malloc_stats();
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    CHECK(malloc_trim(0) == 0);
+    memset(&stats, 0xff, sizeof stats);
+    CHECK(hf_stats_get(&stats, sizeof stats) == 0 && memcmp(&stats, &zeros, sizeof stats) == 0);
+    CHECK(hf_stats_get_node(&stats, sizeof stats, 0) == -ENOENT);
+    CHECK(hf_stats_json(text, sizeof text) > 0 && strstr(text, "\"arena\": 0, ") != NULL && strstr(text, "\"per_node\": []") != NULL);
+    hf_stats_print();
+    hf_thread_idle();
+    CHECK(hf_version() != NULL && !hf_owns(of_parent) && hf_node_of(of_parent) == -1);
+    CHECK(hf_prefault_wait(-1) == -ENOMEM);
+    CHECK(hf_pressure_register(no_pressure, NULL) == 0 && hf_pressure_unregister(no_pressure, NULL) == 0);
+    exit(0);
+}
+
 static void executes(void)
 {
     execlp("true", "true", (char *)NULL);
@@ -88,11 +142,12 @@ int main(int argc, char **argv)
     CHECK(status_of(allocates) == 0);
     CHECK(status_of(asks_too_much) == 0);
     CHECK(status_of(fills) == 0);
+    CHECK(status_of(asks) == 0);
     CHECK(status_of(executes) == 0);
     CHECK(status_of(forks_again) == 0);
     int status = status_of(touches);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     CHECK(of_parent[0] == 1);
-    CHECK(test_segment()->forks == 6);
+    CHECK(test_segment()->forks == 7);
     return 0;
 }
