@@ -19,6 +19,7 @@
 #include "magazine.h"
 #include "stats.h"
 
+#define GLIBC_FAST_MAX_BYTES 160
 #define ALIAS(of) HFI_EXPORT __attribute__((alias(#of), copy(of)))
 
 /* The arena stands before main even in a program whose first malloc comes later: then a named
@@ -61,17 +62,18 @@ HFI_EXPORT void *reallocarray(void *pointer, size_t count, size_t each_bytes)
     return hfi_realloc(pointer, bytes);
 }
 
-/* glibc rounds an alignment that is no power of two up; beyond 1 GiB it is refused. */
+/* As glibc does: an alignment that is no power of two is rounded up, what cannot be rounded is EINVAL, and what there is no
+ * such block of is ENOMEM, which here begins above 1 GiB. */
 HFI_EXPORT void *memalign(size_t align, size_t bytes)
 {
-    size_t rounded = HFI_MAX_ALIGN;
-    while (rounded < align && rounded <= HFI_WINDOW_BYTES)
-        rounded *= 2;
-    if (rounded > HFI_WINDOW_BYTES) {
+    if (align > SIZE_MAX / 2 + 1) {
         errno = EINVAL;
         return NULL;
     }
-    return hfi_aligned_alloc(rounded, bytes);
+    size_t rounded = HFI_MAX_ALIGN;
+    while (rounded < align)
+        rounded *= 2;
+    return rounded > HFI_WINDOW_BYTES ? hfi_fail_enomem() : hfi_aligned_alloc(rounded, bytes);
 }
 
 HFI_EXPORT void *aligned_alloc(size_t align, size_t bytes)
@@ -155,11 +157,11 @@ HFI_EXPORT int malloc_trim(size_t keep_bytes)
     return 0;
 }
 
-/* No parameter of glibc's malloc exists here. */
+/* No parameter of glibc's malloc exists here, but there are programs that end where one is refused: the answer is glibc's,
+ * which refuses nothing, unknown parameters included, but fast bins of more than GLIBC_FAST_MAX_BYTES. */
 HFI_EXPORT int mallopt(int parameter, int value)
 {
-    (void)parameter, (void)value;
-    return 0;
+    return parameter != M_MXFAST || (value >= 0 && value <= GLIBC_FAST_MAX_BYTES);
 }
 
 static void sum_nodes(struct node_figures *sum)
@@ -204,10 +206,8 @@ HFI_EXPORT struct mallinfo mallinfo(void)
 HFI_EXPORT int malloc_info(int options, FILE *stream)
 {
     struct node_figures sum;
-    if (options != 0) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (options != 0)
+        return EINVAL; /* not -1: so does glibc */
     sum_nodes(&sum);
     fprintf(stream, "<malloc version=\"holdfast-1\">\n<system type=\"current\" size=\"%zu\"/>\n"
             "<total type=\"used\" size=\"%zu\"/>\n<total type=\"free\" size=\"%zu\"/>\n</malloc>\n",

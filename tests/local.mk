@@ -90,8 +90,12 @@ check_PROGRAMS += %D%/tool-edit %D%/tool-load
 %C%_tool_edit_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_tool_edit_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
 
+# --- the C library's names, by programs that the library is preloaded to ---
+check_PROGRAMS += %D%/names/answers
+hf_cflags_names = -fno-builtin
+
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/completion.sh %D%/examples.sh %D%/manual.sh %D%/tool.sh \
+hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/completion.sh %D%/examples.sh %D%/manual.sh %D%/names.sh %D%/tool.sh \
 	%D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/made-segment.sh %D%/tool-part.sh %D%/programs/secure.c

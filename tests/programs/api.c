@@ -175,7 +175,7 @@ static void questions(void)
     struct mallinfo2 after = mallinfo2();
     CHECK(before.arena == after.arena && before.arena == before.uordblks + before.fordblks);
     CHECK(after.hblkhd >= before.hblkhd + ((size_t)8 << 20));
-    CHECK(mallopt(M_MMAP_THRESHOLD, 1) == 0);
+    CHECK(mallopt(M_MMAP_THRESHOLD, 1) == 1);
     CHECK(malloc_trim(0) == 0);
     char *text = NULL;
     size_t length = 0;

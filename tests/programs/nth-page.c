@@ -744,7 +744,7 @@ static void walk_questions(int unused)
     CHECK(malloc_info(0, stream) == 0 && strstr(text, "holdfast") != NULL);
     malloc_stats();
     hf_stats_print();
-    CHECK(malloc_trim(0) == 0 && mallopt(M_TRIM_THRESHOLD, 0) == 0);
+    CHECK(malloc_trim(0) == 0 && mallopt(M_TRIM_THRESHOLD, 0) == 1);
     CHECK(hf_version() != NULL);
     hfi_magazine_give_back(hfi_theap);
     refusing = NONE;
