@@ -10,20 +10,25 @@
  * O3: the caller of a program with raised privileges (AT_SECURE: set-user-ID, file capabilities) gets nothing by
  *     its environment that its own limits would refuse, and cannot make the program fail: of an option
  *     only `less` is obeyed, which takes less memory, locks, huge pages or room in /dev/shm than the default.
+ * O4: where HOLDFAST_ONLY names another process, all options stand at their defaults, and nothing is said.
  *
  * Tests: tests/unit/options.c, tests/programs/privileged.c.
  */
 #include "options.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 #include "say.h"
 
 extern char **environ;
 
 #define PREFIX "HOLDFAST_"
+#define PROGRAM_BYTES 1024 /* of a program's path */
 #define NAME_BYTES_SHOWN 48 /* of names and values that somebody else wrote */
 #define VALUE_BYTES_SHOWN 64
 #define TEST_PREFIX "HOLDFAST_TEST_" /* hooks of the project's own tests */
@@ -261,6 +266,33 @@ static bool parse_verbose(struct options *options, const char *text)
     return true;
 }
 
+/* The file name of this process's program. */
+static const char *program_name(char path[PROGRAM_BYTES])
+{
+    ssize_t length = readlink("/proc/self/exe", path, PROGRAM_BYTES - 1);
+    path[length > 0 ? length : 0] = 0;
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static bool is_only(const char *text)
+{
+    char path[PROGRAM_BYTES];
+    unsigned pid;
+    if (*text == 0 || strcmp(text, "all") == 0)
+        return true;
+    if (parse_unsigned(text, INT_MAX, &pid, NULL))
+        return pid == (unsigned)getpid();
+    return strcmp(text, program_name(path)) == 0 || strcmp(text, program_invocation_short_name) == 0;
+}
+
+/* Where it names another program nothing else is read (hfi_options_read). */
+static bool parse_only(struct options *options, const char *text)
+{
+    (void)options;
+    return *text != 0 && strchr(text, '/') == NULL;
+}
+
 /* --- the table --- */
 
 const struct option_entry hfi_option_table[] = {
@@ -276,6 +308,7 @@ const struct option_entry hfi_option_table[] = {
     { "HOLDFAST_FORK", "private | dontfork", "private", "what a forked child gets: the arena copy-on-write, or none", parse_fork, NULL },
     { "HOLDFAST_STRICT", "0 | 1", "0", "1: an arena that is not what was asked for stops the program at start", parse_strict, NULL },
     { "HOLDFAST_INSPECT", "0 | 1", "1", "publish the inspection segment", parse_inspect, "0" },
+    { "HOLDFAST_ONLY", "all | PROGRAM | PID", "all", "whom the other variables are for: children of that program get defaults", parse_only, NULL },
     { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what", parse_verbose, NULL },
 };
 const size_t hfi_option_count = sizeof hfi_option_table / sizeof hfi_option_table[0];
@@ -423,6 +456,9 @@ void hfi_options_read(struct options *options)
         return;
     }
     set_defaults(options);
+    const char *only = getenv("HOLDFAST_ONLY");
+    if (only != NULL && parse_only(options, only) && !is_only(only))
+        return;
     const char *strict = getenv("HOLDFAST_STRICT");
     if (strict != NULL && !parse_strict(options, strict)) /* first: messages depend on it */
         options->strict = true; /* who writes it otherwise than 0 or 1 means it */

@@ -5,7 +5,7 @@
 # $top_builddir as Automake sets it, . by default.
 set -u
 export LC_ALL=C
-unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE
+unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HOLDFAST_ONLY
 top_builddir=${top_builddir:-.}
 holdfast=$top_builddir/holdfast
 failed=0
@@ -142,6 +142,20 @@ for variable in $("$holdfast" help environment | sed -n 's/^HOLDFAST_\([A-Z_]*\)
     grep -e "^  $option[ [].*(HOLDFAST_$variable)" "$work/help" > /dev/null || fail "run has no option $option for HOLDFAST_$variable"
 done
 expect 0 '' run true
+
+# arenas NUMBER OPTION...: how many of a shell and the two programs it starts take the arena
+arenas()
+{
+    wanted=$1
+    shift
+    expect 0 '' run --arena 16M --backing 4k --verbose "$@" -- sh -c 'ls / | head -1; exit 0'
+    got=$(grep -c 'HF-I001.*16 MiB' "$work/err")
+    [ "$got" = "$wanted" ] || fail "run $*: $got arenas of the named size, not $wanted"
+}
+arenas 1
+arenas 3 --children
+arenas 1 --only ls
+arenas 0 --only nobody
 expect 7 '' run --arena 64M -- sh -c 'exit 7'
 expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
 expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'

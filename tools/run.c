@@ -38,6 +38,7 @@
 struct request {
     const char *library;
     bool report, json;
+    bool children; /* what the program starts gets the variables too */
     const char *output; /* NULL: standard error */
     char **command;
 };
@@ -170,9 +171,20 @@ static int say_not_started(const char *name, int error)
     return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTED;
 }
 
-/* Replaces this process; returns an exit status when it could not. */
-static int execute(char **command)
+/* What the program starts is not to take an arena of that size each; a number, as the program may be a script. */
+static void set_only(void)
 {
+    char pid[16];
+    snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    setenv("HOLDFAST_ONLY", pid, 0);
+}
+
+/* Replaces this process; returns an exit status when it could not. */
+static int execute(const struct request *request)
+{
+    char **command = request->command;
+    if (!request->children)
+        set_only();
     execvp(command[0], command);
     return say_not_started(command[0], errno);
 }
@@ -309,7 +321,7 @@ static int run_with_report(const struct request *request)
     }
     if (watch.child == 0) {
         sigprocmask(SIG_SETMASK, &before, NULL);
-        _exit(execute(command));
+        _exit(execute(request));
     }
     forward_to = watch.child;
     set_signals();
@@ -329,7 +341,7 @@ static int run_with_report(const struct request *request)
 
 /* --- the command line --- */
 
-enum { OPTION_LIBRARY = TOOL_SETS_VARIABLE + 1, OPTION_REPORT, OPTION_JSON };
+enum { OPTION_LIBRARY = TOOL_SETS_VARIABLE + 1, OPTION_CHILDREN, OPTION_REPORT, OPTION_JSON };
 
 /* All variables of hfi_option_table: tests/tool.sh compares. */
 static const struct option long_options[] = {
@@ -345,6 +357,8 @@ static const struct option long_options[] = {
     { "strict", no_argument, NULL, TOOL_SETS_VARIABLE },
     { "inspect", required_argument, NULL, TOOL_SETS_VARIABLE },
     { "verbose", optional_argument, NULL, TOOL_SETS_VARIABLE },
+    { "only", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "children", no_argument, NULL, OPTION_CHILDREN },
     { "library", required_argument, NULL, OPTION_LIBRARY },
     { "report", no_argument, NULL, OPTION_REPORT },
     { "json", no_argument, NULL, OPTION_JSON },
@@ -365,6 +379,8 @@ static int run_main(int argc, char **argv)
             return EXIT_USAGE;
         if (option == OPTION_LIBRARY)
             request.library = optarg;
+        else if (option == OPTION_CHILDREN)
+            request.children = true;
         else if (option == OPTION_REPORT)
             request.report = true;
         else if (option == OPTION_JSON)
@@ -386,7 +402,7 @@ static int run_main(int argc, char **argv)
     warn_if_not_preloadable(path);
     if (!set_preload(request.library))
         return EXIT_CONFIG;
-    return request.report ? run_with_report(&request) : execute(request.command);
+    return request.report ? run_with_report(&request) : execute(&request);
 }
 
 const struct command tool_run = {
@@ -409,6 +425,8 @@ const struct command tool_run = {
         "  --strict           stop if the arena is not what was asked for (HOLDFAST_STRICT)\n"
         "  --inspect WHETHER  0, 1                            (HOLDFAST_INSPECT)\n"
         "  --verbose[=LEVEL]  0 to 3; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
+        "  --only PROGRAM     whom these are for, by file name; else COMMAND alone (HOLDFAST_ONLY)\n"
+        "  --children         they are for what COMMAND starts as well\n"
         "  --library PATH     the library to preload\n"
         "  --report           afterwards, print to standard error what the arena saw, faults and cpu time\n"
         "  --json             the report as one JSON object: name, pid, status, signal, seconds, user_seconds,\n"

@@ -39,6 +39,27 @@ Test(options, sizes)
     }
 }
 
+Test(options, only)
+{
+    char self[16];
+    snprintf(self, sizeof self, "%ld", (long)getpid());
+    const char *name = strrchr(program_invocation_name, '/');
+    name = name == NULL ? program_invocation_name : name + 1;
+    const char *const meant[] = { "all", self, name }, *const others[] = { "1", "redis-server" };
+    setenv("HOLDFAST_ARENA", "8G", 1);
+    for (size_t i = 0; i < sizeof meant / sizeof meant[0]; i++)
+        cr_assert_eq(read_with("HOLDFAST_ONLY", meant[i]).arena_bytes, (size_t)8 << 30, "%s", meant[i]);
+    setenv("HOLDFAST_BACKING", "no such thing", 1);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct options options = read_with("HOLDFAST_ONLY", others[i]);
+        cr_assert(options.arena == ARENA_AUTO && options.errors == 0, "%s", others[i]);
+    }
+    unsetenv("HOLDFAST_BACKING");
+    cr_assert_eq(read_with("HOLDFAST_ONLY", "").errors, 1);
+    cr_assert_eq(read_with("HOLDFAST_ONLY", "/usr/bin/redis-server").errors, 1);
+    unsetenv("HOLDFAST_ARENA");
+}
+
 Test(options, arena)
 {
     cr_assert_eq(read_with("HOLDFAST_ARENA", "auto").arena, ARENA_AUTO);
