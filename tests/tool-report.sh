@@ -90,6 +90,7 @@ grep -q '<section class="status fault"' "$work/waves.html" || fail "the page of 
 grep -q 'Fault: node 0: remote fallback' "$work/waves.html" || fail "the page does not name the fault"
 grep -q 'remote fallback began (' "$work/waves.html" || fail "the page has no event of it"
 grep -q 'class="alarm-line"' "$work/waves.html" || fail "the fault is not on the axis of time"
+grep -q "HOLDFAST_ARENA</th><td class=.t.>node 0: 16 MiB, node 1: 64 MiB<" "$work/waves.html" || fail "the settings do not give the sizes asked for"
 expect 0 '' report "$live" -o "$work/live.html" --seconds 0.5
 page "$work/live.html"
 expect 0 '' report "$live" -o "$work/once.html" --seconds 0

@@ -300,10 +300,31 @@ static void node_settings(const struct report *report, unsigned node)
             COUNT(machine->pool_free[1]), COUNT(machine->pool_pages[1]));
 }
 
+/* What was asked of each node, and in which form. */
+static void arena_setting(const struct report *report)
+{
+    const struct snapshot *snapshot = report->snapshot;
+    uint64_t asked = 0;
+    char text[512];
+    int length = 0;
+    for (unsigned i = 0; i < snapshot->node_count; i++)
+        asked += snapshot->nodes[i].asked;
+    switch (snapshot->header.asked_arena) {
+    case HF_ARENA_AUTO: snprintf(text, sizeof text, "auto: grows as it is used, to %s at most", BYTES(asked)); break;
+    case HF_ARENA_PERCENT: snprintf(text, sizeof text, "a share of memory: %s", BYTES(asked)); break;
+    case HF_ARENA_PER_NODE:
+        for (unsigned i = 0; i < snapshot->node_count && length < (int)sizeof text; i++)
+            length += snprintf(text + length, sizeof text - (size_t)length, "%snode %u: %s", i == 0 ? "" : ", ", snapshot->nodes[i].id,
+                               BYTES(snapshot->nodes[i].asked));
+        break;
+    default: snprintf(text, sizeof text, "%s", BYTES(asked)); break;
+    }
+    setting(report, "HOLDFAST_ARENA", text);
+}
+
 void report_settings(const struct report *report)
 {
     static const char *const thp[] = { "unknown", "never", "madvise", "always" };
-    static const char *const arenas[] = { "auto", "bytes", "a share of memory", "by node" };
     const struct hf_inspect_segment *header = &report->snapshot->header;
     const struct machine *machine = &report->sample->machine;
     char text[160];
@@ -311,13 +332,14 @@ void report_settings(const struct report *report)
           "<figcaption>As asked for, and what the machine has</figcaption>\n"
           "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Settings\"><table><tbody>\n", report->out);
     setting(report, "library", header->library);
-    setting(report, "HOLDFAST_ARENA", header->asked_arena < 4 ? arenas[header->asked_arena] : "?");
+    arena_setting(report);
     setting(report, "HOLDFAST_BACKING", header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing));
     setting(report, "HOLDFAST_PLACE", header->options & HF_INSPECT_PLACE_INTERLEAVE ? "interleave" :
             header->options & HF_INSPECT_PLACE_NODE ? "node:N" : "local");
     setting(report, "HOLDFAST_REMOTE", header->options & HF_INSPECT_REMOTE_DENY ? "deny" : "allow");
     setting(report, "HOLDFAST_ON_FULL", header->options & HF_INSPECT_FULL_ABORTS ? "abort" : "fail");
     setting(report, "HOLDFAST_FORK", header->options & HF_INSPECT_DONTFORK ? "dontfork" : "private");
+    setting(report, "HOLDFAST_LOCK", header->options & HF_INSPECT_LOCK_NO ? "no" : "auto or yes");
     setting(report, "HOLDFAST_STRICT", header->options & HF_INSPECT_STRICT ? "1" : "0");
     snprintf(text, sizeof text, "%llu forks, %s pinned for rings of io_uring", (unsigned long long)header->forks, BYTES(header->registered));
     setting(report, "process", text);
