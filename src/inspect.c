@@ -476,13 +476,14 @@ void hfi_inspect_forking(void)
 
 /* --- publishing --- */
 
-/* Threads that sleep now may do so for ever.  Nobody else touches `added` before the segment is there to add to. */
+/* Threads that sleep now may do so for ever, and what those counted that have ended shall not show up
+ * with their theap's next thread.  Nobody else touches `added` before the segment is there to add to. */
 static void show_all_threads(void)
 {
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
         memset(&theap->added, 0, sizeof theap->added);
-        if (theap->thread != 0)
-            update_theap(theap, true, hfi_os_ticks());
+        if (HFI_SHOWN(theap->node) != NULL) /* some thread had it */
+            update_theap(theap, theap->thread != 0, hfi_os_ticks());
     }
 }
 
