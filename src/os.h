@@ -114,6 +114,10 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t hfi_os_now_ns(void);
 
+/* Likewise to a few ms, without reading the processor's counter, which seccomp(2) and PR_SET_TSC may
+ * forbid. */
+uint64_t hfi_os_now_coarse_ns(void);
+
 /* The processor's counter of moments: constant rate, the same on all CPUs, no system call. */
 HFI_INLINE uint64_t hfi_os_ticks(void)
 {

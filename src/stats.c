@@ -229,7 +229,7 @@ void hfi_stats_report(void)
 
 bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint64_t *unreported)
 {
-    uint64_t now = hfi_os_now_ns();
+    uint64_t now = hfi_os_now_coarse_ns();
     uint64_t last = hfi_load_relaxed(&xlast_report_ns);
     if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !hfi_cas_acq_rel(&xlast_report_ns, &last, now)) {
         hfi_fetch_add_relaxed(&xunreported, 1);
