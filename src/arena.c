@@ -52,6 +52,7 @@ char *hfi_base;
 size_t hfi_span;
 _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
 _Atomic(struct hf_inspect_node *) hfi_nodemap;
+size_t hfi_pagemap_gaps[HFI_MAX_NODES];
 
 static void node_init_maps(struct arena_node *node, char *memory, bool growing)
 {
@@ -170,6 +171,7 @@ int hfi_arena_init(const struct reservation *reservation)
         int error = node_init(node, &reservation->nodes[i], reservation->growing);
         if (error != 0)
             return error;
+        hfi_pagemap_gaps[i] = node->first_index - hfi_arena.page_count;
         hfi_arena.page_count += node->page_count;
     }
     hfi_span = reservation->span;

@@ -32,8 +32,7 @@
 
 #define UPDATES_AFTER_FORK 256u  /* slow paths before a child publishes */
 #define PUBLISH_AFTER_PAGES 128u /* of a growing arena, or taken by a child */
-#define THEAPS_MIN 256u          /* shown, and more in arenas that have room for more */
-#define PAGES_PER_THEAP 16u
+#define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 
 _Static_assert(sizeof(struct hf_inspect_segment) == 256, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 3");
@@ -109,13 +108,15 @@ static struct hf_inspect_table table_at(uint64_t *offset, size_t count, size_t e
     return table;
 }
 
-/* `arena_pages` of all nodes, `map_pages` with the gaps between them. */
+/* `arena_pages` of all nodes; their entries follow each other in the page map, which has `map_pages`:
+ * all of them, or none. */
 static void lay_out(struct hf_inspect_segment *header, unsigned nodes, size_t arena_pages, size_t map_pages)
 {
     uint64_t offset = hfi_align_up(sizeof *header, HFI_CACHE_LINE);
     header->nodes = table_at(&offset, nodes, sizeof(struct hf_inspect_node));
     header->classes = table_at(&offset, HFI_CLASS_COUNT, sizeof(struct hf_inspect_class));
-    size_t theaps = hfi_min(hfi_max(arena_pages / PAGES_PER_THEAP, THEAPS_MIN), HF_INSPECT_MAX_THEAPS);
+    size_t wanted = hfi_max(arena_pages / HFI_PAGES_PER_THEAP, HFI_THEAPS_SHOWN_MIN);
+    size_t theaps = hfi_min(wanted, HF_INSPECT_MAX_THEAPS);
     header->theaps = table_at(&offset, theaps, sizeof(struct hf_inspect_theap));
     header->others = table_at(&offset, nodes, sizeof(struct hf_inspect_theap));
     header->events = table_at(&offset, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event));
@@ -123,10 +124,10 @@ static void lay_out(struct hf_inspect_segment *header, unsigned nodes, size_t ar
     header->segment_bytes = hfi_align_up(offset, 4096);
 }
 
-size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages, size_t map_pages)
+size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages)
 {
     struct hf_inspect_segment header;
-    lay_out(&header, nodes, arena_pages, map_pages);
+    lay_out(&header, nodes, arena_pages, arena_pages);
     return header.segment_bytes;
 }
 
@@ -189,11 +190,12 @@ static uint64_t page_entry(size_t index)
 static void fill_pages(const struct arena_node *node)
 {
     size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
+    size_t place = node->first_index - hfi_pagemap_gaps[node->index];
+    _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_pagemap) + place;
     for (size_t i = 0; i < node->page_count; i = i + 1 == low ? high : i + 1) {
-        size_t index = node->first_index + i;
-        uint64_t none = 0, entry = page_entry(index);
+        uint64_t none = 0, entry = page_entry(node->first_index + i);
         if (entry != 0)
-            hfi_cas_relaxed(hfi_pagemap_entry(hfi_page_at(index)), &none, entry);
+            hfi_cas_relaxed(&map[i], &none, entry);
         if (HF_PAGE_STATE(entry) == HF_PAGE_LARGE && HF_PAGE_COUNT(entry) > 1 && i + HF_PAGE_COUNT(entry) < low)
             i += HF_PAGE_COUNT(entry) - 1;
     }
@@ -208,13 +210,24 @@ static void fill_map(struct hf_inspect_segment *segment)
         fill_pages(&hfi_arena.nodes[i]);
 }
 
-/* With the page map, or where there is no room for that in /dev/shm, without. */
+/* Whether memory has room for a page map: an arena that is not populated may be far larger than what
+ * there is.  A growing one was cut to what this process may use; it publishes in malloc, perhaps on a
+ * small stack. */
+static bool has_room(size_t bytes)
+{
+    enum os_bound bound;
+    return bytes <= BIG_BYTES || hfi_arena.reservation.growing || bytes <= hfi_os_available_bytes(&bound) / 2;
+}
+
+/* With the page map, or where there is no room for that, without. */
 static int create(struct hf_inspect_segment **segment, uint64_t start_ticks)
 {
     struct hf_inspect_segment header = { .magic = 0 };
     void *memory = NULL;
-    fill_header(&header, start_ticks, (hfi_span - HFI_WINDOWS_OFFSET) >> HFI_PAGE_SHIFT);
-    int error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
+    fill_header(&header, start_ticks, hfi_arena.page_count);
+    int error = -ENOSPC;
+    if (has_room(header.segment_bytes))
+        error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
     if (error == -ENOSPC) {
         lay_out(&header, hfi_arena.node_count, hfi_arena.page_count, 0);
         error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
@@ -283,7 +296,7 @@ static void update_node(struct arena_node *node)
     SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES);
     SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
     SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
-    SHOW(shown->first_page, node->first_index - (HFI_WINDOWS_OFFSET >> HFI_PAGE_SHIFT));
+    SHOW(shown->first_page, node->first_index - hfi_pagemap_gaps[node->index]);
     SHOW(shown->asked, reserved->asked_bytes);
     SHOW(shown->os_page_bytes, reserved->os_page_bytes);
 }

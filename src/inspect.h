@@ -42,8 +42,8 @@ void hfi_inspect_rings(bool any);
 /* The process is about to fork. */
 void hfi_inspect_forking(void);
 
-/* Size of the segment of an arena of so many nodes and pages, whose windows span `map_pages` pages. */
-size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages, size_t map_pages);
+/* Size of the segment of an arena of so many nodes and pages. */
+size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages);
 
 /* In a forked child: the parent's segment is no longer written to. */
 void hfi_inspect_forked(void);

@@ -13,9 +13,13 @@
 #include "pagetable.h"
 #include "sizeclass.h"
 
-/* Entry of the page at HFI_WINDOWS_OFFSET; NULL while there is no segment, or none with room for the map.  Relaxed: who
+/* Entry of the first node's first page; NULL while there is no segment, or none with room for the map.  Relaxed: who
  * sees it late leaves one entry to the next change. */
 extern HFI_HIDDEN _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
+
+/* By node: what a page's index is more than its place in the map, where the nodes' pages follow each
+ * other without gaps.  Const once the arena stands. */
+extern HFI_HIDDEN size_t hfi_pagemap_gaps[];
 
 /* Records of the nodes, by index; NULL while there is no segment. */
 extern HFI_HIDDEN _Atomic(struct hf_inspect_node *) hfi_nodemap;
@@ -28,7 +32,7 @@ extern HFI_HIDDEN _Atomic(struct hf_inspect_node *) hfi_nodemap;
 HFI_INLINE _Atomic(uint64_t) *hfi_pagemap_entry(const struct page *head)
 {
     _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_pagemap);
-    return map == NULL ? NULL : map + (hfi_page_index(head) - (HFI_WINDOWS_OFFSET >> HFI_PAGE_SHIFT));
+    return map == NULL ? NULL : map + (hfi_page_index(head) - hfi_pagemap_gaps[head->node]);
 }
 
 HFI_INLINE void hfi_pagemap_show(const struct page *head, uint64_t entry)

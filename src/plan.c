@@ -9,11 +9,17 @@
  */
 #include "plan.h"
 
+#include <holdfast/inspect.h>
 #include <string.h>
 
 #include "distance.h"
 
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
+/* Of the inspection segment: header, nodes, sums by node, classes, events, each aligned. */
+#define SEGMENT_REST_BYTES                                                                       \
+    (8192 + HFI_MAX_NODES * (sizeof(struct hf_inspect_node) + sizeof(struct hf_inspect_theap)) + \
+     HF_INSPECT_MAX_CLASSES * sizeof(struct hf_inspect_class) +                                  \
+     HF_INSPECT_EVENTS * sizeof(struct hf_inspect_event))
 
 /* --- sizes --- */
 
@@ -138,14 +144,28 @@ bool hfi_rung_is_asked(enum option_backing asked, enum option_backing rung, size
     return rung != BACKING_1G || asked == BACKING_1G || bytes % HFI_GIB == 0;
 }
 
+/* Eight bytes a page, a theap's slot per sixteen pages, and what does not depend on the size. */
+size_t hfi_plan_segment_bytes(size_t arena_bytes)
+{
+    size_t pages = arena_bytes >> HFI_PAGE_SHIFT;
+    size_t wanted = hfi_max(pages / HFI_PAGES_PER_THEAP, HFI_THEAPS_SHOWN_MIN);
+    size_t theaps = hfi_min(wanted, HF_INSPECT_MAX_THEAPS);
+    return pages * sizeof(uint64_t) + theaps * sizeof(struct hf_inspect_theap) + SEGMENT_REST_BYTES;
+}
+
+static uint64_t less_segment(uint64_t available)
+{
+    return available - hfi_min(available, hfi_plan_segment_bytes(available));
+}
+
 size_t hfi_plan_most(uint64_t available)
 {
-    return available / 100 * 95;
+    return less_segment(available) / 100 * 95;
 }
 
 size_t hfi_plan_cut(uint64_t available)
 {
-    return available / 10 * 9;
+    return less_segment(available) / 10 * 9;
 }
 
 /* --- the layout --- */

@@ -96,9 +96,15 @@ size_t hfi_backing_unit_bytes(enum option_backing backing);
 bool hfi_rung_is_asked(enum option_backing asked, enum option_backing rung, size_t bytes);
 
 /* Of what is free, the most that nodes on small pages may take, and what they take where that is less than they ask for: the
- * rest of the program needs memory too. */
+ * rest of the program needs memory too.  What the inspection segment takes comes off first. */
 size_t hfi_plan_most(uint64_t available);
 size_t hfi_plan_cut(uint64_t available);
+
+#define HFI_THEAPS_SHOWN_MIN 256u /* slots of the inspection segment; larger arenas have more */
+#define HFI_PAGES_PER_THEAP 16u
+
+/* Most that the inspection segment of an arena of so many bytes takes. */
+size_t hfi_plan_segment_bytes(size_t arena_bytes);
 
 /* --- the layout --- */
 

@@ -48,6 +48,20 @@ static uint32_t *small_figure(struct sample *sample, const char *name)
            strcmp(name, "options") == 0 ? &sample->snapshot.header.options : NULL;
 }
 
+/* A larger node has more pages in the map; what was added is free. */
+static void stretch_map(struct snapshot *snapshot)
+{
+    size_t count = snapshot->nodes[0].first_page + snapshot->nodes[0].total / HF_INSPECT_PAGE_BYTES;
+    if (snapshot->pages == NULL || count <= snapshot->page_count)
+        return;
+    snapshot->pages = realloc(snapshot->pages, count * sizeof *snapshot->pages);
+    if (snapshot->pages == NULL)
+        abort();
+    memset(snapshot->pages + snapshot->page_count, 0, (count - snapshot->page_count) * sizeof *snapshot->pages);
+    snapshot->page_count = count;
+    snapshot->header.pages.count = (uint32_t)count;
+}
+
 /* The clocks first: figures are of the sample's moment. */
 static void edit_time(struct sample *sample, uint64_t number, uint64_t seconds)
 {
@@ -113,6 +127,7 @@ int main(int argc, char **argv)
                 fprintf(stderr, "tool-edit: %s names nothing\n", argv[i]);
                 return 1;
             }
+        stretch_map(&sample->snapshot);
         snapshot_sum(&sample->snapshot, &sample->sum);
         if (recording_append(to, sample, true, last) != 0)
             return 1;

@@ -195,8 +195,8 @@ static void add_up(struct outlook *outlook)
     for (unsigned i = 0, count = hfi_plan_parts(reservation, &outlook->options, parts); i < count; i++)
         outlook->space_least_bytes += parts[i].bytes;
     if (outlook->options.inspect)
-        outlook->segment_bytes = hfi_inspect_bytes(reservation->node_count, outlook->total_bytes >> HFI_PAGE_SHIFT,
-                                                   (reservation->span - HFI_WINDOWS_OFFSET) >> HFI_PAGE_SHIFT);
+        outlook->segment_bytes = hfi_inspect_bytes(reservation->node_count,
+                                                   outlook->total_bytes >> HFI_PAGE_SHIFT);
 }
 
 static void make_plan(struct outlook *outlook)

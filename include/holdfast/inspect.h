@@ -193,7 +193,8 @@ struct hf_inspect_segment {
     struct hf_inspect_table classes; /* struct hf_inspect_class */
     struct hf_inspect_table theaps;  /* struct hf_inspect_theap; theaps past its end are summed up in `others` */
     struct hf_inspect_table events;  /* struct hf_inspect_event; number n stands at n % count */
-    struct hf_inspect_table pages;   /* uint64_t; none (count 0) where /dev/shm had no room for them */
+    struct hf_inspect_table pages;   /* uint64_t, of the nodes one after the other; none (count 0) where there
+                                      * was no room for them */
     uint64_t event_count;   /* events so far */
     uint64_t theap_count;   /* theaps made so far */
     uint64_t forks;

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "inspect.h"
 #include "buffers.h"
 #include "distance.h"
 #include "os.h"
@@ -419,8 +420,20 @@ Test(plan, rungs)
     cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_2M, HFI_MIB), "what was asked for is the first rung, not the only one");
     cr_assert(!hfi_rung_is_asked(BACKING_2M, BACKING_1G, HFI_GIB));
     cr_assert(!hfi_rung_is_asked(BACKING_4K, BACKING_THP, HFI_GIB));
-    cr_assert_eq(hfi_plan_most(100 * HFI_GIB), 95 * HFI_GIB);
+    size_t left = 100 * HFI_GIB - hfi_plan_segment_bytes(100 * HFI_GIB);
+    cr_assert_eq(hfi_plan_most(100 * HFI_GIB), left / 100 * 95);
     cr_assert_lt(hfi_plan_cut(100 * HFI_GIB), hfi_plan_most(100 * HFI_GIB));
+}
+
+Test(plan, inspection_segment_is_counted_and_small)
+{
+    static const unsigned nodes[] = { 1, 2, 8, HFI_MAX_NODES };
+    for (size_t bytes = HFI_NODE_BYTES_MIN; bytes <= HFI_ARENA_MAX_BYTES; bytes *= 2)
+        for (unsigned i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
+            cr_assert_geq(hfi_plan_segment_bytes(bytes), hfi_inspect_bytes(nodes[i], bytes >> HFI_PAGE_SHIFT),
+                          "%zu bytes, %u nodes", bytes, nodes[i]);
+    cr_assert_lt(hfi_inspect_bytes(1, (300 * HFI_MIB) >> HFI_PAGE_SHIFT), 256 << 10);
+    cr_assert_eq(hfi_plan_most(0), 0);
 }
 
 Test(plan, an_arena_has_an_end)
