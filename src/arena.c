@@ -53,6 +53,7 @@ size_t hfi_span;
 _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
 _Atomic(struct hf_inspect_node *) hfi_nodemap;
 size_t hfi_pagemap_gaps[HFI_MAX_NODES];
+HFI_TLS bool hfi_arena_grew;
 
 static void node_init_maps(struct arena_node *node, char *memory, bool growing)
 {
@@ -206,6 +207,7 @@ static size_t step_pages(size_t from, size_t pages)
 static size_t node_claim_closed(struct arena_node *node, size_t pages, bool ahead, size_t *first)
 {
     size_t wished = hfi_max(pages, ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
+    size_t shown_from = node->meta_pages + HFI_FIRST_PAGES;
     size_t step = node_claim_refused(node, pages, wished, first);
     if (step != 0)
         return step;
@@ -214,6 +216,8 @@ static size_t node_claim_closed(struct arena_node *node, size_t pages, bool ahea
         if (*first >= node->page_count)
             return 0;
         step = ahead ? step_pages(*first, pages) : hfi_max(OTHERS_PAGES, pages);
+        if (*first < shown_from) /* publishing comes with growth: there must be some at that place */
+            step = hfi_max(hfi_min(step, shown_from - *first), pages);
         step = hfi_min(step, node->page_count - *first);
     } while (!hfi_cas_weak_relaxed(&node->xfrontier, first, *first + step));
     return step;
@@ -273,6 +277,7 @@ static bool node_grow(struct arena_node *node, size_t pages)
         node_populate(node, first, opened, pages);
     else if (opened != 0)
         hfi_runmap_release(&node->free_runs, first, opened);
+    hfi_arena_grew = hfi_arena_grew || step != 0;
     if (ahead)
         hfi_store_release(&node->xgrowing, false);
     return opened != 0;

@@ -57,6 +57,13 @@ struct arena {
 
 extern struct arena hfi_arena;
 
+/* What a small program gets by with: an auto arena opens no step across so many pages ahead of use,
+ * and is not shown before. */
+#define HFI_FIRST_PAGES 128u
+
+/* This thread has opened a step of an auto arena since it cleared this. */
+extern HFI_HIDDEN HFI_TLS bool hfi_arena_grew;
+
 /* Takes over a reservation: page maps are laid at the front of each node.  0, or -ENOSPC when a node is
  * too small to hold its own maps, or what the kernel said (-ENOMEM) when it would not open them.  Not
  * thread-safe. */

@@ -144,16 +144,11 @@ static bool has_other_theaps(void)
 
 static _Atomic(bool) xpinned; /* atomic: memory may be pinned, and there are threads to write to it (F3); as of the last fork */
 
-static void child_after_fork(void)
+/* What threads that are gone held goes to who wants it. */
+static void child_take_over(void)
 {
     struct theap *self = hfi_theap;
     bool torn = hfi_load_relaxed(&xpinned);
-    hfi_buffers_forked();
-    hfi_inspect_forked();
-    if (hfi_options.fork == FORK_DONTFORK) {
-        hfi_init_forsake_arena();
-        return;
-    }
     if (self->thread != 0 && (torn || hfi_load_relaxed(&self->xstate) != THEAP_LIVE))
         hfi_thread_forget(); /* a stealer had its lists in hand, or may have: its pages are orphans too */
     if (hfi_theap->thread != 0)
@@ -172,6 +167,18 @@ static void child_after_fork(void)
         if (theap->thread != 0 && theap != hfi_theap)
             hfi_magazines_return(theap, true);
     hfi_theaps_recycle_but(hfi_theap);
+}
+
+static void child_after_fork(void)
+{
+    hfi_buffers_forked();
+    hfi_inspect_forked();
+    if (hfi_options.fork == FORK_DONTFORK) {
+        hfi_init_forsake_arena();
+        return;
+    }
+    child_take_over();
+    hfi_inspect_child();
 }
 
 static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was */

@@ -9,11 +9,16 @@
  * N4: a page's entry is stored by who has the run, before it is let go (pagemap.h); only the walk that fills a new map, and
  *     remote.c where a page gets room, exchange what they expect to find.
  *
- * A named arena publishes at start.  A growing one waits until it has opened more than
- * its first pages, so that a small program pays nothing.  A forked child drops the segment, and publishes
- * its own once it has lived a while or taken as many pages: a server that daemonises is seen, a child that execs pays nothing.
+ * N5: publishing makes system calls.  In malloc it comes with a call that has grown the arena, which
+ *     makes some too, and nowhere else.
  *
- * Fails by not publishing, with one warning.  Tests: tests/tool.sh, tests/programs/inspect.c.
+ * A named arena publishes at start.  A growing one waits until it grows beyond its first pages, so
+ * that a small program pays nothing.  A forked child drops the segment.  With
+ * HOLDFAST_INSPECT=children it publishes its own before fork returns, else when it grows: a named
+ * arena's child never.
+ *
+ * Fails by not publishing, with one warning.  Tests: tests/tool.sh, tests/programs/inspect.c,
+ * tests/programs/quiet-child.c.
  */
 #include "inspect.h"
 
@@ -30,8 +35,6 @@
 #include "say.h"
 #include "shm.h"
 
-#define UPDATES_AFTER_FORK 256u  /* slow paths before a child publishes */
-#define PUBLISH_AFTER_PAGES 128u /* of a growing arena, or taken by a child */
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 
 _Static_assert(sizeof(struct hf_inspect_segment) == 256, "public layout, version 3");
@@ -73,7 +76,7 @@ static _Atomic(bool) xhas_rings;      /* atomic: as hfi_inspect_rings was told l
 static struct node_state states[HFI_MAX_NODES];
 static char segment_path[64];
 static size_t segment_bytes;
-static uint32_t updates_until_publishing; /* approximate: threads may count it down together */
+static bool was_shown; /* the process that forked this one, then */
 
 /* --- making it --- */
 
@@ -535,22 +538,19 @@ void hfi_inspect_init(void)
         publish();
 }
 
-/* A page taken counts for as many slow paths as there may be for each page that may be taken. */
+/* N5.  A call that got no page has grown nothing. */
 static bool is_time_to_publish(const struct arena_node *node, const struct page *taken)
 {
-    size_t left = __atomic_load_n(&updates_until_publishing, __ATOMIC_RELAXED);
-    if (left != 0) {
-        size_t counts = taken == NULL ? 1 : taken->run_pages * (UPDATES_AFTER_FORK / PUBLISH_AFTER_PAGES);
-        __atomic_store_n(&updates_until_publishing, (uint32_t)(left - hfi_min(left, counts)), __ATOMIC_RELAXED);
-        if (counts < left)
-            return false;
-    }
-    return !hfi_arena.reservation.growing || hfi_load_relaxed(&node->xlow_used) >= node->meta_pages + PUBLISH_AFTER_PAGES;
+    return taken != NULL && hfi_arena_grew &&
+           hfi_load_relaxed(&node->xlow_used) >= node->meta_pages + HFI_FIRST_PAGES;
 }
 
 uint64_t hfi_inspect_begin(void)
 {
-    return hfi_load_relaxed(&xsegment) == NULL ? 0 : hfi_os_ticks(); /* relaxed: hfi_inspect_end looks again */
+    if (hfi_load_relaxed(&xsegment) != NULL) /* relaxed: hfi_inspect_end looks again */
+        return hfi_os_ticks();
+    hfi_arena_grew = false;
+    return 0;
 }
 
 void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t begun)
@@ -602,6 +602,7 @@ void hfi_inspect_detach(struct theap *theap)
 void hfi_inspect_forked(void)
 {
     struct hf_inspect_segment *segment = hfi_load_relaxed(&xsegment);
+    was_shown = segment != NULL;
     segment_path[0] = 0;
     hfi_store_relaxed(&hfi_pagemap, NULL);
     hfi_store_relaxed(&hfi_nodemap, NULL);
@@ -616,7 +617,12 @@ void hfi_inspect_forked(void)
     memset(states, 0, sizeof states);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);
-    updates_until_publishing = UPDATES_AFTER_FORK;
+}
+
+void hfi_inspect_child(void)
+{
+    if (hfi_options.inspect_children && (was_shown || !hfi_arena.reservation.growing))
+        publish();
 }
 
 __attribute__((destructor)) static void unpublish(void)

@@ -48,4 +48,7 @@ size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages);
 /* In a forked child: the parent's segment is no longer written to. */
 void hfi_inspect_forked(void);
 
+/* In a forked child, last: publishes its own where HOLDFAST_INSPECT=children asks for that. */
+void hfi_inspect_child(void);
+
 #endif

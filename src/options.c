@@ -178,6 +178,7 @@ static const char *const remote_words[] = { "deny", "allow", NULL };
 static const char *const on_full_words[] = { "fail", "abort", NULL };
 static const char *const fork_words[] = { "private", "dontfork", NULL };
 static const char *const switch_words[] = { "0", "1", NULL };
+static const char *const inspect_words[] = { "0", "1", "children", NULL };
 
 static bool parse_backing(struct options *options, const char *text)
 {
@@ -254,7 +255,12 @@ static bool parse_strict(struct options *options, const char *text)
 
 static bool parse_inspect(struct options *options, const char *text)
 {
-    return parse_switch(text, switch_words, &options->inspect);
+    int word = parse_word(text, inspect_words);
+    if (word >= 0) {
+        options->inspect = word != 0;
+        options->inspect_children = word == 2;
+    }
+    return word >= 0;
 }
 
 static bool parse_verbose(struct options *options, const char *text)
@@ -307,7 +313,8 @@ const struct option_entry hfi_option_table[] = {
     { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort", parse_on_full, NULL },
     { "HOLDFAST_FORK", "private | dontfork", "private", "what a forked child gets: the arena copy-on-write, or none", parse_fork, NULL },
     { "HOLDFAST_STRICT", "0 | 1", "0", "1: an arena that is not what was asked for stops the program at start", parse_strict, NULL },
-    { "HOLDFAST_INSPECT", "0 | 1", "1", "publish the inspection segment", parse_inspect, "0" },
+    { "HOLDFAST_INSPECT", "0 | 1 | children", "1",
+      "publish the inspection segment; children: each forked child its own, at once", parse_inspect, "0" },
     { "HOLDFAST_ONLY", "all | PROGRAM | PID", "all", "whom the other variables are for: children of that program get defaults", parse_only, NULL },
     { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what", parse_verbose, NULL },
 };

@@ -38,6 +38,7 @@ struct options {
     enum option_fork fork;
     bool strict;
     bool inspect;
+    bool inspect_children; /* of forks, at once */
     int verbose;     /* 0..3 */
     unsigned errors; /* values that were refused */
 };

@@ -14,7 +14,8 @@ hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/progr
 	%D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/keys %D%/programs/late \
 	%D%/programs/lockall %D%/programs/misuse %D%/programs/nth-page %D%/programs/outlet \
 	%D%/programs/preempted.tap %D%/programs/prefault %D%/programs/privileged %D%/programs/quiet \
-	%D%/programs/refused %D%/programs/stats %D%/programs/threads %D%/programs/uring
+	%D%/programs/quiet-child %D%/programs/refused %D%/programs/stats %D%/programs/threads \
+	%D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
 endif

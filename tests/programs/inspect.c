@@ -204,7 +204,6 @@ static void check_full(void)
     CHECK(!(nodes()->flags & HF_INSPECT_NODE_FULL));
 }
 
-/* A few large blocks are few slow paths. */
 static void check_child_of_few_calls(void)
 {
     pid_t pid = fork();
@@ -244,6 +243,7 @@ int main(int argc, char **argv)
 {
     static char output[4096];
     setvbuf(stdout, output, _IOLBF, sizeof output); /* which would be malloc's in the middle of a comparison */
+    setenv("HOLDFAST_INSPECT", "children", 0);
     if (getenv("HOLDFAST_ARENA") == NULL) { /* once more, on an arena that grows */
         setenv("HOLDFAST_VERBOSE", "0", 1);
         char *again[] = { argv[0], (char *)"grow", NULL };

@@ -11,15 +11,22 @@
 
 #include "test.h"
 
-static inline const struct hf_inspect_segment *test_segment(void)
+/* As <holdfast/inspect.h> names it. */
+static inline void test_segment_path(char *path, size_t path_bytes)
 {
-    char text[1024], path[64];
-    struct stat file;
+    char text[1024];
     test_read("/proc/self/stat", text, sizeof text);
     const char *at = strrchr(text, ')');
     for (int field = 2; field < 22; field++)
         at = strchr(at + 1, ' ');
-    snprintf(path, sizeof path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
+    snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
+}
+
+static inline const struct hf_inspect_segment *test_segment(void)
+{
+    char path[128];
+    struct stat file;
+    test_segment_path(path, sizeof path);
     int fd = open(path, O_RDONLY);
     CHECK(fd >= 0);
     CHECK(fstat(fd, &file) == 0);
