@@ -10,21 +10,24 @@
  *     remote.c where a page gets room, exchange what they expect to find.
  *
  * N5: publishing makes system calls.  In malloc it comes with a call that has grown the arena, which
- *     makes some too, and nowhere else.
+ *     makes some too, and nowhere else.  A thread is not cancelled in it.
  *
  * A named arena publishes at start.  A growing one waits until it grows beyond its first pages, so
  * that a small program pays nothing.  A forked child drops the segment.  With
  * HOLDFAST_INSPECT=children it publishes its own before fork returns, else when it grows: a named
  * arena's child never.
  *
- * Fails by not publishing, with one warning.  Tests: tests/tool.sh, tests/programs/inspect.c,
- * tests/programs/quiet-child.c.
+ * Moments are read from the processor's counter, here and nowhere else in malloc and free: under
+ * strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which HOLDFAST_INSPECT=0 avoids.
+ *
+ * Fails by not publishing, with one warning.  Tests: tests/tool.sh, tests/segment.sh,
+ * tests/programs/inspect.c, tests/programs/publish.c, tests/programs/quiet-child.c.
  */
 #include "inspect.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bits.h"
@@ -74,23 +77,15 @@ static _Atomic(uint64_t) xforks;      /* atomic */
 static _Atomic(uint64_t) xreports;    /* atomic */
 static _Atomic(bool) xhas_rings;      /* atomic: as hfi_inspect_rings was told last */
 static struct node_state states[HFI_MAX_NODES];
-static char segment_path[64];
-static size_t segment_bytes;
-static bool was_shown; /* the process that forked this one, then */
+static struct {                       /* who publishes writes it */
+    char path[sizeof HF_INSPECT_DIRECTORY + HFI_SHM_NAME_BYTES]; /* empty: there is none */
+    long pid;                         /* of the process whose file it is */
+    void *memory;                     /* where it is mapped, from before xsegment is set */
+    size_t bytes;
+} mapping;
+static bool was_shown;                /* the process that forked this one, then */
 
 /* --- making it --- */
-
-/* Field 22 of /proc/self/stat; the name in field 2 may hold anything, so start behind its last ')'. */
-static uint64_t process_start_ticks(void)
-{
-    char text[1024];
-    if (hfi_os_read_file("/proc/self/stat", text, sizeof text) <= 0)
-        return 0;
-    const char *at = strrchr(text, ')');
-    for (int field = 2; at != NULL && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at == NULL ? 0 : strtoull(at, NULL, 10);
-}
 
 static uint32_t backing_code(enum option_backing backing)
 {
@@ -143,16 +138,16 @@ static uint32_t option_flags(void)
            (options->place == PLACE_NODE ? HF_INSPECT_PLACE_NODE : 0) | (HFI_SECURE ? HF_INSPECT_SECURE : 0);
 }
 
-static void fill_header(struct hf_inspect_segment *header, uint64_t start_ticks, size_t pages)
+static void fill_header(struct hf_inspect_segment *header, const struct shm_process *process)
 {
     static const uint32_t arena_codes[] = {
         [ARENA_AUTO] = HF_ARENA_AUTO, [ARENA_BYTES] = HF_ARENA_BYTES, [ARENA_PERCENT] = HF_ARENA_PERCENT, [ARENA_PER_NODE] = HF_ARENA_PER_NODE,
     };
-    lay_out(header, hfi_arena.node_count, hfi_arena.page_count, pages);
     header->version = HF_INSPECT_VERSION;
     header->header_bytes = sizeof *header;
-    header->pid = (uint64_t)hfi_shm_pid();
-    header->start_ticks = start_ticks;
+    header->pid = (uint64_t)mapping.pid;
+    header->start_ticks = process->start_ticks;
+    header->program = process->program;
     header->arena_base = (uintptr_t)hfi_base;
     header->arena_span = hfi_span;
     header->clock_ticks = hfi_os_ticks();
@@ -223,20 +218,23 @@ static bool has_room(size_t bytes)
 }
 
 /* With the page map, or where there is no room for that, without. */
-static int create(struct hf_inspect_segment **segment, uint64_t start_ticks)
+static int create(struct hf_inspect_segment **segment, const struct shm_process *process)
 {
     struct hf_inspect_segment header = { .magic = 0 };
     void *memory = NULL;
-    fill_header(&header, start_ticks, hfi_arena.page_count);
+    fill_header(&header, process);
+    lay_out(&header, hfi_arena.node_count, hfi_arena.page_count, hfi_arena.page_count);
     int error = -ENOSPC;
     if (has_room(header.segment_bytes))
-        error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
-    if (error == -ENOSPC) {
+        error = hfi_shm_create(mapping.path, header.segment_bytes, &memory);
+    if (error == -ENOSPC || error == -EFBIG || error == -ENOMEM) {
         lay_out(&header, hfi_arena.node_count, hfi_arena.page_count, 0);
-        error = hfi_shm_create(segment_path, header.segment_bytes, &memory);
+        error = hfi_shm_create(mapping.path, header.segment_bytes, &memory);
     }
+    mapping.bytes = header.segment_bytes;
     if (error != 0)
         return error;
+    mapping.memory = memory;
     memcpy(memory, &header, sizeof header);
     tables.nodes = (void *)((char *)memory + header.nodes.offset);
     tables.theaps = (void *)((char *)memory + header.theaps.offset);
@@ -246,7 +244,6 @@ static int create(struct hf_inspect_segment **segment, uint64_t start_ticks)
     hfi_store_release(&hfi_nodemap, tables.nodes); /* pairs with nothing: see pagemap.h */
     fill_classes((void *)((char *)memory + header.classes.offset));
     *segment = memory;
-    segment_bytes = header.segment_bytes;
     return 0;
 }
 
@@ -503,22 +500,46 @@ static void show_all_threads(void)
     }
 }
 
-static void publish(void)
+static void say_unpublished(int error)
 {
-    bool expected = false;
+    char limit[16], needed[16];
+    if (error == -EFBIG)
+        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s: the limit of file sizes is %s, %s are "
+                "needed: `holdfast stat` will not see this process; raise the limit (ulimit -f unlimited), or set "
+                "HOLDFAST_INSPECT=0", mapping.path, hfi_format_bytes(limit, sizeof limit, hfi_shm_size_limit()),
+                hfi_format_bytes(needed, sizeof needed, mapping.bytes));
+    else
+        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (%s): `holdfast stat` will not see "
+                "this process; make room in " HF_INSPECT_DIRECTORY " and let this user write there, or set "
+                "HOLDFAST_INSPECT=0", mapping.path, hfi_os_error_name(error));
+}
+
+/* This process's file, so that it can be told from those of other namespaces and of programs before exec. */
+static void name_file(struct shm_process *process)
+{
+    hfi_shm_read_process("/proc/self/stat", process);
+    strcpy(mapping.path, HF_INSPECT_DIRECTORY "/");
+    mapping.pid = hfi_shm_pid();
+    hfi_shm_name(mapping.path + strlen(mapping.path), HF_INSPECT_PREFIX, mapping.pid, process->start_ticks,
+                 hfi_shm_namespace());
+}
+
+static void make_segment(void)
+{
     struct hf_inspect_segment *segment = NULL;
-    if (!hfi_cas_acq_rel(&xpublishing, &expected, true))
+    struct shm_process process;
+    if (!hfi_os_has_ticks()) {
+        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish: this thread may not read the processor's "
+                "counter (PR_SET_TSC): `holdfast stat` will not see this process; allow it, or set "
+                "HOLDFAST_INSPECT=0");
         return;
-    uint64_t start_ticks = process_start_ticks();
-    snprintf(segment_path, sizeof segment_path, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.%llu",
-             (long)hfi_shm_pid(), (unsigned long long)start_ticks);
+    }
+    name_file(&process);
     hfi_shm_sweep(HF_INSPECT_DIRECTORY, HF_INSPECT_PREFIX);
-    int error = create(&segment, start_ticks);
+    int error = create(&segment, &process);
     if (error != 0) {
-        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (%s): `holdfast stat` will not see this "
-                "process; make room in " HF_INSPECT_DIRECTORY " and let this user write there, or set HOLDFAST_INSPECT=0", segment_path,
-                hfi_os_error_name(error));
-        segment_path[0] = 0;
+        say_unpublished(error);
+        mapping.path[0] = 0;
         return;
     }
     fill_map(segment);
@@ -530,6 +551,18 @@ static void publish(void)
     hfi_inspect_rings(hfi_load_relaxed(&xhas_rings));
     SHOW(segment->theap_count, hfi_theaps_made());
     hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
+}
+
+/* Once: who comes second, or after a failure, goes on without. */
+static void publish(void)
+{
+    bool expected = false;
+    int cancel;
+    if (!hfi_cas_acq_rel(&xpublishing, &expected, true))
+        return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* N5 */
+    make_segment();
+    pthread_setcancelstate(cancel, NULL);
 }
 
 void hfi_inspect_init(void)
@@ -601,13 +634,12 @@ void hfi_inspect_detach(struct theap *theap)
 
 void hfi_inspect_forked(void)
 {
-    struct hf_inspect_segment *segment = hfi_load_relaxed(&xsegment);
-    was_shown = segment != NULL;
-    segment_path[0] = 0;
+    was_shown = hfi_load_relaxed(&xsegment) != NULL;
     hfi_store_relaxed(&hfi_pagemap, NULL);
     hfi_store_relaxed(&hfi_nodemap, NULL);
-    if (segment != NULL)
-        hfi_os_unmap(segment, segment_bytes);
+    if (mapping.memory != NULL)
+        hfi_os_unreserve(mapping.memory, mapping.bytes);
+    memset(&mapping, 0, sizeof mapping);
     hfi_store_relaxed(&xsegment, NULL);
     hfi_store_relaxed(&xpublishing, false);
     hfi_store_relaxed(&xevents, 0);
@@ -625,8 +657,10 @@ void hfi_inspect_child(void)
         publish();
 }
 
+/* A child that ran no handler of fork (clone, vfork) may end by exit: the file is its parent's, who has
+ * another number. */
 __attribute__((destructor)) static void unpublish(void)
 {
-    if (segment_path[0] != 0)
-        hfi_shm_unlink(segment_path);
+    if (mapping.path[0] != 0 && hfi_shm_pid() == mapping.pid)
+        hfi_shm_unlink(mapping.path);
 }

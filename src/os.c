@@ -250,6 +250,7 @@ const char *hfi_os_error_name(int error)
     case EEXIST: return "EEXIST";
     case EDQUOT: return "EDQUOT";
     case EFAULT: return "EFAULT";
+    case EFBIG: return "EFBIG";
     case EHWPOISON: return "EHWPOISON";
     case EINTR: return "EINTR";
     case EINVAL: return "EINVAL";
@@ -663,6 +664,12 @@ uint64_t hfi_os_now_coarse_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool hfi_os_has_ticks(void)
+{
+    int saved_errno = errno, mode = 0;
+    return outcome(prctl(PR_GET_TSC, &mode, 0, 0, 0), saved_errno) != 0 || mode != PR_TSC_SIGSEGV;
 }
 
 void hfi_os_sleep_us(unsigned microseconds)

@@ -118,6 +118,9 @@ uint64_t hfi_os_now_ns(void);
  * forbid. */
 uint64_t hfi_os_now_coarse_ns(void);
 
+/* Whether this thread may read that counter, as far as the kernel tells. */
+bool hfi_os_has_ticks(void);
+
 /* The processor's counter of moments: constant rate, the same on all CPUs, no system call. */
 HFI_INLINE uint64_t hfi_os_ticks(void)
 {

@@ -13,9 +13,9 @@ hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/progr
 	%D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning \
 	%D%/programs/grows %D%/programs/idle %D%/programs/inspect %D%/programs/keys %D%/programs/late \
 	%D%/programs/lockall %D%/programs/misuse %D%/programs/nth-page %D%/programs/outlet \
-	%D%/programs/preempted.tap %D%/programs/prefault %D%/programs/privileged %D%/programs/quiet \
-	%D%/programs/quiet-child %D%/programs/refused %D%/programs/stats %D%/programs/threads \
-	%D%/programs/uring
+	%D%/programs/preempted.tap %D%/programs/prefault %D%/programs/privileged %D%/programs/publish \
+	%D%/programs/quiet %D%/programs/quiet-child %D%/programs/refused %D%/programs/stats \
+	%D%/programs/threads %D%/programs/uring
 if SECURE
 hf_programs += %D%/programs/secure
 endif
@@ -96,7 +96,9 @@ check_PROGRAMS += %D%/names/answers
 hf_cflags_names = -fno-builtin
 
 # --- checks of the code itself ---
-hf_scripts = %D%/layers.sh %D%/exports.sh %D%/models.sh %D%/tsan.sh %D%/asan.sh %D%/secure.sh %D%/probes.sh %D%/completion.sh %D%/examples.sh %D%/manual.sh %D%/names.sh %D%/tool.sh \
+hf_scripts = %D%/asan.sh %D%/completion.sh %D%/examples.sh %D%/exports.sh %D%/layers.sh \
+	%D%/manual.sh %D%/models.sh %D%/names.sh %D%/probes.sh %D%/secure.sh %D%/segment.sh %D%/tool.sh \
+	%D%/tsan.sh \
 	%D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/made-segment.sh %D%/tool-part.sh %D%/programs/secure.c

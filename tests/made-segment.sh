@@ -106,13 +106,20 @@ made_segment()
     repeat 112 0
 }
 
+# What stands behind the start time in a segment's name: the namespaces of processes and of time.
+namespace()
+{
+    time=$(stat -Lc %i /proc/self/ns/time 2> /dev/null) && printf '%x%08x' "$time" "$(stat -Lc %i /proc/self/ns/pid)" ||
+        printf '%x' "$(stat -Lc %i /proc/self/ns/pid)"
+}
+
 # start_segment PAGES
 start_segment()
 {
     sleep 600 &
     victim=$!
     start=$(sed 's/.*) //' "/proc/$victim/stat" | cut -d' ' -f20)
-    segment=/dev/shm/holdfast.$victim.$start
+    segment=/dev/shm/holdfast.$victim.$start.$(namespace)
     made_segment "$1" > "$work/made"
     [ "$(wc -c < "$work/made")" -ge 4096 ] || echo "made-segment.sh: the segment is too short"
     cp "$work/made" "$segment"

@@ -151,7 +151,7 @@ printf X | dd of="$segment" bs=1 conv=notrunc 2> /dev/null
 expect 0 'more, of another version' list
 finish_segment
 sleep 0 &
-left=/dev/shm/holdfast.$!.1
+left=/dev/shm/holdfast.$!.1.$(namespace)
 wait "$!"
 swept() # another test may sweep first
 {

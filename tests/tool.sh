@@ -214,7 +214,14 @@ sleep 60 &
 victim=$!
 children="$children $victim"
 start=$(sed 's/.*) //' "/proc/$victim/stat" | cut -d' ' -f20)
-segment=/dev/shm/holdfast.$victim.$start
+# What stands behind the start time in a segment's name: the namespaces of processes and of time.
+namespace()
+{
+    time=$(stat -Lc %i /proc/self/ns/time 2> /dev/null) && printf '%x%08x' "$time" "$(stat -Lc %i /proc/self/ns/pid)" ||
+        printf '%x' "$(stat -Lc %i /proc/self/ns/pid)"
+}
+
+segment=/dev/shm/holdfast.$victim.$start.$(namespace)
 echo "$segment" >> "$segments"
 
 # Little-endian words of 4 and 8 bytes, as this machine writes them (x86-64, arm64).
@@ -238,7 +245,9 @@ header()
     le64 8448; le32 16; le32 320
     le64 13568; le32 64; le32 48
     le64 16640; le32 0; le32 8
-    head -c 88 /dev/zero | tr '\0' '\377'
+    head -c 52 /dev/zero | tr '\0' '\377'
+    le32 0 # the mark of the program that made it is not known
+    head -c 32 /dev/zero | tr '\0' '\377'
     le64 8448; le32 16; le32 320
 }
 # put BYTES: standard input as the segment, its rest all ones
@@ -251,7 +260,7 @@ put()
 bytes=16640 # 256 + 64 * 128 + 16 * 320 + 64 * 48
 
 expect 1 'HF-E412' stat "$victim"
-grep -q 'child of a fork' "$work/err" || fail "HF-E412 does not name a child that has taken little"
+grep -q 'child of a fork' "$work/err" || fail "HF-E412 does not name the child of a fork"
 : > "$segment"
 expect 1 'HF-E414' stat "$victim"
 header 3 256 $bytes "$victim" "$start" 1 128 256 | put 100
@@ -306,14 +315,16 @@ fi
 sleep 0 &
 gone=$!
 wait "$gone"
-for name in "holdfast.$gone.1" "holdfast.$gone.1.old" "holdfast.0$gone.1" "holdfast.$victim.1"; do
+own=$(namespace)
+for name in "holdfast.$gone.1.$own" "holdfast.$gone.1.$own.old" "holdfast.0$gone.1.$own" "holdfast.$victim.1.$own" "holdfast.$gone.1.1$own"; do
     : > "/dev/shm/$name"
     echo "/dev/shm/$name" >> "$segments"
 done
 "$holdfast" stat > "$work/out" 2> "$work/err"
-[ -e "/dev/shm/holdfast.$gone.1" ] && fail "the leftover of a process that is gone is not swept"
-[ -e "/dev/shm/holdfast.$victim.1" ] && fail "the leftover of a number that was used again is not swept"
-[ -e "/dev/shm/holdfast.$gone.1.old" ] || fail "a file that is no segment was swept"
-[ -e "/dev/shm/holdfast.0$gone.1" ] || fail "a file whose name is no segment's was swept"
+[ -e "/dev/shm/holdfast.$gone.1.$own" ] && fail "the leftover of a process that is gone is not swept"
+[ -e "/dev/shm/holdfast.$victim.1.$own" ] && fail "the leftover of a number that was used again is not swept"
+[ -e "/dev/shm/holdfast.$gone.1.1$own" ] || fail "a segment of another namespace was swept"
+[ -e "/dev/shm/holdfast.$gone.1.$own.old" ] || fail "a file that is no segment was swept"
+[ -e "/dev/shm/holdfast.0$gone.1.$own" ] || fail "a file whose name is no segment's was swept"
 
 exit "$failed"

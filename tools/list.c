@@ -4,7 +4,7 @@
  * Reads each segment that the user may read, counts those of other users and those that are of no use apart, and removes what
  * killed processes of the user left behind.
  *
- * Test: tests/tool-stat.sh.
+ * Tests: tests/tool-stat.sh, tests/segment.sh.
  */
 #include <unistd.h>
 
@@ -80,8 +80,8 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     struct listing *listing = argument;
     enum segment_verdict verdict;
     const char *reason;
-    char path[64], name[NAME_BYTES];
-    segment_path(path, sizeof path, pid, start_ticks);
+    char path[SEGMENT_PATH_BYTES], name[NAME_BYTES];
+    segment_path(path, pid, start_ticks);
     int fd = segment_open(path, pid, &verdict, &reason);
     if (fd >= 0) {
         verdict = snapshot_read(&listing->snapshot, fd, pid, start_ticks, false, &reason);
@@ -121,14 +121,15 @@ static int list_main(int argc, char **argv)
         hfi_say(SAY_ERROR, "HF-E416", "list", "%s is too much: list takes no process; see `holdfast help list`", argv[optind]);
         return EXIT_USAGE;
     }
-    unsigned swept = segment_each(list_one, &listing);
+    struct segment_count count = segment_each(list_one, &listing);
     snapshot_free(&listing.snapshot);
     if (listing.processes != NULL) {
         json_t *object = json_object();
         json_object_set_new(object, "processes", listing.processes);
         json_object_set_new(object, "not_readable", tool_json_number(listing.not_readable));
         json_object_set_new(object, "unusable", tool_json_number(listing.unusable));
-        json_object_set_new(object, "removed", tool_json_number(swept));
+        json_object_set_new(object, "removed", tool_json_number(count.swept));
+        json_object_set_new(object, "elsewhere", tool_json_number(count.elsewhere));
         return tool_json_print(object);
     }
     if (listing.shown == 0)
@@ -137,8 +138,12 @@ static int list_main(int argc, char **argv)
         printf("%u more, not yours to read\n", listing.not_readable);
     if (listing.unusable != 0)
         printf("%u more, of another version or not what they claim to be: holdfast stat PID says\n", listing.unusable);
-    if (swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) of yours whose process is gone", swept);
+    if (count.elsewhere != 0)
+        printf("%u more, of processes in other namespaces, such as containers: holdfast list says there\n",
+               count.elsewhere);
+    if (count.swept != 0)
+        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) of yours whose program has ended",
+                count.swept);
     return fflush(stdout) != 0;
 }
 

@@ -194,7 +194,7 @@ static int execute(const struct request *request)
 struct watch {
     pid_t child;
     uint64_t start_ticks;
-    char path[64];
+    char path[SEGMENT_PATH_BYTES];
     int inotify; /* -1: polled */
     int fd;      /* the segment, -1 before there is one */
     bool seen;   /* last_snapshot holds something */
@@ -327,7 +327,7 @@ static int run_with_report(const struct request *request)
     set_signals();
     sigprocmask(SIG_SETMASK, &before, NULL);
     segment_start_ticks(watch.child, &watch.start_ticks);
-    segment_path(watch.path, sizeof watch.path, watch.child, watch.start_ticks);
+    segment_path(watch.path, watch.child, watch.start_ticks);
     struct run_end end = { .name = command[0], .pid = watch.child };
     int status = end.status = watch_wait(&watch, &end.usage);
     forward_to = 0;

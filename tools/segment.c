@@ -3,55 +3,53 @@
  *
  * S1: nothing about a file is believed.  It is opened for reading only, without following a
  *     link or waiting for a writer; owner and kind are looked at before the contents, which are snapshot.c's.
+ * S2: a file is removed only where its process is known to have ended, or to have executed another
+ *     program since: what is of another namespace cannot be judged from here.
  *
- * Test: tests/tool.sh.
+ * Tests: tests/tool.sh, tests/segment.sh.
  */
 #include "tool.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os.h"
+#include "shm.h"
 
-void segment_path(char *path, size_t path_bytes, pid_t pid, uint64_t start_ticks)
+void segment_path(char path[SEGMENT_PATH_BYTES], pid_t pid, uint64_t start_ticks)
 {
-    snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.%llu", (long)pid, (unsigned long long)start_ticks);
+    strcpy(path, HF_INSPECT_DIRECTORY "/");
+    hfi_shm_name(path + strlen(path), HF_INSPECT_PREFIX, pid, start_ticks, hfi_shm_namespace());
 }
 
-/* Fields 3 (state), 20 (threads) and 22 (start time) of /proc/PID/stat: of its first thread, where the kernel does not add up
- * what all others used. */
-static bool read_process(pid_t pid, char *state, unsigned long *threads, uint64_t *start_ticks)
+/* Of its first thread, where the kernel does not add up what all others used. */
+static bool read_process(pid_t pid, struct shm_process *process)
 {
-    char path[64], text[1024];
+    char path[64];
     snprintf(path, sizeof path, "/proc/%ld/task/%ld/stat", (long)pid, (long)pid);
-    if (hfi_os_read_file(path, text, sizeof text) <= 0)
-        return false;
-    const char *at = strrchr(text, ')'); /* the name in field 2 may hold anything */
-    for (int field = 2; at != NULL && field < 22; field++) {
-        at = strchr(at + 1, ' ');
-        if (at != NULL && field + 1 == 3)
-            *state = at[1];
-        else if (at != NULL && field + 1 == 20)
-            *threads = strtoul(at, NULL, 10);
-    }
-    if (at == NULL)
-        return false;
-    *start_ticks = strtoull(at, NULL, 10);
-    return true;
+    return hfi_shm_read_process(path, process);
 }
 
 bool segment_start_ticks(pid_t pid, uint64_t *start_ticks)
 {
-    unsigned long threads = 0;
-    char state = 0;
-    return read_process(pid, &state, &threads, start_ticks);
+    struct shm_process process;
+    bool there = read_process(pid, &process);
+    *start_ticks = process.start_ticks;
+    return there;
+}
+
+bool segment_process_lives(pid_t pid, uint64_t start_ticks)
+{
+    return hfi_shm_process_lives(pid, start_ticks);
+}
+
+bool segment_program_runs(pid_t pid, uint32_t program)
+{
+    struct shm_process process;
+    return program == 0 || !read_process(pid, &process) || process.program == 0 || process.program == program;
 }
 
 /* Made by the caller's own process, by root's (a server may change its user later), or, where
@@ -86,30 +84,26 @@ int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, con
     return -1;
 }
 
-/* "holdfast.PID.START" and nothing else. */
-static bool parse_name(const char *name, pid_t *pid, uint64_t *start_ticks)
+uint32_t segment_program(int fd)
 {
-    long number = 0;
-    unsigned long long ticks = 0;
-    char canonical[NAME_MAX + 1];
-    if (sscanf(name, HF_INSPECT_PREFIX "%ld.%llu", &number, &ticks) != 2 || number <= 0 || number > INT_MAX)
-        return false;
-    snprintf(canonical, sizeof canonical, HF_INSPECT_PREFIX "%ld.%llu", number, ticks);
-    *pid = (pid_t)number;
-    *start_ticks = ticks;
-    return strcmp(name, canonical) == 0; /* no sign, blank or zero in front, nothing behind */
+    struct hf_inspect_segment header;
+    ssize_t got = pread(fd, &header, sizeof header, 0);
+    bool known = got == sizeof header && header.magic == HF_INSPECT_MAGIC && header.version == HF_INSPECT_VERSION;
+    return known ? header.program : 0;
 }
 
-/* A process that nobody waited for is over, unless only its first thread is.  kill tells a process that /proc hides (hidepid=)
- * from one that is gone. */
-bool segment_process_lives(pid_t pid, uint64_t start_ticks)
+bool segment_is_left(pid_t pid, uint64_t start_ticks)
 {
-    uint64_t ticks;
-    unsigned long threads = 0;
-    char state = 0;
-    if (read_process(pid, &state, &threads, &ticks))
-        return ticks == start_ticks && (state != 'Z' || threads > 1);
-    return kill(pid, 0) == 0 || errno == EPERM;
+    enum segment_verdict verdict;
+    const char *reason;
+    char path[SEGMENT_PATH_BYTES];
+    segment_path(path, pid, start_ticks);
+    int fd = segment_open(path, pid, &verdict, &reason);
+    if (fd < 0)
+        return false;
+    bool left = !segment_program_runs(pid, segment_program(fd));
+    close(fd);
+    return left;
 }
 
 static bool sweep(int directory, const char *name)
@@ -119,22 +113,26 @@ static bool sweep(int directory, const char *name)
            file.st_uid == geteuid() && unlinkat(directory, name, 0) == 0;
 }
 
-unsigned segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argument), void *argument)
+struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argument),
+                                  void *argument)
 {
-    unsigned swept = 0;
+    struct segment_count count = { .swept = 0 };
+    uint64_t own = hfi_shm_namespace();
     DIR *directory = opendir(HF_INSPECT_DIRECTORY);
     if (directory == NULL)
-        return 0;
+        return count;
     for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-        pid_t pid;
-        uint64_t start_ticks;
-        if (!parse_name(entry->d_name, &pid, &start_ticks))
+        long pid;
+        uint64_t start_ticks, namespace;
+        if (!hfi_shm_parse_name(entry->d_name, HF_INSPECT_PREFIX, &pid, &start_ticks, &namespace))
             continue;
-        if (segment_process_lives(pid, start_ticks))
-            each(pid, start_ticks, argument);
+        if (namespace != own || own == 0)
+            count.elsewhere++;
+        else if (segment_process_lives((pid_t)pid, start_ticks) && !segment_is_left((pid_t)pid, start_ticks))
+            each((pid_t)pid, start_ticks, argument);
         else
-            swept += sweep(dirfd(directory), entry->d_name);
+            count.swept += sweep(dirfd(directory), entry->d_name);
     }
     closedir(directory);
-    return swept;
+    return count;
 }

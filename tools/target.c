@@ -4,7 +4,7 @@
  * Neither ptrace nor root is needed for a process of the same user, and the process is not
  * stopped: its inspection segment is copied.
  *
- * Test: tests/tool.sh.
+ * Tests: tests/tool.sh, tests/segment.sh.
  */
 #include <errno.h>
 #include <limits.h>
@@ -32,8 +32,8 @@ static void remember(pid_t pid, uint64_t start_ticks, void *argument)
     struct found *found = argument;
     enum segment_verdict verdict;
     const char *reason;
-    char path[64];
-    segment_path(path, sizeof path, pid, start_ticks);
+    char path[SEGMENT_PATH_BYTES];
+    segment_path(path, pid, start_ticks);
     int fd = segment_open(path, pid, &verdict, &reason);
     if (fd < 0)
         return;
@@ -73,7 +73,8 @@ const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_
 static int say_none(const char *command)
 {
     hfi_say(SAY_ERROR, "HF-E412", command, "no process shows an arena that you may read: none runs under Holdfast, or with HOLDFAST_INSPECT=0, or as "
-            "another user, or each has used less than 8 MiB of a growing arena or, as the child of a fork, taken less than 8 MiB since; start one with `holdfast run --arena SIZE`");
+            "another user, or each has used less than 8 MiB of a growing arena, or is the child of a fork; "
+            "start one with `holdfast run --arena SIZE`");
     return EXIT_FAILURE;
 }
 
@@ -98,13 +99,13 @@ static bool parse_pid(const char *text, pid_t *pid)
 
 static int say_refused(const struct target *target, enum segment_verdict verdict, const char *reason, const char *command)
 {
-    char path[64];
+    char path[SEGMENT_PATH_BYTES];
     long pid = (long)target->pid;
-    segment_path(path, sizeof path, target->pid, target->start_ticks);
+    segment_path(path, target->pid, target->start_ticks);
     switch (verdict) {
     case SEGMENT_NONE:
         hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena (no %s): it does not run under Holdfast, or with HOLDFAST_INSPECT=0, "
-                "or has used less than 8 MiB of a growing arena, or is the child of a fork that has taken less than 8 MiB since, or sees another "
+                "or has used less than 8 MiB of a growing arena, or is the child of a fork (HOLDFAST_INSPECT=children), or sees another "
                 "/dev/shm; start it with `holdfast run --arena SIZE`",
                 pid, path);
         break;
@@ -124,19 +125,23 @@ static int say_refused(const struct target *target, enum segment_verdict verdict
     return EXIT_FAILURE;
 }
 
-/* The process meant: the one named, or the only one there is.  0 or an exit status. */
-static int choose(const char *text, pid_t *pid, const char *command)
+/* The process meant: the one named, or the only one there is.  0 or an exit status.  *left: its
+ * segment was one that the program before exec had left. */
+static int choose(const char *text, pid_t *pid, bool *left, const char *command)
 {
     struct found found = { .count = 0 };
-    unsigned swept = segment_each(remember, &found);
-    if (swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) of yours whose process is gone", swept);
-    if (text != NULL) {
-        if (parse_pid(text, pid))
-            return 0;
+    uint64_t start_ticks;
+    if (text != NULL && !parse_pid(text, pid)) {
         hfi_say(SAY_ERROR, "HF-E416", command, "%s is no process number; see `holdfast list`", text);
         return EXIT_USAGE;
     }
+    *left = text != NULL && segment_start_ticks(*pid, &start_ticks) && segment_is_left(*pid, start_ticks);
+    unsigned swept = segment_each(remember, &found).swept;
+    if (swept != 0)
+        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) of yours whose program has ended",
+                swept);
+    if (text != NULL)
+        return 0;
     if (found.count == 0)
         return say_none(command);
     if (found.count > 1)
@@ -149,16 +154,24 @@ int target_open(struct target *target, const char *text, const char *command)
 {
     enum segment_verdict verdict = SEGMENT_OK;
     const char *reason = "";
-    char path[64];
-    int status = choose(text, &target->pid, command);
+    char path[SEGMENT_PATH_BYTES];
+    bool left;
+    int status = choose(text, &target->pid, &left, command);
     if (status != 0)
         return status;
     if (!segment_start_ticks(target->pid, &target->start_ticks)) {
         hfi_say(SAY_ERROR, "HF-E411", command, "there is no process %ld, or /proc hides it; see `holdfast list`", (long)target->pid);
         return EXIT_FAILURE;
     }
-    segment_path(path, sizeof path, target->pid, target->start_ticks);
+    if (left) {
+        hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena: it has executed another program "
+                "since it showed one, which does not run under Holdfast, or not yet; start that with `holdfast run "
+                "--arena SIZE`", (long)target->pid);
+        return EXIT_FAILURE;
+    }
+    segment_path(path, target->pid, target->start_ticks);
     target->fd = segment_open(path, target->pid, &verdict, &reason);
+    target->program = target->fd >= 0 ? segment_program(target->fd) : 0;
     return target->fd >= 0 ? 0 : say_refused(target, verdict, reason, command);
 }
 
@@ -169,11 +182,12 @@ int target_read(const struct target *target, struct snapshot *snapshot, bool wit
     return verdict == SEGMENT_OK ? 0 : say_refused(target, verdict, reason, command);
 }
 
-/* A process that executes another program removes its segment: what was watched is over, though the process is not. */
+/* When a process executes another program, what was watched is over, though the process is not. */
 bool target_lives(const struct target *target)
 {
     struct stat file;
-    return segment_process_lives(target->pid, target->start_ticks) && fstat(target->fd, &file) == 0 && file.st_nlink != 0;
+    return segment_process_lives(target->pid, target->start_ticks) &&
+           segment_program_runs(target->pid, target->program) && fstat(target->fd, &file) == 0 && file.st_nlink != 0;
 }
 
 void target_close(struct target *target)

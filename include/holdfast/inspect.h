@@ -1,8 +1,10 @@
 /*
  * holdfast/inspect.h: the segment in which a process shows its arena.
  *
- * /dev/shm/holdfast.PID.START, mode 0600, START being the process's start time in
- * clock ticks after boot (field 22 of /proc/PID/stat).  The process writes it with
+ * /dev/shm/holdfast.PID.START.NS, mode 0400, START being the process's start time in
+ * clock ticks after boot (field 22 of /proc/PID/stat).  NS, in hexadecimal, names the namespaces
+ * that these two are of: the inode of /proc/PID/ns/pid, and 2^32 times that of
+ * /proc/PID/ns/time.  The process writes it with
  * plain stores and decides nothing by it; a reader copies or maps it read-only and treats it as
  * untrusted.  Figures are copied on slow paths: a sleeping thread's are those of its
  * last slow path, and figures of different moments stand side by side.  All words are in the
@@ -204,7 +206,7 @@ struct hf_inspect_segment {
     uint32_t asked_arena;   /* enum hf_inspect_arena */
     uint32_t asked_backing; /* enum hf_inspect_backing */
     uint32_t options;       /* HF_INSPECT_REMOTE_DENY ... */
-    uint32_t reserved;
+    uint32_t program;       /* differs from exec to exec; 0 where unknown */
     char library[32];       /* version of the library */
     struct hf_inspect_table others;  /* struct hf_inspect_theap, one per node: sums of the theaps without a slot that are at home
                                       * there.  in_use is how many a thread has, kept is of those; cpu and tid are 0 */

@@ -11,6 +11,12 @@
 
 #include "test.h"
 
+static inline ino_t test_inode(const char *path)
+{
+    struct stat file;
+    return stat(path, &file) == 0 ? file.st_ino : 0;
+}
+
 /* As <holdfast/inspect.h> names it. */
 static inline void test_segment_path(char *path, size_t path_bytes)
 {
@@ -19,7 +25,8 @@ static inline void test_segment_path(char *path, size_t path_bytes)
     const char *at = strrchr(text, ')');
     for (int field = 2; field < 22; field++)
         at = strchr(at + 1, ' ');
-    snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu", (int)getpid(), strtoull(at, NULL, 10));
+    snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu.%llx", (int)getpid(), strtoull(at, NULL, 10),
+             (unsigned long long)test_inode("/proc/self/ns/time") << 32 | (unsigned long long)test_inode("/proc/self/ns/pid"));
 }
 
 static inline const struct hf_inspect_segment *test_segment(void)

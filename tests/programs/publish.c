@@ -1,0 +1,210 @@
+/*
+ * publish: making the segment hurts nobody.  A limit of file sizes raises no signal, a pending cancel
+ * ends no thread inside malloc, a child without handlers of fork takes nothing away, and where the
+ * processor's counter is forbidden there is no segment, or with HOLDFAST_INSPECT=0 nothing that reads
+ * the counter.
+ *
+ * Each case is a program of its own: this one again, with another argument and environment.
+ */
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "segment.h"
+
+#define MIB ((size_t)1 << 20)
+
+static const char *arena, *inspect, *name;
+static rlim_t size_limit;
+
+static void run(int unused)
+{
+    (void)unused;
+    char *again[] = { (char *)"publish", (char *)name, NULL };
+    struct rlimit limit = { size_limit, size_limit };
+    setenv("HOLDFAST_ARENA", arena, 1);
+    setenv("HOLDFAST_INSPECT", inspect, 1);
+    setenv("HOLDFAST_BACKING", "thp", 1); /* the hardened build asks the kernel for guards on 4k */
+    CHECK(size_limit == 0 || setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    execv("/proc/self/exe", again);
+    _exit(127);
+}
+
+static char output[4096];
+
+static void expect(const char *of_arena, const char *of_inspect, const char *of_name, rlim_t limit)
+{
+    arena = of_arena;
+    inspect = of_inspect;
+    name = of_name;
+    size_limit = limit;
+    int status = test_in_child(run, 0, output, sizeof output);
+    printf("%s on %s, HOLDFAST_INSPECT=%s, limit %llu: status %x\n%s", name, arena, inspect,
+           (unsigned long long)limit, (unsigned)status, output);
+    fflush(stdout);
+    CHECK(status == 0);
+}
+
+/* --- cases --- */
+
+static void fill(size_t bytes)
+{
+    for (size_t done = 0; done < bytes; done += 4096) {
+        char *block = malloc(4000);
+        CHECK(block != NULL);
+        block[0] = 1;
+    }
+}
+
+static void grow(void)
+{
+    fill(48 * MIB);
+}
+
+/* Tells the parent the size of a whole segment, and of one without its page map. */
+static void size(void)
+{
+    const struct hf_inspect_segment *segment = test_segment();
+    fprintf(stderr, "%llu %u\n", (unsigned long long)segment->segment_bytes, segment->pages.count);
+    struct stat file;
+    char path[128];
+    test_segment_path(path, sizeof path);
+    CHECK(stat(path, &file) == 0 && (file.st_mode & 0777) == 0400);
+}
+
+static void without_map(void)
+{
+    CHECK(test_segment()->pages.count == 0 && test_segment()->nodes.count != 0);
+    fill(8 * MIB);
+}
+
+static bool returned;
+
+static void *be_cancelled(void *unused)
+{
+    (void)unused;
+    pthread_cancel(pthread_self());
+    grow();
+    returned = true;
+    pthread_testcancel();
+    return NULL;
+}
+
+static void cancel(void)
+{
+    pthread_t thread;
+    void *result;
+    CHECK(pthread_create(&thread, NULL, be_cancelled, NULL) == 0);
+    CHECK(pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
+    CHECK(returned);
+    CHECK(test_segment()->pid == (uint64_t)getpid());
+}
+
+static void clone_and_exit(void)
+{
+    int status;
+    fflush(NULL);
+    long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    CHECK(pid >= 0);
+    if (pid == 0)
+        exit(0);
+    CHECK(waitpid((pid_t)pid, &status, 0) == pid && status == 0);
+    CHECK(test_segment()->pid == (uint64_t)getpid());
+}
+
+static void forbid_counter(void)
+{
+    CHECK(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0);
+}
+
+static void grow_without_counter(void)
+{
+    forbid_counter();
+    grow();
+}
+
+/* To the last byte, which prints a report, and back. */
+static void fill_without_counter(void)
+{
+    enum { COUNT = 4096 };
+    static void *blocks[COUNT];
+    size_t count = 0;
+    forbid_counter();
+    for (size_t bytes = 16; bytes < 100000; bytes *= 2)
+        free(realloc(malloc(bytes), 2 * bytes));
+    while (count < COUNT && (blocks[count] = malloc(MIB)) != NULL)
+        count++;
+    CHECK(count < COUNT);
+    while (count > 0)
+        free(blocks[--count]);
+}
+
+/* Here nothing is allowed but read, write and the end; the kernel forbids the counter as well. */
+static void be_strict(void)
+{
+    CHECK(malloc(1) != NULL);
+    fflush(NULL);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0);
+    for (int i = 0; i < 200000; i++) {
+        char *block = malloc((size_t)(i * 37 % 300000) + 1);
+        if (block == NULL)
+            syscall(SYS_exit, 1);
+        block[0] = 1;
+        if (i % 3 != 0 || i > 300)
+            free(block);
+    }
+    syscall(SYS_exit, 0);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} cases[] = {
+    { "grow", grow },
+    { "size", size },
+    { "without-map", without_map },
+    { "cancel", cancel },
+    { "clone", clone_and_exit },
+    { "grow-without-counter", grow_without_counter },
+    { "fill-without-counter", fill_without_counter },
+    { "strict", be_strict },
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < sizeof cases / sizeof cases[0]; i++)
+        if (strcmp(argv[1], cases[i].name) == 0) {
+            cases[i].run();
+            return 0;
+        }
+    CHECK(argc == 1);
+
+    unsigned long long whole, pages;
+    expect("auto", "1", "grow", 4096);
+    CHECK(strstr(output, "HF-W006") != NULL && strstr(output, "limit of file sizes is 4 KiB") != NULL);
+    CHECK(strstr(output, "ulimit -f") != NULL);
+    expect("64M", "1", "grow", 4096);
+    CHECK(strstr(output, "limit of file sizes is 4 KiB") != NULL);
+    expect("64M", "1", "size", 0);
+    CHECK(sscanf(output, "%llu %llu", &whole, &pages) == 2 && pages == 1024);
+    expect("64M", "1", "without-map", whole - 4096);
+    CHECK(strstr(output, "HF-W006") == NULL);
+
+    expect("auto", "1", "cancel", 0);
+    expect("64M", "1", "clone", 0);
+
+    if (prctl(PR_GET_TSC, (int[1]){ 0 }, 0, 0, 0) != 0) {
+        printf("this kernel cannot forbid the counter\n");
+        return 0;
+    }
+    expect("auto", "1", "grow-without-counter", 0);
+    CHECK(strstr(output, "HF-W006") != NULL && strstr(output, "PR_SET_TSC") != NULL);
+    expect("64M", "0", "fill-without-counter", 0);
+    CHECK(strstr(output, "HF-E012") != NULL);
+    expect("auto", "0", "grow-without-counter", 0);
+    expect("256M", "0", "strict", 0);
+    return 0;
+}

@@ -1,0 +1,113 @@
+#!/bin/sh
+# The inspection segment as other processes meet it: what is shown, what is a leftover and what is not.
+#
+# $srcdir and $top_builddir as Automake sets them.  Parts of it need root, for namespaces and cgroups:
+# they are passed over otherwise.
+set -u
+name=segment.sh
+srcdir=${srcdir:-.}
+. "$srcdir/tests/tool-part.sh"
+. "$srcdir/tests/made-segment.sh"
+
+# until_true COMMAND...: within ten seconds
+until_true()
+{
+    for _ in $(seq 100); do
+        "$@" && return 0
+        sleep 0.1
+    done
+    return 1
+}
+runs() { [ "$(cat "/proc/$1/comm" 2> /dev/null)" = "$2" ]; }
+segment_of() { echo "/dev/shm/holdfast.$1."*; }
+has_segment() { [ -e "$(segment_of "$1")" ]; }
+own=$(namespace)
+
+# --- exec: the segment of the program before is none of the one that runs now ---
+mkfifo "$work/go"
+HOLDFAST_ARENA=16M HOLDFAST_BACKING=4k LD_PRELOAD=$library sh -c 'read -r line < "$1"; unset LD_PRELOAD; exec sleep 60' sh "$work/go" &
+live=$!
+children="$children $live"
+until_true has_segment "$live" || fail "a program shows nothing"
+expect 0 'of 16 MiB used' stat "$live"
+"$holdfast" stat --watch 0.1 "$live" > "$work/watched" 2>&1 &
+watcher=$!
+children="$children $watcher"
+sleep 0.3
+echo go > "$work/go"
+until_true runs "$live" sleep || fail "sh does not execute sleep"
+gone() { ! kill -0 "$1" 2> /dev/null; }
+until_true gone "$watcher" || fail "stat --watch goes on with the arena of the program before exec"
+left=$(segment_of "$live")
+[ -e "$left" ] || fail "there is no leftover to be told from a segment"
+expect 1 'has executed another program since' stat "$live"
+[ -e "$left" ] && fail "stat leaves the segment of the program before exec"
+kill "$live"
+
+# --- leftovers, as a program that starts sees them ---
+preloaded() { HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k LD_PRELOAD=$library sleep 0; }
+sleep 0 &
+ended=$!
+wait "$ended"
+for file in "$ended.1.$own" "$$.1.$own" "$ended.1.1$own"; do : > "/dev/shm/holdfast.$file"; done
+preloaded
+[ -e "/dev/shm/holdfast.$ended.1.$own" ] && fail "a program that starts leaves the file of one that has ended"
+[ -e "/dev/shm/holdfast.$$.1.$own" ] && fail "a program that starts leaves the file of a number that was used again"
+[ -e "/dev/shm/holdfast.$ended.1.1$own" ] || fail "a program that starts removes a file of another namespace"
+for file in "$ended.1.$own" "$$.1.$own" "$ended.1.1$own"; do rm -f "/dev/shm/holdfast.$file"; done
+
+# --- another namespace of processes, and the same /dev/shm ---
+# Its number is one that nobody has here, so that it looks as if it had ended.
+free_number() { number=$((number + 1)); ! kill -0 "$number" 2> /dev/null; }
+number=$(($(cat /proc/sys/kernel/pid_max) / 2))
+until_true free_number
+if unshare --pid --fork --mount-proc true 2> /dev/null; then
+    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork --kill-child --mount-proc sh -c '
+        echo $(($1 - 1)) > /proc/sys/kernel/ns_last_pid
+        LD_PRELOAD=$2 sleep 60 & wait' sh "$number" "$library" &
+    inside=$!
+    children="$children $inside"
+    until_true has_segment "$number" || fail "a program in another namespace shows nothing"
+    segment=$(segment_of "$number")
+    preloaded
+    [ -e "$segment" ] || fail "a program that starts removes the segment of another namespace"
+    expect 0 'of processes in other namespaces' list
+    [ -e "$segment" ] || fail "list removes the segment of another namespace"
+    rm -f "$segment"
+fi
+
+# --- as large as the arena, not as the addresses that it spans: sixteen small nodes lie a window apart ---
+HWLOC_XMLFILE=$srcdir/tests/topologies/snc-sixteen.xml HOLDFAST_ARENA=128M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no LD_PRELOAD=$library sleep 60 2> /dev/null &
+live=$!
+children="$children $live"
+until_true has_segment "$live" || fail "an arena of sixteen nodes is not shown"
+bytes=$(stat -c %s "$(segment_of "$live")")
+[ "$bytes" -lt 200000 ] || fail "the segment of 128 MiB on sixteen nodes has $bytes bytes"
+expect 0 '"sum"' stat --json "$live"
+expect 0 'node 15' map "$live"
+
+# --- an arena cut to what a cgroup leaves comes with a segment that fits as well ---
+group= limit=
+for root in /sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup) /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup); do
+    for file in memory.limit_in_bytes memory.max; do
+        [ -z "$group" ] && mkdir "$root/holdfast-segment.$$" 2> /dev/null || continue
+        if [ -w "$root/holdfast-segment.$$/$file" ]; then
+            group=$root/holdfast-segment.$$ limit=$file
+        else
+            rmdir "$root/holdfast-segment.$$"
+        fi
+    done
+done
+if [ -n "$group" ]; then
+    echo $((300 << 20)) > "$group/$limit"
+    for prefault in startup none; do
+        HOLDFAST_ARENA=3T HOLDFAST_PREFAULT=$prefault HOLDFAST_BACKING=4k HOLDFAST_LOCK=no \
+            sh -c 'echo $$ > "$1/cgroup.procs"; LD_PRELOAD=$2 exec true' sh "$group" "$library" > "$work/out" 2> "$work/err"
+        status=$?
+        [ "$status" = 0 ] || fail "3T in a cgroup of 300 MiB, HOLDFAST_PREFAULT=$prefault: exit status $status"
+    done
+    until_true rmdir "$group" 2> /dev/null || fail "$group cannot be removed"
+else
+    echo "segment.sh: no cgroup can be made: an arena that is cut is not tested"
+fi
+exit "$failed"
