@@ -1,5 +1,6 @@
 #!/bin/sh
-# The inspection segment as other processes meet it: what is shown, what is a leftover and what is not.
+# The inspection segment as other processes meet it: what is shown, what is a leftover and what is not, and what is said about
+# processes that show nothing.
 #
 # $srcdir and $top_builddir as Automake sets them.  Parts of it need root, for namespaces and cgroups:
 # they are passed over otherwise.
@@ -42,7 +43,33 @@ left=$(segment_of "$live")
 [ -e "$left" ] || fail "there is no leftover to be told from a segment"
 expect 1 'has executed another program since' stat "$live"
 [ -e "$left" ] && fail "stat leaves the segment of the program before exec"
+expect 1 'no libholdfast.so mapped' stat "$live"
 kill "$live"
+
+# --- processes that have the library and show nothing: why, and what to set ---
+start_child() # VARIABLE=VALUE...: a shell, and in $live its forked child, which waits
+{
+    rm -f "$work/never" "$work/pid"
+    mkfifo "$work/never"
+    env "$@" HOLDFAST_BACKING=4k LD_PRELOAD="$library" sh -c '{ read -r line < "$1"; } & echo $! > "$1.pid"; mv "$1.pid" "$2"; wait' sh \
+        "$work/never" "$work/pid" &
+    children="$children $!"
+    until_true test -e "$work/pid" || fail "no child"
+    live=$(cat "$work/pid")
+    children="$children $live"
+}
+start_child HOLDFAST_ARENA=16M
+expect 1 'it is the child of a fork' stat "$live"
+expect 1 'start it with HOLDFAST_INSPECT=children' stat "$live"
+expect 0 "show no arena: holdfast stat PID says why" list
+grep -q "says why;.* $live\( \|\$\)" "$work/out" || fail "list does not name a child that shows nothing"
+"$holdfast" list --json | grep -q "^ *$live,*\$" || fail "list --json does not name a child that shows nothing"
+start_child HOLDFAST_ARENA=16M HOLDFAST_INSPECT=children
+expect 0 'of 16 MiB used' stat "$live"
+start_child HOLDFAST_ARENA=16M HOLDFAST_INSPECT=0
+expect 1 'HOLDFAST_INSPECT=0 is set; start it without' stat "$live"
+start_child HOLDFAST_ARENA=auto
+expect 1 'its arena grows, and has used less than 8 MiB' stat "$live"
 
 # --- leftovers, as a program that starts sees them ---
 preloaded() { HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k LD_PRELOAD=$library sleep 0; }

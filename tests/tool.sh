@@ -260,7 +260,7 @@ put()
 bytes=16640 # 256 + 64 * 128 + 16 * 320 + 64 * 48
 
 expect 1 'HF-E412' stat "$victim"
-grep -q 'child of a fork' "$work/err" || fail "HF-E412 does not name the child of a fork"
+grep -q 'no libholdfast.so mapped' "$work/err" || fail "HF-E412 does not say that the library is not there"
 : > "$segment"
 expect 1 'HF-E414' stat "$victim"
 header 3 256 $bytes "$victim" "$start" 1 128 256 | put 100

@@ -1,8 +1,9 @@
 /*
  * list: which processes show an arena.
  *
- * Reads each segment that the user may read, counts those of other users and those that are of no use apart, and removes what
- * killed processes of the user left behind.
+ * Reads each segment that the user may read, counts those of other users and those that are of no use
+ * apart, names processes that have the library and no segment, and removes what killed processes of
+ * the user left behind.
  *
  * Tests: tests/tool-stat.sh, tests/segment.sh.
  */
@@ -12,12 +13,14 @@
 #include "tool.h"
 
 #define NODES_SHOWN 2
+#define UNSHOWN_NAMED 10u
 #define NAME_BYTES 16 /* as the kernel keeps it */
 
 struct listing {
     json_t *processes; /* NULL: printed as text */
     struct snapshot snapshot;
     unsigned shown, not_readable, unusable;
+    json_t *unshown; /* numbers of processes */
 };
 
 /* Each of a few nodes; of many, the range. */
@@ -104,6 +107,22 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
         print_process(&listing->snapshot, name);
 }
 
+static void add_unshown(pid_t pid, void *argument)
+{
+    json_array_append_new(argument, tool_json_number((uint64_t)pid));
+}
+
+static void print_unshown(const json_t *unshown)
+{
+    size_t count = json_array_size(unshown);
+    if (count == 0)
+        return;
+    printf("%zu more with the library, which show no arena: holdfast stat PID says why;", count);
+    for (size_t i = 0; i < hfi_min(count, UNSHOWN_NAMED); i++)
+        printf(" %lld", (long long)json_integer_value(json_array_get(unshown, i)));
+    printf(count > UNSHOWN_NAMED ? " ...\n" : "\n");
+}
+
 static int list_main(int argc, char **argv)
 {
     static const struct option long_options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
@@ -122,6 +141,8 @@ static int list_main(int argc, char **argv)
         return EXIT_USAGE;
     }
     struct segment_count count = segment_each(list_one, &listing);
+    listing.unshown = json_array();
+    unshown_each(add_unshown, listing.unshown);
     snapshot_free(&listing.snapshot);
     if (listing.processes != NULL) {
         json_t *object = json_object();
@@ -130,6 +151,7 @@ static int list_main(int argc, char **argv)
         json_object_set_new(object, "unusable", tool_json_number(listing.unusable));
         json_object_set_new(object, "removed", tool_json_number(count.swept));
         json_object_set_new(object, "elsewhere", tool_json_number(count.elsewhere));
+        json_object_set_new(object, "not_shown", listing.unshown);
         return tool_json_print(object);
     }
     if (listing.shown == 0)
@@ -141,6 +163,8 @@ static int list_main(int argc, char **argv)
     if (count.elsewhere != 0)
         printf("%u more, of processes in other namespaces, such as containers: holdfast list says there\n",
                count.elsewhere);
+    print_unshown(listing.unshown);
+    json_decref(listing.unshown);
     if (count.swept != 0)
         hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) of yours whose program has ended",
                 count.swept);
@@ -155,7 +179,8 @@ const struct command tool_list = {
         "\n"
         "Prints the processes whose arena you may read: its size, what is used now and was at most,\n"
         "threads, for how long, and each node's share in use, of many nodes how many and the least\n"
-        "and greatest share.  Removes what killed processes of yours left behind.\n"
+        "and greatest share; and those that have the library and show nothing.  Removes what killed\n"
+        "processes of yours left behind.\n"
         "\n"
         "  --json  print them as JSON\n"
         "  --help  this text\n",

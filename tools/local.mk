@@ -39,7 +39,8 @@ holdfast_SOURCES = \
 	%D%/top.c %D%/top.h \
 	%D%/top-data.c \
 	%D%/top-table.c \
-	%D%/tune.c
+	%D%/tune.c \
+	%D%/unshown.c
 if HAVE_NCURSES
 holdfast_SOURCES += %D%/top-screen.c %D%/top-views.c
 else

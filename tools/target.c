@@ -74,7 +74,7 @@ static int say_none(const char *command)
 {
     hfi_say(SAY_ERROR, "HF-E412", command, "no process shows an arena that you may read: none runs under Holdfast, or with HOLDFAST_INSPECT=0, or as "
             "another user, or each has used less than 8 MiB of a growing arena, or is the child of a fork; "
-            "start one with `holdfast run --arena SIZE`");
+            "start one with `holdfast run --arena SIZE`, see `holdfast list`");
     return EXIT_FAILURE;
 }
 
@@ -99,15 +99,12 @@ static bool parse_pid(const char *text, pid_t *pid)
 
 static int say_refused(const struct target *target, enum segment_verdict verdict, const char *reason, const char *command)
 {
-    char path[SEGMENT_PATH_BYTES];
+    char path[SEGMENT_PATH_BYTES], why[768];
     long pid = (long)target->pid;
     segment_path(path, target->pid, target->start_ticks);
     switch (verdict) {
     case SEGMENT_NONE:
-        hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena (no %s): it does not run under Holdfast, or with HOLDFAST_INSPECT=0, "
-                "or has used less than 8 MiB of a growing arena, or is the child of a fork (HOLDFAST_INSPECT=children), or sees another "
-                "/dev/shm; start it with `holdfast run --arena SIZE`",
-                pid, path);
+        hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena: %s", pid, unshown_reason(target->pid, why, sizeof why));
         break;
     case SEGMENT_DENIED:
         hfi_say(SAY_ERROR, "HF-E413", command, "%s cannot be read (%s); run this as the user of process %ld, or as root", path, reason, pid);

@@ -136,4 +136,12 @@ struct segment_count {
 struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argument),
                                   void *argument);
 
+/* --- unshown.c --- */
+
+/* Why a process has no segment, and what to do: "why; next step". */
+const char *unshown_reason(pid_t pid, char *text, size_t text_bytes);
+
+/* Calls `each` for every process that has the library mapped and no segment, as far as /proc lets the caller see that. */
+void unshown_each(void (*each)(pid_t pid, void *argument), void *argument);
+
 #endif
