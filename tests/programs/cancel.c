@@ -19,7 +19,7 @@
 #include "prefault.h"
 #include "theap.h"
 
-#include "test.h"
+#include "segment.h"
 
 #define BLOCK_BYTES ((size_t)300 << 10) /* five pages */
 #define BLOCKS_MAX 2000u
@@ -129,6 +129,23 @@ static void case_full(void)
     CHECK(fill() >= pages / 5 - 1);
 }
 
+/* Enough of a growing arena to have its segment published. */
+static void call_publish(void)
+{
+    void *blocks[60];
+    for (size_t i = 0; i < 60; i++)
+        CHECK((blocks[i] = hf_malloc(BLOCK_BYTES)) != NULL);
+    for (size_t i = 0; i < 60; i++)
+        hf_free(blocks[i]);
+}
+
+static void case_publish(void)
+{
+    hf_free(hf_malloc(100));
+    cancel_in(call_publish);
+    test_segment(); /* it is there, and whole */
+}
+
 static void call_large(void)
 {
     looks_left = LOOKS;
@@ -191,6 +208,7 @@ static const struct test_case {
 } cases[] = {
     { "first", case_first, "16M", "4k", "startup" },
     { "full", case_full, "16M", "4k", "startup" },
+    { "publish", case_publish, "auto", "4k", "startup" },
     { "population", case_population, "256M", "4k", "background" },
     { "fork", case_fork, "16M", "2m", "startup" },
     { "pressure", case_pressure, "16M", "4k", "startup" },
