@@ -101,12 +101,19 @@ HFI_INLINE size_t hfi_node_member(const struct arena_node *node, const struct pa
     return hfi_page_index(page) - node->first_index;
 }
 
-/* Pages free to claim now, and those an auto arena, or one populated in the background, has yet to open. */
-HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
+/* Pages that an auto arena, or one populated in the background, has yet to open. */
+HFI_INLINE size_t hfi_arena_unopened_pages(const struct arena_node *node)
 {
     /* relaxed: counts that others change meanwhile */
-    return hfi_load_relaxed(&node->free_runs.xset_count) + node->page_count - hfi_load_relaxed(&node->xfrontier) +
-           hfi_load_relaxed(&node->refused.xset_count) + hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
+    return node->page_count - hfi_load_relaxed(&node->xfrontier) + hfi_load_relaxed(&node->refused.xset_count) +
+           hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
+}
+
+/* Pages free to claim now, and those yet to be opened. */
+HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
+{
+    /* relaxed: a count that others change meanwhile */
+    return hfi_load_relaxed(&node->free_runs.xset_count) + hfi_arena_unopened_pages(node);
 }
 
 /* Pages of runs that nobody owns and that have room. */

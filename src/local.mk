@@ -16,6 +16,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/frames.c %D%/frames.h \
 	%D%/harden.c %D%/harden.h \
 	%D%/idleset.c %D%/idleset.h \
+	%D%/info.c %D%/info.h \
 	%D%/init.c %D%/init.h \
 	%D%/inspect.c %D%/inspect.h \
 	%D%/large.c %D%/large.h \

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "info.h"
 #include "init.h"
 #include "magazine.h"
-#include "stats.h"
 
 #define GLIBC_FAST_MAX_BYTES 160
 #define ALIAS(of) HFI_EXPORT __attribute__((alias(#of), copy(of)))
@@ -62,8 +62,8 @@ HFI_EXPORT void *reallocarray(void *pointer, size_t count, size_t each_bytes)
     return hfi_realloc(pointer, bytes);
 }
 
-/* As glibc does: an alignment that is no power of two is rounded up, what cannot be rounded is EINVAL, and what there is no
- * such block of is ENOMEM, which here begins above 1 GiB. */
+/* As glibc does: an alignment that is no power of two is rounded up, what cannot be rounded is
+ * EINVAL, and what there is no such block of is ENOMEM, which here begins above 1 GiB. */
 HFI_EXPORT void *memalign(size_t align, size_t bytes)
 {
     if (align > SIZE_MAX / 2 + 1) {
@@ -157,43 +157,22 @@ HFI_EXPORT int malloc_trim(size_t keep_bytes)
     return 0;
 }
 
-/* No parameter of glibc's malloc exists here, but there are programs that end where one is refused: the answer is glibc's,
- * which refuses nothing, unknown parameters included, but fast bins of more than GLIBC_FAST_MAX_BYTES. */
+/* No parameter of glibc's malloc exists here, but there are programs that end where one is
+ * refused: the answer is glibc's, which refuses nothing, unknown parameters included, but fast
+ * bins of more than GLIBC_FAST_MAX_BYTES. */
 HFI_EXPORT int mallopt(int parameter, int value)
 {
     return parameter != M_MXFAST || (value >= 0 && value <= GLIBC_FAST_MAX_BYTES);
 }
 
-static void sum_nodes(struct node_figures *sum)
-{
-    *sum = (struct node_figures){ 0 };
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        struct node_figures figures;
-        hfi_stats_node(&hfi_arena.nodes[i], &figures);
-        sum->total += figures.total;
-        sum->free += figures.free;
-        sum->large += figures.large;
-        sum->kept += figures.kept;
-    }
-}
-
-/* arena: the whole arena; hblkhd: large blocks; uordblks: pages in use; fordblks: free. */
 HFI_EXPORT struct mallinfo2 mallinfo2(void)
 {
-    struct node_figures sum;
-    sum_nodes(&sum);
-    return (struct mallinfo2){
-        .arena = sum.total * HFI_PAGE_BYTES,
-        .hblkhd = sum.large * HFI_PAGE_BYTES,
-        .uordblks = (sum.total - sum.free) * HFI_PAGE_BYTES,
-        .fordblks = sum.free * HFI_PAGE_BYTES,
-        .keepcost = sum.kept * HFI_PAGE_BYTES,
-    };
+    return hfi_info_mallinfo2();
 }
 
 HFI_EXPORT struct mallinfo mallinfo(void)
 {
-    struct mallinfo2 wide = mallinfo2();
+    struct mallinfo2 wide = hfi_info_mallinfo2();
     return (struct mallinfo){
         .arena = (int)wide.arena,
         .hblkhd = (int)wide.hblkhd,
@@ -205,19 +184,15 @@ HFI_EXPORT struct mallinfo mallinfo(void)
 
 HFI_EXPORT int malloc_info(int options, FILE *stream)
 {
-    struct node_figures sum;
     if (options != 0)
         return EINVAL; /* not -1: so does glibc */
-    sum_nodes(&sum);
-    fprintf(stream, "<malloc version=\"holdfast-1\">\n<system type=\"current\" size=\"%zu\"/>\n"
-            "<total type=\"used\" size=\"%zu\"/>\n<total type=\"free\" size=\"%zu\"/>\n</malloc>\n",
-            sum.total * HFI_PAGE_BYTES, (sum.total - sum.free) * HFI_PAGE_BYTES, sum.free * HFI_PAGE_BYTES);
+    hfi_info_xml(stream);
     return 0;
 }
 
 HFI_EXPORT void malloc_stats(void)
 {
-    hfi_stats_report();
+    hfi_info_print(stderr);
 }
 
 /* --- C++, by the Itanium ABI's names (size_t is m) --- */

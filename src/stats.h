@@ -33,7 +33,7 @@ int hfi_stats_json(char *text, size_t size);
  * then how many failures were not since the last. */
 bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint64_t *unreported);
 
-/* The same figures on demand (malloc_stats). */
+/* The same figures on demand (hf_stats_print). */
 void hfi_stats_report(void);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * answers: what the C library's allocation calls answer to arguments of each kind, a line per call.  What one machine could
- * give and another could not is not asked for.  tests/names.sh compares the answers of the C library and of Holdfast.
+ * answers: what the C library's allocation calls answer to arguments of each kind, a line per
+ * call.  What one machine could give and another could not is not asked for.  tests/names.sh
+ * compares the answers of the C library and of Holdfast.
  */
 #include <errno.h>
 #include <gnu/libc-version.h>
@@ -11,14 +12,15 @@
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
-/* None between the 1 GiB that Holdfast's end at and what an address space holds. */
+/* None between the 1 GiB at which Holdfast's end and what an address space holds. */
 static const size_t aligns[] = {
-    0, 1, 2, 3, 7, 8, 16, 24, 32, 48, 64, 4095, 4096, 4097, 65536, 1 << 21, (size_t)1 << 48, ((size_t)1 << 48) + 1,
-    (size_t)1 << 62, ((size_t)1 << 62) + 1, (size_t)1 << 63, ((size_t)1 << 63) + 1, SIZE_MAX - 1, SIZE_MAX,
+    0, 1, 2, 3, 7, 8, 16, 24, 32, 48, 64, 4095, 4096, 4097, 65536, 1 << 21,
+    (size_t)1 << 48, ((size_t)1 << 48) + 1, (size_t)1 << 62, ((size_t)1 << 62) + 1, (size_t)1 << 63, ((size_t)1 << 63) + 1, SIZE_MAX - 1, SIZE_MAX,
 };
 static const size_t sizes[] = {
-    0, 1, 24, 100, 4096, 70000, (size_t)1 << 48, PTRDIFF_MAX - 65536, PTRDIFF_MAX - 1, PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1,
-    SIZE_MAX - 65536, SIZE_MAX - 4097, SIZE_MAX - 4096, SIZE_MAX - 4095, SIZE_MAX - 16, SIZE_MAX - 1, SIZE_MAX,
+    0, 1, 24, 100, 4096, 70000, (size_t)1 << 48, PTRDIFF_MAX - 65536, PTRDIFF_MAX - 1, PTRDIFF_MAX,
+    (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 65536, SIZE_MAX - 4097, SIZE_MAX - 4096, SIZE_MAX - 4095, SIZE_MAX - 16,
+    SIZE_MAX - 1, SIZE_MAX,
 };
 
 static size_t power_above(size_t align)
@@ -32,7 +34,9 @@ static size_t power_above(size_t align)
 static void print(const char *call, size_t first, size_t second, const void *block, size_t align)
 {
     int error = errno;
-    const char *kind = block == NULL ? "none" : (uintptr_t)block % align == 0 ? "block" : "block, not aligned";
+    const char *kind = block == NULL                  ? "none"
+                       : (uintptr_t)block % align == 0 ? "block"
+                                                       : "block, not aligned";
     printf("%s(%#zx, %#zx): %s, errno %d\n", call, first, second, kind, error);
 }
 
@@ -100,7 +104,7 @@ static void print_products(void)
 
 static void print_parameters(void)
 {
-    static const int values[] = { INT32_MIN, -1, 0, 1, 64, 80, 160, 161, 1 << 20, 1 << 25, (1 << 25) + 1, INT32_MAX };
+    static const int values[] = { INT32_MIN, -1, 0, 1, 64, 80, 160, 161, 1 << 20, 1 << 25, INT32_MAX };
     for (int parameter = -20; parameter <= 20; parameter++)
         for (size_t i = 0; i < COUNT(values); i++)
             printf("mallopt(%d, %d): %d\n", parameter, values[i], mallopt(parameter, values[i]));

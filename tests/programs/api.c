@@ -92,7 +92,8 @@ static size_t usable_for(size_t bytes)
     return usable;
 }
 
-/* To a size that malloc would give the same block for, nothing moves; where more than half would be saved, it does. */
+/* To a size that malloc would give the same block for, nothing moves; where more than half would
+ * be saved, it does. */
 static void shrink(void *block, size_t bytes)
 {
     void *volatile before = block;
@@ -173,17 +174,11 @@ static void questions(void)
     struct mallinfo2 before = mallinfo2();
     void *block = malloc((size_t)8 << 20);
     struct mallinfo2 after = mallinfo2();
-    CHECK(before.arena == after.arena && before.arena == before.uordblks + before.fordblks);
+    CHECK(before.arena + before.hblkhd == after.arena + after.hblkhd);
+    CHECK(before.arena == before.uordblks + before.fordblks);
     CHECK(after.hblkhd >= before.hblkhd + ((size_t)8 << 20));
     CHECK(mallopt(M_MMAP_THRESHOLD, 1) == 1);
     CHECK(malloc_trim(0) == 0);
-    char *text = NULL;
-    size_t length = 0;
-    FILE *stream = open_memstream(&text, &length);
-    CHECK(malloc_info(0, stream) == 0);
-    fclose(stream);
-    CHECK(strstr(text, "holdfast") != NULL);
-    free(text);
     free(block);
 }
 

@@ -741,7 +741,7 @@ static void walk_questions(int unused)
     refuse(FROM_NTH, 1);
     CHECK(malloc_usable_size(block) >= 100 && hf_usable_size(block) >= 100 && hf_owns(block));
     CHECK(mallinfo2().arena >= mallinfo2().uordblks);
-    CHECK(malloc_info(0, stream) == 0 && strstr(text, "holdfast") != NULL);
+    CHECK(malloc_info(0, stream) == 0 && strstr(text, "</malloc>\n") != NULL);
     malloc_stats();
     hf_stats_print();
     CHECK(malloc_trim(0) == 0 && mallopt(M_TRIM_THRESHOLD, 0) == 1);
