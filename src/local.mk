@@ -47,7 +47,7 @@ libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initia
 libholdfast_core_la_LIBADD = $(HWLOC_LIBS) $(LIBURING_LIBS)
 
 lib_LTLIBRARIES += libholdfast.la
-libholdfast_la_SOURCES = %D%/override.c
+libholdfast_la_SOURCES = %D%/override.c %D%/override-cxx.c
 # new may throw through our frames; the compiler must not see malloc in malloc.
 libholdfast_la_CFLAGS = $(libholdfast_core_la_CFLAGS) -fexceptions -fno-builtin
 libholdfast_la_LIBADD = libholdfast-core.la

@@ -1,18 +1,16 @@
 /*
- * override: the names of the C library and of C++ that Holdfast answers to.
+ * override: the names of the C library that Holdfast answers to.
  *
- * All of glibc's allocation entry points, its __libc_* aliases, C23's
- * free_sized, and every replaceable form of operator new and delete.  The two
- * fast ones, malloc and free, are alloc.h inline; the C++ forms are aliases or
- * thin callers.  Compiled into the library only, so that tests of the core keep
- * the C library's malloc.
+ * All of glibc's allocation entry points, its __libc_* aliases, and C23's
+ * free_sized.  The two fast ones, malloc and free, are alloc.h inline.  Compiled into
+ * the library only, so that tests of the core keep the C library's malloc.
+ *
+ * Tests: tests/programs/api.c, tests/names.sh.
  */
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "alloc.h"
 #include "info.h"
@@ -194,117 +192,3 @@ HFI_EXPORT void malloc_stats(void)
 {
     hfi_info_print(stderr);
 }
-
-/* --- C++, by the Itanium ABI's names (size_t is m) --- */
-
-void *_Znwm(size_t bytes);
-void *_ZnwmRKSt9nothrow_t(size_t bytes, const void *tag);
-void *_ZnwmSt11align_val_t(size_t bytes, size_t align);
-void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
-void _ZdlPv(void *pointer);
-void _ZdlPvm(void *pointer, size_t bytes);
-void _ZdlPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
-void _ZdlPvRKSt9nothrow_t(void *pointer, const void *tag);
-void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);
-void *_Znam(size_t bytes);
-void *_ZnamRKSt9nothrow_t(size_t bytes, const void *tag);
-void *_ZnamSt11align_val_t(size_t bytes, size_t align);
-void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
-void _ZdaPv(void *pointer);
-void _ZdaPvm(void *pointer, size_t bytes);
-void _ZdlPvSt11align_val_t(void *pointer, size_t align);
-void _ZdaPvSt11align_val_t(void *pointer, size_t align);
-void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
-void _ZdaPvRKSt9nothrow_t(void *pointer, const void *tag);
-void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);
-
-/* Of libstdc++; absent in a C program, where nobody calls operator new either. */
-typedef void new_handler(void);
-new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
-_Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
-
-/* What [new.delete.single] asks for: the handler again and again, then bad_alloc. */
-static HFI_COLD void *new_failing(size_t align, size_t bytes, bool may_throw)
-{
-    while (_ZSt15get_new_handlerv != NULL) {
-        new_handler *handler = _ZSt15get_new_handlerv();
-        if (handler == NULL)
-            break;
-        handler();
-        void *block = hfi_aligned_alloc(align, bytes);
-        if (block != NULL)
-            return block;
-    }
-    if (!may_throw)
-        return NULL;
-    if (_ZSt17__throw_bad_allocv != NULL)
-        _ZSt17__throw_bad_allocv();
-    abort();
-}
-
-HFI_EXPORT void *_Znwm(size_t bytes)
-{
-    void *block = hfi_malloc(bytes);
-    return hfi_likely(block != NULL) ? block : new_failing(HFI_MAX_ALIGN, bytes, true);
-}
-
-HFI_EXPORT void *_ZnwmRKSt9nothrow_t(size_t bytes, const void *tag)
-{
-    (void)tag;
-    void *block = hfi_malloc(bytes);
-    return hfi_likely(block != NULL) ? block : new_failing(HFI_MAX_ALIGN, bytes, false);
-}
-
-HFI_EXPORT void *_ZnwmSt11align_val_t(size_t bytes, size_t align)
-{
-    void *block = hfi_aligned_alloc(align, bytes);
-    return hfi_likely(block != NULL) ? block : new_failing(align, bytes, true);
-}
-
-HFI_EXPORT void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag)
-{
-    (void)tag;
-    void *block = hfi_aligned_alloc(align, bytes);
-    return hfi_likely(block != NULL) ? block : new_failing(align, bytes, false);
-}
-
-HFI_EXPORT void _ZdlPv(void *pointer)
-{
-    hfi_free(pointer);
-}
-
-HFI_EXPORT void _ZdlPvm(void *pointer, size_t bytes)
-{
-    (void)bytes;
-    hfi_free(pointer);
-}
-
-HFI_EXPORT void _ZdlPvmSt11align_val_t(void *pointer, size_t bytes, size_t align)
-{
-    (void)bytes, (void)align;
-    hfi_free(pointer);
-}
-
-HFI_EXPORT void _ZdlPvRKSt9nothrow_t(void *pointer, const void *tag)
-{
-    (void)tag;
-    hfi_free(pointer);
-}
-
-HFI_EXPORT void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag)
-{
-    (void)align, (void)tag;
-    hfi_free(pointer);
-}
-
-ALIAS(_Znwm) void *_Znam(size_t bytes);
-ALIAS(_ZnwmRKSt9nothrow_t) void *_ZnamRKSt9nothrow_t(size_t bytes, const void *tag);
-ALIAS(_ZnwmSt11align_val_t) void *_ZnamSt11align_val_t(size_t bytes, size_t align);
-ALIAS(_ZnwmSt11align_val_tRKSt9nothrow_t) void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align, const void *tag);
-ALIAS(_ZdlPv) void _ZdaPv(void *pointer);
-ALIAS(_ZdlPvm) void _ZdaPvm(void *pointer, size_t bytes);
-ALIAS(_ZdlPvm) void _ZdlPvSt11align_val_t(void *pointer, size_t align);
-ALIAS(_ZdlPvm) void _ZdaPvSt11align_val_t(void *pointer, size_t align);
-ALIAS(_ZdlPvmSt11align_val_t) void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
-ALIAS(_ZdlPvRKSt9nothrow_t) void _ZdaPvRKSt9nothrow_t(void *pointer, const void *tag);
-ALIAS(_ZdlPvSt11align_val_tRKSt9nothrow_t) void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *pointer, size_t align, const void *tag);

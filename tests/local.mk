@@ -28,7 +28,7 @@ hf_libraries_programs = libholdfast.la
 
 # Those that link more than the library, or less: two stand between its rooms.
 hf_wrap = -Wl,--wrap=hfi_
-%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/override.c
+%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/override.c src/override-cxx.c
 %C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
 %C%_programs_nth_page_LDADD = libholdfast-core.la
 %C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
@@ -96,17 +96,18 @@ check_PROGRAMS += %D%/names/answers
 hf_cflags_names = -fno-builtin
 
 # --- checks of the code itself ---
-hf_scripts = %D%/asan.sh %D%/completion.sh %D%/examples.sh %D%/exports.sh %D%/layers.sh \
+hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/exports.sh %D%/layers.sh \
 	%D%/manual.sh %D%/models.sh %D%/names.sh %D%/probes.sh %D%/secure.sh %D%/segment.sh %D%/tool.sh \
 	%D%/tsan.sh \
 	%D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/made-segment.sh %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
+EXTRA_DIST += %D%/cxx/handler.cc %D%/cxx/replaced.cc
 .PHONY: check-models
 check-models:
 	CC='$(CC)' srcdir='$(srcdir)' $(SHELL) $(srcdir)/%D%/models.sh
-AM_TESTS_ENVIRONMENT = CC='$(CC)'; export CC;
+AM_TESTS_ENVIRONMENT = CC='$(CC)' CXX='$(CXX)'; export CC CXX;
 
 include tests/bench/local.mk
 include tests/lab/local.mk
@@ -130,7 +131,7 @@ FUZZ_SECONDS = 60
 fuzz:
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' $(FUZZ_DEFINES) \
 	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
-	  $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -o fuzz-calls
+	  $(filter-out %/override.c %/override-cxx.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -o fuzz-calls
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=1000 -len_control=0 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls
 
@@ -138,7 +139,7 @@ CLEANFILES += fuzz-calls
 hf_fuzz_tool = clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' \
 	-DRECORDING_PAGES_MAX=65536 -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -iquote $(srcdir)/tools -I$(srcdir)/include \
 	$(filter-out %/holdfast.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-none.c %/top-screen.c %/top-table.c %/top-views.c,\
-	$(wildcard $(srcdir)/tools/*.c)) $(filter-out %/override.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c)
+	$(wildcard $(srcdir)/tools/*.c)) $(filter-out %/override.c %/override-cxx.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c)
 hf_fuzz_libraries = -lhwloc -luring -ljansson -lm
 EXTRA_DIST += %D%/fuzz/recording.c %D%/fuzz/segment.c
 .PHONY: fuzz-recording fuzz-segment

@@ -7,7 +7,7 @@ cc=${CC:-gcc}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 flags="-std=gnu11 -O1 -g -D_GNU_SOURCE -DHFI_ENABLE_SECURE -DHFI_VERSION=\"secure\" -w -pthread -iquote $srcdir/src -iquote $srcdir/numa -I$srcdir/include"
-core=$(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override\.c$')
+core=$(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override[-a-z]*\.c$')
 failed=0
 
 for source in $core; do
@@ -15,7 +15,7 @@ for source in $core; do
     $cc $flags -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -c "$source" -o "$work/$(basename "$source" .c).o"
 done
 $cc $flags -fPIC -shared -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -fexceptions \
-    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/*.o "$srcdir/src/override.c" -o "$work/libholdfast.so" -lhwloc -luring
+    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/*.o "$srcdir"/src/override*.c -o "$work/libholdfast.so" -lhwloc -luring
 
 # run NAME [VARIABLE=VALUE...]: one program, silent unless it fails
 run()

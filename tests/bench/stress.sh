@@ -42,7 +42,7 @@ flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DHFI_VERSION=\"tsan\" 
 $cc $flags -include stdlib.h -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -Dcalloc=hf_calloc -Drealloc=hf_realloc \
     -c "$srcdir/tests/bench/hf-workload.c" -o "$work/workload.o"
 # shellcheck disable=SC2046,SC2086
-$cc $flags -fvisibility=hidden "$work/workload.o" $(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override\.c$') -o "$work/workload" -lhwloc -luring
+$cc $flags -fvisibility=hidden "$work/workload.o" $(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override[-a-z]*\.c$') -o "$work/workload" -lhwloc -luring
 TSAN_OPTIONS=halt_on_error=1
 export TSAN_OPTIONS
 run tsan "$tsan_seconds" "$tsan_kib" 175 setarch -R "$work/workload"

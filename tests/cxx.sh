@@ -1,0 +1,59 @@
+#!/bin/sh
+# C++ programs under Holdfast do as they do with the C++ runtime alone: the operators they replace
+# get the same calls, and failures end the same way.  Preloaded, linked, linked with libholdfast.a, and
+# that with libstdc++.a too.
+# shellcheck disable=SC2086  # $link is a list of words
+set -u
+srcdir=${srcdir:-.}
+cxx=${CXX:-g++}
+libraries=$PWD/.libs
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+link="-L$libraries -Wl,--no-as-needed -lholdfast -Wl,-rpath,$libraries"
+failed=0
+export HOLDFAST_ARENA=32M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no HOLDFAST_PREFAULT=none
+
+fail()
+{
+    echo "cxx.sh: $*"
+    failed=1
+}
+
+# same WAY COMMAND...: prints what the plain program printed
+same()
+{
+    way=$1
+    shift
+    if ! "$@" > "$work/printed" 2> "$work/said"; then
+        fail "$name, $way: ended badly"
+        head -n 3 "$work/said"
+    fi
+    if ! diff "$work/plain.txt" "$work/printed" > "$work/differs"; then
+        fail "$name, $way: not as without"
+        head -n 9 "$work/differs"
+    fi
+}
+
+# program NAME SOURCE FLAGS...: in all ways
+program()
+{
+    name=$1 source=$2
+    shift 2
+    object=$work/$name.o
+    $cxx -std=c++17 -O2 -w -fno-builtin -pthread "$@" -c "$srcdir/tests/cxx/$source" -o "$object" || exit 1
+    $cxx "$object" -o "$work/plain" || exit 1
+    $cxx "$object" -o "$work/linked" $link || exit 1
+    $cxx "$object" "$libraries/libholdfast.a" -o "$work/static" -lhwloc -luring || exit 1
+    $cxx "$object" "$libraries/libholdfast.a" -o "$work/all-static" -static-libstdc++ -lhwloc -luring || exit 1
+    "$work/plain" > "$work/plain.txt" || exit 1
+    same preloaded env LD_PRELOAD="$libraries/libholdfast.so" "$work/plain"
+    same linked "$work/linked"
+    same 'linked statically' "$work/static"
+    same 'linked statically, libstdc++ too' "$work/all-static"
+}
+
+for replaced in 1 2 3 4; do
+    program "replaced-$replaced" replaced.cc -DREPLACED="$replaced"
+done
+program handler handler.cc
+exit "$failed"
