@@ -12,6 +12,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/buffers.c %D%/buffers.h \
 	%D%/check.h \
 	%D%/counters.h \
+	%D%/elf.c %D%/elf.h \
 	%D%/fork.c %D%/fork.h \
 	%D%/frames.c %D%/frames.h \
 	%D%/harden.c %D%/harden.h \

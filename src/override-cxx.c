@@ -21,9 +21,9 @@
  *
  * Tests: tests/cxx.sh, tests/programs/cxx.cc.
  */
-#include <stdlib.h>
-
 #include "alloc.h"
+#include "elf.h"
+#include "say.h"
 
 #define OPERATOR HFI_EXPORT __attribute__((weak, noplt, noipa))
 
@@ -43,28 +43,36 @@ OPERATOR void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
 /* --- when there is no memory: std::get_new_handler and std::__throw_bad_alloc --- */
 
 typedef void new_handler(void);
+typedef new_handler *get_new_handler(void);
 
-/* Absent in a C program, where nobody calls operator new either. */
+/* Bound when this library is loaded, to nothing where the C++ runtime comes with a plugin. */
 new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
-_Noreturn void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-static _Noreturn void throw_bad_alloc(void)
+static _Noreturn void throw_bad_alloc(size_t bytes)
 {
-    if (_ZSt17__throw_bad_allocv != NULL)
-        _ZSt17__throw_bad_allocv();
-    abort();
+    hfi_any_function *throw = _ZSt17__throw_bad_allocv;
+    if (throw == NULL)
+        throw = hfi_elf_find("_ZSt17__throw_bad_allocv");
+    if (throw != NULL)
+        throw();
+    hfi_die("HF-E016", "cxx", "operator new found no memory for %zu bytes, and this process has no "
+            "std::__throw_bad_alloc to call; link libstdc++ as a shared library, or raise HOLDFAST_ARENA", bytes);
 }
 
 /* What [new.delete.single] asks for: the handler again and again, then bad_alloc. */
 static HFI_COLD void *new_failing(size_t align, size_t bytes)
 {
-    for (new_handler *handler; _ZSt15get_new_handlerv != NULL && (handler = _ZSt15get_new_handlerv()) != NULL;) {
+    get_new_handler *get = _ZSt15get_new_handlerv;
+    if (get == NULL)
+        get = (get_new_handler *)hfi_elf_find("_ZSt15get_new_handlerv");
+    for (new_handler *handler; get != NULL && (handler = get()) != NULL;) {
         handler();
         void *block = hfi_aligned_alloc(align, bytes);
         if (block != NULL)
             return block;
     }
-    throw_bad_alloc();
+    throw_bad_alloc(bytes);
 }
 
 /* --- the four --- */
@@ -90,7 +98,7 @@ void *_Znwm(size_t bytes)
 void *_ZnwmSt11align_val_t(size_t bytes, size_t align)
 {
     if (hfi_unlikely(!hfi_is_power_of_two(align)))
-        throw_bad_alloc();
+        throw_bad_alloc(bytes);
     void *block = hfi_aligned_alloc(align, bytes);
     return hfi_likely(block != NULL) ? block : new_failing(align, bytes);
 }

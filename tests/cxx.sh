@@ -1,11 +1,11 @@
 #!/bin/sh
 # C++ programs under Holdfast do as they do with the C++ runtime alone: the operators they replace
 # get the same calls, and failures end the same way.  Preloaded, linked, linked with libholdfast.a, and
-# that with libstdc++.a too.
-# shellcheck disable=SC2086  # $link is a list of words
+# that with libstdc++.a too; where libstdc++ comes with a plugin; where there is none.
+# shellcheck disable=SC2086  # $link and $how are lists of words
 set -u
 srcdir=${srcdir:-.}
-cxx=${CXX:-g++}
+cc=${CC:-gcc} cxx=${CXX:-g++}
 libraries=$PWD/.libs
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -52,8 +52,29 @@ program()
     same 'linked statically, libstdc++ too' "$work/all-static"
 }
 
+# late COMMAND...: a C program that loads a plugin
+late()
+{
+    for how in 'local early' 'global early' 'local full' 'global full'; do
+        if ! "$@" "$work/plugin.so" $how > "$work/said" 2>&1; then
+            fail "plugin, $how: $*"
+            tail -n 3 "$work/said"
+        fi
+    done
+}
+
 for replaced in 1 2 3 4; do
     program "replaced-$replaced" replaced.cc -DREPLACED="$replaced"
 done
 program handler handler.cc
+
+$cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/plugin.so" || exit 1
+$cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late" || exit 1
+$cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late-linked" $link || exit 1
+late env LD_PRELOAD="$libraries/libholdfast.so" "$work/late"
+late "$work/late-linked"
+
+$cc -O2 -fno-builtin "$srcdir/tests/cxx/alone.c" -o "$work/alone" $link || exit 1
+"$work/alone" > "$work/said" 2>&1 && fail "alone: did not fail"
+grep -q HF-E016 "$work/said" || { fail "alone: no HF-E016"; cat "$work/said"; }
 exit "$failed"
