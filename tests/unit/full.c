@@ -171,10 +171,9 @@ Test(full, a_short_run_is_checked_and_counted_by_its_own_length)
 Test(full, stale_hints_hide_no_page_from_the_last_search)
 {
     static char *pages[PAGES_MAX];
-    unsigned class = hfi_sizeclass_of(40000);
-    char *block = hf_malloc(40000), *other = hf_malloc(40000);
-    while (hfi_sizeclasses[class].blocks != 1 && (uintptr_t)other / HFI_PAGE_BYTES == (uintptr_t)block / HFI_PAGE_BYTES)
-        other = hf_malloc(40000);
+    unsigned class = HFI_DIRECT_CLASSES; /* the least that no magazine keeps */
+    size_t bytes = hfi_sizeclasses[class].block_bytes;
+    cr_assert_not_null(hf_malloc(bytes));
     hf_thread_idle();
     size_t count = take_pages(pages), idle = hfi_arena_idle_pages(node);
     cr_assert(count > 400 && idle != 0);
@@ -183,7 +182,7 @@ Test(full, stale_hints_hide_no_page_from_the_last_search)
     for (size_t i = 0; i < count; i++)
         hfi_idleset_add(&node->scant[class], hfi_node_member(node, hfi_page_at(hfi_index_of(pages[i]))));
     cr_assert_null(hfi_steal_idle(hfi_theap, node, class, HFI_STEAL_CANDIDATES), "the hints come first");
-    cr_assert_not_null(hf_malloc(40000));
+    cr_assert_not_null(hf_malloc(bytes));
     assert_sound();
 }
 
