@@ -14,7 +14,9 @@
 /* The larger of the two regions: address space, touched as needed. */
 #define HFI_BOOT_MAX_BYTES ((size_t)256 * HFI_MIB)
 
-/* Zeroed block, aligned to `align` (a power of two up to 4096); NULL when both regions are full. */
+#define HFI_BOOT_MAX_ALIGN ((size_t)4096)
+
+/* Zeroed block, aligned to `align` (a power of two up to HFI_BOOT_MAX_ALIGN); NULL when both regions are full. */
 void *hfi_boot_alloc(size_t bytes, size_t align);
 
 /* Whether a pointer came from hfi_boot_alloc. */

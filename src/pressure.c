@@ -62,6 +62,11 @@ bool hfi_pressure_is_wanted(void)
     return wanted && !calling;
 }
 
+bool hfi_pressure_is_calling(void)
+{
+    return calling;
+}
+
 bool hfi_pressure_call(size_t bytes, unsigned node)
 {
     bool freed = false;

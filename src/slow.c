@@ -32,9 +32,19 @@
 #include "stats.h"
 #include "steal.h"
 
+/* What malloc is asked for when this thread's own pages do not have it. */
+struct request {
+    size_t bytes;
+    size_t align_bytes; /* over HFI_PAGE_BYTES: whole pages, whatever the size */
+    bool zero;
+    bool dispensable; /* the caller can do without */
+};
+
 /* What the ladder is asked for. */
 struct demand {
     unsigned class;     /* HFI_CLASS_LARGE: a run that is one block */
+    size_t block_align; /* that a block of a larger class must have */
+    bool dispensable;   /* not worth the theap's own pages */
     size_t pages;       /* length of a fresh run */
     size_t align_bytes; /* of a fresh run */
     bool share;         /* only a few blocks of a page, which others go on taking from: the node is tight */
@@ -107,13 +117,11 @@ static struct page *take_scant(struct theap *theap, struct arena_node *node, con
     return count_claimed(theap, demand, hfi_steal_scant(theap, node, demand->class, candidates(node, search)));
 }
 
-/* A block that is too large is better than none, if it is aligned as well. */
-static struct page *take_larger_class(struct theap *theap, struct arena_node *node, const struct demand *demand)
+/* An idle page, whatever its room, of the first class from `class` on that has one and is aligned. */
+static struct page *take_idle_from(struct theap *theap, struct arena_node *node, const struct demand *demand, unsigned class)
 {
-    for (unsigned class = demand->class + 1; class < HFI_CLASS_COUNT; class++) {
-        uint32_t wanted = hfi_sizeclasses[demand->class].block_bytes;
-        uint32_t align = wanted & -wanted;
-        if (hfi_sizeclasses[class].block_bytes % align != 0)
+    for (; class < HFI_CLASS_COUNT; class++) {
+        if (hfi_sizeclasses[class].block_bytes % demand->block_align != 0)
             continue;
         struct page *page = hfi_steal_idle(theap, node, class, candidates(node, SEARCH_EXACT));
         if (page == NULL)
@@ -122,6 +130,12 @@ static struct page *take_larger_class(struct theap *theap, struct arena_node *no
             return page;
     }
     return NULL;
+}
+
+/* A block that is too large is better than none. */
+static struct page *take_larger_class(struct theap *theap, struct arena_node *node, const struct demand *demand)
+{
+    return demand->class == HFI_CLASS_LARGE ? NULL : take_idle_from(theap, node, demand, demand->class + 1);
 }
 
 /* The last word on one node: every page of it is looked at. */
@@ -270,6 +284,14 @@ static bool regain_lists(struct theap *theap)
     return theap->lists_ours;
 }
 
+/* The pages with room that the theap has itself, of larger classes perhaps: let go of, they are found like others'. */
+static struct page *take_own(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    hfi_theap_let_go_all(theap);
+    struct page *page = take_exactly(theap, node, demand);
+    return page != NULL ? page : take_remote_node(theap, node, demand);
+}
+
 /* The exhaustion ladder (ARCHITECTURE.md): own pages were tried before. */
 static struct page *ladder(struct theap *theap, struct demand *demand)
 {
@@ -279,7 +301,8 @@ static struct page *ladder(struct theap *theap, struct demand *demand)
     struct page *page = climb(theap, node, demand);
     if (page == NULL && regain_lists(theap))
         page = climb(theap, node, demand);
-    return page;
+    bool own_may_do = demand->class != HFI_CLASS_LARGE && !demand->dispensable;
+    return page == NULL && own_may_do ? take_own(theap, node, demand) : page;
 }
 
 void *hfi_fail_enomem(void)
@@ -290,31 +313,39 @@ void *hfi_fail_enomem(void)
 
 static void *fail_as_asked(void)
 {
-    if (hfi_options.on_full == ON_FULL_ABORT)
+    if (hfi_options.on_full == ON_FULL_ABORT && !hfi_pressure_is_calling()) /* the callback may be about to free */
         hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; raise HOLDFAST_ARENA");
     return hfi_fail_enomem();
 }
 
-/* Nothing fits: say so, and do as HOLDFAST_ON_FULL says; but what no arena of this size could give is the caller's affair. */
+/* The empty theap is every thread's, and counts nothing. */
+static void count_failure(struct theap *theap)
+{
+    if (theap->thread == 0)
+        return;
+    theap->counters.failed++;
+    hfi_inspect_end(theap, NULL, 0);
+}
+
+/* What no arena of this size could give is the caller's affair. */
+static HFI_COLD void *fail_impossible(size_t bytes, size_t align_bytes)
+{
+    static _Atomic(bool) xsaid;
+    if (!atomic_exchange(&xsaid, true))
+        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
+    count_failure(hfi_theap);
+    return hfi_fail_enomem();
+}
+
+/* Nothing fits: say so, and do as HOLDFAST_ON_FULL says. */
 static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
 {
     struct theap *theap = hfi_theap;
     uint64_t unreported;
     HFI_PROBE2(full, bytes, pages);
-    if (theap->thread != 0) /* the empty theap is every thread's */
-        theap->counters.failed++;
-    if (hfi_max(pages, align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count) {
-        static _Atomic(bool) xsaid;
-        if (!atomic_exchange(&xsaid, true))
-            hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
-        if (theap->thread != 0)
-            hfi_inspect_end(theap, NULL, 0);
-        return hfi_fail_enomem();
-    }
-    if (theap->thread != 0) {
+    if (theap->thread != 0)
         hfi_inspect_full(theap->node, bytes, NULL);
-        hfi_inspect_end(theap, NULL, 0);
-    }
+    count_failure(theap);
     if (hfi_stats_report_full(bytes, pages, align_bytes, &unreported))
         hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes, unreported);
     return fail_as_asked();
@@ -322,9 +353,8 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
 
 /* The arena is full: asks the application to free something.  Its callbacks run with nothing held, and may
  * allocate, free or fork: the thread may come back with another theap, or none. */
-static HFI_COLD bool ask_application(const struct theap *theap, size_t pages)
+static HFI_COLD bool ask_application(struct arena_node *node, size_t pages)
 {
-    struct arena_node *node = theap->node;
     if (!hfi_pressure_is_wanted())
         return false;
     bool freed = hfi_pressure_call(pages * HFI_PAGE_BYTES, node->id);
@@ -358,10 +388,12 @@ static void *take_large(struct theap *theap, size_t bytes, size_t align_bytes, b
 
 /* A page with a free block from the ladder: current from now on, or, on a tight node, where threads share pages, the
  * magazine filled from it; a page of a larger class stays in no list. */
-static struct page *class_take(struct theap *theap, unsigned class)
+static struct page *class_take(struct theap *theap, unsigned class, const struct request *request)
 {
     struct demand demand = {
         .class = class,
+        .block_align = request->align_bytes,
+        .dispensable = request->dispensable,
         .pages = hfi_sizeclasses[class].run_pages,
         .align_bytes = HFI_PAGE_BYTES,
         .share = hfi_node_is_tight(theap->node),
@@ -384,7 +416,7 @@ static struct page *class_take(struct theap *theap, unsigned class)
 }
 
 /* A page with a free block of a class.  One in no list is to be let go after one block.  NULL when the arena is full. */
-static struct page *class_refill(struct theap *theap, unsigned class)
+static struct page *class_refill(struct theap *theap, unsigned class, const struct request *request)
 {
     if (hfi_arena.node_count > 1 && hfi_options.place != PLACE_INTERLEAVE) {
         choose_node(theap);
@@ -398,14 +430,15 @@ static struct page *class_refill(struct theap *theap, unsigned class)
         page = hfi_magazine_load(theap, class);
     if (page == NULL)
         page = hfi_theap_next_page(theap, class);
-    return page != NULL ? page : class_take(theap, class);
+    return page != NULL ? page : class_take(theap, class, request);
 }
 
 /* The boot region is full, or could never hold the request. */
-static HFI_COLD void *fail_boot(size_t bytes)
+static HFI_COLD void *fail_boot(const struct request *request)
 {
     static _Atomic(bool) xsaid;
-    if (bytes <= HFI_BOOT_MAX_BYTES) {
+    size_t bytes = request->bytes;
+    if (bytes <= HFI_BOOT_MAX_BYTES && request->align_bytes <= HFI_BOOT_MAX_ALIGN) {
         if (!atomic_exchange(&xsaid, true))
             hfi_say(SAY_ERROR, "HF-E014", "boot", "the %zu MiB that serve a program without an arena are used up (asked %zu "
                     "bytes); a child of HOLDFAST_FORK=dontfork should do little but exec: set HOLDFAST_FORK=private",
@@ -413,14 +446,6 @@ static HFI_COLD void *fail_boot(size_t bytes)
         return fail_as_asked();
     }
     return hfi_fail_enomem();
-}
-
-static void *malloc_without_theap(size_t bytes, size_t align)
-{
-    if (!hfi_init_pending())
-        return fail_full(bytes, 1, align);
-    void *block = hfi_boot_alloc(bytes, align);
-    return block != NULL ? block : fail_boot(bytes);
 }
 
 static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
@@ -436,11 +461,11 @@ static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
 }
 
 /* A block of a class; NULL when the arena is full, which is not reported here. */
-static void *take_block(struct theap *theap, unsigned class, size_t bytes, bool zero)
+static void *take_block(struct theap *theap, const struct request *request)
 {
     hfi_theap_enter(theap);
-    struct page *page = class_refill(theap, class);
-    void *block = page == NULL ? NULL : pop_zeroed(page, bytes, zero);
+    struct page *page = class_refill(theap, hfi_sizeclass_of(request->bytes), request);
+    void *block = page == NULL ? NULL : pop_zeroed(page, request->bytes, request->zero);
     if (page != NULL && page->list == LIST_NONE)
         hfi_page_let_go(page);
     hfi_theap_leave(theap);
@@ -455,16 +480,22 @@ static void *served(bool had_theap, void *block)
     return block;
 }
 
-/* What malloc is asked for when this thread's own pages do not have it. */
-struct request {
-    size_t bytes;
-    size_t align_bytes; /* over HFI_PAGE_BYTES: whole pages, whatever the size */
-    bool zero;
-};
-
 static bool is_large(const struct request *request)
 {
     return request->bytes > HFI_BLOCK_MAX_BYTES || request->align_bytes > HFI_PAGE_BYTES;
+}
+
+/* Of the shortest run that would do. */
+static size_t pages_of(const struct request *request)
+{
+    return is_large(request) ? hfi_large_pages(request->bytes)
+                             : hfi_sizeclass_least_pages(&hfi_sizeclasses[hfi_sizeclass_of(request->bytes)]);
+}
+
+static bool is_impossible(const struct request *request)
+{
+    return request->bytes > PTRDIFF_MAX || request->bytes > HFI_ARENA_MAX_BYTES ||
+           hfi_max(pages_of(request), request->align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count;
 }
 
 /* NULL when the arena is full, which is not reported here. */
@@ -472,25 +503,78 @@ static void *take(struct theap *theap, const struct request *request)
 {
     if (is_large(request))
         return take_large(theap, request->bytes, request->align_bytes, request->zero);
-    return take_block(theap, hfi_sizeclass_of(request->bytes), request->bytes, request->zero);
+    return take_block(theap, request);
+}
+
+/* For a thread without a theap, where no page is left for one: a page that nobody owns is won, gives one block, and
+ * is let go. */
+static void *block_of_idle_page(const struct request *request)
+{
+    struct demand demand = { .class = hfi_sizeclass_of(request->bytes), .block_align = request->align_bytes };
+    struct page *page = NULL;
+    for (unsigned i = 0; i < hfi_arena.node_count && page == NULL && !is_large(request); i++)
+        page = take_idle_from(NULL, &hfi_arena.nodes[i], &demand, demand.class);
+    if (page == NULL)
+        return NULL;
+    if (page->free == NULL)
+        hfi_page_refill(page);
+    void *block = pop_zeroed(page, request->bytes, request->zero);
+    hfi_page_let_go(page);
+    return block;
+}
+
+static void *take_boot(const struct request *request)
+{
+    return request->align_bytes <= HFI_BOOT_MAX_ALIGN ? hfi_boot_alloc(request->bytes, request->align_bytes) : NULL;
+}
+
+/* Whatever this thread is by now. */
+static void *take_anyhow(const struct request *request)
+{
+    struct theap *theap = hfi_thread_attach();
+    if (theap != NULL)
+        return take(theap, request);
+    return hfi_init_pending() ? take_boot(request) : block_of_idle_page(request);
+}
+
+/* Pages and blocks of threads that sleep, on every node. */
+static bool rob_sleepers_of_all_nodes(void)
+{
+    uint32_t gained = 0;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        for (struct theap *next = hfi_theap_first(); next != NULL;) {
+            struct spoils spoils = hfi_steal_asleep(NULL, &hfi_arena.nodes[i], &next);
+            gained += spoils.pages + spoils.blocks;
+        }
+    return gained != 0;
+}
+
+static HFI_COLD void *malloc_without_theap(const struct request *request)
+{
+    if (hfi_init_pending()) {
+        void *block = take_boot(request);
+        return block != NULL ? block : fail_boot(request);
+    }
+    if (is_impossible(request))
+        return fail_impossible(request->bytes, request->align_bytes);
+    void *block = take_anyhow(request);
+    if (block == NULL && rob_sleepers_of_all_nodes())
+        block = take_anyhow(request);
+    if (block == NULL && ask_application(hfi_thread_node(), pages_of(request)))
+        block = take_anyhow(request);
+    return block != NULL ? block : fail_full(request->bytes, pages_of(request), request->align_bytes);
 }
 
 static void *malloc_attached(struct theap *theap, const struct request *request)
 {
-    size_t bytes = request->bytes;
-    if (bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
-        return hfi_fail_enomem();
+    if (hfi_unlikely(is_impossible(request)))
+        return fail_impossible(request->bytes, request->align_bytes);
     void *block = take(theap, request);
     if (hfi_likely(block != NULL))
         return block;
-    size_t pages = is_large(request) ? hfi_large_pages(bytes) : hfi_sizeclass_least_pages(&hfi_sizeclasses[hfi_sizeclass_of(bytes)]);
-    if (ask_application(theap, pages)) {
-        theap = hfi_thread_attach();
-        if (theap == NULL)
-            return malloc_without_theap(bytes, request->align_bytes);
-        block = take(theap, request);
-    }
-    return block != NULL ? block : fail_full(bytes, pages, request->align_bytes);
+    if (ask_application(theap->node, pages_of(request)))
+        block = take_anyhow(request);
+    return block != NULL ? block : fail_full(request->bytes, pages_of(request), request->align_bytes);
 }
 
 void *hfi_malloc_slow(size_t bytes, bool zero)
@@ -502,11 +586,11 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
         theap->counters.listed += hfi_page_swap(page);
         return pop_zeroed(page, bytes, zero);
     }
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
     bool had_theap = theap->thread != 0;
     theap = hfi_thread_attach();
     if (hfi_unlikely(theap == NULL))
-        return malloc_without_theap(bytes, HFI_MAX_ALIGN);
-    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
+        return malloc_without_theap(&request);
     return served(had_theap, malloc_attached(theap, &request));
 }
 
@@ -523,17 +607,20 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
 {
     if (align <= HFI_MAX_ALIGN)
         return hfi_malloc(bytes);
-    bool had_theap = hfi_theap->thread != 0;
-    struct theap *theap = hfi_thread_attach();
-    if (theap == NULL)
-        return align <= 4096 ? malloc_without_theap(bytes, align) : hfi_fail_enomem();
+    struct request request = { .bytes = bytes, .align_bytes = align, .zero = false };
     if (align <= HFI_PAGE_BYTES && bytes <= HFI_BLOCK_MAX_BYTES) {
         unsigned class = class_aligned(align, bytes);
-        if (class < HFI_CLASS_COUNT)
-            return served(had_theap, hfi_malloc(hfi_sizeclasses[class].block_bytes));
+        hfi_assert(class < HFI_CLASS_COUNT);
+        request.bytes = hfi_sizeclasses[class].block_bytes;
+        const struct page *page = hfi_current_page(request.bytes);
+        if (page->free != NULL || page->local_free != NULL)
+            return hfi_malloc(request.bytes);
     }
-    struct request request = { .bytes = bytes, .align_bytes = align, .zero = false };
-    return served(had_theap, align > HFI_WINDOW_BYTES ? hfi_fail_enomem() : malloc_attached(theap, &request));
+    if (align > HFI_WINDOW_BYTES)
+        return hfi_fail_enomem();
+    bool had_theap = hfi_theap->thread != 0;
+    struct theap *theap = hfi_thread_attach();
+    return theap == NULL ? malloc_without_theap(&request) : served(had_theap, malloc_attached(theap, &request));
 }
 
 static void *large_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
@@ -558,6 +645,7 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
     unsigned class = hfi_sizeclass_of(bytes);
     struct demand demand = {
         .class = class,
+        .block_align = HFI_MAX_ALIGN,
         .pages = hfi_sizeclasses[class].run_pages,
         .align_bytes = HFI_PAGE_BYTES,
     };
@@ -565,6 +653,10 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
     struct page *page = take_from(theap, node, &demand, SEARCH_QUICK);
     if (page == NULL)
         page = take_pressed(theap, node, &demand);
+    if (page == NULL) {
+        hfi_theap_let_go_all(theap);
+        page = take_exactly(theap, node, &demand);
+    }
     hfi_inspect_end(theap, page, begun);
     if (page == NULL)
         return NULL;
@@ -575,23 +667,31 @@ static void *block_on_node(struct theap *theap, size_t bytes, struct arena_node 
     return block;
 }
 
-void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+static void *take_on_node(struct theap *theap, size_t bytes, struct arena_node *node)
 {
-    struct theap *theap = hfi_thread_attach();
-    if (theap == NULL || bytes > PTRDIFF_MAX || bytes > HFI_ARENA_MAX_BYTES)
-        return hfi_fail_enomem();
-    const struct page *current = hfi_current_page(bytes);
-    bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
-    if (!stands_in && current->free != NULL && hfi_node_of_page(current) == node)
-        return hfi_malloc(bytes);
     hfi_theap_enter(theap);
     void *block = bytes > HFI_BLOCK_MAX_BYTES ? large_on_node(theap, bytes, node) : block_on_node(theap, bytes, node);
     hfi_theap_leave(theap);
+    return block;
+}
+
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+{
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false };
+    struct theap *theap = hfi_thread_attach();
+    if (theap == NULL || is_impossible(&request))
+        return hfi_fail_enomem();
+    const struct page *current = hfi_current_page(bytes);
+    bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
+    if (!stands_in && hfi_page_has_room(current) && hfi_node_of_page(current) == node)
+        return hfi_malloc(bytes);
+    void *block = take_on_node(theap, bytes, node);
+    if (block == NULL && ask_application(node, pages_of(&request)) && (theap = hfi_thread_attach()) != NULL)
+        block = take_on_node(theap, bytes, node);
     if (block != NULL)
         return block;
-    theap->counters.failed++;
     hfi_inspect_full(node, bytes, NULL);
-    hfi_inspect_end(theap, NULL, 0);
+    count_failure(hfi_theap);
     return hfi_fail_enomem();
 }
 
@@ -774,8 +874,8 @@ static void *malloc_dispensable(size_t bytes)
     struct theap *theap = hfi_thread_attach();
     if (theap == NULL)
         return NULL;
-    return served(had_theap, bytes > HFI_BLOCK_MAX_BYTES ? take_large(theap, bytes, HFI_PAGE_BYTES, false)
-                                                         : take_block(theap, hfi_sizeclass_of(bytes), bytes, false));
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false, .dispensable = true };
+    return served(had_theap, is_impossible(&request) ? NULL : take(theap, &request));
 }
 
 static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)

@@ -36,7 +36,8 @@ static struct page *steal_from(struct idleset *set, struct theap *theap, struct 
             hfi_page_let_go(page);
             continue;
         }
-        hfi_page_set_owner(page, theap);
+        if (theap != NULL)
+            hfi_page_set_owner(page, theap);
         return page;
     }
     return NULL;
@@ -135,6 +136,7 @@ struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *nod
         spoils.more |= raids[i].revoked == PAGES_PER_VICTIM;
         spoils.pages += finish(&raids[i], barrier_held);
     }
-    theap->counters.stolen += spoils.pages;
+    if (theap != NULL)
+        theap->counters.stolen += spoils.pages;
     return spoils;
 }

@@ -13,7 +13,8 @@
 #define HFI_STEAL_CANDIDATES ((size_t)8)
 
 /* A run of `class` on `node` that nobody owned and that has ample room, now owned by `theap` of this thread;
- * NULL when none of the first `candidates` members of the set was won. */
+ * NULL when none of the first `candidates` members of the set was won.  Without a theap the page stays nobody's: the
+ * caller lets go of it at once. */
 struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
 /* The same, of those with less room. */
@@ -31,7 +32,7 @@ struct spoils {
 
 /* From some theaps whose threads are not inside malloc or free, without their help: takes pages with room on `node`, and lists
  * them as idle or free, and returns what blocks their magazines hold to their pages.  `*next` walks the list of all theaps
- * (hfi_theap_first); NULL at its end.  Two membarrier system calls. */
+ * (hfi_theap_first); NULL at its end.  `theap` is the thread's own, or NULL.  Two membarrier system calls. */
 struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);
 
 #endif

@@ -117,7 +117,7 @@ static void print_unshown(const json_t *unshown)
     size_t count = json_array_size(unshown);
     if (count == 0)
         return;
-    printf("%zu more with the library, which show no arena (`holdfast stat PID` says why):\n", count);
+    printf("%zu more with the library, which show no arena: holdfast stat PID says why\n", count);
     for (size_t i = 0; i < hfi_min(count, UNSHOWN_NAMED); i++)
         printf("%7lld", (long long)json_integer_value(json_array_get(unshown, i)));
     printf(count > UNSHOWN_NAMED ? " ...\n" : "\n");

@@ -5,7 +5,8 @@
  * linker (--wrap): nothing is added to the library for it.  A call is repeated with a later page refused
  * until it asks for fewer, twice over:
  *
- *   from the Nth page on   NULL and ENOMEM, and the old block of a realloc as it was
+ *   from the Nth page on   NULL and ENOMEM, and the old block of a realloc as it was; or a block of a
+ *                          page that is there already
  *   the Nth page alone     success: the ladder asks again before it gives up (W1 in slow.c)
  *
  * by threads with a theap that has no page, and by threads that have none while none is left.  After
@@ -378,9 +379,8 @@ static void *attempt_in_thread(void *argument)
     int error = errno;
     refusing = NONE;
     attempt->last = refused == 0;
-    bool no_theap = attempt->attach_with == NULL && attempt->nth == 1; /* it is looked for once, everywhere */
-    if (!attempt->last && (attempt->which == FROM_NTH || no_theap)) {
-        CHECK(block == NULL && error == ENOMEM);
+    if (!attempt->last && attempt->which == FROM_NTH && block == NULL) { /* else an idle page served, which no claim brings */
+        CHECK(error == ENOMEM);
         return NULL;
     }
     CHECK(block != NULL && hf_owns(block) && malloc_usable_size(block) >= bytes);
@@ -478,8 +478,8 @@ static void *resize_in_thread(void *argument)
     int error = errno;
     refusing = NONE;
     resize->last = refused == 0;
-    if (!resize->last && resize->which == FROM_NTH && resize->to > resize->from) {
-        CHECK(fresh == NULL && error == ENOMEM);
+    if (!resize->last && resize->which == FROM_NTH && resize->to > resize->from && fresh == NULL) {
+        CHECK(error == ENOMEM);
         CHECK(malloc_usable_size(old) == usable && filled(old, resize->from));
         fresh = old;
     } else {

@@ -173,9 +173,11 @@ Test(full, stale_hints_hide_no_page_from_the_last_search)
     static char *pages[PAGES_MAX];
     unsigned class = HFI_DIRECT_CLASSES; /* the least that no magazine keeps */
     size_t bytes = hfi_sizeclasses[class].block_bytes;
+    size_t count = take_pages(pages);
+    hf_free(pages[--count]); /* the highest, so that the hints come first */
     cr_assert_not_null(hf_malloc(bytes));
     hf_thread_idle();
-    size_t count = take_pages(pages), idle = hfi_arena_idle_pages(node);
+    size_t idle = hfi_arena_idle_pages(node);
     cr_assert(count > 400 && idle != 0);
     for (size_t i = 0; i < count; i++)
         hfi_idleset_add(&node->ample[class], hfi_node_member(node, hfi_page_at(hfi_index_of(pages[i]))));
@@ -240,4 +242,132 @@ Test(full, a_call_that_entered_during_a_raid_gives_back_what_it_holds)
     raid_ends = false;
     hf_free(all);
     assert_sound();
+}
+
+/* Fills the arena with blocks of one size and frees every second one, so that no page is free. */
+static size_t leave_holes(size_t bytes)
+{
+    struct list *first = NULL;
+    size_t freed = 0;
+    for (struct list *block; (block = hf_malloc(bytes)) != NULL; first = block)
+        block->next = first;
+    for (struct list *block = first; block != NULL && block->next != NULL; freed++) {
+        struct list *victim = block->next;
+        block->next = victim->next;
+        block = block->next;
+        hf_free(victim);
+    }
+    return freed;
+}
+
+Test(full, a_larger_block_serves_though_it_is_aligned_to_less)
+{
+    static const struct { size_t asked, there; } sizes[] = { { 256, 288 }, { 2048, 3000 }, { 32768, 40000 }, { 65536, 81920 } };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t got = 0, holes = leave_holes(sizes[i].there);
+        hf_thread_idle();
+        while (hf_malloc(sizes[i].asked) != NULL)
+            got++;
+        cr_assert_geq(got, holes, "%zu: %zu of %zu", sizes[i].asked, got, holes);
+    }
+}
+
+Test(full, an_aligned_block_comes_from_no_larger_one_that_is_not)
+{
+    leave_holes(3000);
+    hf_thread_idle();
+    for (void *block; (block = hf_aligned_alloc(2048, 2048)) != NULL;)
+        cr_assert_eq((uintptr_t)block % 2048, 0);
+    cr_assert_not_null(hf_malloc(2048));
+}
+
+Test(full, the_threads_own_pages_of_larger_sizes_serve)
+{
+    cr_assert_not_null(hf_malloc(49000));
+    while (hf_malloc(20 << 20) != NULL || hf_malloc(1 << 20) != NULL || hf_malloc(300000) != NULL)
+        ;
+    while (hf_malloc(40000) != NULL)
+        ;
+    cr_assert_null(hf_malloc(49000), "it could have served the smaller size");
+}
+
+Test(full, a_block_on_a_node_comes_from_the_current_page_too)
+{
+    size_t got = 0;
+    cr_assert_not_null(hf_malloc(48));
+    while (hf_malloc(20 << 20) != NULL || hf_malloc(1 << 20) != NULL || hf_malloc(40000) != NULL)
+        ;
+    while (hf_malloc_onnode(48, node->id) != NULL)
+        got++;
+    cr_assert_geq(got, 1000);
+    cr_assert_null(hf_malloc(48));
+}
+
+enum { NEWCOMERS = 30 };
+
+static void *allocate_once(void *served)
+{
+    pthread_barrier_wait(&barrier);
+    if (hf_malloc(64) != NULL)
+        __atomic_fetch_add((int *)served, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+Test(full, a_thread_without_a_theap_is_served_from_pages_with_room)
+{
+    static int served;
+    pthread_t threads[NEWCOMERS];
+    pthread_barrier_init(&barrier, NULL, NEWCOMERS + 1);
+    for (int i = 0; i < NEWCOMERS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, allocate_once, &served), 0);
+    cr_assert_geq(leave_holes(64), 1000);
+    hf_thread_idle();
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < NEWCOMERS; i++)
+        pthread_join(threads[i], NULL);
+    cr_assert_eq(served, NEWCOMERS);
+    assert_sound();
+}
+
+static unsigned asked;
+
+static bool count_asked(size_t bytes, unsigned unused, void *argument)
+{
+    (void)bytes, (void)unused, (void)argument;
+    asked++;
+    return false;
+}
+
+Test(full, what_no_arena_could_give_asks_no_callback)
+{
+    cr_assert_eq(hf_pressure_register(count_asked, NULL), 0);
+    cr_assert_null(hf_malloc((size_t)1 << 40));
+    cr_assert_null(hf_aligned_alloc((size_t)1 << 30, (size_t)1 << 30));
+    cr_assert_eq(asked, 0);
+    cr_assert_null(hf_malloc((64 << 20) - HFI_GUARD_BYTES)); /* the arena itself, but for its maps */
+    cr_assert_eq(asked, 1);
+    cr_assert_null(hf_malloc_onnode((64 << 20) - HFI_GUARD_BYTES, node->id));
+    cr_assert_eq(asked, 2);
+    cr_assert_eq(hf_pressure_unregister(count_asked, NULL), 0);
+}
+
+static void *cache;
+
+static bool allocate_then_free(size_t bytes, unsigned unused, void *argument)
+{
+    (void)bytes, (void)unused, (void)argument;
+    asked++;
+    cr_assert_null(hf_malloc(30 << 20), "no run is as long");
+    hf_free(cache);
+    return true;
+}
+
+Test(full, a_callback_may_fail_to_allocate_before_it_frees)
+{
+    hfi_options.on_full = ON_FULL_ABORT;
+    cr_assert_not_null(cache = hf_malloc(40 << 20));
+    cr_assert_eq(hf_pressure_register(allocate_then_free, NULL), 0);
+    cr_assert_not_null(hf_malloc(30 << 20));
+    cr_assert_eq(asked, 1);
+    cr_assert_eq(hf_pressure_unregister(allocate_then_free, NULL), 0);
 }
