@@ -47,6 +47,26 @@ hf_wrap = -Wl,--wrap=hfi_
 	$(hf_wrap)page_set_owner $(hf_wrap)page_try_own $(hf_wrap)runmap_claim $(hf_wrap)runmap_release \
 	$(hf_wrap)theap_adopt
 
+# --- sequences of commands in processes of their own; the driver keeps the C library's malloc ---
+hf_victim = %D%/fuzz/victim.cc %D%/fuzz/victim-blocks.cc %D%/fuzz/victim-descriptors.cc %D%/fuzz/victim-processes.cc \
+	%D%/fuzz/victim.h %D%/fuzz/commands.h
+check_PROGRAMS += %D%/fuzz/processes %D%/fuzz/victim %D%/fuzz/victim-static
+TESTS += %D%/fuzz/processes
+hf_libraries_fuzz = libholdfast.la
+%C%_fuzz_processes_SOURCES = %D%/fuzz/processes.c %D%/fuzz/sequence.c %D%/fuzz/sequence.h %D%/fuzz/commands.h
+%C%_fuzz_processes_LDADD =
+%C%_fuzz_victim_SOURCES = $(hf_victim)
+%C%_fuzz_victim_CXXFLAGS = $(AM_CXXFLAGS) -fno-builtin -fsized-deallocation
+%C%_fuzz_victim_LDFLAGS = -no-install
+%C%_fuzz_victim_static_SOURCES = $(hf_victim)
+%C%_fuzz_victim_static_CXXFLAGS = $(%C%_fuzz_victim_CXXFLAGS)
+%C%_fuzz_victim_static_LDFLAGS = -static-libtool-libs
+.PHONY: fuzz-processes
+fuzz-processes: %D%/fuzz/processes %D%/fuzz/victim %D%/fuzz/victim-static
+	./%D%/fuzz/processes --seconds $(FUZZ_SECONDS) --first $(FUZZ_FIRST) --minimise
+FUZZ_FIRST = 1000
+MOSTLYCLEANFILES += fuzz-processes.*
+
 # --- models: calls interleaved at each atomic step ---
 hf_models = %D%/models/idleset %D%/models/runmap
 check_PROGRAMS += $(hf_models)
