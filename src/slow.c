@@ -549,12 +549,22 @@ static bool rob_sleepers_of_all_nodes(void)
     return gained != 0;
 }
 
+static HFI_COLD void *malloc_from_boot(const struct request *request)
+{
+    void *block = take_boot(request);
+    return block != NULL ? block : fail_boot(request);
+}
+
+/* A callback may have left this thread in a child that has no arena. */
+static HFI_COLD void *fail(const struct request *request)
+{
+    return hfi_init_pending() ? malloc_from_boot(request) : fail_full(request->bytes, pages_of(request), request->align_bytes);
+}
+
 static HFI_COLD void *malloc_without_theap(const struct request *request)
 {
-    if (hfi_init_pending()) {
-        void *block = take_boot(request);
-        return block != NULL ? block : fail_boot(request);
-    }
+    if (hfi_init_pending())
+        return malloc_from_boot(request);
     if (is_impossible(request))
         return fail_impossible(request->bytes, request->align_bytes);
     void *block = take_anyhow(request);
@@ -562,7 +572,7 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
         block = take_anyhow(request);
     if (block == NULL && ask_application(hfi_thread_node(), pages_of(request)))
         block = take_anyhow(request);
-    return block != NULL ? block : fail_full(request->bytes, pages_of(request), request->align_bytes);
+    return block != NULL ? block : fail(request);
 }
 
 static void *malloc_attached(struct theap *theap, const struct request *request)
@@ -574,7 +584,7 @@ static void *malloc_attached(struct theap *theap, const struct request *request)
         return block;
     if (ask_application(theap->node, pages_of(request)))
         block = take_anyhow(request);
-    return block != NULL ? block : fail_full(request->bytes, pages_of(request), request->align_bytes);
+    return block != NULL ? block : fail(request);
 }
 
 void *hfi_malloc_slow(size_t bytes, bool zero)

@@ -5,6 +5,7 @@
  * A thread sleeps meanwhile, and no descriptor is left for /proc: so the child gives up its theap.
  */
 #include <holdfast/holdfast.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -108,6 +109,30 @@ static void ask(size_t bytes)
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static bool forks(size_t bytes, unsigned node, void *unused)
+{
+    (void)bytes, (void)node, (void)unused;
+    child = fork();
+    CHECK(child >= 0);
+    return false;
+}
+
+/* The child fails as its parent does. */
+static void ask_in_vain(void)
+{
+    int status;
+    void *held = malloc(CACHE_BYTES);
+    CHECK(hf_pressure_unregister(frees_and_forks, NULL) == 0 && hf_pressure_register(forks, NULL) == 0);
+    errno = 0;
+    CHECK(held != NULL);
+    CHECK(memalign(32 << 20, 400) == NULL && errno == ENOMEM); /* nor would the boot region do */
+    CHECK(malloc(100) != NULL);
+    if (child == 0)
+        _exit(0);
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    free(held);
+}
+
 int main(int argc, char **argv)
 {
     struct rlimit descriptors;
@@ -127,6 +152,7 @@ int main(int argc, char **argv)
     CHECK(setrlimit(RLIMIT_NOFILE, &descriptors) == 0);
     ask(1000);
     ask(400000);
+    ask_in_vain();
     close(ends[1]);
     CHECK(pthread_join(thread, NULL) == 0);
     if (dontfork)
