@@ -21,7 +21,7 @@
 static bool claim_run(struct hf_frames *frames, struct arena_node *node, size_t count)
 {
     bool zero;
-    size_t pages = hfi_divide_up(count * frames->frame_bytes, HFI_PAGE_BYTES);
+    size_t pages = hfi_large_pages(count * frames->frame_bytes);
     size_t align_bytes = hfi_max(frames->frame_bytes, HFI_PAGE_BYTES);
     if (frames->run_count == RUNS_MAX || hfi_arena_free_pages(node) < pages)
         return false;
@@ -34,7 +34,8 @@ static bool claim_run(struct hf_frames *frames, struct arena_node *node, size_t 
 
 static size_t free_frames(const struct hf_frames *frames, const struct arena_node *node)
 {
-    return hfi_arena_free_pages(node) * HFI_PAGE_BYTES / frames->frame_bytes;
+    size_t bytes = hfi_arena_free_pages(node) * HFI_PAGE_BYTES;
+    return (bytes - hfi_min(bytes, HFI_GUARD_BYTES)) / frames->frame_bytes;
 }
 
 /* A share of each node; the number of frames that no run was found for. */

@@ -616,12 +616,13 @@ static void case_frames(void)
     struct io_uring ring = new_ring(0);
     CHECK(hf_uring_register(&ring) == 0);
     for (size_t bytes = 4096; bytes <= (size_t)2 << 20; bytes *= 2) {
-        size_t count = ((size_t)32 << 20) / bytes - 1;
+        size_t count = ((size_t)32 << 20) / bytes; /* pages that the frames fill to the last byte */
         struct hf_frames *frames = hf_frames_alloc(count, bytes);
         CHECK(frames != NULL && frames->count == count && frames->frame_bytes == bytes);
         for (size_t i = 0; i < count; i++) {
             size_t *frame = hf_frame(frames, i);
             CHECK((uintptr_t)frame % bytes == 0 && hf_owns(frame) && hf_uring_buf_index(frame, bytes) >= 0);
+            memset(frame, 0xff, bytes);
             *frame = i + 1;
         }
         size_t sum = 0;
