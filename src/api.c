@@ -76,14 +76,22 @@ HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
     return block;
 }
 
-HFI_EXPORT int hf_node_of(const void *pointer)
+/* The node that an address lies in, or NULL.  The arena's span is no answer: it has room between the nodes and before them,
+ * which a limit on address space leaves to others. */
+static const struct reserved_node *node_around(const void *pointer)
 {
     for (unsigned i = 0; i < hfi_arena.node_count && hfi_in_arena(pointer); i++) {
         const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
         if ((uintptr_t)pointer - (uintptr_t)node->start < node->bytes)
-            return (int)node->id;
+            return node;
     }
-    return -1;
+    return NULL;
+}
+
+HFI_EXPORT int hf_node_of(const void *pointer)
+{
+    const struct reserved_node *node = node_around(pointer);
+    return node == NULL ? -1 : (int)node->id;
 }
 
 HFI_EXPORT size_t hf_usable_size(const void *pointer)
@@ -93,7 +101,7 @@ HFI_EXPORT size_t hf_usable_size(const void *pointer)
 
 HFI_EXPORT bool hf_owns(const void *pointer)
 {
-    return hfi_in_arena(pointer);
+    return node_around(pointer) != NULL;
 }
 
 HFI_EXPORT int hf_pressure_register(hf_pressure_function *function, void *argument)

@@ -182,6 +182,18 @@ static void questions(void)
     free(block);
 }
 
+/* Only nodes' memory is the arena's own: what lies before them, where the tables are, may be mapped by others under a limit
+ * on address space. */
+static void owned(void)
+{
+    char *block = malloc(100);
+    uintptr_t around = (uintptr_t)block & ~(uintptr_t)0xfffff, reach = (uintptr_t)16 << 30;
+    for (uintptr_t at = around - reach; at < around + reach; at += 1 << 20)
+        CHECK(hf_owns((void *)at) == (hf_node_of((void *)at) != -1));
+    CHECK(hf_owns(block) && hf_owns(block + 99));
+    free(block);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -193,5 +205,6 @@ int main(int argc, char **argv)
     grows_in_place();
     errnos();
     questions();
+    owned();
     return 0;
 }
