@@ -21,7 +21,7 @@
  * memory that was zero, which is harmless.
  *
  * Fails by returning NULL.  Tests: tests/unit/core.c, tests/programs/prefault.c,
- * tests/programs/lockall.c, tests/programs/refused.c.
+ * tests/programs/lockall.c, tests/programs/refused.c, tests/programs/grows.c.
  */
 #include "arena.h"
 
@@ -194,32 +194,51 @@ static size_t node_claim_refused(struct arena_node *node, size_t pages, size_t w
     return *first != HFI_RUNMAP_NONE ? pages : 0;
 }
 
-/* `pages` at least, up to an end that is aligned to huge pages if that can be. */
+/* `pages` at least, up to an end that is aligned to huge pages. */
 static size_t step_pages(size_t from, size_t pages)
 {
     size_t step = hfi_max(hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX), pages);
     size_t end = hfi_align_down(from + step, STEP_ALIGN_PAGES);
-    return end >= from + pages ? end - from : step;
+    return (end >= from + pages ? end : hfi_align_up(from + pages, STEP_ALIGN_PAGES)) - from;
 }
 
-/* Pages that are not open, for this thread to open.  Returns how many, from *first on; 0 when there are
- * none. */
-static size_t node_claim_closed(struct arena_node *node, size_t pages, bool ahead, size_t *first)
+/* How many pages from the frontier `from` on, together with the free ones before it, hold a run of `pages` (runmap.h: it stays
+ * in one window); 0 when all that are left do not. */
+static size_t node_lacking(const struct arena_node *node, size_t from, size_t pages, size_t align)
 {
-    size_t wished = hfi_max(pages, ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
+    size_t first = node->first_index, window = HFI_RUNMAP_WINDOW_BITS;
+    size_t place = from - hfi_runmap_set_below(&node->free_runs, from);
+    place = hfi_align_up(place + first, align) - first;
+    while (pages <= window && place / window != (place + pages - 1) / window && place < node->page_count)
+        place = hfi_align_up(hfi_align_up(place + 1, window) + first, align) - first;
+    if (place + pages > node->page_count)
+        return 0;
+    return hfi_max(place + pages, from + 1) - from; /* others may have freed what was lacking */
+}
+
+/* What this thread opens: `pages` from `first` on, or if the kernel refuses so many, `least`. */
+struct step {
+    size_t first, pages, least;
+};
+
+/* Pages that are not open, for a run of `pages`; none when it would find no room in all there are. */
+static struct step node_claim_closed(struct arena_node *node, size_t pages, size_t align, bool ahead)
+{
     size_t shown_from = node->meta_pages + HFI_FIRST_PAGES;
-    size_t step = node_claim_refused(node, pages, wished, first);
-    if (step != 0)
+    struct step step = { .least = pages + align - 1 };
+    step.pages = node_claim_refused(node, step.least, hfi_max(step.least, ahead ? STEP_PAGES_MIN : OTHERS_PAGES), &step.first);
+    if (step.pages != 0)
         return step;
-    *first = hfi_load_relaxed(&node->xfrontier);
+    step.first = hfi_load_relaxed(&node->xfrontier);
     do {
-        if (*first >= node->page_count)
-            return 0;
-        step = ahead ? step_pages(*first, pages) : hfi_max(OTHERS_PAGES, pages);
-        if (*first < shown_from) /* publishing comes with growth: there must be some at that place */
-            step = hfi_max(hfi_min(step, shown_from - *first), pages);
-        step = hfi_min(step, node->page_count - *first);
-    } while (!hfi_cas_weak_relaxed(&node->xfrontier, first, *first + step));
+        step.least = step.first >= node->page_count ? 0 : node_lacking(node, step.first, pages, align);
+        if (step.least == 0)
+            return (struct step){ .pages = 0 };
+        step.pages = ahead ? step_pages(step.first, step.least) : hfi_max(OTHERS_PAGES, step.least);
+        if (step.first < shown_from) /* publishing comes with growth: there must be some at that place */
+            step.pages = hfi_max(hfi_min(step.pages, shown_from - step.first), step.least);
+        step.pages = hfi_min(step.pages, node->page_count - step.first);
+    } while (!hfi_cas_weak_relaxed(&node->xfrontier, &step.first, step.first + step.pages));
     return step;
 }
 
@@ -235,20 +254,20 @@ static void say_refused(const struct arena_node *node, size_t pages, int error)
                 hfi_format_bytes(bytes, sizeof bytes, pages * HFI_PAGE_BYTES), hfi_os_error_name(error));
 }
 
-/* Opens what was claimed, or the front half of it, and so on down to `least` pages.  Returns how many
+/* Opens what was claimed, or the front half of it, and so on down to the least.  Returns how many
  * are open; the others are refused. */
-static size_t node_open_claimed(struct arena_node *node, size_t first, size_t pages, size_t least)
+static size_t node_open_claimed(struct arena_node *node, const struct step *step)
 {
-    size_t opened = pages;
+    size_t opened = step->pages;
     int error;
-    while ((error = node_open_pages(node, first, opened)) != 0 && opened > least)
-        opened = hfi_max(opened / 2, least);
+    while ((error = node_open_pages(node, step->first, opened)) != 0 && opened > step->least)
+        opened = hfi_max(opened / 2, step->least);
     if (error != 0) {
         say_refused(node, opened, error);
         opened = 0;
     }
-    if (opened < pages)
-        hfi_runmap_release(&node->refused, first + opened, pages - opened);
+    if (opened < step->pages)
+        hfi_runmap_release(&node->refused, step->first + opened, step->pages - opened);
     return opened;
 }
 
@@ -264,20 +283,20 @@ static void node_populate(struct arena_node *node, size_t first, size_t pages, s
     hfi_runmap_release(&node->free_runs, first, pages - lead);
 }
 
-/* Opens the next step of a growing node: at least `pages` pages, or what there is.  False when all is
- * open, or the kernel refuses.  One thread at a time goes ahead of use; others, which would each
+/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is opened, when it would have
+ * none, or the kernel refuses.  One thread at a time goes ahead of use; others, which would each
  * populate as much, open little more than they need. */
-static bool node_grow(struct arena_node *node, size_t pages)
+static bool node_grow(struct arena_node *node, size_t pages, size_t align)
 {
     bool none = false;
     bool ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true);
-    size_t first, step = node_claim_closed(node, pages, ahead, &first);
-    size_t opened = step == 0 ? 0 : node_open_claimed(node, first, step, hfi_min(pages, step));
-    if (opened != 0 && ahead && opened <= POPULATE_PAGES_MAX)
-        node_populate(node, first, opened, pages);
+    struct step step = node_claim_closed(node, pages, align, ahead);
+    size_t opened = step.pages == 0 ? 0 : node_open_claimed(node, &step);
+    if (opened != 0 && ahead && step.least <= POPULATE_PAGES_MAX)
+        node_populate(node, step.first, opened, step.least);
     else if (opened != 0)
-        hfi_runmap_release(&node->free_runs, first, opened);
-    hfi_arena_grew = hfi_arena_grew || step != 0;
+        hfi_runmap_release(&node->free_runs, step.first, opened);
+    hfi_arena_grew = hfi_arena_grew || step.pages != 0;
     if (ahead)
         hfi_store_release(&node->xgrowing, false);
     return opened != 0;
@@ -376,7 +395,7 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
             return node_hand_out(node, first, pages, zero);
         if (closed != 0)
             node_force_open(node);
-        else if (!node_grow(node, pages + align - 1))
+        else if (!node_grow(node, pages, align))
             return NULL;
     }
 }
@@ -436,6 +455,13 @@ void *hfi_arena_claim_meta(struct arena_node *node)
     if (!zero)
         memset(start, 0, HFI_PAGE_BYTES);
     return start;
+}
+
+size_t hfi_arena_longest_run(const struct arena_node *node)
+{
+    size_t longest = hfi_runmap_longest(&node->free_runs), frontier = hfi_load_relaxed(&node->xfrontier);
+    size_t closed = node->page_count - hfi_min(frontier, node->page_count);
+    return closed == 0 ? longest : hfi_max(longest, hfi_runmap_set_below(&node->free_runs, frontier) + closed);
 }
 
 size_t hfi_arena_failed_pages(const struct arena_node *node)

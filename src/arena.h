@@ -109,6 +109,9 @@ HFI_INLINE size_t hfi_arena_unopened_pages(const struct arena_node *node)
            hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
 }
 
+/* The longest run that can be had: of free pages, or with those of an auto arena that are yet to be opened. */
+size_t hfi_arena_longest_run(const struct arena_node *node);
+
 /* Pages free to claim now, and those yet to be opened. */
 HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
 {

@@ -387,6 +387,14 @@ size_t hfi_runmap_claim_exact(struct runmap *map, size_t count, size_t align, si
     return claim_linear(map, &fit);
 }
 
+size_t hfi_runmap_set_below(const struct runmap *map, size_t bit)
+{
+    size_t start = run_start(map, bit);
+    while (start != 0 && start % WINDOW_BITS == 0 && bit_is_set(map, start - 1))
+        start = run_start(map, start - 1);
+    return bit - start;
+}
+
 size_t hfi_runmap_longest(const struct runmap *map)
 {
     size_t longest = 0;

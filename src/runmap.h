@@ -60,6 +60,9 @@ size_t hfi_runmap_claim_exact(struct runmap *map, size_t count, size_t align, si
 /* Clears the `count` bits from `first` if all are set; otherwise false, and nothing changed. */
 bool hfi_runmap_claim_at(struct runmap *map, size_t first, size_t count);
 
+/* How many bits right below `bit` are set in a row. */
+size_t hfi_runmap_set_below(const struct runmap *map, size_t bit);
+
 /* Longest run of set bits, by reading the whole map. */
 size_t hfi_runmap_longest(const struct runmap *map);
 

@@ -90,7 +90,7 @@ static void add_node(struct hf_stats *stats, const struct arena_node *node)
     rest -= free_pages;
     size_t idle = hfi_min(figures.idle + figures.kept, rest);
     rest -= idle;
-    size_t longest = hfi_runmap_longest(&node->free_runs) * HFI_PAGE_BYTES;
+    size_t longest = hfi_arena_longest_run(node) * HFI_PAGE_BYTES;
     stats->arena += figures.total * HFI_PAGE_BYTES;
     stats->allocated += rest * HFI_PAGE_BYTES;
     stats->idle += idle * HFI_PAGE_BYTES;
@@ -213,7 +213,7 @@ static void report_node(const struct arena_node *node)
                  hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
                  hfi_format_bytes(used, sizeof used, (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
                  hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
-                 hfi_runmap_longest(&node->free_runs));
+                 hfi_arena_longest_run(node));
     if (hfi_prefault_closed_bytes(node->index) != 0 || hfi_arena_failed_pages(node) != 0)
         hfi_say_line("  of free: %zu pages still to be populated; besides: %zu pages that could not be",
                      hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, hfi_arena_failed_pages(node));
@@ -242,7 +242,7 @@ bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint6
         snprintf(aligned, sizeof aligned, " aligned to %s", hfi_format_bytes(align, sizeof align, align_bytes));
     hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages%s, longest run %zu; %llu failures not "
             "reported since the last report); raise HOLDFAST_ARENA",
-            node->id, bytes, pages, aligned, hfi_runmap_longest(&node->free_runs), (unsigned long long)*unreported);
+            node->id, bytes, pages, aligned, hfi_arena_longest_run(node), (unsigned long long)*unreported);
     hfi_stats_report();
     return true;
 }
