@@ -76,8 +76,8 @@ HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
     return block;
 }
 
-/* The node that an address lies in, or NULL.  The arena's span is no answer: it has room between the nodes and before them,
- * which a limit on address space leaves to others. */
+/* The node that an address lies in, or NULL.  The arena's span is no answer: it has room between the nodes
+ * and before them, which a limit on address space leaves to others. */
 static const struct reserved_node *node_around(const void *pointer)
 {
     for (unsigned i = 0; i < hfi_arena.node_count && hfi_in_arena(pointer); i++) {

@@ -202,8 +202,8 @@ static size_t step_pages(size_t from, size_t pages)
     return (end >= from + pages ? end : hfi_align_up(from + pages, STEP_ALIGN_PAGES)) - from;
 }
 
-/* How many pages from the frontier `from` on, together with the free ones before it, hold a run of `pages` (runmap.h: it stays
- * in one window); 0 when all that are left do not. */
+/* How many pages from the frontier `from` on, together with the free ones before it, hold a run of
+ * `pages`, which stays in one window (runmap.h); 0 when all that are left do not. */
 static size_t node_lacking(const struct arena_node *node, size_t from, size_t pages, size_t align)
 {
     size_t first = node->first_index, window = HFI_RUNMAP_WINDOW_BITS;
@@ -226,7 +226,8 @@ static struct step node_claim_closed(struct arena_node *node, size_t pages, size
 {
     size_t shown_from = node->meta_pages + HFI_FIRST_PAGES;
     struct step step = { .least = pages + align - 1 };
-    step.pages = node_claim_refused(node, step.least, hfi_max(step.least, ahead ? STEP_PAGES_MIN : OTHERS_PAGES), &step.first);
+    size_t wished = hfi_max(step.least, ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
+    step.pages = node_claim_refused(node, step.least, wished, &step.first);
     if (step.pages != 0)
         return step;
     step.first = hfi_load_relaxed(&node->xfrontier);
@@ -283,8 +284,8 @@ static void node_populate(struct arena_node *node, size_t first, size_t pages, s
     hfi_runmap_release(&node->free_runs, first, pages - lead);
 }
 
-/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is opened, when it would have
- * none, or the kernel refuses.  One thread at a time goes ahead of use; others, which would each
+/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is opened,
+ * when it would have none, or the kernel refuses.  One thread at a time goes ahead of use; others, which would each
  * populate as much, open little more than they need. */
 static bool node_grow(struct arena_node *node, size_t pages, size_t align)
 {
@@ -292,6 +293,9 @@ static bool node_grow(struct arena_node *node, size_t pages, size_t align)
     bool ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true);
     struct step step = node_claim_closed(node, pages, align, ahead);
     size_t opened = step.pages == 0 ? 0 : node_open_claimed(node, &step);
+    if (opened != 0)
+        hfi_advise_step(&hfi_arena.reservation.nodes[node->index], step.first * HFI_PAGE_BYTES,
+                        opened * HFI_PAGE_BYTES);
     if (opened != 0 && ahead && step.least <= POPULATE_PAGES_MAX)
         node_populate(node, step.first, opened, step.least);
     else if (opened != 0)

@@ -109,7 +109,7 @@ HFI_INLINE size_t hfi_arena_unopened_pages(const struct arena_node *node)
            hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
 }
 
-/* The longest run that can be had: of free pages, or with those of an auto arena that are yet to be opened. */
+/* The longest run that can be had: of free pages, or with those that an auto arena has yet to open. */
 size_t hfi_arena_longest_run(const struct arena_node *node);
 
 /* Pages free to claim now, and those yet to be opened. */

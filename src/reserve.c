@@ -831,14 +831,17 @@ int hfi_open_maps(const struct reservation *reservation, const struct reserved_n
     return 0;
 }
 
+void hfi_advise_step(const struct reserved_node *node, size_t offset, size_t bytes)
+{
+    uintptr_t start = (uintptr_t)node->start + hfi_max(offset, SMALL_PAGES_BYTES);
+    uintptr_t end = (uintptr_t)node->start + hfi_min(offset + bytes, node->prefault_bytes);
+    start = hfi_align_up(start, HUGE_BYTES);
+    end = hfi_align_down(end, HUGE_BYTES);
+    if (node->backing == BACKING_THP && start < end)
+        hfi_os_advise_huge((void *)start, end - start, true);
+}
+
 int hfi_prefault_step(const struct reserved_node *node, size_t offset, size_t bytes)
 {
-    char *start = node->start + offset;
-    char *huge_start = (char *)hfi_align_up((uintptr_t)start, HUGE_BYTES);
-    char *huge_end = (char *)hfi_align_down((uintptr_t)start + bytes, HUGE_BYTES);
-    if (offset + bytes > node->prefault_bytes)
-        return -ENOMEM;
-    if (node->backing == BACKING_THP && offset >= SMALL_PAGES_BYTES && huge_start < huge_end)
-        hfi_os_advise_huge(huge_start, (size_t)(huge_end - huge_start), true);
-    return hfi_os_populate(start, bytes);
+    return offset + bytes > node->prefault_bytes ? -ENOMEM : hfi_os_populate(node->start + offset, bytes);
 }

@@ -31,8 +31,12 @@ int hfi_open_step(const struct reserved_node *node, size_t offset, size_t bytes)
 int hfi_open_maps(const struct reservation *reservation, const struct reserved_node *node, size_t from,
                   size_t end);
 
-/* Populates [offset, offset + bytes) of a node of a growing arena, which is open, with transparent
- * huge pages where `bytes` covers them whole, the first 32 MiB excepted.  Does nothing and
+/* Asks for transparent huge pages in [offset, offset + bytes) of a node of a growing arena, which is open,
+ * where that covers them whole; not in the first 32 MiB, nor past prefault_bytes.  Thread-safe for
+ * disjoint ranges. */
+void hfi_advise_step(const struct reserved_node *node, size_t offset, size_t bytes);
+
+/* Populates [offset, offset + bytes) of a node of a growing arena, which is open.  Does nothing and
  * returns -ENOMEM past prefault_bytes: close to what the process may use, memory is better
  * taken as it is touched.  0 or -errno.  Thread-safe for disjoint ranges. */
 int hfi_prefault_step(const struct reserved_node *node, size_t offset, size_t bytes);

@@ -1,7 +1,9 @@
 /*
  * grows: what a growing arena takes of the machine.
  *
- * Many threads that begin at once: pages that are used, and one step ahead of them, not a step for each thread.
+ * Many threads that begin at once: pages that are used, and one step ahead of them, not a step for each
+ * thread.
+ * A block larger than a step: the program populates it by its touches, with huge pages all the same.
  * A request that cannot be served: nothing, while one that the rest can serve is served.
  */
 #include <pthread.h>
@@ -14,6 +16,7 @@
 #define THREADS 100
 #define SIZES 40
 #define STEP_BYTES ((size_t)64 << 20)  /* src/arena.c: most that is populated ahead of use */
+#define SMALL_PAGES_BYTES ((size_t)32 << 20) /* src/reserve.c: no huge pages before that */
 #define OTHER_BYTES ((size_t)48 << 20) /* stacks, code, the arena's maps, the inspection segment */
 
 static pthread_barrier_t all_began, all_hold;
@@ -51,6 +54,45 @@ static void begin_at_once(void)
     CHECK(stats.high_water <= (size_t)THREADS * SIZES * 2 * 65536);
 }
 
+/* Whether the kernel was asked for huge pages at an address: "hg" among the flags of its mapping. */
+static bool is_advised(const char *address)
+{
+    static char line[4096];
+    bool there = false, advised = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    CHECK(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long start, end;
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            there = (uintptr_t)address >= start && (uintptr_t)address < end;
+        else if (there && strncmp(line, "VmFlags:", 8) == 0)
+            advised = strstr(line, " hg") != NULL;
+    }
+    fclose(maps);
+    return advised;
+}
+
+static void have_large_blocks(void)
+{
+    char enabled[100];
+    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY);
+    ssize_t length = fd < 0 ? 0 : read(fd, enabled, sizeof enabled - 1);
+    enabled[length < 0 ? 0 : length] = 0;
+    close(fd);
+    if (strstr(enabled, "[always]") == NULL && strstr(enabled, "[madvise]") == NULL)
+        return;
+    CHECK(malloc(SMALL_PAGES_BYTES) != NULL);
+    for (size_t bytes = STEP_BYTES / 2; bytes <= 2 * STEP_BYTES; bytes *= 2) {
+        size_t before = test_number_in("/proc/self/status", "VmRSS:") << 10;
+        char *block = malloc(bytes);
+        CHECK(block != NULL);
+        printf("%zu MiB\n", bytes >> 20);
+        CHECK(is_advised(block + bytes / 2));
+        size_t after = test_number_in("/proc/self/status", "VmRSS:") << 10;
+        CHECK(bytes <= STEP_BYTES || after <= before + bytes / 4); /* it may be sparse */
+    }
+}
+
 static size_t open_bytes(void)
 {
     return test_number_in("/proc/self/status", "VmData:") << 10;
@@ -67,31 +109,47 @@ static void ask_for_too_much(void)
     CHECK(aligned_alloc((size_t)1 << 30, most) == NULL && errno == ENOMEM);
     CHECK(open_bytes() == before);
     CHECK(hf_stats_get(&stats, sizeof stats) == 0);
-    printf("free %llu MiB, longest run %llu MiB\n", (unsigned long long)stats.free >> 20, (unsigned long long)stats.longest_free >> 20);
+    printf("free %llu MiB, longest run %llu MiB\n", (unsigned long long)stats.free >> 20,
+           (unsigned long long)stats.longest_free >> 20);
     CHECK(stats.longest_free >= stats.arena / 10 * 3); /* what is not open yet counts */
     CHECK(malloc(stats.arena / 10 * 2) != NULL);
     CHECK(open_bytes() >= before + stats.arena / 10);
 }
 
-static void limited(int unused)
+static const struct {
+    const char *name;
+    void (*run)(void);
+    size_t address_bytes;
+} cases[] = {
+    { "at-once", begin_at_once, RLIM_INFINITY },
+    { "large-blocks", have_large_blocks, RLIM_INFINITY },
+    { "too-much", ask_for_too_much, (size_t)3 << 30 },
+};
+
+static void start(int i)
 {
-    (void)unused;
-    struct rlimit limit = { (size_t)3 << 30, (size_t)3 << 30 };
+    struct rlimit limit = { cases[i].address_bytes, cases[i].address_bytes };
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
-    execl("/proc/self/exe", "grows", "too-much", NULL);
+    CHECK(dup2(2, 1) == 1);
+    execl("/proc/self/exe", "grows", cases[i].name, NULL);
     CHECK(!"exec");
 }
 
 int main(int argc, char **argv)
 {
     char said[8192];
+    bool failed = false;
     test_on_arena(argv, "auto");
-    if (argc == 2) {
-        ask_for_too_much();
-        return 0;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (argc == 2 && strcmp(argv[1], cases[i].name) == 0) {
+            cases[i].run();
+            return 0;
+        }
+        if (argc == 2)
+            continue;
+        int status = test_in_child(start, (int)i, said, sizeof said);
+        printf("%s: status %d\n%s", cases[i].name, status, said);
+        failed = failed || !WIFEXITED(status) || WEXITSTATUS(status) != 0;
     }
-    begin_at_once();
-    int status = test_in_child(limited, 0, said, sizeof said);
-    printf("too much: status %d\n%s", status, said);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
+    return failed ? 1 : 0;
 }
