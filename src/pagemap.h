@@ -42,12 +42,14 @@ HFI_INLINE void hfi_pagemap_show(const struct page *head, uint64_t entry)
         hfi_store_relaxed(shown, entry);
 }
 
-/* A run of blocks with `used` of them out. */
+/* A run of blocks with `used` of them out.  Who looks at others' runs (inspect.c) may find that it has
+ * become a large block since: so the class is read once, and may be none. */
 HFI_INLINE uint64_t hfi_pagemap_blocks(const struct page *head, enum hf_inspect_page_state state, uint32_t theap,
                                        uint32_t used)
 {
-    uint32_t missing = hfi_sizeclasses[head->size_class].run_pages - head->run_pages;
-    return HF_PAGE_ENTRY(state, head->size_class, hfi_min(theap, HF_PAGE_NO_THEAP), missing << 24 | used);
+    uint8_t class = HFI_SHOWN(head->size_class);
+    uint32_t missing = class < HFI_CLASS_COUNT ? hfi_sizeclasses[class].run_pages - HFI_SHOWN(head->run_pages) : 0;
+    return HF_PAGE_ENTRY(state, class, hfi_min(theap, HF_PAGE_NO_THEAP), missing << 24 | used);
 }
 
 HFI_INLINE void hfi_pagemap_show_blocks(const struct page *head, enum hf_inspect_page_state state, uint32_t theap, uint32_t used)

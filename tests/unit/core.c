@@ -11,6 +11,7 @@
 #include "init.h"
 #include "large.h"
 #include "magazine.h"
+#include "pagemap.h"
 #include "pressure.h"
 #include "remote.h"
 #include "steal.h"
@@ -913,4 +914,15 @@ Test(core, pages_of_a_thread_that_sleeps_are_taken)
     assert_sound();
     let_end(sleeper);
     assert_sound();
+}
+
+/* As a reader of others' runs may find it: the page was of blocks when it looked at the owner. */
+Test(core, a_page_that_has_become_large_meanwhile_is_shown_without_a_class)
+{
+    for (uint32_t pages = 1; pages <= 4; pages++) {
+        struct page page = { .size_class = HFI_CLASS_LARGE, .run_pages = pages };
+        uint64_t entry = hfi_pagemap_blocks(&page, HF_PAGE_OWNED, 1, 5);
+        cr_assert_eq(HF_PAGE_STATE(entry), HF_PAGE_OWNED);
+        cr_assert_eq(HF_PAGE_COUNT(entry), 5);
+    }
 }
