@@ -304,13 +304,18 @@ bool hfi_harden_guard_lift(struct page *head)
     return true;
 }
 
-/* A guard that cannot be lifted stays, and its page is out of use from then on. */
+/* A guard that cannot be lifted stays, and its page is out of use from then on: a run of its own, which a
+ * forked child may step over (fork.c). */
 uint32_t hfi_harden_guard_release(struct page *head)
 {
     uint32_t pages = head->run_pages;
     if (hfi_likely(hfi_harden_guard_lift(head)))
         return pages;
-    hfi_store_relaxed(hfi_owner_at(hfi_page_index(head) + pages - 1), (uintptr_t)HFI_OWNER_META);
+    struct page *last = head + pages - 1;
+    last->node = head->node;
+    last->run_pages = 1;
+    hfi_order_stores();
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(last)), (uintptr_t)HFI_OWNER_META);
     hfi_fetch_add_relaxed(&hfi_node_of_page(head)->xtheap_pages, 1);
     head->guard = GUARD_NONE;
     return pages - 1;

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "init.h"
 #include "large.h"
@@ -925,4 +926,19 @@ Test(core, a_page_that_has_become_large_meanwhile_is_shown_without_a_class)
         cr_assert_eq(HF_PAGE_STATE(entry), HF_PAGE_OWNED);
         cr_assert_eq(HF_PAGE_COUNT(entry), 5);
     }
+}
+
+/* The hardened build: what the page's entry says of former times leads no walk astray (fork.c). */
+Test(core, a_page_whose_guard_stays_is_a_run_of_one)
+{
+    if (!HFI_SECURE)
+        return;
+    char *block = hf_malloc(40 * HFI_PAGE_BYTES);
+    struct page *last = page_of(block) + 40;
+    last->run_pages = 7;
+    struct rlimit none = { 4096, 4096 }; /* no page may become writable */
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &none), 0);
+    hf_free(block);
+    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_page_index(last))), (uintptr_t)HFI_OWNER_META);
+    cr_assert_eq(last->run_pages, 1);
 }
