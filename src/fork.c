@@ -11,7 +11,8 @@
  * F2: no state waits for a vanished thread: there are no locks.
  * F3: memory that is pinned (a ring's registered buffers) the kernel copies at the fork, page by page, while the other threads go on: what
  *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  The child of such a process believes
- *     the page table alone: it follows no list of blocks that another thread may have changed, and gives up its theap.
+ *     the page table alone: it follows no list of blocks that another thread may have changed, and gives up its theap.  The list of
+ *     theaps may begin with some that another thread has cut meanwhile; from the forking thread's own on it is whole.
  *
  * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status (F3); neither
  * where the process had one thread.
@@ -155,7 +156,9 @@ static void child_take_over(void)
         hfi_inspect_attach(hfi_theap); /* by a new thread id */
     hfi_prefault_forked();
     hfi_arena_forked();
-    if (!torn && !has_other_theaps())
+    if (torn)
+        hfi_theaps_forsake(self->thread != 0 ? self : NULL);
+    else if (!has_other_theaps())
         return;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         if (torn)

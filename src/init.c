@@ -204,7 +204,7 @@ void hfi_init_forsake_arena(void)
     hfi_span = 0;
     hfi_thread_forget();
     hfi_arena_forsake();
-    hfi_theaps_forsake();
+    hfi_theaps_forsake(NULL);
     hfi_store_release(&xstate, INIT_FORSAKEN);
 }
 

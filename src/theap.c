@@ -97,9 +97,9 @@ struct theap *hfi_theap_first(void)
     return hfi_load_acquire(&xall_theaps);
 }
 
-void hfi_theaps_forsake(void)
+void hfi_theaps_forsake(struct theap *first)
 {
-    hfi_store_relaxed(&xall_theaps, NULL); /* relaxed: the child has one thread */
+    hfi_store_relaxed(&xall_theaps, first); /* relaxed: the child has one thread */
 }
 
 uint32_t hfi_theaps_made(void)
@@ -517,28 +517,33 @@ void hfi_theap_let_go_all(struct theap *theap)
         let_go_of_listed(theap);
 }
 
-static void theap_recycle(struct theap *theap)
+static void theap_put_up(struct theap *theap)
 {
-    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
-    hfi_arena_show(theap->node);
     HFI_SHOW(theap->thread, 0);
     hfi_store_relaxed(&theap->xstate, THEAP_GONE);
     recycled_push(theap);
 }
 
+static void theap_recycle(struct theap *theap)
+{
+    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    hfi_arena_show(theap->node);
+    theap_put_up(theap);
+}
+
+/* What another thread's theap says is not believed: it may be of several moments (F3 in fork.c). */
 void hfi_theaps_recycle_but(const struct theap *own)
 {
     hfi_store_relaxed(&xrecycled, stack_word(NULL, hfi_load_relaxed(&xrecycled)));
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
-        if (theap == own)
-            continue;
-        if (theap->thread != 0)
-            theap_recycle(theap);
-        else
-            recycled_push(theap);
+        if (theap != own)
+            theap_put_up(theap);
     }
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) /* a thread that vanished may have been counted already, or still */
-        hfi_store_relaxed(&hfi_arena.nodes[i].xtheap_count, own->thread != 0 && own->node == &hfi_arena.nodes[i]);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) { /* a thread that vanished may have been counted already, or still */
+        struct arena_node *node = &hfi_arena.nodes[i];
+        hfi_store_relaxed(&node->xtheap_count, own->thread != 0 && own->node == node);
+        hfi_arena_show(node);
+    }
 }
 
 bool hfi_theap_part(struct theap *theap)

@@ -132,8 +132,8 @@ void hfi_theap_end(struct theap *theap);
 /* In a forked child: puts up every theap but `own` for the next threads.  Their pages were let go of, and what they held. */
 void hfi_theaps_recycle_but(const struct theap *own);
 
-/* In a forked child whose arena is not mapped: the list of all is empty. */
-void hfi_theaps_forsake(void);
+/* In a forked child that cannot follow it: the list of all begins at `first`, or is empty (NULL). */
+void hfi_theaps_forsake(struct theap *first);
 
 /* First theap of the list of all, in use or not; and their number. */
 struct theap *hfi_theap_first(void);
