@@ -8,6 +8,7 @@
  *     destructors that the C library keeps for C++'s thread_local; they run before those of keys.  Allocation by a later
  *     destructor attaches a new theap for that call alone (hfi_thread_served): the C library calls no destructor for
  *     ever; a free does not.  A thread that cannot be armed gets no theap: nobody would let go of its pages.
+ *     Entering that list takes the loader's lock: only there does a call wait for another thread (list_thread).
  * I4: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation points.
  * I5: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
  *
@@ -86,7 +87,10 @@ static void list_exit(void *unused)
 
 /* glibc ends the program when its calloc has no memory for the entry.  So a block is freed first for it, in the page
  * that calloc takes from, beside one in use: the page stays this thread's.  Where dlopen brought the library,
- * malloc and calloc are not ours. */
+ * malloc and calloc are not ours.
+ *
+ * glibc holds the loader's lock meanwhile, as dlopen does while constructors run: one of them that waits for
+ * this thread waits for ever.  A theap for each call instead would spare that, and make every call slow. */
 static bool list_thread(void)
 {
     if (thread_listed)
