@@ -285,8 +285,8 @@ static void node_populate(struct arena_node *node, size_t first, size_t pages, s
 }
 
 /* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is opened,
- * when it would have none, or the kernel refuses.  One thread at a time goes ahead of use; others, which would each
- * populate as much, open little more than they need. */
+ * when it would have none, or the kernel refuses.  One thread at a time goes ahead of use; others, which
+ * would each populate as much, open little more than they need. */
 static bool node_grow(struct arena_node *node, size_t pages, size_t align)
 {
     bool none = false;
@@ -465,7 +465,9 @@ size_t hfi_arena_longest_run(const struct arena_node *node)
 {
     size_t longest = hfi_runmap_longest(&node->free_runs), frontier = hfi_load_relaxed(&node->xfrontier);
     size_t closed = node->page_count - hfi_min(frontier, node->page_count);
-    return closed == 0 ? longest : hfi_max(longest, hfi_runmap_set_below(&node->free_runs, frontier) + closed);
+    if (closed == 0)
+        return longest;
+    return hfi_max(longest, hfi_runmap_set_below(&node->free_runs, frontier) + closed);
 }
 
 size_t hfi_arena_failed_pages(const struct arena_node *node)

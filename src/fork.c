@@ -11,8 +11,9 @@
  * F2: no state waits for a vanished thread: there are no locks.
  * F3: memory that is pinned (a ring's registered buffers) the kernel copies at the fork, page by page, while the other threads go on: what
  *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  The child of such a process believes
- *     the page table alone: it follows no list of blocks that another thread may have changed, and gives up its theap.  The list of
- *     theaps may begin with some that another thread has cut meanwhile; from the forking thread's own on it is whole.
+ *     the page table alone: it follows no list of blocks that another thread may have changed, and gives up its theap.
+ *     The list of theaps may begin with some that another thread has cut meanwhile; from the forking
+ *     thread's own on it is whole.
  *
  * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status (F3); neither
  * where the process had one thread.

@@ -8,7 +8,7 @@
  *     destructors that the C library keeps for C++'s thread_local; they run before those of keys.  Allocation by a later
  *     destructor attaches a new theap for that call alone (hfi_thread_served): the C library calls no destructor for
  *     ever; a free does not.  A thread that cannot be armed gets no theap: nobody would let go of its pages.
- *     Entering that list takes the loader's lock: only there does a call wait for another thread (list_thread).
+ *     To enter that list takes the loader's lock, which another thread may hold (list_thread).
  * I4: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation points.
  * I5: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
  *

@@ -48,7 +48,9 @@ HFI_INLINE uint64_t hfi_pagemap_blocks(const struct page *head, enum hf_inspect_
                                        uint32_t used)
 {
     uint8_t class = HFI_SHOWN(head->size_class);
-    uint32_t missing = class < HFI_CLASS_COUNT ? hfi_sizeclasses[class].run_pages - HFI_SHOWN(head->run_pages) : 0;
+    uint32_t missing = 0;
+    if (class < HFI_CLASS_COUNT)
+        missing = hfi_sizeclasses[class].run_pages - HFI_SHOWN(head->run_pages);
     return HF_PAGE_ENTRY(state, class, hfi_min(theap, HF_PAGE_NO_THEAP), missing << 24 | used);
 }
 

@@ -539,7 +539,8 @@ void hfi_theaps_recycle_but(const struct theap *own)
         if (theap != own)
             theap_put_up(theap);
     }
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) { /* a thread that vanished may have been counted already, or still */
+    /* A thread that vanished may have been counted already, or still. */
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         struct arena_node *node = &hfi_arena.nodes[i];
         hfi_store_relaxed(&node->xtheap_count, own->thread != 0 && own->node == node);
         hfi_arena_show(node);

@@ -952,8 +952,8 @@ static void *allocate_and_wait(void *unused)
     return unused;
 }
 
-/* What a fork among threads may copy of pinned memory: a theap as it was before it was linked.  The child is told that memory
- * may be pinned by what it cannot open. */
+/* What a fork among threads may copy of pinned memory: a theap as it was before it was linked.  That no file
+ * can be opened makes memory count as pinned. */
 static int status_of_torn_child(void)
 {
     struct rlimit files, none;
