@@ -114,6 +114,7 @@ void back_from_callback(void *block, size_t bytes)
         return;
     if (block != nullptr)
         memset(block, 3, bytes < 4096 ? bytes : 4096);
+    process.loses = process.loses || block != nullptr; // which no slot holds
     ends();
 }
 

@@ -45,8 +45,7 @@ void become_child()
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
     alarm(process.depth < 3 ? child_seconds - 5 * process.depth : 5);
     process.depth++;
-    if (storm_runs())
-        descriptors_begin(); // a thread of the storm may have had one open
+    process.inherits = process.inherits || storm_runs();
     // With no descriptor left memory counts as pinned (fork.c).
     process.loses = process.loses || storm_runs() || process.few_descriptors;
     may_callback_fork = false;

@@ -41,6 +41,7 @@ struct process {
     bool loses;          // memory of threads that vanished: the arena need not be whole again
     bool limited;        // address space or data: memory may be refused early
     bool few_descriptors;
+    bool inherits;       // perhaps a descriptor that a thread of a storm had open for a moment
     bool growing, background, dontfork;
     size_t most;         // one block that a whole named arena has room for
     unsigned lane;       // that leads
