@@ -36,7 +36,6 @@
 #define RWF_NOWAIT 0x00000008 /* <linux/fs.h> */
 #endif
 #define TRIES 10 /* of a write that a signal handler interrupts */
-#define SIGNAL_BIT(number) ((uint64_t)1 << ((number) - 1))
 
 enum start_state { START_UNKNOWN, START_BEING_ASKED, START_KNOWN };
 
@@ -148,23 +147,14 @@ static long write_ready(const struct stat *file, const char *line, size_t length
 /* O3 */
 static long write_quietly(const struct stat *file, const char *line, size_t length)
 {
-    const uint64_t raised_here = SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ) | SIGNAL_BIT(SIGTTOU);
-    const struct timespec none = { 0, 0 };
-    uint64_t blocked, pending = 0;
+    struct sys_hold hold = hfi_sys_hold(HFI_SIGNAL_BIT(SIGPIPE) | HFI_SIGNAL_BIT(SIGXFSZ) | HFI_SIGNAL_BIT(SIGTTOU));
     long wrote;
-    bool blocks = hfi_sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&raised_here, (long)&blocked,
-                               sizeof blocked, 0, 0) == 0;
-    hfi_sys_call(SYS_rt_sigpending, (long)&pending, sizeof pending, 0, 0, 0, 0);
     int tries = 0;
     do
         wrote = write_ready(file, line, length);
     while (wrote == -EINTR && ++tries < TRIES);
-    uint64_t raised = wrote == -EPIPE ? SIGNAL_BIT(SIGPIPE) : wrote == -EFBIG ? SIGNAL_BIT(SIGXFSZ) : 0;
-    raised &= ~pending;
-    if (blocks && raised != 0 && !S_ISSOCK(file->st_mode)) /* a socket was asked for none */
-        hfi_sys_call(SYS_rt_sigtimedwait, (long)&raised, 0, (long)&none, sizeof raised, 0, 0);
-    if (blocks)
-        hfi_sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&blocked, 0, sizeof blocked, 0, 0);
+    uint64_t raised = wrote == -EPIPE ? HFI_SIGNAL_BIT(SIGPIPE) : wrote == -EFBIG ? HFI_SIGNAL_BIT(SIGXFSZ) : 0;
+    hfi_sys_let_go(&hold, S_ISSOCK(file->st_mode) ? 0 : raised); /* a socket was asked for none */
     return wrote;
 }
 

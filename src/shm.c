@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "os.h"
+#include "sys.h"
 
 #define ENTRIES_BYTES 1024u /* on the stack of whichever thread publishes */
 #define SWEEP_ROUNDS 64
@@ -59,7 +60,12 @@ static int fill(int fd, size_t bytes)
 
 static int map(int fd, size_t bytes, void **memory)
 {
-    int error = bytes > hfi_shm_size_limit() ? -EFBIG : fill(fd, bytes);
+    int error = -EFBIG;
+    if (bytes <= hfi_shm_size_limit()) {
+        struct sys_hold hold = hfi_sys_hold(HFI_SIGNAL_BIT(SIGXFSZ)); /* another thread may lower the limit now */
+        error = fill(fd, bytes);
+        hfi_sys_let_go(&hold, error == -EFBIG ? HFI_SIGNAL_BIT(SIGXFSZ) : 0);
+    }
     if (error != 0)
         return error;
     *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);

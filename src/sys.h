@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -58,6 +59,34 @@ HFI_INLINE int hfi_sys_close(int fd)
 HFI_INLINE int hfi_sys_sleep(const struct timespec *time)
 {
     return (int)hfi_sys_call(SYS_clock_nanosleep, CLOCK_REALTIME, 0, (long)time, 0, 0, 0);
+}
+
+/* Signals that a call of this thread might raise, held back meanwhile. */
+struct sys_hold {
+    uint64_t blocked; /* before */
+    uint64_t pending; /* before */
+    bool holds;       /* false where a filter refuses the call */
+};
+
+#define HFI_SIGNAL_BIT(number) ((uint64_t)1 << ((number) - 1))
+
+HFI_INLINE struct sys_hold hfi_sys_hold(uint64_t signals)
+{
+    struct sys_hold hold = { 0, 0, false };
+    hold.holds = hfi_sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signals, (long)&hold.blocked, sizeof signals, 0, 0) == 0;
+    hfi_sys_call(SYS_rt_sigpending, (long)&hold.pending, sizeof hold.pending, 0, 0, 0, 0);
+    return hold;
+}
+
+/* `raised`: those that the call has made pending.  The program's own, which were so before, stay. */
+HFI_INLINE void hfi_sys_let_go(const struct sys_hold *hold, uint64_t raised)
+{
+    const struct timespec none = { 0, 0 };
+    raised &= ~hold->pending;
+    if (hold->holds && raised != 0)
+        hfi_sys_call(SYS_rt_sigtimedwait, (long)&raised, 0, (long)&none, sizeof raised, 0, 0);
+    if (hold->holds)
+        hfi_sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&hold->blocked, 0, sizeof hold->blocked, 0, 0);
 }
 
 /* How many bytes it gave; never waits for more. */
