@@ -156,6 +156,9 @@ arenas 1
 arenas 3 --children
 arenas 1 --only ls
 arenas 0 --only nobody
+expect 78 'HF-E215' run --arena 16M -- "$holdfast" run --strict --arena 64T -- true
+expect 0 'HF-I001' run --arena 16M -- "$holdfast" run --children --verbose --arena 16M -- sh -c 'ls / > /dev/null; exit 0'
+expect 3 'exited with status 3' run --arena 16M -- perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' "$holdfast" run --report -- sh -c 'exit 3'
 expect 7 '' run --arena 64M -- sh -c 'exit 7'
 expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
 expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'

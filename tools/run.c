@@ -267,7 +267,7 @@ static bool inotify_names_segment(struct watch *watch)
 static int watch_wait(struct watch *watch, struct rusage *usage)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, watch->child, 0);
-    int status;
+    int status = 0;
     for (unsigned turn = 0;; turn++) {
         pid_t done = wait4(watch->child, &status, WNOHANG, usage);
         if (done == watch->child || (done < 0 && errno == ECHILD))
@@ -313,6 +313,7 @@ static int run_with_report(const struct request *request)
     double start = now_seconds();
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before); /* until it is known whom to forward to */
+    sighandler_t of_children = signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status away */
     watch.child = fork();
     if (watch.child < 0) {
         hfi_say(SAY_ERROR, "HF-E406", "run", "no process could be started (%s); raise the process limit (ulimit -u), or leave --report out",
@@ -320,6 +321,7 @@ static int run_with_report(const struct request *request)
         return EXIT_FAILURE;
     }
     if (watch.child == 0) {
+        signal(SIGCHLD, of_children);
         sigprocmask(SIG_SETMASK, &before, NULL);
         _exit(execute(request));
     }
@@ -372,6 +374,7 @@ static int run_main(int argc, char **argv)
     struct request request = { 0 };
     char path[PATH_MAX];
     int option;
+    unsetenv("HOLDFAST_ONLY"); /* another run's, of which this is a child: it names that one's process */
     while ((option = tool_getopt(argc, argv, "+:ho:", long_options, "run")) != -1) {
         if (option == 'h')
             return tool_help(&tool_run);
