@@ -27,14 +27,19 @@ static _Atomic(char *) xmapped;
 static _Atomic(size_t) xmapped_used;
 static _Atomic(size_t) xmapped_open;
 
-/* Offset of a block, whose header in front is to be written; 0 when the region has no room. */
-static size_t bump(size_t region_bytes, _Atomic(size_t) *xused, size_t bytes, size_t align)
+static bool open_mapped(char *mapped, size_t end);
+
+/* Offset of a block, whose header in front is to be written; 0 when the region has no room, or the kernel refuses to
+ * open it (B2): then nothing is used up. */
+static size_t bump(char *mapped, size_t region_bytes, _Atomic(size_t) *xused, size_t bytes, size_t align)
 {
     size_t used = hfi_load_relaxed(xused);
     size_t start;
     do {
         start = hfi_align_up(used + HEADER_BYTES, hfi_max(align, HEADER_BYTES));
         if (start > region_bytes || bytes > region_bytes - start)
+            return 0;
+        if (mapped != NULL && !open_mapped(mapped, start + bytes))
             return 0;
         /* relaxed: the block's bytes are nobody else's, before or after */
     } while (!hfi_cas_weak_relaxed(xused, &used, start + bytes));
@@ -80,14 +85,14 @@ void *hfi_boot_alloc(size_t bytes, size_t align)
     if (bytes > MAPPED_BYTES) /* rounding such a size up could wrap around */
         return NULL;
     bytes = hfi_align_up(hfi_max(bytes, 1), HFI_MAX_ALIGN);
-    size_t start = bump(STATIC_BYTES, &xstatic_used, bytes, align);
+    size_t start = bump(NULL, STATIC_BYTES, &xstatic_used, bytes, align);
     if (start != 0)
         return block_at(static_region, start, bytes);
     char *mapped = mapped_region();
     if (mapped == NULL)
         return NULL;
-    start = bump(MAPPED_BYTES, &xmapped_used, bytes, align);
-    return start != 0 && open_mapped(mapped, start + bytes) ? block_at(mapped, start, bytes) : NULL;
+    start = bump(mapped, MAPPED_BYTES, &xmapped_used, bytes, align);
+    return start != 0 ? block_at(mapped, start, bytes) : NULL;
 }
 
 bool hfi_boot_owns(const void *pointer)

@@ -216,6 +216,16 @@ static void warn_once(void)
     }
 }
 
+static bool may_have_pinned_memory(void)
+{
+    static _Atomic(bool) xsaid;
+    bool known, pinned = hfi_os_may_have_pinned_memory(&known);
+    if (!known && !atomic_exchange(&xsaid, true))
+        hfi_say(SAY_WARNING, "HF-W020", "fork", "/proc/self/status cannot be read: memory counts as pinned, and children of forks do "
+                "without what other threads have free; mount /proc, or leave the process a free file descriptor");
+    return pinned;
+}
+
 /* No thread is cancelled here: what other handlers have locked is unlocked behind the fork. */
 static void before_fork(void)
 {
@@ -224,7 +234,7 @@ static void before_fork(void)
     if (hfi_options.fork == FORK_DONTFORK)
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    hfi_store_relaxed(&xpinned, !__libc_single_threaded && (hfi_buffers_are_registered() || hfi_os_may_have_pinned_memory()));
+    hfi_store_relaxed(&xpinned, !__libc_single_threaded && (hfi_buffers_are_registered() || may_have_pinned_memory()));
     warn_once();
     pthread_setcancelstate(cancel, NULL);
 }

@@ -505,7 +505,7 @@ uint64_t hfi_os_address_room(void)
     return hfi_min(limit_room(RLIMIT_AS, fields[0]), limit_room(RLIMIT_DATA, fields[5]));
 }
 
-bool hfi_os_may_have_pinned_memory(void)
+bool hfi_os_may_have_pinned_memory(bool *known)
 {
     static const char name[] = "\nVmPin:";
     char text[SMALL_FILE_BYTES + 2048];
@@ -523,6 +523,7 @@ bool hfi_os_may_have_pinned_memory(void)
     }
     if (fd >= 0)
         hfi_sys_close(fd);
+    *known = found;
     return pinned;
 }
 

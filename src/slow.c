@@ -440,8 +440,8 @@ static HFI_COLD void *fail_boot(const struct request *request)
     size_t bytes = request->bytes;
     if (bytes <= HFI_BOOT_MAX_BYTES && request->align_bytes <= HFI_BOOT_MAX_ALIGN) {
         if (!atomic_exchange(&xsaid, true))
-            hfi_say(SAY_ERROR, "HF-E014", "boot", "the %zu MiB that serve a program without an arena are used up (asked %zu "
-                    "bytes); a child of HOLDFAST_FORK=dontfork should do little but exec: set HOLDFAST_FORK=private",
+            hfi_say(SAY_ERROR, "HF-E014", "boot", "the %zu MiB that serve a program without an arena have no %zu bytes left, or the kernel "
+                    "refuses them; a child of HOLDFAST_FORK=dontfork should do little but exec: set HOLDFAST_FORK=private",
                     HFI_BOOT_MAX_BYTES / HFI_MIB, bytes);
         return fail_as_asked();
     }

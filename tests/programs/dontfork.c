@@ -7,6 +7,7 @@
 #include <holdfast/holdfast.h>
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "segment.h"
 
@@ -41,6 +42,17 @@ static void asks_too_much(void)
     }
     memset(malloc(100), 2, 100);
     CHECK(block[0] == 1 && block[99] == 1);
+    _exit(0);
+}
+
+/* What is refused uses nothing up. */
+static void is_limited(void)
+{
+    struct rlimit data = { (rlim_t)100 << 20, (rlim_t)100 << 20 };
+    CHECK(setrlimit(RLIMIT_DATA, &data) == 0 && malloc(200 << 20) == NULL && errno == ENOMEM);
+    for (int i = 0; i < 3000; i++)
+        CHECK(malloc(100) != NULL);
+    CHECK(malloc(10 << 20) != NULL);
     _exit(0);
 }
 
@@ -146,6 +158,7 @@ int main(int argc, char **argv)
     of_parent[0] = 1;
     CHECK(status_of(allocates) == 0);
     CHECK(status_of(asks_too_much) == 0);
+    CHECK(status_of(is_limited) == 0);
     CHECK(status_of(fills) == 0);
     CHECK(status_of(asks) == 0);
     CHECK(status_of(executes) == 0);
@@ -153,6 +166,6 @@ int main(int argc, char **argv)
     int status = status_of(touches);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
     CHECK(of_parent[0] == 1);
-    CHECK(test_segment()->forks == 7);
+    CHECK(test_segment()->forks == 8);
     return 0;
 }
