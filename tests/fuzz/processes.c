@@ -204,8 +204,8 @@ static bool is_expected(const struct sequence *sequence, const char *id)
         "HF-I311", "HF-W009", "HF-W205", "HF-W222", "HF-W311",
     };
     static const char *const limited[] = {
-        "HF-E206", "HF-E218", "HF-E226", "HF-W002", "HF-W004", "HF-W005", "HF-W006", "HF-W202",
-        "HF-W204", "HF-W207", "HF-W209", "HF-W229",
+        "HF-E206", "HF-E218", "HF-E226", "HF-W002", "HF-W004", "HF-W005", "HF-W006", "HF-W020",
+        "HF-W202", "HF-W204", "HF-W207", "HF-W209", "HF-W229",
     };
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         if (strncmp(id, always[i], 7) == 0)
