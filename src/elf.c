@@ -34,6 +34,7 @@ struct object {
 struct search {
     const char *name;
     uint32_t hash;
+    const void *within; /* NULL: any object */
     hfi_any_function *found;
 };
 
@@ -94,23 +95,50 @@ static const ElfW(Sym) *symbol_find(const struct object *object, const struct se
     }
 }
 
+static bool holds(const struct dl_phdr_info *info, const void *address)
+{
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && (uintptr_t)address - (info->dlpi_addr + part->p_vaddr) < part->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+/* libstdc++.so, libc++.so: what a plugin is linked with, unless it has a runtime inside. */
+static bool is_runtime(const struct dl_phdr_info *info)
+{
+    const char *slash = strrchr(info->dlpi_name, '/'), *name = slash == NULL ? info->dlpi_name : slash + 1;
+    return strncmp(name, "libstdc++", 9) == 0 || strncmp(name, "libc++", 6) == 0;
+}
+
 static int search_object(struct dl_phdr_info *info, size_t info_bytes, void *argument)
 {
     struct search *search = argument;
     struct object object;
     (void)info_bytes;
-    if (!object_read(&object, info))
+    if (search->within != NULL && !holds(info, search->within))
         return 0;
-    const ElfW(Sym) *symbol = symbol_find(&object, search);
-    if (symbol == NULL)
-        return 0;
-    search->found = (hfi_any_function *)(info->dlpi_addr + symbol->st_value);
-    return 1;
+    const ElfW(Sym) *symbol = object_read(&object, info) ? symbol_find(&object, search) : NULL;
+    bool is_better = symbol != NULL && (search->found == NULL || is_runtime(info));
+    if (is_better)
+        search->found = (hfi_any_function *)(info->dlpi_addr + symbol->st_value);
+    return search->within != NULL || (is_better && is_runtime(info));
+}
+
+static hfi_any_function *find(const char *name, const void *within)
+{
+    struct search search = { .name = name, .hash = hash_of(name), .within = within };
+    dl_iterate_phdr(search_object, &search);
+    return search.found;
+}
+
+hfi_any_function *hfi_elf_find_in(const char *name, const void *address)
+{
+    return find(name, address);
 }
 
 hfi_any_function *hfi_elf_find(const char *name)
 {
-    struct search search = { .name = name, .hash = hash_of(name) };
-    dl_iterate_phdr(search_object, &search);
-    return search.found;
+    return find(name, NULL);
 }

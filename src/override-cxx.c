@@ -49,11 +49,18 @@ typedef new_handler *get_new_handler(void);
 new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
 void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-static _Noreturn void throw_bad_alloc(size_t bytes)
+/* Of the runtime that the caller has inside, if it has one: two in one process know nothing of each other. */
+static hfi_any_function *of_runtime(const char *name, hfi_any_function *bound, const void *caller)
 {
-    hfi_any_function *throw = _ZSt17__throw_bad_allocv;
-    if (throw == NULL)
-        throw = hfi_elf_find("_ZSt17__throw_bad_allocv");
+    hfi_any_function *found = hfi_elf_find_in(name, caller);
+    if (found == NULL)
+        found = bound;
+    return found != NULL ? found : hfi_elf_find(name);
+}
+
+static _Noreturn void throw_bad_alloc(size_t bytes, const void *caller)
+{
+    hfi_any_function *throw = of_runtime("_ZSt17__throw_bad_allocv", _ZSt17__throw_bad_allocv, caller);
     if (throw != NULL)
         throw();
     hfi_die("HF-E016", "cxx", "operator new found no memory for %zu bytes, and this process has no "
@@ -61,26 +68,25 @@ static _Noreturn void throw_bad_alloc(size_t bytes)
 }
 
 /* What [new.delete.single] asks for: the handler again and again, then bad_alloc. */
-static HFI_COLD void *new_failing(size_t align, size_t bytes)
+static HFI_COLD void *new_failing(size_t align, size_t bytes, const void *caller)
 {
-    get_new_handler *get = _ZSt15get_new_handlerv;
-    if (get == NULL)
-        get = (get_new_handler *)hfi_elf_find("_ZSt15get_new_handlerv");
+    hfi_any_function *bound = (hfi_any_function *)_ZSt15get_new_handlerv;
+    get_new_handler *get = (get_new_handler *)of_runtime("_ZSt15get_new_handlerv", bound, caller);
     for (new_handler *handler; get != NULL && (handler = get()) != NULL;) {
         handler();
         void *block = hfi_aligned_alloc(align, bytes);
         if (block != NULL)
             return block;
     }
-    throw_bad_alloc(bytes);
+    throw_bad_alloc(bytes, caller);
 }
 
 /* --- the four --- */
 
-static HFI_NOINLINE void *new_slow(size_t bytes)
+static HFI_NOINLINE void *new_slow(size_t bytes, const void *caller)
 {
     void *block = hfi_malloc_slow(bytes, false);
-    return hfi_likely(block != NULL) ? block : new_failing(HFI_MAX_ALIGN, bytes);
+    return hfi_likely(block != NULL) ? block : new_failing(HFI_MAX_ALIGN, bytes, caller);
 }
 
 /* hfi_malloc, but that the failing path ends in a call that keeps `bytes`: no register is saved here. */
@@ -90,7 +96,7 @@ void *_Znwm(size_t bytes)
     struct block *block = page->free;
     HFI_IN_RETURN_REGISTER(block);
     if (hfi_unlikely(block == NULL))
-        return new_slow(bytes);
+        return new_slow(bytes, __builtin_return_address(0));
     return hfi_page_pop(page, block);
 }
 
@@ -98,9 +104,9 @@ void *_Znwm(size_t bytes)
 void *_ZnwmSt11align_val_t(size_t bytes, size_t align)
 {
     if (hfi_unlikely(!hfi_is_power_of_two(align)))
-        throw_bad_alloc(bytes);
+        throw_bad_alloc(bytes, __builtin_return_address(0));
     void *block = hfi_aligned_alloc(align, bytes);
-    return hfi_likely(block != NULL) ? block : new_failing(align, bytes);
+    return hfi_likely(block != NULL) ? block : new_failing(align, bytes, __builtin_return_address(0));
 }
 
 void _ZdlPv(void *pointer)

@@ -74,6 +74,16 @@ $cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late-linked" $link || 
 late env LD_PRELOAD="$libraries/libholdfast.so" "$work/late"
 late "$work/late-linked"
 
+# Two runtimes in one process: each plugin's failures are its own's affair.
+$cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/whole.so" -static-libstdc++ -static-libgcc || exit 1
+$cc -O2 -fno-builtin "$srcdir/tests/cxx/two.c" -o "$work/two" || exit 1
+for plugins in "$work/plugin.so $work/whole.so" "$work/whole.so $work/plugin.so"; do
+    if ! env LD_PRELOAD="$libraries/libholdfast.so" "$work/two" $plugins > "$work/said" 2>&1; then
+        fail "two plugins: $plugins"
+        tail -n 3 "$work/said"
+    fi
+done
+
 $cc -O2 -fno-builtin "$srcdir/tests/cxx/alone.c" -o "$work/alone" $link || exit 1
 "$work/alone" > "$work/said" 2>&1 && fail "alone: did not fail"
 grep -q HF-E016 "$work/said" || { fail "alone: no HF-E016"; cat "$work/said"; }
