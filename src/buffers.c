@@ -191,11 +191,6 @@ int hfi_buffers_unregister(struct io_uring *uring)
     return error;
 }
 
-bool hfi_buffers_are_registered(void)
-{
-    return hfi_load_relaxed(&xrings) != 0;
-}
-
 void hfi_buffers_forked(void)
 {
     hf_uring_arena.bytes = 0;

@@ -26,9 +26,6 @@ int hfi_buffers_clone(struct io_uring *uring, struct io_uring *from);
 
 int hfi_buffers_unregister(struct io_uring *uring);
 
-/* Whether a ring has the arena's windows, so that they are pinned. */
-bool hfi_buffers_are_registered(void);
-
 /* In a forked child: its memory is not what the rings it inherited know. */
 void hfi_buffers_forked(void);
 

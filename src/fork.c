@@ -9,13 +9,13 @@
  *
  * F1: the child's own theap is whole: the forking thread was in fork, not in malloc.
  * F2: no state waits for a vanished thread: there are no locks.
- * F3: memory that is pinned (a ring's registered buffers) the kernel copies at the fork, page by page, while the other threads go on: what
- *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  The child of such a process believes
- *     the page table alone: it follows no list of blocks that another thread may have changed, and gives up its theap.
- *     The list of theaps may begin with some that another thread has cut meanwhile; from the forking
- *     thread's own on it is whole.
+ * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go on: what
+ *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  Direct I/O and a
+ *     reader in another process pin for a moment, which nothing tells.  So the child of a process with
+ *     threads believes the page table alone: it follows no list of blocks that another thread may have
+ *     changed, and gives up its theap.
  *
- * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status (F3); neither
+ * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status for its threads; neither
  * where the process had one thread.
  *
  * The first fork on huge pages of a pool says what it costs, where the pool could not copy all that is in use, or at
@@ -144,13 +144,13 @@ static bool has_other_theaps(void)
     return false;
 }
 
-static _Atomic(bool) xpinned; /* atomic: memory may be pinned, and there are threads to write to it (F3); as of the last fork */
+static _Atomic(bool) xthreaded; /* atomic: there were threads to write to pinned memory (F3), at the last fork */
 
 /* What threads that are gone held goes to who wants it. */
 static void child_take_over(void)
 {
     struct theap *self = hfi_theap;
-    bool torn = hfi_load_relaxed(&xpinned);
+    bool torn = hfi_load_relaxed(&xthreaded);
     if (self->thread != 0 && (torn || hfi_load_relaxed(&self->xstate) != THEAP_LIVE))
         hfi_thread_forget(); /* a stealer had its lists in hand, or may have: its pages are orphans too */
     if (hfi_theap->thread != 0)
@@ -216,14 +216,16 @@ static void warn_once(void)
     }
 }
 
-static bool may_have_pinned_memory(void)
+static bool may_have_other_threads(void)
 {
     static _Atomic(bool) xsaid;
-    bool known, pinned = hfi_os_may_have_pinned_memory(&known);
+    if (__libc_single_threaded) /* never true again in a child whose parent had threads */
+        return false;
+    bool known, others = hfi_os_may_have_other_threads(&known);
     if (!known && !atomic_exchange(&xsaid, true))
-        hfi_say(SAY_WARNING, "HF-W020", "fork", "/proc/self/status cannot be read: memory counts as pinned, and children of forks do "
-                "without what other threads have free; mount /proc, or leave the process a free file descriptor");
-    return pinned;
+        hfi_say(SAY_WARNING, "HF-W020", "fork", "/proc/self/status cannot be read: children of forks do without what other threads, "
+                "should there be any, have free; mount /proc, or leave the process a free file descriptor");
+    return others;
 }
 
 /* No thread is cancelled here: what other handlers have locked is unlocked behind the fork. */
@@ -234,7 +236,7 @@ static void before_fork(void)
     if (hfi_options.fork == FORK_DONTFORK)
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    hfi_store_relaxed(&xpinned, !__libc_single_threaded && (hfi_buffers_are_registered() || may_have_pinned_memory()));
+    hfi_store_relaxed(&xthreaded, may_have_other_threads());
     warn_once();
     pthread_setcancelstate(cancel, NULL);
 }

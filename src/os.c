@@ -505,26 +505,26 @@ uint64_t hfi_os_address_room(void)
     return hfi_min(limit_room(RLIMIT_AS, fields[0]), limit_room(RLIMIT_DATA, fields[5]));
 }
 
-bool hfi_os_may_have_pinned_memory(bool *known)
+bool hfi_os_may_have_other_threads(bool *known)
 {
-    static const char name[] = "\nVmPin:";
+    static const char name[] = "\nThreads:";
     char text[SMALL_FILE_BYTES + 2048];
     int fd = hfi_sys_open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    bool found = false, pinned = true;
+    bool found = false, others = true;
     size_t kept = 0;
     for (ssize_t got; fd >= 0 && !found && (got = read_again(fd, text + kept, sizeof text - 1 - kept)) > 0;) {
         size_t length = kept + (size_t)got;
         text[length] = 0;
         const char *line = strstr(text, name);
         found = line != NULL && strchr(line + 1, '\n') != NULL;
-        pinned = !found || number_after(line, name) != 0;
+        others = !found || number_after(line, name) != 1;
         kept = hfi_min(length, SMALL_FILE_BYTES); /* the name and its number may lie across two parts */
         memmove(text, text + length - kept, kept);
     }
     if (fd >= 0)
         hfi_sys_close(fd);
     *known = found;
-    return pinned;
+    return others;
 }
 
 /* --- huge pages --- */

@@ -63,9 +63,9 @@ long hfi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 /* First unsigned number in a file; false when there is none. */
 bool hfi_os_read_number(const char *path, uint64_t *number);
 
-/* Whether the kernel counts pinned memory of this process (VmPin): buffers registered with io_uring, or for RDMA.  Not
- * what direct I/O pins while it lasts.  True where /proc does not tell, which *known says. */
-bool hfi_os_may_have_pinned_memory(bool *known);
+/* Whether this process has a thread besides the caller's.  True where /proc does not tell, which *known says.  False
+ * stays true until the caller makes one: nobody else is there to. */
+bool hfi_os_may_have_other_threads(bool *known);
 
 /* Memory that this process may use: the least of physical memory and the cgroup
  * (v1 or v2) limits above it; bytes. */

@@ -46,8 +46,7 @@ void become_child()
     alarm(process.depth < 3 ? child_seconds - 5 * process.depth : 5);
     process.depth++;
     process.inherits = process.inherits || storm_runs();
-    // With no descriptor left memory counts as pinned (fork.c).
-    process.loses = process.loses || storm_runs() || process.few_descriptors;
+    process.loses = true; // of a process with threads: what those had free (fork.c)
     may_callback_fork = false;
     callers_mutex = PTHREAD_MUTEX_INITIALIZER; // the thread that is to be cancelled holds it
     process.no_arena = process.no_arena || process.dontfork;
