@@ -1,13 +1,13 @@
 /*
  * fork: see fork.h; doc/protocols.md ("Fork").
  *
- * The child has one thread.  Pages of the others stand as they were at the fork, perhaps
- * in the middle of a call; page.c orders its stores so that such a page may miss
- * blocks but never holds one twice.  The child looks at owners[] of all pages ever
- * used and lets go of each page whose owner is gone, so that its memory can be used.
- * At most a block and a run per vanished thread are lost.
+ * The child has one thread.  It looks at owners[] of all pages ever used, and lets go of each page whose
+ * owner is gone, so that its memory can be used.  Pages of threads that vanish with the fork stand as
+ * they were, perhaps in the middle of a call, and their lists are not followed (F3).  Pages of a
+ * thread that ended before without its hooks (exit(2) called directly) keep their lists: page.c orders
+ * its stores so that such a page may miss blocks but never holds one twice.
  *
- * F1: the child's own theap is whole: the forking thread was in fork, not in malloc.
+ * F1: the forking thread's own pages are whole: it was in fork, not in malloc.
  * F2: no state waits for a vanished thread: there are no locks.
  * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go on: what
  *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  Direct I/O and a
@@ -21,7 +21,8 @@
  * The first fork on huge pages of a pool says what it costs, where the pool could not copy all that is in use, or at
  * HOLDFAST_VERBOSE=1.  vfork and posix_spawn run no handlers, and cost nothing.
  *
- * Tests: tests/programs/fork.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
+ * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c, tests/programs/fork-pressure.c,
+ * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
  */
 #include "fork.h"
 
