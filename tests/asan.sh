@@ -4,13 +4,14 @@ set -eu
 srcdir=${srcdir:-.}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cc=${CC:-gcc}
-flags="-std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION=\"asan\" -fno-builtin-malloc -fvisibility=hidden -w -pthread -iquote $srcdir/src -iquote $srcdir/numa -I$srcdir/include"
-sources=$(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override[-a-z]*\.c$')
+. "$srcdir/tests/build.sh"
+core_flags asan
+flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-builtin-malloc -fvisibility=hidden"
 wrap=-Wl,--wrap=hfi_arena_claim # tests/unit/full.c
 for unit in core full idleset options plan prefault reserve topology runmap; do
     # shellcheck disable=SC2086  # lists of words
-    if ! $cc $flags $([ "$unit" != full ] || echo "$wrap") "$srcdir/tests/unit/$unit.c" $sources -o "$work/$unit" -lcriterion -lhwloc -luring 2>"$work/log"; then
+    if ! $cc $flags $([ "$unit" != full ] || echo "$wrap") "$srcdir/tests/unit/$unit.c" $core_sources -o "$work/$unit" \
+        -lcriterion $core_libraries 2>"$work/log"; then
         grep -q 'cannot find -l' "$work/log" && exit 77
         cat "$work/log"
         exit 1

@@ -121,7 +121,7 @@ hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/export
 	%D%/tsan.sh \
 	%D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
-EXTRA_DIST += $(hf_scripts) %D%/made-segment.sh %D%/tool-part.sh %D%/programs/secure.c
+EXTRA_DIST += $(hf_scripts) %D%/build.sh %D%/made-segment.sh %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
 EXTRA_DIST += %D%/cxx/alone.c %D%/cxx/handler.cc %D%/cxx/late.c %D%/cxx/plugin.cc %D%/cxx/two.c %D%/cxx/replaced.cc
 .PHONY: check-models
@@ -145,13 +145,15 @@ installcheck-local:
 	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir)
 
 # --- fuzzing: clang's libFuzzer with the sanitizers; its own build of the core ---
+hf_all_of = $(wildcard $(srcdir)/$(1)/*.c $(srcdir)/$(1)/*/*.c)
+hf_core_sources = $(filter-out %/override.c %/override-cxx.c,$(call hf_all_of,src)) $(call hf_all_of,numa)
 EXTRA_DIST += %D%/fuzz/calls.c
 FUZZ_SECONDS = 60
 .PHONY: fuzz
 fuzz:
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' $(FUZZ_DEFINES) \
 	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
-	  $(filter-out %/override.c %/override-cxx.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c) -lhwloc -luring -o fuzz-calls
+	  $(hf_core_sources) -lhwloc -luring -o fuzz-calls
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=1000 -len_control=0 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls
 
@@ -159,7 +161,7 @@ CLEANFILES += fuzz-calls
 hf_fuzz_tool = clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' \
 	-DRECORDING_PAGES_MAX=65536 -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -iquote $(srcdir)/tools -I$(srcdir)/include \
 	$(filter-out %/holdfast.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-none.c %/top-screen.c %/top-table.c %/top-views.c,\
-	$(wildcard $(srcdir)/tools/*.c)) $(filter-out %/override.c %/override-cxx.c,$(wildcard $(srcdir)/src/*.c)) $(wildcard $(srcdir)/numa/*.c)
+	$(call hf_all_of,tools)) $(hf_core_sources)
 hf_fuzz_libraries = -lhwloc -luring -ljansson -lm
 EXTRA_DIST += %D%/fuzz/recording.c %D%/fuzz/segment.c
 .PHONY: fuzz-recording fuzz-segment

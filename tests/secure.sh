@@ -3,19 +3,20 @@
 # where it matters on both kinds of guards (4k: inaccessible; thp: patterns).
 set -eu
 srcdir=${srcdir:-.}
-cc=${CC:-gcc}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-flags="-std=gnu11 -O1 -g -D_GNU_SOURCE -DHFI_ENABLE_SECURE -DHFI_VERSION=\"secure\" -w -pthread -iquote $srcdir/src -iquote $srcdir/numa -I$srcdir/include"
-core=$(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override[-a-z]*\.c$')
+. "$srcdir/tests/build.sh"
+core_flags secure
+flags="$flags -DHFI_ENABLE_SECURE"
 failed=0
 
-for source in $core; do
+for source in $core_sources; do
     # shellcheck disable=SC2086  # lists of words, here and below
     $cc $flags -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -c "$source" -o "$work/$(basename "$source" .c).o"
 done
 $cc $flags -fPIC -shared -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -fexceptions \
-    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/*.o "$srcdir"/src/override*.c -o "$work/libholdfast.so" -lhwloc -luring
+    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/*.o $(find "$srcdir/src" -name 'override*.c') \
+    -o "$work/libholdfast.so" $core_libraries
 
 # run NAME [VARIABLE=VALUE...]: one program, silent unless it fails
 run()
@@ -56,7 +57,7 @@ unit()
     name=$1
     shift
     if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$@" "$srcdir/tests/unit/$name.c" "$work"/*.o -o "$work/unit-$name" \
-        -lcriterion -lhwloc -luring 2>"$work/log"; then
+        -lcriterion $core_libraries 2>"$work/log"; then
         "$work/unit-$name" --jobs=2 || failed=1
     elif ! grep -q 'cannot find -l' "$work/log"; then
         cat "$work/log"

@@ -36,13 +36,14 @@ HOLDFAST_BACKING=thp
 export HOLDFAST_BACKING
 run ordinary "$seconds" "$kib" 117 env LD_PRELOAD="$PWD/.libs/libholdfast.so" tests/bench/hf-workload
 
-cc=${CC:-gcc}
-flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DHFI_VERSION=\"tsan\" -fno-builtin -w -pthread -iquote $srcdir/src -iquote $srcdir/numa -I$srcdir/include"
+. "$srcdir/tests/build.sh"
+core_flags tsan
+flags="$flags -fsanitize=thread -fno-builtin"
 # shellcheck disable=SC2086  # lists of words
 $cc $flags -include stdlib.h -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -Dcalloc=hf_calloc -Drealloc=hf_realloc \
     -c "$srcdir/tests/bench/hf-workload.c" -o "$work/workload.o"
-# shellcheck disable=SC2046,SC2086
-$cc $flags -fvisibility=hidden "$work/workload.o" $(ls "$srcdir"/src/*.c "$srcdir"/numa/*.c | grep -v '/override[-a-z]*\.c$') -o "$work/workload" -lhwloc -luring
+# shellcheck disable=SC2086
+$cc $flags -fvisibility=hidden "$work/workload.o" $core_sources -o "$work/workload" $core_libraries
 TSAN_OPTIONS=halt_on_error=1
 export TSAN_OPTIONS
 run tsan "$tsan_seconds" "$tsan_kib" 175 setarch -R "$work/workload"
