@@ -29,6 +29,8 @@ extern char **environ;
 
 #define PREFIX "HOLDFAST_"
 #define PROGRAM_BYTES 1024 /* of a program's path */
+#define NAME_BYTES_KNOWN 64 /* of names to guess at, and more */
+#define NAME_BEGINNING 2     /* letters that are a beginning */
 #define NAME_BYTES_SHOWN 48 /* of names and values that somebody else wrote */
 #define VALUE_BYTES_SHOWN 64
 #define TEST_PREFIX "HOLDFAST_TEST_" /* hooks of the project's own tests */
@@ -329,24 +331,35 @@ const char *hfi_backing_name(enum option_backing backing)
 
 struct options hfi_options;
 
-size_t hfi_name_distance(const char *a, size_t a_length, const char *b)
+/* Optimal string alignment: as Levenshtein, and two neighbours that changed places are one mistake. */
+static size_t name_distance(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    size_t row[64];
-    size_t b_length = strlen(b);
-    if (b_length >= 64)
-        return 64;
+    size_t rows[3][NAME_BYTES_KNOWN];
+    size_t *before = rows[0], *last = rows[1], *row = rows[2];
     for (size_t j = 0; j <= b_length; j++)
         row[j] = j;
     for (size_t i = 1; i <= a_length; i++) {
-        size_t diagonal = row[0];
+        size_t *oldest = before;
+        before = last, last = row, row = oldest;
         row[0] = i;
         for (size_t j = 1; j <= b_length; j++) {
-            size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = hfi_min(substituted, hfi_min(row[j], row[j - 1]) + 1);
+            row[j] = hfi_min(last[j - 1] + (a[i - 1] != b[j - 1]), hfi_min(last[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = hfi_min(row[j], before[j - 2] + 1);
         }
     }
     return row[b_length];
+}
+
+size_t hfi_name_distance(const char *a, size_t a_length, const char *b)
+{
+    size_t b_length = strlen(b);
+    if (b_length >= NAME_BYTES_KNOWN)
+        return HFI_NAME_FAR;
+    if (a_length >= NAME_BEGINNING && a_length < b_length && memcmp(a, b, a_length) == 0)
+        return 1;
+    size_t distance = name_distance(a, a_length, b, b_length);
+    return 3 * distance <= hfi_max(a_length, b_length) ? distance : HFI_NAME_FAR;
 }
 
 /* Variables of the tool and the start script, which the program under them inherits. */
@@ -361,17 +374,24 @@ static bool belongs_to_others(const char *name, size_t length)
 
 static void say_unknown(const struct options *options, const char *name, size_t length)
 {
-    const char *nearest = hfi_option_table[0].name;
+    const size_t prefix = strlen(PREFIX); /* which all share, and which says nothing */
+    const char *nearest = "";
+    size_t least = HFI_NAME_FAR;
     length = hfi_min(length, NAME_BYTES_SHOWN);
-    for (size_t i = 1; i < hfi_option_count; i++)
-        if (hfi_name_distance(name, length, hfi_option_table[i].name) < hfi_name_distance(name, length, nearest))
+    for (size_t i = 0; i < hfi_option_count; i++) {
+        size_t distance = hfi_name_distance(name + prefix, length - prefix, hfi_option_table[i].name + prefix);
+        if (distance < least) {
+            least = distance;
             nearest = hfi_option_table[i].name;
+        }
+    }
+    const char *before = least == HFI_NAME_FAR ? "" : "did you mean ", *behind = least == HFI_NAME_FAR ? "" : "? ";
     if (options->strict)
-        hfi_say(SAY_ERROR, "HF-E101", "options", "%.*s is no option, the program does not start (HOLDFAST_STRICT=1); did you mean %s? see "
-                "holdfast(7)", (int)length, name, nearest);
+        hfi_say(SAY_ERROR, "HF-E101", "options", "%.*s is no option, the program does not start (HOLDFAST_STRICT=1); %s%s%ssee "
+                "holdfast(7)", (int)length, name, before, nearest, behind);
     else
-        hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; did you mean %s? see holdfast(7)",
-                (int)length, name, nearest);
+        hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; %s%s%ssee holdfast(7)",
+                (int)length, name, before, nearest, behind);
 }
 
 static void say_refused(const struct options *options, const struct option_entry *option, const char *text)

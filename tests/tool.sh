@@ -61,6 +61,11 @@ for command in $("$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do
 done
 expect 0 'HOLDFAST_ARENA=auto | SIZE' help environment
 expect 2 'did you mean `holdfast doctor`' docter
+expect 2 'did you mean `holdfast top`' tpo
+expect 2 'did you mean `holdfast record`' rec
+for word in foo x '' goal statistics; do # near to nothing: no guess
+    expect 2 'HF-E401 tool: '"$word"' is no command; see `holdfast help`' "$word"
+done
 expect 2 'HF-E401' help docter
 
 # --- bad options ---

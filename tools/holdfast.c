@@ -41,12 +41,19 @@ static const struct command *find_command(const char *name)
 
 static int unknown_command(const char *name)
 {
+    size_t length = strlen(name), least = hfi_name_distance(name, length, tool_help_command.name);
     const char *nearest = tool_help_command.name;
-    size_t length = strlen(name);
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (hfi_name_distance(name, length, commands[i]->name) < hfi_name_distance(name, length, nearest))
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        size_t distance = hfi_name_distance(name, length, commands[i]->name);
+        if (distance < least) {
+            least = distance;
             nearest = commands[i]->name;
-    hfi_say(SAY_ERROR, "HF-E401", "tool", "%s is no command; did you mean `holdfast %s`? see `holdfast help`", name, nearest);
+        }
+    }
+    if (least == HFI_NAME_FAR)
+        hfi_say(SAY_ERROR, "HF-E401", "tool", "%s is no command; see `holdfast help`", name);
+    else
+        hfi_say(SAY_ERROR, "HF-E401", "tool", "%s is no command; did you mean `holdfast %s`? see `holdfast help`", name, nearest);
     return EXIT_USAGE;
 }
 

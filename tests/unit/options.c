@@ -181,7 +181,7 @@ Test(options, unknown_names_are_said_with_the_nearest)
     unsetenv("HOLDFAST_AREAN");
     static const char *const pairs[][2] = {
         { "HOLDFAST_VERBOSITY", "HOLDFAST_VERBOSE" }, { "HOLDFAST_PREFAULTS", "HOLDFAST_PREFAULT" }, { "HOLDFAST_ONFULL", "HOLDFAST_ON_FULL" },
-        { "HOLDFAST_LOCKED", "HOLDFAST_LOCK" }, { "HOLDFAST_NODE", "HOLDFAST_NODES" },
+        { "HOLDFAST_LOCKED", "HOLDFAST_LOCK" }, { "HOLDFAST_NODE", "HOLDFAST_NODES" }, { "HOLDFAST_VERB", "HOLDFAST_VERBOSE" },
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         char question[64];
@@ -191,6 +191,28 @@ Test(options, unknown_names_are_said_with_the_nearest)
         snprintf(question, sizeof question, "did you mean %s?", pairs[i][1]);
         cr_assert_not_null(strstr(said, question), "%s", said);
     }
+}
+
+Test(options, a_name_that_is_near_nothing_is_said_without_a_guess)
+{
+    static const char *const names[] = { "HOLDFAST_FOO", "HOLDFAST_X", "HOLDFAST_", "HOLDFAST_COLOUR", "HOLDFAST_CROCODILE" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        setenv(names[i], "1", 1);
+        listen_to(NULL);
+        unsetenv(names[i]);
+        cr_assert_not_null(strstr(said, " is no option and is ignored; see holdfast(7)"), "%s", said);
+    }
+}
+
+Test(options, a_distance_is_mistakes_of_one_letter_or_of_two_neighbours)
+{
+    cr_assert_eq(hfi_name_distance("stat", 4, "stat"), 0);
+    cr_assert_eq(hfi_name_distance("sttx", 3, "stat"), 1);
+    cr_assert_eq(hfi_name_distance("mpa", 3, "map"), 1);
+    cr_assert_eq(hfi_name_distance("doc", 3, "doctor"), 1);
+    cr_assert_eq(hfi_name_distance("d", 1, "doctor"), HFI_NAME_FAR);
+    cr_assert_eq(hfi_name_distance("foo", 3, "top"), HFI_NAME_FAR);
+    cr_assert_eq(hfi_name_distance("", 0, "top"), HFI_NAME_FAR);
 }
 
 Test(options, names_of_tests_and_tools_are_left_alone)
