@@ -51,7 +51,7 @@ expect 0 'usage: holdfast top' --help
 expect 2 HF-E400 --nonsense
 expect 2 HF-E400 --delay
 expect 2 HF-E400 -d 1
-for delay in 0 0.09 61 -1 1e1 nan x ''; do expect 2 HF-E436 --delay "$delay"; done
+for delay in 0 0.09 61 -1 1e1 nan x ''; do expect 78 HF-E436 --delay "$delay"; done
 expect 2 HF-E416 1 2
 expect 1 HF-E411 2147483647
 [ -w /dev/shm ] || { echo "tool-top.sh: /dev/shm is not writable"; exit 77; }

@@ -9,6 +9,7 @@ unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_
 top_builddir=${top_builddir:-.}
 holdfast=$top_builddir/holdfast
 failed=0
+refused=0
 children=
 work=$(mktemp -d) || exit 1
 segments=$work/segments
@@ -102,6 +103,19 @@ expect 78 'HF-E404' run --library "$work/a b.so" true
 expect 127 'HF-E405' run holdfast-no-such-program
 expect 127 'HF-E405' run --report holdfast-no-such-program
 expect 126 'HF-E405' run "$work/a b.so"
+
+
+# One rule for the status: 2 for what is not understood, 78 for a value that is refused, of any option of any command.
+for command in $("$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do
+    expect 2 'HF-E400' "$command" --no-such-option
+    "$holdfast" "$command" --help | sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\)[^a-z ]\{0,1\}[= ][A-Z][A-Z]*.*/\2/p' > "$work/with-value"
+    while read -r option; do
+        case $option in --output | --svg | --library | --topology | --only) continue ;; esac # a name may be anything
+        expect 78 'error HF-E4' "$command" "$option=no such value"
+        refused=$((refused + 1))
+    done < "$work/with-value"
+done
+[ "$refused" -ge 15 ] || fail "only $refused options take a value"
 
 # --- doctor ---
 expect 0 'HF-D16' doctor

@@ -213,7 +213,7 @@ static int draw(const struct snapshot *snapshot, const struct wanted *wanted)
     if (found == 0) {
         hfi_say(SAY_ERROR, "HF-E433", "map", "the arena has no part on node %u; the first of its %u node(s) is %u", wanted->node,
                 snapshot->node_count, snapshot->nodes[0].id);
-        return EXIT_USAGE;
+        return EXIT_CONFIG;
     }
     if (snapshot->pages == NULL) {
         hfi_say(SAY_ERROR, "HF-E434", "map", "process %llu shows no page map: " HF_INSPECT_DIRECTORY " had no room for it when the process "
@@ -241,11 +241,11 @@ static int map_main(int argc, char **argv)
         case 'n':
             wanted.one_node = true;
             if (!parse_number(optarg, 0, UINT32_MAX, "--node", &wanted.node))
-                return EXIT_USAGE;
+                return EXIT_CONFIG;
             break;
         case 'w':
             if (!parse_number(optarg, WIDTH_MIN, WIDTH_MAX, "--width", &wanted.width))
-                return EXIT_USAGE;
+                return EXIT_CONFIG;
             break;
         default: return EXIT_USAGE;
         }

@@ -157,7 +157,7 @@ static bool parse_option(int option, struct settings *settings)
     case 'c': settings->lengths.classes = UINT_MAX; return true;
     case 't': settings->lengths.theaps = UINT_MAX; return true;
     case 'e': settings->lengths.events = UINT_MAX; return true;
-    default: return false;
+    default: return false; /* tool_getopt has said why */
     }
 }
 
@@ -176,7 +176,7 @@ static int stat_main(int argc, char **argv)
         if (option == 'h')
             return tool_help(&tool_stat);
         if (!parse_option(option, &settings))
-            return EXIT_USAGE;
+            return option == '?' ? EXIT_USAGE : EXIT_CONFIG;
     }
     if (argc - optind > 1) {
         hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`", argc - optind);

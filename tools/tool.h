@@ -21,7 +21,7 @@
 /* Exit statuses beside 0 and 1, as `holdfast(1)` lists them. */
 enum {
     EXIT_USAGE = 2,          /* a command line that is not understood */
-    EXIT_CONFIG = 78,        /* EX_CONFIG: a value that is no value */
+    EXIT_CONFIG = 78,        /* EX_CONFIG: the value of an option or a variable was refused, whatever the command */
     EXIT_NOT_EXECUTED = 126, /* as env(1) and the shells */
     EXIT_NOT_FOUND = 127,
 };

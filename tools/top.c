@@ -39,7 +39,7 @@ static int top_main(int argc, char **argv)
         if (!top_set_delay(&top, optarg)) {
             hfi_say(SAY_ERROR, "HF-E436", "top", "--delay %s: not a number of seconds from %.1f to %.0f; see `holdfast help top`", optarg,
                     TOP_DELAY_MIN, TOP_DELAY_MAX);
-            return EXIT_USAGE;
+            return EXIT_CONFIG;
         }
     }
     if (argc - optind > 1) {
