@@ -55,6 +55,11 @@ expect 2 HF-E416 one
 expect 1 HF-E411 2147483647
 for width in 19 1001 -1 x '' 8O; do expect 78 HF-E432 --width "$width"; done
 for node in -1 x '' 4294967296; do expect 78 HF-E432 --node "$node"; done
+expect 78 'HF-E447 map: --svg 4121: that is a number' --svg 4121
+expect 78 HF-E447 --svg=4121 1
+[ ! -e 4121 ] || fail "--svg of a process writes a file of its number"
+expect 1 HF-E411 --svg ./4121 2147483647
+expect 1 HF-E411 --svg '' 2147483647
 [ -w /dev/shm ] || { echo "tool-map.sh: /dev/shm is not writable"; exit 77; }
 
 # --- the picture ---

@@ -105,6 +105,9 @@ expect 127 'HF-E405' run --report holdfast-no-such-program
 expect 126 'HF-E405' run "$work/a b.so"
 
 
+expect 78 'HF-E447 record: -o 4121' record -o 4121
+expect 78 'HF-E447 report: -o 4121' report 1 -o 4121
+
 # One rule for the status: 2 for what is not understood, 78 for a value that is refused, of any option of any command.
 for command in $("$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do
     expect 2 'HF-E400' "$command" --no-such-option

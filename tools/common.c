@@ -80,6 +80,15 @@ bool tool_seconds(const char *text, double least, uint64_t *ns, const char *comm
     return false;
 }
 
+bool tool_is_file(const char *value, const char *option, const char *command)
+{
+    if (*value == 0 || value[strspn(value, "0123456789")] != 0)
+        return true;
+    hfi_say(SAY_ERROR, "HF-E447", command, "%s %s: that is a number, as a process has, and no file; name the file first, `holdfast %s %s FILE "
+            "%s`, or write ./%s if it is one", option, value, command, option, value, value);
+    return false;
+}
+
 /* --- the library --- */
 
 /* Absolute form of a file that can be read, in a buffer of PATH_MAX. */

@@ -236,7 +236,11 @@ static int map_main(int argc, char **argv)
     while ((option = tool_getopt(argc, argv, ":h", long_options, "map")) != -1) {
         switch (option) {
         case 'h': return tool_help(&tool_map);
-        case 's': wanted.svg = optarg; break;
+        case 's':
+            wanted.svg = optarg;
+            if (!tool_is_file(optarg, "--svg", "map"))
+                return EXIT_CONFIG;
+            break;
         case 'c': wanted.no_colour = true; break;
         case 'n':
             wanted.one_node = true;

@@ -135,6 +135,8 @@ static int record_main(int argc, char **argv)
         else if (!tool_seconds(optarg, 0.01, option == OPTION_INTERVAL ? &job.interval_ns : &job.duration_ns, "record"))
             return EXIT_CONFIG;
     }
+    if (job.path != NULL && !tool_is_file(job.path, "-o", "record"))
+        return EXIT_CONFIG;
     if (argc - optind > 1 || job.path == NULL) {
         hfi_say(SAY_ERROR, "HF-E440", "record", "%s; see `holdfast help record`",
                 job.path == NULL ? "no file is named to record into (-o FILE)" : "one process at a time");

@@ -80,6 +80,8 @@ static int report_main(int argc, char **argv)
         else if (!tool_seconds(optarg, 0, option == OPTION_SECONDS ? &seconds_ns : &settled_ns, "report"))
             return EXIT_CONFIG;
     }
+    if (path != NULL && !tool_is_file(path, "-o", "report"))
+        return EXIT_CONFIG;
     if (argc - optind > 1 || path == NULL) {
         hfi_say(SAY_ERROR, "HF-E440", "report", "%s; see `holdfast help report`",
                 path == NULL ? "no file is named to write the page to (-o FILE.html)" : "one process or recording at a time");

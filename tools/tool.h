@@ -61,6 +61,10 @@ bool tool_set_variable(const struct option *long_options, const char *value, con
 /* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was printed. */
 bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command);
 
+/* Whether the value of an option can be a file to write.  A number is most likely a process that was named where the file belongs:
+ * false after HF-E447 was printed. */
+bool tool_is_file(const char *value, const char *option, const char *command);
+
 /* Path of libholdfast.so.0: `chosen` if given, HOLDFAST_LIBRARY, beside this program in a build
  * tree, the installed one.  Absolute; NULL when there is no such file (`tried` then names it).
  * Both live until the next call. */
