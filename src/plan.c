@@ -38,37 +38,58 @@ static size_t chosen_nodes(const struct options *options, const struct topology 
     return chosen;
 }
 
-void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
-                    size_t usable_bytes)
+/* What the options ask for on each node, to the byte. */
+static void ask_nodes(size_t asked_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology, size_t usable_bytes)
 {
     size_t chosen = chosen_nodes(options, topology);
     for (unsigned i = 0; i < HFI_MAX_NODES; i++)
-        node_bytes[i] = 0;
+        asked_bytes[i] = 0;
     for (unsigned i = 0; i < topology->node_count; i++) {
         const struct topology_node *node = &topology->nodes[i];
         if (!hfi_node_is_chosen(options, node))
             continue;
         switch (options->arena) {
-        case ARENA_AUTO: node_bytes[i] = hfi_align_down(hfi_min(usable_bytes, node->memory_bytes), HUGE_BYTES); break;
-        case ARENA_BYTES: node_bytes[i] = options->arena_bytes / chosen; break;
-        case ARENA_PERCENT: node_bytes[i] = usable_bytes / 100 * options->arena_percent / chosen; break;
-        case ARENA_PER_NODE: node_bytes[i] = options->arena_node_bytes[node->id]; break;
+        case ARENA_AUTO: asked_bytes[i] = hfi_align_down(hfi_min(usable_bytes, node->memory_bytes), HUGE_BYTES); break;
+        case ARENA_BYTES: asked_bytes[i] = options->arena_bytes / chosen; break;
+        case ARENA_PERCENT: asked_bytes[i] = usable_bytes / 100 * options->arena_percent / chosen; break;
+        case ARENA_PER_NODE: asked_bytes[i] = options->arena_node_bytes[node->id]; break;
         }
-        node_bytes[i] = hfi_align_up(hfi_min(node_bytes[i], HFI_ARENA_MAX_BYTES), HFI_PAGE_BYTES);
     }
+}
+
+static size_t whole_pages(size_t asked_bytes)
+{
+    return hfi_align_up(hfi_min(asked_bytes, HFI_ARENA_MAX_BYTES), HFI_PAGE_BYTES);
+}
+
+void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
+                    size_t usable_bytes)
+{
+    ask_nodes(node_bytes, options, topology, usable_bytes);
+    for (unsigned i = 0; i < HFI_MAX_NODES; i++)
+        node_bytes[i] = whole_pages(node_bytes[i]);
 }
 
 void hfi_plan_draft(struct reservation *reservation, const struct options *options, const struct topology *topology,
                     size_t usable_bytes)
 {
-    size_t node_bytes[HFI_MAX_NODES];
+    size_t asked_bytes[HFI_MAX_NODES];
     memset(reservation, 0, offsetof(struct reservation, nodes));
-    hfi_plan_nodes(node_bytes, options, topology, usable_bytes);
+    ask_nodes(asked_bytes, options, topology, usable_bytes);
     for (unsigned i = 0; i < topology->node_count; i++)
-        if (node_bytes[i] != 0)
+        if (asked_bytes[i] != 0)
             reservation->nodes[reservation->node_count++] = (struct reserved_node){
-                .id = topology->nodes[i].id, .asked_bytes = node_bytes[i], .bytes = hfi_max(node_bytes[i], HFI_NODE_BYTES_MIN),
+                .id = topology->nodes[i].id, .asked_bytes = asked_bytes[i], .bytes = hfi_max(whole_pages(asked_bytes[i]), HFI_NODE_BYTES_MIN),
             };
+}
+
+uint64_t hfi_plan_asked(const struct reservation *reservation)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        if (__builtin_add_overflow(total, reservation->nodes[i].asked_bytes, &total))
+            return UINT64_MAX;
+    return total;
 }
 
 size_t hfi_plan_bytes(const struct reservation *reservation)

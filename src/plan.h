@@ -68,9 +68,12 @@ void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *opti
                     size_t usable_bytes);
 
 /* Begins a reservation: the nodes with bytes, in the topology's order, none below HFI_NODE_BYTES_MIN; asked_bytes
- * says which of them were.  node_count may be 0. */
+ * is what was asked for, to the byte.  node_count may be 0. */
 void hfi_plan_draft(struct reservation *reservation, const struct options *options, const struct topology *topology,
                     size_t usable_bytes);
+
+/* Sum of what was asked for, which may be more than there are addresses: UINT64_MAX then. */
+uint64_t hfi_plan_asked(const struct reservation *reservation);
 
 /* Cuts all nodes in proportion where owners and table have an end.  True when that was needed. */
 bool hfi_plan_cap(struct reservation *reservation);

@@ -154,13 +154,14 @@ static void say_raised(const struct attempt *attempt)
 {
     const struct reservation *reservation = attempt->reservation;
     for (unsigned i = 0; i < reservation->node_count; i++)
-        if (reservation->nodes[i].asked_bytes < reservation->nodes[i].bytes)
+        if (reservation->nodes[i].asked_bytes < HFI_NODE_BYTES_MIN)
             degraded(attempt, "HF-W214", "HF-E214", "taking 4 MiB", "raise HOLDFAST_ARENA",
                      "%s on node %u is too small for an arena", bytes_text(reservation->nodes[i].asked_bytes).text, reservation->nodes[i].id);
 }
 
-static void say_capped(const struct attempt *attempt, size_t asked)
+static void say_capped(const struct attempt *attempt)
 {
+    uint64_t asked = hfi_plan_asked(attempt->reservation);
     size_t taken = hfi_plan_bytes(attempt->reservation);
     char instead[64];
     snprintf(instead, sizeof instead, "taking %s", bytes_text(taken).text);
@@ -801,9 +802,8 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
                 "the first is node %u: name that one, or none", topology->node_count, topology->nodes[0].id);
         return -EINVAL;
     }
-    size_t asked = hfi_plan_bytes(reservation);
     if (hfi_plan_cap(reservation))
-        say_capped(&attempt, asked);
+        say_capped(&attempt);
     hfi_plan_order(reservation, topology);
     return options->arena == ARENA_AUTO ? reserve_growing(&attempt) : reserve_named(&attempt);
 }

@@ -126,6 +126,8 @@ expect 0 'HF-D16' doctor
 [ $? -le 1 ] || fail "doctor --json: exit status over 1"
 is_json < "$work/out" || fail "doctor --json is no JSON"
 expect 1 'fail HF-D0' doctor --arena 4000G
+expect 1 '10 TiB are more than an arena can be' doctor --arena 10T
+expect 1 'an arena of 20 KiB is too small' doctor --arena 20K
 HOLDFAST_ARENA=nonsense "$holdfast" doctor > "$work/out" 2> "$work/err"
 [ $? = 1 ] || fail "doctor with a bad HOLDFAST_ARENA: exit status is not 1"
 grep -q 'fail HF-D01' "$work/out" || fail "doctor with a bad HOLDFAST_ARENA does not say so"

@@ -206,7 +206,7 @@ static void make_plan(struct outlook *outlook)
                    outlook->described != NULL ? memory_bytes(&outlook->topology) : hfi_os_usable_bytes());
     if (reservation->node_count == 0)
         return;
-    outlook->asked_bytes = hfi_plan_bytes(reservation);
+    outlook->asked_bytes = hfi_plan_asked(reservation);
     outlook->capped = hfi_plan_cap(reservation);
     hfi_plan_order(reservation, &outlook->topology);
     for (unsigned i = 0; i < reservation->node_count; i++) {

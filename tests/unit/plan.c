@@ -381,6 +381,7 @@ Test(plan, what_is_reserved_is_what_was_planned)
     cr_assert_eq(planned.node_count, 3);
     cr_assert_eq(planned.nodes[0].asked_bytes, 3 * HFI_MIB);
     cr_assert_eq(planned.nodes[0].bytes, HFI_NODE_BYTES_MIN);
+    cr_assert_eq(hfi_plan_asked(&planned), HFI_GIB + 74 * HFI_MIB);
     cr_assert(!hfi_plan_cap(&planned));
     hfi_plan_order(&planned, &topology);
     hfi_plan_span(&planned);
@@ -447,6 +448,13 @@ Test(plan, an_arena_has_an_end)
     hfi_plan_span(&planned);
     cr_assert_leq(planned.span, HFI_ARENA_MAX_BYTES);
     cr_assert_gt(hfi_plan_bytes(&planned), 4000 * HFI_GIB);
+    /* What was asked for stays as it was, for the message. */
+    options = options_of(ARENA_PER_NODE, 0);
+    options.arena_node_bytes[0] = options.arena_node_bytes[1] = SIZE_MAX / 4 * 3;
+    hfi_plan_draft(&planned, &options, &topology, 0);
+    cr_assert_eq(planned.nodes[1].asked_bytes, SIZE_MAX / 4 * 3);
+    cr_assert_eq(hfi_plan_asked(&planned), UINT64_MAX);
+    cr_assert(hfi_plan_cap(&planned));
 }
 
 Test(plan, buffers_of_io_uring_go_by_the_window)

@@ -567,6 +567,7 @@ Test(reserve, more_than_an_arena_can_be)
     struct outcome outcome = run(options, NULL, is_largest);
     ASSERT_STATUS(outcome, 0);
     ASSERT_SAID(outcome, "warning HF-W215");
+    ASSERT_SAID(outcome, "1024 TiB are more than an arena can be: taking 3.9 TiB");
     options.strict = true;
     outcome = run(options, NULL, NULL);
     ASSERT_STATUS(outcome, EXIT_STOPPED);
@@ -580,10 +581,11 @@ static bool is_4_mib(const struct reservation *r)
 
 Test(reserve, too_small)
 {
-    struct options options = options_of(ARENA_BYTES, 100, BACKING_4K);
+    struct options options = options_of(ARENA_BYTES, 20 * HFI_KIB, BACKING_4K);
     struct outcome outcome = run(options, NULL, is_4_mib);
     ASSERT_STATUS(outcome, 0);
     ASSERT_SAID(outcome, "warning HF-W214");
+    ASSERT_SAID(outcome, "20 KiB on node 0 is too small for an arena: taking 4 MiB");
     options.strict = true;
     ASSERT_STATUS(run(options, NULL, NULL), EXIT_STOPPED);
 }
