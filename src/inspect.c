@@ -80,6 +80,7 @@ static struct node_state states[HFI_MAX_NODES];
 static struct {                       /* who publishes writes it */
     char path[sizeof HF_INSPECT_DIRECTORY + HFI_SHM_NAME_BYTES]; /* empty: there is none */
     long pid;                         /* of the process whose file it is */
+    uint64_t namespace;               /* in which it has that number; 0: unknown */
     void *memory;                     /* where it is mapped, from before xsegment is set */
     size_t bytes;
 } mapping;
@@ -520,8 +521,9 @@ static void name_file(struct shm_process *process)
     hfi_shm_read_process("/proc/self/stat", process);
     strcpy(mapping.path, HF_INSPECT_DIRECTORY "/");
     mapping.pid = hfi_shm_pid();
+    mapping.namespace = hfi_shm_namespace();
     hfi_shm_name(mapping.path + strlen(mapping.path), HF_INSPECT_PREFIX, mapping.pid, process->start_ticks,
-                 hfi_shm_namespace());
+                 mapping.namespace);
 }
 
 static void make_segment(void)
@@ -657,10 +659,18 @@ void hfi_inspect_child(void)
         publish();
 }
 
-/* A child that ran no handler of fork (clone, vfork) may end by exit: the file is its parent's, who has
- * another number. */
+/* A child that ran no handler of fork (clone, vfork) may end by exit: the file is its parent's.  The child has
+ * another number, or the same one in another namespace.  Without /proc nothing tells the first processes of
+ * two namespaces apart: such a process leaves its file. */
+static bool is_own_file(void)
+{
+    bool same_number = mapping.path[0] != 0 && hfi_shm_pid() == mapping.pid;
+    bool may_be_told = mapping.namespace != 0 || mapping.pid != 1;
+    return same_number && may_be_told && hfi_shm_namespace() == mapping.namespace;
+}
+
 __attribute__((destructor)) static void unpublish(void)
 {
-    if (mapping.path[0] != 0 && hfi_shm_pid() == mapping.pid)
+    if (is_own_file())
         hfi_shm_unlink(mapping.path);
 }

@@ -101,6 +101,15 @@ if unshare --pid --fork --mount-proc true 2> /dev/null; then
     expect 0 'of processes in other namespaces' list
     [ -e "$segment" ] || fail "list removes the segment of another namespace"
     rm -f "$segment"
+
+    # A raw clone into a namespace of its own, by the first process of one: both have number 1.
+    publish=$top_builddir/tests/programs/publish
+    files_of_first() { ls /dev/shm | grep -c "^holdfast\.1\.[0-9]*\.$1\$"; }
+    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork --mount-proc "$publish" clone-first ||
+        fail "a child that is the first of its namespace removes its parent's segment"
+    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork "$publish" clone-first-without-proc || fail "clone-first-without-proc fails"
+    [ "$(files_of_first 0)" = 1 ] || fail "a child that is the first of its namespace removes its parent's segment, without /proc"
+    rm -f /dev/shm/holdfast.1.*.0
 fi
 
 # --- as large as the arena, not as the addresses that it spans: sixteen small nodes lie a window apart ---

@@ -8,6 +8,7 @@
  */
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -103,16 +104,34 @@ static void cancel(void)
     CHECK(test_segment()->pid == (uint64_t)getpid());
 }
 
-static void clone_and_exit(void)
+static void clone_a_child_that_exits(unsigned long flags)
 {
     int status;
     fflush(NULL);
-    long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    long pid = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
     CHECK(pid >= 0);
     if (pid == 0)
         exit(0);
     CHECK(waitpid((pid_t)pid, &status, 0) == pid && status == 0);
+}
+
+static void clone_and_exit(void)
+{
+    clone_a_child_that_exits(0);
     CHECK(test_segment()->pid == (uint64_t)getpid());
+}
+
+/* Run by segment.sh as the first process of a namespace: the child has the same number in its own. */
+static void clone_first_without_proc(void)
+{
+    CHECK(getpid() == 1);
+    clone_a_child_that_exits(CLONE_NEWPID);
+}
+
+static void clone_first(void)
+{
+    clone_first_without_proc();
+    CHECK(test_segment()->pid == 1);
 }
 
 static void forbid_counter(void)
@@ -168,6 +187,8 @@ static const struct {
     { "without-map", without_map },
     { "cancel", cancel },
     { "clone", clone_and_exit },
+    { "clone-first", clone_first },
+    { "clone-first-without-proc", clone_first_without_proc },
     { "grow-without-counter", grow_without_counter },
     { "fill-without-counter", fill_without_counter },
     { "strict", be_strict },
