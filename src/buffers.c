@@ -72,7 +72,7 @@ static void say_fork(void)
     if (pool_bytes == 0 || hfi_options.fork == FORK_DONTFORK || atomic_exchange(&xsaid_fork, true))
         return;
     hfi_say(SAY_WARNING, "HF-W232", "uring", "from now on each fork of this process copies %s of huge pages at once, and fails where the pool has "
-            "not as many free; use posix_spawn or vfork, or set HOLDFAST_FORK=dontfork", hfi_format_bytes(bytes, sizeof bytes, pool_bytes));
+            "not as many free; start programs by posix_spawn or vfork, fork before registering, or leave as many free", hfi_format_bytes(bytes, sizeof bytes, pool_bytes));
 }
 
 static int say_refused(int error, unsigned count)

@@ -199,8 +199,8 @@ static void warn_of_copies(const struct reserved_node *node, const struct arena_
     if (enough && hfi_say_verbosity() < 1)
         return;
     hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of parent or child, copies %s "
-            "from the pool: %s of the arena are in use, the pool has %llu pages free%s; set "
-            "HOLDFAST_FORK=dontfork where children only execute other programs, or HOLDFAST_BACKING=thp", node->id, page,
+            "from the pool: %s of the arena are in use, the pool has %llu pages free%s; leave more free, start programs by "
+            "posix_spawn or vfork, or set HOLDFAST_BACKING=thp", node->id, page,
             hfi_format_bytes(used, sizeof used, used_pages * HFI_PAGE_BYTES), (unsigned long long)pool.free_pages,
             enough ? "" : ", and when it has none, the child is killed");
 }
@@ -229,16 +229,29 @@ static bool may_have_other_threads(void)
     return others;
 }
 
+/* The C library itself uses the heap in the child, before any handler, once it has seen a second thread.  The
+ * advice is not lifted then: that would lift the program's own as well, for memory it does RDMA with. */
+static void warn_of_threads(void)
+{
+    static _Atomic(bool) xsaid;
+    if (!__libc_single_threaded && !atomic_exchange(&xsaid, true))
+        hfi_say(SAY_WARNING, "HF-W021", "fork", "HOLDFAST_FORK=dontfork in a process that has, or had, threads: the C library touches "
+                "open streams and other blocks in each child of fork, which ends by SIGSEGV where it has any; "
+                "start programs by posix_spawn or vfork, or unset HOLDFAST_FORK");
+}
+
 /* No thread is cancelled here: what other handlers have locked is unlocked behind the fork. */
 static void before_fork(void)
 {
     int cancel;
     hfi_inspect_forking();
-    if (hfi_options.fork == FORK_DONTFORK)
-        return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    hfi_store_relaxed(&xthreaded, may_have_other_threads());
-    warn_once();
+    if (hfi_options.fork == FORK_DONTFORK) {
+        warn_of_threads();
+    } else {
+        hfi_store_relaxed(&xthreaded, may_have_other_threads());
+        warn_once();
+    }
     pthread_setcancelstate(cancel, NULL);
 }
 

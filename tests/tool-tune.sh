@@ -127,7 +127,7 @@ stop
 
 HOLDFAST_ARENA=32M HOLDFAST_BACKING=2m start fork 3
 if "$holdfast" stat --json "$live" | grep -q '"backing": "2m"'; then
-    given fork-on-huge-pages 'set: HOLDFAST_FORK=dontfork' "$live"
+    given fork-on-huge-pages 'set: HOLDFAST_BACKING=thp' "$live"
     grep -q ': 3 forks' "$work/out" || fail "forks are not counted"
     stop
     HOLDFAST_ARENA=32M HOLDFAST_BACKING=2m HOLDFAST_FORK=dontfork start fork 3

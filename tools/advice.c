@@ -391,7 +391,7 @@ static void tell_forked(const struct advice_view *view, unsigned node, char *tex
 static void set_forked(const struct advice_view *view, unsigned node, char *text)
 {
     (void)view, (void)node;
-    SAY(text, "HOLDFAST_FORK=dontfork if the children only execute programs, or posix_spawn(3) there; HOLDFAST_BACKING=thp if they work on");
+    SAY(text, "HOLDFAST_BACKING=thp if the children work on, or more pages in the pool; posix_spawn(3) if they only execute programs");
 }
 
 static bool ring_was_refused(const struct advice_view *view, unsigned node)
