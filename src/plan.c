@@ -189,6 +189,11 @@ size_t hfi_plan_cut(uint64_t available)
     return less_segment(available) / 10 * 9;
 }
 
+size_t hfi_plan_cut_beyond(uint64_t available)
+{
+    return less_segment(available) / 2;
+}
+
 /* --- the layout --- */
 
 void hfi_plan_span(struct reservation *reservation)

@@ -32,6 +32,17 @@
 #define HFI_SMALL_PAGE_BYTES ((size_t)4096) /* the kernel's, also where it gathers them to huge ones */
 #define HFI_GUARD_SPACE_BYTES ((size_t)2 * HFI_MIB) /* inaccessible, before base and behind the last window */
 
+/* What keeps a node's part from being larger. */
+enum plan_bound {
+    PLAN_BOUND_NAMED,   /* HOLDFAST_ARENA */
+    PLAN_BOUND_MACHINE, /* its memory, or what was free of it */
+    PLAN_BOUND_NODE,
+    PLAN_BOUND_CGROUP,
+    PLAN_BOUND_SPACE,   /* RLIMIT_AS, RLIMIT_DATA, or what may be committed */
+    PLAN_BOUND_LARGEST, /* HFI_WINDOWS_BYTES_MAX */
+    PLAN_BOUNDS
+};
+
 struct reserved_node {
     unsigned id;                 /* kernel's number of the node */
     char *start;                 /* first byte, on a window boundary */
@@ -39,6 +50,7 @@ struct reserved_node {
     size_t bytes;                /* multiple of 64 KiB */
     size_t populated_bytes;      /* from start, or ordered (prefault.h); == bytes for a named arena, 0 with PREFAULT_NONE */
     size_t prefault_bytes;       /* growing: hfi_prefault_step populates up to here, not beyond */
+    enum plan_bound bound_by;
     enum option_backing backing; /* as obtained; BACKING_THP: huge pages where the kernel finds them */
     size_t os_page_bytes;
     bool bound;
@@ -102,6 +114,10 @@ bool hfi_rung_is_asked(enum option_backing asked, enum option_backing rung, size
  * rest of the program needs memory too.  What the inspection segment takes comes off first. */
 size_t hfi_plan_most(uint64_t available);
 size_t hfi_plan_cut(uint64_t available);
+
+/* What they take where they ask for more than there is at all, free or not: such a size was meant for another machine, and
+ * half of what is free leaves the rest of this one alive. */
+size_t hfi_plan_cut_beyond(uint64_t available);
 
 #define HFI_THEAPS_SHOWN_MIN 256u /* slots of the inspection segment; larger arenas have more */
 #define HFI_PAGES_PER_THEAP 16u

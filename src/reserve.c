@@ -54,6 +54,7 @@ struct attempt {
     const struct topology *topology;
     struct reservation *reservation;
     size_t usable_bytes; /* only where a size depends on it: it costs a dozen files */
+    size_t planned_bytes[HFI_MAX_NODES]; /* of each node, before what the machine made of it */
     bool in_parts;      /* the space is not in one piece: see above */
     bool background;    /* most is populated while the program runs */
     bool said_unbound;  /* once for all nodes */
@@ -147,6 +148,29 @@ static void check_all_nodes(const struct attempt *attempt)
             hfi_say(SAY_INFO, "HF-I223", "reserve", "node %u has %s of %s, and gets no arena; name it in HOLDFAST_NODES to use it",
                     node->id, bytes_text(node->memory_bytes).text, hfi_topology_memory_name(node->memory));
     }
+}
+
+static bool in_cgroup(size_t usable_bytes)
+{
+    return usable_bytes < hfi_os_physical_bytes();
+}
+
+/* What bounds the parts as they are planned: an arena without a named size takes what there is. */
+static void find_bounds(const struct attempt *attempt)
+{
+    const struct topology *topology = attempt->topology;
+    enum plan_bound of_all = in_cgroup(attempt->usable_bytes) ? PLAN_BOUND_CGROUP : PLAN_BOUND_MACHINE;
+    for (unsigned i = 0; i < attempt->reservation->node_count && attempt->options->arena == ARENA_AUTO; i++) {
+        struct reserved_node *node = &attempt->reservation->nodes[i];
+        bool whole_node = topology->node_count > 1 && find_node(topology, node->id)->memory_bytes < attempt->usable_bytes;
+        node->bound_by = whole_node ? PLAN_BOUND_NODE : of_all;
+    }
+}
+
+static void set_bounds(struct reservation *reservation, enum plan_bound bound)
+{
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        reservation->nodes[i].bound_by = bound;
 }
 
 /* What the plan made of the sizes that were asked for. */
@@ -330,34 +354,80 @@ static struct prefault_order order_of(const struct attempt *attempt, const struc
 
 /* --- one node of a named arena --- */
 
-/* Takes less than was asked for; false when that is too little for an arena. */
-static bool settle_for(const struct attempt *attempt, struct reserved_node *node, size_t bytes, enum os_bound bound,
-                       uint64_t available, int error)
+/* Why a node gets less than it asks for. */
+struct shortage {
+    enum os_bound bound;
+    uint64_t available; /* to this node */
+    uint64_t all;       /* that there is, free or not, where more than that was asked for; else 0 */
+    int error;          /* of populating, else 0 */
+};
+
+static const char *const shortage_steps[] = {
+    [OS_BOUND_MACHINE] = "lower HOLDFAST_ARENA, or stop what else uses memory",
+    [OS_BOUND_NODE] = "lower HOLDFAST_ARENA for this node, or spread it over more nodes",
+    [OS_BOUND_CGROUP] = "lower HOLDFAST_ARENA, or raise memory.max (MemoryMax=)",
+};
+
+/* "the machine has 20 GiB free" */
+static const char *shortage_text(char *text, size_t text_bytes, const struct shortage *shortage)
 {
-    static const char *const nouns[] = {
-        [OS_BOUND_MACHINE] = "the machine has",
-        [OS_BOUND_NODE] = "the node has",
-        [OS_BOUND_CGROUP] = "the cgroup's limit leaves",
+    static const char *const free_nouns[] = {
+        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has", [OS_BOUND_CGROUP] = "the cgroup's limit leaves",
     };
-    static const char *const steps[] = {
-        [OS_BOUND_MACHINE] = "lower HOLDFAST_ARENA, or stop what else uses memory",
-        [OS_BOUND_NODE] = "lower HOLDFAST_ARENA for this node, or spread it over more nodes",
-        [OS_BOUND_CGROUP] = "lower HOLDFAST_ARENA, or raise memory.max (MemoryMax=)",
+    static const char *const all_nouns[] = {
+        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has", [OS_BOUND_CGROUP] = "the cgroup's limit allows",
     };
-    char instead[64], failure[96] = "";
+    if (shortage->all != 0)
+        snprintf(text, text_bytes, "more than %s at all (%s, of which %s are free)", all_nouns[shortage->bound],
+                 bytes_text(shortage->all).text, bytes_text(shortage->available).text);
+    else if (shortage->error != 0)
+        snprintf(text, text_bytes, "populating it failed (%s), %s %s free", hfi_os_error_name(shortage->error),
+                 free_nouns[shortage->bound], bytes_text(shortage->available).text);
+    else
+        snprintf(text, text_bytes, "%s %s free", free_nouns[shortage->bound], bytes_text(shortage->available).text);
+    return text;
+}
+
+/* Takes less than was asked for; false when that is too little for an arena. */
+static bool settle_for(const struct attempt *attempt, struct reserved_node *node, size_t bytes, const struct shortage *shortage)
+{
+    static const enum plan_bound bounds[] = {
+        [OS_BOUND_MACHINE] = PLAN_BOUND_MACHINE, [OS_BOUND_NODE] = PLAN_BOUND_NODE, [OS_BOUND_CGROUP] = PLAN_BOUND_CGROUP,
+    };
+    char instead[64], why[200];
+    shortage_text(why, sizeof why, shortage);
     bytes = hfi_align_down(bytes, bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
-    if (error != 0)
-        snprintf(failure, sizeof failure, "populating it failed (%s), ", hfi_os_error_name(error));
     if (bytes < HFI_NODE_BYTES_MIN) {
-        hfi_say(SAY_ERROR, "HF-E210", "reserve", "%s were asked for on node %u, %s%s %s free, too little for an arena; %s",
-                bytes_text(node->bytes).text, node->id, failure, nouns[bound], bytes_text(available).text, steps[bound]);
+        hfi_say(SAY_ERROR, "HF-E210", "reserve", "%s were asked for on node %u, %s, too little for an arena; %s",
+                bytes_text(node->bytes).text, node->id, why, shortage_steps[shortage->bound]);
         return false;
     }
-    snprintf(instead, sizeof instead, "taking %s", bytes_text(bytes).text);
-    degraded(attempt, "HF-W209", "HF-E209", instead, steps[bound], "%s were asked for on node %u, %s%s %s free",
-             bytes_text(node->bytes).text, node->id, failure, nouns[bound], bytes_text(available).text);
+    snprintf(instead, sizeof instead, "taking %s%s", bytes_text(bytes).text, shortage->all != 0 ? ", half of what is free" : "");
+    if (shortage->all != 0)
+        degraded(attempt, "HF-W227", "HF-E227", instead, "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
+                 "%s were asked for on node %u, %s", bytes_text(node->bytes).text, node->id, why);
+    else
+        degraded(attempt, "HF-W209", "HF-E209", instead, shortage_steps[shortage->bound], "%s were asked for on node %u, %s",
+                 bytes_text(node->bytes).text, node->id, why);
     node->bytes = bytes;
+    node->bound_by = bounds[shortage->bound];
     return true;
+}
+
+/* Whether all nodes together ask for more than there is, or this one does. */
+static void look_beyond(const struct attempt *attempt, const struct reserved_node *node, struct shortage *shortage)
+{
+    size_t usable = hfi_os_usable_bytes(), planned = 0;
+    const struct topology_node *here = find_node(attempt->topology, node->id);
+    for (unsigned i = 0; i < attempt->reservation->node_count; i++)
+        planned += hfi_backing_page_bytes(attempt->reservation->nodes[i].backing) == HFI_SMALL_PAGE_BYTES ? attempt->planned_bytes[i] : 0;
+    if (planned > usable) {
+        shortage->all = usable;
+        shortage->bound = in_cgroup(usable) ? OS_BOUND_CGROUP : OS_BOUND_MACHINE;
+    } else if (attempt->topology->node_count > 1 && node->bytes > here->memory_bytes) {
+        shortage->all = here->memory_bytes;
+        shortage->bound = OS_BOUND_NODE;
+    }
 }
 
 /* What node may take of the memory that is free now: its share of what all nodes ask for that are not populated
@@ -366,14 +436,14 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
 {
     const struct reservation *reservation = attempt->reservation;
     uint64_t available = hfi_os_available_bytes(bound);
-    size_t to_do = 0;
+    size_t to_do = 0, own = attempt->planned_bytes[node - reservation->nodes];
     for (unsigned i = 0; i < reservation->node_count; i++) {
         const struct reserved_node *other = &reservation->nodes[i];
         if (other == node || (other->populated_bytes == 0 && hfi_backing_page_bytes(other->backing) == HFI_SMALL_PAGE_BYTES))
-            to_do += other->bytes;
+            to_do += attempt->planned_bytes[i]; /* also of one that was cut: it takes its share of what is free */
     }
     if (available != UINT64_MAX)
-        available = (uint64_t)((double)available * ((double)node->bytes / (double)to_do));
+        available = (uint64_t)((double)available * ((double)own / (double)to_do));
     if (attempt->topology->node_count > 1 && hfi_os_node_available_bytes(node->id) < available) {
         available = hfi_os_node_available_bytes(node->id);
         *bound = OS_BOUND_NODE;
@@ -384,11 +454,15 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
 /* V5 */
 static bool fit_node(struct attempt *attempt, struct reserved_node *node)
 {
-    enum os_bound bound;
+    struct shortage shortage = { .error = 0 };
     if (attempt->options->prefault == PREFAULT_NONE)
         return true;
-    uint64_t share = node_share(attempt, node, &bound);
-    return node->bytes <= hfi_plan_most(share) || settle_for(attempt, node, hfi_plan_cut(share), bound, share, 0);
+    shortage.available = node_share(attempt, node, &shortage.bound);
+    if (node->bytes <= hfi_plan_most(shortage.available))
+        return true;
+    look_beyond(attempt, node, &shortage);
+    size_t bytes = shortage.all != 0 ? hfi_plan_cut_beyond(shortage.available) : hfi_plan_cut(shortage.available);
+    return settle_for(attempt, node, bytes, &shortage);
 }
 
 /* The kernel gives what it finds; where memory is fragmented that is less than was hoped. */
@@ -426,11 +500,11 @@ static bool map_small_pages(struct attempt *attempt, struct reserved_node *node,
 static bool keep_small_pages(struct attempt *attempt, struct reserved_node *node, int error, size_t done)
 {
     if (error != 0) {
-        enum os_bound bound;
+        struct shortage shortage = { .error = error };
         char *end = node->start + node->bytes;
-        uint64_t left = hfi_os_available_bytes(&bound);
+        shortage.available = hfi_os_available_bytes(&shortage.bound);
         hfi_os_unmap(node->start + done, node->bytes - done);
-        if (!settle_for(attempt, node, hfi_plan_cut(done), bound, left, error))
+        if (!settle_for(attempt, node, hfi_plan_cut(done), &shortage))
             return false;
         hfi_os_unmap(node->start + node->bytes, (size_t)(end - node->start) - node->bytes);
     }
@@ -569,7 +643,6 @@ static const enum option_backing ladder[] = { BACKING_1G, BACKING_2M, BACKING_TH
 
 /* Where a node stands on the ladder. */
 struct climber {
-    size_t asked_bytes;
     unsigned rung;   /* of those to be tried, or being tried, the first */
     bool settled;
     bool populating;
@@ -578,12 +651,13 @@ struct climber {
 /* Maps a node on the first rung from `climber->rung` on that can be mapped.  False when there is none. */
 static bool map_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber)
 {
+    size_t planned = attempt->planned_bytes[node - attempt->reservation->nodes];
     for (; climber->rung < RUNGS; climber->rung++) {
         enum option_backing rung = ladder[climber->rung];
-        node->bytes = climber->asked_bytes;
+        node->bytes = planned;
         if (!rung_is_open(attempt, node, rung))
             continue;
-        node->bytes = hfi_align_up(climber->asked_bytes, hfi_backing_unit_bytes(rung));
+        node->bytes = hfi_align_up(planned, hfi_backing_unit_bytes(rung));
         if (hfi_backing_page_bytes(rung) == HFI_SMALL_PAGE_BYTES)
             return map_small_pages(attempt, node, rung);
         if (map_huge_pages(attempt, node, rung))
@@ -609,8 +683,6 @@ static int reserve_nodes(struct attempt *attempt)
     struct reservation *reservation = attempt->reservation;
     struct climber climbers[HFI_MAX_NODES] = { { 0 } };
     unsigned settled = 0;
-    for (unsigned i = 0; i < reservation->node_count; i++)
-        climbers[i].asked_bytes = reservation->nodes[i].bytes;
     while (settled < reservation->node_count) {
         for (unsigned i = 0; i < reservation->node_count; i++)
             if (!climbers[i].settled && !map_node(attempt, &reservation->nodes[i], &climbers[i]))
@@ -781,10 +853,12 @@ static int reserve_growing(struct attempt *attempt)
         if (hfi_plan_bytes(reservation) < AUTO_BYTES_MIN)
             return say_no_space(asked, error);
     }
-    if (hfi_plan_bytes(reservation) < asked)
+    if (hfi_plan_bytes(reservation) < asked) {
+        set_bounds(reservation, PLAN_BOUND_SPACE);
         hfi_say(SAY_WARNING, "HF-W207", "reserve",
                 "address space is limited: the arena can grow to %s, not %s; raise the limit (ulimit -v unlimited, "
                 "ulimit -d unlimited)", bytes_text(hfi_plan_bytes(reservation)).text, bytes_text(asked).text);
+    }
     set_prefault_bounds(attempt);
     return 0;
 }
@@ -802,8 +876,13 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
                 "the first is node %u: name that one, or none", topology->node_count, topology->nodes[0].id);
         return -EINVAL;
     }
-    if (hfi_plan_cap(reservation))
+    find_bounds(&attempt);
+    if (hfi_plan_cap(reservation)) {
         say_capped(&attempt);
+        set_bounds(reservation, PLAN_BOUND_LARGEST);
+    }
+    for (unsigned i = 0; i < reservation->node_count; i++)
+        attempt.planned_bytes[i] = reservation->nodes[i].bytes;
     hfi_plan_order(reservation, topology);
     return options->arena == ARENA_AUTO ? reserve_growing(&attempt) : reserve_named(&attempt);
 }

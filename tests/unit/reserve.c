@@ -545,13 +545,14 @@ Test(reserve, lock)
 
 Test(reserve, more_than_there_is)
 {
-    /* strict only: without, 90 % of what is free would be populated */
+    /* strict only: without, half of what is free would be populated */
     struct options options = options_of(ARENA_BYTES, (size_t)2 << 40, BACKING_4K);
     options.strict = true;
     struct outcome outcome = run(options, NULL, NULL);
     ASSERT_STATUS(outcome, EXIT_STOPPED);
-    ASSERT_SAID(outcome, "error HF-E209");
-    ASSERT_SAID(outcome, "2 TiB were asked for on node 0");
+    ASSERT_SAID(outcome, "error HF-E227");
+    ASSERT_SAID(outcome, "2 TiB were asked for on node 0, more than the ");
+    ASSERT_SAID(outcome, "the program does not start");
 }
 
 static bool is_largest(const struct reservation *r)
@@ -634,7 +635,8 @@ static void limit_data(void)
 
 static bool limited_holds(const struct reservation *r)
 {
-    return auto_holds(r) && r->nodes[0].bytes <= HFI_GIB && r->nodes[0].bytes >= 256 * HFI_MIB;
+    return auto_holds(r) && r->nodes[0].bytes <= HFI_GIB && r->nodes[0].bytes >= 256 * HFI_MIB &&
+           r->nodes[0].bound_by == PLAN_BOUND_SPACE;
 }
 
 Test(reserve, address_space_is_limited)
@@ -690,26 +692,48 @@ static void enter_cgroup(void)
 static bool fits_the_cgroup(const struct reservation *r)
 {
     uint64_t limit, used;
-    return named_holds(r) && r->nodes[0].bytes < 180 * HFI_MIB && r->nodes[0].bytes > 100 * HFI_MIB &&
+    return named_holds(r) && r->nodes[0].bytes < 180 * HFI_MIB && r->nodes[0].bytes > 140 * HFI_MIB &&
            hfi_os_cgroup_limit(&limit, &used) && limit == 192 * HFI_MIB && used >= r->nodes[0].bytes &&
-           hfi_os_usable_bytes() == 192 * HFI_MIB;
+           hfi_os_usable_bytes() == 192 * HFI_MIB && r->nodes[0].bound_by == PLAN_BOUND_CGROUP;
+}
+
+static bool takes_half_of_the_cgroup(const struct reservation *r)
+{
+    return named_holds(r) && r->nodes[0].bytes <= 96 * HFI_MIB && r->nodes[0].bytes > 70 * HFI_MIB &&
+           r->nodes[0].asked_bytes == 512 * HFI_MIB && r->nodes[0].bound_by == PLAN_BOUND_CGROUP;
+}
+
+/* None takes the share of the others, who are cut as well. */
+static bool nodes_fit_the_cgroup(const struct reservation *r)
+{
+    return r->nodes[0].bytes + r->nodes[1].bytes < 180 * HFI_MIB && r->nodes[1].bytes < 90 * HFI_MIB &&
+           r->nodes[0].bytes >= r->nodes[1].bytes;
 }
 
 static bool auto_fits_the_cgroup(const struct reservation *r)
 {
-    return auto_holds(r) && r->nodes[0].bytes <= 256 * HFI_MIB && r->nodes[0].prefault_bytes < 192 * HFI_MIB;
+    return auto_holds(r) && r->nodes[0].bytes <= 256 * HFI_MIB && r->nodes[0].prefault_bytes < 192 * HFI_MIB &&
+           r->nodes[0].bound_by == PLAN_BOUND_CGROUP;
 }
 
 Test(reserve, a_cgroup_limit_is_respected_not_met_by_the_oom_killer)
 {
     if (!make_cgroup())
         cr_skip_test("no cgroup of our own can be made");
-    struct outcome named = run(options_of(ARENA_BYTES, 512 * HFI_MIB, BACKING_4K), enter_cgroup, fits_the_cgroup);
+    struct outcome named = run(options_of(ARENA_BYTES, 186 * HFI_MIB, BACKING_4K), enter_cgroup, fits_the_cgroup);
+    struct outcome beyond = run(options_of(ARENA_BYTES, 512 * HFI_MIB, BACKING_4K), enter_cgroup, takes_half_of_the_cgroup);
+    make_topology(2);
+    struct outcome nodes = run(options_of(ARENA_BYTES, 184 * HFI_MIB, BACKING_4K), enter_cgroup, nodes_fit_the_cgroup);
+    make_topology(1);
     struct outcome grows = run(options_of(ARENA_AUTO, 0, BACKING_AUTO), enter_cgroup, auto_fits_the_cgroup);
     rmdir(cgroup_path);
     ASSERT_STATUS(named, 0);
     ASSERT_SAID(named, "warning HF-W209");
     ASSERT_SAID(named, "the cgroup's limit leaves");
+    ASSERT_STATUS(beyond, 0);
+    ASSERT_SAID(beyond, "warning HF-W227");
+    ASSERT_SAID(beyond, "more than the cgroup's limit allows at all (192 MiB, of which ");
+    ASSERT_STATUS(nodes, 0);
     ASSERT_STATUS(grows, 0);
 }
 
