@@ -227,6 +227,46 @@ void hfi_stats_report(void)
         report_node(&hfi_arena.nodes[i]);
 }
 
+/* What an arena has reached: the part's size is "what", and the step that makes it larger. */
+struct end_text {
+    const char *what, *next;
+};
+
+#define AGAIN ", and start again"
+
+static const struct end_text growing_ends[PLAN_BOUNDS] = {
+    [PLAN_BOUND_NAMED] = { "what HOLDFAST_ARENA names", "raise HOLDFAST_ARENA" },
+    [PLAN_BOUND_MACHINE] = { "all memory of the machine", "let the program keep less, or add memory" },
+    [PLAN_BOUND_NODE] = { "all memory of the node", "let the program keep less, allow other nodes (HOLDFAST_REMOTE=allow), or add memory" },
+    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit allows", "raise memory.max (MemoryMax=)" AGAIN },
+    [PLAN_BOUND_SPACE] = { "half of the addresses that the limits leave",
+                           "raise them (ulimit -v unlimited, ulimit -d unlimited)" AGAIN },
+    [PLAN_BOUND_LARGEST] = { "the most that an arena can be", "spread the work over several processes" },
+};
+
+/* Of a named size that was not to be had. */
+static const struct end_text cut_ends[PLAN_BOUNDS] = {
+    [PLAN_BOUND_MACHINE] = { "what the machine had to spare at start", "stop what else uses memory, or add memory" AGAIN },
+    [PLAN_BOUND_NODE] = { "what the node had to spare at start", "spread the arena over more nodes, or add memory" AGAIN },
+    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit left at start", "raise memory.max (MemoryMax=)" AGAIN },
+    [PLAN_BOUND_LARGEST] = { "the most that an arena can be", "spread the work over several processes" },
+};
+
+/* What the kernel refuses now counts, not what the arena could come to. */
+static const struct end_text refused_end = {
+    "more than the kernel lets it open",
+    "raise the limit on data (ulimit -d) or vm.max_map_count, or with vm.overcommit_memory=2 vm.overcommit_ratio",
+};
+
+static struct end_text end_of(const struct arena_node *node)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    if (hfi_load_relaxed(&node->refused.xset_count) != 0)
+        return refused_end;
+    bool cut = !hfi_arena.reservation.growing && reserved->bytes < reserved->asked_bytes;
+    return cut && cut_ends[reserved->bound_by].what != NULL ? cut_ends[reserved->bound_by] : growing_ends[reserved->bound_by];
+}
+
 bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint64_t *unreported)
 {
     uint64_t now = hfi_os_now_coarse_ns();
@@ -237,12 +277,16 @@ bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint6
     }
     *unreported = atomic_exchange(&xunreported, 0);
     const struct arena_node *node = hfi_theap->thread != 0 ? hfi_theap->node : &hfi_arena.nodes[0];
-    char aligned[40] = "", align[16];
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    struct end_text end = end_of(node);
+    char aligned[40] = "", align[16], size[16], asked[16], of[40] = "";
     if (align_bytes > HFI_PAGE_BYTES)
         snprintf(aligned, sizeof aligned, " aligned to %s", hfi_format_bytes(align, sizeof align, align_bytes));
+    if (!hfi_arena.reservation.growing && reserved->bytes < reserved->asked_bytes)
+        snprintf(of, sizeof of, " of %s asked for", hfi_format_bytes(asked, sizeof asked, reserved->asked_bytes));
     hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages%s, longest run %zu; %llu failures not "
-            "reported since the last report); raise HOLDFAST_ARENA",
-            node->id, bytes, pages, aligned, hfi_arena_longest_run(node), (unsigned long long)*unreported);
+            "reported since the last report): its %s%s are %s; %s", node->id, bytes, pages, aligned, hfi_arena_longest_run(node),
+            (unsigned long long)*unreported, hfi_format_bytes(size, sizeof size, reserved->bytes), of, end.what, end.next);
     hfi_stats_report();
     return true;
 }

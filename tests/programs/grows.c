@@ -5,9 +5,11 @@
  * thread.
  * A block larger than a step: the program populates it by its touches, with huge pages all the same.
  * A request that cannot be served: nothing, while one that the rest can serve is served.
+ * A full one says what bounds it: a limit of addresses, the cgroup's limit, what the kernel refuses now.
  */
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <holdfast/holdfast.h>
 
@@ -116,14 +118,74 @@ static void ask_for_too_much(void)
     CHECK(open_bytes() >= before + stats.arena / 10);
 }
 
+/* Nothing is touched: the kernel ends no process for it. */
+static void fill_up(void)
+{
+    size_t count = 0;
+    while (count < 100000 && malloc((size_t)1 << 20) != NULL)
+        count++;
+    printf("%zu MiB\n", count);
+    CHECK(count >= 64 && errno == ENOMEM);
+}
+
+static void fill_up_what_may_be_opened(void)
+{
+    struct rlimit limit = { open_bytes() + ((size_t)100 << 20), RLIM_INFINITY };
+    CHECK(malloc(100) != NULL && setrlimit(RLIMIT_DATA, &limit) == 0);
+    fill_up();
+}
+
+/* --- a group of our own, where one can be made --- */
+
+static char group[600];
+
+static bool put(const char *file, const char *text)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s", group, file);
+    int fd = open(path, O_WRONLY);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
+    close(fd);
+    return done;
+}
+
+static bool make_group(void)
+{
+    static const struct {
+        const char *mark, *root, *limit;
+    } kinds[] = {
+        { "memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes" }, { "0::", "/sys/fs/cgroup", "memory.max" },
+    };
+    char text[4096];
+    test_read("/proc/self/cgroup", text, sizeof text);
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = strstr(text, kinds[i].mark);
+        if (at == NULL)
+            continue;
+        at += strlen(kinds[i].mark);
+        snprintf(group, sizeof group, "%s%.*s/holdfast-grows-%d", kinds[i].root, (int)strcspn(at, "\n"), at, (int)getpid());
+        if (mkdir(group, 0755) == 0 && put(kinds[i].limit, "268435456"))
+            return true;
+        rmdir(group);
+    }
+    group[0] = 0;
+    return false;
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
     size_t address_bytes;
+    const char *says; /* NULL: nothing in particular */
+    bool in_group;
 } cases[] = {
-    { "at-once", begin_at_once, RLIM_INFINITY },
-    { "large-blocks", have_large_blocks, RLIM_INFINITY },
-    { "too-much", ask_for_too_much, (size_t)3 << 30 },
+    { "at-once", begin_at_once, RLIM_INFINITY, NULL, false },
+    { "large-blocks", have_large_blocks, RLIM_INFINITY, NULL, false },
+    { "too-much", ask_for_too_much, (size_t)3 << 30,
+      "are half of the addresses that the limits leave; raise them (ulimit -v unlimited", false },
+    { "cgroup", fill_up, RLIM_INFINITY, "its 256 MiB are what the cgroup's limit allows; raise memory.max (MemoryMax=)", true },
+    { "refused", fill_up_what_may_be_opened, (size_t)3 << 30,
+      "are more than the kernel lets it open; raise the limit on data (ulimit -d)", false },
 };
 
 static void start(int i)
@@ -131,6 +193,7 @@ static void start(int i)
     struct rlimit limit = { cases[i].address_bytes, cases[i].address_bytes };
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     CHECK(dup2(2, 1) == 1);
+    CHECK(!cases[i].in_group || put("cgroup.procs", "0"));
     execl("/proc/self/exe", "grows", cases[i].name, NULL);
     CHECK(!"exec");
 }
@@ -145,11 +208,13 @@ int main(int argc, char **argv)
             cases[i].run();
             return 0;
         }
-        if (argc == 2)
+        if (argc == 2 || (cases[i].in_group && !make_group()))
             continue;
         int status = test_in_child(start, (int)i, said, sizeof said);
         printf("%s: status %d\n%s", cases[i].name, status, said);
-        failed = failed || !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+        failed = failed || !WIFEXITED(status) || WEXITSTATUS(status) != 0 || (cases[i].says != NULL && strstr(said, cases[i].says) == NULL);
     }
+    if (group[0] != 0)
+        rmdir(group);
     return failed ? 1 : 0;
 }

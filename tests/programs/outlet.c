@@ -110,7 +110,7 @@ static void left_alone(int flags)
     unlink(path);
     put_back();
     CHECK(bytes == 0);
-    CHECK(strstr(hfi_last_message, "HF-E012") != NULL);
+    CHECK(strstr(hfi_last_message, "HF-E012") != NULL && strstr(hfi_last_message, "are what HOLDFAST_ARENA names; raise HOLDFAST_ARENA") != NULL);
 }
 
 static void case_database(void)
