@@ -153,7 +153,7 @@ static int advise(void *start, size_t bytes, int advice)
     return error;
 }
 
-/* For kernels without MADV_POPULATE_WRITE: lets the kernel write the zeros that are there
+/* For kernels without MADV_POPULATE_WRITE, and filters that refuse madvise: lets the kernel write the zeros that are there
  * already.  Where a page cannot be had, it says EFAULT instead of sending SIGBUS. */
 static int populate_by_reading(char *start, size_t bytes)
 {
@@ -179,8 +179,11 @@ int hfi_os_populate(void *start, size_t bytes)
         char *chunk = (char *)start + done;
         size_t chunk_bytes = hfi_min(POPULATE_CHUNK_BYTES, bytes - done);
         int error = advise(chunk, chunk_bytes, MADV_POPULATE_WRITE);
-        if (error == -EINVAL)
-            error = populate_by_reading(chunk, chunk_bytes);
+        if (error == -EINVAL || hfi_os_is_refusal(error)) {
+            int of_reading = populate_by_reading(chunk, chunk_bytes);
+            bool refused = hfi_os_is_refusal(error) && of_reading != -ENOMEM && of_reading != -EFAULT;
+            error = of_reading != 0 && refused ? error : of_reading;
+        }
         if (error != 0)
             return error;
     }
@@ -239,6 +242,11 @@ int hfi_os_bind(void *start, size_t bytes, unsigned node)
         return -EINVAL;
     mask[node / (8 * sizeof mask[0])] = 1ul << (node % (8 * sizeof mask[0]));
     return outcome(syscall(SYS_mbind, start, bytes, MPOL_BIND_MODE, mask, (unsigned long)NODE_MASK_BITS, 0ul), saved_errno);
+}
+
+bool hfi_os_is_refusal(int error)
+{
+    return error == -EPERM || error == -EACCES || error == -ENOSYS;
 }
 
 const char *hfi_os_error_name(int error)

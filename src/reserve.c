@@ -59,6 +59,7 @@ struct attempt {
     bool background;    /* most is populated while the program runs */
     bool said_unbound;  /* once for all nodes */
     bool said_unlocked;
+    bool said_unadvised;
 };
 
 /* --- saying so --- */
@@ -305,11 +306,11 @@ static bool bind_range(struct attempt *attempt, void *start, size_t bytes, unsig
     const char *next = error == -EINVAL ? "see whether the node is online, and this machine's own (HWLOC_XMLFILE, HWLOC_SYNTHETIC)"
                                         : "allow mbind in the container's seccomp profile, or grant CAP_SYS_NICE";
     if (attempt->topology->node_count == 1)
-        hfi_say(SAY_INFO, "HF-I202", "reserve", "binding to node %u was refused (%s), which does not matter with one node; %s",
+        hfi_say(SAY_INFO, "HF-I202", "reserve", "binding to node %u was refused (mbind: %s), which does not matter with one node; %s",
                 node, hfi_os_error_name(error), next);
     else
         degraded(attempt, "HF-W202", "HF-E202", "memory goes where the kernel puts it", next,
-                 "binding memory to node %u was refused (%s)", node, hfi_os_error_name(error));
+                 "binding memory to node %u was refused (mbind: %s)", node, hfi_os_error_name(error));
     return false;
 }
 
@@ -318,20 +319,41 @@ static bool bind_range(struct attempt *attempt, void *start, size_t bytes, unsig
 static bool lock_range(struct attempt *attempt, void *start, size_t bytes, bool on_fault)
 {
     char limit[16] = "unlimited";
-    static const char next[] = "run `ulimit -l unlimited`, set LimitMEMLOCK=infinity, or HOLDFAST_LOCK=no";
+    const char *next = "run `ulimit -l unlimited`, set LimitMEMLOCK=infinity, or HOLDFAST_LOCK=no";
+    const char *call = on_fault ? "mlock2" : "mlock";
     int error = on_fault ? hfi_os_lock_on_fault(start, bytes) : hfi_os_lock(start, bytes);
     if (error == 0 || attempt->said_unlocked)
         return error == 0;
     attempt->said_unlocked = true;
+    if (hfi_os_is_refusal(error) && hfi_os_lock_limit() != 0) /* with a limit of 0 it is that which forbids it */
+        next = "allow mlock2 in the seccomp profile of the service or container, or set HOLDFAST_LOCK=no";
     if (hfi_os_lock_limit() != UINT64_MAX)
         hfi_format_bytes(limit, sizeof limit, hfi_os_lock_limit());
     if (attempt->options->lock == LOCK_AUTO && !hfi_os_has_swap())
-        hfi_say(SAY_INFO, "HF-I205", "reserve", "locking %s was refused (%s, limit %s), which does not matter without swap; %s",
-                bytes_text(bytes).text, hfi_os_error_name(error), limit, next);
+        hfi_say(SAY_INFO, "HF-I205", "reserve", "locking %s was refused (%s: %s, limit %s), which does not matter without swap; %s",
+                bytes_text(bytes).text, call, hfi_os_error_name(error), limit, next);
     else
-        degraded(attempt, "HF-W205", "HF-E205", "it may be swapped", next, "locking %s was refused (%s, limit %s)",
-                 bytes_text(bytes).text, hfi_os_error_name(error), limit);
+        degraded(attempt, "HF-W205", "HF-E205", "it may be swapped", next, "locking %s was refused (%s: %s, limit %s)",
+                 bytes_text(bytes).text, call, hfi_os_error_name(error), limit);
     return false;
+}
+
+static const char allow_madvise[] = "allow madvise in the seccomp profile of the service or container";
+
+/* Transparent huge pages, or none.  Kernels that have none refuse either as unknown (EINVAL). */
+static void advise_range(struct attempt *attempt, const struct reserved_node *node, bool huge)
+{
+    int error = hfi_os_advise_huge(node->start, node->bytes, huge);
+    if (!hfi_os_is_refusal(error) || attempt->said_unadvised)
+        return;
+    attempt->said_unadvised = true;
+    static const char instead[] = "the kernel chooses its pages by /sys/kernel/mm/transparent_hugepage/enabled";
+    char what[80];
+    snprintf(what, sizeof what, "choosing OS pages was refused (madvise: %s)", hfi_os_error_name(error));
+    if (attempt->options->backing == node->backing)
+        degraded(attempt, "HF-W228", "HF-E228", instead, allow_madvise, "%s", what);
+    else
+        hfi_say(SAY_WARNING, "HF-W228", "reserve", "%s: %s; %s", what, instead, allow_madvise);
 }
 
 /* What a node has populated at start where the rest follows in the background: the arena's maps (less than 1/8000),
@@ -490,7 +512,7 @@ static bool map_small_pages(struct attempt *attempt, struct reserved_node *node,
         return false;
     }
     node->bound = bind_range(attempt, node->start, node->bytes, node->id);
-    hfi_os_advise_huge(node->start, node->bytes, backing == BACKING_THP); /* refused by kernels without: then there are none */
+    advise_range(attempt, node, backing == BACKING_THP);
     if (lock == LOCK_YES || (lock == LOCK_AUTO && attempt->options->prefault != PREFAULT_NONE))
         node->locked = lock_range(attempt, node->start, node->bytes, true);
     return true;
@@ -499,6 +521,13 @@ static bool map_small_pages(struct attempt *attempt, struct reserved_node *node,
 /* After populating it: what there is, if that is enough for an arena. */
 static bool keep_small_pages(struct attempt *attempt, struct reserved_node *node, int error, size_t done)
 {
+    if (hfi_os_is_refusal(error)) {
+        degraded(attempt, "HF-W230", "HF-E230", "its first touches populate it", allow_madvise,
+                 "node %u: populating %s was refused (madvise: %s, and /dev/zero cannot be read)", node->id, bytes_text(node->bytes).text,
+                 hfi_os_error_name(error));
+        attempt->background = false;
+        return true;
+    }
     if (error != 0) {
         struct shortage shortage = { .error = error };
         char *end = node->start + node->bytes;
@@ -511,7 +540,7 @@ static bool keep_small_pages(struct attempt *attempt, struct reserved_node *node
     if (attempt->options->prefault == PREFAULT_NONE)
         return true;
     node->populated_bytes = node->bytes;
-    if (node->backing == BACKING_THP && !attempt->background)
+    if (node->backing == BACKING_THP && !attempt->background && !attempt->said_unadvised)
         say_how_huge(node);
     return true;
 }
@@ -550,7 +579,8 @@ static void say_pool_refused(const struct attempt *attempt, const struct reserve
                              int error, size_t done)
 {
     char what[200];
-    static const char next[] = "raise the cgroup's hugetlb limit (hugetlb.*.max), or look who else takes pages of this pool";
+    const char *next = hfi_os_is_refusal(error) ? allow_madvise
+                     : "raise the cgroup's hugetlb limit (hugetlb.*.max), or look who else takes pages of this pool";
     snprintf(what, sizeof what, "node %u: of %s in huge pages of %s the kernel refused what follows the first %s (%s)", node->id,
              bytes_text(node->bytes).text, hfi_backing_name(backing), bytes_text(done).text, hfi_os_error_name(error));
     if (attempt->options->backing == backing)
@@ -734,7 +764,7 @@ static int ready_metadata(struct attempt *attempt, const struct reserved_node *n
         size_t entry_bytes = i == 0 ? HFI_OWNER_ENTRY_BYTES : HFI_TABLE_ENTRY_BYTES;
         error = hfi_os_populate(start, attempt->background ? hfi_align_up((lead_bytes(node) >> HFI_PAGE_SHIFT) * entry_bytes, HFI_SMALL_PAGE_BYTES)
                                                            : slices[i].bytes);
-        if (error != 0)
+        if (error != 0 && !hfi_os_is_refusal(error)) /* said of the node's memory */
             return error;
     }
     return 0;

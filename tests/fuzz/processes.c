@@ -205,7 +205,7 @@ static bool is_expected(const struct sequence *sequence, const char *id)
     };
     static const char *const limited[] = {
         "HF-E206", "HF-E218", "HF-E226", "HF-W002", "HF-W004", "HF-W005", "HF-W006", "HF-W020",
-        "HF-W202", "HF-W204", "HF-W207", "HF-W209", "HF-W227", "HF-W229",
+        "HF-W202", "HF-W204", "HF-W207", "HF-W209", "HF-W227", "HF-W228", "HF-W229", "HF-W230",
     };
     for (size_t i = 0; i < sizeof always / sizeof always[0]; i++)
         if (strncmp(id, always[i], 7) == 0)

@@ -473,6 +473,56 @@ Test(reserve, kernels_without_populate_write)
     ASSERT_STATUS(run(options_of(ARENA_BYTES, 8 * HFI_MIB + 1, BACKING_4K), refuse_populate_invalid, backing_is_4k), 0);
 }
 
+/* Filters of system calls: what is forbidden is named, and is no lack of memory. */
+static int refusal;
+
+static void refuse_madvise(void)
+{
+    refuse(SYS_madvise, 0, -1, refusal);
+}
+
+static void refuse_madvise_and_files(void)
+{
+    refuse_madvise();
+    refuse(SYS_openat, 0, -1, refusal);
+}
+
+static bool left_to_first_touches(const struct reservation *r)
+{
+    r->nodes[0].start[0] = 1;
+    return layout_holds(r) && r->nodes[0].bytes == 8 * HFI_MIB && r->nodes[0].populated_bytes == 0;
+}
+
+static bool is_8_mib(const struct reservation *r)
+{
+    return named_holds(r) && r->nodes[0].bytes == 8 * HFI_MIB;
+}
+
+Test(reserve, refused_madvise)
+{
+    static const struct {
+        int error;
+        const char *said;
+    } refusals[] = { { EPERM, "refused (madvise: EPERM" }, { ENOSYS, "refused (madvise: ENOSYS" }, { EACCES, "refused (madvise: EACCES" } };
+    for (int i = 0; i < 3; i++) {
+        struct options options = options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_4K);
+        refusal = refusals[i].error;
+        struct outcome outcome = run(options, refuse_madvise, is_8_mib);
+        ASSERT_STATUS(outcome, 0);
+        ASSERT_SAID(outcome, "warning HF-W228");
+        ASSERT_SAID(outcome, refusals[i].said);
+        ASSERT_SAID(outcome, "; allow madvise in the seccomp profile");
+        cr_assert_eq(lines_of(outcome.said), 1, "%s", outcome.said);
+        outcome = run(options, refuse_madvise_and_files, left_to_first_touches);
+        ASSERT_STATUS(outcome, 0);
+        ASSERT_SAID(outcome, "warning HF-W230");
+        options.strict = true;
+        outcome = run(options, refuse_madvise, NULL);
+        ASSERT_STATUS(outcome, EXIT_STOPPED);
+        ASSERT_SAID(outcome, "error HF-E228");
+    }
+}
+
 /* --- bind and lock --- */
 
 static void refuse_mbind(void)
@@ -502,6 +552,11 @@ Test(reserve, bind_refused_is_said_once_and_not_at_all_with_one_node)
 static void refuse_mlock(void)
 {
     refuse(SYS_mlock2, 0, -1, ENOMEM);
+}
+
+static void forbid_mlock(void)
+{
+    refuse(SYS_mlock2, 0, -1, EPERM);
 }
 
 static bool is_not_locked(const struct reservation *r)
@@ -537,6 +592,10 @@ Test(reserve, lock)
     outcome = run(options, refuse_mlock, NULL);
     ASSERT_STATUS(outcome, EXIT_STOPPED);
     ASSERT_SAID(outcome, "error HF-E205");
+    outcome = run(options, forbid_mlock, NULL);
+    ASSERT_STATUS(outcome, EXIT_STOPPED);
+    ASSERT_SAID(outcome, "was refused (mlock2: EPERM, limit ");
+    ASSERT_SAID(outcome, "; allow mlock2 in the seccomp profile");
     options.lock = LOCK_NO;
     ASSERT_STATUS(run(options, refuse_mlock, is_not_locked), 0);
 }
