@@ -177,8 +177,12 @@ keys h && await 'holdfast top: keys' && await 'frees into others'
 keys h && await 'by away, most first'
 keys d && await 'delay in seconds: _'
 keys 7 BSpace 0 . 3 Enter && await '0.3 s  h help'
+keys h && await 'holdfast top: keys'
+keys Escape && await 'by away, most first'
 keys d && await 'delay in seconds: _'
-keys 9 9 Enter && await '0.3 s  h help'
+keys 9 9 Enter && await '99 is not 0.1 to 60; delay in seconds: _' # and is asked for again
+keys . Enter && await '. is not 0.1 to 60; delay in seconds: _'
+keys Escape && await '0.3 s  h help'
 keys d && await 'delay in seconds: _'
 keys 0 . 2 Enter && await '0.2 s  h help'
 
@@ -263,17 +267,33 @@ for pair in INT:130 TERM:143 HUP:129 QUIT:131 SEGV:139 ABRT:134; do
     lacks "sleep ($victim)"
 done
 
+# --- a terminal that takes nothing: it hears a signal all the same ---
+# ended PID: within some 10 s
+ended()
+{
+    tries=50
+    while [ "$tries" -gt 0 ] && kill -0 "$1" 2> /dev/null; do
+        sleep 0.2
+        tries=$((tries - 1))
+    done
+    [ "$tries" -gt 0 ]
+}
+start 80x24 "$colours" "$victim"
+await "sleep ($victim)"
+keys C-s # the terminal is stopped
+sleep 1
+stopped=$(cat "$work/pid")
+kill -TERM "$stopped"
+ended "$stopped" || { kill -9 "$stopped"; fail "SIGTERM does not end it while its terminal takes nothing"; }
+keys C-q
+await 'status=143' 'on a terminal that was stopped' && await restored
+
 # --- a terminal that is gone ---
 start 80x24 "$colours" "$victim"
 await "sleep ($victim)"
 gone=$(cat "$work/pid")
 tmux kill-server
-tries=100
-while [ "$tries" -gt 0 ] && kill -0 "$gone" 2> /dev/null; do
-    sleep 0.2
-    tries=$((tries - 1))
-done
-[ "$tries" -gt 0 ] || { kill -9 "$gone"; fail "it outlives its terminal"; }
+ended "$gone" || { kill -9 "$gone"; fail "it outlives its terminal"; }
 
 # --- the end of the process, and of what it shows ---
 start 80x24 "$colours" "$victim"

@@ -2,8 +2,8 @@
  * top-screen: the terminal, keys and signals of top.
  *
  * T1: whatever ends it, the terminal is as it was: by a key, the end of the process, a terminal that is gone, or a signal that
- *     can be caught.  Signals that ask it to end are let in while it waits, so that nothing is interrupted half-way; a fault
- *     of its own restores the terminal with what a handler may do.
+ *     can be caught.  Signals that ask it to end are let in while it waits, for keys or for a terminal that takes nothing, so that
+ *     nothing is interrupted half-way; a fault of its own restores the terminal with what a handler may do.
  *     While ncurses writes, standard output is a file in memory, and what came of it is written to the terminal at once.
  * T2: a key is answered at once, from the last sample; only the delay makes a new one.
  *
@@ -25,6 +25,7 @@
 #include "show.h"
 #include "top.h"
 
+#define KEY_ESCAPE 27
 #define KEYS_EMPTY_MAX 3 /* times that a terminal is ready and has nothing: it is gone */
 
 static const int ending_signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
@@ -36,6 +37,8 @@ static struct termios as_found;
 static char restoring[128]; /* what makes the terminal leave the screen */
 static int terminal = -1;   /* standard output as it was found */
 static int frame = -1;      /* a file in memory, which takes its place while ncurses writes; -1: none */
+static int outlet = -1;     /* the terminal, never waited for in a write; -1: it cannot be opened */
+static sigset_t waiting;    /* signals that are blocked while nothing may be interrupted but a wait */
 
 /* --- signals --- */
 
@@ -70,6 +73,25 @@ static void open_frame(void)
 {
     frame = memfd_create("holdfast top", MFD_CLOEXEC);
     terminal = frame < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    outlet = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); /* not the shell's own description */
+}
+
+/* A terminal that takes nothing, as after Ctrl-S, is waited for where signals are let in.  False when one came, or when there is no
+ * terminal any more: reading its keys says so. */
+static bool write_text(const char *text, size_t bytes)
+{
+    struct pollfd room = { .fd = outlet < 0 ? STDOUT_FILENO : outlet, .events = POLLOUT };
+    for (size_t done = 0; done < bytes;) {
+        ssize_t wrote = write(room.fd, text + done, bytes - done);
+        if (wrote < 0 && errno != EINTR && errno != EAGAIN)
+            return false;
+        done += wrote > 0 ? (size_t)wrote : 0;
+        if (wrote < 0 && errno == EAGAIN)
+            ppoll(&room, 1, NULL, &waiting);
+        if (ending_signal != 0)
+            return false;
+    }
+    return true;
 }
 
 /* What ncurses wrote: the file's first bytes. */
@@ -78,13 +100,7 @@ static void write_frame(size_t bytes)
     char text[16384];
     for (size_t at = 0; at < bytes;) {
         ssize_t got = pread(frame, text, hfi_min(sizeof text, bytes - at), (off_t)at);
-        for (ssize_t done = 0, wrote; done < got; done += wrote)
-            if ((wrote = write(STDOUT_FILENO, text + done, (size_t)(got - done))) < 0) {
-                if (errno != EINTR && errno != EAGAIN)
-                    return; /* no terminal any more: reading its keys says so */
-                wrote = 0;
-            }
-        if (got <= 0)
+        if (got <= 0 || !write_text(text, (size_t)got))
             return;
         at += (size_t)got;
     }
@@ -103,8 +119,7 @@ void top_refresh(void)
     write_frame(end < 0 ? 0 : (size_t)end);
 }
 
-/* `waiting`: the mask while nothing is under way. */
-static void catch_signals(sigset_t *waiting)
+static void catch_signals(void)
 {
     struct sigaction ending = { .sa_handler = note_signal }, fault = { .sa_handler = restore_at_fault, .sa_flags = SA_RESETHAND };
     sigset_t blocked;
@@ -115,16 +130,20 @@ static void catch_signals(sigset_t *waiting)
         sigaction(ending_signals[i], &ending, NULL);
         sigaddset(&blocked, ending_signals[i]);
     }
-    sigprocmask(SIG_BLOCK, &blocked, waiting);
+    sigprocmask(SIG_BLOCK, &blocked, &waiting);
     for (size_t i = 0; i < COUNT_OF(ending_signals); i++)
-        sigdelset(waiting, ending_signals[i]);
+        sigdelset(&waiting, ending_signals[i]);
 }
 
-static void end_by_signal(const sigset_t *waiting)
+/* Not by ncurses, which waits until the terminal has taken all: it may never. */
+static void end_by_signal(void)
 {
+    ssize_t written = write(outlet < 0 ? STDOUT_FILENO : outlet, restoring, strlen(restoring));
+    (void)written;
+    tcsetattr(STDIN_FILENO, TCSANOW, &as_found);
     signal(ending_signal, SIG_DFL);
     raise(ending_signal);
-    sigprocmask(SIG_SETMASK, waiting, NULL);
+    sigprocmask(SIG_SETMASK, &waiting, NULL);
 }
 
 /* --- keys --- */
@@ -155,10 +174,11 @@ static void type_delay(struct top *top, int key)
 {
     size_t length = strlen(top->prompt);
     if (key == '\n' || key == '\r' || key == KEY_ENTER) {
-        if (length != 0 && !top_set_delay(top, top->prompt))
-            beep();
-        top->prompting = false;
-    } else if (key == 27) {
+        bool refused = length != 0 && !top_set_delay(top, top->prompt);
+        memcpy(top->refused, refused ? top->prompt : "", refused ? length + 1 : 1);
+        top->prompt[0] = 0;
+        top->prompting = refused; /* it is asked for again, and says why */
+    } else if (key == KEY_ESCAPE) {
         top->prompting = false;
     } else if ((key == KEY_BACKSPACE || key == 127 || key == 8) && length != 0) {
         top->prompt[length - 1] = 0;
@@ -191,6 +211,7 @@ static bool obey(struct top *top, int key)
     switch (key) {
     case 'q': return false;
     case 'h': case '?': top->help = !top->help; break;
+    case KEY_ESCAPE: top->help = false; break;
     case '1': case '2': case '3': case '4': show_view(top, (unsigned)(key - '1')); break;
     case '\t': show_view(top, top->view + 1); break;
     case KEY_BTAB: show_view(top, top->view + TOP_VIEWS - 1); break;
@@ -205,7 +226,7 @@ static bool obey(struct top *top, int key)
     case 'r': top->sights[top->view].rising = !top->sights[top->view].rising; break;
     case 'd':
         top->prompting = true;
-        top->prompt[0] = 0;
+        top->prompt[0] = top->refused[0] = 0;
         break;
     default: sort_by_key(top, key); break;
     }
@@ -217,13 +238,13 @@ static bool obey(struct top *top, int key)
 enum end { END_NOT_YET, END_KEY, END_SIGNAL, END_PROCESS, END_TERMINAL, END_UNREADABLE };
 
 /* Waits for a key or the next sample, and does what keys say. */
-static enum end wait_for_keys(struct top *top, uint64_t due_ns, const sigset_t *waiting)
+static enum end wait_for_keys(struct top *top, uint64_t due_ns)
 {
     static int empty;
     struct pollfd keyboard = { .fd = STDIN_FILENO, .events = POLLIN };
     uint64_t now = hfi_os_now_ns(), left = due_ns > now ? due_ns - now : 0;
     struct timespec pause = { .tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000) };
-    int ready = ppoll(&keyboard, 1, &pause, waiting);
+    int ready = ppoll(&keyboard, 1, &pause, &waiting);
     if (ending_signal != 0)
         return END_SIGNAL;
     if (ready > 0 && (keyboard.revents & POLLIN) == 0)
@@ -236,7 +257,7 @@ static enum end wait_for_keys(struct top *top, uint64_t due_ns, const sigset_t *
     return empty < KEYS_EMPTY_MAX ? END_NOT_YET : END_TERMINAL;
 }
 
-static enum end run(struct top *top, const sigset_t *waiting)
+static enum end run(struct top *top)
 {
     enum end end = END_NOT_YET;
     uint64_t sampled = 0;
@@ -250,7 +271,7 @@ static enum end run(struct top *top, const sigset_t *waiting)
                 return END_UNREADABLE;
         }
         top_draw(top);
-        end = wait_for_keys(top, sampled + (uint64_t)(top->delay * 1e9), waiting);
+        end = ending_signal != 0 ? END_SIGNAL : wait_for_keys(top, sampled + (uint64_t)(top->delay * 1e9));
     }
     return end;
 }
@@ -300,7 +321,6 @@ static int say_unreadable(struct top *top)
 
 int top_screen(struct top *top)
 {
-    sigset_t waiting;
     if (!start_screen(top)) {
         const char *type = getenv("TERM");
         char name[64];
@@ -308,13 +328,14 @@ int top_screen(struct top *top)
                 tool_printable(name, sizeof name, type == NULL ? "" : type));
         return EXIT_FAILURE;
     }
-    catch_signals(&waiting);
+    catch_signals();
     set_sights(top);
-    enum end end = run(top, &waiting);
+    enum end end = run(top);
+    if (end == END_SIGNAL)
+        end_by_signal();
     endwin();
     switch (end) {
-    case END_SIGNAL: end_by_signal(&waiting); return EXIT_FAILURE;
-    case END_TERMINAL: return EXIT_FAILURE;
+    case END_SIGNAL: case END_TERMINAL: return EXIT_FAILURE;
     case END_UNREADABLE: return say_unreadable(top);
     case END_PROCESS:
         hfi_say(SAY_INFO, "HF-I439", "top", "process %ld (%s) has ended; `holdfast list` has those that run", (long)top->target.pid, top->name);

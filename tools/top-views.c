@@ -85,7 +85,9 @@ static void draw_title(const struct top *top)
     double age = top->now.taken_ns > header->clock_ns ? (double)(top->now.taken_ns - header->clock_ns) : 0;
     snprintf(left, sizeof left, "%s (%ld)  %s on %u node%s  up %s", top->name, (long)top->target.pid, hfi_format_bytes(arena, sizeof arena, total),
              top->now.node_count, top->now.node_count == 1 ? "" : "s", show_span(span, sizeof span, age));
-    if (top->prompting)
+    if (top->prompting && top->refused[0] != 0)
+        snprintf(right, sizeof right, "%s is not %g to %g; delay in seconds: %s_", top->refused, TOP_DELAY_MIN, TOP_DELAY_MAX, top->prompt);
+    else if (top->prompting)
         snprintf(right, sizeof right, "delay in seconds: %s_", top->prompt);
     else
         snprintf(right, sizeof right, "%g s  h help  q quit", top->delay);
@@ -496,7 +498,7 @@ static void draw_help(const struct top *top)
 {
     static const char *const keys[] = {
         "1 2 3 4, Tab  theaps, size classes, events, nodes", "arrows, PgUp PgDn, Home End  scroll", "< >  sort by the next column",
-        "r  turn the order round", "d  set the delay", "h  this help, and back", "q  quit",
+        "r  turn the order round", "d  set the delay", "h  this help; h or Escape goes back", "q  quit",
     };
     int row = 2, count = (int)(sizeof keys / sizeof keys[0]);
     mvaddnstr(0, 0, "holdfast top: keys", COLS);

@@ -56,6 +56,7 @@ struct top {
     struct top_sight sights[TOP_VIEWS];
     bool help, prompting;
     char prompt[8];            /* the delay as typed so far */
+    char refused[8];           /* what was typed before, and is none; empty */
     bool colour, utf8;
     unsigned order[HF_INSPECT_MAX_THEAPS]; /* rows of the view, sorted */
     double keys[HF_INSPECT_MAX_THEAPS];    /* of each row, what it is sorted by */
