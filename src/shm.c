@@ -72,13 +72,16 @@ static int map(int fd, size_t bytes, void **memory)
     return *memory == MAP_FAILED ? -errno : 0;
 }
 
-/* Mode 0400: whoever opens it to write, or to cut it short, which would be a SIGBUS here, must mean to. */
+/* Mode 0400: whoever opens it to write, or to cut it short, which would be a SIGBUS here, must mean to.
+ * A umask may have left less, and the user's own tool could not read it. */
 int hfi_shm_create(const char *path, size_t bytes, void **memory)
 {
     int saved_errno = errno;
     unlink(path); /* of the program that this process was before exec */
     int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
     long fd = syscall(SYS_openat, AT_FDCWD, path, flags, S_IRUSR);
+    if (fd >= 0)
+        fchmod((int)fd, S_IRUSR);
     int error = fd < 0 ? -errno : map((int)fd, bytes, memory);
     if (fd >= 0)
         syscall(SYS_close, fd);

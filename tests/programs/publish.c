@@ -1,5 +1,5 @@
 /*
- * publish: making the segment hurts nobody.  A limit of file sizes raises no signal, a pending cancel
+ * publish: making the segment hurts nobody, and it has its mode.  A limit of file sizes raises no signal, a pending cancel
  * ends no thread inside malloc, a child without handlers of fork takes nothing away, and where the
  * processor's counter is forbidden there is no segment, or with HOLDFAST_INSPECT=0 nothing that reads
  * the counter.
@@ -28,6 +28,7 @@ static void run(int unused)
     struct rlimit limit = { size_limit, size_limit };
     setenv("HOLDFAST_ARENA", arena, 1);
     setenv("HOLDFAST_INSPECT", inspect, 1);
+    umask(0777); /* the segment can be read all the same */
     setenv("HOLDFAST_BACKING", "thp", 1); /* the hardened build asks the kernel for guards on 4k */
     CHECK(size_limit == 0 || setrlimit(RLIMIT_FSIZE, &limit) == 0);
     execv("/proc/self/exe", again);
