@@ -509,6 +509,10 @@ static void say_unpublished(int error)
                 "needed: `holdfast stat` will not see this process; raise the limit (ulimit -f unlimited), or set "
                 "HOLDFAST_INSPECT=0", mapping.path, hfi_format_bytes(limit, sizeof limit, hfi_shm_size_limit()),
                 hfi_format_bytes(needed, sizeof needed, mapping.bytes));
+    else if (error == -EEXIST) /* exec keeps the number: setpriv(1) published as root, what this user cannot remove */
+        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (EEXIST): it is another user's, mostly of the "
+                "program before this one in the same process: `holdfast stat` will not see this process; set "
+                "HOLDFAST_ONLY to this program's file name, so that the one before takes no such arena", mapping.path);
     else
         hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (%s): `holdfast stat` will not see "
                 "this process; make room in " HF_INSPECT_DIRECTORY " and let this user write there, or set "

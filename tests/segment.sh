@@ -46,6 +46,27 @@ expect 1 'has executed another program since' stat "$live"
 expect 1 'no libholdfast.so mapped' stat "$live"
 kill "$live"
 
+# --- a program that changes the user before exec leaves a file that the next one cannot replace ---
+as_nobody() # VARIABLE=VALUE: in $live a program of another user than the one before it in the same process
+{
+    env "$1" HOLDFAST_ARENA=16M HOLDFAST_BACKING=4k LD_PRELOAD="$library" setpriv --reuid=65534 --clear-groups sleep 60 2> "$work/nobody" &
+    live=$!
+    children="$children $live"
+    until_true runs "$live" sleep || fail "setpriv does not execute sleep"
+}
+if [ "$(id -u)" = 0 ] && setpriv --reuid=65534 --clear-groups test -r "$library"; then
+    as_nobody HOLDFAST_ONLY=all
+    until_true grep -q "HF-W006.*another user's.*set HOLDFAST_ONLY" "$work/nobody" || fail "it is not said whose file stands in the way"
+    kill "$live"
+    as_nobody HOLDFAST_ONLY=sleep
+    until_true has_segment "$live" || fail "with HOLDFAST_ONLY the program of another user shows nothing"
+    expect 0 'of 16 MiB used' stat "$live"
+    [ -s "$work/nobody" ] && fail "HOLDFAST_ONLY: $(cat "$work/nobody")"
+    kill "$live"
+else
+    echo "segment.sh: no program can be run as another user: its segment is not tested"
+fi
+
 # --- processes that have the library and show nothing: why, and what to set ---
 start_child() # VARIABLE=VALUE...: a shell, and in $live its forked child, which waits
 {
