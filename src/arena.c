@@ -50,8 +50,8 @@
 struct arena hfi_arena;
 char *hfi_base;
 size_t hfi_span;
-_Atomic(_Atomic(uint64_t) *) hfi_pagemap;
-_Atomic(struct hf_inspect_node *) hfi_nodemap;
+static struct shown nothing_shown;
+_Atomic(struct shown *) hfi_xshown = &nothing_shown;
 size_t hfi_pagemap_gaps[HFI_MAX_NODES];
 HFI_TLS bool hfi_arena_grew;
 
@@ -406,7 +406,7 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
 
 void hfi_arena_show(const struct arena_node *node)
 {
-    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_nodemap);
+    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
     if (shown == NULL)
         return;
     shown += node->index;

@@ -15,7 +15,7 @@
  * A named arena publishes at start.  A growing one waits until it grows beyond its first pages, so
  * that a small program pays nothing.  A forked child drops the segment.  With
  * HOLDFAST_INSPECT=children it publishes its own before fork returns, else when it grows: a named
- * arena's child never.
+ * arena's child never.  A child without handlers of fork finds the way to the segment wiped (struct shown), and shows nothing.
  *
  * Moments are read from the processor's counter, here and nowhere else in malloc and free: under
  * strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which HOLDFAST_INSPECT=0 avoids.
@@ -63,8 +63,7 @@ struct node_state {
     _Atomic(uint64_t) xpopulating;   /* atomic: population in the background was seen under way */
 };
 
-static _Atomic(struct hf_inspect_segment *) xsegment;
-static struct {                       /* const while xsegment is set: where its tables are */
+static struct {                       /* const while the segment is shown: where its tables are */
     struct hf_inspect_node *nodes;
     struct hf_inspect_theap *theaps;
     uint32_t theap_count;
@@ -81,10 +80,12 @@ static struct {                       /* who publishes writes it */
     char path[sizeof HF_INSPECT_DIRECTORY + HFI_SHM_NAME_BYTES]; /* empty: there is none */
     long pid;                         /* of the process whose file it is */
     uint64_t namespace;               /* in which it has that number; 0: unknown */
-    void *memory;                     /* where it is mapped, from before xsegment is set */
+    void *memory;                     /* where it is mapped, from before it is shown */
     size_t bytes;
+    bool shown;                       /* to others, from then on */
 } mapping;
 static bool was_shown;                /* the process that forked this one, then */
+static bool has_wiped;                /* who publishes writes it: hfi_xshown leads to a page that children find wiped */
 
 /* --- making it --- */
 
@@ -190,7 +191,7 @@ static void fill_pages(const struct arena_node *node)
 {
     size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
     size_t place = node->first_index - hfi_pagemap_gaps[node->index];
-    _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_pagemap) + place;
+    _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_shown()->xpages) + place;
     for (size_t i = 0; i < node->page_count; i = i + 1 == low ? high : i + 1) {
         uint64_t none = 0, entry = page_entry(node->first_index + i);
         if (entry != 0)
@@ -204,7 +205,7 @@ static void fill_map(struct hf_inspect_segment *segment)
 {
     if (segment->pages.count == 0)
         return;
-    hfi_store_release(&hfi_pagemap, (_Atomic(uint64_t) *)((char *)segment + segment->pages.offset)); /* pairs with nothing: see pagemap.h */
+    hfi_store_release(&hfi_shown()->xpages, (_Atomic(uint64_t) *)((char *)segment + segment->pages.offset)); /* pairs with nothing: see pagemap.h */
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         fill_pages(&hfi_arena.nodes[i]);
 }
@@ -242,7 +243,7 @@ static int create(struct hf_inspect_segment **segment, const struct shm_process 
     tables.theap_count = header.theaps.count;
     tables.others = (void *)((char *)memory + header.others.offset);
     tables.events = (void *)((char *)memory + header.events.offset);
-    hfi_store_release(&hfi_nodemap, tables.nodes); /* pairs with nothing: see pagemap.h */
+    hfi_store_release(&hfi_shown()->xnodes, tables.nodes); /* pairs with nothing: see pagemap.h */
     fill_classes((void *)((char *)memory + header.classes.offset));
     *segment = memory;
     return 0;
@@ -401,7 +402,7 @@ static void note_slow(struct theap *theap, uint64_t ticks)
 /* Who takes a number writes its entry; a reader that finds another sequence there passes it over. */
 void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node *node, uint64_t a, uint64_t b)
 {
-    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    struct hf_inspect_segment *segment = hfi_load_acquire(&hfi_shown()->xsegment);
     if (segment == NULL)
         return;
     uint64_t number = hfi_fetch_add_relaxed(&xevents, 1);
@@ -423,7 +424,7 @@ void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node 
 /* The call may end on another node, whose figures alone it stores then. */
 static void show_node(struct arena_node *node)
 {
-    if (hfi_load_acquire(&xsegment) != NULL)
+    if (hfi_load_acquire(&hfi_shown()->xsegment) != NULL)
         update_node(node);
 }
 
@@ -461,7 +462,7 @@ static uint64_t registered_bytes(void)
 /* Once for all rings: a clone pins nothing again, and a ring that is closed says nothing. */
 void hfi_inspect_rings(bool any)
 {
-    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    struct hf_inspect_segment *segment = hfi_load_acquire(&hfi_shown()->xsegment);
     hfi_store_relaxed(&xhas_rings, any);
     if (segment != NULL)
         SHOW(segment->registered, any ? registered_bytes() : 0);
@@ -479,7 +480,7 @@ void hfi_inspect_registered(int error, bool cloned)
 
 void hfi_inspect_forking(void)
 {
-    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    struct hf_inspect_segment *segment = hfi_load_acquire(&hfi_shown()->xsegment);
     uint64_t forks = hfi_fetch_add_relaxed(&xforks, 1) + 1;
     if (segment == NULL)
         return;
@@ -530,6 +531,17 @@ static void name_file(struct shm_process *process)
                  mapping.namespace);
 }
 
+/* Once: a child has the page that its parent had.  A kernel before 4.14 wipes none, and a child without handlers goes on
+ * storing into its parent's segment. */
+static void keep_from_children(void)
+{
+    struct shown *wiped = has_wiped ? NULL : hfi_os_map_wiped(sizeof *wiped);
+    if (wiped == NULL)
+        return;
+    has_wiped = true;
+    hfi_store_release(&hfi_xshown, wiped); /* pairs with hfi_shown */
+}
+
 static void make_segment(void)
 {
     struct hf_inspect_segment *segment = NULL;
@@ -540,6 +552,7 @@ static void make_segment(void)
                 "HOLDFAST_INSPECT=0");
         return;
     }
+    keep_from_children();
     name_file(&process);
     hfi_shm_sweep(HF_INSPECT_DIRECTORY, HF_INSPECT_PREFIX);
     int error = create(&segment, &process);
@@ -553,7 +566,8 @@ static void make_segment(void)
         update_node(&hfi_arena.nodes[i]);
     show_all_threads();
     hfi_store_release((_Atomic(uint64_t) *)&segment->magic, HF_INSPECT_MAGIC);
-    hfi_store_release(&xsegment, segment);
+    hfi_store_release(&hfi_shown()->xsegment, segment);
+    mapping.shown = true;
     hfi_inspect_rings(hfi_load_relaxed(&xhas_rings));
     SHOW(segment->theap_count, hfi_theaps_made());
     hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
@@ -586,7 +600,7 @@ static bool is_time_to_publish(const struct arena_node *node, const struct page 
 
 uint64_t hfi_inspect_begin(void)
 {
-    if (hfi_load_relaxed(&xsegment) != NULL) /* relaxed: hfi_inspect_end looks again */
+    if (hfi_load_relaxed(&hfi_shown()->xsegment) != NULL) /* relaxed: hfi_inspect_end looks again */
         return hfi_os_ticks();
     hfi_arena_grew = false;
     return 0;
@@ -594,12 +608,12 @@ uint64_t hfi_inspect_begin(void)
 
 void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t begun)
 {
-    if (hfi_load_acquire(&xsegment) == NULL) {
+    if (hfi_load_acquire(&hfi_shown()->xsegment) == NULL) {
         if (!hfi_options.inspect || hfi_load_relaxed(&xpublishing) || !is_time_to_publish(theap->node, taken))
             return;
         theap->thread_id = hfi_os_thread_id();
         publish();
-        if (hfi_load_acquire(&xsegment) == NULL)
+        if (hfi_load_acquire(&hfi_shown()->xsegment) == NULL)
             return;
     }
     uint64_t now = hfi_os_ticks();
@@ -611,14 +625,14 @@ void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t beg
 
 void hfi_inspect_nodes(void)
 {
-    if (hfi_load_acquire(&xsegment) != NULL)
+    if (hfi_load_acquire(&hfi_shown()->xsegment) != NULL)
         for (unsigned i = 0; i < hfi_arena.node_count; i++)
             update_node(&hfi_arena.nodes[i]);
 }
 
 static void show_thread(struct theap *theap, bool in_use)
 {
-    struct hf_inspect_segment *segment = hfi_load_acquire(&xsegment);
+    struct hf_inspect_segment *segment = hfi_load_acquire(&hfi_shown()->xsegment);
     if (segment == NULL)
         return;
     update_theap(theap, in_use, hfi_os_ticks());
@@ -640,13 +654,14 @@ void hfi_inspect_detach(struct theap *theap)
 
 void hfi_inspect_forked(void)
 {
-    was_shown = hfi_load_relaxed(&xsegment) != NULL;
-    hfi_store_relaxed(&hfi_pagemap, NULL);
-    hfi_store_relaxed(&hfi_nodemap, NULL);
+    struct shown *shown = hfi_shown(); /* wiped, or where the kernel cannot do that as it was */
+    hfi_store_relaxed(&shown->xsegment, NULL);
+    hfi_store_relaxed(&shown->xpages, NULL);
+    hfi_store_relaxed(&shown->xnodes, NULL);
     if (mapping.memory != NULL)
         hfi_os_unreserve(mapping.memory, mapping.bytes);
+    was_shown = mapping.shown;
     memset(&mapping, 0, sizeof mapping);
-    hfi_store_relaxed(&xsegment, NULL);
     hfi_store_relaxed(&xpublishing, false);
     hfi_store_relaxed(&xevents, 0);
     hfi_store_relaxed(&xforks, 0);

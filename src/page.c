@@ -225,7 +225,7 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
         page_count_idle(node, run->pages, true);
     if (had == 0 || (had < ample && room >= ample))
         page_list_idle(node, run->class, run->member, room);
-    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_nodemap);
+    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
     if (shown != NULL && had == 0)
         HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
 }

@@ -13,16 +13,25 @@
 #include "pagetable.h"
 #include "sizeclass.h"
 
-/* Entry of the first node's first page; NULL while there is no segment, or none with room for the map.  Relaxed: who
- * sees it late leaves one entry to the next change. */
-extern HFI_HIDDEN _Atomic(_Atomic(uint64_t) *) hfi_pagemap;
+/* Where this process's segment is.  Who sees it late leaves one entry to the next change. */
+struct shown {
+    _Atomic(struct hf_inspect_segment *) xsegment; /* atomic: NULL while there is none */
+    _Atomic(_Atomic(uint64_t) *) xpages;           /* atomic: entry of the first node's first page; NULL where there is no map */
+    _Atomic(struct hf_inspect_node *) xnodes;      /* atomic: records of the nodes, by index */
+};
+
+/* Once there is a segment, in a page that a child finds wiped: what clone(2) or _Fork(3) makes runs no handlers of fork, and
+ * would go on storing into the segment of its parent. */
+extern HFI_HIDDEN _Atomic(struct shown *) hfi_xshown;
+
+HFI_INLINE struct shown *hfi_shown(void)
+{
+    return hfi_load_acquire(&hfi_xshown); /* pairs with keep_from_children (inspect.c) */
+}
 
 /* By node: what a page's index is more than its place in the map, where the nodes' pages follow each
  * other without gaps.  Const once the arena stands. */
 extern HFI_HIDDEN size_t hfi_pagemap_gaps[];
-
-/* Records of the nodes, by index; NULL while there is no segment. */
-extern HFI_HIDDEN _Atomic(struct hf_inspect_node *) hfi_nodemap;
 
 /* Stores a figure for readers of the segment, or of this process.  Relaxed: several threads may store a node's, and any is
  * as good as the other. */
@@ -31,7 +40,7 @@ extern HFI_HIDDEN _Atomic(struct hf_inspect_node *) hfi_nodemap;
 
 HFI_INLINE _Atomic(uint64_t) *hfi_pagemap_entry(const struct page *head)
 {
-    _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_pagemap);
+    _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_shown()->xpages);
     return map == NULL ? NULL : map + (hfi_page_index(head) - hfi_pagemap_gaps[head->node]);
 }
 

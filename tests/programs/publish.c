@@ -1,6 +1,6 @@
 /*
  * publish: making the segment hurts nobody, and it has its mode.  A limit of file sizes raises no signal, a pending cancel
- * ends no thread inside malloc, a child without handlers of fork takes nothing away, and where the
+ * ends no thread inside malloc, a child without handlers of fork takes nothing away and tells nothing, and where the
  * processor's counter is forbidden there is no segment, or with HOLDFAST_INSPECT=0 nothing that reads
  * the counter.
  *
@@ -111,15 +111,23 @@ static void clone_a_child_that_exits(unsigned long flags)
     fflush(NULL);
     long pid = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
     CHECK(pid >= 0);
-    if (pid == 0)
-        exit(0);
+    if (pid == 0) {
+        fill(2 * MIB);
+        exit(calloc(1, 2 * MIB) == NULL);
+    }
     CHECK(waitpid((pid_t)pid, &status, 0) == pid && status == 0);
 }
 
 static void clone_and_exit(void)
 {
     clone_a_child_that_exits(0);
-    CHECK(test_segment()->pid == (uint64_t)getpid());
+    const struct hf_inspect_segment *segment = test_segment();
+    CHECK(segment->pid == (uint64_t)getpid());
+    const struct hf_inspect_node *node = test_table(segment, segment->nodes);
+    CHECK(node->large == 0 && node->used < 2 * MIB); /* what the child has taken is the child's */
+    const uint64_t *pages = test_table(segment, segment->pages);
+    for (uint32_t i = 0; i < segment->pages.count; i++)
+        CHECK(HF_PAGE_STATE(pages[i]) != HF_PAGE_LARGE);
 }
 
 /* Run by segment.sh as the first process of a namespace: the child has the same number in its own. */

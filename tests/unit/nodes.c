@@ -238,7 +238,7 @@ Test(nodes, overflow_and_return)
 
 static bool is_shown_full(unsigned node)
 {
-    return (hfi_load_relaxed(&hfi_nodemap)[node].flags & HF_INSPECT_NODE_FULL) != 0;
+    return (hfi_load_relaxed(&hfi_shown()->xnodes)[node].flags & HF_INSPECT_NODE_FULL) != 0;
 }
 
 /* Though every call is served, and by another node at that. */
@@ -253,7 +253,7 @@ Test(shown, full_node_that_others_stand_in_for)
     }
     cr_assert(is_shown_full(2));
     cr_assert(!is_shown_full(3));
-    const struct hf_inspect_node *home = &hfi_load_relaxed(&hfi_nodemap)[2];
+    const struct hf_inspect_node *home = &hfi_load_relaxed(&hfi_shown()->xnodes)[2];
     cr_assert_geq(home->high_water, NODE_BYTES / 100 * 85);
     free_all(&list);
     hf_free(hf_malloc(300000)); /* the node is asked */
