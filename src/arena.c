@@ -34,8 +34,6 @@
 #include "say.h"
 #include "xfree.h"
 
-#define SET_ASIDE_SHARE 256u /* of a node, for theaps: what is cut later lies where pages are free then, and splits runs */
-#define SET_ASIDE_MAX 256u
 #define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
 #define STEP_PAGES_MIN 32u    /* 2 MiB */
 #define STEP_PAGES_MAX 1024u  /* 64 MiB */
@@ -140,7 +138,7 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     size_t maps_bytes = node_maps_bytes(node->page_count, growing);
     node->meta_pages = hfi_divide_up(maps_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
     node->set_aside_first = node->first_index + node->meta_pages;
-    node->set_aside_count = hfi_min(node->page_count / SET_ASIDE_SHARE, SET_ASIDE_MAX);
+    node->set_aside_count = hfi_plan_set_aside(node->page_count);
     node->meta_pages += node->set_aside_count;
     if (node->meta_pages + 2 > node->page_count)
         return -ENOSPC;

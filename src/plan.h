@@ -125,6 +125,16 @@ size_t hfi_plan_cut_beyond(uint64_t available);
 /* Most that the inspection segment of an arena of so many bytes takes. */
 size_t hfi_plan_segment_bytes(size_t arena_bytes);
 
+#define HFI_SET_ASIDE_SHARE 256u
+#define HFI_SET_ASIDE_MAX 256u
+
+/* Pages at the front of a node of so many that are set aside for theaps, and claimed from the start: theaps cut later would lie
+ * where pages are free then, and split runs. */
+HFI_INLINE size_t hfi_plan_set_aside(size_t pages)
+{
+    return hfi_min(pages / HFI_SET_ASIDE_SHARE, HFI_SET_ASIDE_MAX);
+}
+
 /* --- the layout --- */
 
 /* A part of the space: owners, a slice of the table, or a node's memory. */

@@ -357,10 +357,11 @@ static void advise_range(struct attempt *attempt, const struct reserved_node *no
 }
 
 /* What a node has populated at start where the rest follows in the background: the arena's maps (less than 1/8000),
- * and something to begin with. */
+ * what it sets aside for theaps, and something to begin with. */
 static size_t lead_bytes(const struct reserved_node *node)
 {
-    size_t bytes = hfi_align_up(LEAD_BYTES + node->bytes / 4096, hfi_max(node->os_page_bytes, HFI_PAGE_BYTES));
+    size_t own = node->bytes / 4096 + hfi_plan_set_aside(node->bytes / HFI_PAGE_BYTES) * HFI_PAGE_BYTES;
+    size_t bytes = hfi_align_up(LEAD_BYTES + own, hfi_max(node->os_page_bytes, HFI_PAGE_BYTES));
     return hfi_min(bytes, node->bytes);
 }
 

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arena.h"
 #include "os.h"
 #include "prefault.h"
 #include "say.h"
@@ -373,6 +374,22 @@ Test(reserve, prefault_background_populates_what_it_needs_to_begin)
     struct outcome outcome = run(options, NULL, lead_populated);
     ASSERT_STATUS(outcome, 0);
     ASSERT_SAID(outcome, "");
+}
+
+static bool arena_begins(const struct reservation *r)
+{
+    return r->nodes[0].bytes == 4 * HFI_GIB && hfi_prefault_closed_bytes(0) >= 4 * HFI_GIB - 32 * HFI_MIB && hfi_arena_init(r) == 0;
+}
+
+/* Its own structures are the larger the larger it is, and are there before the rest follows. */
+Test(reserve, prefault_background_of_a_large_arena)
+{
+    enum os_bound bound;
+    if (hfi_plan_most(hfi_os_available_bytes(&bound)) < 4 * HFI_GIB)
+        cr_skip_test("less than 4 GiB are free");
+    struct options options = options_of(ARENA_BYTES, 4 * HFI_GIB, BACKING_4K);
+    options.prefault = PREFAULT_BACKGROUND;
+    ASSERT_STATUS(run(options, NULL, arena_begins), 0);
 }
 
 static void refuse_io_uring(void)
