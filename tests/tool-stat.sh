@@ -83,7 +83,7 @@ done
 stop
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start waves 20 || exit 1
 watching "$work/out" --watch 0.1 "$live"
-busy() { awk '$1 != "used" && $4 > 0 && $6 > 0 && NF == 10 { busy = 1 } END { exit !busy }' "$work/out"; }
+busy() { awk '$1 != "time" && $5 > 0 && $7 > 0 && NF == 11 { busy = 1 } END { exit !busy }' "$work/out"; }
 until_true busy || fail "--watch: a program at work takes no pages"
 stop
 until_true ended "$watcher" || fail "--watch goes on when the process has ended"
@@ -109,7 +109,7 @@ expect 0 'away                      23  18.7 %' stat "$victim"
 narrow stat
 for line in '^node 0  .*L.* 4.6 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' 'blocks 320 KiB, large 4 MiB, idle 128 KiB, kept 128 KiB$' \
     'own structures 128 KiB, free 3.3 MiB; longest free run 2.6 MiB$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
-    "^sleep  *$victim  *0  *5  *2 70.2K  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  192K  *144  *155  *111  *122  *133$' \
+    "^sleep  *$victim  *0  *5  *2  70Ki  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5 192Ki  *144  *155  *111  *122  *133$' \
     '^ *64  *320 KiB  *2758  *5120  *54 %  *147.6 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
     'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
@@ -118,12 +118,13 @@ cp "$segment" "$work/before"
 watching "$work/watched" --delta --watch 1.5 --count 2 "$victim"
 { le64 16 0 29 33 4; repeat 3 0; le64 1044 55 0 2 0 9 0 0 0 0; le32 13; } > "$work/counters"
 dd if="$work/counters" of="$segment" bs=8 seek=$(((576 + 48) / 8)) conv=notrunc 2> /dev/null
-until_true has '^ *4.69M' "$work/watched"
+until_true has ' 4.69Mi ' "$work/watched"
 cat "$work/before" > "$segment"
 wait "$watcher"
-sed 's/  */ /g; s/^ //' "$work/watched" > "$work/out"
-[ "$(sed -n 2,3p "$work/out")" = "4.69M 128K 7.31M 6 5 4 7 1000 3 2
-4.69M 128K 7.31M 0 0 0 0 0 0 0" ] || fail "--delta does not tell what was added, or tells of counters that went back"
+grep -vqE '^(time    |[0-2][0-9]:[0-5][0-9]:[0-5][0-9]) ' "$work/watched" && fail "a line of --watch does not begin with the time"
+sed 's/^[^ ]* *//; s/  */ /g' "$work/watched" > "$work/out"
+[ "$(sed -n 2,3p "$work/out")" = "4.69Mi 128Ki 7.31Mi 6 5 4 7 1000 3 2
+4.69Mi 128Ki 7.31Mi 0 0 0 0 0 0 0" ] || fail "--delta does not tell what was added, or tells of counters that went back"
 "$holdfast" stat --json "$victim" > "$work/made.json" 2> "$work/err" || fail "stat --json of a known segment"
 finish_segment
 
@@ -142,7 +143,7 @@ stop
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start fill 20 || exit 1
 expect 0 "$live tool-load" list
 narrow list
-awk -v pid="$live" '$1 == pid && $3 == "64M" && $4 == "4k" && $6 + 0 > 30 && $8 == 1 && $NF ~ /^0:[34][0-9]%$/ { found = 1 } END { exit !found }' "$work/out" ||
+awk -v pid="$live" '$1 == pid && $3 == "64Mi" && $4 == "4k" && $6 + 0 > 30 && $8 == 1 && $NF ~ /^0:[34][0-9]%$/ { found = 1 } END { exit !found }' "$work/out" ||
     fail "list tells other figures of it"
 expect 2 HF-E416 list "$live"
 start_segment 192
@@ -207,6 +208,10 @@ keys["Of a line of --watch"] = set(watched[-1])
 for title, found in keys.items():
     same("key of %s:" % title, found, set(re.findall(r"^\.It Cm (\w+)", section(".Ss " + title + "\n"), re.M)))
 same("metric", set(re.findall(r"^# HELP (\w+)", metrics, re.M)), set(re.findall(r"^\.It Li (holdfast_\w+)", man, re.M)))
+import time
+if not all(abs(time.time() - line["time"]) < 600 for line in watched):
+    print("--watch --json: the time is another:", watched)
+    bad = 1
 if len(watched) != 2 or not 0.05 < watched[1]["seconds"] < 60 or watched[1]["used"] != stat["nodes"][0]["used"]:
     print("--watch --json:", watched)
     bad = 1

@@ -131,8 +131,8 @@ fi
 
 # --- 80x24: every line ---
 await 'by bytes, most first'
-own=$(printf 'sleep       %7s  0   5     2   70K      0     0     0    11   22   33     6' "$victim")
-other='?           4000001  3   6     4  128K      0     0     0   111  122  133    16'
+own=$(printf 'sleep       %7s  0   5     2  70Ki      0     0     0    11   22   33     6' "$victim")
+other='?           4000001  3   6     4 128Ki      0     0     0   111  122  133    16'
 await "$own"
 await ' slow paths 0/s  remote 0.0 % (ever 18.7 %)  p99 - (ever < '
 line ' threads 2  failed 0  claimed 0/s  fresh 0/s  stolen 0/s  large 0/s'
@@ -143,7 +143,7 @@ line '  1 theaps   2 size classes   3 events   4 nodes   by bytes, most first'
 line 'name            tid nd cpu pages bytes slow/s out/s  in/s claim stol lost  away'
 line "$own"
 line "$other"
-line '     64 B       5     320K     2758     5120    53.9     148K' # below the two threads: size classes, and events
+line '      64B       5    320Ki     2758     5120    53.9    148Ki' # below the two threads: size classes, and events
 order '    block    runs     held' 'last events'
 order 'last events' 'node full: 8 MiB did not fit  (4000001 ?)'
 order 'node full: 8 MiB did not fit' 'published: arena of 12 MiB'
@@ -164,14 +164,14 @@ keys '>' && await 'by tid, most first'
 keys '<' && keys '<' && await 'by away, most first'
 keys 2 && await 'by held, most first'
 line '    block    runs     held   in use     room  fill %    waste'
-line '     64 B       5     320K     2758     5120    53.9     148K'
-line '    8 KiB       2     256K       16       32    50.0     128K'
+line '      64B       5    320Ki     2758     5120    53.9    148Ki'
+line '      8Ki       2    256Ki       16       32    50.0    128Ki'
 lacks "$own"
 keys B && await 'by block, least first'
 keys Tab && await '2 so far, the last 2'
 order 'node full: 8 MiB did not fit  (4000001 ?)' 'published: arena of 12 MiB'
 keys 4 && await 'node  total   used   idle  large    own   free longest    most      ago theaps'
-await '   3   4.0M      0      0      0      0   4.0M    4.0M   0.0 %'
+await '   3    4Mi      0      0      0      0    4Mi     4Mi   0.0 %'
 keys Tab && await 'by away, most first'
 keys h && await 'holdfast top: keys' && await 'frees into others'
 keys h && await 'by away, most first'
@@ -194,14 +194,14 @@ while [ "$tries" -gt 0 ]; do
     le32 "$slow" | dd of="$segment" bs=4 seek=192 conv=notrunc 2> /dev/null
     sleep 0.1
     tmux capture-pane -p > "$work/screen"
-    grep -qE "^sleep +$victim +0 +5 +2 +70K +[1-9][0-9.]*k? " "$work/screen" && break
+    grep -qE "^sleep +$victim +0 +5 +2 +70Ki +[1-9][0-9.]*k? " "$work/screen" && break
 done
 [ "$tries" -gt 0 ] || fail "slow paths do not show as a rate"
 order 'sleep      ' '?          '
 
 # --- other sizes ---
 tmux resize-window -x 200 -y 60
-await "$(printf 'sleep            %10s     0      5        2      70K' "$victim")"
+await "$(printf 'sleep            %10s     0      5        2   70.2Ki' "$victim")"
 await 'remote frees 0/s  given back 0/s'
 [ "$(wc -l < "$work/screen")" = 60 ] || fail "not 60 lines"
 grep -q ' node 0 \[[^]]*\]  58.6 % of 8 MiB FULL$' "$work/screen" || fail "no bar on a wide screen"

@@ -51,7 +51,7 @@ static void print_process(const struct snapshot *snapshot, const char *name)
         threads += snapshot->nodes[i].theaps;
     }
     printf("%7llu %s %5s %-4s %5s %3.0f%% %3.0f%% %7llu %7s  ", (unsigned long long)snapshot->header.pid,
-           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_short_bytes(a, total), snapshot_backing_name(snapshot->nodes[0].backing), show_short_bytes(b, used),
+           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5), snapshot_backing_name(snapshot->nodes[0].backing), show_bytes(b, (double)used, 5),
            show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
            show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
     print_balance(snapshot);

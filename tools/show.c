@@ -136,24 +136,37 @@ char *show_span(char *text, size_t text_bytes, double ns)
     return text;
 }
 
-static char *shorten(char text[SHOW_SHORT], double number, double step)
+/* With a unit; at most three digits count. */
+static char *shorten(char text[SHOW_SHORT], double number, double step, const char *const *units, unsigned columns)
 {
-    static const char units[] = "\0KMGTPE";
-    unsigned unit = 0;
-    for (; number >= 999.5 && unit + 2 < sizeof units; unit++)
+    for (; number >= 999.5 && units[1] != NULL; units++)
         number /= step;
-    snprintf(text, SHOW_SHORT, "%.3g%c", number, units[unit]);
+    snprintf(text, SHOW_SHORT, "%.3g%s", number, *units);
+    if (strlen(text) > columns)
+        snprintf(text, SHOW_SHORT, number < 9.95 ? "%.1f%s" : "%.0f%s", number, *units);
     return text;
 }
 
-char *show_short_bytes(char text[SHOW_SHORT], uint64_t bytes)
+char *show_bytes(char text[SHOW_SHORT], double bytes, unsigned columns)
 {
-    return shorten(text, (double)bytes, 1024);
+    static const char *const units[] = { "B", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", NULL };
+    return bytes == 0 ? strcpy(text, "0") : shorten(text, bytes, 1024, units, columns);
 }
 
-char *show_short_count(char text[SHOW_SHORT], double count)
+char *show_count(char text[SHOW_SHORT], double count, unsigned columns)
 {
-    return shorten(text, count, 1000);
+    static const char *const units[] = { "", "k", "M", "G", "T", "P", "E", NULL };
+    if (snprintf(text, SHOW_SHORT, "%.0f", count) <= (int)columns)
+        return text;
+    return shorten(text, count, 1000, units, columns);
+}
+
+char *show_rate(char text[SHOW_SHORT], double rate, unsigned columns)
+{
+    if (rate < 0.05 || rate >= 9.95)
+        return show_count(text, rate < 0.05 ? 0 : rate, columns);
+    snprintf(text, SHOW_SHORT, "%.1f", rate);
+    return text;
 }
 
 double show_percent(uint64_t part, uint64_t whole)

@@ -45,10 +45,13 @@ extern const unsigned char show_order[SNAPSHOT_STATES - 1];
 /* "45 s", "3 min", "2 h", "6 d" */
 char *show_span(char *text, size_t text_bytes, double ns);
 
-/* At most five characters: "940", "23.8M"; bytes by 1024, others by 1000. */
+/* Figures of tables, as exact as so many columns have room for, five or more; in prose hfi_format_bytes has bytes.
+ * Bytes go by 1024 and say so: "940B", "23.8Mi".  Others are digits where those fit, else go by 1000: "12k", "3.4M"; a rate
+ * below ten has a decimal. */
 #define SHOW_SHORT 24
-char *show_short_bytes(char text[SHOW_SHORT], uint64_t bytes);
-char *show_short_count(char text[SHOW_SHORT], double count);
+char *show_bytes(char text[SHOW_SHORT], double bytes, unsigned columns);
+char *show_count(char text[SHOW_SHORT], double count, unsigned columns);
+char *show_rate(char text[SHOW_SHORT], double rate, unsigned columns);
 
 /* A share as per cent; 0 of nothing. */
 double show_percent(uint64_t part, uint64_t whole);

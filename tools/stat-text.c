@@ -174,7 +174,7 @@ static void print_classes(const struct snapshot *snapshot, unsigned length)
         return;
     sorted = snapshot;
     qsort(order, count, sizeof order[0], by_class_pages);
-    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "pages", "blocks in use", "have room for", "in use", "waste");
+    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "held", "blocks in use", "have room for", "in use", "waste");
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct class_pages *class = &snapshot->class_pages[order[i]];
         printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
@@ -207,10 +207,10 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
         char text[6][SHOW_SHORT];
         unsigned home = theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
         for (unsigned j = 0; j < 6; j++)
-            show_short_count(text[j], (double)counts[j]);
+            show_count(text[j], (double)counts[j], 5);
         printf("%s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
                show_name(cell, sizeof cell, target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), 15),
-               (unsigned long long)theap->tid, home, theap->cpu, text[0], show_short_bytes(bytes, pages->used_bytes), text[1], text[2], text[3], text[4], text[5]);
+               (unsigned long long)theap->tid, home, theap->cpu, text[0], show_bytes(bytes, (double)pages->used_bytes, 5), text[1], text[2], text[3], text[4], text[5]);
     }
     if (count > length)
         printf("%-15s of %u more threads: --theaps\n", "", count - length);

@@ -5,6 +5,8 @@
  *
  * Test: tests/tool-stat.sh.
  */
+#include <time.h>
+
 #include "show.h"
 #include "stat.h"
 
@@ -21,12 +23,12 @@ static const struct {
     [SPAN_USED] = { "used", "used", 6 },
     [SPAN_IDLE] = { "idle", "idle", 6 },
     [SPAN_FREE] = { "free", "free", 6 },
-    [SPAN_SLOW] = { "slow", "slow", 8 },
-    [SPAN_CLAIMED] = { "claimed", "claimed", 8 },
-    [SPAN_FRESH] = { "fresh", "fresh", 8 },
-    [SPAN_STOLEN] = { "stolen", "stolen", 7 },
-    [SPAN_REMOTE_FREES] = { "remote_frees", "rem.frees", 9 },
-    [SPAN_AWAY] = { "away", "away", 7 },
+    [SPAN_SLOW] = { "slow", "slow", 6 },
+    [SPAN_CLAIMED] = { "claimed", "claimed", 7 },
+    [SPAN_FRESH] = { "fresh", "fresh", 6 },
+    [SPAN_STOLEN] = { "stolen", "stolen", 6 },
+    [SPAN_REMOTE_FREES] = { "remote_frees", "remote", 6 },
+    [SPAN_AWAY] = { "away", "away", 5 },
     [SPAN_FAILED] = { "failed", "failed", 6 },
 };
 
@@ -68,8 +70,9 @@ static double seconds_between(const struct snapshot *before, const struct snapsh
 
 void stat_watch_head(bool delta)
 {
+    printf("%-8s", "time");
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
-        printf("%s%*s", i == 0 ? "" : " ", figures[i].width, i == SPAN_SLOW && !delta ? "slow/s" : figures[i].head);
+        printf(" %*s", figures[i].width, i == SPAN_SLOW && !delta ? "slow/s" : figures[i].head);
     putchar('\n');
 }
 
@@ -77,12 +80,17 @@ void stat_watch_line(const struct snapshot *before, const struct snapshot *after
 {
     uint64_t span[SPAN_FIGURES];
     char text[SHOW_SHORT];
-    double seconds = delta ? 1 : seconds_between(before, after);
+    double seconds = seconds_between(before, after);
+    time_t now = time(NULL);
+    struct tm local;
     span_of(before, after, span);
+    strftime(text, sizeof text, "%H:%M:%S", localtime_r(&now, &local));
+    fputs(text, stdout);
     for (unsigned i = 0; i < SPAN_COUNTERS; i++)
-        printf("%s%*s", i == 0 ? "" : " ", figures[i].width, show_short_bytes(text, span[i]));
+        printf(" %*s", figures[i].width, show_bytes(text, (double)span[i], (unsigned)figures[i].width));
     for (unsigned i = SPAN_COUNTERS; i < SPAN_FIGURES; i++)
-        printf(" %*.0f", figures[i].width, (double)span[i] / seconds);
+        printf(" %*s", figures[i].width, delta ? show_count(text, (double)span[i], (unsigned)figures[i].width) :
+               show_rate(text, (double)span[i] / seconds, (unsigned)figures[i].width));
     putchar('\n');
 }
 
@@ -91,7 +99,10 @@ json_t *stat_watch_json(const struct snapshot *before, const struct snapshot *af
     uint64_t span[SPAN_FIGURES];
     json_t *object = json_object();
     double seconds = seconds_between(before, after);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
     span_of(before, after, span);
+    json_object_set_new(object, "time", json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9));
     json_object_set_new(object, "seconds", json_real(seconds));
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
         json_object_set_new(object, figures[i].key,

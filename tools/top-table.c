@@ -13,7 +13,7 @@
 #include "show.h"
 #include "top.h"
 
-enum cell_kind { CELL_NAME, CELL_PLAIN, CELL_COUNT, CELL_RATE, CELL_BYTES, CELL_SIZE, CELL_PERCENT };
+enum cell_kind { CELL_NAME, CELL_PLAIN, CELL_COUNT, CELL_RATE, CELL_BYTES, CELL_PERCENT };
 
 struct column {
     const char *title;
@@ -96,7 +96,7 @@ static double class_fill(const struct top *top, unsigned row)
 }
 
 static const struct column class_columns[] = {
-    { "block", "bytes of a block", 'B', 9, CELL_SIZE, class_block, false },
+    { "block", "bytes of a block", 'B', 9, CELL_BYTES, class_block, false },
     { "runs", "runs of pages cut into such blocks", 'R', 7, CELL_COUNT, class_runs, true },
     { "held", "bytes of those runs", 'H', 8, CELL_BYTES, class_bytes, true },
     { "in use", "blocks", 'U', 8, CELL_COUNT, class_used, true },
@@ -132,34 +132,6 @@ bool top_column_is_text(enum top_view view, unsigned column) { return columns_of
 
 /* --- cells --- */
 
-static char *shorten(char *text, size_t text_bytes, double number, double step, const char *units)
-{
-    while (number >= 999.5 && units[1] != 0) {
-        number /= step;
-        units++;
-    }
-    snprintf(text, text_bytes, number < 9.95 && number > 0 ? "%.1f%.1s" : "%.0f%.1s", number, *units == ' ' ? "" : units);
-    return text;
-}
-
-/* Up to four digits as they are. */
-char *top_count(char *text, size_t text_bytes, double number)
-{
-    if (number >= 9999.5)
-        return shorten(text, text_bytes, number, 1000, " kMGTPE");
-    snprintf(text, text_bytes, "%.0f", number);
-    return text;
-}
-
-char *top_bytes(char *text, size_t text_bytes, double bytes)
-{
-    if (bytes < 999.5)
-        snprintf(text, text_bytes, bytes == 0 ? "%.0f" : "%.0fB", bytes);
-    else
-        shorten(text, text_bytes, bytes, 1024, "BKMGTPE");
-    return text;
-}
-
 char *top_below(char *text, size_t text_bytes, double ns)
 {
     if (ns == 0)
@@ -173,7 +145,7 @@ char *top_below(char *text, size_t text_bytes, double ns)
     return text;
 }
 
-char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes)
+char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes, unsigned width)
 {
     const struct column *of = &columns_of(top->view)[column];
     double value = of->value == NULL ? 0 : of->value(top, row);
@@ -184,10 +156,9 @@ char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_
     switch (of->kind) {
     case CELL_NAME: snprintf(text, text_bytes, "%s", top_theap_name(top, row)); break;
     case CELL_PLAIN: snprintf(text, text_bytes, "%.0f", value); break;
-    case CELL_COUNT: top_count(text, text_bytes, value); break;
-    case CELL_RATE: shorten(text, text_bytes, value < 0.05 ? 0 : value, 1000, " kMGTPE"); break;
-    case CELL_BYTES: top_bytes(text, text_bytes, value); break;
-    case CELL_SIZE: hfi_format_bytes(text, text_bytes, (uint64_t)value); break;
+    case CELL_COUNT: show_count(text, value, width); break;
+    case CELL_RATE: show_rate(text, value, width); break;
+    case CELL_BYTES: show_bytes(text, value, width); break;
     case CELL_PERCENT: snprintf(text, text_bytes, "%.1f", value); break;
     }
     return text;

@@ -69,8 +69,8 @@ static void put_pair(int row, int *x, const char *label, const char *figure, cht
 
 static void put_rate(int row, int *x, const char *label, double rate)
 {
-    char number[16], figure[20];
-    top_count(number, sizeof number, rate);
+    char number[SHOW_SHORT], figure[SHOW_SHORT + 4];
+    show_rate(number, rate, 5);
     snprintf(figure, sizeof figure, "%s/s", number);
     put_pair(row, x, label, figure, A_BOLD);
 }
@@ -113,7 +113,7 @@ static void put_share(const struct top *top, int *x)
 static void draw_rates(const struct top *top)
 {
     const struct top_rates *rates = &top->rates;
-    char late[24], ever[24], figure[56], failed[16], threads[64];
+    char late[24], ever[24], figure[56], failed[SHOW_SHORT], threads[64];
     unsigned listed = snapshot_threads_listed(&top->now);
     int x = 1;
     put_rate(1, &x, "slow paths", rates->slow);
@@ -123,8 +123,7 @@ static void draw_rates(const struct top *top)
     x = 1;
     snprintf(threads, sizeof threads, listed < top->sum.in_use ? "%llu (%u shown)" : "%llu", (unsigned long long)top->sum.in_use, listed);
     put_pair(2, &x, "threads", threads, A_BOLD);
-    top_count(failed, sizeof failed, (double)top->sum.failed);
-    put_pair(2, &x, "failed", failed, top->sum.failed != 0 ? alarm_of(top) : A_BOLD);
+    put_pair(2, &x, "failed", show_count(failed, (double)top->sum.failed, 5), top->sum.failed != 0 ? alarm_of(top) : A_BOLD);
     put_rate(2, &x, "claimed", rates->claimed);
     put_rate(2, &x, "fresh", rates->fresh);
     put_rate(2, &x, "stolen", rates->stolen);
@@ -358,7 +357,7 @@ static void draw_table_row(struct top *top, int row, const unsigned *columns, un
         int width = (int)top_column_width(top->view, columns[i], COLS >= WIDE);
         if (used + 4 * (size_t)width + 2 > sizeof line)
             break;
-        used += put_cell(top, line + used, sizeof line - used, columns[i], top_cell(top, columns[i], entry, text, sizeof text), width);
+        used += put_cell(top, line + used, sizeof line - used, columns[i], top_cell(top, columns[i], entry, text, sizeof text, (unsigned)width), width);
         line[used++] = ' ';
     }
     line[used - (used != 0)] = 0;
@@ -435,7 +434,7 @@ static void draw_events(struct top *top, int row)
 
 static void draw_node_details(struct top *top, int row)
 {
-    char text[8][16], line[256];
+    char text[7][SHOW_SHORT], span[16], line[256];
     attron(A_BOLD);
     mvaddnstr(row++, 0, "node  total   used   idle  large    own   free longest    most      ago theaps  on", COLS);
     attroff(A_BOLD);
@@ -444,10 +443,10 @@ static void draw_node_details(struct top *top, int row)
         const uint64_t figures[] = { node->total, node->used, node->idle, node->large, node->meta, node->free,
                                      i < top->map.node_count ? top->map.node_pages[i].longest_free * HF_INSPECT_PAGE_BYTES : 0 };
         for (unsigned j = 0; j < sizeof figures / sizeof figures[0]; j++)
-            top_bytes(text[j], sizeof text[j], (double)figures[j]);
-        show_span(text[7], sizeof text[7], snapshot_age_ns(&top->now, node->high_water_ticks));
+            show_bytes(text[j], (double)figures[j], 6);
+        show_span(span, sizeof span, snapshot_age_ns(&top->now, node->high_water_ticks));
         snprintf(line, sizeof line, "%4u %6s %6s %6s %6s %6s %6s %7s %5.1f %% %8s %6llu  %-3s  %s %s", node->id, text[0], text[1], text[2],
-                 text[3], text[4], text[5], text[6], show_percent(node->high_water, node->total), text[7], (unsigned long long)node->theaps,
+                 text[3], text[4], text[5], text[6], show_percent(node->high_water, node->total), span, (unsigned long long)node->theaps,
                  snapshot_backing_name(node->backing), (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
                  (node->flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound");
         mvaddnstr(row++, 0, line, COLS < WIDE ? (int)hfi_min((size_t)COLS, 81) : COLS);

@@ -91,11 +91,9 @@ const char *top_column_title(enum top_view view, unsigned column);
 const char *top_column_meaning(enum top_view view, unsigned column);
 char top_column_key(enum top_view view, unsigned column);
 bool top_column_is_text(enum top_view view, unsigned column);
-char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes);
+char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes, unsigned width);
 
-/* "12.3k", "1.5G", "< 4.1 us" */
-char *top_count(char *text, size_t text_bytes, double number);
-char *top_bytes(char *text, size_t text_bytes, double bytes);
+/* "< 4.1 us" */
 char *top_below(char *text, size_t text_bytes, double ns);
 
 /* --- top-views.c --- */
