@@ -29,6 +29,7 @@
 #include "say.h"
 
 #define SHED_CLASSES 4u
+#define LOOKED_AT 8u  /* links of a list that is taken over */
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
 
 /* What a list may hold: where there is room, twice that of a thread that hands on (M8), and where there is little. */
@@ -68,6 +69,18 @@ static struct block *next_of(const struct block *block)
     return next;
 }
 
+/* A list that is to be taken from: none of its first blocks comes twice (as in page.c). */
+static void check_list(const struct block *list)
+{
+    const struct block *block = list, *mark = list;
+    for (uint32_t i = 1; i <= LOOKED_AT && (block = next_of(block)) != NULL; i++) {
+        if (hfi_unlikely(block == list || block == mark))
+            hfi_page_die_listed_twice(page_of_block(list), list, i);
+        if (hfi_is_power_of_two(i))
+            mark = block;
+    }
+}
+
 /* Returns the blocks at the front of a list that lie in one page, RETURN_MAX at most.  How many. */
 static uint32_t return_some(struct block **list)
 {
@@ -92,6 +105,8 @@ static bool age(struct theap *theap, struct magazine *magazine)
         theap->trade.returned += return_some(&magazine->previous);
         return true;
     }
+    if (magazine->incoming != NULL)
+        check_list(magazine->incoming);
     magazine->previous = magazine->incoming;
     hfi_order_stores(); /* M5 */
     magazine->incoming = NULL;
@@ -127,7 +142,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     struct block **list = newest ? &magazine->incoming : &magazine->previous;
     if (*list == NULL)
         return NULL;
-    next_of(*list); /* as for other lists: the head's link is checked */
+    check_list(*list);
     load(magazine, class, *list);
     hfi_order_stores(); /* M5 */
     *list = NULL;
@@ -205,6 +220,8 @@ void hfi_magazine_shed(struct theap *theap)
 static uint32_t return_all(struct block *list)
 {
     uint32_t count = 0;
+    if (list != NULL)
+        check_list(list);
     while (list != NULL)
         count += return_some(&list);
     return count;

@@ -23,6 +23,11 @@
 #include "check.h"
 #include "pagemap.h"
 
+/* Links of a list that are followed when it is swapped in, which a turn of malloc and free leads to all the
+ * time: so many, and beyond that a share. */
+#define SWAP_CHECK_LEAST 4u
+#define SWAP_CHECK_SHARE 16u
+
 void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list)
 {
     page->list = (uint8_t)list;
@@ -77,37 +82,16 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     hfi_page_set_owner(page, theap);
 }
 
-static bool page_holds(const struct page *page, const struct block *block)
+static HFI_COLD _Noreturn void die_misled(const struct page *page, const struct block *from, const struct block *to)
 {
-    return hfi_block_in_page(page, block) && (uintptr_t)block % HFI_MAX_ALIGN == 0;
-}
-
-/* A list about to be allocated from: its head lies in this page and leads on into it, but not to
- * itself, nor does the one behind it.  Further links are followed, and checked, only by the secure build. */
-static void page_check_list(const struct page *page, const struct block *head)
-{
-    bool good = page_holds(page, head);
-    const struct block *next = good ? hfi_link_get(page, head) : NULL;
-    if (hfi_unlikely(!good || (next != NULL && !page_holds(page, next))))
+    bool link = from != NULL && (!hfi_block_in_page(page, to) || (uintptr_t)to % HFI_MAX_ALIGN != 0);
+    if (link)
         hfi_die("HF-E305", "page",
                 "free list of a page of %u-byte blocks at %p leads from %p to %p, which is no block of it: "
                 "a freed block was written to; run the program under the secure build or valgrind",
-                page->block_bytes, (void *)hfi_page_start(page), (const void *)head, (const void *)next);
-    if (hfi_unlikely(next != NULL && (next == head || hfi_link_get(page, next) == next))) /* the last two of what was freed */
-        hfi_die("HF-E304", "free",
-                "block %p of %u bytes was freed twice; run the program under the secure build to see where",
-                (const void *)next, page->block_bytes);
-}
-
-uint32_t hfi_page_swap(struct page *page)
-{
-    struct block *list = page->local_free;
-    page_check_list(page, list);
-    page->local_free = NULL;
-    hfi_order_stores();
-    page->free = list;
-    page->free_zero = false;
-    return page->capacity - (page->used - page->kept);
+                page->block_bytes, (void *)hfi_page_start(page), (const void *)from, (const void *)to);
+    hfi_die("HF-E303", "free", "%p was freed, in a page of %u-byte blocks, and is none that malloc returned; "
+            "run the program under the secure build to see where", (const void *)to, page->block_bytes);
 }
 
 static HFI_COLD _Noreturn void die_freed_twice(const struct page *page)
@@ -117,13 +101,87 @@ static HFI_COLD _Noreturn void die_freed_twice(const struct page *page)
             page->block_bytes, (void *)hfi_page_start(page));
 }
 
+_Noreturn void hfi_page_die_listed_twice(const struct page *page, const struct block *list, uint32_t links)
+{
+    for (; links > 0; links--, list = hfi_link_get(page, list)) {
+        const struct block *other = list;
+        for (uint32_t i = 0; i < links; i++) {
+            other = hfi_link_get(page, other);
+            if (other == list)
+                hfi_die("HF-E304", "free", "block %p of %u bytes was freed twice; "
+                        "run the program under the secure build to see where", (const void *)list, page->block_bytes);
+        }
+    }
+    die_freed_twice(page);
+}
+
+/* Where the blocks of a page start that were ever linked. */
+struct grid {
+    uintptr_t start;
+    uint64_t inverse, block_bytes, blocks;
+};
+
+HFI_INLINE struct grid page_grid(const struct page *page)
+{
+    const struct sizeclass *class = &hfi_sizeclasses[page->size_class];
+    return (struct grid){ (uintptr_t)hfi_page_start(page), class->inverse, class->block_bytes, page->capacity };
+}
+
+/* Any address: the product is exact for one that passes. */
+HFI_INLINE bool grid_holds(const struct grid *grid, const struct block *block)
+{
+    uint64_t offset = (uintptr_t)block - grid->start;
+    uint64_t number = offset * grid->inverse >> HFI_INVERSE_SHIFT;
+    return number < grid->blocks && number * grid->block_bytes == offset;
+}
+
+/* A list of what was freed, `count` blocks by the page's figures, before it is allocated from or its page changes
+ * hands.  Its first `links` lead to blocks of the page, on from where they are, not to the first one, and to an
+ * end where that is due.  What is wrong is told late, but a free costs nothing for it. */
+HFI_INLINE void page_check_list(const struct page *page, const struct block *list, uint32_t count, uint32_t links)
+{
+    struct grid grid = page_grid(page);
+    const struct block *block = list, *next = NULL;
+    if (hfi_unlikely(!grid_holds(&grid, list)))
+        die_misled(page, NULL, list);
+    links = (uint32_t)hfi_min(links, count);
+    for (uint32_t i = 0; i < links && (next = hfi_link_get(page, block)) != NULL; i++) {
+        if (hfi_unlikely(!grid_holds(&grid, next)))
+            die_misled(page, block, next);
+        if (hfi_unlikely(next == list || next == block))
+            hfi_page_die_listed_twice(page, list, i + 1);
+        block = next;
+    }
+    if (hfi_unlikely(next != NULL && links == count))
+        hfi_page_die_listed_twice(page, list, links);
+}
+
+void hfi_page_check_freed(const struct page *page)
+{
+    if (page->local_free != NULL)
+        page_check_list(page, page->local_free, page->capacity, HFI_PAGE_LINKS_CHECKED);
+}
+
+uint32_t hfi_page_swap(struct page *page)
+{
+    struct block *list = page->local_free;
+    uint32_t count = page->capacity - (page->used - page->kept);
+    uint32_t links = SWAP_CHECK_LEAST + count / SWAP_CHECK_SHARE;
+    page_check_list(page, list, count, (uint32_t)hfi_min(links, HFI_PAGE_LINKS_CHECKED));
+    page->local_free = NULL;
+    hfi_order_stores();
+    page->free = list;
+    page->free_zero = false;
+    return count;
+}
+
 static uint32_t page_take_remote(struct page *page)
 {
     /* acquire: pairs with the release of remote_push (remote.c), whose links we follow */
     uint64_t word = hfi_exchange_acquire(&page->xfree, XFREE_EMPTY_OWNED);
     uint32_t count = hfi_xfree_count(word);
     struct block *list = hfi_xfree_head(page, word);
-    page_check_list(page, list);
+    page_check_list(page, list, count, HFI_PAGE_LINKS_CHECKED);
     if (hfi_unlikely(count > page->used - page->kept))
         die_freed_twice(page);
     page->used -= count;
@@ -251,6 +309,7 @@ void hfi_page_let_go(struct page *page)
     uint32_t reserved = page->reserved;
     uint64_t word = hfi_load_acquire(&page->xfree);
     uint64_t open;
+    hfi_page_check_freed(page);
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
     do {
         open = page_opened(page, word);

@@ -26,6 +26,16 @@ void hfi_page_queue_remove(struct page_queue *queue, struct page *page);
 /* Cuts a run just claimed into blocks of `class`, owned by `theap` of this thread. */
 void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool zero);
 
+/* Links of a list that are followed, at most, before it is trusted: bounded work. */
+#define HFI_PAGE_LINKS_CHECKED 16u
+
+/* Ends the program for a list of blocks of the page's size that is longer than it can be, or leads back to itself within
+ * `links`, which can be followed: where it comes to twice is the block that was freed twice. */
+HFI_COLD _Noreturn void hfi_page_die_listed_twice(const struct page *page, const struct block *list, uint32_t links);
+
+/* Ends the program where one of the blocks that the owner freed last is none, or was freed twice.  Constant work. */
+void hfi_page_check_freed(const struct page *page);
+
 /* Makes `free` non-empty if the page has any room: swaps in local_free, else what
  * others freed, else links a few more blocks.  Constant work.  Returns the number of blocks
  * now on `free` that were not before, 0 when the page is full. */

@@ -849,6 +849,16 @@ void hfi_free_emptied(void *block)
     hfi_theap_leave(theap);
 }
 
+/* As check_start, for whatever block it is. */
+static void expect_start(const struct found *found, const void *pointer, const char *call)
+{
+    if (found->owner != HFI_OWNER_LARGE)
+        check_start(found->page, pointer, call);
+    else if (hfi_unlikely(pointer != hfi_page_start(found->page)))
+        hfi_die("HF-E303", call, "%p points into a block of %zu bytes, not at its start; pass what malloc returned",
+                pointer, hfi_large_bytes(found->page));
+}
+
 size_t hfi_usable_size(const void *pointer)
 {
     if (pointer == NULL)
@@ -856,6 +866,7 @@ size_t hfi_usable_size(const void *pointer)
     if (hfi_unlikely(hfi_boot_owns(pointer)))
         return hfi_boot_usable(pointer);
     struct found found = find(pointer, "malloc_usable_size");
+    expect_start(&found, pointer, "malloc_usable_size");
     hfi_expect_live(pointer, "malloc_usable_size");
     return found.owner == HFI_OWNER_LARGE ? hfi_large_bytes(found.page) : found.page->block_bytes;
 }
@@ -911,19 +922,16 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
     if (hfi_boot_owns(pointer))
         return bytes == 0 ? NULL : realloc_by_copy(pointer, hfi_boot_usable(pointer), bytes);
     struct found found = find(pointer, "realloc");
+    expect_start(&found, pointer, "realloc");
     if (bytes == 0) {
         hfi_free(pointer);
         return NULL;
     }
     if (found.owner != HFI_OWNER_LARGE) {
         size_t has = found.page->block_bytes;
-        check_start(found.page, pointer, "realloc");
         hfi_expect_live(pointer, "realloc");
         return hfi_block_stays(has, bytes) ? pointer : realloc_by_copy(pointer, has, bytes);
     }
-    if (hfi_unlikely(pointer != hfi_page_start(found.page)))
-        hfi_die("HF-E303", "realloc", "%p points into a block of %zu bytes, not at its start; pass what malloc returned",
-                pointer, hfi_large_bytes(found.page));
     if (bytes > PTRDIFF_MAX)
         return hfi_fail_enomem();
     if (bytes > HFI_BLOCK_MAX_BYTES && hfi_large_resize(found.page, bytes, false))

@@ -278,6 +278,7 @@ static void theap_unseal(struct theap *theap, struct page *page)
 
 void hfi_theap_emptied(struct theap *theap, struct page *page)
 {
+    hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
     if (page->list == LIST_FULL && hfi_link_get(page, page->local_free) == NULL) {
         bool has_more = page->capacity > 1;
         theap_unseal(theap, page);
