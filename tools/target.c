@@ -45,11 +45,13 @@ static void remember(pid_t pid, uint64_t start_ticks, void *argument)
     found->count++;
 }
 
+/* Fills the whole of `name`, which may be written to a file as it is. */
 static const char *read_name(const char *path, char *name, size_t name_bytes)
 {
     char text[256];
+    memset(name, 0, name_bytes);
     if (hfi_os_read_file(path, text, sizeof text) <= 0)
-        return "?";
+        strcpy(text, "?");
     text[strcspn(text, "\n")] = 0;
     return tool_utf8(name, name_bytes, text);
 }

@@ -105,7 +105,7 @@ int target_read(const struct target *target, struct snapshot *snapshot, bool wit
 bool target_lives(const struct target *target);
 void target_close(struct target *target);
 
-/* A process's name, as tool_utf8; it chose it itself.  "?" when it is gone.  Likewise a thread's. */
+/* A process's name, as tool_utf8, and zeros up to the end of `name`; it chose it itself.  "?" when it is gone.  Likewise a thread's. */
 const char *target_name(pid_t pid, char *name, size_t name_bytes);
 const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes);
 
