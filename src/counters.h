@@ -18,7 +18,8 @@ struct counters {
     uint64_t shared;        /* times a few blocks of an idle page were taken, on a tight node */
     uint64_t stolen;        /* pages taken from threads that slept */
     uint64_t fresh;         /* fresh runs cut into blocks */
-    uint64_t remote_frees;  /* blocks freed into pages of others */
+    uint64_t foreign_frees; /* blocks freed into pages that are not the theap's own */
+    uint64_t remote_frees;  /* of those: into pages that another theap owned; nobody owned the others */
     uint64_t received;      /* blocks that others freed into the theap's pages, as collected */
     uint64_t adopted;       /* own full pages won back by freeing into them */
     uint64_t retired;       /* pages given back to the node */
@@ -28,6 +29,11 @@ struct counters {
     uint64_t pressed;       /* times the application was asked to free memory */
     uint64_t failed;        /* calls that ended in ENOMEM */
 };
+
+static inline uint64_t hfi_counters_unowned_frees(const struct counters *counters)
+{
+    return counters->foreign_frees - counters->remote_frees;
+}
 
 static inline uint64_t hfi_counters_away(const struct counters *counters)
 {

@@ -98,19 +98,28 @@ static uint32_t return_some(struct block **list)
     return count;
 }
 
+/* `incoming`, which is empty, may have `blocks` blocks. */
+static void give_room(struct magazine *magazine, uint32_t blocks)
+{
+    magazine->incoming_room = magazine->incoming_limit = blocks;
+}
+
 /* Something of the oldest goes: false when that is all there is. */
 static bool age(struct theap *theap, struct magazine *magazine)
 {
     if (magazine->previous != NULL) {
-        theap->trade.returned += return_some(&magazine->previous);
+        uint32_t count = return_some(&magazine->previous);
+        magazine->previous_blocks -= count;
+        theap->trade.returned += count;
         return true;
     }
     if (magazine->incoming != NULL)
         check_list(magazine->incoming);
     magazine->previous = magazine->incoming;
+    magazine->previous_blocks = magazine->incoming_limit - magazine->incoming_room;
     hfi_order_stores(); /* M5 */
     magazine->incoming = NULL;
-    magazine->incoming_room = 0;
+    give_room(magazine, 0);
     return false;
 }
 
@@ -120,10 +129,18 @@ static bool has_own_page(const struct theap *theap, unsigned class)
     return theap->classes[class].current != &hfi_empty_page || hfi_node_is_tight(theap->node);
 }
 
-static struct page *load(struct magazine *magazine, unsigned class, struct block *list)
+/* Blocks that `loaded` has left: the fast path counts what it takes. */
+static uint32_t loaded_blocks(const struct magazine *magazine)
+{
+    return magazine->loaded.capacity - magazine->loaded.used;
+}
+
+static struct page *load(struct magazine *magazine, unsigned class, struct block *list, uint32_t blocks)
 {
     magazine->loaded.free = list;
     magazine->loaded.list = LIST_CURRENT;
+    magazine->loaded.capacity = (uint16_t)blocks;
+    magazine->loaded.used = 0;
     hfi_theap_direct(class, &magazine->loaded);
     return &magazine->loaded;
 }
@@ -135,7 +152,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
         return NULL;
     magazine->recent = true;
     if (magazine->loaded.free != NULL)
-        return load(magazine, class, magazine->loaded.free);
+        return load(magazine, class, magazine->loaded.free, loaded_blocks(magazine));
     if (!theap->lists_ours)
         return NULL;
     bool newest = magazine->incoming != NULL;
@@ -143,11 +160,13 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     if (*list == NULL)
         return NULL;
     check_list(*list);
-    load(magazine, class, *list);
+    load(magazine, class, *list, newest ? magazine->incoming_limit - magazine->incoming_room : magazine->previous_blocks);
     hfi_order_stores(); /* M5 */
     *list = NULL;
     if (newest)
-        magazine->incoming_room = limit_blocks(theap, class);
+        give_room(magazine, limit_blocks(theap, class));
+    else
+        magazine->previous_blocks = 0;
     return &magazine->loaded;
 }
 
@@ -156,17 +175,17 @@ bool hfi_magazine_is_first(struct theap *theap)
 {
     const struct counters *counters = &theap->counters;
     struct theap_trade *trade = &theap->trade;
-    uint64_t listed = counters->listed - trade->listed, freed = counters->remote_frees - trade->freed;
+    uint64_t listed = counters->listed - trade->listed, freed = counters->foreign_frees - trade->freed;
     if (hfi_unlikely(listed + freed >= trade->returned + (theap->hands_on ? HANDS_ON_BLOCKS : JUDGED_BLOCKS))) {
         theap->hands_on = !theap->hands_on && freed + trade->returned >= listed;
-        *trade = (struct theap_trade){ .listed = counters->listed, .freed = counters->remote_frees };
+        *trade = (struct theap_trade){ .listed = counters->listed, .freed = counters->foreign_frees };
     }
     if (theap->hands_on && hfi_node_is_tight(theap->node))
         theap->hands_on = false;
     return theap->hands_on;
 }
 
-bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block)
+bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block)
 {
     unsigned class = page->size_class;
     if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node || !theap->lists_ours)
@@ -177,9 +196,13 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *bloc
         hfi_remote_die_freed_twice(page, block);
     if (magazine->incoming_room == 0 && theap->hands_on && magazine->loaded.free == NULL)
         hfi_magazine_load(theap, class); /* M8 */
-    if (magazine->incoming_room == 0)
-        magazine->incoming_room = age(theap, magazine) ? 1 : limit_blocks(theap, class);
-    return hfi_magazine_put_quickly(theap, page, class, block);
+    if (magazine->incoming_room == 0) {
+        if (!age(theap, magazine))
+            give_room(magazine, limit_blocks(theap, class));
+        else
+            magazine->incoming_limit += magazine->incoming_room = 1;
+    }
+    return hfi_magazine_put_quickly(theap, page, owner, class, block);
 }
 
 struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
@@ -187,6 +210,7 @@ struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
     unsigned class = page->size_class;
     struct magazine *magazine = &theap->magazines[class];
     struct block *list = magazine->loaded.free;
+    uint32_t blocks = loaded_blocks(magazine);
     for (uint32_t left = hfi_sizeclasses[class].ample_blocks; left != 0; left--) {
         if (page->free == NULL)
             theap->counters.listed += hfi_page_refill(page);
@@ -197,9 +221,10 @@ struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
         page->used++;
         block->next = list;
         list = block;
+        blocks++;
     }
     hfi_page_let_go(page);
-    return load(magazine, class, list);
+    return load(magazine, class, list, blocks);
 }
 
 /* Second chance (Corbato 1968): one loaded since the last pass is passed over once. */
@@ -233,7 +258,8 @@ static void take_lists(struct magazine *magazine, struct block *lists[2])
     lists[0] = magazine->incoming;
     lists[1] = magazine->previous != magazine->incoming ? magazine->previous : NULL;
     magazine->incoming = magazine->previous = NULL;
-    magazine->incoming_room = 0;
+    magazine->previous_blocks = 0;
+    give_room(magazine, 0);
 }
 
 void hfi_magazines_return(struct theap *theap, bool listed)
@@ -242,6 +268,7 @@ void hfi_magazines_return(struct theap *theap, bool listed)
         struct magazine *magazine = &theap->magazines[class];
         struct block *loaded = magazine->loaded.free, *lists[2] = { NULL, NULL };
         magazine->loaded.free = NULL;
+        magazine->loaded.used = magazine->loaded.capacity;
         if (listed)
             take_lists(magazine, lists);
         return_all(loaded);
@@ -295,6 +322,9 @@ const char *hfi_magazine_audit(const struct theap *theap)
                 return "M4: a magazine holds too much";
         if (magazine->incoming_room > 2 * ROOMY_BLOCKS)
             return "M2: a magazine would take too much in";
+        if (list_length(lists[0]) != loaded_blocks(magazine) || list_length(lists[2]) != magazine->previous_blocks ||
+            list_length(lists[1]) != magazine->incoming_limit - magazine->incoming_room)
+            return "a magazine's blocks are miscounted";
     }
     return NULL;
 }

@@ -11,13 +11,21 @@
 
 #include "theap.h"
 
-/* Frees `block` of `page`, which is another theap's or nobody's, into the magazine of its class.  False: not
+/* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or nobody. */
+HFI_INLINE void hfi_magazine_count(struct theap *theap, uintptr_t owner)
+{
+    theap->counters.foreign_frees++;
+    theap->counters.remote_frees += owner > HFI_OWNER_NOBODY;
+}
+
+/* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class.  False: not
  * taken, free it into its page.  Constant work: at most one CAS. */
-bool hfi_magazine_put(struct theap *theap, struct page *page, struct block *block);
+bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block);
 
 /* The same where the magazine has room and the lists are the thread's, which has entered (xbusy), for a class of the direct table: false tells nothing
  * but to ask hfi_magazine_put. */
-HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page *page, unsigned class, struct block *block)
+HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page *page, uintptr_t owner, unsigned class,
+                                         struct block *block)
 {
     struct magazine *magazine = &theap->magazines[class];
     /* acquire: pairs with the stealer's return of the lists */
@@ -29,7 +37,7 @@ HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page 
     block->next = magazine->incoming;
     hfi_order_stores(); /* for a forked child (fork.c) */
     magazine->incoming = block;
-    theap->counters.remote_frees++;
+    hfi_magazine_count(theap, owner);
     return true;
 }
 

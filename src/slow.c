@@ -779,14 +779,14 @@ HFI_INLINE void check_start(const struct page *page, const void *pointer, const 
 }
 
 /* A block of a page that another thread owns, or nobody. */
-static void free_others(struct page *page, struct block *block)
+static void free_others(struct page *page, uintptr_t owner, struct block *block)
 {
     struct theap *theap = thread_theap();
     hfi_dead(block);
     if (theap != NULL) {
-        if (hfi_magazine_put(theap, page, block))
+        if (hfi_magazine_put(theap, page, owner, block))
             return;
-        theap->counters.remote_frees++;
+        hfi_magazine_count(theap, owner);
     }
     hfi_remote_free(theap, page, block);
 }
@@ -804,7 +804,7 @@ static void free_inside(void *pointer)
     if (found.owner == (uintptr_t)hfi_theap)
         free_own(page, pointer);
     else
-        free_others(page, pointer);
+        free_others(page, found.owner, pointer);
 }
 
 /* A small block of another thread's page, or nobody's, into this thread's magazine: what programs that hand blocks on, or hold
@@ -813,12 +813,15 @@ HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
 {
     char *base = hfi_base;
     size_t offset = (uintptr_t)pointer - (uintptr_t)base, index = offset >> HFI_PAGE_SHIFT;
-    if (HFI_SECURE || offset >= hfi_span || hfi_load_relaxed(hfi_owner_from(base, index)) < HFI_OWNER_NOBODY)
+    if (HFI_SECURE || offset >= hfi_span)
+        return false;
+    uintptr_t owner = hfi_load_relaxed(hfi_owner_from(base, index));
+    if (owner < HFI_OWNER_NOBODY)
         return false;
     const struct page *page = hfi_page_from(base, index);
     unsigned class = page->size_class;
     return class < HFI_DIRECT_CLASSES && is_start(&hfi_sizeclasses[class], hfi_sizeclasses[class].blocks, offset % HFI_PAGE_BYTES) &&
-           hfi_magazine_put_quickly(theap, page, class, pointer);
+           hfi_magazine_put_quickly(theap, page, owner, class, pointer);
 }
 
 static HFI_NOINLINE void free_unusual(void *pointer)

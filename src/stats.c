@@ -56,6 +56,7 @@ static void add_counters(struct counters *sum, const struct counters *counters)
     sum->shared += counters->shared;
     sum->stolen += counters->stolen;
     sum->fresh += counters->fresh;
+    sum->foreign_frees += counters->foreign_frees;
     sum->remote_frees += counters->remote_frees;
     sum->received += counters->received;
     sum->adopted += counters->adopted;

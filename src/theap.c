@@ -97,6 +97,11 @@ struct theap *hfi_theap_first(void)
     return hfi_load_acquire(&xall_theaps);
 }
 
+const void *hfi_theap_list(void)
+{
+    return &xall_theaps;
+}
+
 void hfi_theaps_forsake(struct theap *first)
 {
     hfi_store_relaxed(&xall_theaps, first); /* relaxed: the child has one thread */

@@ -22,12 +22,16 @@ struct theap_class {
     bool recent;               /* refilled since hfi_theap_shed last passed */
 };
 
-/* Blocks of other threads' pages that this thread freed: magazine.h. */
+/* Blocks of other threads' pages that this thread freed: magazine.h.  A reader in another process counts them (<holdfast/inspect.h>):
+ *   |loaded.free| == loaded.capacity - loaded.used
+ *   |incoming| == incoming_limit - incoming_room */
 struct magazine {
-    struct page loaded;      /* owner: stands in for the current page; its free list alone is used */
+    struct page loaded;      /* owner: stands in for the current page; its free list, used and capacity alone mean something */
     struct block *incoming;  /* lists: freed since the last load */
     struct block *previous;  /* lists: older, on the way back to their pages */
     uint32_t incoming_room;  /* lists: blocks that `incoming` takes before it is asked again whether it may have more */
+    uint32_t incoming_limit; /* lists: blocks that it has, and that room */
+    uint32_t previous_blocks; /* lists */
     bool recent;             /* owner: loaded since hfi_magazine_shed last passed */
 };
 
@@ -42,7 +46,7 @@ enum theap_state {
 /* What a theap without a slot in the inspection segment has added to a node's sums there (inspect.c). */
 struct theap_added {
     struct counters counters;
-    uint64_t lost, kept, in_use;
+    uint64_t lost, kept, in_use, unowned_frees;
     uint32_t node; /* whose sums have in_use and kept */
 };
 
@@ -135,8 +139,9 @@ void hfi_theaps_recycle_but(const struct theap *own);
 /* In a forked child that cannot follow it: the list of all begins at `first`, or is empty (NULL). */
 void hfi_theaps_forsake(struct theap *first);
 
-/* First theap of the list of all, in use or not; and their number. */
+/* First theap of the list of all, in use or not; where that is told; and their number. */
 struct theap *hfi_theap_first(void);
+const void *hfi_theap_list(void);
 uint32_t hfi_theaps_made(void);
 
 /* The current page of a class, with a free block; NULL when it has no room.  Constant work. */
