@@ -40,13 +40,16 @@
 
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 
-_Static_assert(sizeof(struct hf_inspect_segment) == 256, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_segment) == 336, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, library) == 208, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, others) == 240, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_segment, live) == 256, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_live) == 80, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_node) == 128, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 3");
-_Static_assert(sizeof(struct hf_inspect_theap) == 320, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_theap) == 384, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_theap, unowned_frees) == 320, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 3");
 _Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES, "the tables hold them");
 _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS, "copied one to one");
@@ -140,6 +143,37 @@ static uint32_t option_flags(void)
            (options->place == PLACE_NODE ? HF_INSPECT_PLACE_NODE : 0) | (HFI_SECURE ? HF_INSPECT_SECURE : 0);
 }
 
+#define SAME_WIDTH(type, member, bytes) _Static_assert(sizeof ((type *)NULL)->member == (bytes), "as struct hf_inspect_live has it")
+SAME_WIDTH(struct page, used, 4);
+SAME_WIDTH(struct page, capacity, 2);
+SAME_WIDTH(struct page, list, 1);
+SAME_WIDTH(struct page, kept, 1);
+SAME_WIDTH(struct page, run_pages, 4);
+SAME_WIDTH(struct page, size_class, 1);
+SAME_WIDTH(struct theap, xstate, 4);
+SAME_WIDTH(struct magazine, incoming_limit, 4);
+SAME_WIDTH(struct magazine, incoming_room, 4);
+SAME_WIDTH(struct magazine, previous_blocks, 4);
+_Static_assert(THEAP_GONE == 0 && sizeof(struct block *) == 8, "as struct hf_inspect_live has it");
+
+static void fill_live(struct hf_inspect_live *live)
+{
+    *live = (struct hf_inspect_live){
+        .page_table = (uintptr_t)hfi_page_at(0), .theaps = (uintptr_t)hfi_theap_list(), .entry_bytes = sizeof(struct page),
+        .magazines = offsetof(struct theap, magazines), .magazine_bytes = sizeof(struct magazine),
+        .magazine_count = HFI_SECURE ? 0 : HFI_DIRECT_CLASSES,
+        .xfree_mask = (uint32_t)XFREE_COUNT_MASK, .xfree_shift = XFREE_COUNT_SHIFT, .list_full = LIST_FULL,
+        .used = offsetof(struct page, used), .capacity = offsetof(struct page, capacity), .list = offsetof(struct page, list),
+        .kept = offsetof(struct page, kept), .local_free = offsetof(struct page, local_free), .xfree = offsetof(struct page, xfree),
+        .run_pages = offsetof(struct page, run_pages), .size_class = offsetof(struct page, size_class),
+        .next = offsetof(struct theap, next_all), .state = offsetof(struct theap, xstate),
+        .loaded_used = offsetof(struct magazine, loaded.used), .loaded_capacity = offsetof(struct magazine, loaded.capacity),
+        .incoming_limit = offsetof(struct magazine, incoming_limit), .incoming_room = offsetof(struct magazine, incoming_room),
+        .previous_blocks = offsetof(struct magazine, previous_blocks),
+        .lists = { offsetof(struct magazine, loaded.free), offsetof(struct magazine, incoming), offsetof(struct magazine, previous) },
+    };
+}
+
 static void fill_header(struct hf_inspect_segment *header, const struct shm_process *process)
 {
     static const uint32_t arena_codes[] = {
@@ -158,6 +192,7 @@ static void fill_header(struct hf_inspect_segment *header, const struct shm_proc
     header->asked_backing = backing_code(hfi_options.backing);
     header->options = option_flags();
     snprintf(header->library, sizeof header->library, "%s", HFI_VERSION);
+    fill_live(&header->live);
 }
 
 static void fill_classes(struct hf_inspect_class *classes)
@@ -299,6 +334,7 @@ static void update_node(struct arena_node *node)
     SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
     SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
     SHOW(shown->first_page, node->first_index - hfi_pagemap_gaps[node->index]);
+    SHOW(shown->first_index, node->first_index);
     SHOW(shown->asked, reserved->asked_bytes);
     SHOW(shown->os_page_bytes, reserved->os_page_bytes);
 }
@@ -345,6 +381,7 @@ static void update_others(struct theap *theap, bool in_use, uint64_t now)
     add(&sum->in_use, &added->in_use, in_use);
     add(&sum->kept, &added->kept, in_use ? (uint64_t)theap->kept_pages * HFI_PAGE_BYTES : 0);
     add(&sum->lost, &added->lost, hfi_load_relaxed(&theap->xlost));
+    add(&sum->unowned_frees, &added->unowned_frees, hfi_counters_unowned_frees(&theap->counters));
     add_counters(sum, &added->counters, &theap->counters);
     SHOW(sum->home_node, added->node);
     SHOW(sum->updated_ticks, now);
@@ -374,6 +411,7 @@ static void update_theap(struct theap *theap, bool in_use, uint64_t now)
     SHOW(slot->adopted, counters->adopted);
     SHOW(slot->retired, counters->retired);
     SHOW(slot->remote_frees, counters->remote_frees);
+    SHOW(slot->unowned_frees, hfi_counters_unowned_frees(counters));
     SHOW(slot->received, counters->received);
     SHOW(slot->pressed, counters->pressed);
     SHOW(slot->failed, counters->failed);

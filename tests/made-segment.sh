@@ -55,13 +55,13 @@ made_node()
     le64 0 0 "$8" 2 $(($3 * page)) 2097152
 }
 
-# made_theap IN_USE HOME CPU TID CLAIMED STOLEN LOST OUT IN AWAY SLOW
+# made_theap IN_USE HOME CPU TID CLAIMED STOLEN LOST OUT IN AWAY SLOW KEPT
 made_theap()
 {
     le64 "$1"; le32 "$2"; le32 "$3"
     le64 "$4" 1 0 0 "$5" 0 "$6" "$7" 0 0 0 0 "$8" "$9"
     shift 9
-    le64 0 0 0 "$1" 0 0 0 0
+    le64 0 0 "$3" "$1" 0 0 0 0
     le32 "$2"
     repeat 15 0; le32 0
 }
@@ -96,9 +96,9 @@ made_segment()
     le32 64; le32 1; le32 1024; le32 0
     le32 8192; le32 2; le32 16; le32 0
     repeat 4 0
-    made_theap 1 0 5 "$victim" 11 22 33 44 55 6 7
-    made_theap 1 1 6 4000001 111 122 133 144 155 16 177
-    made_theap 0 0 7 4000002 1 1 1 1 1 1 1
+    made_theap 1 0 5 "$victim" 11 22 33 44 55 6 7 131072
+    made_theap 1 1 6 4000001 111 122 133 144 155 16 177 0
+    made_theap 0 0 7 4000002 1 1 1 1 1 1 1 0
     le64 1 1; le32 1; le32 0; le64 0 12582912 0
     le64 2 2; le32 2; le32 0; le64 4000001 8388608 0
     repeat 4 0

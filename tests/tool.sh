@@ -300,10 +300,17 @@ header 1 256 $bytes "$victim" "$start" 1 128 256 | put $bytes
 expect 1 'older than this tool' stat "$victim"
 header 4 256 $bytes "$victim" "$start" 1 128 256 | put $bytes
 expect 1 'newer than this tool' stat "$victim"
-header 3 264 $bytes "$victim" "$start" 1 128 256 | put $bytes
+header 3 248 $bytes "$victim" "$start" 1 128 256 | put $bytes
 expect 1 'do not agree' stat "$victim"
-header 3 256 $bytes "$victim" "$start" 1 136 256 | put $bytes
+header 3 8192 $bytes "$victim" "$start" 1 128 256 | put $bytes
+expect 1 'do not agree' stat "$victim"
+header 3 256 $bytes "$victim" "$start" 1 120 256 | put $bytes
 expect 1 'other sizes' stat "$victim"
+header 3 256 $bytes "$victim" "$start" 1 132 256 | put $bytes
+expect 1 'other sizes' stat "$victim"
+# Of a newer library, whose structs have more fields at their ends.
+header 3 264 $bytes "$victim" "$start" 2 136 264 | put $bytes
+expect 0 'node 4294967295' stat "$victim"
 header 3 256 $bytes "$victim" "$start" 65 128 256 | put $bytes
 expect 1 'do not fit' stat "$victim"
 header 3 256 $bytes "$victim" "$start" 1 128 $((bytes - 127)) | put $bytes

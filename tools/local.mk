@@ -11,6 +11,7 @@ holdfast_SOURCES = \
 	%D%/history.c %D%/history.h \
 	%D%/holdfast.c \
 	%D%/list.c \
+	%D%/live.c %D%/live.h \
 	%D%/map.c %D%/map.h \
 	%D%/map-svg.c \
 	%D%/openmetrics.c \

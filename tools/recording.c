@@ -13,8 +13,11 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "bits.h"
 
 #ifndef RECORDING_PAGES_MAX
 #define RECORDING_PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
@@ -23,8 +26,17 @@
 
 enum part {
     PART_HEADER = 1, PART_CLOCK, PART_MACHINE, PART_NODES, PART_NODE_PAGES, PART_PLACES, PART_CLASSES, PART_CLASS_PAGES, PART_SUM,
-    PART_OTHERS, PART_EVENTS, PART_CELLS, PART_THEAPS, PART_THEAP_PAGES, PART_THREADS, PART_PAGES, PART_COUNT
+    PART_OTHERS, PART_EVENTS, PART_CELLS, PART_THEAPS, PART_THEAP_PAGES, PART_THREADS, PART_PAGES, PART_LIVE, PART_COUNT
 };
+
+/* Sizes of their entries in files of version 1, whose head does not tell them: 0 for parts that it does not have. */
+static const uint32_t first_sizes[PART_COUNT] = {
+    [PART_HEADER] = 256, [PART_CLOCK] = 48, [PART_MACHINE] = 3096, [PART_NODES] = 128, [PART_NODE_PAGES] = 80, [PART_PLACES] = 32,
+    [PART_CLASSES] = 16, [PART_CLASS_PAGES] = 40, [PART_SUM] = 424, [PART_OTHERS] = 320, [PART_EVENTS] = 48, [PART_CELLS] = 8,
+    [PART_THEAPS] = 320, [PART_THEAP_PAGES] = 16, [PART_THREADS] = 24, [PART_PAGES] = 8,
+};
+#define ENTRY_MOST 8192u /* bytes of an entry of a later tool */
+#define LIVE_BYTES (offsetof(struct snapshot, magazine_bytes) + sizeof(uint64_t) - offsetof(struct snapshot, live_known))
 
 /* One table of a sample. */
 struct table {
@@ -41,12 +53,14 @@ struct bytes {
 struct recording {
     FILE *file;
     struct recording_head head;
-    uint64_t *before[PART_COUNT]; /* words of the sample before, each of the table's greatest length */
+    uint32_t entry_bytes[PART_COUNT]; /* in the file: a struct of an older tool is shorter than ours, of a newer one longer */
+    uint64_t *before[PART_COUNT]; /* words of the sample before, as in the file, each of the table's greatest length */
     struct bytes payload;
     unsigned node_count;          /* of its first sample, and of all */
     bool complete;                /* the page map was read: nothing may follow */
 };
 
+_Static_assert(LIVE_BYTES == 6 * sizeof(uint64_t), "nothing lies between");
 _Static_assert(sizeof(struct hf_inspect_segment) % 8 == 0 && sizeof(struct hf_inspect_class) % 8 == 0 && sizeof(struct sample_clock) % 8 == 0 &&
                sizeof(struct sample_thread) % 8 == 0 && sizeof(struct snapshot_sum) % 8 == 0, "tables are made of words");
 
@@ -71,18 +85,26 @@ static struct table table_of(struct sample *sample, enum part part)
     case PART_THEAP_PAGES: return (struct table){ snapshot->theap_pages, theaps, HF_INSPECT_MAX_THEAPS, sizeof snapshot->theap_pages[0] };
     case PART_THREADS: return (struct table){ sample->threads, theaps, HF_INSPECT_MAX_THEAPS, sizeof sample->threads[0] };
     case PART_PAGES: return (struct table){ snapshot->pages, snapshot->page_count, RECORDING_PAGES_MAX, sizeof snapshot->pages[0] };
+    case PART_LIVE: return (struct table){ &snapshot->live_known, 1, 1, LIVE_BYTES };
     case PART_COUNT: break;
     }
     return (struct table){ NULL, 0, 0, 8 };
 }
 
-static uint32_t sum_of_entries(void)
+static void set_own_sizes(struct recording *recording)
 {
     static struct sample none;
-    size_t sum = 0;
     for (enum part part = PART_HEADER; part < PART_COUNT; part++)
-        sum += table_of(&none, part).entry_bytes * (part + 1u);
-    return (uint32_t)sum;
+        recording->entry_bytes[part] = (uint32_t)table_of(&none, part).entry_bytes;
+}
+
+/* Of version 1: to tell whose file it is. */
+static uint32_t sum_of_entries(const uint32_t entry_bytes[PART_COUNT])
+{
+    uint32_t sum = 0;
+    for (enum part part = PART_HEADER; part < PART_COUNT; part++)
+        sum += entry_bytes[part] * (part + 1u);
+    return sum;
 }
 
 static uint32_t checksum(const uint8_t *bytes, size_t count)
@@ -117,7 +139,7 @@ static uint64_t *words_before(struct recording *recording, struct sample *sample
 {
     struct table table = table_of(sample, part);
     if (recording->before[part] == NULL)
-        recording->before[part] = calloc(table.max, table.entry_bytes);
+        recording->before[part] = calloc(table.max, recording->entry_bytes[part]);
     return recording->before[part];
 }
 
@@ -184,10 +206,13 @@ struct recording *recording_create(FILE *file, uint64_t interval_ns, const char 
     }
     recording->file = file;
     recording->head = (struct recording_head){
-        .magic = RECORDING_MAGIC, .version = RECORDING_VERSION, .head_bytes = sizeof recording->head,
-        .layout = HF_INSPECT_VERSION, .sample_bytes = sum_of_entries(), .interval_ns = interval_ns,
+        .magic = RECORDING_MAGIC, .version = RECORDING_VERSION, .head_bytes = sizeof recording->head + sizeof recording->entry_bytes,
+        .layout = HF_INSPECT_VERSION, .interval_ns = interval_ns,
     };
+    set_own_sizes(recording);
+    recording->head.sample_bytes = sum_of_entries(recording->entry_bytes);
     fwrite(&recording->head, sizeof recording->head, 1, file); /* recording_append finds its error */
+    fwrite(recording->entry_bytes, sizeof recording->entry_bytes, 1, file);
     return recording;
 }
 
@@ -200,7 +225,8 @@ int recording_append(struct recording *recording, struct sample *sample, bool wh
     recording->payload.used = sizeof(uint32_t[2]); /* the frame, filled last */
     for (enum part part = PART_HEADER; part < PART_COUNT && there; part++) {
         bool of_theaps = part == PART_THEAPS || part == PART_THEAP_PAGES || part == PART_THREADS;
-        bool of_map = part == PART_NODE_PAGES || part == PART_PLACES || part == PART_CLASS_PAGES || part == PART_CELLS || part == PART_PAGES;
+        bool of_map = part == PART_NODE_PAGES || part == PART_PLACES || part == PART_CLASS_PAGES || part == PART_CELLS || part == PART_PAGES ||
+                      part == PART_LIVE;
         if ((of_theaps && !whole) || (of_map && sample->snapshot.pages == NULL) || (part == PART_PAGES && !last))
             continue;
         there = put_part(recording, sample, part);
@@ -266,10 +292,21 @@ static const char *get_pages(struct snapshot *snapshot, size_t count)
     return snapshot->page_count == count ? NULL : "there is no memory for its page map";
 }
 
+static void copy_entries(const struct table *table, const uint64_t *words, size_t count, size_t entry_bytes)
+{
+    size_t bytes = hfi_min(entry_bytes, table->entry_bytes);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *to = (uint8_t *)table->memory + i * table->entry_bytes;
+        memcpy(to, (const uint8_t *)words + i * entry_bytes, bytes);
+        memset(to + bytes, 0, table->entry_bytes - bytes);
+    }
+}
+
 static const char *get_part(struct recording *recording, struct sample *sample, const uint8_t **at, const uint8_t *end)
 {
     uint64_t part, count;
-    if (!get_varint(at, end, &part) || !get_varint(at, end, &count) || part < PART_HEADER || part >= PART_COUNT)
+    if (!get_varint(at, end, &part) || !get_varint(at, end, &count) || part < PART_HEADER || part >= PART_COUNT ||
+        recording->entry_bytes[part] == 0)
         return "it has a part that is none";
     struct table table = table_of(sample, (enum part)part);
     if (count > table.max || (table.max == 1 && count != 1))
@@ -282,9 +319,9 @@ static const char *get_part(struct recording *recording, struct sample *sample, 
     uint64_t *words = words_before(recording, sample, (enum part)part);
     if (words == NULL)
         return "there is no memory for it";
-    if (!get_words(at, end, words, false, count * table.entry_bytes / 8))
+    if (!get_words(at, end, words, false, count * recording->entry_bytes[part] / 8))
         return "one of its tables ends early";
-    memcpy(table.memory, words, count * table.entry_bytes);
+    copy_entries(&table, words, count, recording->entry_bytes[part]);
     set_count(&sample->snapshot, (enum part)part, count);
     return NULL;
 }
@@ -342,6 +379,23 @@ static bool read_payload(struct recording *recording, size_t length)
     return true;
 }
 
+static bool get_sizes(struct recording *recording)
+{
+    const struct recording_head *head = &recording->head;
+    if (head->version < RECORDING_VERSION)
+        memcpy(recording->entry_bytes, first_sizes, sizeof first_sizes);
+    else if (head->head_bytes != sizeof *head + sizeof recording->entry_bytes ||
+             fread(recording->entry_bytes, sizeof recording->entry_bytes, 1, recording->file) != 1)
+        return false;
+    for (enum part part = PART_HEADER; part < PART_COUNT; part++) {
+        uint32_t bytes = recording->entry_bytes[part];
+        if (bytes < first_sizes[part] || bytes > ENTRY_MOST || bytes % sizeof(uint64_t) != 0)
+            return false;
+    }
+    bool known = head->version > 1 || (head->version == 1 && head->head_bytes == sizeof *head);
+    return known && recording->entry_bytes[PART_PAGES] == sizeof(uint64_t) && head->sample_bytes == sum_of_entries(recording->entry_bytes);
+}
+
 struct recording *recording_open(FILE *file, const char **reason)
 {
     struct recording *recording = calloc(1, sizeof *recording);
@@ -352,9 +406,9 @@ struct recording *recording_open(FILE *file, const char **reason)
     recording->file = file;
     if (fread(head, sizeof *head, 1, file) != 1 || head->magic != RECORDING_MAGIC)
         *reason = "it does not begin as a recording of this kind of machine";
-    else if (head->version != RECORDING_VERSION || head->layout != HF_INSPECT_VERSION)
-        *reason = head->version < RECORDING_VERSION || head->layout < HF_INSPECT_VERSION ? "it is older than this tool" : "it is newer than this tool";
-    else if (head->head_bytes != sizeof *head || head->sample_bytes != sum_of_entries())
+    else if (head->version > RECORDING_VERSION || head->layout != HF_INSPECT_VERSION)
+        *reason = head->layout < HF_INSPECT_VERSION ? "it is older than this tool" : "it is newer than this tool";
+    else if (!get_sizes(recording))
         *reason = "its tables are not those of this tool";
     if (*reason == NULL)
         return recording;

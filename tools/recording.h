@@ -2,7 +2,7 @@
  * recording: samples of an arena in a file.
  *
  *     file    = head sample*
- *     head    = struct recording_head, in the machine's byte order
+ *     head    = struct recording_head, and how many bytes an entry of each part has; in the machine's byte order
  *     sample  = length crc payload     two words of 32 bits; CRC-32 (IEEE) of the payload's `length` bytes
  *     payload = (part count words)*    part and count as varints
  *     words   = (same different word*)*   until `count` words are there: how many are as they were, how many follow
@@ -20,15 +20,15 @@
 #include "sample.h"
 
 #define RECORDING_MAGIC UINT64_C(0x3143455244484f4c) /* "LOHDREC1" */
-#define RECORDING_VERSION 1
+#define RECORDING_VERSION 2
 #define RECORDING_THEAPS_EVERY 10
 
 struct recording_head {
     uint64_t magic;
-    uint32_t version;      /* RECORDING_VERSION */
-    uint32_t head_bytes;   /* sizeof (struct recording_head) */
+    uint32_t version;      /* RECORDING_VERSION; 1: the sizes of entries do not follow */
+    uint32_t head_bytes;   /* sizeof (struct recording_head), and the sizes that follow it */
     uint32_t layout;       /* HF_INSPECT_VERSION, whose structs the parts hold */
-    uint32_t sample_bytes; /* sum of the sizes of one entry of each part: another version's differ */
+    uint32_t sample_bytes; /* sum of the sizes of one entry of each part, each times the part's number + 1 */
     uint64_t interval_ns;  /* as asked for */
 };
 

@@ -5,6 +5,8 @@
  *     arrays, and what a figure leads to (a node's pages, a page's class) is looked at before it is followed.
  * S2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
  *     read, where a mapping would make a SIGBUS.
+ * S3: a segment of an older library has shorter structs, of a newer one longer ones: fields are added at the end alone.  What
+ *     is not there is zero.
  *
  * Words may change while they are copied; each is true of some moment.
  *
@@ -19,9 +21,15 @@
 #include <unistd.h>
 
 #include "bits.h"
+#include "live.h"
 #include "os.h"
 
 #define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
+
+/* Sizes of what the first library of this layout's version showed (S3). */
+#define HEADER_LEAST 256u
+#define THEAP_LEAST 320u
+#define GROWN_MOST 4096u
 
 /* --- reading --- */
 
@@ -38,10 +46,29 @@ static const char *read_at(int fd, void *memory, size_t bytes, uint64_t offset)
     return NULL;
 }
 
-static bool table_fits(const struct hf_inspect_table *table, size_t count_max, size_t entry_bytes, uint64_t segment_bytes)
+static bool size_is_ours(size_t bytes, size_t least)
 {
-    return table->entry_bytes == entry_bytes && table->count <= count_max && table->offset <= segment_bytes &&
-           (uint64_t)table->count * entry_bytes <= segment_bytes - table->offset;
+    return bytes >= least && bytes <= GROWN_MOST && bytes % sizeof(uint64_t) == 0;
+}
+
+static bool table_fits(const struct hf_inspect_table *table, size_t count_max, size_t least_bytes, uint64_t segment_bytes)
+{
+    return size_is_ours(table->entry_bytes, least_bytes) && table->count <= count_max && table->offset <= segment_bytes &&
+           (uint64_t)table->count * table->entry_bytes <= segment_bytes - table->offset;
+}
+
+/* S3 */
+static const char *read_table(int fd, const struct hf_inspect_table *table, size_t count, void *entries, size_t entry_bytes)
+{
+    if (table->entry_bytes == entry_bytes)
+        return read_at(fd, entries, count * entry_bytes, table->offset);
+    uint8_t *theirs = malloc(count * table->entry_bytes + 1);
+    const char *fault = theirs == NULL ? "there is no memory for a copy of it" : read_at(fd, theirs, count * table->entry_bytes, table->offset);
+    memset(entries, 0, count * entry_bytes);
+    for (size_t i = 0; i < count && fault == NULL; i++)
+        memcpy((uint8_t *)entries + i * entry_bytes, theirs + i * table->entry_bytes, hfi_min(entry_bytes, table->entry_bytes));
+    free(theirs);
+    return fault;
 }
 
 static const char *header_fault(const struct hf_inspect_segment *header, pid_t pid, uint64_t start_ticks, uint64_t file_bytes)
@@ -51,14 +78,14 @@ static const char *header_fault(const struct hf_inspect_segment *header, pid_t p
         return "it does not begin as one";
     if (header->version != HF_INSPECT_VERSION)
         return header->version < HF_INSPECT_VERSION ? "its library is older than this tool" : "its library is newer than this tool";
-    if (header->header_bytes != sizeof *header || bytes > file_bytes || bytes < sizeof *header)
+    if (!size_is_ours(header->header_bytes, HEADER_LEAST) || bytes > file_bytes || bytes < header->header_bytes)
         return "its header and its length do not agree";
     if (!table_fits(&header->nodes, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_node), bytes) ||
         !table_fits(&header->classes, HF_INSPECT_MAX_CLASSES, sizeof(struct hf_inspect_class), bytes) ||
-        !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, sizeof(struct hf_inspect_theap), bytes) ||
-        !table_fits(&header->others, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_theap), bytes) ||
+        !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, THEAP_LEAST, bytes) ||
+        !table_fits(&header->others, HF_INSPECT_MAX_NODES, THEAP_LEAST, bytes) ||
         !table_fits(&header->events, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event), bytes) ||
-        !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes))
+        !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes) || header->pages.entry_bytes != sizeof(uint64_t))
         return "its tables do not fit into it, or have entries of other sizes than this tool's";
     if (header->pid != (uint64_t)pid || header->start_ticks != start_ticks)
         return "it names another process";
@@ -132,15 +159,15 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
         snapshot->theap_count = (unsigned)header->theap_count;
     unsigned others = hfi_min(header->others.count, header->nodes.count);
     memset(snapshot->others + others, 0, sizeof snapshot->others - others * sizeof snapshot->others[0]);
-    const char *fault = read_at(fd, snapshot->nodes, snapshot->node_count * sizeof snapshot->nodes[0], header->nodes.offset);
+    const char *fault = read_table(fd, &header->nodes, snapshot->node_count, snapshot->nodes, sizeof snapshot->nodes[0]);
     if (fault == NULL)
-        fault = read_at(fd, snapshot->classes, snapshot->class_count * sizeof snapshot->classes[0], header->classes.offset);
+        fault = read_table(fd, &header->classes, snapshot->class_count, snapshot->classes, sizeof snapshot->classes[0]);
     if (fault == NULL)
-        fault = read_at(fd, snapshot->theaps, snapshot->theap_count * sizeof snapshot->theaps[0], header->theaps.offset);
+        fault = read_table(fd, &header->theaps, snapshot->theap_count, snapshot->theaps, sizeof snapshot->theaps[0]);
     if (fault == NULL)
-        fault = read_at(fd, snapshot->others, others * sizeof snapshot->others[0], header->others.offset);
+        fault = read_table(fd, &header->others, others, snapshot->others, sizeof snapshot->others[0]);
     if (fault == NULL)
-        fault = read_at(fd, ring, header->events.count * sizeof ring[0], header->events.offset);
+        fault = read_table(fd, &header->events, header->events.count, ring, sizeof ring[0]);
     if (fault == NULL && snapshot->pages != NULL)
         fault = read_at(fd, snapshot->pages, snapshot->page_count * sizeof snapshot->pages[0], header->pages.offset);
     if (fault == NULL)
@@ -167,10 +194,29 @@ static void settle_full(struct snapshot *snapshot)
     }
 }
 
+/* S3 */
+static const char *read_header(int fd, struct hf_inspect_segment *header, uint64_t file_bytes)
+{
+    size_t bytes = hfi_min(file_bytes, sizeof *header);
+    const char *fault = bytes < HEADER_LEAST ? "it is too short" : read_at(fd, header, bytes, 0);
+    if (fault != NULL)
+        return fault;
+    bytes = hfi_min(bytes, hfi_max(header->header_bytes, HEADER_LEAST));
+    memset((uint8_t *)header + bytes, 0, sizeof *header - bytes);
+    return NULL;
+}
+
+static void count_live(struct snapshot *snapshot, pid_t pid, uint64_t start_ticks)
+{
+    int error = snapshot->pages == NULL ? 0 : live_read(snapshot, pid, start_ticks);
+    snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : error == 0 ? LIVE_EXACT : LIVE_SHOWN;
+    snapshot->live_error = (uint64_t)-error;
+}
+
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages, const char **reason)
 {
     struct stat file;
-    *reason = fstat(fd, &file) != 0 ? strerror(errno) : read_at(fd, &snapshot->header, sizeof snapshot->header, 0);
+    *reason = fstat(fd, &file) != 0 ? strerror(errno) : read_header(fd, &snapshot->header, (uint64_t)file.st_size);
     if (*reason == NULL)
         *reason = header_fault(&snapshot->header, pid, start_ticks, (uint64_t)file.st_size);
     if (*reason == NULL)
@@ -183,6 +229,7 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
         return SEGMENT_MALFORMED;
     snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
     set_clock(snapshot);
+    count_live(snapshot, pid, start_ticks);
     snapshot_derive(snapshot);
     settle_full(snapshot);
     return SEGMENT_OK;
@@ -235,12 +282,16 @@ void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
     }
 }
 
+static uint64_t guard_bytes(const struct snapshot *snapshot)
+{
+    return snapshot->header.options & HF_INSPECT_SECURE ? HF_INSPECT_GUARD_BYTES : 0;
+}
+
 /* Blocks of a run, which may be shorter than its class has them; in front of its guard, where it has one. */
 static uint64_t run_blocks(const struct snapshot *snapshot, size_t pages, uint64_t entry)
 {
     const struct hf_inspect_class *cut = &snapshot->classes[HF_PAGE_CLASS(entry)];
-    uint64_t guard = snapshot->header.options & HF_INSPECT_SECURE ? HF_INSPECT_GUARD_BYTES : 0;
-    uint64_t fit = cut->block_bytes == 0 ? 0 : (pages * HF_INSPECT_PAGE_BYTES - guard) / cut->block_bytes;
+    uint64_t fit = cut->block_bytes == 0 ? 0 : (pages * HF_INSPECT_PAGE_BYTES - guard_bytes(snapshot)) / cut->block_bytes;
     return HF_PAGE_SHORT(entry) == 0 || fit > cut->run_blocks ? cut->run_blocks : fit;
 }
 
@@ -266,14 +317,25 @@ static void tally_blocks(struct tally *tally, size_t pages, uint64_t entry)
     of_class->used_blocks += used;
     of_class->room_blocks += room;
     of_class->waste_bytes += bytes - used_bytes;
+    of_class->live_bytes += used_bytes;
+    tally->node->held_bytes += bytes;
+    tally->node->live_bytes += used_bytes;
+    tally->node->idle_live_bytes += HF_PAGE_STATE(entry) == HF_PAGE_IDLE ? used_bytes : 0;
     if (HF_PAGE_STATE(entry) != HF_PAGE_OWNED)
         return;
-    tally->node->owned_empty += used == 0 ? pages : 0;
-    tally->node->owned_partly += used != 0 && used != room ? pages : 0;
+    bool empty = used == 0 && snapshot->live_known == LIVE_EXACT;
+    tally->node->owned_empty += empty ? pages : 0;
+    tally->node->owned_partly += !empty && used != room ? pages : 0;
     if (theap < snapshot->theap_count) {
         snapshot->theap_pages[theap].pages += pages;
         snapshot->theap_pages[theap].used_bytes += used_bytes;
     }
+}
+
+static void tally_large(struct tally *tally, size_t pages)
+{
+    tally->node->held_bytes += pages * HF_INSPECT_PAGE_BYTES;
+    tally->node->live_bytes += pages * HF_INSPECT_PAGE_BYTES - guard_bytes(tally->snapshot);
 }
 
 static void tally_run(size_t first, size_t pages, uint64_t entry, void *argument)
@@ -286,6 +348,52 @@ static void tally_run(size_t first, size_t pages, uint64_t entry, void *argument
         tally->node->longest_free = pages;
     else if (state == HF_PAGE_OWNED || state == HF_PAGE_IDLE || state == HF_PAGE_LOOSE)
         tally_blocks(tally, pages, entry);
+    else if (state == HF_PAGE_LARGE)
+        tally_large(tally, pages);
+}
+
+static uint64_t move(uint64_t *from, uint64_t wanted)
+{
+    uint64_t moved = hfi_min(wanted, *from);
+    *from -= moved;
+    return moved;
+}
+
+/* What magazines hold is out of its pages, and free all the same. */
+static void deduct_magazines(struct snapshot *snapshot, unsigned node)
+{
+    struct node_pages *pages = &snapshot->node_pages[node];
+    for (unsigned i = 0; i < snapshot->class_count; i++) {
+        struct class_pages *class = &snapshot->class_pages[i];
+        uint64_t blocks = move(&class->used_blocks, snapshot->magazine_blocks[node][i]);
+        uint64_t bytes = move(&class->live_bytes, blocks * snapshot->classes[i].block_bytes);
+        class->waste_bytes += bytes;
+        pages->magazine_bytes += move(&pages->live_bytes, bytes);
+    }
+}
+
+/* A page that is shown as empty has been handed out of since: only its thread knows better. */
+static void show_kept(struct snapshot *snapshot)
+{
+    for (unsigned i = 0; i < snapshot->theap_count; i++) {
+        const struct hf_inspect_theap *theap = &snapshot->theaps[i];
+        if (theap->in_use == 0 || theap->home_node >= snapshot->node_count)
+            continue;
+        struct node_pages *pages = &snapshot->node_pages[theap->home_node];
+        pages->owned_empty += move(&pages->owned_partly, theap->kept / HF_INSPECT_PAGE_BYTES);
+    }
+}
+
+static void add_up(struct snapshot *snapshot)
+{
+    snapshot->held_bytes = snapshot->live_bytes = snapshot->idle_live_bytes = snapshot->magazine_bytes = 0;
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        const struct node_pages *pages = &snapshot->node_pages[i];
+        snapshot->held_bytes += pages->held_bytes;
+        snapshot->live_bytes += pages->live_bytes;
+        snapshot->idle_live_bytes += pages->idle_live_bytes;
+        snapshot->magazine_bytes += pages->magazine_bytes;
+    }
 }
 
 void snapshot_derive(struct snapshot *snapshot)
@@ -296,7 +404,11 @@ void snapshot_derive(struct snapshot *snapshot)
     for (unsigned i = 0; i < snapshot->node_count; i++) {
         struct tally tally = { .snapshot = snapshot, .node = &snapshot->node_pages[i] };
         snapshot_each_run(snapshot, i, tally_run, &tally);
+        deduct_magazines(snapshot, i);
     }
+    if (snapshot->live_known == LIVE_SHOWN)
+        show_kept(snapshot);
+    add_up(snapshot);
 }
 
 /* --- sums, time and names --- */
@@ -319,6 +431,7 @@ static void add_theap(struct snapshot_sum *sum, const struct hf_inspect_theap *t
     sum->adopted += theap->adopted;
     sum->retired += theap->retired;
     sum->remote_frees += theap->remote_frees;
+    sum->unowned_frees += theap->unowned_frees;
     sum->received += theap->received;
     sum->pressed += theap->pressed;
     sum->failed += theap->failed;

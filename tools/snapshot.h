@@ -20,29 +20,41 @@ enum segment_verdict {
     SEGMENT_MALFORMED, /* magic, version, sizes or names do not agree */
 };
 
+/* How well live blocks are known: what live_bytes and all counts of blocks in use are worth. */
+enum snapshot_live {
+    LIVE_UNKNOWN, /* there is no page map */
+    LIVE_SHOWN,   /* as of each page's last slow path: off by what came and went since, and what magazines hold counts as live */
+    LIVE_EXACT,   /* as of this moment, from the process's memory */
+};
+
 #define SNAPSHOT_STATES (HF_PAGE_META + 1)
 
 /* What the page map says of one node, in pages. */
 struct node_pages {
     uint64_t state[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state; UNTOUCHED counts as FREE */
-    uint64_t owned_empty;            /* of OWNED: no block in use */
+    uint64_t owned_empty;            /* of OWNED: no block in use; with LIVE_SHOWN, what threads said that they hold back empty */
     uint64_t owned_partly;           /* of OWNED: neither empty nor full */
     uint64_t longest_free;           /* run of free pages */
+    uint64_t held_bytes;             /* in pages of blocks, large ones included: all that is neither free nor Holdfast's own */
+    uint64_t live_bytes;             /* of held_bytes: in blocks that the program has */
+    uint64_t idle_live_bytes;        /* of the pages that are IDLE: in blocks that are in use */
+    uint64_t magazine_bytes;         /* of held_bytes: freed blocks that threads keep in magazines; not live */
 };
 
 /* What the page map says of one size class, over all nodes. */
 struct class_pages {
     uint64_t runs;
     uint64_t pages;
-    uint64_t used_blocks; /* as of each page's last slow path */
+    uint64_t used_blocks; /* that the program has */
     uint64_t room_blocks; /* what its runs could hold */
     uint64_t waste_bytes; /* of its pages: in no block that is in use */
+    uint64_t live_bytes;  /* of its pages: in blocks that are in use */
 };
 
 /* What the page map says of one theap. */
 struct theap_pages {
     uint64_t pages;
-    uint64_t used_bytes; /* in blocks that are in use */
+    uint64_t used_bytes; /* in blocks that are in use, or in some thread's magazine */
 };
 
 struct snapshot {
@@ -62,16 +74,22 @@ struct snapshot {
     struct node_pages node_pages[HF_INSPECT_MAX_NODES];
     struct class_pages class_pages[HF_INSPECT_MAX_CLASSES];
     struct theap_pages *theap_pages;
+    uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES]; /* freed ones that threads keep; with LIVE_EXACT */
+    /* Sums over all nodes. */
+    uint64_t live_known;     /* enum snapshot_live */
+    uint64_t live_error;     /* errno that kept it from LIVE_EXACT; 0 for none */
+    uint64_t held_bytes, live_bytes, idle_live_bytes, magazine_bytes;
 };
 
 /* Sums over all theaps, those past the table's end too; in_use counts those that a thread has. */
 struct snapshot_sum {
     uint64_t in_use, listed, collected, claimed, shared, stolen, lost, fresh, large, adopted, retired, remote_frees, received,
-             pressed, failed, kept, slow_ticks, away[HF_INSPECT_DISTANCES], slow[HF_INSPECT_BUCKETS];
+             pressed, failed, kept, slow_ticks, away[HF_INSPECT_DISTANCES], slow[HF_INSPECT_BUCKETS], unowned_frees;
 };
 
 /* Copies a segment from `fd` and checks the copy: read, not mapped, so that a file cut short meanwhile is
- * no SIGBUS.  `with_pages`: the page map too (8 bytes per 64 KiB of arena).  The snapshot must be zeroed before its first use;
+ * no SIGBUS.  `with_pages`: the page map too (8 bytes per 64 KiB of arena), and counts of blocks from the process's
+ * memory, where that may be read (128 bytes per run of blocks).  The snapshot must be zeroed before its first use;
  * later calls reuse its memory. */
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages,
                                    const char **reason);

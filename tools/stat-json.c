@@ -54,6 +54,10 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "meta", node->meta);
     set_number(object, "threads", node->theaps);
     if (snapshot->pages != NULL) {
+        set_number(object, "held", pages->held_bytes);
+        set_number(object, "live", pages->live_bytes);
+        set_number(object, "idle_live", pages->idle_live_bytes);
+        set_number(object, "magazines", pages->magazine_bytes);
         set_number(object, "owned_empty", pages->owned_empty * HF_INSPECT_PAGE_BYTES);
         set_number(object, "owned_partly", pages->owned_partly * HF_INSPECT_PAGE_BYTES);
         set_number(object, "longest_free", pages->longest_free * HF_INSPECT_PAGE_BYTES);
@@ -97,6 +101,7 @@ static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "adopted", theap->adopted);
     set_number(object, "retired", theap->retired);
     set_number(object, "remote_frees", theap->remote_frees);
+    set_number(object, "unowned_frees", theap->unowned_frees);
     set_number(object, "received", theap->received);
     set_number(object, "pressed", theap->pressed);
     set_number(object, "failed", theap->failed);
@@ -124,6 +129,7 @@ static json_t *sum_json(const struct snapshot *snapshot, const struct snapshot_s
     set_number(object, "adopted", sum->adopted);
     set_number(object, "retired", sum->retired);
     set_number(object, "remote_frees", sum->remote_frees);
+    set_number(object, "unowned_frees", sum->unowned_frees);
     set_number(object, "received", sum->received);
     set_number(object, "pressed", sum->pressed);
     set_number(object, "failed", sum->failed);
@@ -159,6 +165,7 @@ static json_t *classes_json(const struct snapshot *snapshot)
         set_number(object, "used_blocks", pages->used_blocks);
         set_number(object, "room_blocks", pages->room_blocks);
         set_number(object, "waste_bytes", pages->waste_bytes);
+        set_number(object, "live_bytes", pages->live_bytes);
         json_array_append_new(array, object);
     }
     return array;
@@ -208,6 +215,17 @@ static json_t *options_json(uint32_t options)
     return array;
 }
 
+static void set_live(json_t *object, const struct snapshot *snapshot)
+{
+    static const char *const words[] = { [LIVE_SHOWN] = "slow_paths", [LIVE_EXACT] = "now" };
+    bool known = snapshot->live_known != LIVE_UNKNOWN;
+    json_object_set_new(object, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
+    json_object_set_new(object, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
+    json_object_set_new(object, "unused", known ? tool_json_number(snapshot->held_bytes - snapshot->live_bytes) : json_null());
+    json_object_set_new(object, "magazines", known ? tool_json_number(snapshot->magazine_bytes) : json_null());
+    json_object_set_new(object, "live_as_of", known ? json_string(words[snapshot->live_known]) : json_null());
+}
+
 json_t *stat_json(const struct snapshot *snapshot)
 {
     const struct hf_inspect_segment *header = &snapshot->header;
@@ -226,6 +244,7 @@ json_t *stat_json(const struct snapshot *snapshot)
     json_object_set_new(object, "name", json_string(target_name((pid_t)header->pid, name, sizeof name)));
     set_number(object, "start_ticks", header->start_ticks);
     json_object_set_new(object, "age_seconds", json_real(snapshot_age_ns(snapshot, header->clock_ticks) / 1e9));
+    set_live(object, snapshot);
     set_number(object, "arena_base", header->arena_base);
     set_number(object, "arena_span", header->arena_span);
     set_number(object, "forks", header->forks);

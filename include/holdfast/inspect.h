@@ -7,7 +7,8 @@
  * /proc/PID/ns/time.  The process writes it with
  * plain stores and decides nothing by it; a reader copies or maps it read-only and treats it as
  * untrusted.  Figures are copied on slow paths: a sleeping thread's are those of its
- * last slow path, and figures of different moments stand side by side.  All words are in the
+ * last slow path, and figures of different moments stand side by side.  Exact counts of blocks
+ * are in the process's memory alone: struct hf_inspect_live says where.  All words are in the
  * machine's byte order.
  *
  * The header is followed by tables; each names its offset from the segment's first byte, the number of its
@@ -73,7 +74,7 @@ struct hf_inspect_node {
     uint64_t large;      /* of `used`: blocks of whole pages */
     uint64_t meta;       /* of `used`: Holdfast's own structures */
     uint64_t high_water_ticks; /* when high_water was reached */
-    uint64_t reserved;
+    uint64_t first_index;      /* index of its first page in the process's page table (struct hf_inspect_live) */
     uint64_t first_page;       /* index in the pages table of its first page */
     uint64_t theaps;           /* in use, with this home */
     uint64_t asked;            /* what HOLDFAST_ARENA asked for here */
@@ -105,7 +106,7 @@ struct hf_inspect_theap {
     uint64_t large;        /* blocks of whole pages */
     uint64_t adopted;      /* own pages won back by freeing into them */
     uint64_t retired;      /* pages given back to a node */
-    uint64_t remote_frees; /* blocks it freed into pages of other threads */
+    uint64_t remote_frees; /* blocks it freed into pages that other threads owned */
     uint64_t received;     /* blocks that others freed into its pages, as collected */
     uint64_t pressed;      /* times it asked the application's pressure callbacks */
     uint64_t failed;       /* calls that ended in ENOMEM */
@@ -113,6 +114,8 @@ struct hf_inspect_theap {
     uint64_t away[HF_INSPECT_DISTANCES]; /* of claimed, fresh and large: from another node, the wanted one being full */
     uint64_t slow_ticks;   /* spent in the calls that the histogram counts */
     uint32_t slow[HF_INSPECT_BUCKETS]; /* calls that had to look beyond the theap's own pages, by how long that took */
+    uint64_t unowned_frees; /* blocks it freed into pages that nobody owned: those it let go of itself are among them */
+    uint64_t unused[7];     /* zero: a slot is of whole cache lines */
 };
 
 /* Events, the oldest overwritten first. */
@@ -169,6 +172,35 @@ enum hf_inspect_page_state {
     ((uint64_t)(state) | (uint64_t)(size_class) << 8 | (uint64_t)(theap) << 16 | (uint64_t)(count) << 32)
 #define HF_PAGE_NO_THEAP 0xffffu
 
+/* Where the process counts the blocks that it has, in its own memory: a reader that may open /proc/PID/mem finds there what the
+ * page map, which is of slow paths, cannot say.  Addresses are the process's; offsets and sizes are in bytes.
+ *
+ * The page table has an entry for each page of the arena; those of runs of blocks count.  With `used`, `capacity`, `list`,
+ * `kept`, `local_free` and `xfree` for the words at those offsets, a run's blocks that are out are
+ *     list == list_full && local_free == 0 ? capacity : used - kept
+ * less those in xfree: its bits from xfree_shift on, xfree_mask of them.
+ * Of these, threads keep some that were freed, in magazines, for their own next requests: of each size class from the first on, a theap has
+ *     (loaded_capacity - loaded_used) + (incoming_limit - incoming_room) + previous_blocks
+ * of them, in pages of its home node.  The theaps are a list that begins at the address in the word `theaps`.  Who reads while
+ * threads are at work must be ready for anything: what it counts is of several moments, and a list may lead anywhere. */
+struct hf_inspect_live {
+    uint64_t page_table;        /* address of the entry of the page at arena_base */
+    uint64_t theaps;            /* address of the word with the address of the first theap; 0 at the list's end */
+    uint32_t entry_bytes;       /* of the page table */
+    uint32_t magazines;         /* in a theap: the first of its magazines */
+    uint32_t magazine_bytes;    /* of one */
+    uint32_t magazine_count;    /* of a theap */
+    uint32_t xfree_mask;
+    uint16_t xfree_shift;
+    uint16_t list_full;
+    uint16_t used, capacity, list, kept, local_free, xfree; /* in an entry: words of 4, 2, 1, 1, 8 and 8 bytes */
+    uint16_t run_pages, size_class;                         /* in an entry: words of 4 bytes and 1, as the page map has them */
+    uint16_t next, state;                                   /* in a theap: of 8 bytes, and of 4: 0 when no thread has it */
+    uint16_t loaded_used, loaded_capacity;                  /* in a magazine: of 4 and 2 bytes */
+    uint16_t incoming_limit, incoming_room, previous_blocks; /* of 4 bytes each */
+    uint16_t lists[3];                                      /* of 8 bytes: addresses of a block each, or 0 */
+};
+
 /* What was asked for in the environment. */
 enum hf_inspect_arena { HF_ARENA_AUTO = 0, HF_ARENA_BYTES = 1, HF_ARENA_PERCENT = 2, HF_ARENA_PER_NODE = 3 };
 #define HF_INSPECT_REMOTE_DENY 1u
@@ -210,6 +242,7 @@ struct hf_inspect_segment {
     char library[32];       /* version of the library */
     struct hf_inspect_table others;  /* struct hf_inspect_theap, one per node: sums of the theaps without a slot that are at home
                                       * there.  in_use is how many a thread has, kept is of those; cpu and tid are 0 */
+    struct hf_inspect_live live;      /* where exact counts of blocks are */
 };
 
 #endif

@@ -12,6 +12,8 @@
 
 #include "report.h"
 
+#define HEAD_BYTES 1024
+
 static uint32_t crc32_of(const uint8_t *bytes, size_t count)
 {
     uint32_t crc = ~0u;
@@ -23,24 +25,29 @@ static uint32_t crc32_of(const uint8_t *bytes, size_t count)
     return ~crc;
 }
 
-/* What a writer of this version puts first. */
-static void make_head(struct recording_head *head)
+/* What a writer of this version puts first: the head, and the sizes of entries.  Its length. */
+static size_t make_head(uint8_t head[HEAD_BYTES])
 {
     FILE *file = tmpfile();
     recording_free(recording_create(file, 1000000000, "fuzz"));
     rewind(file);
-    if (fread(head, sizeof *head, 1, file) != 1)
+    size_t length = fread(head, 1, HEAD_BYTES, file);
+    if (length < sizeof(struct recording_head) || length == HEAD_BYTES)
         abort();
     fclose(file);
+    return length;
 }
 
 static void put_right(uint8_t *bytes, size_t count)
 {
-    static struct recording_head head;
-    if (head.magic == 0)
-        make_head(&head);
-    memcpy(bytes, &head, sizeof head);
-    for (size_t at = sizeof head; at + 8 <= count;) {
+    static uint8_t head[HEAD_BYTES];
+    static size_t head_bytes;
+    if (head_bytes == 0)
+        head_bytes = make_head(head);
+    if (count < head_bytes)
+        return;
+    memcpy(bytes, head, head_bytes);
+    for (size_t at = head_bytes; at + 8 <= count;) {
         uint32_t length, crc;
         memcpy(&length, bytes + at, 4);
         if (length > count - at - 8)
