@@ -1,7 +1,7 @@
 /*
  * info: see info.h.
  *
- * N1: of each heap, system == used + free + large, and kept is a part of used.
+ * N1: of each heap, system == used + free + large, and live and kept are parts of used that have nothing in common.
  *
  * Reads counts that others change meanwhile, as stats.c does; what does not add up counts as used.
  * Allocates nothing itself.  In a child that has no arena there is one heap of nothing.
@@ -21,6 +21,7 @@ struct heap {
     size_t free;   /* of system */
     size_t used;   /* of system: in runs of blocks, or Holdfast's own */
     size_t kept;   /* of used: empty, held back by threads */
+    size_t live;   /* of used, in bytes: in blocks that the program has */
 };
 
 static void heap_of_node(struct heap *heap, const struct arena_node *node)
@@ -34,7 +35,10 @@ static void heap_of_node(struct heap *heap, const struct arena_node *node)
     heap->free = figures.free - hfi_min(hfi_arena_unopened_pages(node), figures.free);
     heap->free = hfi_min(heap->free, heap->system - heap->large);
     heap->used = heap->system - heap->large - heap->free;
-    heap->kept = hfi_min(figures.kept, heap->used);
+    struct node_live live;
+    hfi_stats_live(node, &live);
+    heap->live = hfi_min(live.blocks, heap->used * HFI_PAGE_BYTES);
+    heap->kept = hfi_min(figures.kept, heap->used - hfi_divide_up(heap->live, HFI_PAGE_BYTES));
 }
 
 static void add_heap(struct heap *sum, const struct heap *heap)
@@ -45,6 +49,7 @@ static void add_heap(struct heap *sum, const struct heap *heap)
     sum->free += heap->free;
     sum->used += heap->used;
     sum->kept += heap->kept;
+    sum->live += heap->live;
 }
 
 /* One for each node; their number, 1 at least. */
@@ -63,6 +68,12 @@ static size_t bytes(size_t pages)
     return pages * HFI_PAGE_BYTES;
 }
 
+/* All that is in no live block, whatever it is: free pages, room in others, and what Holdfast has for itself. */
+static size_t unused_bytes(const struct heap *heap)
+{
+    return bytes(heap->used + heap->free) - heap->live;
+}
+
 struct mallinfo2 hfi_info_mallinfo2(void)
 {
     struct heap heaps[HFI_MAX_NODES], sum;
@@ -70,17 +81,17 @@ struct mallinfo2 hfi_info_mallinfo2(void)
     return (struct mallinfo2){
         .arena = bytes(sum.used + sum.free),
         .hblkhd = bytes(sum.large),
-        .uordblks = bytes(sum.used),
-        .fordblks = bytes(sum.free),
+        .uordblks = sum.live,
+        .fordblks = unused_bytes(&sum),
         .keepcost = bytes(sum.kept),
     };
 }
 
-/* "fast" is what glibc keeps at hand for the next request of the size, "rest" what else is free. */
+/* "fast" is what glibc keeps at hand for the next request of the size, "rest" what else is in no live block. */
 static void print_free(FILE *stream, const struct heap *heap)
 {
     fprintf(stream, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n", heap->kept, bytes(heap->kept));
-    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", heap->free, bytes(heap->free));
+    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", heap->free, unused_bytes(heap) - bytes(heap->kept));
 }
 
 /* What the arena has it never gives back: it is at its most now. */
@@ -115,7 +126,7 @@ void hfi_info_xml(FILE *stream)
 
 static void print_use(FILE *stream, size_t system, size_t used)
 {
-    fprintf(stream, "system bytes     = %10zu\nin use bytes     = %10zu\n", bytes(system), bytes(used));
+    fprintf(stream, "system bytes     = %10zu\nin use bytes     = %10zu\n", system, used);
 }
 
 void hfi_info_print(FILE *stream)
@@ -124,9 +135,9 @@ void hfi_info_print(FILE *stream)
     unsigned count = fill_heaps(heaps, &sum);
     for (unsigned i = 0; i < count; i++) {
         fprintf(stream, "Arena %u:\n", i);
-        print_use(stream, heaps[i].used + heaps[i].free, heaps[i].used);
+        print_use(stream, bytes(heaps[i].used + heaps[i].free), heaps[i].live);
     }
     fputs("Total (incl. mmap):\n", stream);
-    print_use(stream, sum.system, sum.used + sum.large);
+    print_use(stream, bytes(sum.system), sum.live + bytes(sum.large));
     fprintf(stream, "max mmap regions = %10u\nmax mmap bytes   = %10zu\n", 0, bytes(sum.large));
 }

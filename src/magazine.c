@@ -25,6 +25,7 @@
  */
 #include "magazine.h"
 
+#include "pagemap.h"
 #include "remote.h"
 #include "say.h"
 
@@ -302,6 +303,19 @@ bool hfi_magazine_give_back(struct theap *theap)
 {
     hfi_magazines_return(theap, theap->lists_ours);
     return hfi_theap_give_back(theap);
+}
+
+size_t hfi_magazines_bytes(const struct theap *theap)
+{
+    size_t bytes = 0;
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES && !HFI_SECURE; class++) {
+        const struct magazine *magazine = &theap->magazines[class];
+        uint32_t capacity = HFI_SHOWN(magazine->loaded.capacity), limit = HFI_SHOWN(magazine->incoming_limit);
+        uint32_t blocks = capacity - hfi_min(HFI_SHOWN(magazine->loaded.used), capacity) + limit -
+                          hfi_min(HFI_SHOWN(magazine->incoming_room), limit) + HFI_SHOWN(magazine->previous_blocks);
+        bytes += (size_t)blocks * hfi_sizeclasses[class].block_bytes;
+    }
+    return bytes;
 }
 
 static uint32_t list_length(const struct block *list)

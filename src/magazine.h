@@ -66,6 +66,9 @@ void hfi_magazine_end_theap(struct theap *theap);
 /* Returns every block, then gives back what the theap need not hold (hfi_theap_give_back).  True if pages went. */
 bool hfi_magazine_give_back(struct theap *theap);
 
+/* Bytes of the freed blocks that a theap's magazines hold.  Any thread: its own may be at work, and the figure off by what moves. */
+size_t hfi_magazines_bytes(const struct theap *theap);
+
 /* NULL, or the broken invariant of a magazine of this thread's theap. */
 const char *hfi_magazine_audit(const struct theap *theap);
 

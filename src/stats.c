@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "atomic.h"
+#include "magazine.h"
 #include "os.h"
 #include "pagemap.h"
 #include "prefault.h"
@@ -75,12 +76,52 @@ void hfi_stats_counters(struct counters *sum)
         add_counters(sum, &theap->counters);
 }
 
+/* --- live bytes --- */
+
+/* Of a run whose owner may be at work: as struct hf_inspect_live reckons. */
+static size_t head_live_bytes(const struct page *head, uintptr_t owner)
+{
+    uint32_t used = HFI_SHOWN(head->used), class = HFI_SHOWN(head->size_class);
+    if (owner == HFI_OWNER_LARGE)
+        return (size_t)HFI_SHOWN(head->run_pages) * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
+    if (class >= HFI_CLASS_COUNT)
+        return 0;
+    bool sealed = HFI_SHOWN(head->list) == LIST_FULL && HFI_SHOWN(head->local_free) == NULL;
+    uint32_t out = sealed ? HFI_SHOWN(head->capacity) : used - hfi_min(used, (uint32_t)HFI_SHOWN(head->kept));
+    uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree)); /* relaxed: a count, which leads nowhere */
+    return (size_t)hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved)) * hfi_sizeclasses[class].block_bytes;
+}
+
+/* Between xlow_used and xhigh_used no page was ever handed out. */
+static void add_heads(struct node_live *live, const struct arena_node *node)
+{
+    size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
+    for (size_t i = 0, pages; i < node->page_count; i = i < low && i + pages >= low ? hfi_max(high, i + pages) : i + pages) {
+        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(node->first_index + i));
+        const struct page *head = hfi_page_at(node->first_index + i);
+        pages = 1;
+        if (owner < HFI_OWNER_LARGE)
+            continue;
+        *(owner == HFI_OWNER_LARGE ? &live->large : &live->blocks) += head_live_bytes(head, owner);
+        pages = hfi_max(HFI_SHOWN(head->run_pages), 1u);
+    }
+}
+
+void hfi_stats_live(const struct arena_node *node, struct node_live *live)
+{
+    *live = (struct node_live){ 0, 0 };
+    add_heads(live, node);
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        if (HFI_SHOWN(theap->thread) != 0 && HFI_SHOWN(theap->node) == node)
+            live->blocks -= hfi_min(hfi_magazines_bytes(theap), live->blocks);
+}
+
 /* --- figures for the program itself --- */
 
 #define STATS_BYTES_LEAST offsetof(struct hf_stats, large)
 
 /* The equation of struct hf_stats: what does not add up was on its way. */
-static void add_node(struct hf_stats *stats, const struct arena_node *node)
+static void add_node(struct hf_stats *stats, const struct arena_node *node, bool with_live)
 {
     struct node_figures figures;
     hfi_stats_node(node, &figures);
@@ -101,6 +142,11 @@ static void add_node(struct hf_stats *stats, const struct arena_node *node)
     stats->high_water += hfi_max(hfi_load_relaxed(&node->xmost_used), figures.total - free_pages) * HFI_PAGE_BYTES;
     stats->longest_free = hfi_max(stats->longest_free, longest);
     stats->nodes++;
+    if (!with_live)
+        return;
+    struct node_live live;
+    hfi_stats_live(node, &live);
+    stats->live += hfi_min(live.blocks + live.large, (rest + idle) * HFI_PAGE_BYTES);
 }
 
 int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *node)
@@ -111,7 +157,7 @@ int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *
         return -EINVAL;
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         if (node == NULL || node == &hfi_arena.nodes[i])
-            add_node(&full, &hfi_arena.nodes[i]);
+            add_node(&full, &hfi_arena.nodes[i], size > offsetof(struct hf_stats, live));
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
         if (node != NULL && theap->node != node)
             continue;
@@ -135,6 +181,7 @@ int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *
 static const char *const stats_names[] = {
     "arena", "allocated", "idle", "free", "metadata", "large", "high_water", "longest_free", "nodes", "threads", "blocks_listed",
     "pages_claimed", "pages_fresh", "pages_stolen", "pages_away", "large_blocks", "remote_frees", "failures",
+    "live",
 };
 #define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
 _Static_assert(STATS_COUNT * sizeof(uint64_t) == sizeof(struct hf_stats), "each has its name");
@@ -208,11 +255,14 @@ static void report_classes(const struct arena_node *node)
 static void report_node(const struct arena_node *node)
 {
     struct node_figures figures;
-    char size[16], used[16], idle[16];
+    struct node_live live;
+    char size[16], used[16], blocks[16], idle[16];
     hfi_stats_node(node, &figures);
-    hfi_say_line("node %u: size %s (%zu pages), used %s, idle %s, free %zu pages, longest free run %zu pages", node->id,
+    hfi_stats_live(node, &live);
+    hfi_say_line("node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, longest free run %zu pages", node->id,
                  hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
                  hfi_format_bytes(used, sizeof used, (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
+                 hfi_format_bytes(blocks, sizeof blocks, live.blocks + live.large),
                  hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
                  hfi_arena_longest_run(node));
     if (hfi_prefault_closed_bytes(node->index) != 0 || hfi_arena_failed_pages(node) != 0)

@@ -12,7 +12,7 @@ hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/progr
 	%D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
 	%D%/programs/fork-direct %D%/programs/fork-full %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning \
 	%D%/programs/grows %D%/programs/idle %D%/programs/info %D%/programs/inspect %D%/programs/keys \
-	%D%/programs/late %D%/programs/lockall %D%/programs/misuse %D%/programs/nth-page \
+	%D%/programs/late %D%/programs/live %D%/programs/lockall %D%/programs/misuse %D%/programs/nth-page \
 	%D%/programs/outlet %D%/programs/preempted.tap %D%/programs/prefault %D%/programs/privileged \
 	%D%/programs/publish %D%/programs/quiet %D%/programs/quiet-child %D%/programs/refused \
 	%D%/programs/stats %D%/programs/threads %D%/programs/uring

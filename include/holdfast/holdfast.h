@@ -74,7 +74,7 @@ int hf_prefault_wait(int timeout_ms);
 struct hf_stats {
     uint64_t arena;
     uint64_t allocated;    /* pages that hold blocks in use, or room that only their thread can use now */
-    uint64_t idle;         /* pages with room that nobody owns, and empty ones that threads hold back */
+    uint64_t idle;         /* pages with room that nobody owns, if only for one block, and empty ones that threads hold back */
     uint64_t free;         /* pages of no use yet, or again */
     uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
     uint64_t large;        /* of allocated: blocks of whole pages */
@@ -89,12 +89,15 @@ struct hf_stats {
     uint64_t pages_stolen;   /* pages taken from sleeping threads */
     uint64_t pages_away;     /* pages, and blocks of whole pages, from another node than the one wanted */
     uint64_t large_blocks;   /* blocks of whole pages handed out */
-    uint64_t remote_frees;   /* blocks freed by another thread than the owner of their page */
+    uint64_t remote_frees;   /* blocks freed into a page that another thread owned */
     uint64_t failures;       /* calls that ended in ENOMEM */
+    uint64_t live;           /* bytes of the blocks that the program has, as hf_usable_size tells, in allocated and idle pages; off by
+                              * what other threads allocate and free meanwhile */
 };
 
 /* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL for a size that is no version's.
- * Allocates nothing; walks the list of threads and, for longest_free, the map of free pages.  Thread-safe. */
+ * Allocates nothing; walks the list of threads, for longest_free the map of free pages, and for live, if `size` has it, the
+ * table of pages in use: some tenths of a millisecond per GiB in use.  Thread-safe. */
 int hf_stats_get(struct hf_stats *stats, size_t size);
 
 /* The same of the arena's node number `index`, from 0 to nodes - 1: threads and counts are of those at home there.  -ENOENT
