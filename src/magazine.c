@@ -71,7 +71,7 @@ static struct block *next_of(const struct block *block)
 }
 
 /* A list that is to be taken from: none of its first blocks comes twice (as in page.c). */
-static void check_list(const struct block *list)
+static void look_closely(const struct block *list)
 {
     const struct block *block = list, *mark = list;
     for (uint32_t i = 1; i <= LOOKED_AT && (block = next_of(block)) != NULL; i++) {
@@ -80,6 +80,16 @@ static void check_list(const struct block *list)
         if (hfi_is_power_of_two(i))
             mark = block;
     }
+}
+
+static void check_list(struct magazine *magazine, const struct block *list)
+{
+    if (!hfi_looks_due(&magazine->loaded.looks)) {
+        next_of(list); /* the head's link is checked in any case */
+        return;
+    }
+    look_closely(list);
+    hfi_looks_taken(&magazine->loaded.looks);
 }
 
 /* Returns the blocks at the front of a list that lie in one page, RETURN_MAX at most.  How many. */
@@ -115,7 +125,7 @@ static bool age(struct theap *theap, struct magazine *magazine)
         return true;
     }
     if (magazine->incoming != NULL)
-        check_list(magazine->incoming);
+        check_list(magazine, magazine->incoming);
     magazine->previous = magazine->incoming;
     magazine->previous_blocks = magazine->incoming_limit - magazine->incoming_room;
     hfi_order_stores(); /* M5 */
@@ -160,7 +170,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     struct block **list = newest ? &magazine->incoming : &magazine->previous;
     if (*list == NULL)
         return NULL;
-    check_list(*list);
+    check_list(magazine, *list);
     load(magazine, class, *list, newest ? magazine->incoming_limit - magazine->incoming_room : magazine->previous_blocks);
     hfi_order_stores(); /* M5 */
     *list = NULL;
@@ -247,7 +257,7 @@ static uint32_t return_all(struct block *list)
 {
     uint32_t count = 0;
     if (list != NULL)
-        check_list(list);
+        look_closely(list);
     while (list != NULL)
         count += return_some(&list);
     return count;

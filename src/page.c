@@ -23,11 +23,6 @@
 #include "check.h"
 #include "pagemap.h"
 
-/* Links of a list that are followed when it is swapped in, which a turn of malloc and free leads to all the
- * time: so many, and beyond that a share. */
-#define SWAP_CHECK_LEAST 4u
-#define SWAP_CHECK_SHARE 16u
-
 void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list)
 {
     page->list = (uint8_t)list;
@@ -70,6 +65,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     page->kept = false;
     page->free_zero = page->rest_zero = zero;
     page->next = page->prev = NULL;
+    page->looks = (struct looks){ 0, 0 };
     page->link_key = HFI_SECURE ? hfi_harden_key(page) : 0;
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     hfi_assert(page->reserved != 0 && page->run_pages <= cut->run_pages);
@@ -138,7 +134,7 @@ HFI_INLINE bool grid_holds(const struct grid *grid, const struct block *block)
 /* A list of what was freed, `count` blocks by the page's figures, before it is allocated from or its page changes
  * hands.  Its first `links` lead to blocks of the page, on from where they are, not to the first one, and to an
  * end where that is due.  What is wrong is told late, but a free costs nothing for it. */
-HFI_INLINE void page_check_list(const struct page *page, const struct block *list, uint32_t count, uint32_t links)
+static void page_check_list(const struct page *page, const struct block *list, uint32_t count, uint32_t links)
 {
     struct grid grid = page_grid(page);
     const struct block *block = list, *next = NULL;
@@ -156,23 +152,73 @@ HFI_INLINE void page_check_list(const struct page *page, const struct block *lis
         hfi_page_die_listed_twice(page, list, links);
 }
 
+static bool page_holds(const struct page *page, const struct block *block)
+{
+    return hfi_block_in_page(page, block) && (uintptr_t)block % HFI_MAX_ALIGN == 0;
+}
+
+/* The same in brief: the first two links.  The first block lies in the page, or it would not have got here. */
+HFI_INLINE bool newest_are_good(const struct page *page)
+{
+    const struct block *list = page->local_free;
+    const struct block *next = hfi_link_get(page, list);
+    if (hfi_unlikely(((uintptr_t)list | (uintptr_t)next) % HFI_MAX_ALIGN != 0))
+        return false;
+    if (next == NULL)
+        return true;
+    if (hfi_unlikely(!hfi_block_in_page(page, next)))
+        return false;
+    const struct block *third = hfi_link_get(page, next);
+    return next != list && third != next && third != list;
+}
+
+static HFI_COLD _Noreturn void die_newest(const struct page *page)
+{
+    const struct block *list = page->local_free;
+    if ((uintptr_t)list % HFI_MAX_ALIGN != 0)
+        die_misled(page, NULL, list);
+    const struct block *next = hfi_link_get(page, list);
+    if (!page_holds(page, next))
+        die_misled(page, list, next);
+    hfi_page_die_listed_twice(page, list, next == list ? 1 : 2);
+}
+
 void hfi_page_check_freed(const struct page *page)
 {
     if (page->local_free != NULL)
         page_check_list(page, page->local_free, page->capacity, HFI_PAGE_LINKS_CHECKED);
 }
 
-uint32_t hfi_page_swap(struct page *page)
+HFI_INLINE uint32_t freed_blocks(const struct page *page)
+{
+    return page->capacity - (page->used - page->kept);
+}
+
+HFI_INLINE uint32_t swap(struct page *page)
 {
     struct block *list = page->local_free;
-    uint32_t count = page->capacity - (page->used - page->kept);
-    uint32_t links = SWAP_CHECK_LEAST + count / SWAP_CHECK_SHARE;
-    page_check_list(page, list, count, (uint32_t)hfi_min(links, HFI_PAGE_LINKS_CHECKED));
     page->local_free = NULL;
     hfi_order_stores();
     page->free = list;
     page->free_zero = false;
-    return count;
+    return freed_blocks(page);
+}
+
+static HFI_NOINLINE uint32_t swap_looking_closely(struct page *page)
+{
+    page_check_list(page, page->local_free, freed_blocks(page), HFI_PAGE_LINKS_CHECKED);
+    hfi_looks_taken(&page->looks);
+    return swap(page);
+}
+
+/* What a full turn of malloc and free leads to each time: kept short. */
+uint32_t hfi_page_swap(struct page *page)
+{
+    if (hfi_unlikely(hfi_looks_due(&page->looks)))
+        return swap_looking_closely(page);
+    if (hfi_unlikely(!newest_are_good(page)))
+        die_newest(page);
+    return swap(page);
 }
 
 static uint32_t page_take_remote(struct page *page)

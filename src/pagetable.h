@@ -41,6 +41,27 @@ enum page_guard { GUARD_NONE, GUARD_PATTERN, GUARD_FAULT };
 
 struct theap;
 
+/* When a list of freed blocks is looked at closely, and not in brief: each of the first few times that it is
+ * taken into use, then one time of HFI_LOOKS_APART.  A program that frees wrongly is found in its youth, and one that
+ * turns over the same few blocks all day does not pay for it. */
+struct looks {
+    uint8_t brief; /* times that a look in brief will do until the next close one */
+    uint8_t apart; /* times between that one and the one behind it */
+};
+
+#define HFI_LOOKS_APART 32u
+
+HFI_INLINE bool hfi_looks_due(struct looks *looks)
+{
+    return looks->brief-- == 0;
+}
+
+HFI_INLINE void hfi_looks_taken(struct looks *looks)
+{
+    looks->brief = looks->apart;
+    looks->apart = (uint8_t)hfi_min(2u * looks->apart + 1, HFI_LOOKS_APART - 1);
+}
+
 /* Accounting, for a run of blocks, while no call is under way on it (audited), with out = hfi_page_out():
  *   capacity == out + |free| + |local_free|
  *   out >= blocks waiting in xfree */
@@ -56,6 +77,7 @@ struct page {
     bool free_zero;            /* owner: blocks on free are zero but for their link */
     bool rest_zero;            /* owner: memory past capacity is zero */
     uint8_t guard;             /* owner: enum page_guard; always GUARD_NONE but in the secure build */
+    struct looks looks;        /* owner: at local_free */
     struct page *next;         /* owner: in the list named by `list` */
     struct page *prev;         /* owner */
     /* Second line: what other threads read or write.  "const" is per tenancy of the run. */
@@ -69,7 +91,6 @@ struct page {
     uint32_t head_delta;       /* const: pages back to the head, inside a run */
     size_t large_bytes;        /* const: bytes of a large run */
     uint64_t link_key;         /* const: encodes links, and is in the guard's pattern, in the secure build */
-    uint32_t heap_id;          /* const: heap it belongs to (0 until heaps exist) */
 };
 
 _Static_assert(sizeof(struct page) == 128, "two cache lines per page");
