@@ -98,7 +98,6 @@ HFI_INLINE void hfi_free(void *pointer)
     hfi_dead(block);
     struct page *page = hfi_page_by_offset(base, &at);
     hfi_link_set(page, block, page->local_free);
-    hfi_order_stores(); /* for a forked child (fork.c) */
     hfi_page_by_offset(base, &at)->local_free = block;
     if (hfi_unlikely(hfi_decrement_to_zero(&hfi_page_by_offset(base, &at)->used)))
         return hfi_free_emptied(block);

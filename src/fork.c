@@ -1,11 +1,10 @@
 /*
  * fork: see fork.h; doc/protocols.md ("Fork").
  *
- * The child has one thread.  It looks at owners[] of all pages ever used, and lets go of each page whose
- * owner is gone, so that its memory can be used.  Pages of threads that vanish with the fork stand as
- * they were, perhaps in the middle of a call, and their lists are not followed (F3).  Pages of a
- * thread that ended before without its hooks (exit(2) called directly) keep their lists: page.c orders
- * its stores so that such a page may miss blocks but never holds one twice.
+ * Where the process had one thread, the child has all that its parent had, as it was: nothing is to be done.
+ * Else it looks at owners[] of all pages ever used, and lets go of each page whose owner is gone, so that its
+ * memory can be used.  Pages of threads that vanish with the fork stand as they were, perhaps in the
+ * middle of a call, and their lists are not followed (F3).
  *
  * F1: the forking thread's own pages are whole: it was in fork, not in malloc.
  * F2: no state waits for a vanished thread: there are no locks.
@@ -14,6 +13,9 @@
  *     reader in another process pin for a moment, which nothing tells.  So the child of a process with
  *     threads believes the page table alone: it follows no list of blocks that another thread may have
  *     changed, and gives up its theap.
+ *
+ * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes: its pages stay its own,
+ * in the child as in the parent, until somebody who finds nothing else takes them (steal.c).
  *
  * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status for its threads; neither
  * where the process had one thread.
@@ -32,41 +34,9 @@
 #include "buffers.h"
 #include "init.h"
 #include "inspect.h"
-#include "magazine.h"
 #include "os.h"
 #include "prefault.h"
 #include "say.h"
-
-static void let_go_of_orphan(struct page *page)
-{
-    /* It may be sealed, or on its way into or out of that: what is out is known all the same. */
-    if (page->list == LIST_FULL) {
-        page->used = page->capacity - hfi_page_list_length(page, page->local_free);
-        page->kept = false; /* no full page is (T4) */
-    }
-    page->list = LIST_NONE;
-    page->next = page->prev = NULL;
-    if (page->kept) {
-        page->kept = false;
-        page->used--;
-    }
-    /* A swap that was under way may have left a list in both fields: keep one. */
-    if (page->free == page->local_free)
-        page->local_free = NULL;
-    hfi_page_let_go(page);
-}
-
-static void let_go_of_orphans(size_t index, size_t end)
-{
-    uintptr_t self = (uintptr_t)hfi_theap;
-    for (; index < end; index++) {
-        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
-        bool orphan = owner >= HFI_OWNER_LEAST && owner != self;
-        /* or on its way out of a theap's hands */
-        if (orphan || (owner == HFI_OWNER_NOBODY && !hfi_xfree_is_open(hfi_page_at(index))))
-            let_go_of_orphan(hfi_page_at(index));
-    }
-}
 
 /* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies
  * there.  Once the two have met they are one: a later run may lie across the place where they met. */
@@ -84,13 +54,6 @@ static struct used_pages used_pages(const struct arena_node *node)
     return (struct used_pages){ 2, { first, first + high }, { first + low, end } };
 }
 
-static void node_let_go_of_orphans(const struct arena_node *node)
-{
-    struct used_pages used = used_pages(node);
-    for (unsigned i = 0; i < used.count; i++)
-        let_go_of_orphans(used.first[i], used.end[i]);
-}
-
 /* F3: what is in use by the page table is not free, should the map say so. */
 static void claim_used(struct arena_node *node, size_t index, size_t end)
 {
@@ -106,8 +69,21 @@ static void claim_used(struct arena_node *node, size_t index, size_t end)
     }
 }
 
-/* F3.  `self`: the theap that the forking thread had, whose blocks it linked itself. */
-static void let_go_of_torn(size_t index, size_t end, const struct theap *self)
+/* What its theap knew of a page is gone: all blocks that were ever linked count as out, unless they are known to be
+ * free, which is so in pages of the forking thread. */
+static void let_go_of_page(struct page *page, bool own)
+{
+    page->used = own ? hfi_page_out(page) : page->capacity;
+    if (!own)
+        page->free = page->local_free = NULL;
+    page->kept = false;
+    page->list = LIST_NONE;
+    page->next = page->prev = NULL;
+    hfi_page_let_go(page);
+}
+
+/* `self`: the theap that the forking thread had, whose blocks it linked itself. */
+static void let_go_of_pages(size_t index, size_t end, const struct theap *self)
 {
     for (; index < end; index++) {
         struct page *page = hfi_page_at(index);
@@ -116,16 +92,11 @@ static void let_go_of_torn(size_t index, size_t end, const struct theap *self)
             continue;
         hfi_page_try_own(page); /* if it is open */
         hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
-        if (owner != (uintptr_t)self) {
-            page->free = page->local_free = NULL;
-            page->used = page->capacity;
-            page->kept = false;
-        }
-        let_go_of_orphan(page);
+        let_go_of_page(page, owner == (uintptr_t)self);
     }
 }
 
-static void node_let_go_of_torn(struct arena_node *node, const struct theap *self)
+static void node_let_go(struct arena_node *node, const struct theap *self)
 {
     struct used_pages used = used_pages(node);
     for (unsigned i = 0; i < used.count; i++)
@@ -134,44 +105,21 @@ static void node_let_go_of_torn(struct arena_node *node, const struct theap *sel
     if (hfi_arena.reservation.growing)
         hfi_runmap_mend(&node->refused);
     for (unsigned i = 0; i < used.count; i++)
-        let_go_of_torn(used.first[i], used.end[i], self);
+        let_go_of_pages(used.first[i], used.end[i], self);
 }
 
-static bool has_other_theaps(void)
-{
-    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
-        if (theap->thread != 0 && theap != hfi_theap)
-            return true;
-    return false;
-}
+static _Atomic(bool) xthreaded; /* atomic: there were other threads at the last fork */
 
-static _Atomic(bool) xthreaded; /* atomic: there were threads to write to pinned memory (F3), at the last fork */
-
-/* What threads that are gone held goes to who wants it. */
+/* What threads that are gone held, and what this one did, goes to who wants it. */
 static void child_take_over(void)
 {
     struct theap *self = hfi_theap;
-    bool torn = hfi_load_relaxed(&xthreaded);
-    if (self->thread != 0 && (torn || hfi_load_relaxed(&self->xstate) != THEAP_LIVE))
-        hfi_thread_forget(); /* a stealer had its lists in hand, or may have: its pages are orphans too */
-    if (hfi_theap->thread != 0)
-        hfi_inspect_attach(hfi_theap); /* by a new thread id */
-    hfi_prefault_forked();
-    hfi_arena_forked();
-    if (torn)
-        hfi_theaps_forsake(self->thread != 0 ? self : NULL);
-    else if (!has_other_theaps())
-        return;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        if (torn)
-            node_let_go_of_torn(&hfi_arena.nodes[i], self);
-        else
-            node_let_go_of_orphans(&hfi_arena.nodes[i]);
-    }
-    for (struct theap *theap = hfi_theap_first(); theap != NULL && !torn; theap = theap->next_all)
-        if (theap->thread != 0 && theap != hfi_theap)
-            hfi_magazines_return(theap, true);
-    hfi_theaps_recycle_but(hfi_theap);
+    if (self->thread != 0)
+        hfi_thread_forget(); /* a stealer may have had its lists in hand */
+    hfi_theaps_forsake(self->thread != 0 ? self : NULL);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        node_let_go(&hfi_arena.nodes[i], self);
+    hfi_theaps_recycle();
 }
 
 static void child_after_fork(void)
@@ -182,7 +130,12 @@ static void child_after_fork(void)
         hfi_init_forsake_arena();
         return;
     }
-    child_take_over();
+    hfi_prefault_forked();
+    hfi_arena_forked();
+    if (hfi_load_relaxed(&xthreaded))
+        child_take_over();
+    else if (hfi_theap->thread != 0)
+        hfi_inspect_attach(hfi_theap); /* by a new thread id */
     hfi_inspect_child();
 }
 

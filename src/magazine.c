@@ -5,18 +5,16 @@
  *
  * M1: a block in a magazine counts as handed out in its page.
  * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page in the
- *     direct table, and is loaded with what came in once the thread's own page has run dry (but M8): a
+ *     direct table, and is loaded with what came in once the thread's own page has run dry (but M7): a
  *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
  * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which nobody
  *     owns: they load ample_blocks of one at a time, which is what an idle page has.
- * M5: a list on its way from one of the three to another is for a moment in both, never in neither: the
- *     child of a fork that finds it so drops one of them.
- * M6: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
- * M7: a thread takes a page of its own first, but on a tight node: what it frees for others may share cache lines with
+ * M5: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
+ * M6: a thread takes a page of its own first, but on a tight node: what it frees for others may share cache lines with
  *     what they hold, and it would go on with those blocks for ever (passive false sharing: Berger et al., ASPLOS 2000).
- * M8: a thread that hands on what it allocates, and frees what it is handed, takes what it freed last before its own, which
+ * M7: a thread that hands on what it allocates, and frees what it is handed, takes what it freed last before its own, which
  *     others have had in their caches.  It shows when half of what it frees is not its own although it takes its own first: blocks that
  *     came back to it would be its own before long.  Looked at again after a while; never on a tight node, since
  *     what is loaded can be had by nobody else.
@@ -33,13 +31,13 @@
 #define LOOKED_AT 8u  /* links of a list that is taken over */
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
 
-/* What a list may hold: where there is room, twice that of a thread that hands on (M8), and where there is little. */
+/* What a list may hold: where there is room, twice that of a thread that hands on (M7), and where there is little. */
 #define ROOMY_BYTES 4096u
 #define ROOMY_BLOCKS 32u
 #define SCARCE_BYTES 1024u
 #define SCARCE_BLOCKS 8u
 
-/* Blocks that a thread takes until it is judged (M8), and until it is judged again once it was found to hand them on. */
+/* Blocks that a thread takes until it is judged (M7), and until it is judged again once it was found to hand them on. */
 #define JUDGED_BLOCKS 8192u
 #define HANDS_ON_BLOCKS (8 * JUDGED_BLOCKS)
 
@@ -128,13 +126,12 @@ static bool age(struct theap *theap, struct magazine *magazine)
         check_list(magazine, magazine->incoming);
     magazine->previous = magazine->incoming;
     magazine->previous_blocks = magazine->incoming_limit - magazine->incoming_room;
-    hfi_order_stores(); /* M5 */
     magazine->incoming = NULL;
     give_room(magazine, 0);
     return false;
 }
 
-/* M7 */
+/* M6 */
 static bool has_own_page(const struct theap *theap, unsigned class)
 {
     return theap->classes[class].current != &hfi_empty_page || hfi_node_is_tight(theap->node);
@@ -172,7 +169,6 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
         return NULL;
     check_list(magazine, *list);
     load(magazine, class, *list, newest ? magazine->incoming_limit - magazine->incoming_room : magazine->previous_blocks);
-    hfi_order_stores(); /* M5 */
     *list = NULL;
     if (newest)
         give_room(magazine, limit_blocks(theap, class));
@@ -181,7 +177,7 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     return &magazine->loaded;
 }
 
-/* M8: of `listed` and `freed` blocks all but the returned ones were handed out, since what magazines keep is taken again. */
+/* M7: of `listed` and `freed` blocks all but the returned ones were handed out, since what magazines keep is taken again. */
 bool hfi_magazine_is_first(struct theap *theap)
 {
     const struct counters *counters = &theap->counters;
@@ -206,7 +202,7 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, s
     if (hfi_unlikely(block == magazine->incoming))
         hfi_remote_die_freed_twice(page, block);
     if (magazine->incoming_room == 0 && theap->hands_on && magazine->loaded.free == NULL)
-        hfi_magazine_load(theap, class); /* M8 */
+        hfi_magazine_load(theap, class); /* M7 */
     if (magazine->incoming_room == 0) {
         if (!age(theap, magazine))
             give_room(magazine, limit_blocks(theap, class));
@@ -263,11 +259,11 @@ static uint32_t return_all(struct block *list)
     return count;
 }
 
-/* Takes a class's lists that are not loaded: never the same one twice (M5). */
+/* Takes a class's lists that are not loaded. */
 static void take_lists(struct magazine *magazine, struct block *lists[2])
 {
     lists[0] = magazine->incoming;
-    lists[1] = magazine->previous != magazine->incoming ? magazine->previous : NULL;
+    lists[1] = magazine->previous;
     magazine->incoming = magazine->previous = NULL;
     magazine->previous_blocks = 0;
     give_room(magazine, 0);
@@ -284,8 +280,7 @@ void hfi_magazines_return(struct theap *theap, bool listed)
             take_lists(magazine, lists);
         return_all(loaded);
         for (unsigned i = 0; i < 2; i++)
-            if (lists[i] != loaded) /* M5 */
-                return_all(lists[i]);
+            return_all(lists[i]);
     }
 }
 

@@ -35,7 +35,6 @@ HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page 
         return false;
     magazine->incoming_room--;
     block->next = magazine->incoming;
-    hfi_order_stores(); /* for a forked child (fork.c) */
     magazine->incoming = block;
     hfi_magazine_count(theap, owner);
     return true;

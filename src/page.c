@@ -13,7 +13,7 @@
  *
  * Each step is a constant amount of work: lists are taken whole, their length
  * is known from counts, and a page's blocks are linked a few at a time.  What a
- * forked child may find half done is ordered by hfi_order_stores so that at
+ * forked child may find half done, and believes (F3 in fork.c), is ordered by hfi_order_stores so that at
  * worst blocks are lost to the child, never handed out twice.
  *
  * Tests: tests/unit/core.c.
@@ -75,6 +75,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     }
     hfi_guard_place(page);
     hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xclass_pages[class], page->run_pages);
+    hfi_order_stores(); /* a forked child that finds an owner finds what it owns */
     hfi_page_set_owner(page, theap);
 }
 
@@ -198,7 +199,6 @@ HFI_INLINE uint32_t swap(struct page *page)
 {
     struct block *list = page->local_free;
     page->local_free = NULL;
-    hfi_order_stores();
     page->free = list;
     page->free_zero = false;
     return freed_blocks(page);
@@ -231,7 +231,6 @@ static uint32_t page_take_remote(struct page *page)
     if (hfi_unlikely(count > page->used - page->kept))
         die_freed_twice(page);
     page->used -= count;
-    hfi_order_stores();
     page->free = list;
     page->free_zero = false;
     return count;
@@ -245,7 +244,6 @@ void hfi_page_collect_won(struct page *page)
         return;
     page_take_remote(page);
     page->local_free = page->free;
-    hfi_order_stores();
     page->free = free;
     page->free_zero = free_zero;
 }

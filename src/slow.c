@@ -744,7 +744,6 @@ static void free_own(struct page *page, struct block *block)
 {
     hfi_dead(block);
     hfi_link_set(page, block, page->local_free);
-    hfi_order_stores(); /* for a forked child (fork.c) */
     page->local_free = block;
     if (--page->used == 0)
         hfi_theap_emptied(hfi_theap, page);

@@ -6,7 +6,7 @@
  * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
  *     stands in for it.
  * T3: a page put into `full` is sealed: its `used` is 1 until the first free into it by the thread, or until it leaves
- *     `full`.  List first and `used` last when sealing, the other way round after: a forked child can tell (fork.c).
+ *     `full`.  Then `used` is right before the page is out of the list: fork.c counts on it.
  * T4: kept pages are current or partial, and their `used` is one up, so that a free that
  *     empties them again stays on the fast path.  Together they have at most
  *     hold_pages pages.
@@ -215,7 +215,6 @@ static void theap_unkeep(struct theap *theap, struct page *page)
 static void full_append(struct theap *theap, struct page *page)
 {
     list_append(theap, &theap->full, page, LIST_FULL);
-    hfi_order_stores();
     page->used = 1;
 }
 
@@ -223,7 +222,7 @@ static void full_remove(struct theap *theap, struct page *page)
 {
     if (hfi_page_is_sealed(page))
         page->used = page->capacity;
-    hfi_order_stores();
+    hfi_order_stores(); /* a stealer's: the owner's forked child may find it half done */
     list_remove(theap, &theap->full, page);
 }
 
@@ -270,7 +269,6 @@ static void theap_give_up_slot(struct theap *theap)
 static void theap_unseal(struct theap *theap, struct page *page)
 {
     page->used = page->capacity - 1;
-    hfi_order_stores();
     if (!theap->lists_ours)
         return;
     if (page->used != 0 && hfi_node_is_tight(theap->node)) {
@@ -313,7 +311,6 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
     HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
     page->used++;
-    hfi_order_stores(); /* a forked child at worst takes it for one that never gets empty */
     page->kept = true;
 }
 
@@ -538,17 +535,15 @@ static void theap_recycle(struct theap *theap)
 }
 
 /* What another thread's theap says is not believed: it may be of several moments (F3 in fork.c). */
-void hfi_theaps_recycle_but(const struct theap *own)
+void hfi_theaps_recycle(void)
 {
     hfi_store_relaxed(&xrecycled, stack_word(NULL, hfi_load_relaxed(&xrecycled)));
-    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
-        if (theap != own)
-            theap_put_up(theap);
-    }
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        theap_put_up(theap);
     /* A thread that vanished may have been counted already, or still. */
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         struct arena_node *node = &hfi_arena.nodes[i];
-        hfi_store_relaxed(&node->xtheap_count, own->thread != 0 && own->node == node);
+        hfi_store_relaxed(&node->xtheap_count, 0);
         hfi_arena_show(node);
     }
 }

@@ -50,7 +50,7 @@ struct theap_added {
     uint32_t node; /* whose sums have in_use and kept */
 };
 
-/* What came and went since a theap was last judged (M8 in magazine.c): `listed` and `freed` are counters of then. */
+/* What came and went since a theap was last judged (M7 in magazine.c): `listed` and `freed` are counters of then. */
 struct theap_trade {
     uint64_t listed, freed;
     uint64_t returned; /* blocks from magazines to their pages */
@@ -75,7 +75,7 @@ struct theap {
     struct arena_node *node;  /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
     bool lists_ours;          /* owner: xstate was THEAP_LIVE when it last entered */
-    bool hands_on;            /* owner: malloc takes from magazines first (M8 in magazine.c) */
+    bool hands_on;            /* owner: malloc takes from magazines first (M7 in magazine.c) */
     uint32_t kept_next;       /* owner: slot to give up next */
     uint32_t kept_pages;      /* owner, shown: pages of all slots */
     uint32_t hold_pages;      /* owner: budget of kept */
@@ -133,8 +133,8 @@ bool hfi_theap_part(struct theap *theap);
 /* Lets go of listed pages, and puts the theap up for the next thread. */
 void hfi_theap_end(struct theap *theap);
 
-/* In a forked child: puts up every theap but `own` for the next threads.  Their pages were let go of, and what they held. */
-void hfi_theaps_recycle_but(const struct theap *own);
+/* In a forked child that took over: puts up every theap for the next threads.  Their pages were let go of. */
+void hfi_theaps_recycle(void);
 
 /* In a forked child that cannot follow it: the list of all begins at `first`, or is empty (NULL). */
 void hfi_theaps_forsake(struct theap *first);
