@@ -201,6 +201,11 @@ struct sweep {
     unsigned looks; /* left */
 };
 
+bool hfi_shm_may_sweep(unsigned owner)
+{
+    return owner == geteuid() || geteuid() == 0;
+}
+
 static void sweep_name(struct sweep *sweep, const char *name)
 {
     long pid;
@@ -214,8 +219,8 @@ static void sweep_name(struct sweep *sweep, const char *name)
         sweep->looks--;
         gone = !hfi_shm_process_lives(pid, start_ticks);
     }
-    if (gone && fstatat(sweep->directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
-        S_ISREG(file.st_mode) && file.st_uid == geteuid())
+    if (gone && fstatat(sweep->directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
+        hfi_shm_may_sweep(file.st_uid))
         unlinkat(sweep->directory, name, 0);
 }
 

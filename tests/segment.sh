@@ -104,6 +104,34 @@ preloaded
 [ -e "/dev/shm/holdfast.$ended.1.1$own" ] || fail "a program that starts removes a file of another namespace"
 for file in "$ended.1.$own" "$$.1.$own" "$ended.1.1$own"; do rm -f "/dev/shm/holdfast.$file"; done
 
+# --- a program that is killed over and over leaves the last segment, and those that others have not removed yet ---
+left_of() # PID...: how many segments there are of them
+{
+    left=0
+    for pid in "$@"; do has_segment "$pid" && left=$((left + 1)); done
+    echo "$left"
+}
+killed=
+for _ in $(seq 100); do
+    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k LD_PRELOAD=$library sh -c 'kill -KILL $$' 2> /dev/null &
+    wait $! 2> /dev/null
+    killed="$killed $!"
+done
+[ "$(left_of $killed)" -le 1 ] || fail "100 programs that were killed leave $(left_of $killed) segments"
+
+# --- root starts, somebody else ends: root alone can remove its file, and removes everybody's ---
+if [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --clear-groups test -r "$library" 2> /dev/null; then
+    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k LD_PRELOAD=$library setpriv --reuid 65534 --clear-groups sh -c 'kill -KILL $$' 2> /dev/null &
+    wait $! 2> /dev/null
+    dropped=$!
+    has_segment "$dropped" || fail "there is no segment that root started and somebody else left"
+    setpriv --reuid 65534 --clear-groups env HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k LD_PRELOAD="$library" sh -c 'kill -KILL $$' 2> /dev/null &
+    wait $! 2> /dev/null
+    other=$!
+    preloaded
+    [ "$(left_of "$dropped" "$other")" = 0 ] || fail "a program that root starts leaves segments of dead processes of others"
+fi
+
 # --- another namespace of processes, and the same /dev/shm ---
 # Its number is one that nobody has here, so that it looks as if it had ended.
 free_number() { number=$((number + 1)); ! kill -0 "$number" 2> /dev/null; }

@@ -166,7 +166,7 @@ static int list_main(int argc, char **argv)
     print_unshown(listing.unshown);
     json_decref(listing.unshown);
     if (count.swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) of yours whose program has ended",
+        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) whose program has ended",
                 count.swept);
     return fflush(stdout) != 0;
 }

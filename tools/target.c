@@ -109,7 +109,7 @@ static int say_refused(const struct target *target, enum segment_verdict verdict
         hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena: %s", pid, unshown_reason(target->pid, why, sizeof why));
         break;
     case SEGMENT_DENIED:
-        hfi_say(SAY_ERROR, "HF-E413", command, "%s cannot be read (%s); run this as the user of process %ld, or as root", path, reason, pid);
+        hfi_say(SAY_ERROR, "HF-E413", command, "%s cannot be read (%s); run this as root, or as the user whom the file belongs to", path, reason);
         break;
     case SEGMENT_STRANGE:
         hfi_say(SAY_ERROR, "HF-E413", command, "%s is not taken for the segment of process %ld: %s; find out who made it, and remove it",
@@ -137,7 +137,7 @@ static int choose(const char *text, pid_t *pid, bool *left, const char *command)
     *left = text != NULL && segment_start_ticks(*pid, &start_ticks) && segment_is_left(*pid, start_ticks);
     unsigned swept = segment_each(remember, &found).swept;
     if (swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) of yours whose program has ended",
+        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) whose program has ended",
                 swept);
     if (text != NULL)
         return 0;
