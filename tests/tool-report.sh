@@ -104,6 +104,12 @@ bytes=$(wc -c < "$work/waves")
 mode=$(ls -l "$work/waves" | cut -c1-10)
 [ "$mode" = -rw------- ] || fail "a recording can be read by others: $mode"
 expect 1 'HF-E441' record "$live" -o /dev/full --duration 0.1
+grep -q '/dev/full could not be written (No space left on device), and holds no sample;' "$work/err" || fail "a full device is said to hold samples"
+(ulimit -f 16; "$holdfast" record "$live" -o "$work/limited" --interval 0.01 --duration 20 2> "$work/err")
+[ $? = 1 ] || fail "a recording beyond the limit of file sizes: exit status $?"
+whole=$(sed -n 's/.*limited could not be written to its end (File too large): the first \([0-9]*\) samples are whole.*/\1/p' "$work/err")
+[ "${whole:-0}" -ge 1 ] || fail "a recording beyond the limit of file sizes does not say how many samples are whole"
+expect 0 "the $whole samples before" report "$work/limited" -o "$work/limited.html"
 expect 1 'HF-E441' record "$live" -o "$work/no/such" --duration 0.1
 expect 1 'HF-E441' report "$live" -o /dev/full --seconds 0
 

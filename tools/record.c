@@ -34,6 +34,7 @@ static void catch_interrupts(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is an error of writing, to be said */
 }
 
 struct job {
@@ -48,8 +49,20 @@ struct job {
 
 static int write_failed(const struct job *job, int error)
 {
-    hfi_say(SAY_ERROR, "HF-E441", "record", "%s: %s after %llu samples; what was written can be read, name a file elsewhere with -o",
-            job->path, strerror(error), (unsigned long long)job->samples);
+    if (job->samples == 0)
+        hfi_say(SAY_ERROR, "HF-E441", "record", "%s could not be written (%s), and holds no sample; name a file elsewhere with -o",
+                job->path, strerror(error));
+    else
+        hfi_say(SAY_ERROR, "HF-E441", "record", "%s could not be written to its end (%s): the first %llu samples are whole; look at them with "
+                "`holdfast report`, and name a file elsewhere with -o", job->path, strerror(error), (unsigned long long)job->samples);
+    return EXIT_FAILURE;
+}
+
+/* Some file systems tell only now that there was no room. */
+static int close_failed(const struct job *job, int error)
+{
+    hfi_say(SAY_ERROR, "HF-E441", "record", "%s could not be closed (%s), and may lack some of its %llu samples; see what `holdfast report` "
+            "finds in it, and name a file elsewhere with -o", job->path, strerror(error), (unsigned long long)job->samples);
     return EXIT_FAILURE;
 }
 
@@ -149,7 +162,7 @@ static int record_main(int argc, char **argv)
     recording_free(job.recording);
     sample_free(job.sample);
     if (job.file != NULL && fclose(job.file) != 0 && status == 0)
-        status = write_failed(&job, errno);
+        status = close_failed(&job, errno);
     target_close(&job.target);
     return status;
 }
