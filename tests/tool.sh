@@ -188,6 +188,17 @@ expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
 expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'
 expect 0 'node 0     64 MiB on 4k pages, populated 64 MiB' run --arena 64M --backing 4k --report sleep 0.1
 expect 0 '  ok         every node as asked, every request served from its own' run --arena 64M --backing 4k --report sleep 0.1
+# Resident is what the kernel counts; the pages of a pool are not among that.
+expect 0 '  memory     resident at most ' run --arena 8M --backing 4k --report sleep 0.1
+"$holdfast" run --arena 8M --backing 2m --strict --report sleep 0.2 > "$work/out" 2> "$work/err"
+if [ $? = 0 ]; then
+    grep -q '^  memory     at most [0-9.]* MiB: 8 MiB in huge pages of the pool, and [0-9.]* [KM]iB resident' "$work/err" || fail "run --report: the pool's pages are missing"
+    "$holdfast" run --arena 8M --backing 2m --json -o "$work/report" sleep 0.2
+    grep -q '"huge_pages": 8388608' "$work/report" || fail "run --json: the pool's pages are missing"
+else
+    grep -q 'HF-E20[13]' "$work/err" || fail "run --strict on a pool fails"
+    echo "tool.sh: no huge pages in the pool: what run --report says of them is not tested"
+fi
 # A program that ends at once may be over before its arena was seen (HF-W408): again, then.
 for _ in 1 2 3 4 5 6 7 8 9; do
     "$holdfast" run --arena 16M --backing 4k --report dd if=/dev/zero bs=64M count=1 of=/dev/null > "$work/out" 2> "$work/err"

@@ -16,7 +16,37 @@ static double seconds(struct timeval time)
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
+/* Pages of a pool are there from the start to the end of an arena. */
+static uint64_t huge_bytes(const struct run_end *end)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; end->snapshot != NULL && i < end->snapshot->node_count; i++) {
+        const struct hf_inspect_node *node = &end->snapshot->nodes[i];
+        bool of_pool = node->backing == HF_BACKING_1G || node->backing == HF_BACKING_2M;
+        bytes += of_pool ? hfi_min(node->populated, UINT64_MAX / HF_INSPECT_MAX_NODES) : 0;
+    }
+    return hfi_max(bytes, end->huge_bytes);
+}
+
+static uint64_t resident_bytes(const struct run_end *end)
+{
+    return (uint64_t)end->usage.ru_maxrss * 1024;
+}
+
 /* --- for people --- */
+
+static void print_memory(FILE *out, const struct run_end *end)
+{
+    char peak[16], huge[16], both[16];
+    uint64_t of_pool = huge_bytes(end);
+    if (of_pool == 0)
+        fprintf(out, "  memory     resident at most %s", hfi_format_bytes(peak, sizeof peak, resident_bytes(end)));
+    else
+        fprintf(out, "  memory     at most %s: %s in huge pages of the pool, and %s resident, which does not count them",
+                hfi_format_bytes(both, sizeof both, resident_bytes(end) + of_pool), hfi_format_bytes(huge, sizeof huge, of_pool),
+                hfi_format_bytes(peak, sizeof peak, resident_bytes(end)));
+    fprintf(out, "; faults: %ld minor, %ld major\n", end->usage.ru_minflt, end->usage.ru_majflt);
+}
 
 static void print_node(FILE *out, const struct hf_inspect_node *node)
 {
@@ -69,15 +99,14 @@ static void print_arena(FILE *out, const struct snapshot *snapshot)
 
 static void print_text(FILE *out, const struct run_end *end)
 {
-    char printable[256], peak[16];
+    char printable[256];
     fprintf(out, "holdfast: %s (pid %ld) ", tool_printable(printable, sizeof printable, end->name), (long)end->pid);
     if (WIFSIGNALED(end->status))
         fprintf(out, "was ended by signal %d (%s)\n", WTERMSIG(end->status), strsignal(WTERMSIG(end->status)));
     else
         fprintf(out, "exited with status %d\n", WEXITSTATUS(end->status));
     fprintf(out, "  time       %.3f s, cpu %.3f s user, %.3f s system\n", end->seconds, seconds(end->usage.ru_utime), seconds(end->usage.ru_stime));
-    fprintf(out, "  memory     resident at most %s; faults: %ld minor, %ld major\n", hfi_format_bytes(peak, sizeof peak, (uint64_t)end->usage.ru_maxrss * 1024),
-            end->usage.ru_minflt, end->usage.ru_majflt);
+    print_memory(out, end);
     if (end->snapshot != NULL)
         print_arena(out, end->snapshot);
 }
@@ -98,7 +127,8 @@ static void print_json(FILE *out, const struct run_end *end)
     json_object_set_new(object, "system_seconds", json_real(seconds(end->usage.ru_stime)));
     json_object_set_new(object, "minor_faults", json_integer(end->usage.ru_minflt));
     json_object_set_new(object, "major_faults", json_integer(end->usage.ru_majflt));
-    json_object_set_new(object, "resident", tool_json_number((uint64_t)end->usage.ru_maxrss * 1024));
+    json_object_set_new(object, "resident", tool_json_number(resident_bytes(end)));
+    json_object_set_new(object, "huge_pages", tool_json_number(huge_bytes(end)));
     json_object_set_new(object, "arena", end->snapshot != NULL ? stat_json(end->snapshot) : json_null());
     json_dumpf(object, out, JSON_INDENT(2));
     fputc('\n', out);

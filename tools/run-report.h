@@ -13,7 +13,8 @@ struct run_end {
     pid_t pid;
     int status; /* as wait(2) has it */
     double seconds;
-    struct rusage usage;
+    struct rusage usage; /* its ru_maxrss counts no huge pages of a pool */
+    uint64_t huge_bytes; /* most that was seen of those; of a short program none perhaps, but the snapshot tells */
     const struct snapshot *snapshot; /* the last one; NULL: no arena was seen */
 };
 

@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os.h"
 #include "run-report.h"
 
 #define POLL_FIRST_MS 1 /* a short program may live for a few milliseconds only */
@@ -198,6 +199,7 @@ struct watch {
     int inotify; /* -1: polled */
     int fd;      /* the segment, -1 before there is one */
     bool seen;   /* last_snapshot holds something */
+    uint64_t huge_bytes; /* most that was seen of the pools' pages: the kernel counts them in no resident size */
 };
 
 static struct snapshot last_snapshot;
@@ -233,6 +235,16 @@ static void watch_read(struct watch *watch)
     last_snapshot = fresh;
     fresh = older;
     watch->seen = true;
+}
+
+static void watch_huge_pages(struct watch *watch)
+{
+    static const char name[] = "\nHugetlbPages:";
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)watch->child);
+    const char *line = hfi_os_read_file(path, text, sizeof text) <= 0 ? NULL : strstr(text, name);
+    uint64_t bytes = line == NULL ? 0 : strtoull(line + strlen(name), NULL, 10) * 1024;
+    watch->huge_bytes = hfi_max(watch->huge_bytes, bytes);
 }
 
 /* Opens the segment, or the one that took its place: an exec makes a new one of the same name. */
@@ -277,6 +289,7 @@ static int watch_wait(struct watch *watch, struct rusage *usage)
         if (watch->fd < 0 || (watch->inotify >= 0 && inotify_names_segment(watch)))
             watch_open(watch);
         watch_read(watch);
+        watch_huge_pages(watch);
     }
     watch_read(watch);
     if (pidfd >= 0)
@@ -335,6 +348,7 @@ static int run_with_report(const struct request *request)
     forward_to = 0;
     end.seconds = now_seconds() - start;
     end.snapshot = watch.seen ? &last_snapshot : NULL;
+    end.huge_bytes = watch.huge_bytes;
     bool whole = run_report(out, &end, request->json) || out == stderr;
     if (!whole)
         hfi_say(SAY_ERROR, "HF-E457", "run", "%s is not whole: writing it was refused; name another file with --output", request->output);
@@ -433,7 +447,7 @@ const struct command tool_run = {
         "  --library PATH     the library to preload\n"
         "  --report           afterwards, print to standard error what the arena saw, faults and cpu time\n"
         "  --json             the report as one JSON object: name, pid, status, signal, seconds, user_seconds,\n"
-        "                     system_seconds, minor_faults, major_faults, resident, arena (as `stat --json`)\n"
+        "                     system_seconds, minor_faults, major_faults, resident, huge_pages, arena (as `stat --json`)\n"
         "  -o, --output FILE  the report goes there instead\n"
         "  --help             this text\n",
     .run = run_main,
