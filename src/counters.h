@@ -11,6 +11,9 @@
 
 #define HFI_DISTANCES 4
 
+/* Who owned the page that a block was freed into: nobody, or another theap. */
+enum counted_frees { FREED_UNOWNED, FREED_REMOTE };
+
 struct counters {
     uint64_t listed;        /* blocks put on a free list to be allocated from */
     uint64_t collected;     /* refills from a page the theap already had */
@@ -18,8 +21,7 @@ struct counters {
     uint64_t shared;        /* times a few blocks of an idle page were taken, on a tight node */
     uint64_t stolen;        /* pages taken from threads that slept */
     uint64_t fresh;         /* fresh runs cut into blocks */
-    uint64_t foreign_frees; /* blocks freed into pages that are not the theap's own */
-    uint64_t remote_frees;  /* of those: into pages that another theap owned; nobody owned the others */
+    uint64_t freed[2];      /* blocks freed into pages that are not the theap's own: enum counted_frees */
     uint64_t received;      /* blocks that others freed into the theap's pages, as collected */
     uint64_t adopted;       /* own full pages won back by freeing into them */
     uint64_t retired;       /* pages given back to the node */
@@ -30,9 +32,9 @@ struct counters {
     uint64_t failed;        /* calls that ended in ENOMEM */
 };
 
-static inline uint64_t hfi_counters_unowned_frees(const struct counters *counters)
+static inline uint64_t hfi_counters_freed(const struct counters *counters)
 {
-    return counters->foreign_frees - counters->remote_frees;
+    return counters->freed[FREED_UNOWNED] + counters->freed[FREED_REMOTE];
 }
 
 static inline uint64_t hfi_counters_away(const struct counters *counters)

@@ -359,7 +359,8 @@ static void add_counters(struct hf_inspect_theap *sum, struct counters *added, c
     add(&sum->large, &added->large, counters->large);
     add(&sum->adopted, &added->adopted, counters->adopted);
     add(&sum->retired, &added->retired, counters->retired);
-    add(&sum->remote_frees, &added->remote_frees, counters->remote_frees);
+    add(&sum->remote_frees, &added->freed[FREED_REMOTE], counters->freed[FREED_REMOTE]);
+    add(&sum->unowned_frees, &added->freed[FREED_UNOWNED], counters->freed[FREED_UNOWNED]);
     add(&sum->received, &added->received, counters->received);
     add(&sum->pressed, &added->pressed, counters->pressed);
     add(&sum->failed, &added->failed, counters->failed);
@@ -381,7 +382,6 @@ static void update_others(struct theap *theap, bool in_use, uint64_t now)
     add(&sum->in_use, &added->in_use, in_use);
     add(&sum->kept, &added->kept, in_use ? (uint64_t)theap->kept_pages * HFI_PAGE_BYTES : 0);
     add(&sum->lost, &added->lost, hfi_load_relaxed(&theap->xlost));
-    add(&sum->unowned_frees, &added->unowned_frees, hfi_counters_unowned_frees(&theap->counters));
     add_counters(sum, &added->counters, &theap->counters);
     SHOW(sum->home_node, added->node);
     SHOW(sum->updated_ticks, now);
@@ -410,8 +410,8 @@ static void update_theap(struct theap *theap, bool in_use, uint64_t now)
     SHOW(slot->large, counters->large);
     SHOW(slot->adopted, counters->adopted);
     SHOW(slot->retired, counters->retired);
-    SHOW(slot->remote_frees, counters->remote_frees);
-    SHOW(slot->unowned_frees, hfi_counters_unowned_frees(counters));
+    SHOW(slot->remote_frees, counters->freed[FREED_REMOTE]);
+    SHOW(slot->unowned_frees, counters->freed[FREED_UNOWNED]);
     SHOW(slot->received, counters->received);
     SHOW(slot->pressed, counters->pressed);
     SHOW(slot->failed, counters->failed);

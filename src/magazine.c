@@ -182,10 +182,10 @@ bool hfi_magazine_is_first(struct theap *theap)
 {
     const struct counters *counters = &theap->counters;
     struct theap_trade *trade = &theap->trade;
-    uint64_t listed = counters->listed - trade->listed, freed = counters->foreign_frees - trade->freed;
+    uint64_t listed = counters->listed - trade->listed, freed = hfi_counters_freed(counters) - trade->freed;
     if (hfi_unlikely(listed + freed >= trade->returned + (theap->hands_on ? HANDS_ON_BLOCKS : JUDGED_BLOCKS))) {
         theap->hands_on = !theap->hands_on && freed + trade->returned >= listed;
-        *trade = (struct theap_trade){ .listed = counters->listed, .freed = counters->foreign_frees };
+        *trade = (struct theap_trade){ .listed = counters->listed, .freed = hfi_counters_freed(counters) };
     }
     if (theap->hands_on && hfi_node_is_tight(theap->node))
         theap->hands_on = false;

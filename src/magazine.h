@@ -14,8 +14,7 @@
 /* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or nobody. */
 HFI_INLINE void hfi_magazine_count(struct theap *theap, uintptr_t owner)
 {
-    theap->counters.foreign_frees++;
-    theap->counters.remote_frees += owner > HFI_OWNER_NOBODY;
+    theap->counters.freed[owner > HFI_OWNER_NOBODY ? FREED_REMOTE : FREED_UNOWNED]++;
 }
 
 /* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class.  False: not

@@ -57,8 +57,8 @@ static void add_counters(struct counters *sum, const struct counters *counters)
     sum->shared += counters->shared;
     sum->stolen += counters->stolen;
     sum->fresh += counters->fresh;
-    sum->foreign_frees += counters->foreign_frees;
-    sum->remote_frees += counters->remote_frees;
+    sum->freed[FREED_UNOWNED] += counters->freed[FREED_UNOWNED];
+    sum->freed[FREED_REMOTE] += counters->freed[FREED_REMOTE];
     sum->received += counters->received;
     sum->adopted += counters->adopted;
     sum->retired += counters->retired;
@@ -170,7 +170,7 @@ int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *
     full.pages_stolen = sum.stolen;
     full.pages_away = hfi_counters_away(&sum);
     full.large_blocks = sum.large;
-    full.remote_frees = sum.remote_frees;
+    full.remote_frees = sum.freed[FREED_REMOTE];
     full.failures = sum.failed;
     memset(stats, 0, size); /* fields of a later version */
     memcpy(stats, &full, hfi_min(size, sizeof full));

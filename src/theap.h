@@ -46,7 +46,7 @@ enum theap_state {
 /* What a theap without a slot in the inspection segment has added to a node's sums there (inspect.c). */
 struct theap_added {
     struct counters counters;
-    uint64_t lost, kept, in_use, unowned_frees;
+    uint64_t lost, kept, in_use;
     uint32_t node; /* whose sums have in_use and kept */
 };
 
