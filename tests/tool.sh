@@ -140,7 +140,7 @@ expect 0 'ok   HF-D17 registering   with io_uring: only an arena of a named size
 expect 0 'ok   HF-D12 mbind         pages can be bound' doctor
 expect 0 'the arena would stand as asked' doctor
 "$holdfast" doctor --arena 4000G > "$work/out" 2> "$work/err"
-awk '{ at = index($0, "mend: ") } /^(ok  |warn|fail) HF-D[0-9][0-9] .............[^ ]* / { next } /^ *mend: / && at == 27 { next } /^the arena would not stand as asked; [0-9]+ failed/ { end = NR; next } { exit 1 }
+awk '{ at = index($0, "mend: ") } /^(ok  |warn|fail) HF-D[0-9][0-9] .............[^ ]* / { next } /^ *mend: / && at == 27 { next } /^ *keep: / && index($0, "keep: ") == 27 { next } /^the arena would not stand as asked; [0-9]+ failed/ { end = NR; next } { exit 1 }
     END { exit end != NR }' "$work/out" || fail "doctor: a line that is neither a verdict nor what mends it"
 # What is registered is pinned, so a limit of 64 KiB is too low for anybody but who holds CAP_IPC_LOCK.
 if [ "$(id -u)" != 0 ]; then
@@ -150,9 +150,30 @@ elif command -v setpriv > /dev/null; then
     (ulimit -l 64; setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock "$holdfast" doctor --arena 64M) > "$work/out" 2> "$work/err"
     grep -q '^warn HF-D17 registering   with io_uring: 1 window pins 64 MiB, limit 64 KiB$' "$work/out" || fail "doctor says nothing about a low memlock"
 fi
+# What outlives a reboot: lines that a shell understands, and that name files of their own.
+(ulimit -v 10000000; "$holdfast" doctor --arena 16G) > "$work/out" 2> "$work/err"
+for line in "printf '\[Service\]\\\\nLimitAS=infinity\\\\nLimitDATA=infinity\\\\n' > /etc/systemd/system/NAME.service.d/holdfast-as.conf" \
+    "$(id -un) - as unlimited"; do
+    grep -q "^ *keep: .*$line" "$work/out" || fail "doctor has no '$line' for good"
+done
+sed -n 's/^ *keep: //p' "$work/out" > "$work/keep"
+[ -s "$work/keep" ] && sh -n "$work/keep" || fail "doctor: a line to paste is no line of a shell"
+[ -z "$(grep -o '> /etc/[^ ]*' "$work/keep" | sort | uniq -d)" ] || fail "doctor: two lines write the same file"
+# A pool that is short: what keeps it, in the words of the machine's one node or of each of several; and nothing is both ok and missing.
+expect 1 "keep: echo 'vm.nr_hugepages = " doctor --arena 75% --backing 2m
+for arena in 1G 2G; do
+    "$holdfast" doctor --arena $arena > "$work/out" 2> "$work/err"
+    grep '^ok .*missing' "$work/out" && fail "doctor --arena $arena: ok, and something is missing"
+done
 # Several nodes: each has its lines; binding to those that this machine does not have is refused.
 export HWLOC_SYNTHETIC='numa:2 pu:1'
 expect 1 'fail HF-D12 mbind         node 1: a page cannot be bound' doctor --arena 64M
+export HWLOC_SYNTHETIC='numa:2(memory=32GiB) pu:1'
+expect 1 "keep: echo 'w /sys/" doctor --arena 32G --backing 2m
+expect 1 'hugepagesz=1G hugepages=0:16,1:16 ' doctor --arena 32G --backing 1g
+[ "$(grep -c 'hugepagesz=1G' "$work/out")" = 1 ] || fail "doctor: the kernel's command line is said twice"
+export HWLOC_SYNTHETIC='numa:2 pu:1'
+expect 1 'fail HF-D12 mbind         node 1' doctor --arena 64M
 for line in 'HF-D03 topology      node 0' 'HF-D03 topology      node 1' 'HF-D06 huge pages    node 1' 'HF-D16 arena         node 1'; do
     grep -q "$line" "$work/out" || fail "doctor with two nodes does not have '$line'"
 done

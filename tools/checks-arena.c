@@ -205,7 +205,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     enum option_backing stands = BACKING_AUTO;
     const struct reserved_node *part = outlook_part(outlook, index, &stands);
     struct os_huge_pool pool;
-    char mend[MEND_BYTES], spare[SPARE_BYTES];
+    char mend[MEND_BYTES], spare[SPARE_BYTES], keep[CHECKS_KEEP_BYTES];
     const char *name = hfi_backing_name(rung);
     uint64_t needed = part != NULL ? outlook_pages(outlook, part, rung) : 0;
     bool asked = outlook->options.backing == rung && needed != 0;
@@ -225,11 +225,16 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     bool possible = part == NULL || part->bytes <= outlook_node_memory(outlook, node);
     if (!possible)
         check.mend = "lower HOLDFAST_ARENA for this node";
+    else
+        check.keep = checks_keep_pool(keep, outlook, node, rung, pool.total_pages + lack);
     if (lack != 0 && stands > rung) /* of 1 GiB pages auto does without a word */
         check.verdict = asked ? VERDICT_FAIL : rung == BACKING_2M && possible ? VERDICT_WARN : VERDICT_OK;
     if (needed == 0)
         checks_report(examination, &check, "node %u: %llu pages of %s, %llu free; none needed", node->id, (unsigned long long)pool.total_pages, name,
                       (unsigned long long)pool.free_pages);
+    else if (lack != 0 && check.verdict == VERDICT_OK)
+        checks_report(examination, &check, "node %u: %llu pages of %s free, %llu would be taken; the arena has pages of %s", node->id,
+                      (unsigned long long)pool.free_pages, name, (unsigned long long)needed, hfi_backing_name(stands));
     else if (lack == 0)
         checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s", node->id, (unsigned long long)needed, name,
                       (unsigned long long)pool.free_pages, spare_for_forks(spare, sizeof spare, outlook, needed, pool.free_pages));
@@ -259,8 +264,9 @@ void checks_memlock(struct examination *examination)
     bool privileged = checks_has_capability(CAPABILITY_IPC_LOCK);
     bool enough = privileged || need <= limit;
     bool matters = lock == LOCK_YES || hfi_os_has_swap();
+    char keep[CHECKS_KEEP_BYTES];
     struct check check = { "HF-D08", "memory lock", enough || !matters ? VERDICT_OK : checks_fail_if_named(examination), NULL, true, need, limit,
-                           .mend = "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity; limits.conf: memlock), or HOLDFAST_LOCK=no" };
+                           .mend = "ulimit -l unlimited, or HOLDFAST_LOCK=no", .keep = checks_keep_limits(keep, checks_no_memlock) };
     checks_report(examination, &check, "limit %s%s, the arena locks %s%s", checks_size(have, limit), privileged ? " but CAP_IPC_LOCK is held" : "",
                   checks_size(want, need), enough || matters ? "" : "; not needed without swap");
 }
@@ -272,7 +278,9 @@ void checks_registering(struct examination *examination)
     char have[16], want[16];
     uint64_t limit = hfi_os_lock_limit();
     bool privileged = checks_has_capability(CAPABILITY_IPC_LOCK);
-    struct check check = { "HF-D17", "registering", .mend = "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity), or grant CAP_IPC_LOCK" };
+    char keep[CHECKS_KEEP_BYTES];
+    struct check check = { "HF-D17", "registering", .mend = "ulimit -l unlimited, or grant CAP_IPC_LOCK",
+                           .keep = checks_keep_limits(keep, checks_no_memlock) };
     if (!outlook->named) {
         checks_report(examination, &check, "with io_uring: only an arena of a named size can be");
         return;
@@ -292,7 +300,8 @@ void checks_overcommit(struct examination *examination)
     const struct outlook *outlook = &examination->outlook;
     uint64_t mode = 0, limit = 0, committed = 0;
     char have[16], want[16];
-    struct check check = { "HF-D10", "overcommit", .mend = "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio" };
+    struct check check = { "HF-D10", "overcommit", .mend = "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio",
+                           .keep = "echo 'vm.overcommit_memory = 0' > /etc/sysctl.d/60-holdfast-overcommit.conf" };
     hfi_os_read_number("/proc/sys/vm/overcommit_memory", &mode);
     if (mode != 2 || !checks_meminfo("CommitLimit", &limit) || !checks_meminfo("Committed_AS", &committed)) {
         checks_report(examination, &check, "vm.overcommit_memory is %llu", (unsigned long long)mode);
@@ -307,11 +316,13 @@ void checks_overcommit(struct examination *examination)
                   outlook->named ? "takes" : "may grow to", checks_size(want, check.need));
 }
 
+static const char *const space_limits[][2] = { { "LimitAS", "as" }, { "LimitDATA", "data" }, { NULL, NULL } };
+
 /* The least that src/reserve.c makes do with; of a described machine, the bound that holds everywhere. */
 void checks_space(struct examination *examination)
 {
     const struct outlook *outlook = &examination->outlook;
-    char have[16], want[16], text[32];
+    char have[16], want[16], text[32], keep[CHECKS_KEEP_BYTES];
     struct check check = { "HF-D11", "address space", .counted = true, .need = outlook->space_least_bytes,
                            .have = outlook->described != NULL ? UINT64_MAX : hfi_os_address_room() };
     if (outlook->capped && outlook->named) {
@@ -323,7 +334,8 @@ void checks_space(struct examination *examination)
         return;
     }
     check.verdict = check.need <= check.have ? VERDICT_OK : checks_fail_if_named(examination);
-    check.mend = "ulimit -v unlimited; ulimit -d unlimited (systemd: LimitAS=infinity, LimitDATA=infinity)";
+    check.mend = "ulimit -v unlimited; ulimit -d unlimited";
+    check.keep = checks_keep_limits(keep, space_limits);
     checks_report(examination, &check, "%s, the arena takes %s of addresses%s", check.have == UINT64_MAX ? "no limit" : checks_size(have, check.have),
                   checks_size(want, check.need), too_much(text, missing(check.need, check.have)));
 }

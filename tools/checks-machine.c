@@ -77,7 +77,8 @@ void checks_thp(struct examination *examination)
     bool needed = (outlook->small_bytes != 0) && asked != BACKING_4K;
     chosen_word("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof enabled);
     chosen_word("/sys/kernel/mm/transparent_hugepage/defrag", defrag, sizeof defrag);
-    struct check check = { "HF-D07", "thp", .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled" };
+    struct check check = { "HF-D07", "thp", .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
+                           .keep = "echo 'w /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise' > /etc/tmpfiles.d/holdfast-thp.conf" };
     if (!hfi_os_has_thp() && needed)
         check.verdict = asked == BACKING_THP ? checks_fail_if_named(examination) : VERDICT_WARN;
     checks_report(examination, &check, "transparent huge pages: enabled %s, defrag %s; %s", enabled, defrag, needed ? "would be used" : "not needed");
@@ -131,17 +132,22 @@ void checks_uring(struct examination *examination)
     uint64_t disabled = 0;
     bool known = hfi_os_read_number("/proc/sys/kernel/io_uring_disabled", &disabled);
     int error = io_uring_queue_init(2, &ring, 0);
+    char keep[CHECKS_KEEP_BYTES];
     struct check check = { "HF-D13", "io_uring", error == 0 ? VERDICT_OK : VERDICT_WARN, .mend = "allow io_uring_setup in the seccomp profile" };
     if (error == 0)
         io_uring_queue_exit(&ring);
     if (disabled == 2)
         check.mend = "sysctl kernel.io_uring_disabled=0";
-    else if (disabled == 1)
+    else if (disabled != 0)
         check.mend = "sysctl kernel.io_uring_disabled=0, or set kernel.io_uring_group to a group of this user";
     else if (error == -ENOMEM)
-        check.mend = "ulimit -l unlimited (systemd: LimitMEMLOCK=infinity)";
+        check.mend = "ulimit -l unlimited";
     else if (error == -ENOSYS)
         check.mend = "use a kernel with CONFIG_IO_URING";
+    if (disabled != 0)
+        check.keep = "echo 'kernel.io_uring_disabled = 0' > /etc/sysctl.d/60-holdfast-io_uring.conf";
+    else if (error == -ENOMEM)
+        check.keep = checks_keep_limits(keep, checks_no_memlock);
     char number[32];
     snprintf(number, sizeof number, "%llu", (unsigned long long)disabled);
     checks_report(examination, &check, "%s%s%s%s", error == 0 ? "a ring can be made" : "no ring can be made: ", error == 0 ? "" : hfi_os_error_name(error),

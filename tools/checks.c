@@ -10,6 +10,18 @@
 
 #define TEXT_BYTES 512
 #define NAME_COLUMNS 13
+#define MEND_COLUMN (4 + 1 + 6 + 1 + NAME_COLUMNS)
+
+/* An array of the lines; null of NULL. */
+static json_t *lines_of(const char *text)
+{
+    json_t *lines = text == NULL ? json_null() : json_array();
+    for (const char *end; text != NULL; text = *end == 0 ? NULL : end + 1) {
+        end = strchrnul(text, '\n');
+        json_array_append_new(lines, json_stringn(text, (size_t)(end - text)));
+    }
+    return lines;
+}
 
 void checks_report(struct examination *examination, const struct check *check, const char *format, ...)
 {
@@ -31,6 +43,7 @@ void checks_report(struct examination *examination, const struct check *check, c
     json_object_set_new(object, "page_bytes", check->page_bytes != 0 ? tool_json_number(check->page_bytes) : json_null());
     json_object_set_new(object, "found", json_string(found));
     json_object_set_new(object, "mend", check->verdict != VERDICT_OK && check->mend != NULL ? json_string(check->mend) : json_null());
+    json_object_set_new(object, "keep", lines_of(check->verdict != VERDICT_OK ? check->keep : NULL));
     json_array_append_new(examination->checks, object);
 }
 
@@ -51,15 +64,18 @@ static const char *word_of(const json_t *check, const char *key)
 
 void checks_print(const struct examination *examination, bool all)
 {
-    size_t index;
-    json_t *check;
+    size_t index, line;
+    json_t *check, *text;
     json_array_foreach(examination->checks, index, check) {
         const char *verdict = word_of(check, "verdict"), *mend = word_of(check, "mend");
         if (!all && strcmp(verdict, "ok") == 0)
             continue;
         printf("%-4s %s %-*s %s\n", verdict, word_of(check, "id"), NAME_COLUMNS, word_of(check, "name"), word_of(check, "found"));
         if (mend != NULL)
-            printf("%*s mend: %s\n", 4 + 1 + 6 + 1 + NAME_COLUMNS, "", mend);
+            printf("%*s mend: %s\n", MEND_COLUMN, "", mend);
+        json_array_foreach(json_object_get(check, "keep"), line, text) {
+            printf("%*s keep: %s\n", MEND_COLUMN, "", json_string_value(text));
+        }
     }
 }
 

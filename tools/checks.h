@@ -29,6 +29,7 @@ struct check {
     uint64_t need, have;
     size_t page_bytes;
     const char *mend;                 /* left out where the verdict is ok */
+    const char *keep;                 /* likewise: lines that make the mend outlive a reboot; NULL where it does, or there is none */
 };
 
 void HFI_PRINTF(3, 4) checks_report(struct examination *examination, const struct check *check, const char *format, ...);
@@ -43,6 +44,18 @@ void checks_print(const struct examination *examination, bool all);
 
 /* And the last line: which of the two, and how many checks say so. */
 void checks_print_sum(const struct examination *examination, const char *well, const char *badly);
+
+/* --- checks-keep.c: what `keep` is, in the caller's `text` --- */
+
+#define CHECKS_KEEP_BYTES 512
+
+/* No limits: each by its name in a unit file and in limits.d(5), up to a NULL. */
+const char *checks_keep_limits(char text[CHECKS_KEEP_BYTES], const char *const (*limits)[2]);
+extern const char *const checks_no_memlock[][2];
+
+/* So many pages in a node's pool; of 1 GiB pages, what all nodes need. */
+const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook, const struct topology_node *node,
+                             enum option_backing rung, uint64_t total_pages);
 
 /* --- checks-arena.c: sizes against what there is; all that holds of a described machine, too --- */
 

@@ -74,14 +74,16 @@ const struct command tool_doctor = {
     .help =
         "usage: holdfast doctor [--arena SIZE] [--backing PAGES] [--nodes NODES] [--json]\n"
         "\n"
-        "Prints one line per check: ok, warn or fail, what was found, and what mends it.\n"
+        "Prints one line per check: ok, warn or fail, what was found, what mends it now, and what\n"
+        "keeps it so over a reboot.\n"
         "The arena checked for is that of the options, else of the HOLDFAST_* environment.\n"
         "Exit status 1: a named arena would not stand as asked.\n"
         "\n"
         "  --arena SIZE     as HOLDFAST_ARENA\n"
         "  --backing PAGES  as HOLDFAST_BACKING\n"
         "  --nodes NODES    as HOLDFAST_NODES\n"
-        "  --json           an array of checks: id, name, verdict, node, need, have, page_bytes, found, mend\n"
+        "  --json           an array of checks: id, name, verdict, node, need, have, page_bytes, found, mend,\n"
+        "                   keep\n"
         "  --help           this text\n",
     .run = doctor_main,
 };

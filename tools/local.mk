@@ -5,6 +5,7 @@ holdfast_SOURCES = \
 	%D%/advice-view.c \
 	%D%/checks.c %D%/checks.h \
 	%D%/checks-arena.c \
+	%D%/checks-keep.c \
 	%D%/checks-machine.c \
 	%D%/common.c \
 	%D%/doctor.c \
