@@ -54,9 +54,15 @@ holdfast_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(LIBURING_LIBS) $(HWLOC_LI
 
 bashcompletiondir = $(datadir)/bash-completion/completions
 nodist_bashcompletion_DATA = %D%/holdfast
-EXTRA_DIST += %D%/holdfast.bash
-CLEANFILES += %D%/holdfast
+zshcompletiondir = $(datadir)/zsh/site-functions
+nodist_zshcompletion_DATA = %D%/_holdfast
+fishcompletiondir = $(datadir)/fish/vendor_completions.d
+dist_fishcompletion_DATA = %D%/holdfast.fish
+EXTRA_DIST += %D%/holdfast.bash %D%/holdfast.zsh
+CLEANFILES += %D%/holdfast %D%/_holdfast
 
 # Completions are looked up by the name of the program.
+%D%/_holdfast: %D%/holdfast.zsh
+	$(AM_V_GEN)$(MKDIR_P) %D% && cp $< $@
 %D%/holdfast: %D%/holdfast.bash
 	$(AM_V_GEN)$(MKDIR_P) %D% && cp $< $@
