@@ -1,0 +1,6 @@
+# Installed under the same name as here, so that the links between README.md and the guides hold.
+guidesdir = $(docdir)/doc
+dist_guides_DATA = \
+	%D%/README.md \
+	%D%/measurements.md \
+	%D%/protocols.md
