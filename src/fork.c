@@ -20,15 +20,18 @@
  * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status for its threads; neither
  * where the process had one thread.
  *
- * The first fork on huge pages of a pool says what it costs, where the pool could not copy all that is in use, or at
- * HOLDFAST_VERBOSE=1.  vfork and posix_spawn run no handlers, and cost nothing.
+ * The first fork on huge pages of a pool says what it costs, where the pool could not copy the arena, or
+ * at HOLDFAST_VERBOSE=1.  The first one of a forked child says it again where the pool is too small: the
+ * kernel then takes pages from that child as readily as from its own.  vfork and posix_spawn run no
+ * handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c, tests/programs/fork-pressure.c,
- * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
+ * tests/programs/fork-pool.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
  */
 #include "fork.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/single_threaded.h>
 
 #include "buffers.h"
@@ -122,6 +125,52 @@ static void child_take_over(void)
     hfi_theaps_recycle();
 }
 
+static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was, or begins anew */
+static bool copied; /* written in a child before it goes on: no page is reserved for it */
+
+/* What is not in use yet counts as well: parent and child may both come to use it. */
+static void warn_of_copies(const struct reserved_node *node)
+{
+    struct os_huge_pool pool = { .free_pages = 0 };
+    char page[16], mend[160] = "";
+    size_t pages = hfi_divide_up(node->bytes, node->os_page_bytes);
+    hfi_format_bytes(page, sizeof page, node->os_page_bytes);
+    bool known = hfi_os_huge_pool(&pool, node->id, hfi_arena.node_count == 1, node->os_page_bytes);
+    bool enough = pool.free_pages >= pages;
+    if (enough && (hfi_say_verbosity() < 1 || copied))
+        return;
+    if (known && !enough)
+        snprintf(mend, sizeof mend, "echo %llu > %s, ",
+                 (unsigned long long)(pool.total_pages + pages - pool.free_pages), pool.path);
+    hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of "
+            "parent or child, copies %s from the pool: %zu pages at most, the pool has %llu free%s%s; %sstart "
+            "programs by posix_spawn or vfork, or set HOLDFAST_BACKING=thp", node->id, page, pages,
+            (unsigned long long)pool.free_pages, enough ? "" : ", and when it has none, the child is killed",
+            !enough && copied ? ", or this process, a forked child itself" : "", mend);
+}
+
+static bool is_on_pool(const struct reserved_node *node)
+{
+    return node->backing == BACKING_1G || node->backing == BACKING_2M;
+}
+
+static void warn_once(void)
+{
+    bool warned = false;
+    if (!hfi_cas_acq_rel(&xwarned, &warned, true))
+        return;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        if (is_on_pool(&hfi_arena.reservation.nodes[i]))
+            warn_of_copies(&hfi_arena.reservation.nodes[i]);
+}
+
+/* Huge pages stay reserved for the parent: of a child that forks in turn, the kernel may take any. */
+static void warn_again(void)
+{
+    copied = true;
+    hfi_store_relaxed(&xwarned, false); /* one thread */
+}
+
 static void child_after_fork(void)
 {
     hfi_buffers_forked();
@@ -136,38 +185,8 @@ static void child_after_fork(void)
         child_take_over();
     else if (hfi_theap->thread != 0)
         hfi_inspect_attach(hfi_theap); /* by a new thread id */
+    warn_again();
     hfi_inspect_child();
-}
-
-static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was */
-
-static void warn_of_copies(const struct reserved_node *node, const struct arena_node *arena_node)
-{
-    struct os_huge_pool pool = { .free_pages = 0 };
-    char page[16], used[16];
-    size_t used_pages = arena_node->page_count - hfi_min(hfi_arena_free_pages(arena_node), arena_node->page_count);
-    hfi_format_bytes(page, sizeof page, node->os_page_bytes);
-    hfi_os_huge_pool(&pool, node->id, hfi_arena.node_count == 1, node->os_page_bytes);
-    bool enough = pool.free_pages >= hfi_divide_up(used_pages * HFI_PAGE_BYTES, node->os_page_bytes);
-    if (enough && hfi_say_verbosity() < 1)
-        return;
-    hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of parent or child, copies %s "
-            "from the pool: %s of the arena are in use, the pool has %llu pages free%s; leave more free, start programs by "
-            "posix_spawn or vfork, or set HOLDFAST_BACKING=thp", node->id, page,
-            hfi_format_bytes(used, sizeof used, used_pages * HFI_PAGE_BYTES), (unsigned long long)pool.free_pages,
-            enough ? "" : ", and when it has none, the child is killed");
-}
-
-static void warn_once(void)
-{
-    bool warned = false;
-    if (!hfi_cas_acq_rel(&xwarned, &warned, true))
-        return;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
-        if (node->backing == BACKING_1G || node->backing == BACKING_2M)
-            warn_of_copies(node, &hfi_arena.nodes[i]);
-    }
 }
 
 static bool may_have_other_threads(void)

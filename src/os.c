@@ -615,7 +615,8 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
         return false;
     uint64_t reserved = pool_number(machine, "resv_hugepages"); /* promised to other mappings */
     uint64_t free_pages = pool_number(machine, "free_hugepages");
-    free_pages -= hfi_min(free_pages, reserved);
+    if (reserved <= pool->total_pages) /* below zero while a child outlives its parent (Linux 6.18) */
+        free_pages -= hfi_min(free_pages, reserved);
     uint64_t may_grow = pool_number(machine, "nr_overcommit_hugepages"), grown = pool_number(machine, "surplus_hugepages");
     may_grow -= hfi_min(may_grow, grown);
     if (!whole_machine) {
