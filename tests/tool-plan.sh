@@ -19,6 +19,7 @@ expect 2 'HF-E410 plan: 8G' plan 8G
 for value in '' 0 8X 0:1G,0:1G; do expect 78 'HF-E402 plan: HOLDFAST_ARENA=' plan --arena "$value"; done
 expect 78 'HF-E402 plan: HOLDFAST_BACKING=3m' plan --backing 3m
 expect 78 'HF-E402 plan: HOLDFAST_NODES=2-1' plan --nodes 2-1
+for value in x -1 1.5 ''; do expect 78 "HF-E432 plan: --forks $value: not a number" plan --forks "$value"; done
 
 # --- described machines ---
 expect 0 'arena of 1 GiB, backing auto, on 4 of 4 nodes of node:4' plan --topology 'node:4 core:2 pu:1' --arena 1G
@@ -123,6 +124,20 @@ ran = subprocess.run([holdfast, "run", "--json", "-o", "/dev/stdout", "--lock", 
 arena = json.loads(ran.stdout)["arena"]
 check([(n["id"], n["total"], n["backing"]) for n in arena["nodes"]] == [(n["id"], n["arena"], n["backing"]) for n in sixteen["nodes"]] and
       len(arena["nodes"]) == 16 and arena["arena_span"] + 4 * MIB == sixteen["address_space"], words, "against sixteen nodes that were made")
+
+# What forked children copy comes from the same pool.
+for words, children in (([], 0), (["--forks", "0"], 0), (["--forks", "3"], 3)):
+    forking = plan("--arena", "6G", "--backing", "2m", *words)
+    for pool in (pool for node in forking["nodes"] for pool in node["pools"]):
+        sum_of_all = pool["pages"] * (1 + children)
+        check(pool["copies"] == pool["pages"] * children, words, "copies")
+        check(pool["free"] >= sum_of_all or pool["mend"] == "echo %d > %s" % (pool["total"] + sum_of_all - pool["free"], pool["path"]), words, "the command")
+for words, fits in ((["--arena", "64M", "--backing", "4k", "--forks", "1"], True), (["--arena", "64M", "--backing", "4k", "--forks", "100000"], False)):
+    forking = plan(*words)
+    check(forking["fits"] == fits, words, "fits")
+    if not fits:
+        found = [c for c in forking["checks"] if c["id"] == "HF-D18"]
+        check(len(found) == 1 and found[0]["verdict"] == "fail" and found[0]["need"] == 100000 * 64 * MIB, words, "the check")
 
 # A pool that is short: by how much, and what mends it.
 short = plan("--arena", "6G", "--backing", "2m")

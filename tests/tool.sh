@@ -127,6 +127,10 @@ expect 0 'HF-D16' doctor
 is_json < "$work/out" || fail "doctor --json is no JSON"
 expect 1 'fail HF-D0' doctor --arena 4000G
 expect 1 '10 TiB are more than an arena can be' doctor --arena 10T
+expect 0 'ok   HF-D18 forks         2 forked children copy up to 128 MiB' doctor --arena 64M --backing 4k --forks 2
+expect 1 'the arena would stand as asked, and its forked children may be killed; 1 failed' \
+    doctor --arena 64M --backing 4k --forks 100000
+expect 78 'HF-E432 doctor: --forks many: not a number from 0 to 100000' doctor --forks many
 expect 1 'an arena of 20 KiB is too small' doctor --arena 20K
 HOLDFAST_ARENA=nonsense "$holdfast" doctor > "$work/out" 2> "$work/err"
 [ $? = 1 ] || fail "doctor with a bad HOLDFAST_ARENA: exit status is not 1"

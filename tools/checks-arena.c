@@ -188,13 +188,18 @@ void checks_cgroup(struct examination *examination)
 #define SPARE_BYTES 128
 
 /* After a fork, what parent or child writes to is copied into spare pages of the pool. */
-static const char *spare_for_forks(char *text, size_t text_bytes, const struct outlook *outlook, uint64_t needed, uint64_t free_pages)
+static const char *spare_text(char text[SPARE_BYTES], const struct outlook *outlook, uint64_t needed, uint64_t spare)
 {
-    uint64_t spare = free_pages - needed;
+    unsigned long long enough = spare / needed;
     if (outlook->options.fork == FORK_DONTFORK)
         return "";
-    snprintf(text, text_bytes, "; %llu spare for what a fork copies: a child is killed when they are used up", (unsigned long long)spare);
-    return spare >= needed ? "; enough spare for what a fork copies" : text;
+    if (enough == 0)
+        snprintf(text, SPARE_BYTES, "; %llu spare for what a fork copies: a child is killed when they are used up",
+                 (unsigned long long)spare);
+    else
+        snprintf(text, SPARE_BYTES, "; %llu spare for what a fork copies, enough for %llu child%s at a time",
+                 (unsigned long long)spare, enough, enough == 1 ? "" : "ren");
+    return text;
 }
 
 /* One pool of one node.  Short is a failure where this size was asked for, else a hint. */
@@ -221,7 +226,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     }
     check.have = pool.free_pages;
     uint64_t lack = missing(needed, pool.free_pages);
-    outlook_pool_mend(mend, sizeof mend, &pool, needed);
+    outlook_pool_mend(mend, sizeof mend, &pool, needed + outlook_copies(outlook, needed));
     bool possible = part == NULL || part->bytes <= outlook_node_memory(outlook, node);
     if (!possible)
         check.mend = "lower HOLDFAST_ARENA for this node";
@@ -237,7 +242,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
                       (unsigned long long)pool.free_pages, name, (unsigned long long)needed, hfi_backing_name(stands));
     else if (lack == 0)
         checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s", node->id, (unsigned long long)needed, name,
-                      (unsigned long long)pool.free_pages, spare_for_forks(spare, sizeof spare, outlook, needed, pool.free_pages));
+                      (unsigned long long)pool.free_pages, spare_text(spare, outlook, needed, pool.free_pages - needed));
     else
         checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free, %llu missing", node->id, (unsigned long long)needed, name,
                       (unsigned long long)pool.free_pages, (unsigned long long)lack);
@@ -249,6 +254,55 @@ void checks_pools(struct examination *examination)
         check_pool(examination, i, BACKING_1G);
         check_pool(examination, i, BACKING_2M);
     }
+}
+
+/* --- what forked children copy --- */
+
+static const char *children(const struct outlook *outlook)
+{
+    return outlook->forks == 1 ? "forked child copies" : "forked children copy";
+}
+
+/* Of one node's part on huge pages. */
+static void check_spare(struct examination *examination, const struct reserved_node *part, enum option_backing rung)
+{
+    const struct outlook *outlook = &examination->outlook;
+    struct os_huge_pool pool;
+    char mend[MEND_BYTES], text[SPARE_BYTES];
+    uint64_t needed = outlook_pages(outlook, part, rung), copies = outlook_copies(outlook, needed);
+    if (!outlook_pool(outlook, part->id, rung, &pool))
+        return;
+    uint64_t spare = missing(pool.free_pages, needed), lack = missing(copies, spare);
+    snprintf(text, sizeof text, "; %llu missing, and a child that finds none is killed", (unsigned long long)lack);
+    struct check check = { "HF-D18", "forks", lack == 0 ? VERDICT_OK : VERDICT_FAIL, NULL, true, copies, spare,
+                           hfi_backing_page_bytes(rung), outlook_pool_mend(mend, sizeof mend, &pool, needed + copies) };
+    checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s", part->id, outlook->forks,
+                  children(outlook), (unsigned long long)copies, hfi_backing_name(rung), (unsigned long long)spare,
+                  lack == 0 ? "" : text);
+}
+
+void checks_forks(struct examination *examination)
+{
+    const struct outlook *outlook = &examination->outlook;
+    enum os_bound bound = OS_BOUND_MACHINE;
+    char want[16], have[16], text[32];
+    if (outlook->forks == 0 || !outlook->named || outlook->options.fork == FORK_DONTFORK)
+        return;
+    for (unsigned i = 0; i < outlook->reservation.node_count; i++)
+        if (outlook->options.backing != BACKING_AUTO && outlook->rung[i] > outlook->options.backing)
+            return; /* not what was asked for, which a check before has said */
+    for (unsigned i = 0; i < outlook->reservation.node_count; i++)
+        if (outlook->rung[i] <= BACKING_2M)
+            check_spare(examination, &outlook->reservation.nodes[i], outlook->rung[i]);
+    if (outlook->small_bytes == 0)
+        return;
+    uint64_t copies = outlook_copies(outlook, outlook->small_bytes);
+    uint64_t left = missing(hfi_os_available_bytes(&bound), outlook->small_bytes), lack = missing(copies, left);
+    struct check check = { "HF-D18", "forks", lack == 0 ? VERDICT_OK : VERDICT_FAIL, NULL, true, copies, left,
+                           .mend = "lower HOLDFAST_ARENA, or the number of children" };
+    checks_report(examination, &check, "%u %s up to %s, %s left beside the arena%s%s", outlook->forks, children(outlook),
+                  checks_size(want, copies), checks_size(have, left), bound == OS_BOUND_CGROUP ? " by the cgroup's limit" : "",
+                  too_much(text, lack));
 }
 
 /* --- limits --- */

@@ -18,6 +18,7 @@ struct examination {
     struct outlook outlook;
     json_t *checks;             /* array; see holdfast(1) for the keys */
     unsigned warned, failed;
+    unsigned arena_failed;      /* of them, what is about the arena itself; doctor sets it */
 };
 
 /* What a check has to say beside the text of what it found. */
@@ -71,6 +72,9 @@ void checks_memlock(struct examination *examination);
 void checks_registering(struct examination *examination);
 void checks_overcommit(struct examination *examination);
 void checks_result(struct examination *examination);
+
+/* K2: of forked children that are asked for, `fail` means that one may be killed while the arena stands. */
+void checks_forks(struct examination *examination);
 
 /* --- checks-machine.c: what the kernel and the installation have to offer --- */
 

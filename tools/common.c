@@ -4,6 +4,7 @@
 #include "tool.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <langinfo.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -77,6 +78,21 @@ bool tool_seconds(const char *text, double least, uint64_t *ns, const char *comm
         return true;
     }
     hfi_say(SAY_ERROR, "HF-E446", command, "%s is no time: a number of seconds is wanted, %g at least; see `holdfast help %s`", text, least, command);
+    return false;
+}
+
+bool tool_number(const char *text, unsigned long least, unsigned long most, const char *option, uint32_t *number,
+                 const char *command)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text >= '0' && *text <= '9' && *end == 0 && errno == 0 && value >= least && value <= most) {
+        *number = (uint32_t)value;
+        return true;
+    }
+    hfi_say(SAY_ERROR, "HF-E432", command, "%s %s: not a number from %lu to %lu; see `holdfast help %s`", option,
+            text, least, most, command);
     return false;
 }
 

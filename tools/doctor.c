@@ -26,12 +26,15 @@ static void examine(struct examination *examination)
     checks_membarrier(examination);
     checks_inspection(examination);
     checks_result(examination);
+    examination->arena_failed = examination->failed;
+    checks_forks(examination);
 }
 
 static int print_text(const struct examination *examination)
 {
     checks_print(examination, true);
-    checks_print_sum(examination, "the arena would stand as asked", "the arena would not stand as asked");
+    checks_print_sum(examination, "the arena would stand as asked", examination->arena_failed != 0 ?
+                     "the arena would not stand as asked" : "the arena would stand as asked, and its forked children may be killed");
     return fflush(stdout) != 0 || ferror(stdout);
 }
 
@@ -39,9 +42,11 @@ static int doctor_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
         { "arena", required_argument, NULL, TOOL_SETS_VARIABLE }, { "backing", required_argument, NULL, TOOL_SETS_VARIABLE },
-        { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE }, { "forks", required_argument, NULL, 'f' },
+        { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
     };
     static struct examination examination;
+    uint32_t forks = 0;
     bool json = false;
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "doctor")) != -1) {
@@ -51,7 +56,10 @@ static int doctor_main(int argc, char **argv)
             return EXIT_USAGE;
         if (option == 'j')
             json = true;
-        else if (!tool_set_variable(long_options, optarg, "doctor"))
+        else if (option == 'f') {
+            if (!tool_number(optarg, 0, TOOL_FORKS_MOST, "--forks", &forks, "doctor"))
+                return EXIT_CONFIG;
+        } else if (!tool_set_variable(long_options, optarg, "doctor"))
             return EXIT_CONFIG;
     }
     if (optind != argc) {
@@ -62,6 +70,7 @@ static int doctor_main(int argc, char **argv)
     int status = outlook_load(&examination.outlook, NULL, "doctor");
     if (status != 0)
         return status;
+    examination.outlook.forks = forks;
     examine(&examination);
     if ((json ? tool_json_print(examination.checks) : print_text(&examination)) != 0)
         return EXIT_FAILURE;
@@ -72,16 +81,19 @@ const struct command tool_doctor = {
     .name = "doctor",
     .summary = "check whether this machine is set up for an arena",
     .help =
-        "usage: holdfast doctor [--arena SIZE] [--backing PAGES] [--nodes NODES] [--json]\n"
+        "usage: holdfast doctor [--arena SIZE] [--backing PAGES] [--nodes NODES] [--forks COUNT]\n"
+        "                       [--json]\n"
         "\n"
         "Prints one line per check: ok, warn or fail, what was found, what mends it now, and what\n"
         "keeps it so over a reboot.\n"
         "The arena checked for is that of the options, else of the HOLDFAST_* environment.\n"
-        "Exit status 1: a named arena would not stand as asked.\n"
+        "Exit status 1: a named arena would not stand as asked, or its forked children not live.\n"
         "\n"
         "  --arena SIZE     as HOLDFAST_ARENA\n"
         "  --backing PAGES  as HOLDFAST_BACKING\n"
         "  --nodes NODES    as HOLDFAST_NODES\n"
+        "  --forks COUNT    count what so many forked children at a time may copy: 1 for Redis, max_connections\n"
+        "                   and some for PostgreSQL\n"
         "  --json           an array of checks: id, name, verdict, node, need, have, page_bytes, found, mend,\n"
         "                   keep\n"
         "  --help           this text\n",

@@ -192,19 +192,6 @@ static int write_svg(const struct snapshot *snapshot, const struct wanted *wante
 
 /* --- the command line --- */
 
-static bool parse_number(const char *text, unsigned long low, unsigned long high, const char *option, uint32_t *number)
-{
-    char *end;
-    errno = 0;
-    unsigned long value = strtoul(text, &end, 10);
-    if (*text >= '0' && *text <= '9' && *end == 0 && errno == 0 && value >= low && value <= high) {
-        *number = (uint32_t)value;
-        return true;
-    }
-    hfi_say(SAY_ERROR, "HF-E432", "map", "%s %s: not a number from %lu to %lu; see `holdfast help map`", option, text, low, high);
-    return false;
-}
-
 static int draw(const struct snapshot *snapshot, const struct wanted *wanted)
 {
     unsigned found = 0;
@@ -244,11 +231,11 @@ static int map_main(int argc, char **argv)
         case 'c': wanted.no_colour = true; break;
         case 'n':
             wanted.one_node = true;
-            if (!parse_number(optarg, 0, UINT32_MAX, "--node", &wanted.node))
+            if (!tool_number(optarg, 0, UINT32_MAX, "--node", &wanted.node, "map"))
                 return EXIT_CONFIG;
             break;
         case 'w':
-            if (!parse_number(optarg, WIDTH_MIN, WIDTH_MAX, "--width", &wanted.width))
+            if (!tool_number(optarg, WIDTH_MIN, WIDTH_MAX, "--width", &wanted.width, "map"))
                 return EXIT_CONFIG;
             break;
         default: return EXIT_USAGE;

@@ -136,6 +136,14 @@ const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_hug
     return text;
 }
 
+uint64_t outlook_copies(const struct outlook *outlook, uint64_t amount)
+{
+    uint64_t copies;
+    if (outlook->options.fork == FORK_DONTFORK)
+        return 0;
+    return __builtin_mul_overflow(amount, (uint64_t)outlook->forks, &copies) ? UINT64_MAX / 2 : copies;
+}
+
 static uint64_t pages_of_rung(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung)
 {
     if (!outlook->named || !hfi_rung_is_asked(outlook->options.backing, rung, part->bytes))

@@ -29,6 +29,7 @@ struct outlook {
     size_t space_bytes, space_least_bytes; /* of addresses: in one piece; where that is refused */
     size_t windows;
     size_t segment_bytes; /* for inspection; 0: not published */
+    uint32_t forks;       /* children of a fork at a time whose copies are counted; set after outlook_load */
 };
 
 /* Reads the options from the environment and plans; `description` is NULL, a file or a synthetic string.  0, or an exit
@@ -46,6 +47,10 @@ bool outlook_pool(const struct outlook *outlook, unsigned id, enum option_backin
 
 /* The command that gives a pool what it lacks of so many pages; an empty text where it lacks none. */
 const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_huge_pool *pool, uint64_t pages);
+
+/* The most that forked children copy of so many bytes or pages of an arena.  Parent and child may both come to use what was
+ * free at the fork. */
+uint64_t outlook_copies(const struct outlook *outlook, uint64_t amount);
 
 /* Huge pages that a part needs of a rung, 0 where the rung is not tried. */
 uint64_t outlook_pages(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung);

@@ -26,6 +26,7 @@ static void examine(struct examination *examination)
     checks_pools(examination);
     checks_overcommit(examination);
     checks_registering(examination);
+    checks_forks(examination);
 }
 
 /* Of a described machine nobody knows what its pools will have. */
@@ -107,9 +108,13 @@ static void print_pool(const struct outlook *outlook, const struct reserved_node
     char mend[MEND_BYTES];
     if (pages == 0 || !outlook_pool(outlook, part->id, rung, &pool))
         return;
-    printf("pool           node %u: %llu of %llu pages of %s free\n", part->id, (unsigned long long)hfi_min(pool.free_pages, pages),
-           (unsigned long long)pages, hfi_backing_name(rung));
-    if (outlook_pool_mend(mend, sizeof mend, &pool, pages)[0] != 0 && part->bytes <= hfi_os_physical_bytes())
+    uint64_t there = hfi_min(pool.free_pages, pages), copies = outlook_copies(outlook, pages);
+    printf("pool           node %u: %llu of %llu pages of %s free, %llu", part->id, (unsigned long long)there,
+           (unsigned long long)pages, hfi_backing_name(rung), (unsigned long long)(pool.free_pages - there));
+    if (copies != 0)
+        printf(" of %llu", (unsigned long long)copies);
+    puts(" spare for forks");
+    if (outlook_pool_mend(mend, sizeof mend, &pool, pages + copies)[0] != 0 && part->bytes <= hfi_os_physical_bytes())
         printf("               mend: %s\n", mend);
 }
 
@@ -171,7 +176,9 @@ static json_t *pools_json(const struct outlook *outlook, const struct reserved_n
         json_object_set_new(object, "pages", tool_json_number(pages));
         json_object_set_new(object, "free", known ? tool_json_number(pool.free_pages) : json_null());
         json_object_set_new(object, "total", known ? tool_json_number(pool.total_pages) : json_null());
-        bool lacks = known && outlook_pool_mend(mend, sizeof mend, &pool, pages)[0] != 0;
+        uint64_t copies = outlook_copies(outlook, pages);
+        bool lacks = known && outlook_pool_mend(mend, sizeof mend, &pool, pages + copies)[0] != 0;
+        json_object_set_new(object, "copies", tool_json_number(copies));
         json_object_set_new(object, "mend", lacks ? json_string(mend) : json_null());
         json_object_set_new(object, "path", known ? json_string(pool.path) : json_null());
         json_array_append_new(pools, object);
@@ -240,10 +247,12 @@ static int plan_main(int argc, char **argv)
     static const struct option long_options[] = {
         { "topology", required_argument, NULL, OPTION_TOPOLOGY }, { "arena", required_argument, NULL, TOOL_SETS_VARIABLE },
         { "backing", required_argument, NULL, TOOL_SETS_VARIABLE }, { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
-        { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "forks", required_argument, NULL, 'f' }, { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' }, { 0 },
     };
     static struct examination examination;
     const char *description = NULL;
+    uint32_t forks = 0;
     bool json = false;
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "plan")) != -1) {
@@ -255,7 +264,10 @@ static int plan_main(int argc, char **argv)
             json = true;
         else if (option == OPTION_TOPOLOGY)
             description = optarg;
-        else if (!tool_set_variable(long_options, optarg, "plan"))
+        else if (option == 'f') {
+            if (!tool_number(optarg, 0, TOOL_FORKS_MOST, "--forks", &forks, "plan"))
+                return EXIT_CONFIG;
+        } else if (!tool_set_variable(long_options, optarg, "plan"))
             return EXIT_CONFIG;
     }
     if (optind != argc) {
@@ -270,6 +282,7 @@ static int plan_main(int argc, char **argv)
     int status = outlook_load(&examination.outlook, description, "plan");
     if (status != 0)
         return status;
+    examination.outlook.forks = forks;
     examine(&examination);
     if ((json ? print_json(&examination) : print_text(&examination)) != 0)
         return EXIT_FAILURE;
@@ -281,7 +294,7 @@ const struct command tool_plan = {
     .summary = "say what an arena would be, here or on a described machine",
     .help =
         "usage: holdfast plan [--topology FILE | DESCRIPTION] [--arena SIZE] [--backing PAGES]\n"
-        "                     [--nodes NODES] [--json]\n"
+        "                     [--nodes NODES] [--forks COUNT] [--json]\n"
         "\n"
         "Prints what would be reserved where: per node its memory, its part of the arena, the huge pages\n"
         "that this takes of a pool, and whom it turns to when full; then what all of it costs, and what\n"
@@ -295,6 +308,7 @@ const struct command tool_plan = {
         "  --arena SIZE     as HOLDFAST_ARENA\n"
         "  --backing PAGES  as HOLDFAST_BACKING\n"
         "  --nodes NODES    as HOLDFAST_NODES\n"
+        "  --forks COUNT    count what so many forked children at a time may copy\n"
         "  --json           one object: machine, fits, growing, arena, backing, nodes, owners, page_table,\n"
         "                   address_space, address_space_least, windows, segment, checks\n"
         "  --help           this text\n",

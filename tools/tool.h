@@ -58,6 +58,12 @@ int tool_help(const struct command *command);
  * False after HF-E402 was printed. */
 bool tool_set_variable(const struct option *long_options, const char *value, const char *command);
 
+#define TOOL_FORKS_MOST 100000
+
+/* A whole number, the value of that option.  False after HF-E432 was printed. */
+bool tool_number(const char *text, unsigned long least, unsigned long most, const char *option, uint32_t *number,
+                 const char *command);
+
 /* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was printed. */
 bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command);
 
