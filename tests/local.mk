@@ -139,6 +139,12 @@ check-programs: libholdfast.la
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing thp
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing 2m
 
+# --- programs that fork on a pool with few spare pages: sets the machine's pool, so not part of check ---
+EXTRA_DIST += %D%/pools.sh
+.PHONY: check-pools
+check-pools: libholdfast.la holdfast
+	top_builddir=. $(srcdir)/%D%/pools.sh
+
 # --- the installed tree, used as a stranger would ---
 EXTRA_DIST += %D%/installcheck.sh %D%/examples/bufferpool/bufferpool.c
 installcheck-local:
