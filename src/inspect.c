@@ -54,6 +54,7 @@ _Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 3"
 _Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES, "the tables hold them");
 _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS, "copied one to one");
 
+_Static_assert(HFI_MAX_NODES - 1 == HF_INSPECT_PLACE_NODE_ID(UINT32_MAX), "a node's number has its bits");
 _Static_assert(!HFI_SECURE || HFI_GUARD_BYTES == HF_INSPECT_GUARD_BYTES, "as readers reckon");
 
 #define SHOW HFI_SHOW
@@ -140,7 +141,11 @@ static uint32_t option_flags(void)
     return (options->remote_allow ? 0 : HF_INSPECT_REMOTE_DENY) | (options->on_full == ON_FULL_ABORT ? HF_INSPECT_FULL_ABORTS : 0) |
            (options->fork == FORK_DONTFORK ? HF_INSPECT_DONTFORK : 0) | (options->strict ? HF_INSPECT_STRICT : 0) |
            (options->lock == LOCK_NO ? HF_INSPECT_LOCK_NO : 0) | (options->place == PLACE_INTERLEAVE ? HF_INSPECT_PLACE_INTERLEAVE : 0) |
-           (options->place == PLACE_NODE ? HF_INSPECT_PLACE_NODE : 0) | (HFI_SECURE ? HF_INSPECT_SECURE : 0);
+           (options->place == PLACE_NODE ? HF_INSPECT_PLACE_NODE | options->place_node << 24 : 0) |
+           (HFI_SECURE ? HF_INSPECT_SECURE : 0) | HF_INSPECT_OPTIONS_TOLD |
+           (options->prefault == PREFAULT_BACKGROUND ? HF_INSPECT_PREFAULT_BACKGROUND : 0) |
+           (options->prefault == PREFAULT_NONE ? HF_INSPECT_PREFAULT_NONE : 0) |
+           (options->nodes != UINT64_MAX ? HF_INSPECT_NODES_NAMED : 0) | (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0);
 }
 
 #define SAME_WIDTH(type, member, bytes) _Static_assert(sizeof ((type *)NULL)->member == (bytes), "as struct hf_inspect_live has it")

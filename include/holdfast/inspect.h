@@ -211,6 +211,12 @@ enum hf_inspect_arena { HF_ARENA_AUTO = 0, HF_ARENA_BYTES = 1, HF_ARENA_PERCENT 
 #define HF_INSPECT_PLACE_INTERLEAVE 32u
 #define HF_INSPECT_PLACE_NODE 64u
 #define HF_INSPECT_SECURE 128u
+#define HF_INSPECT_OPTIONS_TOLD 256u /* the flags from here on are told: libraries before them leave them 0 */
+#define HF_INSPECT_PREFAULT_BACKGROUND 512u
+#define HF_INSPECT_PREFAULT_NONE 1024u
+#define HF_INSPECT_NODES_NAMED 2048u /* HOLDFAST_NODES is not `all`: the nodes table has those of them that serve memory */
+#define HF_INSPECT_LOCK_YES 4096u
+#define HF_INSPECT_PLACE_NODE_ID(options) ((options) >> 24 & 63u) /* with HF_INSPECT_PLACE_NODE and OPTIONS_TOLD: its number */
 
 struct hf_inspect_segment {
     uint64_t magic;         /* HF_INSPECT_MAGIC, written last */
