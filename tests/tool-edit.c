@@ -63,12 +63,12 @@ static void stretch_map(struct snapshot *snapshot)
 }
 
 /* The clocks first: figures are of the sample's moment. */
-static void edit_time(struct sample *sample, uint64_t number, uint64_t seconds)
+static void edit_time(struct sample *sample, uint64_t number, double seconds)
 {
     static struct sample_clock first;
     if (number == 0)
         first = sample->clock;
-    uint64_t ns = number * seconds * 1000000000;
+    uint64_t ns = (uint64_t)((double)number * seconds * 1e9);
     sample->clock.taken_ns = first.taken_ns + ns;
     sample->clock.wall_ns = first.wall_ns + ns;
     sample->clock.taken_ticks = first.taken_ticks + (uint64_t)((double)ns * first.ticks_per_ns);
@@ -95,7 +95,7 @@ static bool edit(struct sample *sample, const char *assignment, uint64_t number)
     name[equals - assignment] = 0;
     uint64_t value = strtoull(equals + 1, NULL, 0);
     if (strcmp(name, "step") == 0)
-        edit_time(sample, number, value);
+        edit_time(sample, number, strtod(equals + 1, NULL));
     else if (strcmp(name, "grows") == 0)
         edit_use(sample, number, value);
     else if (strcmp(name, "refused") == 0)

@@ -16,6 +16,7 @@ holdfast_SOURCES = \
 	%D%/map.c %D%/map.h \
 	%D%/map-svg.c \
 	%D%/openmetrics.c \
+	%D%/origin.c %D%/origin.h \
 	%D%/outlook.c %D%/outlook.h \
 	%D%/plan.c \
 	%D%/record.c \

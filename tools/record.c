@@ -45,6 +45,7 @@ struct job {
     struct recording *recording;
     FILE *file;
     uint64_t samples;
+    bool without_command;
 };
 
 static int write_failed(const struct job *job, int error)
@@ -115,26 +116,29 @@ static int record(struct job *job)
     job->sample = sample_new("record");
     if (job->recording == NULL || job->sample == NULL)
         return EXIT_FAILURE;
+    job->sample->without_command = job->without_command;
     catch_interrupts();
     uint64_t start = hfi_os_now_ns();
     int status = follow(job);
     if (status == 0)
-        hfi_say(SAY_INFO, "HF-I442", "record", "%llu samples in %.1f s, %s in %s%s; look at it with `holdfast report %s -o FILE.html`",
+        hfi_say(SAY_INFO, "HF-I442", "record", "%llu samples in %.1f s, %s in %s%s%s; look at it with `holdfast report %s -o FILE.html`",
                 (unsigned long long)job->samples, (double)(hfi_os_now_ns() - start) / 1e9,
                 hfi_format_bytes(size, sizeof size, fstat(fd, &file) == 0 ? (uint64_t)file.st_size : 0), job->path,
-                target_lives(&job->target) ? "" : ", and the process ended", job->path);
+                target_lives(&job->target) ? "" : ", and the process ended",
+                job->sample->origin.command[0] != 0 ? ", with the command line in it, which --no-command leaves out" : "", job->path);
     return status;
 }
 
 /* --- the command line --- */
 
-enum { OPTION_INTERVAL = 256, OPTION_DURATION };
+enum { OPTION_INTERVAL = 256, OPTION_DURATION, OPTION_NO_COMMAND };
 
 static int record_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
         { "interval", required_argument, NULL, OPTION_INTERVAL }, { "duration", required_argument, NULL, OPTION_DURATION },
-        { "output", required_argument, NULL, 'o' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "output", required_argument, NULL, 'o' }, { "no-command", no_argument, NULL, OPTION_NO_COMMAND },
+        { "help", no_argument, NULL, 'h' }, { 0 },
     };
     struct job job = { .interval_ns = 1000000000 };
     int option;
@@ -145,6 +149,8 @@ static int record_main(int argc, char **argv)
             return EXIT_USAGE;
         if (option == 'o')
             job.path = optarg;
+        else if (option == OPTION_NO_COMMAND)
+            job.without_command = true;
         else if (!tool_seconds(optarg, 0.01, option == OPTION_INTERVAL ? &job.interval_ns : &job.duration_ns, "record"))
             return EXIT_CONFIG;
     }
@@ -171,15 +177,17 @@ const struct command tool_record = {
     .name = "record",
     .summary = "record the arena of a running process over time",
     .help =
-        "usage: holdfast record [PID] -o FILE [--interval SECONDS] [--duration SECONDS]\n"
+        "usage: holdfast record [PID] -o FILE [--interval SECONDS] [--duration SECONDS] [--no-command]\n"
         "\n"
         "Writes samples of the arena of process PID into FILE, until the process ends, the time is\n"
         "over, or Ctrl-C.  `holdfast report FILE` and `holdfast tune FILE` read it; a file that was\n"
-        "cut short too.  Without PID: the only process that shows an arena.\n"
+        "cut short too.  Without PID: the only process that shows an arena.  It has the process's\n"
+        "command line, in which values of options that are named after a secret are hidden.\n"
         "\n"
         "  -o, --output FILE   the file to write, made anew\n"
         "  --interval SECONDS  between samples; 0.01 at least (default: 1)\n"
         "  --duration SECONDS  how long\n"
+        "  --no-command        leave the command line out\n"
         "  --help              this text\n",
     .run = record_main,
 };

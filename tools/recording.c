@@ -26,7 +26,8 @@
 
 enum part {
     PART_HEADER = 1, PART_CLOCK, PART_MACHINE, PART_NODES, PART_NODE_PAGES, PART_PLACES, PART_CLASSES, PART_CLASS_PAGES, PART_SUM,
-    PART_OTHERS, PART_EVENTS, PART_CELLS, PART_THEAPS, PART_THEAP_PAGES, PART_THREADS, PART_PAGES, PART_LIVE, PART_COUNT
+    PART_OTHERS, PART_EVENTS, PART_CELLS, PART_THEAPS, PART_THEAP_PAGES, PART_THREADS, PART_PAGES, PART_LIVE,
+    PART_ORIGIN, PART_COUNT
 };
 
 /* Sizes of their entries in files of version 1, whose head does not tell them: 0 for parts that it does not have. */
@@ -62,7 +63,8 @@ struct recording {
 
 _Static_assert(LIVE_BYTES == 6 * sizeof(uint64_t), "nothing lies between");
 _Static_assert(sizeof(struct hf_inspect_segment) % 8 == 0 && sizeof(struct hf_inspect_class) % 8 == 0 && sizeof(struct sample_clock) % 8 == 0 &&
-               sizeof(struct sample_thread) % 8 == 0 && sizeof(struct snapshot_sum) % 8 == 0, "tables are made of words");
+               sizeof(struct sample_thread) % 8 == 0 && sizeof(struct snapshot_sum) % 8 == 0 && sizeof(struct sample_origin) % 8 == 0,
+               "tables are made of words");
 
 static struct table table_of(struct sample *sample, enum part part)
 {
@@ -86,6 +88,7 @@ static struct table table_of(struct sample *sample, enum part part)
     case PART_THREADS: return (struct table){ sample->threads, theaps, HF_INSPECT_MAX_THEAPS, sizeof sample->threads[0] };
     case PART_PAGES: return (struct table){ snapshot->pages, snapshot->page_count, RECORDING_PAGES_MAX, sizeof snapshot->pages[0] };
     case PART_LIVE: return (struct table){ &snapshot->live_known, 1, 1, LIVE_BYTES };
+    case PART_ORIGIN: return (struct table){ &sample->origin, 1, 1, sizeof sample->origin };
     case PART_COUNT: break;
     }
     return (struct table){ NULL, 0, 0, 8 };
@@ -339,6 +342,7 @@ static const char *settle(struct recording *recording, struct sample *sample)
     snapshot->ticks_per_ns = isfinite(rate) && rate > 1e-6 && rate < 1e6 ? rate : 1;
     snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
     sample->clock.name[SAMPLE_NAME - 1] = 0;
+    origin_end_texts(&sample->origin);
     for (unsigned i = 0; i < snapshot->theap_count; i++)
         sample->threads[i].name[SAMPLE_NAME - 1] = 0;
     for (unsigned i = 0; i < snapshot->node_count; i++)
@@ -382,10 +386,11 @@ static bool read_payload(struct recording *recording, size_t length)
 static bool get_sizes(struct recording *recording)
 {
     const struct recording_head *head = &recording->head;
+    size_t told = head->head_bytes - sizeof *head; /* parts that came later are not in an older file: of size 0 */
     if (head->version < RECORDING_VERSION)
         memcpy(recording->entry_bytes, first_sizes, sizeof first_sizes);
-    else if (head->head_bytes != sizeof *head + sizeof recording->entry_bytes ||
-             fread(recording->entry_bytes, sizeof recording->entry_bytes, 1, recording->file) != 1)
+    else if (head->head_bytes < sizeof *head || told > sizeof recording->entry_bytes || told % sizeof recording->entry_bytes[0] != 0 ||
+             fread(recording->entry_bytes, 1, told, recording->file) != told)
         return false;
     for (enum part part = PART_HEADER; part < PART_COUNT; part++) {
         uint32_t bytes = recording->entry_bytes[part];

@@ -262,7 +262,9 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
         fill_cells(sample, i);
         snapshot_each_run(snapshot, i, add_owner, &owners);
     }
-    if (thoroughly && target_lives(target))
+    if (thoroughly && target_lives(target)) {
         look_at_machine(sample);
+        origin_look(&sample->origin, target->pid, !sample->without_command);
+    }
     return 0;
 }

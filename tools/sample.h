@@ -7,6 +7,7 @@
 #ifndef HFT_SAMPLE_H
 #define HFT_SAMPLE_H
 
+#include "origin.h"
 #include "tool.h"
 
 #define SAMPLE_CELLS 4096u /* at most, of a node */
@@ -56,6 +57,8 @@ struct sample {
     struct snapshot_sum sum;
     struct sample_clock clock;
     struct machine machine;
+    struct sample_origin origin;
+    bool without_command; /* set by whoever takes it: the command line stays out */
     struct sample_place places[HF_INSPECT_MAX_NODES];
     struct sample_thread threads[HF_INSPECT_MAX_THEAPS]; /* of the snapshot's theaps */
     struct hf_inspect_event ring[HF_INSPECT_EVENTS];     /* the snapshot's events where the segment has them: number % count */
@@ -66,7 +69,7 @@ struct sample {
 struct sample *sample_new(const char *command);
 void sample_free(struct sample *sample);
 
-/* Looks at the process now.  0, or an exit status after a message.  `thoroughly`: thread names and the machine too, and the page
+/* Looks at the process now.  0, or an exit status after a message.  `thoroughly`: thread names, the machine and the origin too, and the page
  * map of very large arenas; what follows from a map that was not read stays as it was. */
 int sample_take(struct sample *sample, const struct target *target, bool thoroughly, const char *command);
 
