@@ -226,12 +226,13 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     }
     check.have = pool.free_pages;
     uint64_t lack = missing(needed, pool.free_pages);
-    outlook_pool_mend(mend, sizeof mend, &pool, needed + outlook_copies(outlook, needed));
+    uint64_t with_copies = needed + outlook_copies(outlook, needed);
+    outlook_pool_mend(mend, sizeof mend, &pool, with_copies);
     bool possible = part == NULL || part->bytes <= outlook_node_memory(outlook, node);
     if (!possible)
         check.mend = "lower HOLDFAST_ARENA for this node";
     else
-        check.keep = checks_keep_pool(keep, outlook, node, rung, pool.total_pages + lack);
+        check.keep = checks_keep_pool(keep, outlook, node, rung, pool.total_pages + missing(with_copies, pool.free_pages));
     if (lack != 0 && stands > rung) /* of 1 GiB pages auto does without a word */
         check.verdict = asked ? VERDICT_FAIL : rung == BACKING_2M && possible ? VERDICT_WARN : VERDICT_OK;
     if (needed == 0)
@@ -275,7 +276,8 @@ static void check_spare(struct examination *examination, const struct reserved_n
     uint64_t spare = missing(pool.free_pages, needed), lack = missing(copies, spare);
     snprintf(text, sizeof text, "; %llu missing, and a child that finds none is killed", (unsigned long long)lack);
     struct check check = { "HF-D18", "forks", lack == 0 ? VERDICT_OK : VERDICT_FAIL, NULL, true, copies, spare,
-                           hfi_backing_page_bytes(rung), outlook_pool_mend(mend, sizeof mend, &pool, needed + copies) };
+                           hfi_backing_page_bytes(rung), outlook_pool_mend(mend, sizeof mend, &pool, needed + copies),
+                           NULL /* HF-D06 has it */ };
     checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s", part->id, outlook->forks,
                   children(outlook), (unsigned long long)copies, hfi_backing_name(rung), (unsigned long long)spare,
                   lack == 0 ? "" : text);
