@@ -1,6 +1,7 @@
 # The core is everything but the names it takes over: tests and sanitizers link that.
 noinst_LTLIBRARIES += libholdfast-core.la
 libholdfast_core_la_SOURCES = \
+	%D%/address.c %D%/address.h \
 	%D%/alloc.h \
 	%D%/api.c \
 	%D%/arena.c %D%/arena.h \
@@ -13,6 +14,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/check.h \
 	%D%/counters.h \
 	%D%/elf.c %D%/elf.h \
+	%D%/free.c \
 	%D%/fork.c %D%/fork.h \
 	%D%/frames.c %D%/frames.h \
 	%D%/harden.c %D%/harden.h \
@@ -20,8 +22,10 @@ libholdfast_core_la_SOURCES = \
 	%D%/info.c %D%/info.h \
 	%D%/init.c %D%/init.h \
 	%D%/inspect.c %D%/inspect.h \
+	%D%/ladder.c %D%/ladder.h \
 	%D%/large.c %D%/large.h \
 	%D%/magazine.c %D%/magazine.h \
+	%D%/malloc.c \
 	%D%/options.c %D%/options.h \
 	%D%/os.c %D%/os.h \
 	%D%/outlet.c %D%/outlet.h \
@@ -32,13 +36,14 @@ libholdfast_core_la_SOURCES = \
 	%D%/probe.h \
 	%D%/plan.c %D%/plan.h \
 	%D%/pressure.c %D%/pressure.h \
+	%D%/realloc.c \
 	%D%/remote.c %D%/remote.h \
 	%D%/reserve.c %D%/reserve.h \
 	%D%/ring.c %D%/ring.h \
 	%D%/say.c %D%/say.h \
 	%D%/shm.c %D%/shm.h \
 	%D%/sizeclass.c %D%/sizeclass.h \
-	%D%/slow.c %D%/slow.h \
+	%D%/slow.h \
 	%D%/stats.c %D%/stats.h \
 	%D%/steal.c %D%/steal.h \
 	%D%/sys.h \

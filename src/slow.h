@@ -1,6 +1,5 @@
 /*
- * slow: what malloc and free do when the fast path ends, and the one place
- * that decides where the next page comes from (the ladder).
+ * slow: what malloc, free and realloc do when the fast path ends: malloc.c, free.c, realloc.c.
  *
  * Any thread; no function here waits for another.  Only this layer and those
  * above it touch errno: ENOMEM on failure, and hfi_free_slow keeps it.
@@ -12,6 +11,9 @@
 
 /* malloc of any size; `zero` for calloc.  NULL and ENOMEM on failure. */
 void *hfi_malloc_slow(size_t bytes, bool zero);
+
+/* malloc of a block that the caller can do without: a full arena is nothing to report.  NULL, errno as it was. */
+void *hfi_malloc_dispensable(size_t bytes);
 
 /* A block of `bytes` at a multiple of `align` (a power of two up to 1 GiB). */
 void *hfi_aligned_alloc(size_t align, size_t bytes);

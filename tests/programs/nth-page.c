@@ -7,7 +7,7 @@
  *
  *   from the Nth page on   NULL and ENOMEM, and the old block of a realloc as it was; or a block of a
  *                          page that is there already
- *   the Nth page alone     success: the ladder asks again before it gives up (W1 in slow.c)
+ *   the Nth page alone     success: the ladder asks again before it gives up (W1 in ladder.c)
  *
  * by threads with a theap that has no page, and by threads that have none while none is left.  After
  * each, the theaps, the arena and the idle sets are audited, and every page is back.
