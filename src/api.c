@@ -20,6 +20,7 @@
 #include "prefault.h"
 #include "pressure.h"
 #include "stats.h"
+#include "thread.h"
 
 #define WAIT_SLEEP_US 500u
 
@@ -69,7 +70,7 @@ static void *malloc_on_node_of_id(size_t bytes, unsigned id)
 HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
 {
     bool had_theap = hfi_theap->thread != 0;
-    hfi_thread_attach(); /* the arena stands, if it can */
+    hfi_init_thread(); /* the arena stands, if it can */
     void *block = malloc_on_node_of_id(bytes, node);
     if (!had_theap)
         hfi_thread_served();
@@ -152,7 +153,7 @@ static int prefault_wait(int timeout_ms)
 {
     uint64_t from = hfi_os_now_ns();
     int error = 0;
-    if (hfi_thread_attach() == NULL)
+    if (hfi_init_thread() == NULL)
         return -ENOMEM;
     while (!all_is_open()) {
         if (timeout_ms >= 0 && hfi_os_now_ns() - from >= (uint64_t)timeout_ms * 1000000)

@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "check.h"
 #include "os.h"
 #include "pagemap.h"
 #include "prefault.h"
@@ -310,9 +311,32 @@ void hfi_arena_forked(void)
         hfi_store_relaxed(&hfi_arena.nodes[i].xgrowing, false);
 }
 
+/* MISSING, BEING_MADE, STANDING; and in a child that HOLDFAST_FORK=dontfork left without it, FORSAKEN. */
+enum arena_state { ARENA_MISSING, ARENA_BEING_MADE, ARENA_STANDING, ARENA_FORSAKEN };
+
+static _Atomic(int) xstate; /* atomic: enum arena_state */
+
+bool hfi_arena_begin(void)
+{
+    int missing = ARENA_MISSING;
+    return hfi_cas_acq_rel(&xstate, &missing, ARENA_BEING_MADE);
+}
+
+void hfi_arena_stand(void)
+{
+    hfi_assert(hfi_load_relaxed(&xstate) == ARENA_BEING_MADE);
+    hfi_store_release(&xstate, ARENA_STANDING); /* pairs with hfi_arena_is_standing */
+}
+
+bool hfi_arena_is_standing(void)
+{
+    return hfi_load_acquire(&xstate) == ARENA_STANDING; /* pairs with hfi_arena_stand */
+}
+
 void hfi_arena_forsake(void)
 {
     hfi_arena.node_count = 0;
+    hfi_store_release(&xstate, ARENA_FORSAKEN);
 }
 
 static void node_open(struct arena_node *node, struct prefault_part part)

@@ -145,6 +145,12 @@ void hfi_arena_forked(void);
 /* In a forked child whose arena is not mapped: there is no node to ask or to take from. */
 void hfi_arena_forsake(void);
 
+/* The arena is made once.  hfi_arena_begin: true for the one thread that is to make it;
+ * hfi_arena_stand: what was made may be seen.  Until then, and in a child that forsook it, boot.h serves. */
+bool hfi_arena_begin(void);
+void hfi_arena_stand(void);
+bool hfi_arena_is_standing(void);
+
 /* Pages that could not be populated in the background, and are never given out. */
 size_t hfi_arena_failed_pages(const struct arena_node *node);
 

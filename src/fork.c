@@ -35,11 +35,11 @@
 #include <sys/single_threaded.h>
 
 #include "buffers.h"
-#include "init.h"
 #include "inspect.h"
 #include "os.h"
 #include "prefault.h"
 #include "say.h"
+#include "thread.h"
 
 /* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies
  * there.  Once the two have met they are one: a later run may lie across the place where they met. */
@@ -171,12 +171,21 @@ static void warn_again(void)
     hfi_store_relaxed(&xwarned, false); /* one thread */
 }
 
+/* The child of HOLDFAST_FORK=dontfork has no arena.  No pointer is in it from the first line on. */
+static void forsake_arena(void)
+{
+    hfi_span = 0;
+    hfi_thread_forget();
+    hfi_theaps_forsake(NULL);
+    hfi_arena_forsake();
+}
+
 static void child_after_fork(void)
 {
     hfi_buffers_forked();
     hfi_inspect_forked();
     if (hfi_options.fork == FORK_DONTFORK) {
-        hfi_init_forsake_arena();
+        forsake_arena();
         return;
     }
     hfi_prefault_forked();

@@ -14,6 +14,7 @@
 #include "large.h"
 #include "magazine.h"
 #include "remote.h"
+#include "thread.h"
 
 static void free_own(struct page *page, struct block *block)
 {
@@ -30,7 +31,7 @@ static struct theap *thread_theap(void)
     if (hfi_likely(hfi_theap->thread != 0))
         return hfi_theap;
     int saved_errno = errno;
-    struct theap *theap = hfi_thread_may_attach() ? hfi_thread_attach() : NULL;
+    struct theap *theap = hfi_thread_may_attach() ? hfi_init_thread() : NULL;
     errno = saved_errno;
     if (theap != NULL)
         hfi_theap_enter(theap);

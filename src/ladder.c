@@ -14,11 +14,11 @@
 #include "ladder.h"
 
 #include "check.h"
-#include "init.h"
 #include "inspect.h"
 #include "magazine.h"
 #include "probe.h"
 #include "steal.h"
+#include "thread.h"
 
 /* How hard a node is searched. */
 enum search {

@@ -48,6 +48,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/steal.c %D%/steal.h \
 	%D%/sys.h \
 	%D%/theap.c %D%/theap.h \
+	%D%/thread.c %D%/thread.h \
 	%D%/xfree.h
 libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-semantic-interposition
 libholdfast_core_la_LIBADD = $(HWLOC_LIBS) $(LIBURING_LIBS)

@@ -23,6 +23,7 @@
 #include "probe.h"
 #include "say.h"
 #include "stats.h"
+#include "thread.h"
 
 /* What malloc is asked for when this thread's own pages do not have it. */
 struct request {
@@ -265,10 +266,10 @@ static void *take_boot(const struct request *request)
 /* Whatever this thread is by now. */
 static void *take_anyhow(const struct request *request)
 {
-    struct theap *theap = hfi_thread_attach();
+    struct theap *theap = hfi_init_thread();
     if (theap != NULL)
         return take(theap, request);
-    return hfi_init_pending() ? take_boot(request) : block_of_idle_page(request);
+    return !hfi_arena_is_standing() ? take_boot(request) : block_of_idle_page(request);
 }
 
 static HFI_COLD void *malloc_from_boot(const struct request *request)
@@ -280,7 +281,7 @@ static HFI_COLD void *malloc_from_boot(const struct request *request)
 /* A callback may have left this thread in a child that has no arena. */
 static HFI_COLD void *fail(const struct request *request)
 {
-    return hfi_init_pending() ? malloc_from_boot(request) : fail_full(request->bytes, pages_of(request), request->align_bytes);
+    return !hfi_arena_is_standing() ? malloc_from_boot(request) : fail_full(request->bytes, pages_of(request), request->align_bytes);
 }
 
 /* The end of a call: `had_theap` says whether the thread had one when it came. */
@@ -293,7 +294,7 @@ static void *served(bool had_theap, void *block)
 
 static HFI_COLD void *malloc_without_theap(const struct request *request)
 {
-    if (hfi_init_pending())
+    if (!hfi_arena_is_standing())
         return malloc_from_boot(request);
     if (is_impossible(request))
         return fail_impossible(request->bytes, request->align_bytes);
@@ -328,7 +329,7 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
     }
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
     bool had_theap = theap->thread != 0;
-    theap = hfi_thread_attach();
+    theap = hfi_init_thread();
     if (hfi_unlikely(theap == NULL))
         return malloc_without_theap(&request);
     return served(had_theap, malloc_attached(theap, &request));
@@ -359,14 +360,14 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
     if (align > HFI_WINDOW_BYTES)
         return hfi_fail_enomem();
     bool had_theap = hfi_theap->thread != 0;
-    struct theap *theap = hfi_thread_attach();
+    struct theap *theap = hfi_init_thread();
     return theap == NULL ? malloc_without_theap(&request) : served(had_theap, malloc_attached(theap, &request));
 }
 
 void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
 {
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .only = node };
-    struct theap *theap = hfi_thread_attach();
+    struct theap *theap = hfi_init_thread();
     if (theap == NULL || is_impossible(&request))
         return hfi_fail_enomem();
     const struct page *current = hfi_current_page(bytes);
@@ -374,7 +375,7 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     if (!stands_in && hfi_page_has_room(current) && hfi_node_of_page(current) == node)
         return hfi_malloc(bytes);
     void *block = take(theap, &request);
-    if (block == NULL && ask_application(node, pages_of(&request)) && (theap = hfi_thread_attach()) != NULL)
+    if (block == NULL && ask_application(node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
         block = take(theap, &request);
     if (block != NULL)
         return block;
@@ -389,7 +390,7 @@ void *hfi_malloc_dispensable(size_t bytes)
     if (page->free != NULL)
         return hfi_page_pop(page, page->free);
     bool had_theap = hfi_theap->thread != 0;
-    struct theap *theap = hfi_thread_attach();
+    struct theap *theap = hfi_init_thread();
     if (theap == NULL)
         return NULL;
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false, .dispensable = true };

@@ -24,7 +24,7 @@
  * size is populated when the program starts, not in the middle of its work. */
 __attribute__((constructor)) static void stand_before_main(void)
 {
-    hfi_thread_attach();
+    hfi_init_thread();
 }
 
 /* --- C --- */
