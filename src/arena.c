@@ -246,7 +246,7 @@ static void say_refused(const struct arena_node *node, size_t pages, int error)
 {
     static _Atomic(bool) xsaid;
     char bytes[16];
-    if (!atomic_exchange(&xsaid, true))
+    if (hfi_first_time(&xsaid))
         hfi_say(SAY_WARNING, "HF-W229", "arena",
                 "node %u: the kernel refused to open %s more of the reserved addresses (%s): the arena does not "
                 "grow until it does; raise the limit on data (ulimit -d) or vm.max_map_count, or with "

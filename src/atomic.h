@@ -17,10 +17,9 @@
 
 #define hfi_store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define hfi_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
-#define hfi_store_seq_cst(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
 
+#define hfi_exchange_relaxed(p, v) atomic_exchange_explicit((p), (v), memory_order_relaxed)
 #define hfi_exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
-#define hfi_exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 
 #define hfi_fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define hfi_fetch_sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
@@ -48,6 +47,9 @@
 #define hfi_cas_seq_cst(p, e, v)                                                           \
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_seq_cst,           \
                                             memory_order_seq_cst)
+
+/* True for the first caller alone.  Relaxed: it orders nothing. */
+#define hfi_first_time(p) (!hfi_exchange_relaxed((p), true))
 
 /* Whether a word holds a value: a relaxed load, compared from memory, which compilers do not do for atomics. */
 HFI_INLINE bool hfi_equals_relaxed(_Atomic(uintptr_t) *word, uintptr_t value)

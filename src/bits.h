@@ -24,16 +24,4 @@ HFI_INLINE uint64_t hfi_mask(unsigned from, unsigned count)
     return (~(uint64_t)0 >> (64 - count)) << from;
 }
 
-/* Number of set bits from bit 0 upwards before the first clear one (0..64). */
-HFI_INLINE unsigned hfi_trailing_ones(uint64_t word)
-{
-    return ~word == 0 ? 64 : (unsigned)__builtin_ctzll(~word);
-}
-
-/* Number of set bits from bit 63 downwards before the first clear one (0..64). */
-HFI_INLINE unsigned hfi_leading_ones(uint64_t word)
-{
-    return ~word == 0 ? 64 : (unsigned)__builtin_clzll(~word);
-}
-
 #endif

@@ -69,7 +69,7 @@ static void say_fork(void)
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         if (hfi_arena.reservation.nodes[i].os_page_bytes > HFI_PAGE_BYTES)
             pool_bytes += hfi_arena.reservation.nodes[i].bytes;
-    if (pool_bytes == 0 || hfi_options.fork == FORK_DONTFORK || atomic_exchange(&xsaid_fork, true))
+    if (pool_bytes == 0 || hfi_options.fork == FORK_DONTFORK || !hfi_first_time(&xsaid_fork))
         return;
     hfi_say(SAY_WARNING, "HF-W232", "uring", "from now on each fork of this process copies %s of huge pages at once, and fails where the pool has "
             "not as many free; start programs by posix_spawn or vfork, fork before registering, or leave as many free", hfi_format_bytes(bytes, sizeof bytes, pool_bytes));
@@ -79,7 +79,7 @@ static int say_refused(int error, unsigned count)
 {
     char bytes[16], limit[16] = "unlimited";
     bool caller_s = error != -ENOMEM && error != -EFAULT && error != -EINVAL; /* EBUSY, EEXIST, EBADF */
-    if (caller_s || atomic_exchange(&xsaid_refused, true))
+    if (caller_s || !hfi_first_time(&xsaid_refused))
         return error;
     if (hfi_os_lock_limit() != UINT64_MAX)
         hfi_format_bytes(limit, sizeof limit, hfi_os_lock_limit());

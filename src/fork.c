@@ -204,7 +204,7 @@ static bool may_have_other_threads(void)
     if (__libc_single_threaded) /* never true again in a child whose parent had threads */
         return false;
     bool known, others = hfi_os_may_have_other_threads(&known);
-    if (!known && !atomic_exchange(&xsaid, true))
+    if (!known && hfi_first_time(&xsaid))
         hfi_say(SAY_WARNING, "HF-W020", "fork", "/proc/self/status cannot be read: children of forks do without what other threads, "
                 "should there be any, have free; mount /proc, or leave the process a free file descriptor");
     return others;
@@ -215,7 +215,7 @@ static bool may_have_other_threads(void)
 static void warn_of_threads(void)
 {
     static _Atomic(bool) xsaid;
-    if (!__libc_single_threaded && !atomic_exchange(&xsaid, true))
+    if (!__libc_single_threaded && hfi_first_time(&xsaid))
         hfi_say(SAY_WARNING, "HF-W021", "fork", "HOLDFAST_FORK=dontfork in a process that has, or had, threads: the C library touches "
                 "open streams and other blocks in each child of fork, which ends by SIGSEGV where it has any; "
                 "start programs by posix_spawn or vfork, or unset HOLDFAST_FORK");

@@ -86,7 +86,7 @@ static void count_failure(struct theap *theap)
 static HFI_COLD void *fail_impossible(size_t bytes, size_t align_bytes)
 {
     static _Atomic(bool) xsaid;
-    if (!atomic_exchange(&xsaid, true))
+    if (hfi_first_time(&xsaid))
         hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
     count_failure(hfi_theap);
     return hfi_fail_enomem();
@@ -125,7 +125,7 @@ static HFI_COLD void *fail_boot(const struct request *request)
     static _Atomic(bool) xsaid;
     size_t bytes = request->bytes;
     if (bytes <= HFI_BOOT_MAX_BYTES && request->align_bytes <= HFI_BOOT_MAX_ALIGN) {
-        if (!atomic_exchange(&xsaid, true))
+        if (hfi_first_time(&xsaid))
             hfi_say(SAY_ERROR, "HF-E014", "boot", "the %zu MiB that serve a program without an arena have no %zu bytes left, or the kernel "
                     "refuses them; a child of HOLDFAST_FORK=dontfork should do little but exec: set HOLDFAST_FORK=private",
                     HFI_BOOT_MAX_BYTES / HFI_MIB, bytes);

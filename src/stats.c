@@ -326,7 +326,7 @@ bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint6
         hfi_fetch_add_relaxed(&xunreported, 1);
         return false;
     }
-    *unreported = atomic_exchange(&xunreported, 0);
+    *unreported = hfi_exchange_relaxed(&xunreported, 0);
     const struct arena_node *node = hfi_theap->thread != 0 ? hfi_theap->node : &hfi_arena.nodes[0];
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     struct end_text end = end_of(node);
