@@ -15,8 +15,10 @@
 #include "pagemap.h"
 #include "xfree.h"
 
+/* After the node's count of pages in large runs was changed. */
 static void show(const struct page *head)
 {
+    hfi_arena_show(hfi_node_of_page(head));
     hfi_pagemap_show(head, HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, head->run_pages));
 }
 

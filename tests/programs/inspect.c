@@ -211,7 +211,6 @@ static void check_child_of_few_calls(void)
     if (pid == 0) {
         for (int i = 0; i < 9; i++)
             CHECK(malloc(1 << 20) != NULL);
-        free(malloc(1 << 20)); /* tells of the last */
         segment = test_segment();
         CHECK(segment->pid == (uint64_t)getpid());
         check_map("child of few calls");
