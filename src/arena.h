@@ -41,7 +41,7 @@ struct arena_node {
     _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs, or about to be, or refused */
     _Atomic(size_t) xmaps_open;  /* atomic: owners[] and table are writable for pages up to here (growing) */
     _Atomic(bool) xgrowing;      /* atomic: a thread opens a step ahead of use */
-    _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or were lost (harden.c) */
+    _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or are lost for now (harden.c) */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
     _Atomic(size_t) xidle_pages;  /* atomic: pages of runs that nobody owns, with room; below zero for a moment (page.c) */
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */

@@ -10,6 +10,10 @@
  *     find another thread's run half way, at worst lifts what is accessible or verifies nothing.
  * H3: memory that is free in the arena is accessible and holds no pattern.
  *
+ * H4: a page whose guard the kernel would not lift (RLIMIT_DATA was lowered below what is in use) is on the stack
+ *     of lost pages, and counts as Holdfast's own.  While there are any, no guard is made inaccessible
+ *     until one of them was opened: so no more are lost than guards stood, and all come back.
+ *
  * A guard behind a run of blocks on OS pages of 4 KiB:
  *
  *     | blocks ... | slack: pattern, 2 KiB at most | inaccessible, 4 KiB |
@@ -38,6 +42,7 @@
 #include "arena.h"
 #include "check.h"
 #include "os.h"
+#include "pagemap.h"
 #include "sys.h"
 
 #define LIVE_GRAIN_SHIFT 4
@@ -51,6 +56,7 @@ static _Atomic(uint64_t) xkeys; /* atomic: keys made, so that no two are alike *
 static uint64_t guards_max;     /* const after hfi_harden_init: inaccessible ones */
 static _Atomic(uint64_t) xguards; /* atomic: inaccessible ones now */
 static _Atomic(bool) xsaid;     /* atomic: the first guard that had to be a pattern was reported */
+static _Atomic(uint64_t) xlost; /* atomic: tag, and 1 + index of the first lost page; they are linked by head_delta */
 
 static uint64_t mix(uint64_t x)
 {
@@ -252,10 +258,64 @@ static HFI_COLD void say_pattern(int error)
                 "patterns, verified later; raise vm.max_map_count", (unsigned long long)guards_max);
 }
 
+/* Treiber's stack (1986); the tag is against ABA, and entries of the page table are always there to be read. */
+static void lost_push(struct page *page)
+{
+    uint64_t word = hfi_load_relaxed(&xlost), next;
+    do {
+        __atomic_store_n(&page->head_delta, (uint32_t)word, __ATOMIC_RELAXED); /* published by the CAS */
+        next = ((word >> 32) + 1) << 32 | (hfi_page_index(page) + 1);
+        /* release: pairs with lost_pop, which reads head_delta */
+    } while (!hfi_cas_weak_acq_rel(&xlost, &word, next));
+}
+
+static struct page *lost_pop(void)
+{
+    uint64_t word = hfi_load_acquire(&xlost), next;
+    struct page *page;
+    do {
+        if ((uint32_t)word == 0)
+            return NULL;
+        page = hfi_page_at((uint32_t)word - 1);
+        /* relaxed: if somebody else took the page meanwhile, the tag fails the CAS */
+        next = ((word >> 32) + 1) << 32 | __atomic_load_n(&page->head_delta, __ATOMIC_RELAXED);
+    } while (!hfi_cas_weak_acq_rel(&xlost, &word, next));
+    return page;
+}
+
+static HFI_COLD void lose(struct page *page, int error)
+{
+    static _Atomic(bool) xsaid_lost;
+    if (!atomic_exchange(&xsaid_lost, true))
+        hfi_say(SAY_WARNING, "HF-W312", "guard", "the kernel refused to lift an inaccessible guard (%s): its 64 KiB are out of use until it "
+                "does, and further guards are patterns; raise the limit on data (ulimit -d)", hfi_os_error_name(error));
+    hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xtheap_pages, 1);
+    lost_push(page);
+}
+
+/* H4: whether guards can be lifted; a lost page goes back. */
+static bool may_be_lifted(void)
+{
+    struct page *page = lost_pop();
+    if (hfi_likely(page == NULL))
+        return true;
+    if (hfi_os_protect(run_end(page) - HFI_GUARD_BYTES, HFI_GUARD_BYTES, true) != 0) {
+        lost_push(page);
+        return false;
+    }
+    hfi_fetch_sub_relaxed(&xguards, 1);
+    hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xtheap_pages, 1);
+    hfi_pagemap_show(page, HF_PAGE_FREE);
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NONE);
+    hfi_order_stores(); /* a forked child looks at no page that is on its way out */
+    hfi_arena_release(page, 1);
+    return true;
+}
+
 /* False when the guard is to be a pattern. */
 static bool make_inaccessible(struct page *head)
 {
-    if (!hfi_guards_may_fault(head->node))
+    if (!hfi_guards_may_fault(head->node) || !may_be_lifted())
         return false;
     int error = 0;
     if (hfi_fetch_add_relaxed(&xguards, 1) < guards_max) {
@@ -283,17 +343,19 @@ void hfi_harden_guard_place(struct page *head)
     head->guard = GUARD_PATTERN;
 }
 
-bool hfi_harden_guard_lift(struct page *head)
+/* 0 or -errno. */
+static int guard_lift(struct page *head)
 {
     enum page_guard guard = head->guard;
     if (guard == GUARD_NONE)
-        return true;
+        return 0;
     struct stretch first = first_stretch(head, guard), last = last_stretch(head, guard);
     verify_pattern(head, first);
     verify_pattern(head, last);
     if (guard == GUARD_FAULT) {
-        if (hfi_os_protect(run_end(head) - HFI_GUARD_BYTES, HFI_GUARD_BYTES, true) != 0)
-            return false;
+        int error = hfi_os_protect(run_end(head) - HFI_GUARD_BYTES, HFI_GUARD_BYTES, true);
+        if (error != 0)
+            return error;
         hfi_fetch_sub_relaxed(&xguards, 1);
     }
     hfi_order_stores();
@@ -301,22 +363,28 @@ bool hfi_harden_guard_lift(struct page *head)
     hfi_order_stores();
     memset(first.start, 0, first.bytes);
     memset(last.start, 0, last.bytes);
-    return true;
+    return 0;
 }
 
-/* A guard that cannot be lifted stays, and its page is out of use from then on: a run of its own, which a
- * forked child may step over (fork.c). */
+bool hfi_harden_guard_lift(struct page *head)
+{
+    return guard_lift(head) == 0;
+}
+
+/* A guard that cannot be lifted stays, and its page is lost for now (H4): a run of its own, which a forked child may
+ * step over (fork.c). */
 uint32_t hfi_harden_guard_release(struct page *head)
 {
     uint32_t pages = head->run_pages;
-    if (hfi_likely(hfi_harden_guard_lift(head)))
+    int error = guard_lift(head);
+    if (hfi_likely(error == 0))
         return pages;
     struct page *last = head + pages - 1;
     last->node = head->node;
     last->run_pages = 1;
     hfi_order_stores();
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(last)), (uintptr_t)HFI_OWNER_META);
-    hfi_fetch_add_relaxed(&hfi_node_of_page(head)->xtheap_pages, 1);
     head->guard = GUARD_NONE;
+    lose(last, error);
     return pages - 1;
 }

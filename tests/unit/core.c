@@ -929,6 +929,15 @@ Test(core, a_page_that_has_become_large_meanwhile_is_shown_without_a_class)
     }
 }
 
+/* By its limit no page may become writable that was not. */
+static void allow_data(bool any)
+{
+    struct rlimit limit;
+    cr_assert_eq(getrlimit(RLIMIT_DATA, &limit), 0);
+    limit.rlim_cur = any ? limit.rlim_max : 4096;
+    cr_assert_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+}
+
 /* The hardened build: what the page's entry says of former times leads no walk astray (fork.c). */
 Test(core, a_page_whose_guard_stays_is_a_run_of_one)
 {
@@ -937,11 +946,35 @@ Test(core, a_page_whose_guard_stays_is_a_run_of_one)
     char *block = hf_malloc(40 * HFI_PAGE_BYTES);
     struct page *last = page_of(block) + 40;
     last->run_pages = 7;
-    struct rlimit none = { 4096, 4096 }; /* no page may become writable */
-    cr_assert_eq(setrlimit(RLIMIT_DATA, &none), 0);
+    allow_data(false);
     hf_free(block);
     cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_page_index(last))), (uintptr_t)HFI_OWNER_META);
     cr_assert_eq(last->run_pages, 1);
+}
+
+/* No more pages are lost than guards stood when they could not be lifted any more, and all come back. */
+Test(core, pages_whose_guards_stay_are_few_and_come_back)
+{
+    enum { RUNS = 20 };
+    const struct arena_node *node = &hfi_arena.nodes[0];
+    char *blocks[RUNS];
+    if (!HFI_SECURE)
+        return;
+    size_t own = hfi_load_relaxed(&node->xtheap_pages);
+    for (int i = 0; i < RUNS; i++)
+        blocks[i] = hf_malloc(10 * HFI_PAGE_BYTES);
+    allow_data(false);
+    for (int i = 0; i < RUNS; i++)
+        hf_free(blocks[i]);
+    cr_assert_eq(hfi_load_relaxed(&node->xtheap_pages), own + RUNS);
+    for (int i = 0; i < 10 * RUNS; i++)
+        hf_free(hf_malloc(10 * HFI_PAGE_BYTES));
+    cr_assert_eq(hfi_load_relaxed(&node->xtheap_pages), own + RUNS);
+    allow_data(true);
+    for (int i = 0; i < RUNS; i++)
+        hf_free(hf_malloc(10 * HFI_PAGE_BYTES));
+    cr_assert_eq(hfi_load_relaxed(&node->xtheap_pages), own);
+    assert_sound();
 }
 
 static void *allocate_and_wait(void *unused)
