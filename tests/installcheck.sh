@@ -1,9 +1,9 @@
 #!/bin/sh
 # What somebody who installed Holdfast does: compiles against it with pkg-config alone, dynamically and
 # statically, and runs a program of the system under the installed tool.
-#   installcheck.sh SRCDIR PREFIX LIBDIR BINDIR
+#   installcheck.sh SRCDIR PREFIX LIBDIR BINDIR MANDIR
 set -eu
-srcdir=$1 libdir=$3 bindir=$4
+srcdir=$1 libdir=$3 bindir=$4 mandir=$5
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 PKG_CONFIG_PATH=$libdir/pkgconfig
@@ -34,4 +34,9 @@ for page in 4K 64K; do
 done
 "$bindir/holdfast" run --arena 64M --library "$libdir/libholdfast.so.0" -- ls / >/dev/null
 "$bindir/holdfast" --version
+if command -v man > /dev/null; then
+    for page in hf_malloc hf_frames_free hf_uring_prep_read holdfast-stat holdfast-messages; do
+        MANPATH=$mandir man -w "$page" > "$work/out" 2>&1 || { cat "$work/out"; exit 1; }
+    done
+fi
 echo "installcheck: compiled, linked both ways, ran"

@@ -148,7 +148,7 @@ check-pools: libholdfast.la holdfast
 # --- the installed tree, used as a stranger would ---
 EXTRA_DIST += %D%/installcheck.sh %D%/examples/bufferpool/bufferpool.c
 installcheck-local:
-	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir)
+	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)
 
 # --- fuzzing: clang's libFuzzer with the sanitizers; its own build of the core ---
 hf_all_of = $(wildcard $(srcdir)/$(1)/*.c $(srcdir)/$(1)/*/*.c)

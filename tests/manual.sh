@@ -80,10 +80,26 @@ sort -u -o "$work/all_calls" "$work/all_calls"
 comm -13 "$work/all_calls" "$work/mentioned" > "$work/unknown"
 while read -r name; do fail "the manual mentions $name, which does not exist"; done < "$work/unknown"
 
+# --- what `man` finds: each call that the library exports, each command ---
+sh "$man/links.sh" "$man" > "$work/links" || fail "links.sh fails"
+while read -r page link; do
+    [ -e "$man/$page" ] || fail "$link is a link to $page, which does not exist"
+    [ ! -e "$man/$link" ] || fail "$link is a link and a page"
+done < "$work/links"
+{ sed 's/.* //' "$work/links"; (cd "$man" && ls -- *.[1357]); } | sort > "$work/found"
+uniq -d "$work/found" > "$work/twice"
+while read -r link; do fail "$link leads to two pages"; done < "$work/twice"
+nm -D --defined-only "$top_builddir/.libs/libholdfast.so" | sed -n 's/.* [Ti] \(hf_[a-z_]*\)$/\1.3/p' | sort > "$work/exported"
+[ -s "$work/exported" ] || fail "nm finds no call that the library exports"
+comm -23 "$work/exported" "$work/found" > "$work/missing"
+while read -r call; do fail "man finds no $call"; done < "$work/missing"
+
 # --- commands and their options ---
 "$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' > "$work/commands"
 sed -n 's/^\.Ss holdfast \([a-z]*\)$/\1/p' "$man/holdfast.1" > "$work/manual_commands"
 compare command "$work/commands" "holdfast help" "$work/manual_commands" "holdfast(1)"
+sed 's/.*/holdfast-&.1/' "$work/commands" | sort | comm -23 - "$work/found" > "$work/missing"
+while read -r command; do fail "man finds no $command"; done < "$work/missing"
 while read -r command; do
     "$holdfast" "$command" --help | sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p' > "$work/options"
     awk -v wanted="$command" '/^\.S[sh]/ { here = ($1 == ".Ss" && $2 == "holdfast" && $3 == wanted) }
