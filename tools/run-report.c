@@ -77,7 +77,7 @@ static bool print_short(FILE *out, const struct snapshot *snapshot, const struct
 static void print_arena(FILE *out, const struct snapshot *snapshot)
 {
     struct snapshot_sum sum;
-    bool amiss = false;
+    bool amiss = false, grows = snapshot->header.asked_arena == HF_ARENA_AUTO;
     snapshot_sum(snapshot, &sum);
     uint64_t away = snapshot_sum_away(&sum);
     for (uint32_t i = 0; i < snapshot->node_count; i++)
@@ -89,7 +89,8 @@ static void print_arena(FILE *out, const struct snapshot *snapshot)
     for (uint32_t i = 0; i < snapshot->node_count; i++)
         amiss = print_short(out, snapshot, &snapshot->nodes[i]) || amiss;
     if (sum.failed != 0)
-        fprintf(out, "  fail       %llu request%s found no room; mend: raise --arena\n", (unsigned long long)sum.failed, sum.failed == 1 ? "" : "s");
+        fprintf(out, "  fail       %llu request%s found no room; mend: %s\n", (unsigned long long)sum.failed, sum.failed == 1 ? "" : "s",
+                grows ? "HF-E012 says what bounds an arena without a named size" : "raise --arena");
     if (away != 0)
         fprintf(out, "  warn       %llu page%s came from other nodes; mend: raise --arena for the node that was full\n", (unsigned long long)away,
                 away == 1 ? "" : "s");
