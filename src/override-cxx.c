@@ -64,7 +64,7 @@ static _Noreturn void throw_bad_alloc(size_t bytes, const void *caller)
     if (throw != NULL)
         throw();
     hfi_die("HF-E016", "cxx", "operator new found no memory for %zu bytes, and this process has no "
-            "std::__throw_bad_alloc to call; link libstdc++ as a shared library, or raise HOLDFAST_ARENA", bytes);
+            "std::__throw_bad_alloc to call; link libstdc++ as a shared library, or make room as HF-E012 says", bytes);
 }
 
 /* What [new.delete.single] asks for: the handler again and again, then bad_alloc. */
