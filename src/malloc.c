@@ -69,7 +69,8 @@ void *hfi_fail_enomem(void)
 static void *fail_as_asked(void)
 {
     if (hfi_options.on_full == ON_FULL_ABORT && !hfi_pressure_is_calling()) /* the callback may be about to free */
-        hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; do what HF-E012 says, or set HOLDFAST_ON_FULL=fail");
+        hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; do what HF-E012 says, "
+                "or set HOLDFAST_ON_FULL=fail");
     return hfi_fail_enomem();
 }
 

@@ -153,8 +153,8 @@ static int advise(void *start, size_t bytes, int advice)
     return error;
 }
 
-/* For kernels without MADV_POPULATE_WRITE, and filters that refuse madvise: lets the kernel write the zeros that are there
- * already.  Where a page cannot be had, it says EFAULT instead of sending SIGBUS. */
+/* For kernels without MADV_POPULATE_WRITE, and filters that refuse madvise: lets the kernel write
+ * the zeros that are there already.  Where a page cannot be had, it says EFAULT instead of sending SIGBUS. */
 static int populate_by_reading(char *start, size_t bytes)
 {
     int zeros = hfi_sys_open("/dev/zero", O_RDONLY | O_CLOEXEC);

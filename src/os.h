@@ -32,8 +32,9 @@ int hfi_os_unmap(void *start, size_t bytes);
 /* PROT_NONE / read-write.  0 or -errno. */
 int hfi_os_protect(void *start, size_t bytes, bool accessible);
 
-/* MADV_POPULATE_WRITE, or the like where the kernel has none (before 5.14) or a filter refuses it.  0 or -errno
- * (EFAULT, ENOMEM: the pool or a limit is short; a refusal: madvise is refused, and /dev/zero cannot be read); never a signal. */
+/* MADV_POPULATE_WRITE, or the like where the kernel has none (before 5.14) or a filter refuses it.
+ * 0 or -errno (EFAULT, ENOMEM: the pool or a limit is short; a refusal: madvise is refused, and
+ * /dev/zero cannot be read); never a signal. */
 int hfi_os_populate(void *start, size_t bytes);
 
 /* MADV_HUGEPAGE or MADV_NOHUGEPAGE.  0 or -errno. */
@@ -54,7 +55,8 @@ int hfi_os_lock_on_fault(void *start, size_t bytes);
 /* Binds strictly to one node (mbind MPOL_BIND).  0 or -errno (EPERM, ENOSYS under seccomp). */
 int hfi_os_bind(void *start, size_t bytes, unsigned node);
 
-/* EPERM, EACCES, ENOSYS: the call itself is forbidden, mostly by a filter of system calls (seccomp), whatever memory there is. */
+/* EPERM, EACCES, ENOSYS: the call itself is forbidden, mostly by a filter of system calls (seccomp),
+ * whatever memory there is. */
 bool hfi_os_is_refusal(int error);
 
 /* "ENOMEM" for ENOMEM or -ENOMEM; of the errors these calls have, "error" for others. */

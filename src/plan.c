@@ -39,7 +39,8 @@ static size_t chosen_nodes(const struct options *options, const struct topology 
 }
 
 /* What the options ask for on each node, to the byte. */
-static void ask_nodes(size_t asked_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology, size_t usable_bytes)
+static void ask_nodes(size_t asked_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
+                      size_t usable_bytes)
 {
     size_t chosen = chosen_nodes(options, topology);
     for (unsigned i = 0; i < HFI_MAX_NODES; i++)
@@ -79,7 +80,8 @@ void hfi_plan_draft(struct reservation *reservation, const struct options *optio
     for (unsigned i = 0; i < topology->node_count; i++)
         if (asked_bytes[i] != 0)
             reservation->nodes[reservation->node_count++] = (struct reserved_node){
-                .id = topology->nodes[i].id, .asked_bytes = asked_bytes[i], .bytes = hfi_max(whole_pages(asked_bytes[i]), HFI_NODE_BYTES_MIN),
+                .id = topology->nodes[i].id, .asked_bytes = asked_bytes[i],
+                .bytes = hfi_max(whole_pages(asked_bytes[i]), HFI_NODE_BYTES_MIN),
             };
 }
 

@@ -115,8 +115,8 @@ bool hfi_rung_is_asked(enum option_backing asked, enum option_backing rung, size
 size_t hfi_plan_most(uint64_t available);
 size_t hfi_plan_cut(uint64_t available);
 
-/* What they take where they ask for more than there is at all, free or not: such a size was meant for another machine, and
- * half of what is free leaves the rest of this one alive. */
+/* What they take where they ask for more than there is at all, free or not: such a size was meant for
+ * another machine, and half of what is free leaves the rest of this one alive. */
 size_t hfi_plan_cut_beyond(uint64_t available);
 
 #define HFI_THEAPS_SHOWN_MIN 256u /* slots of the inspection segment; larger arenas have more */
@@ -128,8 +128,8 @@ size_t hfi_plan_segment_bytes(size_t arena_bytes);
 #define HFI_SET_ASIDE_SHARE 256u
 #define HFI_SET_ASIDE_MAX 256u
 
-/* Pages at the front of a node of so many that are set aside for theaps, and claimed from the start: theaps cut later would lie
- * where pages are free then, and split runs. */
+/* Pages at the front of a node of so many that are set aside for theaps, and claimed from the start:
+ * theaps cut later would lie where pages are free then, and split runs. */
 HFI_INLINE size_t hfi_plan_set_aside(size_t pages)
 {
     return hfi_min(pages / HFI_SET_ASIDE_SHARE, HFI_SET_ASIDE_MAX);

@@ -163,7 +163,8 @@ static void find_bounds(const struct attempt *attempt)
     enum plan_bound of_all = in_cgroup(attempt->usable_bytes) ? PLAN_BOUND_CGROUP : PLAN_BOUND_MACHINE;
     for (unsigned i = 0; i < attempt->reservation->node_count && attempt->options->arena == ARENA_AUTO; i++) {
         struct reserved_node *node = &attempt->reservation->nodes[i];
-        bool whole_node = topology->node_count > 1 && find_node(topology, node->id)->memory_bytes < attempt->usable_bytes;
+        bool whole_node = topology->node_count > 1 &&
+                          find_node(topology, node->id)->memory_bytes < attempt->usable_bytes;
         node->bound_by = whole_node ? PLAN_BOUND_NODE : of_all;
     }
 }
@@ -395,10 +396,12 @@ static const char *const shortage_steps[] = {
 static const char *shortage_text(char *text, size_t text_bytes, const struct shortage *shortage)
 {
     static const char *const free_nouns[] = {
-        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has", [OS_BOUND_CGROUP] = "the cgroup's limit leaves",
+        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has",
+        [OS_BOUND_CGROUP] = "the cgroup's limit leaves",
     };
     static const char *const all_nouns[] = {
-        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has", [OS_BOUND_CGROUP] = "the cgroup's limit allows",
+        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has",
+        [OS_BOUND_CGROUP] = "the cgroup's limit allows",
     };
     if (shortage->all != 0)
         snprintf(text, text_bytes, "more than %s at all (%s, of which %s are free)", all_nouns[shortage->bound],
@@ -412,10 +415,12 @@ static const char *shortage_text(char *text, size_t text_bytes, const struct sho
 }
 
 /* Takes less than was asked for; false when that is too little for an arena. */
-static bool settle_for(const struct attempt *attempt, struct reserved_node *node, size_t bytes, const struct shortage *shortage)
+static bool settle_for(const struct attempt *attempt, struct reserved_node *node, size_t bytes,
+                       const struct shortage *shortage)
 {
     static const enum plan_bound bounds[] = {
-        [OS_BOUND_MACHINE] = PLAN_BOUND_MACHINE, [OS_BOUND_NODE] = PLAN_BOUND_NODE, [OS_BOUND_CGROUP] = PLAN_BOUND_CGROUP,
+        [OS_BOUND_MACHINE] = PLAN_BOUND_MACHINE, [OS_BOUND_NODE] = PLAN_BOUND_NODE,
+        [OS_BOUND_CGROUP] = PLAN_BOUND_CGROUP,
     };
     char instead[64], why[200];
     shortage_text(why, sizeof why, shortage);
@@ -425,13 +430,15 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
                 bytes_text(node->bytes).text, node->id, why, shortage_steps[shortage->bound]);
         return false;
     }
-    snprintf(instead, sizeof instead, "taking %s%s", bytes_text(bytes).text, shortage->all != 0 ? ", half of what is free" : "");
+    snprintf(instead, sizeof instead, "taking %s%s", bytes_text(bytes).text,
+             shortage->all != 0 ? ", half of what is free" : "");
     if (shortage->all != 0)
-        degraded(attempt, "HF-W227", "HF-E227", instead, "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
+        degraded(attempt, "HF-W227", "HF-E227", instead,
+                 "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
                  "%s were asked for on node %u, %s", bytes_text(node->bytes).text, node->id, why);
     else
-        degraded(attempt, "HF-W209", "HF-E209", instead, shortage_steps[shortage->bound], "%s were asked for on node %u, %s",
-                 bytes_text(node->bytes).text, node->id, why);
+        degraded(attempt, "HF-W209", "HF-E209", instead, shortage_steps[shortage->bound],
+                 "%s were asked for on node %u, %s", bytes_text(node->bytes).text, node->id, why);
     node->bytes = bytes;
     node->bound_by = bounds[shortage->bound];
     return true;
@@ -443,7 +450,8 @@ static void look_beyond(const struct attempt *attempt, const struct reserved_nod
     size_t usable = hfi_os_usable_bytes(), planned = 0;
     const struct topology_node *here = find_node(attempt->topology, node->id);
     for (unsigned i = 0; i < attempt->reservation->node_count; i++)
-        planned += hfi_backing_page_bytes(attempt->reservation->nodes[i].backing) == HFI_SMALL_PAGE_BYTES ? attempt->planned_bytes[i] : 0;
+        if (hfi_backing_page_bytes(attempt->reservation->nodes[i].backing) == HFI_SMALL_PAGE_BYTES)
+            planned += attempt->planned_bytes[i];
     if (planned > usable) {
         shortage->all = usable;
         shortage->bound = in_cgroup(usable) ? OS_BOUND_CGROUP : OS_BOUND_MACHINE;
@@ -524,8 +532,8 @@ static bool keep_small_pages(struct attempt *attempt, struct reserved_node *node
 {
     if (hfi_os_is_refusal(error)) {
         degraded(attempt, "HF-W230", "HF-E230", "its first touches populate it", allow_madvise,
-                 "node %u: populating %s was refused (madvise: %s, and /dev/zero cannot be read)", node->id, bytes_text(node->bytes).text,
-                 hfi_os_error_name(error));
+                 "node %u: populating %s was refused (madvise: %s, and /dev/zero cannot be read)", node->id,
+                 bytes_text(node->bytes).text, hfi_os_error_name(error));
         attempt->background = false;
         return true;
     }

@@ -43,12 +43,12 @@ void hfi_shm_name(char name[HFI_SHM_NAME_BYTES], const char *prefix, long pid, u
 bool hfi_shm_parse_name(const char *name, const char *prefix, long *pid, uint64_t *start_ticks,
                         uint64_t *namespace);
 
-/* Whether leftovers of a user are this process's to remove: its own, and to root everybody's.  A program that root starts and
- * that gives up its privileges may leave some of either. */
+/* Whether leftovers of a user are this process's to remove: its own, and to root everybody's.  A
+ * program that root starts and that gives up its privileges may leave some of either. */
 bool hfi_shm_may_sweep(unsigned owner);
 
-/* Removes such files in `directory` whose process was of this namespace and has ended; looks at some hundreds of
- * names at most. */
+/* Removes such files in `directory` whose process was of this namespace and has ended; looks at some
+ * hundreds of names at most. */
 void hfi_shm_sweep(const char *directory, const char *prefix);
 
 /* This process's number, asked of the kernel: in a child that ran no handler of fork it is not the

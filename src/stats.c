@@ -288,7 +288,8 @@ struct end_text {
 static const struct end_text growing_ends[PLAN_BOUNDS] = {
     [PLAN_BOUND_NAMED] = { "what HOLDFAST_ARENA names", "raise HOLDFAST_ARENA" },
     [PLAN_BOUND_MACHINE] = { "all memory of the machine", "let the program keep less, or add memory" },
-    [PLAN_BOUND_NODE] = { "all memory of the node", "let the program keep less, allow other nodes (HOLDFAST_REMOTE=allow), or add memory" },
+    [PLAN_BOUND_NODE] = { "all memory of the node",
+                          "let the program keep less, allow other nodes (HOLDFAST_REMOTE=allow), or add memory" },
     [PLAN_BOUND_CGROUP] = { "what the cgroup's limit allows", "raise memory.max (MemoryMax=)" AGAIN },
     [PLAN_BOUND_SPACE] = { "half of the addresses that the limits leave",
                            "raise them (ulimit -v unlimited, ulimit -d unlimited)" AGAIN },
@@ -297,8 +298,10 @@ static const struct end_text growing_ends[PLAN_BOUNDS] = {
 
 /* Of a named size that was not to be had. */
 static const struct end_text cut_ends[PLAN_BOUNDS] = {
-    [PLAN_BOUND_MACHINE] = { "what the machine had to spare at start", "stop what else uses memory, or add memory" AGAIN },
-    [PLAN_BOUND_NODE] = { "what the node had to spare at start", "spread the arena over more nodes, or add memory" AGAIN },
+    [PLAN_BOUND_MACHINE] = { "what the machine had to spare at start",
+                             "stop what else uses memory, or add memory" AGAIN },
+    [PLAN_BOUND_NODE] = { "what the node had to spare at start",
+                          "spread the arena over more nodes, or add memory" AGAIN },
     [PLAN_BOUND_CGROUP] = { "what the cgroup's limit left at start", "raise memory.max (MemoryMax=)" AGAIN },
     [PLAN_BOUND_LARGEST] = { "the most that an arena can be", "spread the work over several processes" },
 };
@@ -306,7 +309,8 @@ static const struct end_text cut_ends[PLAN_BOUNDS] = {
 /* What the kernel refuses now counts, not what the arena could come to. */
 static const struct end_text refused_end = {
     "more than the kernel lets it open",
-    "raise the limit on data (ulimit -d) or vm.max_map_count, or with vm.overcommit_memory=2 vm.overcommit_ratio",
+    "raise the limit on data (ulimit -d) or vm.max_map_count, or with vm.overcommit_memory=2 "
+    "vm.overcommit_ratio",
 };
 
 static struct end_text end_of(const struct arena_node *node)
@@ -315,7 +319,8 @@ static struct end_text end_of(const struct arena_node *node)
     if (hfi_load_relaxed(&node->refused.xset_count) != 0)
         return refused_end;
     bool cut = !hfi_arena.reservation.growing && reserved->bytes < reserved->asked_bytes;
-    return cut && cut_ends[reserved->bound_by].what != NULL ? cut_ends[reserved->bound_by] : growing_ends[reserved->bound_by];
+    const struct end_text *end = &cut_ends[reserved->bound_by];
+    return cut && end->what != NULL ? *end : growing_ends[reserved->bound_by];
 }
 
 bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint64_t *unreported)
