@@ -191,6 +191,14 @@ if [ -n "$group" ]; then
         status=$?
         [ "$status" = 0 ] || fail "3T in a cgroup of 300 MiB, HOLDFAST_PREFAULT=$prefault: exit status $status"
     done
+    HOLDFAST_ARENA=3T HOLDFAST_BACKING=4k HOLDFAST_LOCK=no \
+        sh -c 'echo $$ > "$1/cgroup.procs"; LD_PRELOAD=$2 exec sleep 60' sh "$group" "$library" 2> "$work/err" &
+    live=$!
+    children="$children $live"
+    until_true has_segment "$live" || fail "an arena that was cut is not shown"
+    grep -q "HF-W227.*3 TiB were asked for .* the cgroup's limit allows at all (300 MiB, .*: taking 1.* MiB, half" "$work/err" || fail "an arena that was cut says nothing"
+    expect 0 '  3 TiB were asked for, and cut at start' stat "$live"
+    kill "$live"
     until_true rmdir "$group" 2> /dev/null || fail "$group cannot be removed"
 else
     echo "segment.sh: no cgroup can be made: an arena that is cut is not tested"

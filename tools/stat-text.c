@@ -60,6 +60,8 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
     printf("node %-3u ", node->id);
     print_bar(&parts, node->total);
     printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
+    if ((node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked)
+        printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n", bytes_of(node->asked, a));
     printf("  blocks %s, large %s, idle %s, kept %s\n", bytes_of(parts.blocks, a), bytes_of(parts.large, b),
            bytes_of(parts.idle, c), bytes_of(parts.kept, d));
     printf("  own structures %s, free %s", bytes_of(parts.own, a), bytes_of(parts.free, b));
