@@ -434,7 +434,8 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
              shortage->all != 0 ? ", half of what is free" : "");
     if (shortage->all != 0)
         degraded(attempt, "HF-W227", "HF-E227", instead,
-                 "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
+                 attempt->options->strict ? "name a size that fits"
+                                          : "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
                  "%s were asked for on node %u, %s", bytes_text(node->bytes).text, node->id, why);
     else
         degraded(attempt, "HF-W209", "HF-E209", instead, shortage_steps[shortage->bound],

@@ -629,6 +629,7 @@ Test(reserve, more_than_there_is)
     ASSERT_SAID(outcome, "error HF-E227");
     ASSERT_SAID(outcome, "2 TiB were asked for on node 0, more than the ");
     ASSERT_SAID(outcome, "the program does not start");
+    ASSERT_SAID(outcome, "; name a size that fits\n");
 }
 
 static bool is_largest(const struct reservation *r)
