@@ -87,8 +87,8 @@ const char *unshown_reason(pid_t pid, char *text, size_t text_bytes)
                  "and has not grown since, or it sees another " HF_INSPECT_DIRECTORY "; name a size in "
                  "HOLDFAST_ARENA, %s", next);
     else
-        snprintf(text, text_bytes, "it is the child of a fork, or sees another " HF_INSPECT_DIRECTORY ", or could "
-                 "not publish; %s", next);
+        snprintf(text, text_bytes, "it is the child of a fork, or still populates its arena, or sees another "
+                 HF_INSPECT_DIRECTORY ", or could not publish; look again, %s", next);
     return text;
 }
 
