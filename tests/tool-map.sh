@@ -81,7 +81,7 @@ node 3: 4 MiB on 2m pages, 0.0 % used, of that 0.0 % idle; 100.0 % free
        0 B ................................................................
 
   O owned by a thread  F full, unowned  L large blocks  I idle, has room
-  S own structures  . free
+  e kept empty by a thread  S own structures  . free
   small letter: less than half of it in use
 END
 cmp -s "$work/wanted" "$work/got" || { fail "the picture is another"; diff "$work/wanted" "$work/got"; }
@@ -164,6 +164,16 @@ start_segment 192
 expect 0 'node 0: 8 MiB' "$victim"
 "$holdfast" map --svg "$work/map.svg" "$victim" || fail "map --svg of ones fails"
 is_xml < "$work/map.svg" || fail "the SVG of ones is not well-formed"
+
+# --- a program whose threads keep pages that are empty: as many as stat counts, each of them one cell ---
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k "$top_builddir/tests/tool-load" sleepers 4 2 > "$work/load" &
+live=$!
+for _ in $(seq 100); do grep -q ready "$work/load" && break; sleep 0.1; done
+expect 0 'e kept empty by a thread' "$live"
+cells=$(sed -n 's/^ *[0-9.]* [KM]*i*B \([A-Za-z.]*\)$/\1/p' "$work/out" | tr -dc e | wc -c)
+counted=$("$holdfast" stat --json "$live" | sed -n 's/.*"owned_empty": \([0-9]*\).*/\1/p')
+[ "$cells" -gt 0 ] && [ $((cells * 65536)) = "$counted" ] || fail "$cells pages are drawn as kept empty, stat counts $counted bytes"
+kill "$live"
 
 # --- a process ---
 "$holdfast" run --arena 64M --backing 4k sleep 60 > /dev/null 2>&1 &

@@ -136,9 +136,9 @@ other='?           4000001  3   6     4 128Ki      0     0     0   111  122  133
 await "$own"
 await ' slow paths 0/s  remote 0.0 % (ever 18.7 %)  p99 - (ever < '
 line ' threads 2  failed 0  claimed 0/s  fresh 0/s  stolen 0/s  large 0/s'
-line ' node 0 [███████████████████████▓▒█·················]  58.6 % of 8 MiB FULL'
+line ' node 0 [███████████████████████░░█·················]  58.6 % of 8 MiB FULL'
 line ' node 3 [···········································]   0.0 % of 4 MiB 2m'
-line '         █ blocks  █ large  ▓ idle  ▒ kept empty  █ own structures  · free'
+line '         █ owned  █ full  █ large  █ idle  ░ kept empty  █ own  · free  ░ unused'
 line '  1 theaps   2 size classes   3 events   4 nodes   by bytes, most first'
 line 'name            tid nd cpu pages bytes slow/s out/s  in/s claim stol lost  away'
 line "$own"
@@ -151,7 +151,7 @@ tmux capture-pane -p > "$work/screen"
 lacks 4000002
 [ "$(wc -l < "$work/screen")" = 24 ] || fail "not 24 lines"
 tmux capture-pane -p -e > "$work/colours"
-for text in '[31mFULL' '[32m██' '[94m█████' '[33m▓' '[35m█'; do
+for text in '[31mFULL' '[32m█' '[36m█' '[94m█████' '[33m░' '[35m█'; do
     grep -qF -e "$text" "$work/colours" || fail "the colours lack $text"
 done
 
@@ -245,14 +245,14 @@ without_colours()
     grep -q "$(printf '\033')\\[[0-9;]*3[0-7]" "$work/colours" && fail "colours with $1"
 }
 start 80x24 'TERM=vt100 LC_ALL=C.UTF-8' "$victim"
-await ' node 0 [OOLLLLLLLLLLLLLLLLLLLLLIeS.................]  58.6 % of 8 MiB FULL'
-line '         O blocks  L large  I idle  e kept empty  S own structures  . free'
+await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
+line '         O owned  F full  L large  I idle  e kept empty  S own  . free'
 without_colours TERM=vt100
 start 80x24 "$colours NO_COLOR=1" "$victim"
-await ' node 0 [OOLLLLLLLLLLLLLLLLLLLLLIeS.................]  58.6 % of 8 MiB FULL'
+await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
 without_colours NO_COLOR
 start 80x24 'TERM=screen-256color LC_ALL=C' "$victim"
-await ' node 0 [OOLLLLLLLLLLLLLLLLLLLLLIeS.................]  58.6 % of 8 MiB FULL'
+await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
 start 80x24 'TERM=no-such-terminal' "$victim"
 await HF-E438
 await 'status=1'

@@ -29,13 +29,13 @@
 static const char style[] =
     "<style>\n"
     ".hfmap{font:14px system-ui,'DejaVu Sans',sans-serif;--ink:#1c2024;--soft:#5b6570;--f:#e6e9ec;--o:#1f8f4c;--n:#0b7285;"
-    "--l:#3b5bdb;--i:#e08e00;--m:#9c36b5;--alarm:#c92a2a}\n"
+    "--l:#3b5bdb;--i:#e08e00;--k:#868e96;--m:#9c36b5;--alarm:#c92a2a}\n"
     "@media (prefers-color-scheme:dark){.hfmap{--ink:#eceff2;--soft:#a2abb5;--f:#2b3138;--o:#40c471;--n:#3bc9db;--l:#7a96ff;"
-    "--i:#ffc14d;--m:#d68bf0;--alarm:#ff8787}}\n"
+    "--i:#ffc14d;--k:#adb5bd;--m:#d68bf0;--alarm:#ff8787}}\n"
     ".hfmap text{fill:var(--ink)}.hfmap .soft{fill:var(--soft);font-size:12px}.hfmap .head{font-size:16px;font-weight:600}"
     ".hfmap .alarm{fill:var(--alarm);font-weight:600}\n"
     ".hfmap .f{fill:var(--f)}.hfmap .o{fill:var(--o)}.hfmap .n{fill:var(--n)}.hfmap .l{fill:var(--l)}.hfmap .i{fill:var(--i)}"
-    ".hfmap .m{fill:var(--m)}\n"
+    ".hfmap .k{fill:var(--k)}.hfmap .m{fill:var(--m)}\n"
     ".hfmap .q0{fill-opacity:.35}.hfmap .q1{fill-opacity:.55}.hfmap .q2{fill-opacity:.78}.hfmap rect:hover{stroke:var(--ink)}\n"
     "</style>\n";
 
@@ -68,7 +68,7 @@ static struct show_cell add_up(const struct show_cell *cells, size_t count)
 {
     struct show_cell sum = cells[0];
     for (size_t i = 1; i < count; i++) {
-        for (unsigned j = 0; j < SNAPSHOT_STATES; j++)
+        for (unsigned j = 0; j < SHOW_STATES; j++)
             sum.pages[j] += cells[i].pages[j];
         sum.all_pages += cells[i].all_pages;
         sum.used_bytes += cells[i].used_bytes;
@@ -87,9 +87,9 @@ static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset)
         if (sum->pages[state] == 0)
             continue;
         if (sum->pages[state] == sum->all_pages)
-            fprintf(out, "%s%s", separator, show_states[state].word);
+            fprintf(out, "%s%s", separator, show_states[state].meaning);
         else
-            fprintf(out, "%s%.1f %% %s", separator, show_percent(sum->pages[state], sum->all_pages), show_states[state].word);
+            fprintf(out, "%s%.1f %% %s", separator, show_percent(sum->pages[state], sum->all_pages), show_states[state].meaning);
         separator = ", ";
     }
     if (sum->state != HF_PAGE_FREE)
@@ -156,8 +156,8 @@ static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
     for (unsigned i = 0; i < sizeof show_order; i++) {
         const struct show_state *state = &show_states[show_order[i]];
         fprintf(out, "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"13\" height=\"13\"/><text x=\"%u\" y=\"%u\">%s</text>\n", state->css, x,
-                y + 14, x + 20, y + 25, state->word);
-        x += 48 + 8 * (unsigned)strlen(state->word);
+                y + 14, x + 20, y + 25, state->meaning);
+        x += 48 + 8 * (unsigned)strlen(state->meaning);
     }
     fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">A row is %s, in steps of %s; the fainter, the less of it is in use.</text>\n", LABEL_WIDTH, y + 50,
             hfi_format_bytes(row, sizeof row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),

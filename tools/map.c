@@ -37,8 +37,6 @@ struct wanted {
     unsigned width; /* 0: as the terminal has it */
 };
 
-static const char *const shades[] = { "░", "▒", "▓", "█" };
-
 /* --- the terminal --- */
 
 /* Where a row begins, as an offset into the node, is a round number for a multiple of 32. */
@@ -75,17 +73,6 @@ static void reset_colour(const struct style *style)
         fputs("\033[0m", stdout);
 }
 
-static void put_glyph(const struct style *style, unsigned state, unsigned fill)
-{
-    char letter = show_states[state].letter;
-    if (style->shade && state == HF_PAGE_FREE)
-        fputs("·", stdout);
-    else if (style->shade)
-        fputs(shades[fill], stdout);
-    else
-        putchar(fill < 2 && letter >= 'A' ? letter - 'A' + 'a' : letter);
-}
-
 static void print_row(const struct show_grid *grid, unsigned row, const struct style *style)
 {
     char offset[16];
@@ -97,7 +84,7 @@ static void print_row(const struct show_grid *grid, unsigned row, const struct s
         if (grid->cells[i].state != state)
             set_colour(style, grid->cells[i].state);
         state = grid->cells[i].state;
-        put_glyph(style, state, show_fill(&grid->cells[i]));
+        fputs(show_glyph(state, show_fill(&grid->cells[i]), style->shade), stdout);
     }
     reset_colour(style);
     putchar('\n');
@@ -141,16 +128,17 @@ static void print_legend(const struct style *style, unsigned width)
 {
     size_t at = 0;
     for (unsigned i = 0; i < sizeof show_order; i++) {
-        size_t needed = strlen(show_states[show_order[i]].word) + 4;
+        const struct show_state *state = &show_states[show_order[i]];
+        size_t needed = strlen(state->meaning) + 4;
         if (at != 0 && at + needed > width) {
             putchar('\n');
             at = 0;
         }
         fputs("  ", stdout);
         set_colour(style, show_order[i]);
-        put_glyph(style, show_order[i], 3);
+        fputs(show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, style->shade), stdout);
         reset_colour(style);
-        printf(" %s", show_states[show_order[i]].word);
+        printf(" %s", state->meaning);
         at += needed;
     }
     puts(style->shade ? "\n  ░ ▒ ▓ █ a quarter, half, three quarters, all of it in use" : "\n  small letter: less than half of it in use");

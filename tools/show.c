@@ -20,19 +20,33 @@
 #include "say.h"
 #include "tool.h"
 
-const struct show_state show_states[SNAPSHOT_STATES] = {
-    [HF_PAGE_UNTOUCHED] = { "free", "f", '.', 7 },
-    [HF_PAGE_FREE] = { "free", "f", '.', 7 },
-    [HF_PAGE_OWNED] = { "owned by a thread", "o", 'O', 2 },
-    [HF_PAGE_IDLE] = { "idle, has room", "i", 'I', 3 },
-    [HF_PAGE_LOOSE] = { "full, unowned", "n", 'F', 6 },
-    [HF_PAGE_LARGE] = { "large blocks", "l", 'L', 4 },
-    [HF_PAGE_META] = { "own structures", "m", 'S', 5 },
+const struct show_state show_states[SHOW_STATES] = {
+    [HF_PAGE_UNTOUCHED] = { "free", "free", "f", '.', 7 },
+    [HF_PAGE_FREE] = { "free", "free", "f", '.', 7 },
+    [HF_PAGE_OWNED] = { "owned", "owned by a thread", "o", 'O', 2 },
+    [HF_PAGE_IDLE] = { "idle", "idle, has room", "i", 'I', 3 },
+    [HF_PAGE_LOOSE] = { "full", "full, unowned", "n", 'F', 6 },
+    [HF_PAGE_LARGE] = { "large", "large blocks", "l", 'L', 4 },
+    [HF_PAGE_META] = { "own", "own structures", "m", 'S', 5 },
+    [SHOW_KEPT] = { "kept empty", "kept empty by a thread", "k", 'E', 7 },
+    [SHOW_MISSING] = { "missing", "could not be populated", "x", '?', 1 },
 };
 
-const unsigned char show_order[SNAPSHOT_STATES - 1] = {
-    HF_PAGE_OWNED, HF_PAGE_LOOSE, HF_PAGE_LARGE, HF_PAGE_IDLE, HF_PAGE_META, HF_PAGE_FREE,
+const unsigned char show_order[SHOW_ORDER] = {
+    HF_PAGE_OWNED, HF_PAGE_LOOSE, HF_PAGE_LARGE, HF_PAGE_IDLE, SHOW_KEPT, HF_PAGE_META, HF_PAGE_FREE,
 };
+
+const char *show_glyph(unsigned state, unsigned quarters, bool shades)
+{
+    static const char *const by_quarter[] = { "░", "▒", "▓", "█" };
+    static char letter[2];
+    if (shades && state != SHOW_MISSING)
+        return state == HF_PAGE_FREE || state == HF_PAGE_UNTOUCHED ? "·" : by_quarter[quarters];
+    letter[0] = show_states[state].letter;
+    if (quarters < 2 && letter[0] >= 'A')
+        letter[0] = (char)(letter[0] - 'A' + 'a');
+    return letter;
+}
 
 /* --- the grid --- */
 
@@ -59,11 +73,20 @@ static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint
     }
 }
 
+/* Only what is counted now can be called empty: a page may have been handed out of since its owner told of it. */
+static unsigned state_of(const struct snapshot *snapshot, uint64_t entry)
+{
+    unsigned state = HF_PAGE_STATE(entry);
+    if (state == HF_PAGE_OWNED && HF_PAGE_BLOCKS(entry) == 0 && snapshot->live_known == LIVE_EXACT)
+        return SHOW_KEPT;
+    return state < SNAPSHOT_STATES ? state : HF_PAGE_FREE;
+}
+
 static void fill_run(size_t first, size_t pages, uint64_t entry, void *argument)
 {
     const struct filling *filling = argument;
     struct show_grid *grid = filling->grid;
-    unsigned state = HF_PAGE_STATE(entry) < SNAPSHOT_STATES ? HF_PAGE_STATE(entry) : HF_PAGE_FREE;
+    unsigned state = state_of(filling->snapshot, entry);
     double used_per_page = run_used_bytes(filling->snapshot, pages, entry) / (double)pages;
     for (size_t end = first + pages; first < end;) {
         struct show_cell *cell = &grid->cells[first / grid->cell_pages];
@@ -192,6 +215,60 @@ void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, 
     parts->idle = take(&used, shown->idle);
     parts->kept = take(&used, snapshot->node_pages[node].owned_empty * HF_INSPECT_PAGE_BYTES);
     parts->blocks = used;
+}
+
+/* --- bars --- */
+
+struct share {
+    unsigned state;
+    uint64_t bytes, live;
+};
+
+/* In the order of show_order, and what is missing last. */
+static unsigned node_shares(struct share shares[SHOW_STATES], const struct snapshot *snapshot, unsigned node)
+{
+    const struct node_pages *pages = &snapshot->node_pages[node];
+    bool known = snapshot->live_known != LIVE_UNKNOWN;
+    struct show_parts parts;
+    show_node_parts(&parts, snapshot, node);
+    uint64_t full = hfi_min(parts.blocks, pages->state[HF_PAGE_LOOSE] * HF_INSPECT_PAGE_BYTES), owned = parts.blocks - full;
+    uint64_t idle_live = known ? hfi_min(parts.idle, pages->idle_live_bytes) : parts.idle;
+    uint64_t elsewhere = full + parts.large + idle_live;
+    uint64_t owned_live = known ? pages->live_bytes - hfi_min(pages->live_bytes, elsewhere) : owned;
+    const struct share all[] = {
+        { HF_PAGE_OWNED, owned, hfi_min(owned, owned_live) }, { HF_PAGE_LOOSE, full, full }, { HF_PAGE_LARGE, parts.large, parts.large },
+        { HF_PAGE_IDLE, parts.idle, idle_live }, { SHOW_KEPT, parts.kept, 0 }, { HF_PAGE_META, parts.own, parts.own },
+        { HF_PAGE_FREE, parts.free, 0 },
+    };
+    memcpy(shares, all, sizeof all);
+    return sizeof all / sizeof all[0];
+}
+
+static unsigned add_piece(struct show_piece *pieces, unsigned count, unsigned state, bool in_use, unsigned cells)
+{
+    if (cells == 0)
+        return count;
+    pieces[count] = (struct show_piece){ .state = (unsigned char)state, .in_use = in_use, .cells = cells };
+    return count + 1;
+}
+
+/* Ends of the parts are rounded, not their widths, so that they fill the bar. */
+unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node, unsigned cells)
+{
+    struct share shares[SHOW_STATES];
+    unsigned share_count = node_shares(shares, snapshot, node), count = 0, end = 0;
+    double total = (double)snapshot->nodes[node].total, sum = 0;
+    for (unsigned i = 0; i < share_count; i++) {
+        const struct share *share = &shares[i];
+        sum += (double)share->bytes;
+        unsigned upto = total == 0 ? 0 : (unsigned)(sum / total * cells + 0.5);
+        upto = (unsigned)hfi_min(cells, hfi_max(upto, end + (share->bytes != 0 && share->state != HF_PAGE_FREE)));
+        unsigned live = share->bytes == 0 ? 0 : (unsigned)((double)(upto - end) * (double)share->live / (double)share->bytes + 0.5);
+        count = add_piece(pieces, count, share->state, true, live);
+        count = add_piece(pieces, count, share->state, false, upto - end - live);
+        end = upto;
+    }
+    return add_piece(pieces, count, SHOW_MISSING, true, cells - end);
 }
 
 /* --- events --- */

@@ -7,9 +7,14 @@
 
 #include "snapshot.h"
 
+/* What a part of an arena can be: enum hf_inspect_page_state, and two that are no state of a page. */
+#define SHOW_KEPT SNAPSHOT_STATES          /* owned, and no block in use: held back for the next request */
+#define SHOW_MISSING (SNAPSHOT_STATES + 1) /* could not be populated */
+#define SHOW_STATES (SNAPSHOT_STATES + 2)
+
 /* One cell: neighbouring pages of a node. */
 struct show_cell {
-    uint32_t pages[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state */
+    uint32_t pages[SHOW_STATES];
     uint32_t all_pages;              /* the last cell may have fewer than the others */
     uint32_t state;                  /* what most of its pages are, free ones aside; HF_PAGE_FREE where all are free */
     double used_bytes;               /* in blocks that are in use, large ones and own structures included */
@@ -30,17 +35,34 @@ void show_grid_free(struct show_grid *grid);
 /* How much of a cell is in use, in quarters: 0 for less than one, 3 for three and more. */
 unsigned show_fill(const struct show_cell *cell);
 
-/* One entry per enum hf_inspect_page_state. */
+/* The one list of what the parts of an arena are called and look like, in every picture. */
 struct show_state {
-    const char *word;     /* as the legends have it */
+    const char *word;     /* beside a bar */
+    const char *meaning;  /* where there is room */
     const char *css;      /* class in the SVG */
-    char letter;          /* where there are no colours: as is from half full on, small below */
+    char letter;          /* where there are no shades: a capital is in use, a small one is not */
     unsigned char colour; /* 0 to 7, as terminals number them */
 };
-extern const struct show_state show_states[SNAPSHOT_STATES];
+extern const struct show_state show_states[SHOW_STATES];
 
-/* Order of the legends: what is in use first, free last. */
-extern const unsigned char show_order[SNAPSHOT_STATES - 1];
+/* Order of bars and legends: what is in use first, free last. */
+#define SHOW_ORDER (SNAPSHOT_STATES)
+extern const unsigned char show_order[SHOW_ORDER];
+
+/* What a cell of a picture looks like, as text of one column, in quarters that are in use as show_fill has it.  `shades`: of
+ * UTF-8, for a terminal with colours. */
+const char *show_glyph(unsigned state, unsigned quarters, bool shades);
+
+/* A stretch of a bar, of one state, with blocks that are in use or without. */
+struct show_piece {
+    unsigned char state;
+    bool in_use;
+    unsigned cells;
+};
+#define SHOW_PIECES (2 * SHOW_STATES)
+
+/* Draws a node as a bar of so many cells: how many pieces it has.  What is there at all has a cell, while there are any. */
+unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node, unsigned cells);
 
 /* "45 s", "3 min", "2 h", "6 d" */
 char *show_span(char *text, size_t text_bytes, double ns);

@@ -134,50 +134,25 @@ static void draw_rates(const struct top *top)
 
 /* --- nodes --- */
 
-struct part {
-    const char *word;
-    unsigned state; /* whose colour it has */
-    char letter;
-    const char *block;
-};
-
-static const struct part parts[] = {
-    { "blocks", HF_PAGE_OWNED, 'O', "█" }, { "large", HF_PAGE_LARGE, 'L', "█" }, { "idle", HF_PAGE_IDLE, 'I', "▓" },
-    { "kept empty", HF_PAGE_OWNED, 'e', "▒" }, { "own structures", HF_PAGE_META, 'S', "█" }, { "free", HF_PAGE_FREE, '.', "·" },
-};
-#define PARTS (sizeof parts / sizeof parts[0])
-
-static void put_part(const struct top *top, const struct part *part, unsigned cells)
+static void put_cells(const struct top *top, unsigned state, bool in_use, unsigned cells)
 {
-    chtype look = colour_of(top, part->state);
-    attron(look);
     char text[3 * CELLS_MAX + 1];
-    bool blocks = top->colour && top->utf8;
-    size_t step = blocks ? strlen(part->block) : 1;
+    const char *glyph = show_glyph(state, in_use ? 3 : 0, top->colour && top->utf8);
+    size_t step = strlen(glyph);
     cells = (unsigned)hfi_min(cells, CELLS_MAX);
     for (unsigned i = 0; i < cells; i++)
-        memcpy(text + i * step, blocks ? part->block : &part->letter, step);
+        memcpy(text + i * step, glyph, step);
+    attron(colour_of(top, state));
     addnstr(text, (int)(cells * step));
-    attroff(look);
+    attroff(colour_of(top, state));
 }
 
-/* Ends of the parts are rounded, not their widths, so that they fill the bar; what is there at all gets a cell while there are any. */
 static void draw_bar(const struct top *top, unsigned node, unsigned width)
 {
-    struct show_parts bytes;
-    show_node_parts(&bytes, &top->map, node);
-    const uint64_t amounts[PARTS] = { bytes.blocks, bytes.large, bytes.idle, bytes.kept, bytes.own, bytes.free };
-    double total = (double)top->map.nodes[node].total, sum = 0;
-    unsigned end = 0;
-    for (unsigned i = 0; i < PARTS; i++) {
-        sum += (double)amounts[i];
-        unsigned upto = total == 0 ? 0 : (unsigned)(sum / total * width + 0.5);
-        upto = (unsigned)hfi_min(width, hfi_max(upto, end + (amounts[i] != 0 && i + 1 < PARTS)));
-        put_part(top, &parts[i], upto - end);
-        end = upto;
-    }
-    for (; end < width; end++)
-        addch('?'); /* could not be populated */
+    struct show_piece pieces[SHOW_PIECES];
+    unsigned count = show_bar(pieces, &top->map, node, width);
+    for (unsigned i = 0; i < count; i++)
+        put_cells(top, pieces[i].state, pieces[i].in_use, pieces[i].cells);
 }
 
 static void draw_node_line(const struct top *top, int row, unsigned index)
@@ -203,16 +178,23 @@ static void draw_node_line(const struct top *top, int row, unsigned index)
     }
 }
 
+/* "█ owned", and at last how unused room looks. */
 static void draw_bar_legend(const struct top *top, int row)
 {
     int x = BAR_LABEL;
-    for (unsigned i = 0; i < PARTS; i++) {
-        if (x + 2 + (int)strlen(parts[i].word) > COLS)
+    for (unsigned i = 0; i <= SHOW_ORDER; i++) {
+        unsigned state = i < SHOW_ORDER ? show_order[i] : HF_PAGE_OWNED;
+        const char *word = i < SHOW_ORDER ? show_states[state].word : top->colour && top->utf8 ? "unused" : "small: unused";
+        int width = (int)strlen(word) + (i < SHOW_ORDER || (top->colour && top->utf8) ? 2 : 0);
+        if (x + width > COLS)
             return;
         move(row, x);
-        put_part(top, &parts[i], 1);
-        printw(" %s", parts[i].word);
-        x += (int)strlen(parts[i].word) + 4;
+        if (width != (int)strlen(word)) {
+            put_cells(top, state, i < SHOW_ORDER && state != SHOW_KEPT, 1);
+            addch(' ');
+        }
+        addstr(word);
+        x += width + 2;
     }
 }
 
