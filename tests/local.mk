@@ -109,7 +109,7 @@ check_PROGRAMS += %D%/tool-edit %D%/tool-load
 %C%_tool_edit_SOURCES = %D%/tool-edit.c tools/common.c tools/live.c tools/origin.c tools/recording.c tools/sample.c tools/segment.c tools/snapshot.c tools/target.c tools/unshown.c
 %C%_tool_edit_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tools
 %C%_tool_edit_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
-%C%_tool_edit_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
+%C%_tool_edit_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS) -lm
 
 # --- the C library's names, by programs that the library is preloaded to ---
 check_PROGRAMS += %D%/names/answers

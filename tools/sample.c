@@ -5,6 +5,7 @@
  */
 #include "sample.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -48,16 +49,18 @@ struct cells {
     uint64_t cell_pages;
     uint64_t pages[SNAPSHOT_STATES]; /* of the cell that is being filled */
     uint64_t filled;                 /* its pages so far */
+    double used;                     /* of those, in blocks in use: pages' worth */
+    const struct snapshot *snapshot;
 };
 
 static uint64_t cell_of(const struct cells *work)
 {
     unsigned state = HF_PAGE_FREE;
-    uint64_t taken = work->filled - work->pages[HF_PAGE_FREE];
     for (unsigned i = HF_PAGE_OWNED; i < SNAPSHOT_STATES; i++)
         if (work->pages[i] > (state == HF_PAGE_FREE ? 0 : work->pages[state]))
             state = i;
-    return (uint64_t)state << 4 | (work->filled == 0 ? 0 : hfi_divide_up(taken * 15, work->filled));
+    double sixteenths = state == HF_PAGE_FREE || work->filled == 0 ? 0 : ceil(work->used * 15 / (double)work->filled - 1e-9);
+    return (uint64_t)state << 4 | (uint64_t)(state == HF_PAGE_FREE ? 0 : sixteenths < 1 ? 1 : sixteenths > 15 ? 15 : sixteenths);
 }
 
 static void end_cell(struct cells *work)
@@ -65,17 +68,35 @@ static void end_cell(struct cells *work)
     *work->cells++ = cell_of(work);
     memset(work->pages, 0, sizeof work->pages);
     work->filled = 0;
+    work->used = 0;
+}
+
+/* How much of a run is in use; its entry may be a moment older than its class. */
+static double used_share(const struct snapshot *snapshot, size_t pages, uint64_t entry)
+{
+    unsigned class = HF_PAGE_CLASS(entry);
+    switch (HF_PAGE_STATE(entry)) {
+    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
+        if (class >= snapshot->class_count)
+            return 0;
+        double used = (double)HF_PAGE_BLOCKS(entry) * snapshot->classes[class].block_bytes, room = (double)pages * HF_INSPECT_PAGE_BYTES;
+        return used < room ? used / room : 1;
+    case HF_PAGE_LARGE: case HF_PAGE_META: return 1;
+    default: return 0;
+    }
 }
 
 static void add_run(size_t first, size_t pages, uint64_t entry, void *argument)
 {
     struct cells *work = argument;
     unsigned state = HF_PAGE_STATE(entry) < SNAPSHOT_STATES ? HF_PAGE_STATE(entry) : HF_PAGE_FREE;
+    double share = used_share(work->snapshot, pages, entry);
     state = state == HF_PAGE_UNTOUCHED ? HF_PAGE_FREE : state;
     (void)first;
     while (pages != 0) {
         size_t part = hfi_min(pages, work->cell_pages - work->filled);
         work->pages[state] += part;
+        work->used += share * (double)part;
         work->filled += part;
         pages -= part;
         if (work->filled == work->cell_pages)
@@ -91,7 +112,7 @@ static void fill_cells(struct sample *sample, unsigned node)
         return;
     place->cell_pages = hfi_divide_up(pages, SAMPLE_CELLS);
     place->cells = hfi_divide_up(pages, place->cell_pages);
-    struct cells work = { .cells = &sample->cells[node * SAMPLE_CELLS], .cell_pages = place->cell_pages };
+    struct cells work = { .cells = &sample->cells[node * SAMPLE_CELLS], .cell_pages = place->cell_pages, .snapshot = &sample->snapshot };
     snapshot_each_run(&sample->snapshot, node, add_run, &work);
     if (work.filled != 0)
         end_cell(&work);

@@ -13,7 +13,7 @@
 #define SAMPLE_CELLS 4096u /* at most, of a node */
 #define SAMPLE_NAME 16u    /* a thread's or process's name, as the kernel keeps it */
 #define SAMPLE_CELL_STATE(cell) ((unsigned)((cell) >> 4 & 15))  /* enum hf_inspect_page_state of most of its pages */
-#define SAMPLE_CELL_SIXTEENTHS(cell) ((unsigned)((cell) & 15))  /* 0: all free, 15: none */
+#define SAMPLE_CELL_SIXTEENTHS(cell) ((unsigned)((cell) & 15))  /* in blocks in use: 0 none, 15 all */
 
 enum machine_thp { THP_UNKNOWN, THP_NEVER, THP_MADVISE, THP_ALWAYS };
 
