@@ -11,7 +11,7 @@ name=tool-report.sh
 page()
 {
     ! grep -qE '<script|<link|<iframe|<img|src=|@import|url\(|javascript:' "$1" || fail "$1 refers to something, or runs something"
-    ! grep -oE '[a-z]+://[^"]*' "$1" | grep -v '^http://www.w3.org/2000/svg$' | grep -q . || fail "$1 has an address in it"
+    ! grep -oE '[a-z]+://[^"]*' "$1" | grep -v '^http://www.w3.org/2000/svg$\|^redis://me:\*\*\*@host/ ' | grep -q . || fail "$1 has an address in it"
     grep -q "default-src 'none'" "$1" || fail "$1 does not forbid what is from elsewhere"
     command -v python3 > /dev/null || return 0
     python3 - "$1" > "$work/out" 2>&1 <<'EOF' || fail "$1 is not well made"
@@ -65,12 +65,25 @@ assert 'nan' not in page.text and 'inf ' not in page.text, 'a number that is non
 EOF
 }
 
+# figures FILE ASSERTION...: what report-figures.py makes of the page
+figures()
+{
+    command -v python3 > /dev/null || return 0
+    python3 "${srcdir:-$(dirname "$0")/..}/tests/report-figures.py" "$@" > "$work/out" 2>&1 || fail "$1 is not as it should be: $(tail -1 "$work/out")"
+}
+
+# reads FILE: what holds of every page's pictures and words
+reads()
+{
+    figures "$1" 'fits()' 'colours()' 'plurals()' 'ticks_differ()' 'all(f.titles for f in over_time())' 'round_bytes(over_time()[0])'
+}
+
 # --- the command line ---
 for command in record report; do
     expect 0 "usage: holdfast $command" "$command" --help
     expect 2 'HF-E400' "$command" --nonsense
     expect 2 'HF-E440' "$command" 1
-    expect 2 'HF-E440' "$command" 1 2 -o "$work/none"
+    expect 2 'HF-E440' "$command" 1 2 3 -o "$work/none"
     expect 1 'HF-E411' "$command" 2147483647 -o "$work/none"
 done
 expect 78 'HF-E446' record 1 -o "$work/none" --interval 0
@@ -82,7 +95,7 @@ expect 1 'begin as a recording' report /dev/null -o "$work/none.html"
 [ ! -e "$work/none" ] || fail "a command line that is refused makes a file"
 
 # --- a recording, and its page ---
-HWLOC_SYNTHETIC='numa:2 pu:1' HOLDFAST_ARENA=0:16M,1:64M start waves 30
+HWLOC_SYNTHETIC='numa:2 pu:1' HOLDFAST_ARENA=0:16M,1:64M HOLDFAST_PREFAULT=background HOLDFAST_LOCK=no HOLDFAST_PLACE=node:0 start waves 30
 expect 0 'HF-I442' record "$live" -o "$work/waves" --interval 0.1 --duration 3
 expect 0 '' report "$work/waves" -o "$work/waves.html"
 page "$work/waves.html"
@@ -90,11 +103,37 @@ grep -q '<section class="status fault"' "$work/waves.html" || fail "the page of 
 grep -q 'Fault: node 0: remote fallback' "$work/waves.html" || fail "the page does not name the fault"
 grep -q 'remote fallback began (' "$work/waves.html" || fail "the page has no event of it"
 grep -q 'class="alarm-line"' "$work/waves.html" || fail "the fault is not on the axis of time"
-grep -q "HOLDFAST_ARENA</th><td class=.t.>node 0: 16 MiB, node 1: 64 MiB<" "$work/waves.html" || fail "the settings do not give the sizes asked for"
+reads "$work/waves.html"
+figures "$work/waves.html" 'round_bytes(figure("Node 0: "))' 'left(figure("Node 0: "))[-1] == "16 MiB"' \
+    'round_counts(figure("Pages taken per second"), "/s")' 'round_counts(figure("Threads over time"), "")' \
+    'all(re.fullmatch("[125]0* (ns|\u00b5s|ms|s)", tick) for tick in below(figure("Slow paths")))' \
+    'page.text.index("Held over live") < page.text.index("Most ever used") < page.text.index("Failed calls")'
+# Every part of a picture says its number; idle pages have a colour, and unused bytes another.
+figures "$work/waves.html" 'tips(figure("Node 0: "), "^[0-9:.]+: live .*, held .* of 16 MiB") > 10' \
+    'tips(figure("Live and held"), "^[0-9:.]+: live .*, held .* of 80 MiB") > 10' \
+    'tips(figure("Pages taken per second"), "pages a second, .* from other nodes") > 10' \
+    'tips(figure("Threads over time"), ": 1 thread$") > 10' 'tips(figure("Node 0 by place"), "of 48 parts mostly") > 10' \
+    'tips(figure("Bytes by size of block"), "^blocks of .* in use, in .* unused$") == 12' \
+    'tips(figure("Bytes by thread"), "^tool-load, thread [0-9]+: .* unused; last slow path .* ago$") == 1' \
+    'tips(figure("From which node"), "^nearest other node: [0-9,]+ pages, ") == 1' 'tips(figure("Slow paths"), " to .*: [0-9,]+ calls?$") > 0' \
+    'tips(figure("What happened"), "node full: .* did not fit; node 0$") > 0' \
+    'figure("Bytes by size of block").keys == ["blocks", "unused"]' '"idle" in figure("Node 0 by place").keys' \
+    '"unused" in figure("Node 0: ").keys' '"idle" not in figure("Node 0: ").keys'
+# Events in words, not "a" and "b"; settings as they were asked for.
+figures "$work/waves.html" 'not {"a", "b"} & set(figure("What happened").cells)' \
+    '"remote fallback began: from node 1" in figure("What happened").cells' \
+    'setting(figure("As asked"), "HOLDFAST_ARENA") == "node 0: 16 MiB, node 1: 64 MiB"' \
+    'setting(figure("As asked"), "HOLDFAST_PREFAULT") == "background"' 'setting(figure("As asked"), "HOLDFAST_LOCK") == "no"' \
+    'setting(figure("As asked"), "HOLDFAST_PLACE") == "node:0"' 'setting(figure("As asked"), "HOLDFAST_NODES") == "all"'
 expect 0 '' report "$live" -o "$work/live.html" --seconds 0.5
 page "$work/live.html"
 expect 0 '' report "$live" -o "$work/once.html" --seconds 0
 page "$work/once.html"
+reads "$work/once.html"
+figures "$work/once.html" '"one look at" in page.text' 'tips(figure("Live and held"), "held") == 1'
+expect 0 '' report "$work/waves" "$work/waves" -o "$work/twice.html"
+page "$work/twice.html"
+figures "$work/twice.html" 'figure("In settings").cells[3] == "none"' 'set(column(figure("In numbers"), "B against A", 4)) == {"the same"}'
 "$holdfast" report "$work/waves" -o - > "$work/standard.html" 2> "$work/err" || fail "report -o -: exit status $?"
 cmp -s "$work/waves.html" "$work/standard.html" || fail "the page on standard output is another"
 samples=$(sed -n 's/.*in \([0-9]*\) samples.*/\1/p' "$work/waves.html" | head -1)
@@ -143,8 +182,57 @@ grep -q 'the process ended' "$work/err" || fail "record does not say that the pr
 expect 0 '' report "$work/outlived" -o "$work/outlived.html"
 ! grep -q 'There is no map' "$work/outlived.html" || fail "the recording of a process that ended has no map"
 
+# --- one node, a short time, and where it ran ---
+HOLDFAST_ARENA=64M HOLDFAST_NODES=0 start fill 20 --password hunter2 --api-key=hunter3 redis://me:hunter4@host/ 'two words'
+expect 0 'with the command line in it, which --no-command leaves out' record "$live" -o "$work/one" --interval 0.02 --duration 0.3
+expect 0 '' report "$work/one" -o "$work/one.html"
+page "$work/one.html"
+reads "$work/one.html"
+figures "$work/one.html" '"rom another node" not in page.text and "rom other nodes" not in page.text' 'not [f for f in page.figures if "From which" in f.caption]' \
+    '"1 event" in figure("What happened").caption' \
+    'setting(figure("As asked"), "HOLDFAST_NODES") == "0"' 'setting(figure("As asked"), "HOLDFAST_PREFAULT") == "startup"' \
+    'setting(figure("As asked"), "HOLDFAST_LOCK") == "auto"' 'setting(figure("As asked"), "HOLDFAST_PLACE") == "local"'
+figures "$work/one.html" 'setting(figure("Where it ran"), "host") == "'"$(uname -n)"'"' \
+    'setting(figure("Where it ran"), "kernel") == "'"$(uname -s) $(uname -r), $(uname -m)"'"' '"cgroup limits" in figure("Where it ran").cells' \
+    'setting(figure("Where it ran"), "cgroup") in open("/proc/'"$live"'/cgroup").read()' 'setting(figure("Where it ran"), "cgroup")[0] == "/"' \
+    '"hunter" not in page.text' "page.text.count(\"fill 20 --password *** --api-key=*** redis://me:***@host/ 'two words'\") == 2" \
+    'setting(figure("Where it ran"), "command line").endswith("(3 values are hidden)")' '"The command line is on this page" in page.text'
+"$edit" "$work/one" "$work/even" step=0.02 || fail "tool-edit cannot edit the recording"
+expect 0 '' report "$work/even" -o "$work/even.html"
+figures "$work/even.html" 'len(set(column(figure("Threads over time"), "Time", 4))) == len(column(figure("Threads over time"), "Time", 4)) > 1' \
+    'all(tick.endswith((" s", " ms")) for tick in below(figure("Threads over time")))' 'ticks_differ()'
+"$holdfast" stat --json "$live" > "$work/stat"
+figures "$work/one.html" 'len(page.tiles) == 7 and list(page.tiles)[0] == "Held over live"' \
+    "'{:.2f} times'.format(json.load(open('$work/stat'))['held'] / json.load(open('$work/stat'))['live']) == page.tiles['Held over live']" \
+    "tips(figure('Live and held'), 'live ' + page.tiles['Live'] + ', held ' + page.tiles['Held'] + ' of 64 MiB') > 0" \
+    'tips(figure("Held over live"), " held for .* live$") > 0'
+expect 0 '' report "$work/one" -o "$work/without.html" --no-command
+figures "$work/without.html" '"--password" not in page.text' 'setting(figure("Where it ran"), "command line") == "left out"'
+expect 0 'HF-I442' record "$live" -o "$work/less" --interval 0.02 --duration 0.1 --no-command
+! grep -q 'command line' "$work/err" || fail "record --no-command says that the command line is in the file"
+expect 0 '' report "$work/less" -o "$work/without.html"
+figures "$work/without.html" '"--password" not in page.text' 'setting(figure("Where it ran"), "command line") == "left out"'
+stop
+
+# --- two side by side: the same scales, and what differs by its name ---
+expect 0 '' report "$work/waves" "$work/one" -o "$work/pair.html"
+page "$work/pair.html"
+reads "$work/pair.html"
+for picture in 'Live and held' 'Node 0: ' 'Pages taken' 'Threads over' 'Slow paths'; do
+    figures "$work/pair.html" "left(figure('A $picture')) == left(figure('B $picture'))" "below(figure('A $picture')) == below(figure('B $picture'))"
+done
+figures "$work/pair.html" 'below(figure("A Live and held"))[0] == "0 s"' 'figure("In numbers").cells[4] == "Held over live"' \
+    'figure("In settings").cells[figure("In settings").cells.index("HOLDFAST_NODES"):][1:3] == ["all", "0"]' \
+    'figure("In settings").cells[figure("In settings").cells.index("HOLDFAST_PREFAULT"):][1:3] == ["background", "startup"]' \
+    're.search("The same in both: library[^.]*HOLDFAST_BACKING", page.text)' '"HOLDFAST_BACKING" not in figure("In settings").cells'
+
 # --- names that another process chose ---
-HOLDFAST_ARENA=64M start name '<i>&"'"'"'x</i>' 16
+HOLDFAST_ARENA=64M start name WWWWWWWWWWWWWWW 1
+expect 0 '' report "$live" -o "$work/name.html" --seconds 0
+reads "$work/name.html"
+figures "$work/name.html" '("WWWWWWWWWWWWWWW", 122.0, "e", True) in figure("Bytes by thread").texts'
+stop
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=thp start name '<i>&"'"'"'x</i>' 16
 expect 0 '' report "$live" -o "$work/name.html" --seconds 0.2
 page "$work/name.html"
 grep -qF '&lt;i&gt;&amp;&quot;&#39;x&lt;/i&gt;' "$work/name.html" || fail "the thread's name is not on the page"

@@ -44,6 +44,19 @@ static void fill_bands(struct history_node *point, const struct sample *sample, 
     }
 }
 
+/* Without a page map, which a sample may lack, what is held follows from what is used; all of it may be live. */
+static struct history_node figures_of(const struct sample *sample, unsigned index)
+{
+    const struct hf_inspect_node *node = &sample->snapshot.nodes[index];
+    const struct node_pages *pages = &sample->snapshot.node_pages[index];
+    bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
+    uint64_t held = known ? pages->held_bytes : node->used > node->meta ? node->used - node->meta : 0;
+    uint64_t live = known && pages->live_bytes < held ? pages->live_bytes : held;
+    return (struct history_node){ .total = node->total, .used = node->used, .idle = node->idle, .free = node->free,
+                                  .large = node->large < held ? node->large : held, .meta = node->meta,
+                                  .high_water = node->high_water, .held = held, .live = live };
+}
+
 static void fill_point(struct history_point *point, const struct sample *sample, unsigned node_count)
 {
     const struct snapshot_sum *sum = &sample->sum;
@@ -59,11 +72,8 @@ static void fill_point(struct history_point *point, const struct sample *sample,
     for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
         point->slow_calls += sum->slow[i];
     for (unsigned i = 0; i < node_count; i++) {
-        const struct hf_inspect_node *node = &sample->snapshot.nodes[i];
-        struct history_node *to = &point->nodes[i];
-        *to = (struct history_node){ .total = node->total, .used = node->used, .idle = node->idle, .free = node->free, .large = node->large,
-                                     .meta = node->meta, .high_water = node->high_water };
-        fill_bands(to, sample, i);
+        point->nodes[i] = figures_of(sample, i);
+        fill_bands(&point->nodes[i], sample, i);
     }
 }
 
@@ -78,9 +88,14 @@ static void merge(struct history_point *into, const struct history_point *later,
         kept.idle = most->idle;
         kept.free = most->free;
         kept.large = most->large;
+        kept.meta = most->meta;
+        kept.held = most->held;
+        kept.live = most->live;
         nodes[i] = kept;
     }
+    uint64_t in_use = into->in_use > later->in_use ? into->in_use : later->in_use;
     *into = *later;
+    into->in_use = in_use;
     into->nodes = nodes;
 }
 
@@ -105,6 +120,7 @@ static bool begin(struct history *history)
 {
     history->node_count = history->last->snapshot.node_count;
     history->first_ns = history->last->snapshot.taken_ns;
+    history->live_known = LIVE_EXACT;
     history->stride = 1;
     history->points = calloc(HISTORY_POINTS + 1, sizeof *history->points);
     history->events = calloc(HISTORY_EVENTS, sizeof *history->events);
@@ -149,6 +165,8 @@ static bool add(struct history *history)
             return false;
     }
     add_events(history);
+    if (history->last->snapshot.live_known < history->live_known)
+        history->live_known = history->last->snapshot.live_known;
     struct history_point *spare = &history->points[HISTORY_POINTS];
     fill_point(spare, history->last, history->node_count);
     if (history->pending == 0 && history->point_count == HISTORY_POINTS)
@@ -290,6 +308,29 @@ bool history_rises(const struct history *history, unsigned node, double *bytes_p
     }
     *bytes_per_s = rise / (span_ns / 1e9);
     return true;
+}
+
+void history_add(struct history_node *sum, const struct history_node *node)
+{
+    sum->total += node->total;
+    sum->used += node->used;
+    sum->idle += node->idle;
+    sum->free += node->free;
+    sum->large += node->large;
+    sum->meta += node->meta;
+    sum->high_water += node->high_water;
+    sum->held += node->held;
+    sum->live += node->live;
+}
+
+struct history_node history_sum(const struct history *history)
+{
+    struct history_node sum = { .total = 0 };
+    for (unsigned i = 0; i < history->node_count; i++) {
+        const struct history_node node = figures_of(history->last, i);
+        history_add(&sum, &node);
+    }
+    return sum;
 }
 
 double history_life_s(const struct history *history)

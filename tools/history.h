@@ -13,6 +13,7 @@
 
 struct history_node {
     uint64_t total, used, idle, free, large, meta, high_water; /* of a merged point: the most used, the least free */
+    uint64_t held, live; /* in pages of blocks, and of it in blocks that the program has; see live_known */
     uint8_t bands[HISTORY_BANDS];                              /* as a sample's cells */
 };
 
@@ -42,6 +43,7 @@ struct history {
     uint64_t events_missed;        /* overwritten before they were seen */
     uint64_t stride, pending;      /* samples a point stands for; seen of the one in work */
     bool live;                     /* watched, not recorded */
+    uint64_t live_known;           /* the least of all samples' (enum snapshot_live) */
     const char *cut;               /* why a recording ended early; NULL */
     const char *path;              /* of a recording */
 };
@@ -58,6 +60,16 @@ void history_free(struct history *history);
 /* Whether the most that a node ever used, and the mean of what it used, rose all the while that is known of, a minute at least: in each
  * quarter of it, and by a quarter of the mean rise at least.  *bytes_per_s: how fast, from its first moment to its last. */
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s);
+
+/* Bytes of memory that is held and in no live block. */
+static inline uint64_t history_unused(const struct history_node *node)
+{
+    return node->held > node->live ? node->held - node->live : 0;
+}
+
+/* Figures of all nodes together, of the last sample; and of a point, node by node.  Without bands. */
+struct history_node history_sum(const struct history *history);
+void history_add(struct history_node *sum, const struct history_node *node);
 
 /* Seconds from the arena's beginning to the last sample, and from the first sample to it. */
 double history_life_s(const struct history *history);

@@ -22,9 +22,16 @@ holdfast_SOURCES = \
 	%D%/record.c \
 	%D%/recording.c %D%/recording.h \
 	%D%/report.c %D%/report.h \
+	%D%/report-bands.c \
+	%D%/report-events.c \
 	%D%/report-head.c \
+	%D%/report-pages.c \
+	%D%/report-pair.c \
 	%D%/report-parts.c \
-	%D%/report-remote.c \
+	%D%/report-scale.c \
+	%D%/report-settings.c %D%/report-settings.h \
+	%D%/report-slow.c \
+	%D%/report-style.c \
 	%D%/report-text.c \
 	%D%/report-time.c \
 	%D%/run.c \

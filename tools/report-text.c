@@ -3,6 +3,7 @@
  */
 #include "report.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
@@ -39,21 +40,25 @@ char *report_count(char *text, uint64_t count)
     return text;
 }
 
-char *report_bytes(char *text, uint64_t bytes)
-{
-    return hfi_format_bytes(text, REPORT_TEXT, bytes);
-}
+char *report_bytes(char *text, uint64_t bytes) { return hfi_format_bytes(text, REPORT_TEXT, bytes); }
 
 char *report_percent(char *text, uint64_t part, uint64_t whole)
 {
     double percent = sample_percent(part, whole);
-    snprintf(text, REPORT_TEXT, part != 0 && percent < 0.1 ? "&lt; 0.1 %%" : percent != 0 && percent < 99.95 ? "%.1f %%" : "%.0f %%", percent);
+    snprintf(text, REPORT_TEXT,
+             part != 0 && percent < 0.1        ? "&lt; 0.1 %%"
+             : percent != 0 && percent < 99.95 ? "%.1f %%"
+                                               : "%.0f %%",
+             percent);
     return text;
 }
 
 char *report_ns(char *text, double ns)
 {
-    static const struct { double least; const char *unit; } units[] = {
+    static const struct {
+        double least;
+        const char *unit;
+    } units[] = {
         { 3600e9, "h" }, { 60e9, "min" }, { 1e9, "s" }, { 1e6, "ms" }, { 1e3, "\302\265s" }, { 1, "ns" },
     };
     unsigned i = 0;
@@ -64,14 +69,78 @@ char *report_ns(char *text, double ns)
     return text;
 }
 
+char *report_ratio(char *text, uint64_t of, uint64_t over)
+{
+    if (over == 0)
+        return strcpy(text, "&#8211;");
+    double ratio = (double)of / (double)over;
+    snprintf(text, REPORT_TEXT, ratio < 10 ? "%.2f times" : "%.0f times", ratio);
+    return text;
+}
+
+char *report_round_ns(char *text, double ns)
+{
+    static const char *const units[] = { "ns", "\302\265s", "ms", "s" };
+    unsigned i = 0;
+    for (; i < 3 && ns >= 999; i++)
+        ns /= 1000;
+    snprintf(text, REPORT_TEXT, "%.6g %s", ns, units[i]);
+    return text;
+}
+
+char *report_short(char *text, double count)
+{
+    static const char *const prefixes[] = { "", "k", "M", "G", "T" };
+    unsigned i = 0;
+    for (; count >= 999.5 && i < 4; i++)
+        count /= 1000;
+    snprintf(text, REPORT_TEXT, i != 0 && count < 9.95 ? "%.1f%s" : "%.0f%s", count, prefixes[i]);
+    return text;
+}
+
+char *report_counted(char *text, uint64_t count, const char *one, const char *many)
+{
+    report_count(text, count);
+    size_t length = strlen(text);
+    snprintf(text + length, REPORT_TEXT - length, " %s", count == 1 ? one : many);
+    return text;
+}
+
+const char *report_backing(uint32_t backing)
+{
+    switch (backing) {
+    case HF_BACKING_1G: return "1 GiB pages of a pool";
+    case HF_BACKING_2M: return "2 MiB pages of a pool";
+    case HF_BACKING_THP: return "transparent huge pages";
+    case HF_BACKING_4K: return "4 KiB pages";
+    default: return "pages of a kind unknown here";
+    }
+}
+
+/* Rows of a table over time differ: short spans have decimals.  Of two reports side by side,
+ * moments are spans since the first sample. */
 char *report_moment(const struct report *report, char *text, double ns)
 {
-    double wall_s = ((double)report->sample->clock.wall_ns - ((double)report->snapshot->taken_ns - ns)) / 1e9;
-    time_t seconds = wall_s > 0 && wall_s < 4e11 ? (time_t)wall_s : 0;
-    bool days = history_span_s(report->history) > 24 * 3600;
+    double span_s = report->scale.span_ns / 1e9, wall_s;
+    int decimals = span_s >= 60 || span_s <= 0 ? 0 : span_s >= 6 ? 1 : span_s >= 0.6 ? 2 : 3;
+    if (report->scale.relative) {
+        double since_s = (ns - (double)report->history->first_ns) / 1e9;
+        snprintf(text, REPORT_TEXT, fabs(since_s) < 600 ? "%+.*f s" : "%+.*f min", decimals,
+                 fabs(since_s) < 600 ? since_s : since_s / 60);
+        return text;
+    }
+    wall_s = ((double)report->sample->clock.wall_ns - ((double)report->snapshot->taken_ns - ns)) / 1e9;
+    wall_s = wall_s > 0 && wall_s < 4e11 ? wall_s : 0;
+    double unit = pow(10, decimals), rounded = floor(wall_s * unit + 1e-3) / unit;
+    time_t seconds = (time_t)rounded;
     struct tm parts;
-    if (localtime_r(&seconds, &parts) == NULL || strftime(text, REPORT_TEXT, days ? "%m-%d %H:%M" : "%H:%M:%S", &parts) == 0)
-        snprintf(text, REPORT_TEXT, "?");
+    if (localtime_r(&seconds, &parts) == NULL ||
+        strftime(text, REPORT_TEXT, span_s > 24 * 3600 ? "%m-%d %H:%M" : "%H:%M:%S", &parts) == 0)
+        return strcpy(text, "?");
+    size_t length = strlen(text);
+    if (decimals != 0)
+        snprintf(text + length, REPORT_TEXT - length, ".%0*.0f", decimals,
+                 floor((rounded - (double)seconds) * unit + 0.5));
     return text;
 }
 
@@ -80,101 +149,84 @@ char *report_moment(const struct report *report, char *text, double ns)
 void report_figure(const struct report *report, const char *css, const char *format, ...)
 {
     va_list arguments;
-    fprintf(report->out, "<figure class=\"%s\">\n<figcaption>", css);
+    fprintf(report->out, "<figure%s%s%s>\n<figcaption>", css[0] == 0 ? "" : " class=\"", css,
+            css[0] == 0 ? "" : "\"");
+    if (report->side != NULL)
+        fprintf(report->out, "<span class=\"letter\">%s</span> ", report->side);
     va_start(arguments, format);
     vfprintf(report->out, format, arguments);
     va_end(arguments);
     fputs("</figcaption>\n", report->out);
 }
 
-void report_figure_end(const struct report *report)
-{
-    fputs("</figure>\n", report->out);
-}
+void report_figure_end(const struct report *report) { fputs("</figure>\n", report->out); }
 
 void report_svg(const struct report *report, unsigned height, const char *format, ...)
 {
     va_list arguments;
-    fprintf(report->out, "<svg viewBox=\"0 0 %d %u\" role=\"img\" aria-label=\"", REPORT_WIDTH, height);
+    fprintf(report->out, "<svg viewBox=\"0 0 %d %u\" role=\"img\" aria-label=\"%s%s", REPORT_WIDTH, height,
+            report->side == NULL ? "" : report->side, report->side == NULL ? "" : ": ");
     va_start(arguments, format);
     vfprintf(report->out, format, arguments);
     va_end(arguments);
     fputs("\">\n", report->out);
 }
 
+void report_key(const struct report *report) { fputs("<ul class=\"key\">", report->out); }
+
+/* A line has a line for its mark, all else a square. */
+void report_key_entry(const struct report *report, const char *css, const char *format, ...)
+{
+    va_list arguments;
+    bool line = strcmp(css, "high") == 0 || strcmp(css, "line") == 0;
+    fprintf(report->out, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\">");
+    fprintf(report->out,
+            line ? "<path class=\"%s\" d=\"M0 5H10\"/>"
+                 : "<rect class=\"%s\" x=\".5\" y=\".5\" width=\"9\" height=\"9\"/>",
+            css);
+    fputs("</svg>", report->out);
+    va_start(arguments, format);
+    vfprintf(report->out, format, arguments);
+    va_end(arguments);
+    fputs("</li>", report->out);
+}
+
+void report_key_end(const struct report *report) { fputs("</ul>\n", report->out); }
+
 void report_table(const struct report *report, const char *caption, const char *heads)
 {
     FILE *out = report->out;
-    fprintf(out, "<details><summary>Table: %s</summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"%s\">"
+    fprintf(out,
+            "<details><summary>Table: %s</summary>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+            "aria-label=\"%s%s%s\">"
             "<table><caption>%s</caption>\n"
-            "<thead><tr>", caption, caption, caption);
+            "<thead><tr>",
+            caption, report->side == NULL ? "" : report->side, report->side == NULL ? "" : ": ", caption,
+            caption);
     while (*heads != 0) {
         size_t length = strcspn(heads, "|");
         bool text = *heads == '<';
-        fprintf(out, "<th scope=\"col\"%s>%.*s</th>", text ? " class=\"t\"" : "", (int)length - text, heads + text);
+        fprintf(out, "<th scope=\"col\"%s>%.*s</th>", text ? " class=\"t\"" : "", (int)length - text,
+                heads + text);
         heads += length + (heads[length] == '|');
     }
     fputs("</tr></thead>\n<tbody>\n", out);
 }
 
+void report_row(const struct report *report, const char *const *cells)
+{
+    fprintf(report->out, "<tr><th scope=\"row\">%s</th>", cells[0]);
+    report_cells(report, cells + 1);
+}
+
+void report_cells(const struct report *report, const char *const *cells)
+{
+    for (; *cells != NULL; cells++)
+        fprintf(report->out, "<td>%s</td>", *cells);
+    fputs("</tr>\n", report->out);
+}
+
 void report_table_end(const struct report *report)
 {
     fputs("</tbody></table></div></details>\n", report->out);
-}
-
-void report_style(FILE *out)
-{
-    fputs("<style>\n"
-          ":root{color-scheme:light dark;--ground:#f4f6f8;--card:#fff;--ink:#1c2024;--soft:#545e69;--line:#d8dde2;--free:#e6e9ec;--blocks:#1f8f4c;"
-          "--loose:#0b7285;--large:#3b5bdb;--idle:#e08e00;--meta:#9c36b5;--bad:#c92a2a;--bad-ground:#ffe9e9;--warn:#8a5300;--warn-ground:#fff3d6;"
-          "--good:#12703a;--good-ground:#e2f6e9;--link:#1d4ed8}\n"
-          "@media (prefers-color-scheme:dark){:root{--ground:#111417;--card:#1a1e23;--ink:#eceff2;--soft:#a2abb5;--line:#353c44;--free:#2b3138;"
-          "--blocks:#40c471;--loose:#3bc9db;--large:#7a96ff;--idle:#ffc14d;--meta:#d68bf0;--bad:#ff8787;--bad-ground:#3d1b1d;--warn:#ffc14d;"
-          "--warn-ground:#38290c;--good:#5fd98b;--good-ground:#12301d;--link:#8db4ff}}\n"
-          "*{box-sizing:border-box}body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.45 system-ui,'DejaVu Sans',sans-serif}\n"
-          "header,main,footer{max-width:76rem;margin:0 auto;padding:0 1.25rem}header{padding-top:1.5rem}"
-          "footer{padding-bottom:2rem;color:var(--soft)}\n"
-          "h1{font-size:1.6rem;margin:0 0 .2rem;overflow-wrap:anywhere}h2{font-size:1.2rem;margin:2rem 0 .7rem}p{margin:.3rem 0}"
-          ".soft{color:var(--soft)}\n"
-          "a{color:var(--link)}:focus-visible{outline:3px solid var(--link);outline-offset:2px}.skip{position:absolute;left:-99rem}"
-          ".skip:focus{left:1rem;top:.5rem}\n"
-          "nav{margin:.7rem 0}nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;margin:0;padding:0}\n"
-          ".status{border-left:.5rem solid;border-radius:.4rem;padding:.8rem 1.1rem;margin:1rem 0}.status p,.status ul{margin:.15rem 0}\n"
-          ".status strong{font-size:1.15rem}.status ul{padding-left:1.2rem}"
-          ".fault{border-color:var(--bad);background:var(--bad-ground)}.fault strong,.fault .sev{color:var(--bad)}\n"
-          ".cost{border-color:var(--warn);background:var(--warn-ground)}.cost strong,.cost .sev{color:var(--warn)}\n"
-          ".good,.hint{border-color:var(--good);background:var(--good-ground)}.good strong,.hint .sev{color:var(--good)}\n"
-          ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:.8rem;margin:1rem 0}.tiles "
-          "div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem}\n"
-          ".tiles dt{color:var(--soft);font-size:.87rem}.tiles dd{margin:0;font-size:1.35rem;font-weight:600}.tiles "
-          "dd.sub{font-size:.85rem;font-weight:400;color:var(--soft)}.tiles .alarm dd:not(.sub){color:var(--bad)}\n"
-          ".advice{list-style:none;margin:0;padding:0;display:grid;gap:.7rem}.advice li{background:var(--card);border:1px solid "
-          "var(--line);border-left:.5rem solid;border-radius:.4rem;padding:.6rem .9rem}\n"
-          ".advice li.fault{border-left-color:var(--bad)}.advice li.cost{border-left-color:var(--warn)}.advice "
-          "li.hint{border-left-color:var(--good)}.sev{font-weight:600}\n"
-          "code{font:.93em ui-monospace,'DejaVu Sans Mono',monospace;background:var(--ground);border:1px solid "
-          "var(--line);border-radius:.25rem;padding:.05rem .3rem;overflow-wrap:anywhere}\n"
-          ".cards,.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(27rem,100%),1fr));gap:1rem}"
-          "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.8rem;min-width:0}\n"
-          ".pair{gap:0 1rem}.pair>section{min-width:0}figure.wide{grid-column:1/-1}figcaption{font-weight:600;margin-bottom:.4rem}"
-          "figcaption small{display:block;font-weight:400;color:var(--soft)}\n"
-          "figure>svg{display:block;width:100%;height:auto;max-width:40rem}.map{overflow-x:auto}.map "
-          "svg{display:block;width:100%;min-width:46rem;height:auto}\n"
-          "svg text{fill:var(--ink);font-size:12px;font-family:system-ui,'DejaVu Sans',sans-serif}svg "
-          ".s{fill:var(--soft);font-size:11px}svg .e{text-anchor:end}svg .c{text-anchor:middle}svg .b{font-weight:600}svg "
-          ".al{fill:var(--bad);font-weight:600}\n"
-          ".blocks{fill:var(--blocks)}.loose{fill:var(--loose)}.large{fill:var(--large)}.idle{fill:var(--idle)}"
-          ".meta{fill:var(--meta)}.free{fill:var(--free)}.bad{fill:var(--bad)}.warn{fill:var(--idle)}\n"
-          ".grid{stroke:var(--line);stroke-width:1}.high{fill:none;stroke:var(--ink);stroke-width:1.5;stroke-dasharray:5 3}"
-          ".alarm-line{stroke:var(--bad);stroke-width:1.5}\n"
-          ".line{fill:none;stroke:var(--large);stroke-width:2}\n"
-          ".key{display:flex;flex-wrap:wrap;gap:.1rem .9rem;list-style:none;margin:.4rem 0 "
-          "0;padding:0;font-size:.85rem;color:var(--soft)}.key svg{width:.8rem;height:.8rem;vertical-align:-.05rem;margin-right:.3rem}\n"
-          "details{margin-top:.5rem}summary{cursor:pointer;color:var(--link);font-size:.9rem}.scroll{overflow:auto;max-height:26rem}"
-          "table{border-collapse:collapse;font-size:.87rem;font-variant-numeric:tabular-nums;margin-top:.4rem}\n"
-          "caption{text-align:left;color:var(--soft);padding-bottom:.2rem}th,td{padding:.16rem .7rem .16rem "
-          "0;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}th.t,td.t{text-align:left}tbody "
-          "th{font-weight:400;text-align:left}thead th{position:sticky;top:0;background:var(--card)}\n"
-          "@media print{details{display:none}body{background:#fff}}\n"
-          "</style>\n", out);
 }

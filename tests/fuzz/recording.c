@@ -65,10 +65,10 @@ static void show(const struct history *history)
     if (nowhere == NULL)
         nowhere = fopen("/dev/null", "w");
     unsigned count = advice_give(history, 0, advice);
-    const struct report report = {
+    struct report report = {
         .out = nowhere, .history = history, .sample = history->last, .snapshot = &history->last->snapshot, .advice = advice, .advice_count = count,
     };
-    report_page(&report);
+    report_page(&report, NULL);
     tune_print(history, advice, count, false);
     tune_print(history, advice, count, true);
 }
