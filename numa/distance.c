@@ -6,7 +6,7 @@
  *
  * Test: tests/unit/plan.c.
  */
-#include "distance.h"
+#include "numa/distance.h"
 
 static bool is_farther(const struct topology *topology, unsigned from, unsigned a, unsigned b)
 {

@@ -6,7 +6,7 @@
 #ifndef HFI_DISTANCE_H
 #define HFI_DISTANCE_H
 
-#include "topology.h"
+#include "numa/topology.h"
 
 /* The nodes of `among` (a bit per index in nodes[]) as seen from node `from` (an index too, nodes without
  * memory included): itself first if it is one of them, then by distance.  Of equally distant ones

@@ -30,7 +30,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "topology.h"
+#include "numa/topology.h"
 
 #include <errno.h>
 #include <hwloc.h>
@@ -40,7 +40,7 @@
 #include <sys/auxv.h>
 #include <sys/single_threaded.h>
 
-#include "os.h"
+#include "kernel/os.h"
 
 extern char **environ;
 

@@ -14,8 +14,8 @@
 #ifndef HFI_TOPOLOGY_H
 #define HFI_TOPOLOGY_H
 
-#include "base.h"
-#include "options.h"
+#include "base/base.h"
+#include "base/options.h"
 
 /* A node without CPUs is told from the ones with CPUs by bandwidth, and where that is equal or unknown
  * by latency (hwloc's memory attributes, which the kernel has from ACPI's HMAT). */

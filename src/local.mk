@@ -1,60 +1,59 @@
 # The core is everything but the names it takes over: tests and sanitizers link that.
 noinst_LTLIBRARIES += libholdfast-core.la
 libholdfast_core_la_SOURCES = \
-	%D%/address.c %D%/address.h \
-	%D%/alloc.h \
-	%D%/api.c \
-	%D%/arena.c %D%/arena.h \
-	%D%/atomic.h \
-	%D%/base.h \
-	%D%/runmap.c %D%/runmap.h \
-	%D%/bits.h \
-	%D%/boot.c %D%/boot.h \
-	%D%/buffers.c %D%/buffers.h \
-	%D%/check.h \
-	%D%/counters.h \
-	%D%/elf.c %D%/elf.h \
-	%D%/free.c \
-	%D%/fork.c %D%/fork.h \
-	%D%/frames.c %D%/frames.h \
-	%D%/harden.c %D%/harden.h \
-	%D%/idleset.c %D%/idleset.h \
-	%D%/info.c %D%/info.h \
-	%D%/init.c %D%/init.h \
-	%D%/inspect.c %D%/inspect.h \
-	%D%/ladder.c %D%/ladder.h \
-	%D%/large.c %D%/large.h \
-	%D%/magazine.c %D%/magazine.h \
-	%D%/malloc.c \
-	%D%/options.c %D%/options.h \
-	%D%/os.c %D%/os.h \
-	%D%/outlet.c %D%/outlet.h \
-	%D%/page.c %D%/page.h \
-	%D%/pagemap.h \
-	%D%/pagetable.h \
-	%D%/prefault.c %D%/prefault.h \
-	%D%/probe.h \
-	%D%/plan.c %D%/plan.h \
-	%D%/pressure.c %D%/pressure.h \
-	%D%/realloc.c \
-	%D%/remote.c %D%/remote.h \
-	%D%/reserve.c %D%/reserve.h \
-	%D%/ring.c %D%/ring.h \
-	%D%/say.c %D%/say.h \
-	%D%/shm.c %D%/shm.h \
-	%D%/sizeclass.c %D%/sizeclass.h \
-	%D%/slow.h \
-	%D%/stats.c %D%/stats.h \
-	%D%/steal.c %D%/steal.h \
-	%D%/sys.h \
-	%D%/theap.c %D%/theap.h \
-	%D%/thread.c %D%/thread.h \
-	%D%/xfree.h
+	%D%/base/atomic.h \
+	%D%/base/base.h \
+	%D%/base/bits.h \
+	%D%/base/check.h \
+	%D%/base/options.c %D%/base/options.h \
+	%D%/base/outlet.c %D%/base/outlet.h \
+	%D%/base/probe.h \
+	%D%/base/say.c %D%/base/say.h \
+	%D%/base/sys.h \
+	%D%/kernel/boot.c %D%/kernel/boot.h \
+	%D%/kernel/os.c %D%/kernel/os.h \
+	%D%/kernel/ring.c %D%/kernel/ring.h \
+	%D%/kernel/shm.c %D%/kernel/shm.h \
+	%D%/arena/arena.c %D%/arena/arena.h \
+	%D%/arena/idleset.c %D%/arena/idleset.h \
+	%D%/arena/pagemap.h \
+	%D%/arena/pagetable.h \
+	%D%/arena/prefault.c %D%/arena/prefault.h \
+	%D%/arena/reserve.c %D%/arena/reserve.h \
+	%D%/arena/runmap.c %D%/arena/runmap.h \
+	%D%/arena/sizeclass.c %D%/arena/sizeclass.h \
+	%D%/arena/xfree.h \
+	%D%/heap/counters.h \
+	%D%/heap/harden.c %D%/heap/harden.h \
+	%D%/heap/large.c %D%/heap/large.h \
+	%D%/heap/magazine.c %D%/heap/magazine.h \
+	%D%/heap/page.c %D%/heap/page.h \
+	%D%/heap/remote.c %D%/heap/remote.h \
+	%D%/heap/steal.c %D%/heap/steal.h \
+	%D%/heap/theap.c %D%/heap/theap.h \
+	%D%/app/buffers.c %D%/app/buffers.h \
+	%D%/app/frames.c %D%/app/frames.h \
+	%D%/app/info.c %D%/app/info.h \
+	%D%/app/inspect.c %D%/app/inspect.h \
+	%D%/app/pressure.c %D%/app/pressure.h \
+	%D%/app/stats.c %D%/app/stats.h \
+	%D%/malloc/address.c %D%/malloc/address.h \
+	%D%/malloc/alloc.h \
+	%D%/malloc/fork.c %D%/malloc/fork.h \
+	%D%/malloc/free.c \
+	%D%/malloc/init.c %D%/malloc/init.h \
+	%D%/malloc/ladder.c %D%/malloc/ladder.h \
+	%D%/malloc/malloc.c \
+	%D%/malloc/realloc.c \
+	%D%/malloc/slow.h \
+	%D%/malloc/thread.c %D%/malloc/thread.h \
+	%D%/names/api.c \
+	%D%/names/elf.c %D%/names/elf.h
 libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-semantic-interposition
 libholdfast_core_la_LIBADD = $(HWLOC_LIBS) $(LIBURING_LIBS)
 
 lib_LTLIBRARIES += libholdfast.la
-libholdfast_la_SOURCES = %D%/override.c %D%/override-cxx.c
+libholdfast_la_SOURCES = %D%/names/override.c %D%/names/override-cxx.c
 # new may throw through our frames; the compiler must not see malloc in malloc.
 libholdfast_la_CFLAGS = $(libholdfast_core_la_CFLAGS) -fexceptions -fno-builtin
 libholdfast_la_LIBADD = libholdfast-core.la

@@ -7,5 +7,5 @@ core_libraries='-lhwloc -luring'
 core_flags()
 {
     flags="-std=gnu11 -O1 -g -D_GNU_SOURCE -DHFI_VERSION=\"$1\" -w -pthread"
-    flags="$flags -iquote $srcdir/src -iquote $srcdir/numa -I$srcdir/include"
+    flags="$flags -iquote $srcdir/src -iquote $srcdir -I$srcdir/include"
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The library exports exactly what the version script lists, and needs nothing but hwloc, liburing and libc.
-# It calls no cancellation point of the C library (pthreads(7)): malloc and free are none (src/sys.h).
+# It calls no cancellation point of the C library (pthreads(7)): malloc and free are none (src/base/sys.h).
 # It takes no lock of the C library (doc/protocols.md).
 srcdir=${srcdir:-.}
 library=.libs/libholdfast.so
@@ -36,7 +36,7 @@ for name in $called; do
         [ "$name" = "$point" ] || continue
         case " $excepted " in
         *" $name "*) ;;
-        *) echo "calls $name, a cancellation point: see src/sys.h"; failed=1 ;;
+        *) echo "calls $name, a cancellation point: see src/base/sys.h"; failed=1 ;;
         esac
     done
     case $name in

@@ -28,7 +28,7 @@ hf_libraries_programs = libholdfast.la
 
 # Those that link more than the library, or less: two stand between its rooms.
 hf_wrap = -Wl,--wrap=hfi_
-%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/override.c src/override-cxx.c
+%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/names/override.c src/names/override-cxx.c
 %C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
 %C%_programs_nth_page_LDADD = libholdfast-core.la
 %C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
@@ -37,7 +37,7 @@ hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_outlet_LDADD = libholdfast-core.la
 %C%_programs_late_LDADD =
 %C%_programs_late_LDFLAGS = -pthread
-%C%_programs_privileged_SOURCES = %D%/programs/privileged.c src/override.c
+%C%_programs_privileged_SOURCES = %D%/programs/privileged.c src/names/override.c
 %C%_programs_privileged_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
 %C%_programs_privileged_LDADD = libholdfast-core.la
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
@@ -73,9 +73,9 @@ check_PROGRAMS += $(hf_models)
 TESTS += $(hf_models)
 EXTRA_DIST += %D%/models/explorer.h %D%/models/steps.h
 hf_model_cppflags = $(AM_CPPFLAGS) -include $(srcdir)/%D%/models/steps.h
-%C%_models_idleset_SOURCES = %D%/models/idleset.c src/idleset.c
+%C%_models_idleset_SOURCES = %D%/models/idleset.c src/arena/idleset.c
 %C%_models_idleset_CPPFLAGS = $(hf_model_cppflags)
-%C%_models_runmap_SOURCES = %D%/models/runmap.c src/runmap.c
+%C%_models_runmap_SOURCES = %D%/models/runmap.c src/arena/runmap.c
 %C%_models_runmap_CPPFLAGS = $(hf_model_cppflags)
 
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
@@ -158,14 +158,14 @@ FUZZ_SECONDS = 60
 .PHONY: fuzz
 fuzz:
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' $(FUZZ_DEFINES) \
-	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
+	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir) -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
 	  $(hf_core_sources) -lhwloc -luring -o fuzz-calls
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=1000 -len_control=0 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls
 
 # What the tool reads of recordings and of segments; small page maps, so that no input takes long.
 hf_fuzz_tool = clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' \
-	-DRECORDING_PAGES_MAX=65536 -w -iquote $(srcdir)/src -iquote $(srcdir)/numa -iquote $(srcdir)/tools -I$(srcdir)/include \
+	-DRECORDING_PAGES_MAX=65536 -w -iquote $(srcdir)/src -iquote $(srcdir) -iquote $(srcdir)/tools -I$(srcdir)/include \
 	$(filter-out %/holdfast.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-none.c %/top-screen.c %/top-table.c %/top-views.c,\
 	$(call hf_all_of,tools)) $(hf_core_sources)
 hf_fuzz_libraries = -lhwloc -luring -ljansson -lm

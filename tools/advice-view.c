@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "advice.h"
-#include "bits.h"
-#include "reserve.h"
+#include "base/bits.h"
+#include "arena/reserve.h"
 
 #define GROWTH_MAX 4.0
 #define TIGHT_PERCENT 90.0

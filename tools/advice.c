@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bits.h"
-#include "os.h"
+#include "base/bits.h"
+#include "kernel/os.h"
 
 #define NOTICED_PERCENT 1.0        /* of pages taken: less came from elsewhere by chance */
 #define ELSEWHERE_PERCENT 10.0     /* of a node's owned pages */

@@ -127,7 +127,7 @@ void checks_topology(struct examination *examination)
 
 /* --- free memory --- */
 
-/* As src/reserve.c: memory beside the pools is cut down where it does not fit into what is free. */
+/* As src/arena/reserve.c: memory beside the pools is cut down where it does not fit into what is free. */
 void checks_memory(struct examination *examination)
 {
     const struct outlook *outlook = &examination->outlook;
@@ -374,7 +374,7 @@ void checks_overcommit(struct examination *examination)
 
 static const char *const space_limits[][2] = { { "LimitAS", "as" }, { "LimitDATA", "data" }, { NULL, NULL } };
 
-/* The least that src/reserve.c makes do with; of a described machine, the bound that holds everywhere. */
+/* The least that src/arena/reserve.c makes do with; of a described machine, the bound that holds everywhere. */
 void checks_space(struct examination *examination)
 {
     const struct outlook *outlook = &examination->outlook;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "os.h"
+#include "kernel/os.h"
 
 #define WATCH_SAMPLES 40u /* of a live process, over the time it is watched */
 #define RISE_PARTS 4u

@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bits.h"
+#include "base/bits.h"
 #include "tool.h"
 
 #define ENTRY_MAX 256u     /* bytes of an entry of the page table */

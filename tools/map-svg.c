@@ -11,8 +11,8 @@
 
 #include <string.h>
 
-#include "bits.h"
-#include "say.h"
+#include "base/bits.h"
+#include "base/say.h"
 #include "show.h"
 
 #define COLUMNS_FEW 64u

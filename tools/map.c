@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "bits.h"
+#include "base/bits.h"
 #include "map.h"
 #include "show.h"
 #include "tool.h"

@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <sys/utsname.h>
 
-#include "os.h"
+#include "kernel/os.h"
 
 /* --- the command line --- */
 

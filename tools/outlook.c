@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "inspect.h"
+#include "app/inspect.h"
 
 #define DESCRIPTION_CPU_SECONDS 5
 #define DESCRIPTION_MEMORY_BYTES ((rlim_t)2 * HFI_GIB)

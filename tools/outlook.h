@@ -7,8 +7,8 @@
 #ifndef HFT_OUTLOOK_H
 #define HFT_OUTLOOK_H
 
-#include "os.h"
-#include "plan.h"
+#include "kernel/os.h"
+#include "numa/plan.h"
 #include "tool.h"
 
 struct outlook {

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "os.h"
+#include "kernel/os.h"
 #include "recording.h"
 
 static volatile sig_atomic_t interrupted;

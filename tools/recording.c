@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bits.h"
+#include "base/bits.h"
 
 #ifndef RECORDING_PAGES_MAX
 #define RECORDING_PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */

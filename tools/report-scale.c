@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "bits.h"
+#include "base/bits.h"
 #include "report.h"
 
 #define ROWS 24u      /* of tables over time */

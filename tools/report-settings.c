@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "os.h"
+#include "kernel/os.h"
 
 struct list {
     struct report_setting *settings;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "os.h"
+#include "kernel/os.h"
 
 void report_text(FILE *out, const char *text)
 {

@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "bits.h"
+#include "base/bits.h"
 #include "report.h"
 
 /* --- areas --- */

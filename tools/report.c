@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "os.h"
+#include "kernel/os.h"
 
 struct section {
     const char *id, *title;

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "os.h"
+#include "kernel/os.h"
 #include "run-report.h"
 
 #define POLL_FIRST_MS 1 /* a short program may live for a few milliseconds only */

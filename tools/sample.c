@@ -10,9 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "bits.h"
-#include "os.h"
-#include "topology.h"
+#include "base/bits.h"
+#include "kernel/os.h"
+#include "numa/topology.h"
 
 #define MAP_ENTRIES_OFTEN (1u << 22) /* 256 GiB of arena: larger maps, 32 MiB and more to copy, are read for thorough samples alone */
 

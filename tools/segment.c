@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm.h"
+#include "kernel/shm.h"
 
 void segment_path(char path[SEGMENT_PATH_BYTES], pid_t pid, uint64_t start_ticks)
 {

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <wchar.h>
 
-#include "base.h"
-#include "bits.h"
-#include "os.h"
-#include "say.h"
+#include "base/base.h"
+#include "base/bits.h"
+#include "kernel/os.h"
+#include "base/say.h"
 #include "tool.h"
 
 const struct show_state show_states[SHOW_STATES] = {

@@ -20,9 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bits.h"
+#include "base/bits.h"
 #include "live.h"
-#include "os.h"
+#include "kernel/os.h"
 
 #define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
 

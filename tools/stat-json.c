@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "os.h"
+#include "kernel/os.h"
 #include "stat.h"
 
 static void set_number(json_t *object, const char *name, uint64_t number)

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "os.h"
+#include "kernel/os.h"
 #include "stat.h"
 
 #define LIST_LENGTH 10u

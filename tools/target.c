@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os.h"
+#include "kernel/os.h"
 #include "tool.h"
 
 #define FOUND_MAX 64

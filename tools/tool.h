@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-#include "options.h"
-#include "say.h"
+#include "base/options.h"
+#include "base/say.h"
 #include "snapshot.h"
 
 /* Exit statuses beside 0 and 1, as `holdfast(1)` lists them. */

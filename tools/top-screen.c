@@ -20,8 +20,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "bits.h"
-#include "os.h"
+#include "base/bits.h"
+#include "kernel/os.h"
 #include "show.h"
 #include "top.h"
 

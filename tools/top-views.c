@@ -10,8 +10,8 @@
 #include <curses.h>
 #include <string.h>
 
-#include "bits.h"
-#include "os.h"
+#include "base/bits.h"
+#include "kernel/os.h"
 #include "show.h"
 #include "top.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "advice.h"
-#include "os.h"
+#include "kernel/os.h"
 
 static void print_advice(const struct history *history, const struct advice *advice)
 {

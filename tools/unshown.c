@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm.h"
+#include "kernel/shm.h"
 #include "tool.h"
 
 #define LIBRARY "/libholdfast.so"

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "theap.h"
+#include "heap/theap.h"
 
 #define SLOTS 64
 #define LANES 3 /* the first is the fuzzer's own thread */

@@ -16,8 +16,8 @@
 #include <holdfast/holdfast.h>
 
 #include "../programs/test.h"
-#include "arena.h"
-#include "os.h"
+#include "arena/arena.h"
+#include "kernel/os.h"
 
 static inline bool __attribute__((format(printf, 2, 3))) lab_ok(bool holds, const char *format, ...)
 {

@@ -6,7 +6,7 @@
  *   overflow START deny    ENOMEM when START is full, and nothing of another node
  */
 #include "lab.h"
-#include "stats.h"
+#include "app/stats.h"
 
 static unsigned start;
 

@@ -8,7 +8,7 @@
  *   place onnode       hf_malloc_onnode from every node to every node, and what it refuses
  */
 #include "lab.h"
-#include "stats.h"
+#include "app/stats.h"
 
 #define SHARE ((size_t)12 << 20) /* bytes that a test puts on a node */
 

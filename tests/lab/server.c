@@ -7,8 +7,8 @@
  * phase than after the second; in the end all blocks are accounted for.  Reports the share of pages from away.
  */
 #include "lab.h"
-#include "stats.h"
-#include "theap.h"
+#include "app/stats.h"
+#include "heap/theap.h"
 
 #define THREADS_PER_NODE 2
 #define THREADS_MAX 16

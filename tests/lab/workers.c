@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 #include "lab.h"
-#include "prefault.h"
+#include "arena/prefault.h"
 
 #define BYTES ((size_t)4 << 20)
 

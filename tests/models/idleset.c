@@ -9,7 +9,7 @@
  */
 #include "explorer.h"
 
-#include "idleset.h"
+#include "arena/idleset.h"
 
 #define CAPACITY 262145 /* a second word at level 2 */
 #define AT_START_MAX 4

@@ -9,8 +9,8 @@
  */
 #include "explorer.h"
 
-#include "bits.h"
-#include "runmap.h"
+#include "base/bits.h"
+#include "arena/runmap.h"
 
 #define BITS_MAX 33300
 #define WORDS_MAX ((BITS_MAX + 63) / 64)

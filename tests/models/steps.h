@@ -5,7 +5,7 @@
 #ifndef STEPS_H
 #define STEPS_H
 
-#include "atomic.h"
+#include "base/atomic.h"
 
 void model_step(void);
 

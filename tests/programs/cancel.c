@@ -15,9 +15,9 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
-#include "arena.h"
-#include "prefault.h"
-#include "theap.h"
+#include "arena/arena.h"
+#include "arena/prefault.h"
+#include "heap/theap.h"
 
 #include "segment.h"
 

@@ -21,10 +21,10 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#include "idleset.h"
-#include "magazine.h"
-#include "options.h"
-#include "theap.h"
+#include "arena/idleset.h"
+#include "heap/magazine.h"
+#include "base/options.h"
+#include "heap/theap.h"
 
 #include "nth-page.h"
 #include "test.h"

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <termios.h>
 
-#include "say.h"
+#include "base/say.h"
 
 #include "test.h"
 

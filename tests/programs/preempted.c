@@ -20,7 +20,7 @@
 #include <semaphore.h>
 #include <time.h>
 
-#include "theap.h"
+#include "heap/theap.h"
 
 #include "test.h"
 

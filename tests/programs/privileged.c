@@ -11,7 +11,7 @@
 
 #include <holdfast/holdfast.h>
 
-#include "options.h"
+#include "base/options.h"
 #include "test.h"
 
 #define NOBODY 65534

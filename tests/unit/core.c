@@ -10,14 +10,14 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "init.h"
-#include "large.h"
-#include "magazine.h"
-#include "pagemap.h"
-#include "pressure.h"
-#include "remote.h"
-#include "steal.h"
-#include "theap.h"
+#include "malloc/init.h"
+#include "heap/large.h"
+#include "heap/magazine.h"
+#include "arena/pagemap.h"
+#include "app/pressure.h"
+#include "heap/remote.h"
+#include "heap/steal.h"
+#include "heap/theap.h"
 
 static void set_up(void)
 {

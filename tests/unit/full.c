@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "init.h"
-#include "magazine.h"
-#include "steal.h"
-#include "theap.h"
+#include "malloc/init.h"
+#include "heap/magazine.h"
+#include "heap/steal.h"
+#include "heap/theap.h"
 
 #define PAGES_MAX 1200
 #define PAGE_BLOCK_BYTES (HFI_SECURE ? (size_t)57344 : HFI_PAGE_BYTES) /* of a run of one page */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "idleset.h"
+#include "arena/idleset.h"
 
 #define NONE HFI_IDLESET_NONE
 #define HUGE_CAPACITY ((size_t)8388608) /* pages of 500 GiB */

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "init.h"
-#include "pagemap.h"
-#include "stats.h"
-#include "theap.h"
+#include "malloc/init.h"
+#include "arena/pagemap.h"
+#include "app/stats.h"
+#include "heap/theap.h"
 
 #define NODES 4
 #define NODE_BYTES ((size_t)8 << 20)

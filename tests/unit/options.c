@@ -1,7 +1,7 @@
 /*
  * options: every form of every value, and what is refused.
  */
-#include "options.h"
+#include "base/options.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "say.h"
+#include "base/say.h"
 
 static struct options read_with(const char *name, const char *value)
 {

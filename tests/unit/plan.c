@@ -20,12 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "inspect.h"
-#include "buffers.h"
-#include "distance.h"
-#include "os.h"
-#include "reserve.h"
-#include "say.h"
+#include "app/inspect.h"
+#include "app/buffers.h"
+#include "numa/distance.h"
+#include "kernel/os.h"
+#include "arena/reserve.h"
+#include "base/say.h"
 
 #define EXIT_STOPPED 78
 #define EXIT_FAILED 3

@@ -5,7 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "prefault.h"
+#include "arena/prefault.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

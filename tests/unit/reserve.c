@@ -6,7 +6,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "reserve.h"
+#include "arena/reserve.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -26,10 +26,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "arena.h"
-#include "os.h"
-#include "prefault.h"
-#include "say.h"
+#include "arena/arena.h"
+#include "kernel/os.h"
+#include "arena/prefault.h"
+#include "base/say.h"
 
 #if defined __SANITIZE_ADDRESS__
 #define SANITIZED 1 /* it needs much address space, and makes mlock do nothing */

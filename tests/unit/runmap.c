@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runmap.h"
+#include "arena/runmap.h"
 
 #define WINDOW ((size_t)HFI_RUNMAP_WINDOW_BITS)
 #define NONE HFI_RUNMAP_NONE

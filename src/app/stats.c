@@ -1,0 +1,348 @@
+/*
+ * stats: see stats.h.
+ *
+ * Reads atomics and other threads' plain counters as they are: each figure was true at some
+ * moment of the call, their sum need not be.
+ *
+ * Tests: tests/programs/exhaust.c, tests/programs/stats.c.
+ */
+#include "app/stats.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "heap/magazine.h"
+#include "kernel/os.h"
+#include "arena/pagemap.h"
+#include "arena/prefault.h"
+#include "base/say.h"
+#include "heap/theap.h"
+
+#define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+#define TOP_CLASSES 10u
+
+static _Atomic(uint64_t) xlast_report_ns;
+static _Atomic(uint64_t) xunreported;
+
+static size_t theaps_kept_pages(const struct arena_node *node)
+{
+    size_t pages = 0;
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        if (HFI_SHOWN(theap->thread) != 0 && HFI_SHOWN(theap->node) == node)
+            pages += HFI_SHOWN(theap->kept_pages);
+    return pages;
+}
+
+void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
+{
+    figures->total = node->page_count;
+    figures->free = hfi_arena_free_pages(node);
+    figures->meta = node->meta_pages + hfi_load_relaxed(&node->xtheap_pages);
+    figures->large = hfi_load_relaxed(&node->xlarge_pages);
+    figures->idle = hfi_arena_idle_pages(node);
+    figures->kept = theaps_kept_pages(node);
+    figures->blocks = 0;
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        figures->blocks += hfi_load_relaxed(&node->xclass_pages[class]);
+}
+
+static void add_counters(struct counters *sum, const struct counters *counters)
+{
+    sum->listed += counters->listed;
+    sum->collected += counters->collected;
+    sum->claimed += counters->claimed;
+    sum->shared += counters->shared;
+    sum->stolen += counters->stolen;
+    sum->fresh += counters->fresh;
+    sum->freed[FREED_UNOWNED] += counters->freed[FREED_UNOWNED];
+    sum->freed[FREED_REMOTE] += counters->freed[FREED_REMOTE];
+    sum->received += counters->received;
+    sum->adopted += counters->adopted;
+    sum->retired += counters->retired;
+    sum->large += counters->large;
+    sum->pressed += counters->pressed;
+    sum->failed += counters->failed;
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        sum->away[i] += counters->away[i];
+}
+
+void hfi_stats_counters(struct counters *sum)
+{
+    *sum = (struct counters){ 0 };
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        add_counters(sum, &theap->counters);
+}
+
+/* --- live bytes --- */
+
+/* Of a run whose owner may be at work: as struct hf_inspect_live reckons. */
+static size_t head_live_bytes(const struct page *head, uintptr_t owner)
+{
+    uint32_t used = HFI_SHOWN(head->used), class = HFI_SHOWN(head->size_class);
+    if (owner == HFI_OWNER_LARGE)
+        return (size_t)HFI_SHOWN(head->run_pages) * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
+    if (class >= HFI_CLASS_COUNT)
+        return 0;
+    bool sealed = HFI_SHOWN(head->list) == LIST_FULL && HFI_SHOWN(head->local_free) == NULL;
+    uint32_t out = sealed ? HFI_SHOWN(head->capacity) : used - hfi_min(used, (uint32_t)HFI_SHOWN(head->kept));
+    uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree)); /* relaxed: a count, which leads nowhere */
+    return (size_t)hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved)) * hfi_sizeclasses[class].block_bytes;
+}
+
+/* Between xlow_used and xhigh_used no page was ever handed out. */
+static void add_heads(struct node_live *live, const struct arena_node *node)
+{
+    size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
+    for (size_t i = 0, pages; i < node->page_count; i = i < low && i + pages >= low ? hfi_max(high, i + pages) : i + pages) {
+        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(node->first_index + i));
+        const struct page *head = hfi_page_at(node->first_index + i);
+        pages = 1;
+        if (owner < HFI_OWNER_LARGE)
+            continue;
+        *(owner == HFI_OWNER_LARGE ? &live->large : &live->blocks) += head_live_bytes(head, owner);
+        pages = hfi_max(HFI_SHOWN(head->run_pages), 1u);
+    }
+}
+
+void hfi_stats_live(const struct arena_node *node, struct node_live *live)
+{
+    *live = (struct node_live){ 0, 0 };
+    add_heads(live, node);
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        if (HFI_SHOWN(theap->thread) != 0 && HFI_SHOWN(theap->node) == node)
+            live->blocks -= hfi_min(hfi_magazines_bytes(theap), live->blocks);
+}
+
+/* --- figures for the program itself --- */
+
+#define STATS_BYTES_LEAST offsetof(struct hf_stats, large)
+
+/* The equation of struct hf_stats: what does not add up was on its way. */
+static void add_node(struct hf_stats *stats, const struct arena_node *node, bool with_live)
+{
+    struct node_figures figures;
+    hfi_stats_node(node, &figures);
+    size_t rest = figures.total;
+    size_t meta = hfi_min(figures.meta + hfi_arena_failed_pages(node), rest);
+    rest -= meta;
+    size_t free_pages = hfi_min(figures.free, rest);
+    rest -= free_pages;
+    size_t idle = hfi_min(figures.idle + figures.kept, rest);
+    rest -= idle;
+    size_t longest = hfi_arena_longest_run(node) * HFI_PAGE_BYTES;
+    stats->arena += figures.total * HFI_PAGE_BYTES;
+    stats->allocated += rest * HFI_PAGE_BYTES;
+    stats->idle += idle * HFI_PAGE_BYTES;
+    stats->free += free_pages * HFI_PAGE_BYTES;
+    stats->metadata += meta * HFI_PAGE_BYTES;
+    stats->large += hfi_min(figures.large, rest) * HFI_PAGE_BYTES;
+    stats->high_water += hfi_max(hfi_load_relaxed(&node->xmost_used), figures.total - free_pages) * HFI_PAGE_BYTES;
+    stats->longest_free = hfi_max(stats->longest_free, longest);
+    stats->nodes++;
+    if (!with_live)
+        return;
+    struct node_live live;
+    hfi_stats_live(node, &live);
+    stats->live += hfi_min(live.blocks + live.large, (rest + idle) * HFI_PAGE_BYTES);
+}
+
+int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *node)
+{
+    struct hf_stats full = { 0 };
+    struct counters sum = { 0 };
+    if (size < STATS_BYTES_LEAST || size % sizeof(uint64_t) != 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        if (node == NULL || node == &hfi_arena.nodes[i])
+            add_node(&full, &hfi_arena.nodes[i], size > offsetof(struct hf_stats, live));
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
+        if (node != NULL && theap->node != node)
+            continue;
+        full.threads += theap->thread != 0;
+        add_counters(&sum, &theap->counters);
+    }
+    full.blocks_listed = sum.listed;
+    full.pages_claimed = sum.claimed + sum.shared;
+    full.pages_fresh = sum.fresh;
+    full.pages_stolen = sum.stolen;
+    full.pages_away = hfi_counters_away(&sum);
+    full.large_blocks = sum.large;
+    full.remote_frees = sum.freed[FREED_REMOTE];
+    full.failures = sum.failed;
+    memset(stats, 0, size); /* fields of a later version */
+    memcpy(stats, &full, hfi_min(size, sizeof full));
+    return 0;
+}
+
+/* In the order of struct hf_stats. */
+static const char *const stats_names[] = {
+    "arena", "allocated", "idle", "free", "metadata", "large", "high_water", "longest_free", "nodes", "threads", "blocks_listed",
+    "pages_claimed", "pages_fresh", "pages_stolen", "pages_away", "large_blocks", "remote_frees", "failures",
+    "live",
+};
+#define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
+_Static_assert(STATS_COUNT * sizeof(uint64_t) == sizeof(struct hf_stats), "each has its name");
+
+/* What was written so far, and would have been. */
+struct text {
+    char *start;
+    size_t size;
+    size_t length;
+};
+
+static void HFI_PRINTF(2, 3) append(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    size_t left = text->size - hfi_min(text->size, text->length);
+    int length = vsnprintf(left == 0 ? NULL : text->start + text->length, left, format, arguments);
+    va_end(arguments);
+    text->length += length > 0 ? (size_t)length : 0;
+}
+
+static void append_stats(struct text *text, const struct hf_stats *stats)
+{
+    uint64_t values[STATS_COUNT];
+    memcpy(values, stats, sizeof values);
+    for (size_t i = 0; i < STATS_COUNT; i++)
+        append(text, "%s\"%s\": %llu", i == 0 ? "" : ", ", stats_names[i], (unsigned long long)values[i]);
+}
+
+int hfi_stats_json(char *buffer, size_t size)
+{
+    struct text text = { .start = buffer, .size = size };
+    struct hf_stats stats;
+    hfi_stats_get(&stats, sizeof stats, NULL);
+    append(&text, "{\"version\": \"%s\", ", HFI_VERSION);
+    append_stats(&text, &stats);
+    append(&text, ", \"per_node\": [");
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        hfi_stats_get(&stats, sizeof stats, &hfi_arena.nodes[i]);
+        append(&text, "%s{\"id\": %u, ", i == 0 ? "" : ", ", hfi_arena.nodes[i].id);
+        append_stats(&text, &stats);
+        append(&text, "}");
+    }
+    append(&text, "]}");
+    return (int)text.length;
+}
+
+/* --- the report --- */
+
+static size_t class_pages(const struct arena_node *node, unsigned class)
+{
+    return hfi_load_relaxed(&node->xclass_pages[class]);
+}
+
+static void report_classes(const struct arena_node *node)
+{
+    bool shown[HFI_CLASS_COUNT] = { false };
+    for (unsigned rank = 0; rank < TOP_CLASSES; rank++) {
+        unsigned most = HFI_CLASS_COUNT;
+        for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+            if (!shown[class] && class_pages(node, class) != 0 &&
+                (most == HFI_CLASS_COUNT || class_pages(node, class) > class_pages(node, most)))
+                most = class;
+        if (most == HFI_CLASS_COUNT)
+            return;
+        shown[most] = true;
+        hfi_say_line("  blocks of %7u bytes: %zu pages", hfi_sizeclasses[most].block_bytes, class_pages(node, most));
+    }
+}
+
+static void report_node(const struct arena_node *node)
+{
+    struct node_figures figures;
+    struct node_live live;
+    char size[16], used[16], blocks[16], idle[16];
+    hfi_stats_node(node, &figures);
+    hfi_stats_live(node, &live);
+    hfi_say_line("node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, longest free run %zu pages", node->id,
+                 hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
+                 hfi_format_bytes(used, sizeof used, (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
+                 hfi_format_bytes(blocks, sizeof blocks, live.blocks + live.large),
+                 hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
+                 hfi_arena_longest_run(node));
+    if (hfi_prefault_closed_bytes(node->index) != 0 || hfi_arena_failed_pages(node) != 0)
+        hfi_say_line("  of free: %zu pages still to be populated; besides: %zu pages that could not be",
+                     hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, hfi_arena_failed_pages(node));
+    hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", figures.large, figures.meta);
+    report_classes(node);
+}
+
+void hfi_stats_report(void)
+{
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        report_node(&hfi_arena.nodes[i]);
+}
+
+/* What an arena has reached: the part's size is "what", and the step that makes it larger. */
+struct end_text {
+    const char *what, *next;
+};
+
+#define AGAIN ", and start again"
+
+static const struct end_text growing_ends[PLAN_BOUNDS] = {
+    [PLAN_BOUND_NAMED] = { "what HOLDFAST_ARENA names", "raise HOLDFAST_ARENA" },
+    [PLAN_BOUND_MACHINE] = { "all memory of the machine", "let the program keep less, or add memory" },
+    [PLAN_BOUND_NODE] = { "all memory of the node",
+                          "let the program keep less, allow other nodes (HOLDFAST_REMOTE=allow), or add memory" },
+    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit allows", "raise memory.max (MemoryMax=)" AGAIN },
+    [PLAN_BOUND_SPACE] = { "half of the addresses that the limits leave",
+                           "raise them (ulimit -v unlimited, ulimit -d unlimited)" AGAIN },
+    [PLAN_BOUND_LARGEST] = { "the most that an arena can be", "spread the work over several processes" },
+};
+
+/* Of a named size that was not to be had. */
+static const struct end_text cut_ends[PLAN_BOUNDS] = {
+    [PLAN_BOUND_MACHINE] = { "what the machine had to spare at start",
+                             "stop what else uses memory, or add memory" AGAIN },
+    [PLAN_BOUND_NODE] = { "what the node had to spare at start",
+                          "spread the arena over more nodes, or add memory" AGAIN },
+    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit left at start", "raise memory.max (MemoryMax=)" AGAIN },
+    [PLAN_BOUND_LARGEST] = { "the most that an arena can be", "spread the work over several processes" },
+};
+
+/* What the kernel refuses now counts, not what the arena could come to. */
+static const struct end_text refused_end = {
+    "more than the kernel lets it open",
+    "raise the limit on data (ulimit -d) or vm.max_map_count, or with vm.overcommit_memory=2 "
+    "vm.overcommit_ratio",
+};
+
+static struct end_text end_of(const struct arena_node *node)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    if (hfi_load_relaxed(&node->refused.xset_count) != 0)
+        return refused_end;
+    bool cut = !hfi_arena.reservation.growing && reserved->bytes < reserved->asked_bytes;
+    const struct end_text *end = &cut_ends[reserved->bound_by];
+    return cut && end->what != NULL ? *end : growing_ends[reserved->bound_by];
+}
+
+bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint64_t *unreported)
+{
+    uint64_t now = hfi_os_now_coarse_ns();
+    uint64_t last = hfi_load_relaxed(&xlast_report_ns);
+    if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !hfi_cas_acq_rel(&xlast_report_ns, &last, now)) {
+        hfi_fetch_add_relaxed(&xunreported, 1);
+        return false;
+    }
+    *unreported = hfi_exchange_relaxed(&xunreported, 0);
+    const struct arena_node *node = hfi_theap->thread != 0 ? hfi_theap->node : &hfi_arena.nodes[0];
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    struct end_text end = end_of(node);
+    char aligned[40] = "", align[16], size[16], asked[16], of[40] = "";
+    if (align_bytes > HFI_PAGE_BYTES)
+        snprintf(aligned, sizeof aligned, " aligned to %s", hfi_format_bytes(align, sizeof align, align_bytes));
+    if (!hfi_arena.reservation.growing && reserved->bytes < reserved->asked_bytes)
+        snprintf(of, sizeof of, " of %s asked for", hfi_format_bytes(asked, sizeof asked, reserved->asked_bytes));
+    hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages%s, longest run %zu; %llu failures not "
+            "reported since the last report): its %s%s are %s; %s", node->id, bytes, pages, aligned, hfi_arena_longest_run(node),
+            (unsigned long long)*unreported, hfi_format_bytes(size, sizeof size, reserved->bytes), of, end.what, end.next);
+    hfi_stats_report();
+    return true;
+}

@@ -1,0 +1,533 @@
+/*
+ * arena: see arena.h.
+ *
+ * Node memory:  | run map and idle sets | pages set aside for theaps | pages ... |      (the first two: meta pages)
+ *
+ * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
+ * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is
+ *     XFREE_EMPTY_OWNED: nobody can win a free page by its xfree.
+ * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
+ * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in the
+ *     background, only pages of chunks that prefault.h gave to node_open.
+ * A5: of a growing arena a page is accessible before its bit is set in free_runs, and its entries in
+ *     owners[], the page table and the table that follows them (hfi_arena_follow) are writable.  A
+ *     page in `refused` is not open.
+ *
+ * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and
+ * who advanced it opens the step, populates it and then sets its bits, so two growers
+ * work on different steps: no page is opened twice, since it may be protected again by then (guards;
+ * the program itself).  What the kernel refuses goes to `refused`, from where the next grower claims
+ * it.  The marks of A3 only move towards each other (CAS); a reader that sees less between them clears
+ * memory that was zero, which is harmless.
+ *
+ * Fails by returning NULL.  Tests: tests/unit/core.c, tests/programs/prefault.c,
+ * tests/programs/lockall.c, tests/programs/refused.c, tests/programs/grows.c.
+ */
+#include "arena/arena.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "kernel/os.h"
+#include "arena/pagemap.h"
+#include "arena/prefault.h"
+#include "base/say.h"
+#include "arena/xfree.h"
+
+#define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
+#define STEP_PAGES_MIN 32u    /* 2 MiB */
+#define STEP_PAGES_MAX 1024u  /* 64 MiB */
+#define STEP_ALIGN_PAGES 32u  /* huge pages are advised whole: other ends would cost two mappings each */
+#define OTHERS_PAGES 8u       /* opened by others: a system call for each page would be dear */
+#define LEAD_SHARE 8u         /* of a step, for others while the rest is being populated */
+#define MAPS_STEP_PAGES HFI_WINDOW_PAGES /* 2 MiB of table at once */
+#define OPEN_CHUNKS_MAX 16     /* populated chunks opened by one call */
+#define OTHERS_SLEEP_US 100u
+#define POPULATE_PAGES_MAX 1024u /* larger requests are left to be touched: they may be sparse */
+
+struct arena hfi_arena;
+char *hfi_base;
+size_t hfi_span;
+static struct shown nothing_shown;
+_Atomic(struct shown *) hfi_xshown = &nothing_shown;
+size_t hfi_pagemap_gaps[HFI_MAX_NODES];
+HFI_TLS bool hfi_arena_grew;
+
+static void node_init_maps(struct arena_node *node, char *memory, bool growing)
+{
+    size_t runmap_bytes = hfi_align_up(hfi_runmap_bytes(node->page_count), HFI_CACHE_LINE);
+    hfi_runmap_init(&node->free_runs, node->page_count, memory);
+    memory += runmap_bytes;
+    if (growing) {
+        hfi_runmap_init(&node->refused, node->page_count, memory);
+        memory += runmap_bytes;
+    }
+    for (unsigned i = 0; i < HFI_CLASS_COUNT; i++) {
+        hfi_idleset_init(&node->ample[i], node->page_count, memory);
+        memory += hfi_idleset_bytes(node->page_count);
+        hfi_idleset_init(&node->scant[i], node->page_count, memory);
+        memory += hfi_idleset_bytes(node->page_count);
+    }
+}
+
+static size_t node_maps_bytes(size_t page_count, bool growing)
+{
+    return (growing ? 2 : 1) * hfi_align_up(hfi_runmap_bytes(page_count), HFI_CACHE_LINE) +
+           2 * HFI_CLASS_COUNT * hfi_idleset_bytes(page_count);
+}
+
+/* --- opening a growing arena --- */
+
+static struct {
+    char *start;
+    size_t first_index, entry_bytes;
+} follower; /* const once there are threads */
+
+static int follower_open(size_t index, size_t end)
+{
+    if (follower.start == NULL)
+        return 0;
+    size_t first = (index - follower.first_index) * follower.entry_bytes;
+    size_t last = hfi_align_up((end - follower.first_index) * follower.entry_bytes, HFI_SMALL_PAGE_BYTES);
+    first = hfi_align_down(first, HFI_SMALL_PAGE_BYTES);
+    return hfi_os_protect(follower.start + first, last - first, true);
+}
+
+int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes)
+{
+    int error = 0;
+    follower.start = start;
+    follower.first_index = first_index;
+    follower.entry_bytes = entry_bytes;
+    for (unsigned i = 0; i < hfi_arena.node_count && error == 0; i++) {
+        const struct arena_node *node = &hfi_arena.nodes[i];
+        error = follower_open(node->first_index, node->first_index + hfi_load_relaxed(&node->xmaps_open));
+    }
+    return error;
+}
+
+/* A5 for the maps of pages before `end`.  Threads may do the same at once. */
+static int node_open_maps(struct arena_node *node, size_t end)
+{
+    size_t open = hfi_load_acquire(&node->xmaps_open); /* pairs with the CAS below */
+    if (end <= open)
+        return 0;
+    end = hfi_min(hfi_align_up(end, MAPS_STEP_PAGES), node->page_count);
+    int error = hfi_open_maps(&hfi_arena.reservation, &hfi_arena.reservation.nodes[node->index], open, end);
+    if (error == 0)
+        error = follower_open(node->first_index + open, node->first_index + end);
+    while (error == 0 && open < end && !hfi_cas_weak_acq_rel(&node->xmaps_open, &open, end))
+        ;
+    return error;
+}
+
+static int node_open_pages(struct arena_node *node, size_t first, size_t pages)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    int error = node_open_maps(node, first + pages);
+    return error != 0 ? error : hfi_open_step(reserved, first * HFI_PAGE_BYTES, pages * HFI_PAGE_BYTES);
+}
+
+/* --- start --- */
+
+static int node_init(struct arena_node *node, const struct reserved_node *reserved, bool growing)
+{
+    node->id = reserved->id;
+    node->first_index = hfi_index_of(reserved->start);
+    node->page_count = reserved->bytes / HFI_PAGE_BYTES;
+    size_t maps_bytes = node_maps_bytes(node->page_count, growing);
+    node->meta_pages = hfi_divide_up(maps_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
+    node->set_aside_first = node->first_index + node->meta_pages;
+    node->set_aside_count = hfi_plan_set_aside(node->page_count);
+    node->meta_pages += node->set_aside_count;
+    if (node->meta_pages + 2 > node->page_count)
+        return -ENOSPC;
+    size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
+    int error = growing ? node_open_pages(node, 0, frontier) : 0;
+    if (error != 0)
+        return error;
+    node_init_maps(node, reserved->start, growing);
+    for (size_t i = 0; i < node->meta_pages; i++)
+        hfi_store_relaxed(hfi_owner_at(node->first_index + i), (uintptr_t)HFI_OWNER_META);
+    size_t open = hfi_min(frontier, (reserved->bytes - hfi_prefault_closed_bytes(node->index)) / HFI_PAGE_BYTES);
+    if (open < node->meta_pages)
+        return -ENOSPC;
+    hfi_store_relaxed(&node->xfrontier, frontier);
+    hfi_store_relaxed(&node->xlow_used, node->meta_pages);
+    hfi_store_relaxed(&node->xhigh_used, node->page_count);
+    hfi_runmap_release(&node->free_runs, node->meta_pages, open - node->meta_pages);
+    return 0;
+}
+
+int hfi_arena_init(const struct reservation *reservation)
+{
+    hfi_base = reservation->base;
+    memcpy(&hfi_arena.reservation, reservation, offsetof(struct reservation, nodes) + reservation->node_count * sizeof reservation->nodes[0]);
+    hfi_arena.node_count = reservation->node_count;
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        struct arena_node *node = &hfi_arena.nodes[i];
+        node->index = i;
+        int error = node_init(node, &reservation->nodes[i], reservation->growing);
+        if (error != 0)
+            return error;
+        hfi_pagemap_gaps[i] = node->first_index - hfi_arena.page_count;
+        hfi_arena.page_count += node->page_count;
+    }
+    hfi_span = reservation->span;
+    return 0;
+}
+
+/* --- growing --- */
+
+/* Refused pages, if there are enough in a row: the kernel may be of another mind by now.  Returns how
+ * many, from *first on. */
+static size_t node_claim_refused(struct arena_node *node, size_t pages, size_t wished, size_t *first)
+{
+    if (hfi_load_relaxed(&node->refused.xset_count) < pages) /* relaxed: a hint; the bits are claimed */
+        return 0;
+    *first = hfi_runmap_claim_exact(&node->refused, wished, 1, 0);
+    if (*first != HFI_RUNMAP_NONE)
+        return wished;
+    *first = hfi_runmap_claim_exact(&node->refused, pages, 1, 0);
+    return *first != HFI_RUNMAP_NONE ? pages : 0;
+}
+
+/* `pages` at least, up to an end that is aligned to huge pages. */
+static size_t step_pages(size_t from, size_t pages)
+{
+    size_t step = hfi_max(hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX), pages);
+    size_t end = hfi_align_down(from + step, STEP_ALIGN_PAGES);
+    return (end >= from + pages ? end : hfi_align_up(from + pages, STEP_ALIGN_PAGES)) - from;
+}
+
+/* How many pages from the frontier `from` on, together with the free ones before it, hold a run of
+ * `pages`, which stays in one window (runmap.h); 0 when all that are left do not. */
+static size_t node_lacking(const struct arena_node *node, size_t from, size_t pages, size_t align)
+{
+    size_t first = node->first_index, window = HFI_RUNMAP_WINDOW_BITS;
+    size_t place = from - hfi_runmap_set_below(&node->free_runs, from);
+    place = hfi_align_up(place + first, align) - first;
+    while (pages <= window && place / window != (place + pages - 1) / window && place < node->page_count)
+        place = hfi_align_up(hfi_align_up(place + 1, window) + first, align) - first;
+    if (place + pages > node->page_count)
+        return 0;
+    return hfi_max(place + pages, from + 1) - from; /* others may have freed what was lacking */
+}
+
+/* What this thread opens: `pages` from `first` on, or if the kernel refuses so many, `least`. */
+struct step {
+    size_t first, pages, least;
+};
+
+/* Pages that are not open, for a run of `pages`; none when it would find no room in all there are. */
+static struct step node_claim_closed(struct arena_node *node, size_t pages, size_t align, bool ahead)
+{
+    size_t shown_from = node->meta_pages + HFI_FIRST_PAGES;
+    struct step step = { .least = pages + align - 1 };
+    size_t wished = hfi_max(step.least, ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
+    step.pages = node_claim_refused(node, step.least, wished, &step.first);
+    if (step.pages != 0)
+        return step;
+    step.first = hfi_load_relaxed(&node->xfrontier);
+    do {
+        step.least = step.first >= node->page_count ? 0 : node_lacking(node, step.first, pages, align);
+        if (step.least == 0)
+            return (struct step){ .pages = 0 };
+        step.pages = ahead ? step_pages(step.first, step.least) : hfi_max(OTHERS_PAGES, step.least);
+        if (step.first < shown_from) /* publishing comes with growth: there must be some at that place */
+            step.pages = hfi_max(hfi_min(step.pages, shown_from - step.first), step.least);
+        step.pages = hfi_min(step.pages, node->page_count - step.first);
+    } while (!hfi_cas_weak_relaxed(&node->xfrontier, &step.first, step.first + step.pages));
+    return step;
+}
+
+static void say_refused(const struct arena_node *node, size_t pages, int error)
+{
+    static _Atomic(bool) xsaid;
+    char bytes[16];
+    if (hfi_first_time(&xsaid))
+        hfi_say(SAY_WARNING, "HF-W229", "arena",
+                "node %u: the kernel refused to open %s more of the reserved addresses (%s): the arena does not "
+                "grow until it does; raise the limit on data (ulimit -d) or vm.max_map_count, or with "
+                "vm.overcommit_memory=2 vm.overcommit_ratio", node->id,
+                hfi_format_bytes(bytes, sizeof bytes, pages * HFI_PAGE_BYTES), hfi_os_error_name(error));
+}
+
+/* Opens what was claimed, or the front half of it, and so on down to the least.  Returns how many
+ * are open; the others are refused. */
+static size_t node_open_claimed(struct arena_node *node, const struct step *step)
+{
+    size_t opened = step->pages;
+    int error;
+    while ((error = node_open_pages(node, step->first, opened)) != 0 && opened > step->least)
+        opened = hfi_max(opened / 2, step->least);
+    if (error != 0) {
+        say_refused(node, opened, error);
+        opened = 0;
+    }
+    if (opened < step->pages)
+        hfi_runmap_release(&node->refused, step->first + opened, step->pages - opened);
+    return opened;
+}
+
+/* The end of a step is given to others before the step is populated, the rest after it. */
+static void node_populate(struct arena_node *node, size_t first, size_t pages, size_t wanted)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    size_t lead = hfi_min(pages / LEAD_SHARE, pages - hfi_min(pages, wanted));
+    if (lead != 0)
+        hfi_runmap_release(&node->free_runs, first + pages - lead, lead);
+    /* Refused population is no failure here: the pages are then faulted in one by one. */
+    hfi_prefault_step(reserved, first * HFI_PAGE_BYTES, pages * HFI_PAGE_BYTES);
+    hfi_runmap_release(&node->free_runs, first, pages - lead);
+}
+
+/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is opened,
+ * when it would have none, or the kernel refuses.  One thread at a time goes ahead of use; others, which
+ * would each populate as much, open little more than they need. */
+static bool node_grow(struct arena_node *node, size_t pages, size_t align)
+{
+    bool none = false;
+    bool ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true);
+    struct step step = node_claim_closed(node, pages, align, ahead);
+    size_t opened = step.pages == 0 ? 0 : node_open_claimed(node, &step);
+    if (opened != 0)
+        hfi_advise_step(&hfi_arena.reservation.nodes[node->index], step.first * HFI_PAGE_BYTES,
+                        opened * HFI_PAGE_BYTES);
+    if (opened != 0 && ahead && step.least <= POPULATE_PAGES_MAX)
+        node_populate(node, step.first, opened, step.least);
+    else if (opened != 0)
+        hfi_runmap_release(&node->free_runs, step.first, opened);
+    hfi_arena_grew = hfi_arena_grew || step.pages != 0;
+    if (ahead)
+        hfi_store_release(&node->xgrowing, false);
+    return opened != 0;
+}
+
+void hfi_arena_forked(void)
+{
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        hfi_store_relaxed(&hfi_arena.nodes[i].xgrowing, false);
+}
+
+/* MISSING, BEING_MADE, STANDING; and in a child that HOLDFAST_FORK=dontfork left without it, FORSAKEN. */
+enum arena_state { ARENA_MISSING, ARENA_BEING_MADE, ARENA_STANDING, ARENA_FORSAKEN };
+
+static _Atomic(int) xstate; /* atomic: enum arena_state */
+
+bool hfi_arena_begin(void)
+{
+    int missing = ARENA_MISSING;
+    return hfi_cas_acq_rel(&xstate, &missing, ARENA_BEING_MADE);
+}
+
+void hfi_arena_stand(void)
+{
+    hfi_assert(hfi_load_relaxed(&xstate) == ARENA_BEING_MADE);
+    hfi_store_release(&xstate, ARENA_STANDING); /* pairs with hfi_arena_is_standing */
+}
+
+bool hfi_arena_is_standing(void)
+{
+    return hfi_load_acquire(&xstate) == ARENA_STANDING; /* pairs with hfi_arena_stand */
+}
+
+void hfi_arena_forsake(void)
+{
+    hfi_arena.node_count = 0;
+    hfi_store_release(&xstate, ARENA_FORSAKEN);
+}
+
+static void node_open(struct arena_node *node, struct prefault_part part)
+{
+    hfi_runmap_release(&node->free_runs, part.offset / HFI_PAGE_BYTES, part.bytes / HFI_PAGE_BYTES);
+    hfi_prefault_opened(node->index, part);
+}
+
+void hfi_arena_open_populated(struct arena_node *node)
+{
+    struct prefault_part part;
+    for (int i = 0; i < OPEN_CHUNKS_MAX && hfi_prefault_next(node->index, &part); i++)
+        node_open(node, part);
+}
+
+bool hfi_arena_open_by_force(void)
+{
+    struct prefault_part part;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        if (hfi_prefault_closed_bytes(i) == 0 || hfi_prefault_goes_on(i) || hfi_prefault_force(i, &part) != 0)
+            continue;
+        node_open(&hfi_arena.nodes[i], part);
+        return true;
+    }
+    return false;
+}
+
+/* Nothing that is populated fits: populates a chunk here and now, or where other threads are about all that is
+ * left, sleeps a moment. */
+static void node_force_open(struct arena_node *node)
+{
+    struct prefault_part part;
+    int error = hfi_prefault_force(node->index, &part);
+    if (error == 0)
+        node_open(node, part);
+    else if (error == -ENOENT)
+        hfi_os_sleep_us(OTHERS_SLEEP_US);
+}
+
+/* Takes [first, first + pages) out of the middle that was never handed out; true when all of it
+ * lay there. */
+static bool node_mark_used(struct arena_node *node, size_t first, size_t pages)
+{
+    size_t end = first + pages;
+    size_t low = hfi_load_relaxed(&node->xlow_used);
+    size_t high = hfi_load_relaxed(&node->xhigh_used);
+    bool zero = first >= low && end <= high;
+    /* relaxed: a run's memory is ordered by the claim of its bits, the marks only by their own CAS */
+    if (end <= low || first >= high)
+        return false;
+    if (first - hfi_min(low, first) <= high - hfi_min(end, high)) {
+        while (low < end && !hfi_cas_weak_relaxed(&node->xlow_used, &low, end))
+            zero = zero && first >= low;
+    } else {
+        while (high > first && !hfi_cas_weak_relaxed(&node->xhigh_used, &high, first))
+            zero = zero && end <= high;
+    }
+    return zero;
+}
+
+static struct page *node_hand_out(struct arena_node *node, size_t first, size_t pages, bool *zero)
+{
+    struct page *page = hfi_page_at(node->first_index + first);
+    *zero = node_mark_used(node, first, pages);
+    page->node = (uint8_t)node->index;
+    page->run_pages = (uint32_t)pages;
+    return page;
+}
+
+struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero)
+{
+    size_t align = align_bytes >> HFI_PAGE_SHIFT;
+    if (pages > node->page_count)
+        return NULL;
+    for (;;) {
+        size_t closed = hfi_prefault_closed_bytes(node->index); /* before the search: what is opened meanwhile is searched again */
+        if (hfi_unlikely(closed != 0))
+            hfi_arena_open_populated(node);
+        size_t first = exact ? hfi_runmap_claim_exact(&node->free_runs, pages, align, node->first_index)
+                             : hfi_runmap_claim(&node->free_runs, pages, align, node->first_index);
+        if (first != HFI_RUNMAP_NONE)
+            return node_hand_out(node, first, pages, zero);
+        if (closed != 0)
+            node_force_open(node);
+        else if (!node_grow(node, pages, align))
+            return NULL;
+    }
+}
+
+void hfi_arena_show(const struct arena_node *node)
+{
+    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
+    if (shown == NULL)
+        return;
+    shown += node->index;
+    size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
+    HFI_SHOW(shown->free, free_pages * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->used, (node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count)) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
+}
+
+void hfi_arena_release(struct page *first, size_t pages)
+{
+    if (pages == 0)
+        return;
+    struct arena_node *node = hfi_node_of_page(first);
+    hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
+    hfi_arena_show(node);
+}
+
+bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero)
+{
+    size_t member = hfi_node_member(node, first);
+    if (member + pages > node->page_count || !hfi_runmap_claim_at(&node->free_runs, member, pages))
+        return false;
+    *zero = node_mark_used(node, member, pages);
+    return true;
+}
+
+void *hfi_arena_claim_meta(struct arena_node *node)
+{
+    size_t set_aside = hfi_load_relaxed(&node->xset_aside_used);
+    if (set_aside < node->set_aside_count) {
+        set_aside = hfi_fetch_add_relaxed(&node->xset_aside_used, 1); /* relaxed: each number is one thread's */
+        if (set_aside < node->set_aside_count) {
+            struct page *own = hfi_page_at(node->set_aside_first + set_aside);
+            own->node = (uint8_t)node->index;
+            own->run_pages = 1;
+            return hfi_page_start(own);
+        }
+    }
+    bool zero;
+    struct page *page = hfi_arena_claim(node, 1, HFI_PAGE_BYTES, true, &zero);
+    if (page == NULL)
+        return NULL;
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_META);
+    hfi_fetch_add_relaxed(&node->xtheap_pages, 1);
+    hfi_pagemap_show(page, HF_PAGE_ENTRY(HF_PAGE_META, 0, 0, 1));
+    char *start = hfi_page_start(page);
+    if (!zero)
+        memset(start, 0, HFI_PAGE_BYTES);
+    return start;
+}
+
+size_t hfi_arena_longest_run(const struct arena_node *node)
+{
+    size_t longest = hfi_runmap_longest(&node->free_runs), frontier = hfi_load_relaxed(&node->xfrontier);
+    size_t closed = node->page_count - hfi_min(frontier, node->page_count);
+    if (closed == 0)
+        return longest;
+    return hfi_max(longest, hfi_runmap_set_below(&node->free_runs, frontier) + closed);
+}
+
+size_t hfi_arena_failed_pages(const struct arena_node *node)
+{
+    return hfi_prefault_failed_bytes(node->index) / HFI_PAGE_BYTES;
+}
+
+size_t hfi_arena_populated_bytes(const struct arena_node *node)
+{
+    size_t opened = hfi_load_relaxed(&node->xfrontier) - hfi_load_relaxed(&node->refused.xset_count);
+    size_t ordered = hfi_arena.reservation.growing ? opened * HFI_PAGE_BYTES
+                                                   : hfi_arena.reservation.nodes[node->index].populated_bytes;
+    return ordered - hfi_min(ordered, hfi_prefault_closed_bytes(node->index) + hfi_prefault_failed_bytes(node->index));
+}
+
+const char *hfi_arena_audit(const struct arena_node *node)
+{
+    size_t free_pages = 0;
+    const char *broken = hfi_runmap_audit(&node->free_runs);
+    if (broken == NULL && hfi_arena.reservation.growing)
+        broken = hfi_runmap_audit(&node->refused);
+    for (size_t i = 0; i < node->page_count && broken == NULL; i++) {
+        bool is_free = hfi_load_relaxed(&node->free_runs.xwords[i / 64]) >> (i % 64) & 1;
+        free_pages += is_free;
+        if (is_free && hfi_load_relaxed(hfi_owner_at(node->first_index + i)) != HFI_OWNER_NONE)
+            broken = "A2: a free page has an owner";
+        if (is_free && hfi_xfree_is_open(hfi_page_at(node->first_index + i)))
+            broken = "A2: a free page can be won by its xfree";
+        if (is_free && i >= hfi_load_relaxed(&node->xfrontier))
+            broken = "A4: a page past the frontier is free";
+    }
+    if (broken == NULL && free_pages != hfi_load_relaxed(&node->free_runs.xset_count))
+        broken = "A1: the count of free pages is not what the map holds";
+    return broken;
+}
+
+const char *hfi_arena_audit_idle(const struct arena_node *node, unsigned class)
+{
+    const char *broken = hfi_idleset_audit(&node->ample[class]);
+    return broken != NULL ? broken : hfi_idleset_audit(&node->scant[class]);
+}

@@ -1,0 +1,173 @@
+/*
+ * arena: the 64 KiB pages of each node, claimed and released as runs.
+ *
+ * Below it lie the reservation (reserve.h) and the free-run map (runmap.h);
+ * above it nobody knows about either.  A growing (auto) arena extends itself
+ * here, in steps ahead of use; a named arena never makes a system call again.
+ *
+ * Thread-safe and lock-free except hfi_arena_init.
+ */
+#ifndef HFI_ARENA_H
+#define HFI_ARENA_H
+
+#include "base/base.h"
+#include "arena/runmap.h"
+#include "arena/idleset.h"
+#include "arena/prefault.h"
+#include "arena/pagetable.h"
+#include "arena/reserve.h"
+#include "arena/sizeclass.h"
+
+/* A node is tight when less than this part of it is free, and less than this per theap. */
+#define HFI_TIGHT_SHARE 4u
+#define HFI_TIGHT_PAGES_PER_THEAP 16u
+
+struct arena_node {
+    unsigned index;     /* const: index in hfi_arena.nodes */
+    unsigned id;        /* const: the kernel's number */
+    size_t first_index; /* const: page index (pagetable.h) of bit 0 */
+    size_t page_count;  /* const */
+    size_t meta_pages;  /* const: pages at the front that hold the maps below, and those set aside for theaps behind them */
+    size_t set_aside_first; /* const: page index of those */
+    size_t set_aside_count; /* const */
+    _Atomic(size_t) xset_aside_used; /* atomic: pages of them given out, or asked for in vain */
+    struct runmap free_runs;                /* atomic inside */
+    struct runmap refused;                  /* atomic inside: pages before xfrontier that are not open */
+    struct idleset ample[HFI_CLASS_COUNT];  /* atomic inside: runs nobody owns, with ample_blocks free or more */
+    struct idleset scant[HFI_CLASS_COUNT];  /* atomic inside: with less, taken when there is nothing else */
+    _Atomic(size_t) xlow_used;   /* atomic: pages from here up to xhigh_used were never handed out: zero */
+    _Atomic(size_t) xhigh_used;  /* atomic: single pages come from below, runs from above */
+    _Atomic(size_t) xmost_used;  /* atomic: most pages ever in use, as seen on slow paths */
+    _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs, or about to be, or refused */
+    _Atomic(size_t) xmaps_open;  /* atomic: owners[] and table are writable for pages up to here (growing) */
+    _Atomic(bool) xgrowing;      /* atomic: a thread opens a step ahead of use */
+    _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or are lost for now (harden.c) */
+    _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
+    _Atomic(size_t) xidle_pages;  /* atomic: pages of runs that nobody owns, with room; below zero for a moment (page.c) */
+    _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
+    _Atomic(size_t) xclass_pages[HFI_CLASS_COUNT]; /* atomic: pages of runs cut into each class */
+};
+
+struct arena {
+    unsigned node_count; /* const, but for hfi_arena_forsake */
+    size_t page_count;   /* const: over all nodes */
+    struct reservation reservation; /* const */
+    struct arena_node nodes[HFI_MAX_NODES];
+};
+
+extern struct arena hfi_arena;
+
+/* What a small program gets by with: an auto arena opens no step across so many pages ahead of use,
+ * and is not shown before. */
+#define HFI_FIRST_PAGES 128u
+
+/* This thread has opened a step of an auto arena since it cleared this. */
+extern HFI_HIDDEN HFI_TLS bool hfi_arena_grew;
+
+/* Takes over a reservation: page maps are laid at the front of each node.  0, or -ENOSPC when a node is
+ * too small to hold its own maps, or what the kernel said (-ENOMEM) when it would not open them.  Not
+ * thread-safe. */
+int hfi_arena_init(const struct reservation *reservation);
+
+/* Names a table of another room, of a growing arena: `entry_bytes` for each page, the first entry that
+ * of page index `first_index`.  It is readable now, and becomes writable together with the page table.
+ * One table, before there are threads.  0 or -errno. */
+int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes);
+
+/* Claims a run of `pages` pages whose address is a multiple of `align_bytes` (a power
+ * of two of at least 64 KiB).  Returns the head's entry, with run_pages set, or NULL.  *zero
+ * tells that the memory was never used.  `exact`: look at every page before
+ * answering NULL. */
+struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+                             bool *zero);
+
+/* Gives back `pages` pages (perhaps none) from `first` on.  Owners must be HFI_OWNER_NONE already. */
+void hfi_arena_release(struct page *first, size_t pages);
+
+/* Claims exactly the `pages` pages from `first` on, when all are free and of `node`. */
+bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero);
+
+/* One page for Holdfast's own structures, zeroed, never released; NULL when none is left. */
+void *hfi_arena_claim_meta(struct arena_node *node);
+
+HFI_INLINE struct arena_node *hfi_node_of_page(const struct page *page)
+{
+    return &hfi_arena.nodes[page->node];
+}
+
+/* Member number of a page in its node's idle sets. */
+HFI_INLINE size_t hfi_node_member(const struct arena_node *node, const struct page *page)
+{
+    return hfi_page_index(page) - node->first_index;
+}
+
+/* Pages that an auto arena, or one populated in the background, has yet to open. */
+HFI_INLINE size_t hfi_arena_unopened_pages(const struct arena_node *node)
+{
+    /* relaxed: counts that others change meanwhile */
+    return node->page_count - hfi_load_relaxed(&node->xfrontier) + hfi_load_relaxed(&node->refused.xset_count) +
+           hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
+}
+
+/* The longest run that can be had: of free pages, or with those that an auto arena has yet to open. */
+size_t hfi_arena_longest_run(const struct arena_node *node);
+
+/* Pages free to claim now, and those yet to be opened. */
+HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
+{
+    /* relaxed: a count that others change meanwhile */
+    return hfi_load_relaxed(&node->free_runs.xset_count) + hfi_arena_unopened_pages(node);
+}
+
+/* Pages of runs that nobody owns and that have room. */
+HFI_INLINE size_t hfi_arena_idle_pages(const struct arena_node *node)
+{
+    size_t pages = hfi_load_relaxed(&node->xidle_pages); /* relaxed: a count that others change meanwhile */
+    return pages > node->page_count ? 0 : pages;
+}
+
+/* Little is left: theaps hold back less, so that threads share pages rather than run out. */
+HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
+{
+    size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
+    size_t free_pages = hfi_arena_free_pages(node);
+    if (hfi_unlikely(hfi_load_relaxed(&node->refused.xset_count) != 0)) /* what is closed is not to be counted on */
+        free_pages = hfi_load_relaxed(&node->free_runs.xset_count);
+    return free_pages < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
+}
+
+/* Shows readers of the inspection segment what of a node is free, used, idle and in large blocks now. */
+void hfi_arena_show(const struct arena_node *node);
+
+/* In a forked child: who was growing a node is gone. */
+void hfi_arena_forked(void);
+
+/* In a forked child whose arena is not mapped: there is no node to ask or to take from. */
+void hfi_arena_forsake(void);
+
+/* The arena is made once.  hfi_arena_begin: true for the one thread that is to make it;
+ * hfi_arena_stand: what was made may be seen.  Until then, and in a child that forsook it, boot.h serves. */
+bool hfi_arena_begin(void);
+void hfi_arena_stand(void);
+bool hfi_arena_is_standing(void);
+
+/* Pages that could not be populated in the background, and are never given out. */
+size_t hfi_arena_failed_pages(const struct arena_node *node);
+
+/* Bytes populated so far; of an auto arena, opened so far. */
+size_t hfi_arena_populated_bytes(const struct arena_node *node);
+
+/* Opens some of what was populated in the background since. */
+void hfi_arena_open_populated(struct arena_node *node);
+
+/* Populates a chunk here and now, where no ring does it: in a forked child, or where the kernel refused.  False
+ * when there is no such chunk. */
+bool hfi_arena_open_by_force(void);
+
+/* NULL, or the broken invariant; only while no other thread is in a call. */
+const char *hfi_arena_audit(const struct arena_node *node);
+
+/* The same of the idle sets of a class. */
+const char *hfi_arena_audit_idle(const struct arena_node *node, unsigned class);
+
+#endif

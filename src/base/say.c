@@ -1,0 +1,182 @@
+/*
+ * say: see say.h.
+ *
+ * A message is put together on the stack and leaves at once (outlet.h), so that lines
+ * of several threads do not mix.  One that cannot leave is dropped, and counted: the next that
+ * leaves is preceded by the count (HF-W009).  The last message and the fatal one are kept for a
+ * debugger.  Texts from outside (a value of the environment) may
+ * hold anything: what a terminal might obey is replaced, so that one message
+ * stays one line.  A line that is too long ends with "...".
+ *
+ * Tests: tests/unit/options.c, tests/programs/misuse.c, tests/programs/outlet.c.
+ */
+#include "base/say.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "base/outlet.h"
+
+#define LINE_BYTES 1024
+#define CUT_MARK "..."
+
+static int verbosity; /* const after hfi_say_set_verbosity */
+
+struct line {
+    char text[LINE_BYTES];
+    size_t length;
+};
+
+static void HFI_PRINTF(2, 0) line_append_list(struct line *line, const char *format, va_list arguments)
+{
+    size_t room = LINE_BYTES - 1 - line->length; /* one byte is kept for the newline */
+    int wrote = vsnprintf(line->text + line->length, room, format, arguments);
+    if (wrote <= 0)
+        return;
+    if ((size_t)wrote >= room)
+        memcpy(line->text + LINE_BYTES - 2 - strlen(CUT_MARK), CUT_MARK, strlen(CUT_MARK));
+    line->length += hfi_min((size_t)wrote, room - 1);
+}
+
+static void HFI_PRINTF(2, 3) line_append(struct line *line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    line_append_list(line, format, arguments);
+    va_end(arguments);
+}
+
+/* --- kept and dropped --- */
+
+/* For debuggers, which find them by these names. */
+HFI_HIDDEN char hfi_last_message[LINE_BYTES], hfi_fatal_message[LINE_BYTES];
+
+static _Atomic(unsigned long) xdropped; /* atomic: lines that did not leave since the last that did */
+static _Atomic(bool) xcut;              /* atomic: the last that left did so without its end */
+
+/* Byte by byte: of two threads that say something at once, each may leave a part, and none waits. */
+static void line_keep(const struct line *line, char *kept)
+{
+    for (size_t i = 0; i < line->length; i++)
+        __atomic_store_n(&kept[i], line->text[i], __ATOMIC_RELAXED); /* relaxed: a debugger reads it */
+    __atomic_store_n(&kept[line->length], 0, __ATOMIC_RELAXED);
+}
+
+static bool line_send(struct line *line)
+{
+    line->text[line->length++] = '\n';
+    size_t left = hfi_outlet_write(line->text, line->length);
+    if (left != 0)
+        hfi_store_relaxed(&xcut, left != line->length); /* relaxed: at worst a line is empty */
+    return left == line->length;
+}
+
+static HFI_NOINLINE void say_dropped(void)
+{
+    unsigned long dropped = atomic_exchange_explicit(&xdropped, 0, memory_order_relaxed); /* relaxed: a sum */
+    struct line line = { .length = 0 };
+    if (dropped == 0)
+        return;
+    line_append(&line, "%sholdfast[%ld] warning %s say: %lu lines before this one could not be written; have "
+                "standard error read, or look at hfi_last_message in a debugger",
+                hfi_load_relaxed(&xcut) ? "\n" : "", (long)getpid(), "HF-W009", dropped);
+    if (!line_send(&line))
+        hfi_fetch_add_relaxed(&xdropped, dropped);
+}
+
+static void line_clean(struct line *line)
+{
+    for (size_t i = 0; i < line->length; i++)
+        if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
+            line->text[i] = '?';
+}
+
+static void line_write(struct line *line)
+{
+    if (hfi_load_relaxed(&xdropped) != 0)
+        say_dropped();
+    if (!line_send(line))
+        hfi_fetch_add_relaxed(&xdropped, 1);
+}
+
+/* --- messages --- */
+
+static void HFI_PRINTF(5, 0)
+    say_list(const char *level, const char *id, const char *room, char *kept, const char *format,
+             va_list arguments)
+{
+    int saved_errno = errno;
+    struct line line = { .length = 0 };
+    line_append(&line, "holdfast[%ld] %s %s %s: ", (long)getpid(), level, id, room);
+    line_append_list(&line, format, arguments);
+    line_clean(&line);
+    line_keep(&line, kept);
+    line_write(&line);
+    errno = saved_errno;
+}
+
+void hfi_say(enum say_level level, const char *id, const char *room, const char *format, ...)
+{
+    static const char *const names[] = { [SAY_ERROR] = "error", [SAY_WARNING] = "warning", [SAY_INFO] = "info" };
+    if (level == SAY_INFO && verbosity < 1)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    say_list(names[level], id, room, hfi_last_message, format, arguments);
+    va_end(arguments);
+}
+
+void hfi_say_line(const char *format, ...)
+{
+    int saved_errno = errno;
+    struct line line = { .length = 0 };
+    va_list arguments;
+    line_append(&line, "holdfast[%ld] ", (long)getpid());
+    va_start(arguments, format);
+    line_append_list(&line, format, arguments);
+    va_end(arguments);
+    line_clean(&line);
+    line_write(&line);
+    errno = saved_errno;
+}
+
+void hfi_die(const char *id, const char *room, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say_list("error", id, room, hfi_fatal_message, format, arguments);
+    va_end(arguments);
+    abort();
+}
+
+void hfi_say_set_verbosity(int level)
+{
+    verbosity = level;
+}
+
+int hfi_say_verbosity(void)
+{
+    return verbosity;
+}
+
+char *hfi_format_bytes(char *buffer, size_t buffer_bytes, uint64_t bytes)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+    unsigned unit = 0;
+    uint64_t tenths = bytes * 10;
+    if (bytes > UINT64_MAX / 10)
+        tenths = UINT64_MAX;
+    for (; tenths >= 10240 && unit < 4; unit++)
+        tenths /= 1024;
+    if (tenths % 10 == 0)
+        snprintf(buffer, buffer_bytes, "%llu %s", (unsigned long long)(tenths / 10), units[unit]);
+    else
+        snprintf(buffer, buffer_bytes, "%llu.%llu %s", (unsigned long long)(tenths / 10),
+                 (unsigned long long)(tenths % 10), units[unit]);
+    return buffer;
+}

@@ -1,0 +1,98 @@
+/*
+ * sys: system calls that no pthread_cancel(3) ends.
+ *
+ * malloc and free are no cancellation points (POSIX.1-2017, XSH 2.9.5.2), but the C library's open,
+ * read, write, close, nanosleep and others are (pthreads(7)).  A thread that is to be cancelled would
+ * end inside of them, with its caller's mutexes held, and with it the page that it was about to take.
+ * syscall(2) is no cancellation point, so the library makes such calls through here only;
+ * tests/exports.sh holds the library to it.
+ *
+ * Each returns what the kernel does, a failure as -errno (EINTR too), and keeps errno.
+ */
+#ifndef HFI_SYS_H
+#define HFI_SYS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+/* Any call: pointers go as longs. */
+HFI_INLINE long hfi_sys_call(long number, long a, long b, long c, long d, long e, long f)
+{
+    int saved_errno = errno;
+    long result = syscall(number, a, b, c, d, e, f);
+    if (result == -1)
+        result = -errno;
+    errno = saved_errno;
+    return result;
+}
+
+HFI_INLINE int hfi_sys_open(const char *path, int flags)
+{
+    return (int)hfi_sys_call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+}
+
+HFI_INLINE ssize_t hfi_sys_read(int fd, void *buffer, size_t bytes)
+{
+    return hfi_sys_call(SYS_read, fd, (long)buffer, (long)bytes, 0, 0, 0);
+}
+
+HFI_INLINE ssize_t hfi_sys_write(int fd, const void *bytes, size_t count)
+{
+    return hfi_sys_call(SYS_write, fd, (long)bytes, (long)count, 0, 0, 0);
+}
+
+/* The descriptor is gone whatever this returns. */
+HFI_INLINE int hfi_sys_close(int fd)
+{
+    return (int)hfi_sys_call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+/* The call that the C library's nanosleep makes: seccomp filters know it. */
+HFI_INLINE int hfi_sys_sleep(const struct timespec *time)
+{
+    return (int)hfi_sys_call(SYS_clock_nanosleep, CLOCK_REALTIME, 0, (long)time, 0, 0, 0);
+}
+
+/* Signals that a call of this thread might raise, held back meanwhile. */
+struct sys_hold {
+    uint64_t blocked; /* before */
+    uint64_t pending; /* before */
+    bool holds;       /* false where a filter refuses the call */
+};
+
+#define HFI_SIGNAL_BIT(number) ((uint64_t)1 << ((number) - 1))
+
+HFI_INLINE struct sys_hold hfi_sys_hold(uint64_t signals)
+{
+    struct sys_hold hold = { 0, 0, false };
+    hold.holds = hfi_sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signals, (long)&hold.blocked, sizeof signals, 0, 0) == 0;
+    hfi_sys_call(SYS_rt_sigpending, (long)&hold.pending, sizeof hold.pending, 0, 0, 0, 0);
+    return hold;
+}
+
+/* `raised`: those that the call has made pending.  The program's own, which were so before, stay. */
+HFI_INLINE void hfi_sys_let_go(const struct sys_hold *hold, uint64_t raised)
+{
+    const struct timespec none = { 0, 0 };
+    raised &= ~hold->pending;
+    if (hold->holds && raised != 0)
+        hfi_sys_call(SYS_rt_sigtimedwait, (long)&raised, 0, (long)&none, sizeof raised, 0, 0);
+    if (hold->holds)
+        hfi_sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&hold->blocked, 0, sizeof hold->blocked, 0, 0);
+}
+
+/* How many bytes it gave; never waits for more. */
+HFI_INLINE ssize_t hfi_sys_random(void *buffer, size_t bytes)
+{
+    return hfi_sys_call(SYS_getrandom, (long)buffer, (long)bytes, GRND_NONBLOCK, 0, 0, 0);
+}
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * magazine: see magazine.h; doc/protocols.md ("Magazines").
+ *
+ * Concurrency: `incoming` and `previous` belong to whoever has the theap's lists (T5 in theap.c), `loaded` to its thread.
+ *
+ * M1: a block in a magazine counts as handed out in its page.
+ * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page in the
+ *     direct table, and is loaded with what came in once the thread's own page has run dry (but M7): a
+ *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
+ * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
+ *     put returns a few blocks of that to their page.
+ * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which nobody
+ *     owns: they load ample_blocks of one at a time, which is what an idle page has.
+ * M5: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
+ * M6: a thread takes a page of its own first, but on a tight node: what it frees for others may share cache lines with
+ *     what they hold, and it would go on with those blocks for ever (passive false sharing: Berger et al., ASPLOS 2000).
+ * M7: a thread that hands on what it allocates, and frees what it is handed, takes what it freed last before its own, which
+ *     others have had in their caches.  It shows when half of what it frees is not its own although it takes its own first: blocks that
+ *     came back to it would be its own before long.  Looked at again after a while; never on a tight node, since
+ *     what is loaded can be had by nobody else.
+ *
+ * Tests: tests/unit/core.c, tests/programs/fork.c.
+ */
+#include "heap/magazine.h"
+
+#include "arena/pagemap.h"
+#include "heap/remote.h"
+#include "base/say.h"
+
+#define SHED_CLASSES 4u
+#define LOOKED_AT 8u  /* links of a list that is taken over */
+#define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
+
+/* What a list may hold: where there is room, twice that of a thread that hands on (M7), and where there is little. */
+#define ROOMY_BYTES 4096u
+#define ROOMY_BLOCKS 32u
+#define SCARCE_BYTES 1024u
+#define SCARCE_BLOCKS 8u
+
+/* Blocks that a thread takes until it is judged (M7), and until it is judged again once it was found to hand them on. */
+#define JUDGED_BLOCKS 8192u
+#define HANDS_ON_BLOCKS (8 * JUDGED_BLOCKS)
+
+static uint32_t limit_blocks(const struct theap *theap, unsigned class)
+{
+    bool tight = hfi_node_is_tight(theap->node);
+    uint32_t times = theap->hands_on ? 2 : 1;
+    uint32_t fit = times * (tight ? SCARCE_BYTES : ROOMY_BYTES) / hfi_sizeclasses[class].block_bytes;
+    return (uint32_t)hfi_min(fit, times * (tight ? SCARCE_BLOCKS : ROOMY_BLOCKS));
+}
+
+static struct page *page_of_block(const struct block *block)
+{
+    return hfi_page_at(hfi_index_of(block)); /* runs of the direct table's classes are one page long (S5) */
+}
+
+/* The next of a list, which a write into a freed block may have replaced by anything: only what may be a block is followed. */
+static struct block *next_of(const struct block *block)
+{
+    struct block *next = block->next;
+    if (next == NULL)
+        return NULL;
+    if (hfi_unlikely(!hfi_in_arena(next) || (uintptr_t)next % HFI_MAX_ALIGN != 0 ||
+                     hfi_load_relaxed(hfi_owner_at(hfi_index_of(next))) < HFI_OWNER_NOBODY))
+        hfi_die("HF-E305", "magazine", "freed block %p of %u bytes leads to %p, which is no such block: it was written to after it was freed; "
+                "run the program under the secure build or valgrind",
+                (const void *)block, page_of_block(block)->block_bytes, (const void *)next);
+    return next;
+}
+
+/* A list that is to be taken from: none of its first blocks comes twice (as in page.c). */
+static void look_closely(const struct block *list)
+{
+    const struct block *block = list, *mark = list;
+    for (uint32_t i = 1; i <= LOOKED_AT && (block = next_of(block)) != NULL; i++) {
+        if (hfi_unlikely(block == list || block == mark))
+            hfi_page_die_listed_twice(page_of_block(list), list, i);
+        if (hfi_is_power_of_two(i))
+            mark = block;
+    }
+}
+
+static void check_list(struct magazine *magazine, const struct block *list)
+{
+    if (!hfi_looks_due(&magazine->loaded.looks)) {
+        next_of(list); /* the head's link is checked in any case */
+        return;
+    }
+    look_closely(list);
+    hfi_looks_taken(&magazine->loaded.looks);
+}
+
+/* Returns the blocks at the front of a list that lie in one page, RETURN_MAX at most.  How many. */
+static uint32_t return_some(struct block **list)
+{
+    struct block *first = *list, *last = first;
+    struct page *page = page_of_block(first);
+    uint32_t count = 1;
+    struct block *next = next_of(last);
+    while (count < RETURN_MAX && next != NULL && page_of_block(next) == page) {
+        last = next;
+        next = next_of(last);
+        count++;
+    }
+    *list = next;
+    hfi_remote_return(page, first, last, count);
+    return count;
+}
+
+/* `incoming`, which is empty, may have `blocks` blocks. */
+static void give_room(struct magazine *magazine, uint32_t blocks)
+{
+    magazine->incoming_room = magazine->incoming_limit = blocks;
+}
+
+/* Something of the oldest goes: false when that is all there is. */
+static bool age(struct theap *theap, struct magazine *magazine)
+{
+    if (magazine->previous != NULL) {
+        uint32_t count = return_some(&magazine->previous);
+        magazine->previous_blocks -= count;
+        theap->trade.returned += count;
+        return true;
+    }
+    if (magazine->incoming != NULL)
+        check_list(magazine, magazine->incoming);
+    magazine->previous = magazine->incoming;
+    magazine->previous_blocks = magazine->incoming_limit - magazine->incoming_room;
+    magazine->incoming = NULL;
+    give_room(magazine, 0);
+    return false;
+}
+
+/* M6 */
+static bool has_own_page(const struct theap *theap, unsigned class)
+{
+    return theap->classes[class].current != &hfi_empty_page || hfi_node_is_tight(theap->node);
+}
+
+/* Blocks that `loaded` has left: the fast path counts what it takes. */
+static uint32_t loaded_blocks(const struct magazine *magazine)
+{
+    return magazine->loaded.capacity - magazine->loaded.used;
+}
+
+static struct page *load(struct magazine *magazine, unsigned class, struct block *list, uint32_t blocks)
+{
+    magazine->loaded.free = list;
+    magazine->loaded.list = LIST_CURRENT;
+    magazine->loaded.capacity = (uint16_t)blocks;
+    magazine->loaded.used = 0;
+    hfi_theap_direct(class, &magazine->loaded);
+    return &magazine->loaded;
+}
+
+struct page *hfi_magazine_load(struct theap *theap, unsigned class)
+{
+    struct magazine *magazine = &theap->magazines[class];
+    if (!has_own_page(theap, class))
+        return NULL;
+    magazine->recent = true;
+    if (magazine->loaded.free != NULL)
+        return load(magazine, class, magazine->loaded.free, loaded_blocks(magazine));
+    if (!theap->lists_ours)
+        return NULL;
+    bool newest = magazine->incoming != NULL;
+    struct block **list = newest ? &magazine->incoming : &magazine->previous;
+    if (*list == NULL)
+        return NULL;
+    check_list(magazine, *list);
+    load(magazine, class, *list, newest ? magazine->incoming_limit - magazine->incoming_room : magazine->previous_blocks);
+    *list = NULL;
+    if (newest)
+        give_room(magazine, limit_blocks(theap, class));
+    else
+        magazine->previous_blocks = 0;
+    return &magazine->loaded;
+}
+
+/* M7: of `listed` and `freed` blocks all but the returned ones were handed out, since what magazines keep is taken again. */
+bool hfi_magazine_is_first(struct theap *theap)
+{
+    const struct counters *counters = &theap->counters;
+    struct theap_trade *trade = &theap->trade;
+    uint64_t listed = counters->listed - trade->listed, freed = hfi_counters_freed(counters) - trade->freed;
+    if (hfi_unlikely(listed + freed >= trade->returned + (theap->hands_on ? HANDS_ON_BLOCKS : JUDGED_BLOCKS))) {
+        theap->hands_on = !theap->hands_on && freed + trade->returned >= listed;
+        *trade = (struct theap_trade){ .listed = counters->listed, .freed = hfi_counters_freed(counters) };
+    }
+    if (theap->hands_on && hfi_node_is_tight(theap->node))
+        theap->hands_on = false;
+    return theap->hands_on;
+}
+
+bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block)
+{
+    unsigned class = page->size_class;
+    if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node || !theap->lists_ours)
+        return false;
+    struct magazine *magazine = &theap->magazines[class];
+    hfi_store_relaxed(&theap->xmagazines, true); /* relaxed: a hint */
+    if (hfi_unlikely(block == magazine->incoming))
+        hfi_remote_die_freed_twice(page, block);
+    if (magazine->incoming_room == 0 && theap->hands_on && magazine->loaded.free == NULL)
+        hfi_magazine_load(theap, class); /* M7 */
+    if (magazine->incoming_room == 0) {
+        if (!age(theap, magazine))
+            give_room(magazine, limit_blocks(theap, class));
+        else
+            magazine->incoming_limit += magazine->incoming_room = 1;
+    }
+    return hfi_magazine_put_quickly(theap, page, owner, class, block);
+}
+
+struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
+{
+    unsigned class = page->size_class;
+    struct magazine *magazine = &theap->magazines[class];
+    struct block *list = magazine->loaded.free;
+    uint32_t blocks = loaded_blocks(magazine);
+    for (uint32_t left = hfi_sizeclasses[class].ample_blocks; left != 0; left--) {
+        if (page->free == NULL)
+            theap->counters.listed += hfi_page_refill(page);
+        struct block *block = page->free;
+        if (block == NULL)
+            break;
+        page->free = block->next;
+        page->used++;
+        block->next = list;
+        list = block;
+        blocks++;
+    }
+    hfi_page_let_go(page);
+    return load(magazine, class, list, blocks);
+}
+
+/* Second chance (Corbato 1968): one loaded since the last pass is passed over once. */
+void hfi_magazine_shed(struct theap *theap)
+{
+    if (!theap->lists_ours || !hfi_node_is_tight(theap->node))
+        return;
+    for (unsigned i = 0; i < SHED_CLASSES; i++) {
+        struct magazine *magazine = &theap->magazines[theap->magazine_shed_next];
+        theap->magazine_shed_next = (theap->magazine_shed_next + 1) % HFI_DIRECT_CLASSES;
+        bool recent = magazine->recent;
+        magazine->recent = false;
+        if (!recent && (magazine->previous != NULL || magazine->incoming != NULL))
+            age(theap, magazine);
+    }
+}
+
+static uint32_t return_all(struct block *list)
+{
+    uint32_t count = 0;
+    if (list != NULL)
+        look_closely(list);
+    while (list != NULL)
+        count += return_some(&list);
+    return count;
+}
+
+/* Takes a class's lists that are not loaded. */
+static void take_lists(struct magazine *magazine, struct block *lists[2])
+{
+    lists[0] = magazine->incoming;
+    lists[1] = magazine->previous;
+    magazine->incoming = magazine->previous = NULL;
+    magazine->previous_blocks = 0;
+    give_room(magazine, 0);
+}
+
+void hfi_magazines_return(struct theap *theap, bool listed)
+{
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
+        struct magazine *magazine = &theap->magazines[class];
+        struct block *loaded = magazine->loaded.free, *lists[2] = { NULL, NULL };
+        magazine->loaded.free = NULL;
+        magazine->loaded.used = magazine->loaded.capacity;
+        if (listed)
+            take_lists(magazine, lists);
+        return_all(loaded);
+        for (unsigned i = 0; i < 2; i++)
+            return_all(lists[i]);
+    }
+}
+
+uint32_t hfi_magazines_return_listed(struct theap *theap)
+{
+    uint32_t count = 0;
+    if (!hfi_load_relaxed(&theap->xmagazines))
+        return 0;
+    hfi_store_relaxed(&theap->xmagazines, false);
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
+        struct block *lists[2];
+        take_lists(&theap->magazines[class], lists);
+        count += return_all(lists[0]) + return_all(lists[1]);
+    }
+    return count;
+}
+
+void hfi_magazine_end_theap(struct theap *theap)
+{
+    hfi_magazines_return_listed(theap);
+    hfi_theap_end(theap);
+}
+
+bool hfi_magazine_give_back(struct theap *theap)
+{
+    hfi_magazines_return(theap, theap->lists_ours);
+    return hfi_theap_give_back(theap);
+}
+
+size_t hfi_magazines_bytes(const struct theap *theap)
+{
+    size_t bytes = 0;
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES && !HFI_SECURE; class++) {
+        const struct magazine *magazine = &theap->magazines[class];
+        uint32_t capacity = HFI_SHOWN(magazine->loaded.capacity), limit = HFI_SHOWN(magazine->incoming_limit);
+        uint32_t blocks = capacity - hfi_min(HFI_SHOWN(magazine->loaded.used), capacity) + limit -
+                          hfi_min(HFI_SHOWN(magazine->incoming_room), limit) + HFI_SHOWN(magazine->previous_blocks);
+        bytes += (size_t)blocks * hfi_sizeclasses[class].block_bytes;
+    }
+    return bytes;
+}
+
+static uint32_t list_length(const struct block *list)
+{
+    uint32_t length = 0;
+    for (; list != NULL && length <= 4 * ROOMY_BLOCKS; list = list->next)
+        length++;
+    return length;
+}
+
+const char *hfi_magazine_audit(const struct theap *theap)
+{
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
+        const struct magazine *magazine = &theap->magazines[class];
+        const struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
+        for (unsigned i = 0; i < 3; i++)
+            if (list_length(lists[i]) > 4 * ROOMY_BLOCKS)
+                return "M4: a magazine holds too much";
+        if (magazine->incoming_room > 2 * ROOMY_BLOCKS)
+            return "M2: a magazine would take too much in";
+        if (list_length(lists[0]) != loaded_blocks(magazine) || list_length(lists[2]) != magazine->previous_blocks ||
+            list_length(lists[1]) != magazine->incoming_limit - magazine->incoming_room)
+            return "a magazine's blocks are miscounted";
+    }
+    return NULL;
+}

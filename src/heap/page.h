@@ -1,0 +1,115 @@
+/*
+ * page: one run of blocks of one size, and its three free lists.
+ *
+ * All functions here are the owner's alone unless they say otherwise.  Memory
+ * comes from arena.h; nothing else is allocated.
+ */
+#ifndef HFI_PAGE_H
+#define HFI_PAGE_H
+
+#include "arena/arena.h"
+#include "heap/harden.h"
+#include "arena/pagetable.h"
+#include "arena/sizeclass.h"
+#include "arena/xfree.h"
+
+/* A doubly linked list of pages through next and prev. */
+struct page_queue {
+    struct page *first;
+    struct page *last;
+    uint32_t count;
+};
+
+void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list);
+void hfi_page_queue_remove(struct page_queue *queue, struct page *page);
+
+/* Cuts a run just claimed into blocks of `class`, owned by `theap` of this thread. */
+void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool zero);
+
+/* Links of a list that are followed, at most, before it is trusted: bounded work. */
+#define HFI_PAGE_LINKS_CHECKED 16u
+
+/* Ends the program for a list of blocks of the page's size that is longer than it can be, or leads back to itself within
+ * `links`, which can be followed: where it comes to twice is the block that was freed twice. */
+HFI_COLD _Noreturn void hfi_page_die_listed_twice(const struct page *page, const struct block *list, uint32_t links);
+
+/* Ends the program where one of the blocks that the owner freed last is none, or was freed twice.  Constant work. */
+void hfi_page_check_freed(const struct page *page);
+
+/* Makes `free` non-empty if the page has any room: swaps in local_free, else what
+ * others freed, else links a few more blocks.  Constant work.  Returns the number of blocks
+ * now on `free` that were not before, 0 when the page is full. */
+uint32_t hfi_page_refill(struct page *page);
+
+/* The same, but for what others freed. */
+uint32_t hfi_page_refill_own(struct page *page);
+
+/* Swaps local_free, which must not be empty, in for `free`, which must be; as hfi_page_refill. */
+uint32_t hfi_page_swap(struct page *page);
+
+/* Takes what others freed, something, into a page just won, so that `used` says how many blocks are out; unless the page has frees of
+ * its last owner. */
+void hfi_page_collect_won(struct page *page);
+
+/* Returns an empty page (used == 0, in no list, not kept) to its node. */
+void hfi_page_retire(struct page *page);
+
+/* Lets go of a page (in no list, not kept): it is retired if empty, listed in its
+ * node's idle sets if it has room, and otherwise belongs to whoever frees into it next. */
+void hfi_page_let_go(struct page *page);
+
+/* Any thread: wins a page that nobody owns.  False when somebody else has it. */
+bool hfi_page_try_own(struct page *page);
+
+/* What stays true of a run's place when the page itself may be somebody else's already. */
+struct page_run {
+    struct arena_node *node;
+    size_t member; /* number of its head in the node */
+    unsigned class;
+    uint32_t pages;
+};
+
+HFI_INLINE struct page_run hfi_page_run(const struct page *page)
+{
+    struct arena_node *node = hfi_node_of_page(page);
+    return (struct page_run){ node, hfi_node_member(node, page), page->size_class, page->run_pages };
+}
+
+/* Any thread: counts and lists a page that nobody owns, when its free blocks have become `room` where
+ * they were `had`: in the set of the scant first, and in that of the ample once it has ample_blocks.
+ * The scant set's bit stays, as a hint; only the page's owner may take it out. */
+void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room);
+
+/* After this thread's CAS won a page: out of the idle sets and their count, if `found`, its xfree before, says that it is there. */
+void hfi_page_won(struct page *page, uint64_t found);
+
+/* Writes the owner of a page this thread has just won. */
+void hfi_page_set_owner(struct page *page, struct theap *theap);
+
+/* A full page that its theap holds back: all its blocks are out, and `used` is 1, so that the owner's next free into it
+ * reaches hfi_theap_emptied. */
+HFI_INLINE bool hfi_page_is_sealed(const struct page *page)
+{
+    return page->list == LIST_FULL && page->local_free == NULL;
+}
+
+/* Blocks handed out, xfree's not yet deducted. */
+HFI_INLINE uint32_t hfi_page_out(const struct page *page)
+{
+    return hfi_page_is_sealed(page) ? page->capacity : page->used - page->kept;
+}
+
+HFI_INLINE bool hfi_page_has_room(const struct page *page)
+{
+    /* relaxed: a hint; taking the list is what synchronises (hfi_page_refill) */
+    return page->free != NULL || page->local_free != NULL || page->capacity < page->reserved ||
+           hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0;
+}
+
+/* Length of a list of a page's blocks: walks it. */
+uint32_t hfi_page_list_length(const struct page *page, const struct block *list);
+
+/* NULL, or the broken invariant of a page that this thread owns. */
+const char *hfi_page_audit(const struct page *page);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * remote: see remote.h; the protocol with its guarantees is in doc/protocols.md ("Remote free").
+ *
+ * One CAS on the page's xfree word pushes the block, and in the same step
+ * decides what the page becomes:
+ *
+ *   found             pushing makes it             and then this thread
+ *   owned             owned                        is done
+ *   open, listed      open, listed, remaining - 1  is done
+ *   open, listed, 1   owned                        unlists and retires the page: it is empty
+ *   open, scant       open, listed, remaining - 1  adds it to the set of the ample, if it is that now
+ *   open, full        open, listed                 adds it to an idle set
+ *   open, scant, mine owned                        adopts it, if it would be ample now
+ *   open, full, mine  owned                        adopts it: its other blocks are probably mine too
+ *   open, full, 1     owned                        retires it
+ *
+ * R1: the thread whose CAS clears OPEN owns the page, nobody else.
+ * R2: nobody waits: a failed CAS means that another thread's succeeded.
+ *
+ * Test: tests/unit/core.c.
+ */
+#include "heap/remote.h"
+
+#include "base/check.h"
+#include "arena/pagemap.h"
+
+enum outcome { PUSHED, WON_EMPTY, WON_ROOM };
+
+/* Blocks of one page on their way into it. */
+struct pushed {
+    struct block *first;
+    struct block *last;
+    uint32_t count;
+    bool wanted; /* the page itself too, if nobody has it and it has become ample */
+};
+
+_Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *block)
+{
+    hfi_die("HF-E304", "free", "block %p of %u bytes was freed twice; run the program under the secure build to see where",
+            block, page->block_bytes);
+}
+
+static uint64_t push_onto_open(const struct page *page, const struct pushed *pushed, uint64_t word, uint64_t list,
+                               enum outcome *outcome)
+{
+    uint32_t remaining = hfi_xfree_remaining(word), ample = hfi_sizeclasses[page->size_class].ample_blocks;
+    if (hfi_unlikely(remaining < pushed->count))
+        hfi_remote_die_freed_twice(page, pushed->first);
+    uint32_t had = page->reserved - remaining;
+    remaining -= pushed->count;
+    *outcome = PUSHED;
+    if (remaining == 0)
+        *outcome = WON_EMPTY;
+    else if (pushed->wanted && had < ample && had + pushed->count >= ample)
+        *outcome = WON_ROOM;
+    if (*outcome != PUSHED)
+        return list;
+    return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_LISTED | XFREE_OPEN;
+}
+
+/* *found: what the word was before. */
+static enum outcome remote_push(struct page *page, const struct pushed *pushed, uint64_t *found)
+{
+    uint64_t word = hfi_load_acquire(&page->xfree);
+    uint64_t next;
+    enum outcome outcome;
+    do {
+        struct block *head = hfi_xfree_head(page, word);
+        if (hfi_unlikely(head == pushed->first))
+            hfi_remote_die_freed_twice(page, head);
+        hfi_link_set(page, pushed->last, head);
+        uint64_t list = hfi_xfree_list(page, pushed->first, hfi_xfree_count(word) + pushed->count);
+        outcome = PUSHED;
+        next = word & XFREE_OPEN ? push_onto_open(page, pushed, word, list, &outcome) : list;
+        /* release: publishes the links to page_take_remote; acquire: if this wins the page, its
+         * fields are as hfi_page_let_go left them */
+    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, next));
+    *found = word;
+    return outcome;
+}
+
+static void remote_return(struct theap *theap, struct page *page, const struct pushed *pushed)
+{
+    /* The blocks keep the run's tenancy alive until the push; after it, only these copies. */
+    struct page_run run = hfi_page_run(page);
+    uint32_t reserved = page->reserved;
+    uint64_t found;
+    switch (remote_push(page, pushed, &found)) {
+    case PUSHED:
+        if (!(found & XFREE_OPEN))
+            break;
+        uint32_t had = reserved - hfi_xfree_remaining(found);
+        if (had == 0)
+            hfi_pagemap_show_room(page);
+        hfi_page_got_room(&run, had, had + pushed->count);
+        break;
+    case WON_EMPTY:
+        hfi_page_won(page, found);
+        hfi_page_retire(page);
+        break;
+    case WON_ROOM:
+        hfi_page_won(page, found);
+        hfi_theap_adopt(theap, page);
+        break;
+    }
+}
+
+void hfi_remote_return(struct page *page, struct block *first, struct block *last, uint32_t count)
+{
+    struct pushed pushed = { .first = first, .last = last, .count = count, .wanted = false };
+    remote_return(NULL, page, &pushed);
+}
+
+void hfi_remote_free(struct theap *theap, struct page *page, struct block *block)
+{
+    bool was_own = theap != NULL && hfi_load_relaxed(&page->xtheap) == theap;
+    struct pushed pushed = { .first = block, .last = block, .count = 1,
+                             .wanted = was_own && hfi_theap_wants(theap, page->size_class) };
+    remote_return(theap, page, &pushed);
+}

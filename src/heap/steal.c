@@ -1,0 +1,142 @@
+/*
+ * steal: see steal.h; protocol in doc/protocols.md ("Claim of an idle page").
+ *
+ * A member of the idle set is a hint (P4 in page.c): the page may have been won,
+ * retired or cut anew since.  Winning its xfree decides; a page that turns out to be
+ * of another class is let go again, which lists it where it belongs.
+ *
+ * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker. The owner stores xbusy and
+ * loads xstate, or owners[] of a page; the stealer stores those and loads xbusy, with a membarrier between, which puts a full
+ * barrier into the owner too: of the two at least one sees the other. If the owner may be inside, the stealer gives up.
+ *
+ * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_ROBBED and does without.
+ * H2: second barrier: the picked pages are the stealer's; the owner, freeing, sees HFI_OWNER_NOBODY.
+ * H3: nobody waits: an owner goes another way, a stealer gives up.
+ *
+ * Source of the asymmetric barrier: Dice, Huang, Yang, "Asymmetric Dekker Synchronization", 2001; membarrier(2).
+ *
+ * Tests: tests/unit/core.c, tests/programs/asleep.c, tests/models/handshake.pml.
+ */
+#include "heap/steal.h"
+
+#include "heap/magazine.h"
+#include "kernel/os.h"
+#include "base/say.h"
+
+static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
+{
+    for (size_t i = 0; i < candidates; i++) {
+        size_t member = hfi_idleset_take(set);
+        if (member == HFI_IDLESET_NONE)
+            return NULL;
+        struct page *page = hfi_page_at(node->first_index + member);
+        if (!hfi_page_try_own(page))
+            continue;
+        if (page->size_class != class || !hfi_page_has_room(page)) {
+            hfi_page_let_go(page);
+            continue;
+        }
+        if (theap != NULL)
+            hfi_page_set_owner(page, theap);
+        return page;
+    }
+    return NULL;
+}
+
+struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
+{
+    return steal_from(&node->ample[class], theap, node, class, candidates);
+}
+
+struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
+{
+    return steal_from(&node->scant[class], theap, node, class, candidates);
+}
+
+/* Theaps robbed between two barriers.  A barrier costs as much as a visit to some fifty theaps; a stealer
+ * that is preempted keeps the lists of so many from being used. */
+#define VICTIMS_MAX 64u
+#define PAGES_PER_VICTIM 32u
+
+/* One theap whose lists the stealer has. */
+struct raid {
+    struct theap *theap;
+    uint32_t blocks;  /* that came back from its magazines */
+    uint32_t revoked; /* pages picked */
+};
+
+static bool has_barrier; /* const after hfi_steal_init */
+
+void hfi_steal_init(void)
+{
+    int error = hfi_os_barrier_register();
+    has_barrier = error == 0;
+    if (error != 0)
+        hfi_say(SAY_INFO, "HF-I003", "steal", "the kernel refuses membarrier (error %d): memory that sleeping threads hold back stays "
+                "theirs; allow membarrier in the seccomp filter", -error);
+}
+
+static unsigned take_lists(const struct theap *thief, struct theap **next, struct raid *raids)
+{
+    unsigned count = 0;
+    for (; *next != NULL && count < VICTIMS_MAX; *next = (*next)->next_all) {
+        uint32_t state = THEAP_LIVE;
+        /* relaxed: a hint */
+        if (*next == thief || (hfi_load_relaxed(&(*next)->xlisted) == 0 && !hfi_load_relaxed(&(*next)->xmagazines)))
+            continue;
+        if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
+            continue;
+        raids[count].theap = *next;
+        raids[count].blocks = raids[count].revoked = 0;
+        count++;
+    }
+    return count;
+}
+
+/* acquire: pairs with hfi_theap_leave and the end of hfi_free: what the owner did to the pages happened before */
+static bool is_inside(const struct theap *theap)
+{
+    return hfi_load_acquire(&theap->xbusy) != 0;
+}
+
+/* Magazines of all first: their blocks may make a page of another victim empty. */
+static void rob(const struct arena_node *node, struct raid *raids, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!is_inside(raids[i].theap))
+            raids[i].blocks = hfi_magazines_return_listed(raids[i].theap);
+    for (unsigned i = 0; i < count; i++)
+        if (!is_inside(raids[i].theap))
+            raids[i].revoked = hfi_theap_revoke(raids[i].theap, node, PAGES_PER_VICTIM);
+}
+
+static uint32_t finish(struct raid *raid, bool barrier_held)
+{
+    uint32_t taken = hfi_theap_settle(raid->theap, raid->revoked, barrier_held && !is_inside(raid->theap));
+    if (!hfi_theap_return_lists(raid->theap))
+        hfi_magazine_end_theap(raid->theap);
+    return taken;
+}
+
+struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next)
+{
+    struct raid raids[VICTIMS_MAX];
+    struct spoils spoils = { 0, 0, false };
+    if (!has_barrier) {
+        *next = NULL;
+        return spoils;
+    }
+    unsigned count = take_lists(theap, next, raids);
+    bool barrier_held = count != 0 && hfi_os_barrier() == 0; /* H1 */
+    if (barrier_held)
+        rob(node, raids, count);
+    barrier_held = barrier_held && hfi_os_barrier() == 0; /* H2 */
+    for (unsigned i = 0; i < count; i++) {
+        spoils.blocks += raids[i].blocks;
+        spoils.more |= raids[i].revoked == PAGES_PER_VICTIM;
+        spoils.pages += finish(&raids[i], barrier_held);
+    }
+    if (theap != NULL)
+        theap->counters.stolen += spoils.pages;
+    return spoils;
+}

@@ -1,0 +1,38 @@
+/*
+ * steal: taking over idle pages of a node, and pages of threads that sleep on them.
+ *
+ * Any thread, lock-free, bounded: a candidate that somebody else wins is
+ * skipped, and after a few the answer is "none".
+ */
+#ifndef HFI_STEAL_H
+#define HFI_STEAL_H
+
+#include "heap/theap.h"
+
+/* Of an idle set, looked at by a call that has other places to go. */
+#define HFI_STEAL_CANDIDATES ((size_t)8)
+
+/* A run of `class` on `node` that nobody owned and that has ample room, now owned by `theap` of this thread;
+ * NULL when none of the first `candidates` members of the set was won.  Without a theap the page stays nobody's: the
+ * caller lets go of it at once. */
+struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
+
+/* The same, of those with less room. */
+struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
+
+/* Registers with the kernel what hfi_steal_asleep needs.  Called once. */
+void hfi_steal_init(void);
+
+/* What came of a raid. */
+struct spoils {
+    uint32_t pages;  /* let go of */
+    uint32_t blocks; /* returned from magazines to their pages */
+    bool more;       /* a theap had more pages than one raid takes */
+};
+
+/* From some theaps whose threads are not inside malloc or free, without their help: takes pages with room on `node`, and lists
+ * them as idle or free, and returns what blocks their magazines hold to their pages.  `*next` walks the list of all theaps
+ * (hfi_theap_first); NULL at its end.  `theap` is the thread's own, or NULL.  Two membarrier system calls. */
+struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);
+
+#endif

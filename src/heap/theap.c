@@ -1,0 +1,670 @@
+/*
+ * theap: see theap.h.
+ *
+ * T1: a page owned by the thread is in exactly one place: current of its class, in the
+ *     partial queue of its class, or in `full`; page->list says which.
+ * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
+ *     stands in for it.
+ * T3: a page put into `full` is sealed: its `used` is 1 until the first free into it by the thread, or until it leaves
+ *     `full`.  Then `used` is right before the page is out of the list: fork.c counts on it.
+ * T4: kept pages are current or partial, and their `used` is one up, so that a free that
+ *     empties them again stays on the fast path.  Together they have at most
+ *     hold_pages pages.
+ *     Nothing is kept, and nothing given up, while a stealer has the lists: a page that it picks stays what it was.
+ * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong to the thread while xstate is THEAP_LIVE, to the stealer
+ *     while it is THEAP_ROBBED; current and kept pages always to the thread.
+ *
+ * hold_pages is the node's size / 128 / theaps on the node, from 1 to 64.  A thread that sleeps does not hear
+ * of later ones, so that the shares of n threads add up as 1 + 1/2 + ... + 1/n: what 64 sleeping
+ * threads hold empty is at most 1/27 of a node of 512 MiB.
+ *
+ * Tests: tests/unit/core.c.
+ */
+#include "heap/theap.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "arena/pagemap.h"
+
+#define HOLD_SHARE 128u   /* of a node, for the empty pages of all its theaps */
+#define FULL_MAX 16u      /* full pages held back; refill looks at each of them */
+#define PARTIAL_MAX 16u   /* pages with room of one class that a theap keeps when it wins them back */
+#define SHED_CLASSES 8u   /* looked at per call when the node is tight */
+
+struct page hfi_empty_page;
+struct theap hfi_empty_theap = {
+    .classes = { [0 ... HFI_CLASS_COUNT - 1] = { .current = &hfi_empty_page } },
+};
+HFI_TLS struct theap *hfi_theap = &hfi_empty_theap;
+HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT] = { [0 ... HFI_DIRECT_COUNT - 1] = &hfi_empty_page };
+
+/* Recycled theaps: a stack whose head carries a tag against ABA (Treiber 1986; IBM
+ * System/370 Principles of Operation for the tag).  Theaps are never unmapped, so reading the link
+ * of one that somebody else just took is harmless: the tag fails the CAS. */
+static _Atomic(uint64_t) xrecycled;
+static _Atomic(struct theap *) xall_theaps;
+static _Atomic(uint32_t) xtheaps_made;
+
+#define STACK_TAG_SHIFT 36 /* offset from base in cache lines: 2^36 * 64 bytes = 4 TiB */
+#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
+
+static uint64_t stack_word(const struct theap *theap, uint64_t old)
+{
+    uint64_t offset = theap == NULL ? 0 : (uint64_t)((const char *)theap - hfi_base) / HFI_CACHE_LINE;
+    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
+}
+
+static struct theap *stack_top(uint64_t word)
+{
+    uint64_t offset = word & STACK_OFFSET_MASK;
+    return offset == 0 ? NULL : (struct theap *)(hfi_base + offset * HFI_CACHE_LINE);
+}
+
+static void recycled_push(struct theap *theap)
+{
+    uint64_t word = hfi_load_relaxed(&xrecycled);
+    do {
+        hfi_store_relaxed(&theap->xnext_free, stack_top(word));
+        /* release: pairs with recycled_pop's acquire, which reads xnext_free and the theap */
+    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(theap, word)));
+}
+
+static struct theap *recycled_pop(void)
+{
+    uint64_t word = hfi_load_acquire(&xrecycled);
+    struct theap *top;
+    do {
+        top = stack_top(word);
+        if (top == NULL)
+            return NULL;
+    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(hfi_load_relaxed(&top->xnext_free), word)));
+    return top;
+}
+
+static void all_theaps_push(struct theap *theap)
+{
+    theap->index = hfi_fetch_add_relaxed(&xtheaps_made, 1);
+    struct theap *first = hfi_load_relaxed(&xall_theaps);
+    do {
+        theap->next_all = first;
+        /* release: pairs with hfi_theap_first */
+    } while (!hfi_cas_weak_acq_rel(&xall_theaps, &first, theap));
+}
+
+struct theap *hfi_theap_first(void)
+{
+    return hfi_load_acquire(&xall_theaps);
+}
+
+const void *hfi_theap_list(void)
+{
+    return &xall_theaps;
+}
+
+void hfi_theaps_forsake(struct theap *first)
+{
+    hfi_store_relaxed(&xall_theaps, first); /* relaxed: the child has one thread */
+}
+
+uint32_t hfi_theaps_made(void)
+{
+    return hfi_load_relaxed(&xtheaps_made);
+}
+
+/* Cuts a meta page into theaps: one for the caller, the others to the stack. */
+static struct theap *theaps_cut(struct arena_node *node)
+{
+    size_t bytes = hfi_align_up(sizeof(struct theap), HFI_CACHE_LINE);
+    char *memory = hfi_arena_claim_meta(node);
+    if (memory == NULL)
+        return NULL;
+    hfi_guard_place(hfi_page_at(hfi_index_of(memory)));
+    for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES - HFI_GUARD_BYTES; at += bytes) {
+        struct theap *theap = (struct theap *)(memory + at);
+        all_theaps_push(theap);
+        recycled_push(theap);
+    }
+    all_theaps_push((struct theap *)memory);
+    return (struct theap *)memory;
+}
+
+static void theap_update_hold(struct theap *theap)
+{
+    size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), 1);
+    size_t share = theap->node->page_count / HOLD_SHARE / theaps;
+    theap->hold_pages = hfi_node_is_tight(theap->node) ? 0 : (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
+}
+
+struct theap *hfi_theap_new(struct arena_node *node)
+{
+    struct theap *theap = recycled_pop();
+    if (theap == NULL)
+        theap = theaps_cut(node);
+    if (theap == NULL)
+        return NULL;
+    size_t kept_fields = offsetof(struct theap, lists_ours);
+    memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        theap->classes[class].current = &hfi_empty_page;
+    hfi_store_relaxed(&theap->xlisted, 0);
+    hfi_store_relaxed(&theap->xmagazines, false);
+    HFI_SHOW(theap->node, node);
+    HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
+    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
+    theap_update_hold(theap);
+    theap->lists_ours = true;
+    hfi_store_release(&theap->xstate, THEAP_LIVE); /* pairs with the stealer's CAS */
+    return theap;
+}
+
+void hfi_theap_move(struct theap *theap, struct arena_node *node)
+{
+    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
+    HFI_SHOW(theap->node, node);
+    theap_update_hold(theap);
+}
+
+void hfi_theap_direct(unsigned class, struct page *page)
+{
+    const struct sizeclass *cut = &hfi_sizeclasses[class];
+    for (unsigned i = cut->direct_first; i <= cut->direct_last; i++)
+        hfi_direct[i] = page;
+}
+
+static void class_set_current(struct theap *theap, unsigned class, struct page *page)
+{
+    theap->classes[class].current = page;
+    if (class < HFI_DIRECT_CLASSES)
+        hfi_theap_direct(class, page);
+}
+
+static void list_append(struct theap *theap, struct page_queue *queue, struct page *page, enum page_list list)
+{
+    hfi_page_queue_append(queue, page, list);
+    hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) + 1);
+}
+
+static void list_remove(struct theap *theap, struct page_queue *queue, struct page *page)
+{
+    hfi_page_queue_remove(queue, page);
+    hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) - 1);
+}
+
+/* For readers in other processes. */
+static void show(const struct theap *theap, const struct page *page)
+{
+    hfi_pagemap_show_blocks(page, HF_PAGE_OWNED, theap->index, page->used - page->kept);
+}
+
+/* Pages in a list that a stealer holds stay where they are. */
+static bool may_unlist(const struct theap *theap, const struct page *page)
+{
+    return theap->lists_ours || page->list == LIST_CURRENT || page->list == LIST_NONE;
+}
+
+static void theap_unkeep(struct theap *theap, struct page *page)
+{
+    theap->kept[page->kept_slot] = NULL;
+    HFI_SHOW(theap->kept_pages, theap->kept_pages - page->run_pages);
+    page->kept = false;
+    page->used--;
+}
+
+static void full_append(struct theap *theap, struct page *page)
+{
+    list_append(theap, &theap->full, page, LIST_FULL);
+    page->used = 1;
+}
+
+static void full_remove(struct theap *theap, struct page *page)
+{
+    if (hfi_page_is_sealed(page))
+        page->used = page->capacity;
+    hfi_order_stores(); /* a stealer's: the owner's forked child may find it half done */
+    list_remove(theap, &theap->full, page);
+}
+
+/* Takes a page out of wherever it is listed; it stays owned. */
+static void theap_unlist(struct theap *theap, struct page *page)
+{
+    if (page->kept)
+        theap_unkeep(theap, page);
+    if (page->list == LIST_CURRENT)
+        class_set_current(theap, page->size_class, &hfi_empty_page);
+    else if (page->list == LIST_PARTIAL)
+        list_remove(theap, &theap->classes[page->size_class].partial, page);
+    else if (page->list == LIST_FULL)
+        full_remove(theap, page);
+    page->list = LIST_NONE;
+}
+
+static void theap_retire(struct theap *theap, struct page *page)
+{
+    theap_unlist(theap, page);
+    theap->counters.retired++;
+    hfi_page_retire(page);
+}
+
+static void theap_let_go(struct theap *theap, struct page *page)
+{
+    theap_unlist(theap, page);
+    hfi_page_let_go(page);
+}
+
+/* The page in the slot to be given up next loses its place; if it is empty it goes. */
+static void theap_give_up_slot(struct theap *theap)
+{
+    struct page *page = theap->kept[theap->kept_next];
+    theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
+    if (page == NULL)
+        return;
+    theap_unkeep(theap, page);
+    if (page->used == 0)
+        theap_retire(theap, page);
+}
+
+/* The first free into a sealed page is what local_free has.  A stealer may have the lists: then the page stays in `full`. */
+static void theap_unseal(struct theap *theap, struct page *page)
+{
+    page->used = page->capacity - 1;
+    if (!theap->lists_ours)
+        return;
+    if (page->used != 0 && hfi_node_is_tight(theap->node)) {
+        theap_let_go(theap, page);
+        return;
+    }
+    full_remove(theap, page);
+    list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+}
+
+void hfi_theap_emptied(struct theap *theap, struct page *page)
+{
+    hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
+    if (page->list == LIST_FULL && hfi_link_get(page, page->local_free) == NULL) {
+        bool has_more = page->capacity > 1;
+        theap_unseal(theap, page);
+        if (has_more)
+            return;
+    }
+    if (hfi_unlikely(page->kept))
+        hfi_die("HF-E304", "free", "a block of %u bytes in the page at %p was freed twice; "
+                "run the program under the secure build to see where",
+                page->block_bytes, (void *)hfi_page_start(page));
+    if (!theap->lists_ours)
+        return; /* T4: it stays where it is, empty */
+    if (page->list == LIST_FULL) { /* its first frees came while a stealer had the lists */
+        full_remove(theap, page);
+        list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+    }
+    theap_update_hold(theap);
+    /* Nothing empty of another node is held: the next page is to come from home. */
+    if (page->run_pages > theap->hold_pages || page->node != theap->node->index) {
+        theap_retire(theap, page);
+        return;
+    }
+    while (theap->kept_pages + page->run_pages > theap->hold_pages || theap->kept[theap->kept_next] != NULL)
+        theap_give_up_slot(theap);
+    page->kept_slot = (uint8_t)theap->kept_next;
+    theap->kept[theap->kept_next] = page;
+    theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
+    HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
+    page->used++;
+    page->kept = true;
+}
+
+/* The current page of its class has no room left: held back for a while, as most of its
+ * frees may be the thread's own; the oldest such page is let go. */
+static void theap_current_full(struct theap *theap, struct page *page)
+{
+    bool hold = theap->lists_ours && !hfi_node_is_tight(theap->node);
+    if (theap->lists_ours && theap->full.count >= (hold ? FULL_MAX : 1))
+        theap_let_go(theap, theap->full.first);
+    if (!hold) {
+        theap_let_go(theap, page);
+        return;
+    }
+    theap_unlist(theap, page);
+    show(theap, page);
+    full_append(theap, page);
+}
+
+void hfi_theap_install(struct theap *theap, struct page *page)
+{
+    page->list = LIST_CURRENT;
+    show(theap, page);
+    class_set_current(theap, page->size_class, page);
+    theap_update_hold(theap);
+}
+
+/* A page in `full` that others have freed into since; NULL when there is none. */
+static struct page *theap_find_freed_into(struct theap *theap, unsigned class)
+{
+    for (struct page *page = theap->full.first; page != NULL; page = page->next)
+        if (page->size_class == class && hfi_page_has_room(page))
+            return page;
+    return NULL;
+}
+
+/* hfi_page_refill, counting what others freed. */
+static uint32_t refill(struct theap *theap, struct page *page)
+{
+    uint32_t used = page->used;
+    uint32_t listed = hfi_page_refill(page);
+    theap->counters.received += used - page->used;
+    return listed;
+}
+
+/* The current page, if `listed` blocks, or earlier ones, are on its free list. */
+static struct page *theap_listed(struct theap *theap, struct page *page, uint32_t listed)
+{
+    if (page->free == NULL)
+        return NULL;
+    theap->counters.listed += listed;
+    theap->counters.collected++;
+    show(theap, page);
+    if (page->size_class < HFI_DIRECT_CLASSES)
+        hfi_theap_direct(page->size_class, page);
+    return page;
+}
+
+struct page *hfi_theap_refill(struct theap *theap, unsigned class)
+{
+    struct theap_class *queue = &theap->classes[class];
+    struct page *page = queue->current;
+    queue->recent = true;
+    if (page == &hfi_empty_page)
+        return NULL;
+    return theap_listed(theap, page, page->free == NULL ? hfi_page_refill_own(page) : 0);
+}
+
+struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
+{
+    struct theap_class *queue = &theap->classes[class];
+    struct page *page = queue->current;
+    if (page != &hfi_empty_page) {
+        if (theap_listed(theap, page, refill(theap, page)) != NULL)
+            return page;
+        theap_current_full(theap, page);
+    }
+    if (!theap->lists_ours)
+        return NULL;
+    page = queue->partial.first;
+    if (page != NULL) {
+        list_remove(theap, &queue->partial, page);
+    } else {
+        page = theap_find_freed_into(theap, class);
+        if (page == NULL)
+            return NULL;
+        full_remove(theap, page);
+    }
+    hfi_theap_install(theap, page);
+    return theap_listed(theap, page, page->free == NULL ? refill(theap, page) : 0);
+}
+
+void hfi_theap_leave_away(struct theap *theap, unsigned class)
+{
+    struct theap_class *queue = &theap->classes[class];
+    if (hfi_arena_free_pages(theap->node) < hfi_sizeclasses[class].run_pages)
+        return;
+    if (queue->current != &hfi_empty_page && queue->current->node != theap->node->index)
+        theap_let_go(theap, queue->current);
+    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL; page = next) {
+        next = page->next;
+        if (page->node != theap->node->index)
+            theap_let_go(theap, page);
+    }
+}
+
+/* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */
+void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
+{
+    if (!hfi_node_is_tight(theap->node))
+        return;
+    for (unsigned i = 0; i < SHED_CLASSES; i++) {
+        unsigned class = theap->shed_next;
+        struct theap_class *queue = &theap->classes[class];
+        theap->shed_next = (class + 1) % HFI_CLASS_COUNT;
+        bool recent = queue->recent;
+        queue->recent = false;
+        if (recent || class == wanted_class)
+            continue;
+        if (queue->current != &hfi_empty_page)
+            theap_let_go(theap, queue->current);
+        if (theap->lists_ours && queue->partial.first != NULL)
+            theap_let_go(theap, queue->partial.first);
+    }
+}
+
+bool hfi_theap_wants(const struct theap *theap, unsigned class)
+{
+    return theap->lists_ours && theap->classes[class].partial.count < PARTIAL_MAX && !hfi_node_is_tight(theap->node);
+}
+
+void hfi_theap_adopt(struct theap *theap, struct page *page)
+{
+    hfi_page_collect_won(page);
+    hfi_page_set_owner(page, theap);
+    list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
+    theap->counters.adopted++;
+    show(theap, page);
+}
+
+/* All blocks are back, some of them in xfree, which `used` does not know of: nobody is left to push. */
+static bool page_is_empty(const struct page *page)
+{
+    return page->used - page->kept == hfi_xfree_count(hfi_load_acquire(&page->xfree));
+}
+
+static bool class_give_back(struct theap *theap, struct theap_class *queue)
+{
+    bool gave = false;
+    if (queue->current != &hfi_empty_page && page_is_empty(queue->current)) {
+        theap_retire(theap, queue->current);
+        gave = true;
+    }
+    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL; page = next) {
+        next = page->next;
+        if (!page_is_empty(page))
+            continue;
+        theap_retire(theap, page);
+        gave = true;
+    }
+    return gave;
+}
+
+bool hfi_theap_give_back(struct theap *theap)
+{
+    bool gave = false;
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        gave |= class_give_back(theap, &theap->classes[class]);
+    for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
+        struct page *page = theap->kept[slot];
+        if (page == NULL || page->used > 1 || !may_unlist(theap, page))
+            continue;
+        theap_retire(theap, page);
+        gave = true;
+    }
+    for (struct page *page = theap->lists_ours ? theap->full.first : NULL, *next; page != NULL; page = next) {
+        next = page->next;
+        if (!hfi_page_has_room(page))
+            continue;
+        theap_let_go(theap, page);
+        gave = true;
+    }
+    theap_update_hold(theap);
+    return gave;
+}
+
+static void let_go_of_current(struct theap *theap)
+{
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        if (theap->classes[class].current != &hfi_empty_page)
+            theap_let_go(theap, theap->classes[class].current);
+}
+
+static void let_go_of_listed(struct theap *theap)
+{
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        while (theap->classes[class].partial.first != NULL)
+            theap_let_go(theap, theap->classes[class].partial.first);
+    while (theap->full.first != NULL)
+        theap_let_go(theap, theap->full.first);
+}
+
+void hfi_theap_let_go_all(struct theap *theap)
+{
+    let_go_of_current(theap);
+    if (theap->lists_ours)
+        let_go_of_listed(theap);
+}
+
+static void theap_put_up(struct theap *theap)
+{
+    HFI_SHOW(theap->thread, 0);
+    hfi_store_relaxed(&theap->xstate, THEAP_GONE);
+    recycled_push(theap);
+}
+
+static void theap_recycle(struct theap *theap)
+{
+    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    hfi_arena_show(theap->node);
+    theap_put_up(theap);
+}
+
+/* What another thread's theap says is not believed: it may be of several moments (F3 in fork.c). */
+void hfi_theaps_recycle(void)
+{
+    hfi_store_relaxed(&xrecycled, stack_word(NULL, hfi_load_relaxed(&xrecycled)));
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        theap_put_up(theap);
+    /* A thread that vanished may have been counted already, or still. */
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        struct arena_node *node = &hfi_arena.nodes[i];
+        hfi_store_relaxed(&node->xtheap_count, 0);
+        hfi_arena_show(node);
+    }
+}
+
+bool hfi_theap_part(struct theap *theap)
+{
+    let_go_of_current(theap);
+    for (;;) {
+        uint32_t state = THEAP_LIVE;
+        if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
+            return true;
+        /* release: what this thread did is there for hfi_theap_return_lists; a stealer that returned the lists
+         * between the two steps makes the next round */
+        if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
+            return false;
+    }
+}
+
+void hfi_theap_end(struct theap *theap)
+{
+    let_go_of_listed(theap);
+    theap_recycle(theap);
+}
+
+static uint32_t revoke_from(const struct page_queue *queue, const struct arena_node *node, uint32_t max)
+{
+    uint32_t count = 0;
+    for (struct page *page = queue->first; page != NULL && count < max; page = page->next) {
+        if (page->kept || hfi_node_of_page(page) != node)
+            continue;
+        hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
+        count++;
+    }
+    return count;
+}
+
+uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max)
+{
+    uint32_t count = revoke_from(&theap->full, node, max);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        count += revoke_from(&theap->classes[class].partial, node, max - count);
+    return count;
+}
+
+/* Of a queue, `*revoked` pages at most, which is lowered by those found. */
+static uint32_t settle_from(struct theap *theap, const struct page_queue *queue, uint32_t *revoked, bool take)
+{
+    uint32_t taken = 0;
+    for (struct page *page = queue->first, *next; page != NULL && *revoked != 0; page = next) {
+        _Atomic(uintptr_t) *owner = hfi_owner_at(hfi_page_index(page));
+        next = page->next;
+        if (hfi_load_relaxed(owner) != HFI_OWNER_NOBODY)
+            continue;
+        *revoked -= 1;
+        if (take && hfi_page_has_room(page)) {
+            theap_let_go(theap, page);
+            taken++;
+        } else {
+            hfi_store_relaxed(owner, (uintptr_t)theap);
+        }
+    }
+    return taken;
+}
+
+uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
+{
+    uint32_t taken = settle_from(theap, &theap->full, &revoked, take);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        taken += settle_from(theap, &theap->classes[class].partial, &revoked, take);
+    hfi_assert(revoked == 0);
+    hfi_fetch_add_relaxed(&theap->xlost, taken);
+    return taken;
+}
+
+bool hfi_theap_return_lists(struct theap *theap)
+{
+    uint32_t state = THEAP_ROBBED;
+    /* release: pairs with hfi_theap_enter and hfi_magazine_put_quickly; acquire: with hfi_theap_part */
+    return hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LIVE);
+}
+
+static const char *queue_audit(const struct page_queue *queue, enum page_list list, const struct theap *theap)
+{
+    uint32_t count = 0;
+    const struct page *prev = NULL;
+    for (const struct page *page = queue->first; page != NULL; prev = page, page = page->next) {
+        const char *broken = hfi_page_audit(page);
+        if (broken != NULL)
+            return broken;
+        if (page->list != list || page->prev != prev)
+            return "T1: a page is not in the list it names";
+        if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != (uintptr_t)theap)
+            return "T1: a listed page has the wrong owner";
+        if (hfi_page_is_sealed(page) && page->used != 1)
+            return "T3: a full page is not sealed";
+        count++;
+    }
+    return count == queue->count && prev == queue->last ? NULL : "T1: a list's count or end is wrong";
+}
+
+const char *hfi_theap_audit(const struct theap *theap)
+{
+    const char *broken = queue_audit(&theap->full, LIST_FULL, theap);
+    uint32_t kept_pages = 0;
+    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++) {
+        const struct theap_class *queue = &theap->classes[class];
+        broken = queue_audit(&queue->partial, LIST_PARTIAL, theap);
+        if (broken == NULL && queue->current != &hfi_empty_page)
+            broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere" : hfi_page_audit(queue->current);
+        const struct sizeclass *cut = &hfi_sizeclasses[class];
+        for (unsigned i = cut->direct_first; theap == hfi_theap && class < HFI_DIRECT_CLASSES && i <= cut->direct_last; i++)
+            if (hfi_direct[i] != queue->current && hfi_direct[i] != &theap->magazines[class].loaded)
+                broken = "T2: the direct table does not point at the current page";
+    }
+    for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++)
+        if (theap->kept[slot] != NULL) {
+            kept_pages += theap->kept[slot]->run_pages;
+            if (!theap->kept[slot]->kept || theap->kept[slot]->kept_slot != slot)
+                broken = "T4: a kept page does not know its slot";
+            if (theap->kept[slot]->list != LIST_CURRENT && theap->kept[slot]->list != LIST_PARTIAL)
+                broken = "T4: a kept page is full";
+        }
+    return broken != NULL || kept_pages == theap->kept_pages ? broken : "T4: kept pages are miscounted";
+}

@@ -1,0 +1,253 @@
+/*
+ * shm: see shm.h.
+ *
+ * M1: what may be a cancellation point in the C library is asked of the kernel directly: the caller
+ *     may be in the middle of a malloc, whose thread must not end there.
+ * M2: no file is removed unless it is known whose it was: another namespace's processes cannot be
+ *     seen from here.
+ *
+ * Tests: tests/programs/publish.c, tests/segment.sh.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* syscall */
+#endif
+#include "kernel/shm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/os.h"
+#include "base/sys.h"
+
+#define ENTRIES_BYTES 1024u /* on the stack of whichever thread publishes */
+#define SWEEP_ROUNDS 64
+#define SWEEP_LOOKS 64      /* at processes that live: their numbers may have been used again */
+#define CHUNK_BYTES ((size_t)1 << 18) /* a signal has no more than this done again */
+#define RETRIES 100
+
+/* --- the mapping --- */
+
+uint64_t hfi_shm_size_limit(void)
+{
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return limited ? limit.rlim_cur : UINT64_MAX;
+}
+
+/* A store into what is not there would be a SIGBUS. */
+static int fill(int fd, size_t bytes)
+{
+    for (size_t done = 0; done < bytes; done += CHUNK_BYTES) {
+        long failed = 0;
+        int tries = 0;
+        do
+            failed = syscall(SYS_fallocate, fd, 0, (off_t)done, (off_t)hfi_min(CHUNK_BYTES, bytes - done));
+        while (failed != 0 && errno == EINTR && ++tries < RETRIES);
+        if (failed != 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int map(int fd, size_t bytes, void **memory)
+{
+    int error = -EFBIG;
+    if (bytes <= hfi_shm_size_limit()) {
+        struct sys_hold hold = hfi_sys_hold(HFI_SIGNAL_BIT(SIGXFSZ)); /* another thread may lower the limit now */
+        error = fill(fd, bytes);
+        hfi_sys_let_go(&hold, error == -EFBIG ? HFI_SIGNAL_BIT(SIGXFSZ) : 0);
+    }
+    if (error != 0)
+        return error;
+    *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    return *memory == MAP_FAILED ? -errno : 0;
+}
+
+/* Mode 0400: whoever opens it to write, or to cut it short, which would be a SIGBUS here, must mean to.
+ * A umask may have left less, and the user's own tool could not read it. */
+int hfi_shm_create(const char *path, size_t bytes, void **memory)
+{
+    int saved_errno = errno;
+    unlink(path); /* of the program that this process was before exec */
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+    long fd = syscall(SYS_openat, AT_FDCWD, path, flags, S_IRUSR);
+    if (fd >= 0)
+        fchmod((int)fd, S_IRUSR);
+    int error = fd < 0 ? -errno : map((int)fd, bytes, memory);
+    if (fd >= 0)
+        syscall(SYS_close, fd);
+    if (fd >= 0 && error != 0)
+        unlink(path);
+    errno = saved_errno;
+    return error;
+}
+
+void hfi_shm_unlink(const char *path)
+{
+    int saved_errno = errno;
+    unlink(path);
+    errno = saved_errno;
+}
+
+/* --- processes --- */
+
+long hfi_shm_pid(void)
+{
+    return syscall(SYS_getpid);
+}
+
+/* Where an exec puts code and stack, which differs by chance, and without that by program, arguments
+ * and environment. */
+static uint32_t program_of(uint64_t start_code, uint64_t end_code, uint64_t start_stack)
+{
+    uint64_t mixed = (start_code * 31 + end_code) * 31 + start_stack / 16;
+    uint32_t program = (uint32_t)((mixed * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+    return start_stack == 0 ? 0 : program | 1;
+}
+
+bool hfi_shm_read_process(const char *path, struct shm_process *process)
+{
+    char text[1024];
+    uint64_t code[3] = { 0 };
+    *process = (struct shm_process){ .start_ticks = 0 };
+    if (hfi_os_read_file(path, text, sizeof text) <= 0)
+        return false;
+    const char *at = strrchr(text, ')'); /* the name in field 2 may hold anything */
+    for (int field = 3; field <= 28 && at != NULL; field++) {
+        at = strchr(at + 1, ' ');
+        if (at != NULL && field == 3)
+            process->state = at[1];
+        else if (at != NULL && field == 20)
+            process->threads = strtoul(at, NULL, 10);
+        else if (at != NULL && field == 22)
+            process->start_ticks = strtoull(at, NULL, 10);
+        else if (at != NULL && field >= 26)
+            code[field - 26] = strtoull(at, NULL, 10);
+    }
+    process->program = program_of(code[0], code[1], code[2]);
+    return at != NULL;
+}
+
+/* A process that nobody waited for is over, unless only its first thread is.  kill tells a process
+ * that /proc hides (hidepid=) from one that is gone. */
+bool hfi_shm_process_lives(long pid, uint64_t start_ticks)
+{
+    int saved_errno = errno;
+    char path[64];
+    struct shm_process process;
+    snprintf(path, sizeof path, "/proc/%ld/task/%ld/stat", pid, pid);
+    bool lives = hfi_shm_read_process(path, &process)
+                     ? process.start_ticks == start_ticks && (process.state != 'Z' || process.threads > 1)
+                     : kill((pid_t)pid, 0) == 0 || errno == EPERM;
+    errno = saved_errno;
+    return lives;
+}
+
+uint64_t hfi_shm_namespace(void)
+{
+    int saved_errno = errno;
+    char self[32] = "";
+    struct stat of_processes, of_time = { .st_ino = 0 };
+    bool known = readlink("/proc/self", self, sizeof self - 1) > 0 &&
+                 strtol(self, NULL, 10) == hfi_shm_pid() && stat("/proc/self/ns/pid", &of_processes) == 0;
+    if (known && stat("/proc/self/ns/time", &of_time) != 0)
+        of_time.st_ino = 0; /* a kernel before 5.6 */
+    errno = saved_errno;
+    return known ? (uint64_t)of_time.st_ino << 32 | (of_processes.st_ino & UINT32_MAX) : 0;
+}
+
+/* --- names --- */
+
+void hfi_shm_name(char name[HFI_SHM_NAME_BYTES], const char *prefix, long pid, uint64_t start_ticks,
+                  uint64_t namespace)
+{
+    snprintf(name, HFI_SHM_NAME_BYTES, "%s%ld.%llu.%llx", prefix, pid, (unsigned long long)start_ticks,
+             (unsigned long long)namespace);
+}
+
+bool hfi_shm_parse_name(const char *name, const char *prefix, long *pid, uint64_t *start_ticks,
+                        uint64_t *namespace)
+{
+    char canonical[HFI_SHM_NAME_BYTES], *end;
+    size_t length = strlen(prefix);
+    if (strncmp(name, prefix, length) != 0)
+        return false;
+    *pid = strtol(name + length, &end, 10);
+    if (*pid <= 0 || *pid > INT32_MAX || *end != '.')
+        return false;
+    *start_ticks = strtoull(end + 1, &end, 10);
+    if (*end != '.')
+        return false;
+    *namespace = strtoull(end + 1, NULL, 16);
+    hfi_shm_name(canonical, prefix, *pid, *start_ticks, *namespace);
+    return strcmp(name, canonical) == 0; /* no sign, blank or zero in front, nothing behind */
+}
+
+/* --- leftovers --- */
+
+struct sweep {
+    int directory;
+    const char *prefix;
+    uint64_t namespace;
+    unsigned looks; /* left */
+};
+
+bool hfi_shm_may_sweep(unsigned owner)
+{
+    return owner == geteuid() || geteuid() == 0;
+}
+
+static void sweep_name(struct sweep *sweep, const char *name)
+{
+    long pid;
+    uint64_t start_ticks, namespace;
+    struct stat file;
+    if (!hfi_shm_parse_name(name, sweep->prefix, &pid, &start_ticks, &namespace) ||
+        namespace != sweep->namespace)
+        return;
+    bool gone = kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    if (!gone && sweep->looks != 0) {
+        sweep->looks--;
+        gone = !hfi_shm_process_lives(pid, start_ticks);
+    }
+    if (gone && fstatat(sweep->directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
+        hfi_shm_may_sweep(file.st_uid))
+        unlinkat(sweep->directory, name, 0);
+}
+
+/* As getdents64(2) writes it. */
+struct entry {
+    uint64_t inode;
+    int64_t offset;
+    unsigned short bytes;
+    unsigned char type;
+    char name[];
+};
+
+void hfi_shm_sweep(const char *directory, const char *prefix)
+{
+    int saved_errno = errno;
+    _Alignas(struct entry) char entries[ENTRIES_BYTES];
+    struct sweep sweep = { -1, prefix, hfi_shm_namespace(), SWEEP_LOOKS };
+    if (sweep.namespace != 0)
+        sweep.directory = (int)syscall(SYS_openat, AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int round = 0; sweep.directory >= 0 && round < SWEEP_ROUNDS; round++) {
+        long got = syscall(SYS_getdents64, sweep.directory, entries, sizeof entries);
+        for (long at = 0; at < got; at += ((struct entry *)(entries + at))->bytes)
+            sweep_name(&sweep, ((const struct entry *)(entries + at))->name);
+        if (got <= 0)
+            break;
+    }
+    if (sweep.directory >= 0)
+        syscall(SYS_close, sweep.directory);
+    errno = saved_errno;
+}

@@ -1,0 +1,252 @@
+/*
+ * fork: see fork.h; doc/protocols.md ("Fork").
+ *
+ * Where the process had one thread, the child has all that its parent had, as it was: nothing is to be done.
+ * Else it looks at owners[] of all pages ever used, and lets go of each page whose owner is gone, so that its
+ * memory can be used.  Pages of threads that vanish with the fork stand as they were, perhaps in the
+ * middle of a call, and their lists are not followed (F3).
+ *
+ * F1: the forking thread's own pages are whole: it was in fork, not in malloc.
+ * F2: no state waits for a vanished thread: there are no locks.
+ * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go on: what
+ *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  Direct I/O and a
+ *     reader in another process pin for a moment, which nothing tells.  So the child of a process with
+ *     threads believes the page table alone: it follows no list of blocks that another thread may have
+ *     changed, and gives up its theap.
+ *
+ * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes: its pages stay its own,
+ * in the child as in the parent, until somebody who finds nothing else takes them (steal.c).
+ *
+ * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status for its threads; neither
+ * where the process had one thread.
+ *
+ * The first fork on huge pages of a pool says what it costs, where the pool could not copy the arena, or
+ * at HOLDFAST_VERBOSE=1.  The first one of a forked child says it again where the pool is too small: the
+ * kernel then takes pages from that child as readily as from its own.  vfork and posix_spawn run no
+ * handlers, and cost nothing.
+ *
+ * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c, tests/programs/fork-pressure.c,
+ * tests/programs/fork-pool.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
+ */
+#include "malloc/fork.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/single_threaded.h>
+
+#include "app/buffers.h"
+#include "app/inspect.h"
+#include "kernel/os.h"
+#include "arena/prefault.h"
+#include "base/say.h"
+#include "malloc/thread.h"
+
+/* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies
+ * there.  Once the two have met they are one: a later run may lie across the place where they met. */
+struct used_pages {
+    unsigned count;
+    size_t first[2], end[2];
+};
+
+static struct used_pages used_pages(const struct arena_node *node)
+{
+    size_t first = node->first_index, end = first + node->page_count;
+    size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_load_relaxed(&node->xhigh_used);
+    if (low >= high)
+        return (struct used_pages){ 1, { first }, { end } };
+    return (struct used_pages){ 2, { first, first + high }, { first + low, end } };
+}
+
+/* F3: what is in use by the page table is not free, should the map say so. */
+static void claim_used(struct arena_node *node, size_t index, size_t end)
+{
+    while (index < end) {
+        struct page *page = hfi_page_at(index);
+        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
+        bool head = owner >= HFI_OWNER_META && page->run_pages != 0;
+        if (owner == HFI_OWNER_INTERIOR) /* of no head: its claimer has vanished */
+            hfi_store_relaxed(hfi_owner_at(index), (uintptr_t)HFI_OWNER_NONE);
+        for (size_t i = 0; head && i < page->run_pages; i++)
+            hfi_runmap_claim_at(&node->free_runs, index - node->first_index + i, 1);
+        index += head ? page->run_pages : 1;
+    }
+}
+
+/* What its theap knew of a page is gone: all blocks that were ever linked count as out, unless they are known to be
+ * free, which is so in pages of the forking thread. */
+static void let_go_of_page(struct page *page, bool own)
+{
+    page->used = own ? hfi_page_out(page) : page->capacity;
+    if (!own)
+        page->free = page->local_free = NULL;
+    page->kept = false;
+    page->list = LIST_NONE;
+    page->next = page->prev = NULL;
+    hfi_page_let_go(page);
+}
+
+/* `self`: the theap that the forking thread had, whose blocks it linked itself. */
+static void let_go_of_pages(size_t index, size_t end, const struct theap *self)
+{
+    for (; index < end; index++) {
+        struct page *page = hfi_page_at(index);
+        uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
+        if (owner < HFI_OWNER_NOBODY)
+            continue;
+        hfi_page_try_own(page); /* if it is open */
+        hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
+        let_go_of_page(page, owner == (uintptr_t)self);
+    }
+}
+
+static void node_let_go(struct arena_node *node, const struct theap *self)
+{
+    struct used_pages used = used_pages(node);
+    for (unsigned i = 0; i < used.count; i++)
+        claim_used(node, used.first[i], used.end[i]);
+    hfi_runmap_mend(&node->free_runs);
+    if (hfi_arena.reservation.growing)
+        hfi_runmap_mend(&node->refused);
+    for (unsigned i = 0; i < used.count; i++)
+        let_go_of_pages(used.first[i], used.end[i], self);
+}
+
+static _Atomic(bool) xthreaded; /* atomic: there were other threads at the last fork */
+
+/* What threads that are gone held, and what this one did, goes to who wants it. */
+static void child_take_over(void)
+{
+    struct theap *self = hfi_theap;
+    if (self->thread != 0)
+        hfi_thread_forget(); /* a stealer may have had its lists in hand */
+    hfi_theaps_forsake(self->thread != 0 ? self : NULL);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        node_let_go(&hfi_arena.nodes[i], self);
+    hfi_theaps_recycle();
+}
+
+static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was, or begins anew */
+static bool copied; /* written in a child before it goes on: no page is reserved for it */
+
+/* What is not in use yet counts as well: parent and child may both come to use it. */
+static void warn_of_copies(const struct reserved_node *node)
+{
+    struct os_huge_pool pool = { .free_pages = 0 };
+    char page[16], mend[160] = "";
+    size_t pages = hfi_divide_up(node->bytes, node->os_page_bytes);
+    hfi_format_bytes(page, sizeof page, node->os_page_bytes);
+    bool known = hfi_os_huge_pool(&pool, node->id, hfi_arena.node_count == 1, node->os_page_bytes);
+    bool enough = pool.free_pages >= pages;
+    if (enough && (hfi_say_verbosity() < 1 || copied))
+        return;
+    if (known && !enough)
+        snprintf(mend, sizeof mend, "echo %llu > %s, ",
+                 (unsigned long long)(pool.total_pages + pages - pool.free_pages), pool.path);
+    hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of "
+            "parent or child, copies %s from the pool: %zu pages at most, the pool has %llu free%s%s; %sstart "
+            "programs by posix_spawn or vfork, or set HOLDFAST_BACKING=thp", node->id, page, pages,
+            (unsigned long long)pool.free_pages, enough ? "" : ", and when it has none, the child is killed",
+            !enough && copied ? ", or this process, a forked child itself" : "", mend);
+}
+
+static bool is_on_pool(const struct reserved_node *node)
+{
+    return node->backing == BACKING_1G || node->backing == BACKING_2M;
+}
+
+static void warn_once(void)
+{
+    bool warned = false;
+    if (!hfi_cas_acq_rel(&xwarned, &warned, true))
+        return;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        if (is_on_pool(&hfi_arena.reservation.nodes[i]))
+            warn_of_copies(&hfi_arena.reservation.nodes[i]);
+}
+
+/* Huge pages stay reserved for the parent: of a child that forks in turn, the kernel may take any. */
+static void warn_again(void)
+{
+    copied = true;
+    hfi_store_relaxed(&xwarned, false); /* one thread */
+}
+
+/* The child of HOLDFAST_FORK=dontfork has no arena.  No pointer is in it from the first line on. */
+static void forsake_arena(void)
+{
+    hfi_span = 0;
+    hfi_thread_forget();
+    hfi_theaps_forsake(NULL);
+    hfi_arena_forsake();
+}
+
+static void child_after_fork(void)
+{
+    hfi_buffers_forked();
+    hfi_inspect_forked();
+    if (hfi_options.fork == FORK_DONTFORK) {
+        forsake_arena();
+        return;
+    }
+    hfi_prefault_forked();
+    hfi_arena_forked();
+    if (hfi_load_relaxed(&xthreaded))
+        child_take_over();
+    else if (hfi_theap->thread != 0)
+        hfi_inspect_attach(hfi_theap); /* by a new thread id */
+    warn_again();
+    hfi_inspect_child();
+}
+
+static bool may_have_other_threads(void)
+{
+    static _Atomic(bool) xsaid;
+    if (__libc_single_threaded) /* never true again in a child whose parent had threads */
+        return false;
+    bool known, others = hfi_os_may_have_other_threads(&known);
+    if (!known && hfi_first_time(&xsaid))
+        hfi_say(SAY_WARNING, "HF-W020", "fork", "/proc/self/status cannot be read: children of forks do without what other threads, "
+                "should there be any, have free; mount /proc, or leave the process a free file descriptor");
+    return others;
+}
+
+/* The C library itself uses the heap in the child, before any handler, once it has seen a second thread.  The
+ * advice is not lifted then: that would lift the program's own as well, for memory it does RDMA with. */
+static void warn_of_threads(void)
+{
+    static _Atomic(bool) xsaid;
+    if (!__libc_single_threaded && hfi_first_time(&xsaid))
+        hfi_say(SAY_WARNING, "HF-W021", "fork", "HOLDFAST_FORK=dontfork in a process that has, or had, threads: the C library touches "
+                "open streams and other blocks in each child of fork, which ends by SIGSEGV where it has any; "
+                "start programs by posix_spawn or vfork, or unset HOLDFAST_FORK");
+}
+
+/* No thread is cancelled here: what other handlers have locked is unlocked behind the fork. */
+static void before_fork(void)
+{
+    int cancel;
+    hfi_inspect_forking();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    if (hfi_options.fork == FORK_DONTFORK) {
+        warn_of_threads();
+    } else {
+        hfi_store_relaxed(&xthreaded, may_have_other_threads());
+        warn_once();
+    }
+    pthread_setcancelstate(cancel, NULL);
+}
+
+void hfi_fork_init(void)
+{
+    if (hfi_options.fork == FORK_DONTFORK)
+        for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+            const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
+            int error = hfi_os_dontfork(node->start, node->bytes);
+            if (error != 0)
+                hfi_say(SAY_WARNING, "HF-W004", "fork", "the kernel refused MADV_DONTFORK (error %d): children will "
+                        "share the arena copy-on-write; unset HOLDFAST_FORK", -error);
+        }
+    if (pthread_atfork(before_fork, NULL, child_after_fork) != 0)
+        hfi_say(SAY_WARNING, "HF-W005", "fork", "pthread_atfork failed: memory of other threads is lost to forked "
+                "children; raise the process's memory limit");
+}

@@ -1,0 +1,310 @@
+/*
+ * ladder: see ladder.h.
+ *
+ * A rung is a function that answers with a page, or NULL for none.  Two tables of rungs are the policy: one for
+ * the node that the theap wants, one for each other node.
+ *
+ * W1: hfi_ladder answers "none" only after every allowed node was searched exactly (every page
+ *     looked at), with this theap's own empty pages given back first.
+ * W4: each rung is bounded: a constant number of candidates, or one search of a bitmap.  Those that
+ *     look at each page of a node, or visit each theap, come where malloc would fail or go far.
+ *
+ * Tests: tests/unit/core.c, tests/unit/full.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
+ */
+#include "malloc/ladder.h"
+
+#include "base/check.h"
+#include "app/inspect.h"
+#include "heap/magazine.h"
+#include "base/probe.h"
+#include "heap/steal.h"
+#include "malloc/thread.h"
+
+/* How hard a node is searched. */
+enum search {
+    SEARCH_QUICK, /* by hints, a few candidates */
+    SEARCH_EXACT, /* every page is looked at */
+};
+
+static struct page *take_run(struct theap *theap, struct arena_node *node, struct demand *demand, size_t pages, enum search search)
+{
+    bool zero = false;
+    struct page *page = hfi_arena_claim(node, pages, demand->align_bytes, search == SEARCH_EXACT, &zero);
+    if (page == NULL)
+        return NULL;
+    demand->zero = zero;
+    if (demand->class == HFI_CLASS_LARGE) {
+        theap->counters.large++;
+    } else {
+        hfi_page_init(page, theap, demand->class, zero);
+        theap->counters.fresh++;
+    }
+    return page;
+}
+
+/* `page` was idle, or there was none. */
+static struct page *count_claimed(struct theap *theap, const struct demand *demand, struct page *page)
+{
+    if (page != NULL)
+        *(demand->share ? &theap->counters.shared : &theap->counters.claimed) += 1;
+    return page;
+}
+
+/* Candidates of an idle set that one call looks at.  Each one passed over is one hint less. */
+static size_t candidates(const struct arena_node *node, enum search search)
+{
+    return search == SEARCH_EXACT ? node->page_count : HFI_STEAL_CANDIDATES;
+}
+
+static struct page *take_ample_or_run(struct theap *theap, struct arena_node *node, struct demand *demand, enum search search)
+{
+    struct page *page = NULL;
+    if (demand->class != HFI_CLASS_LARGE)
+        page = count_claimed(theap, demand, hfi_steal_idle(theap, node, demand->class, candidates(node, search)));
+    return page != NULL ? page : take_run(theap, node, demand, demand->pages, search);
+}
+
+static struct page *take_scant(struct theap *theap, struct arena_node *node, const struct demand *demand, enum search search)
+{
+    if (demand->class == HFI_CLASS_LARGE)
+        return NULL;
+    return count_claimed(theap, demand, hfi_steal_scant(theap, node, demand->class, candidates(node, search)));
+}
+
+static struct page *take_short_run(struct theap *theap, struct arena_node *node, struct demand *demand, enum search search)
+{
+    if (demand->class == HFI_CLASS_LARGE)
+        return NULL;
+    size_t least = hfi_sizeclass_least_pages(&hfi_sizeclasses[demand->class]);
+    struct page *page = NULL;
+    for (size_t pages = demand->pages - 1; pages >= least && page == NULL; pages--)
+        if (hfi_arena_free_pages(node) >= pages)
+            page = take_run(theap, node, demand, pages, search);
+    return page;
+}
+
+/* An idle page, whatever its room, of the first class from `class` on that has one and is aligned. */
+static struct page *take_idle_from(struct theap *theap, struct arena_node *node, const struct demand *demand, unsigned class)
+{
+    for (; class < HFI_CLASS_COUNT; class++) {
+        if (hfi_sizeclasses[class].block_bytes % demand->block_align != 0)
+            continue;
+        struct page *page = hfi_steal_idle(theap, node, class, candidates(node, SEARCH_EXACT));
+        if (page == NULL)
+            page = hfi_steal_scant(theap, node, class, candidates(node, SEARCH_EXACT));
+        if (page != NULL)
+            return page;
+    }
+    return NULL;
+}
+
+/* One visit to each theap. */
+static struct page *rob_all(struct theap *theap, struct arena_node *node, struct demand *demand, struct spoils *spoils)
+{
+    struct page *page = NULL;
+    *spoils = (struct spoils){ 0, 0, false };
+    for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;) {
+        struct spoils some = hfi_steal_asleep(theap, node, &next);
+        spoils->pages += some.pages;
+        spoils->blocks += some.blocks;
+        spoils->more |= some.more;
+        if (some.pages != 0 || some.blocks != 0)
+            page = take_ample_or_run(theap, node, demand, SEARCH_QUICK);
+    }
+    return page;
+}
+
+/* --- the rungs --- */
+
+/* An idle page with ample room, else a fresh run. */
+static struct page *rung_at_hand(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    return take_ample_or_run(theap, node, demand, SEARCH_QUICK);
+}
+
+/* Pages with a few free blocks each: before anybody is robbed, or a larger class or another node has to serve. */
+static struct page *rung_scant(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    return take_scant(theap, node, demand, SEARCH_QUICK);
+}
+
+/* What the theap itself holds back empty, and what its magazines hold. */
+static struct page *rung_held_back(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    return hfi_magazine_give_back(theap) ? take_ample_or_run(theap, node, demand, SEARCH_QUICK) : NULL;
+}
+
+/* Half of a node may be free with no run as long as the class likes its runs: a shorter one, which
+ * wastes more at its end, holds the block as well. */
+static struct page *rung_short_run(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    return take_short_run(theap, node, demand, SEARCH_QUICK);
+}
+
+/* What threads that sleep hold back.  Grows with what they hold.  A second visit finds pages that got
+ * room from the magazines of a theap visited later; a further one is for theaps that have more than one
+ * visit takes.  Each page is taken once: other threads may be quicker to take it back. */
+static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = NULL;
+    struct spoils spoils;
+    size_t stolen = 0;
+    bool again = true;
+    for (unsigned visit = 0; page == NULL && again && stolen < node->page_count; visit++) {
+        page = rob_all(theap, node, demand, &spoils);
+        stolen += spoils.pages;
+        again = (spoils.more && spoils.pages != 0) || (visit == 0 && spoils.blocks != 0);
+    }
+    if (page == NULL && hfi_theap_give_back(theap)) /* what was in their magazines may have been of these pages */
+        page = take_ample_or_run(theap, node, demand, SEARCH_QUICK);
+    if (stolen != 0) {
+        HFI_PROBE2(steal, node->id, stolen);
+        hfi_inspect_event(HF_EVENT_STOLEN, node, stolen, 0);
+    }
+    return page;
+}
+
+/* Every page of the node is looked at.  A block that is too large is better than none. */
+static struct page *rung_exact(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = NULL;
+    if (demand->class != HFI_CLASS_LARGE || hfi_arena_free_pages(node) >= demand->pages)
+        page = take_ample_or_run(theap, node, demand, SEARCH_EXACT);
+    if (page == NULL)
+        page = take_scant(theap, node, demand, SEARCH_EXACT);
+    if (page == NULL)
+        page = take_short_run(theap, node, demand, SEARCH_EXACT);
+    if (page == NULL && demand->class != HFI_CLASS_LARGE)
+        page = take_idle_from(theap, node, demand, demand->class + 1);
+    return page;
+}
+
+/* --- the policy --- */
+
+typedef struct page *rung(struct theap *theap, struct arena_node *node, struct demand *demand);
+
+/* In this order.  ARCHITECTURE.md tells the same, line by line. */
+static rung *const wanted_node[] = {
+    rung_at_hand, rung_scant, rung_held_back, rung_short_run, rung_sleepers, rung_exact, NULL,
+};
+static rung *const other_nodes[] = {
+    rung_at_hand, rung_scant, rung_short_run, rung_sleepers, rung_exact, NULL,
+};
+
+static struct page *climb(rung *const *rungs, struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = NULL;
+    while (page == NULL && *rungs != NULL)
+        page = (*rungs++)(theap, node, demand);
+    return page;
+}
+
+/* Interleaving has no node that the others would be remote to. */
+static bool may_go_away(const struct demand *demand)
+{
+    return demand->only == NULL && (hfi_options.remote_allow || hfi_options.place == PLACE_INTERLEAVE);
+}
+
+static uint64_t pages_taken(const struct theap *theap)
+{
+    return theap->counters.fresh + theap->counters.claimed + theap->counters.large;
+}
+
+/* Nearest first. */
+static struct page *climb_others(struct theap *theap, struct arena_node *home, struct demand *demand)
+{
+    const uint8_t *nearest = hfi_arena.reservation.nodes[home->index].nearest;
+    for (unsigned i = 1; i < hfi_arena.node_count && may_go_away(demand); i++) {
+        struct arena_node *node = &hfi_arena.nodes[nearest[i]];
+        uint64_t before = pages_taken(theap);
+        struct page *page = climb(other_nodes, theap, node, demand);
+        if (page == NULL)
+            continue;
+        theap->counters.away[hfi_min(i, HFI_DISTANCES) - 1] += pages_taken(theap) - before;
+        HFI_PROBE3(remote, home->id, node->id, demand->pages);
+        hfi_inspect_full(home, demand->pages * HFI_PAGE_BYTES, node);
+        return page;
+    }
+    return NULL;
+}
+
+static struct page *climb_all(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = climb(wanted_node, theap, node, demand);
+    if (page == NULL)
+        return climb_others(theap, node, demand);
+    hfi_inspect_room(node);
+    return page;
+}
+
+/* A stealer had the theap's lists when this call entered: whether they are back. */
+static bool regain_lists(struct theap *theap)
+{
+    if (theap->lists_ours)
+        return false;
+    hfi_theap_leave(theap);
+    hfi_theap_enter(theap);
+    return theap->lists_ours;
+}
+
+/* The pages with room that the theap has itself, of larger classes perhaps: let go of, they are found like others'. */
+static struct page *take_own(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    hfi_theap_let_go_all(theap);
+    struct page *page = rung_exact(theap, node, demand);
+    return page != NULL ? page : climb_others(theap, node, demand);
+}
+
+struct page *hfi_ladder(struct theap *theap, struct demand *demand)
+{
+    struct arena_node *node = demand->only != NULL ? demand->only : hfi_ladder_choose_node(theap);
+    hfi_magazine_shed(theap);
+    hfi_theap_shed(theap, demand->class);
+    struct page *page = climb_all(theap, node, demand);
+    if (page == NULL && regain_lists(theap))
+        page = climb_all(theap, node, demand);
+    bool own_may_do = demand->class != HFI_CLASS_LARGE && !demand->dispensable;
+    page = page == NULL && own_may_do ? take_own(theap, node, demand) : page;
+    hfi_assert(page == NULL || page->list == LIST_NONE);
+    hfi_assert(page == NULL || demand->only == NULL || hfi_node_of_page(page) == demand->only);
+    return page;
+}
+
+struct arena_node *hfi_ladder_choose_node(struct theap *theap)
+{
+    if (hfi_arena.node_count == 1)
+        return theap->node;
+    if (hfi_options.place == PLACE_INTERLEAVE) {
+        const struct counters *counters = &theap->counters;
+        return &hfi_arena.nodes[(theap->index + counters->fresh + counters->claimed + counters->large) % hfi_arena.node_count];
+    }
+    if (hfi_options.place == PLACE_LOCAL) {
+        struct arena_node *node = hfi_thread_node();
+        if (node != theap->node) {
+            hfi_magazines_return(theap, theap->lists_ours);
+            hfi_theap_move(theap, node);
+        }
+    }
+    return theap->node;
+}
+
+/* --- for a thread without a theap --- */
+
+struct page *hfi_ladder_idle_page(const struct demand *demand)
+{
+    struct page *page = NULL;
+    for (unsigned i = 0; i < hfi_arena.node_count && page == NULL; i++)
+        page = take_idle_from(NULL, &hfi_arena.nodes[i], demand, demand->class);
+    return page;
+}
+
+bool hfi_ladder_rob_sleepers(void)
+{
+    uint32_t gained = 0;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        for (struct theap *next = hfi_theap_first(); next != NULL;) {
+            struct spoils spoils = hfi_steal_asleep(NULL, &hfi_arena.nodes[i], &next);
+            gained += spoils.pages + spoils.blocks;
+        }
+    return gained != 0;
+}

@@ -1,0 +1,399 @@
+/*
+ * malloc: what malloc and its kin do when the fast path ends (slow.h).
+ *
+ * From here the ladder is asked, at most twice: the second time after the application's pressure callbacks
+ * have run.  Only this file says that the arena is full.
+ *
+ * W5: no thread has entered (theap.h) when a message is written or a callback runs.
+ *
+ * Tests: tests/unit/core.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "malloc/alloc.h"
+#include "kernel/boot.h"
+#include "base/check.h"
+#include "malloc/init.h"
+#include "app/inspect.h"
+#include "malloc/ladder.h"
+#include "heap/large.h"
+#include "heap/magazine.h"
+#include "app/pressure.h"
+#include "base/probe.h"
+#include "base/say.h"
+#include "app/stats.h"
+#include "malloc/thread.h"
+
+/* What malloc is asked for when this thread's own pages do not have it. */
+struct request {
+    size_t bytes;
+    size_t align_bytes; /* over HFI_PAGE_BYTES: whole pages, whatever the size */
+    struct arena_node *only; /* on this node and no other */
+    bool zero;
+    bool dispensable; /* the caller can do without */
+};
+
+/* Where the next blocks of a class come from. */
+struct supply {
+    struct page *page; /* has a free block; NULL: the arena is full */
+    bool once;         /* the theap does not keep it: let go of it after one block */
+};
+
+static bool is_large(const struct request *request)
+{
+    return request->bytes > HFI_BLOCK_MAX_BYTES || request->align_bytes > HFI_PAGE_BYTES;
+}
+
+/* Of the shortest run that would do. */
+static size_t pages_of(const struct request *request)
+{
+    return is_large(request) ? hfi_large_pages(request->bytes)
+                             : hfi_sizeclass_least_pages(&hfi_sizeclasses[hfi_sizeclass_of(request->bytes)]);
+}
+
+static bool is_impossible(const struct request *request)
+{
+    return request->bytes > PTRDIFF_MAX || request->bytes > HFI_ARENA_MAX_BYTES ||
+           hfi_max(pages_of(request), request->align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count;
+}
+
+/* --- nothing fits --- */
+
+void *hfi_fail_enomem(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void *fail_as_asked(void)
+{
+    if (hfi_options.on_full == ON_FULL_ABORT && !hfi_pressure_is_calling()) /* the callback may be about to free */
+        hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; do what HF-E012 says, "
+                "or set HOLDFAST_ON_FULL=fail");
+    return hfi_fail_enomem();
+}
+
+/* The empty theap is every thread's, and counts nothing. */
+static void count_failure(struct theap *theap)
+{
+    if (theap->thread == 0)
+        return;
+    theap->counters.failed++;
+    hfi_inspect_end(theap, NULL, 0);
+}
+
+/* What no arena of this size could give is the caller's affair. */
+static HFI_COLD void *fail_impossible(size_t bytes, size_t align_bytes)
+{
+    static _Atomic(bool) xsaid;
+    if (hfi_first_time(&xsaid))
+        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
+    count_failure(hfi_theap);
+    return hfi_fail_enomem();
+}
+
+/* Nothing fits: say so, and do as HOLDFAST_ON_FULL says. */
+static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
+{
+    struct theap *theap = hfi_theap;
+    uint64_t unreported;
+    HFI_PROBE2(full, bytes, pages);
+    if (theap->thread != 0)
+        hfi_inspect_full(theap->node, bytes, NULL);
+    count_failure(theap);
+    if (hfi_stats_report_full(bytes, pages, align_bytes, &unreported))
+        hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes, unreported);
+    return fail_as_asked();
+}
+
+/* The arena is full: asks the application to free something.  Its callbacks run with nothing held, and may
+ * allocate, free or fork: the thread may come back with another theap, or none. */
+static HFI_COLD bool ask_application(struct arena_node *node, size_t pages)
+{
+    if (!hfi_pressure_is_wanted())
+        return false;
+    bool freed = hfi_pressure_call(pages * HFI_PAGE_BYTES, node->id);
+    if (hfi_theap->thread != 0)
+        hfi_theap->counters.pressed++;
+    hfi_inspect_event(HF_EVENT_PRESSURE, node, pages * HFI_PAGE_BYTES, freed);
+    return freed;
+}
+
+/* The boot region is full, or could never hold the request. */
+static HFI_COLD void *fail_boot(const struct request *request)
+{
+    static _Atomic(bool) xsaid;
+    size_t bytes = request->bytes;
+    if (bytes <= HFI_BOOT_MAX_BYTES && request->align_bytes <= HFI_BOOT_MAX_ALIGN) {
+        if (hfi_first_time(&xsaid))
+            hfi_say(SAY_ERROR, "HF-E014", "boot", "the %zu MiB that serve a program without an arena have no %zu bytes left, or the kernel "
+                    "refuses them; a child of HOLDFAST_FORK=dontfork should do little but exec: set HOLDFAST_FORK=private",
+                    HFI_BOOT_MAX_BYTES / HFI_MIB, bytes);
+        return fail_as_asked();
+    }
+    return hfi_fail_enomem();
+}
+
+/* --- a block --- */
+
+/* A page, or none, from the ladder. */
+static struct page *ask_ladder(struct theap *theap, struct demand *demand, size_t bytes)
+{
+    uint64_t begun = hfi_inspect_begin();
+    struct page *page = hfi_ladder(theap, demand);
+    HFI_PROBE3(slow, bytes, (demand->only != NULL ? demand->only : theap->node)->id, page != NULL);
+    hfi_inspect_end(theap, page, begun);
+    return page;
+}
+
+/* A block of whole pages; NULL when the arena is full, which is not reported here. */
+static void *take_large(struct theap *theap, const struct request *request)
+{
+    struct demand demand = {
+        .class = HFI_CLASS_LARGE,
+        .pages = hfi_large_pages(request->bytes),
+        .align_bytes = hfi_max(request->align_bytes, HFI_PAGE_BYTES),
+        .only = request->only,
+    };
+    hfi_theap_enter(theap);
+    struct page *head = ask_ladder(theap, &demand, request->bytes);
+    hfi_theap_leave(theap);
+    if (head == NULL)
+        return NULL;
+    void *block = hfi_large_dress(head);
+    if (request->zero && !demand.zero)
+        memset(block, 0, request->bytes);
+    return block;
+}
+
+/* On a tight node threads share pages: the magazine is filled from one that others go on taking from.  A page of
+ * a larger class, or of a node that was named, does not become the thread's for its ordinary blocks. */
+static struct supply supply_from_ladder(struct theap *theap, unsigned class, const struct request *request)
+{
+    struct demand demand = {
+        .class = class,
+        .block_align = request->align_bytes,
+        .pages = hfi_sizeclasses[class].run_pages,
+        .align_bytes = HFI_PAGE_BYTES,
+        .only = request->only,
+        .dispensable = request->dispensable,
+        .share = request->only == NULL && hfi_node_is_tight(theap->node),
+    };
+    struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes);
+    if (page == NULL)
+        return (struct supply){ .page = NULL };
+    bool once = demand.share || demand.only != NULL || page->size_class != class;
+    if (!once)
+        hfi_theap_install(theap, page);
+    if (page->free == NULL)
+        theap->counters.listed += hfi_page_refill(page);
+    bool fills = demand.share && page->size_class == class && class < HFI_DIRECT_CLASSES && !HFI_SECURE;
+    if (fills)
+        return (struct supply){ .page = hfi_magazine_fill(theap, page) };
+    return (struct supply){ .page = page, .once = once };
+}
+
+/* The thread's own pages and magazines, in the order that suits how it trades; then the ladder. */
+static struct supply supply(struct theap *theap, unsigned class, const struct request *request)
+{
+    if (request->only != NULL)
+        return supply_from_ladder(theap, class, request);
+    if (hfi_arena.node_count > 1 && hfi_options.place != PLACE_INTERLEAVE) {
+        hfi_ladder_choose_node(theap);
+        hfi_theap_leave_away(theap, class);
+    }
+    bool direct = class < HFI_DIRECT_CLASSES, magazine_first = direct && hfi_magazine_is_first(theap);
+    struct page *page = magazine_first ? hfi_magazine_load(theap, class) : NULL;
+    if (page == NULL)
+        page = hfi_theap_refill(theap, class);
+    if (page == NULL && direct && !magazine_first)
+        page = hfi_magazine_load(theap, class);
+    if (page == NULL)
+        page = hfi_theap_next_page(theap, class);
+    return page != NULL ? (struct supply){ .page = page } : supply_from_ladder(theap, class, request);
+}
+
+static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
+{
+    struct block *block = page->free;
+    bool is_zero = page->free_zero;
+    hfi_page_pop(page, block);
+    if (zero && !is_zero)
+        memset(block, 0, bytes);
+    else if (zero)
+        block->next = NULL;
+    return block;
+}
+
+/* A block of a class; NULL when the arena is full, which is not reported here. */
+static void *take_block(struct theap *theap, const struct request *request)
+{
+    hfi_theap_enter(theap);
+    struct supply from = supply(theap, hfi_sizeclass_of(request->bytes), request);
+    void *block = from.page == NULL ? NULL : pop_zeroed(from.page, request->bytes, request->zero);
+    if (from.once)
+        hfi_page_let_go(from.page);
+    hfi_theap_leave(theap);
+    return block;
+}
+
+/* NULL when the arena is full, which is not reported here. */
+static void *take(struct theap *theap, const struct request *request)
+{
+    return is_large(request) ? take_large(theap, request) : take_block(theap, request);
+}
+
+/* For a thread without a theap, where no page is left for one: a page that nobody owns is won, gives one block, and
+ * is let go. */
+static void *block_of_idle_page(const struct request *request)
+{
+    struct demand demand = { .class = hfi_sizeclass_of(request->bytes), .block_align = request->align_bytes };
+    struct page *page = is_large(request) ? NULL : hfi_ladder_idle_page(&demand);
+    if (page == NULL)
+        return NULL;
+    if (page->free == NULL)
+        hfi_page_refill(page);
+    void *block = pop_zeroed(page, request->bytes, request->zero);
+    hfi_page_let_go(page);
+    return block;
+}
+
+static void *take_boot(const struct request *request)
+{
+    return request->align_bytes <= HFI_BOOT_MAX_ALIGN ? hfi_boot_alloc(request->bytes, request->align_bytes) : NULL;
+}
+
+/* Whatever this thread is by now. */
+static void *take_anyhow(const struct request *request)
+{
+    struct theap *theap = hfi_init_thread();
+    if (theap != NULL)
+        return take(theap, request);
+    return !hfi_arena_is_standing() ? take_boot(request) : block_of_idle_page(request);
+}
+
+static HFI_COLD void *malloc_from_boot(const struct request *request)
+{
+    void *block = take_boot(request);
+    return block != NULL ? block : fail_boot(request);
+}
+
+/* A callback may have left this thread in a child that has no arena. */
+static HFI_COLD void *fail(const struct request *request)
+{
+    return !hfi_arena_is_standing() ? malloc_from_boot(request) : fail_full(request->bytes, pages_of(request), request->align_bytes);
+}
+
+/* The end of a call: `had_theap` says whether the thread had one when it came. */
+static void *served(bool had_theap, void *block)
+{
+    if (hfi_unlikely(!had_theap))
+        hfi_thread_served();
+    return block;
+}
+
+static HFI_COLD void *malloc_without_theap(const struct request *request)
+{
+    if (!hfi_arena_is_standing())
+        return malloc_from_boot(request);
+    if (is_impossible(request))
+        return fail_impossible(request->bytes, request->align_bytes);
+    void *block = take_anyhow(request);
+    if (block == NULL && hfi_ladder_rob_sleepers())
+        block = take_anyhow(request);
+    if (block == NULL && ask_application(hfi_thread_node(), pages_of(request)))
+        block = take_anyhow(request);
+    return block != NULL ? block : fail(request);
+}
+
+static void *malloc_attached(struct theap *theap, const struct request *request)
+{
+    if (hfi_unlikely(is_impossible(request)))
+        return fail_impossible(request->bytes, request->align_bytes);
+    void *block = take(theap, request);
+    if (hfi_likely(block != NULL))
+        return block;
+    if (ask_application(theap->node, pages_of(request)))
+        block = take_anyhow(request);
+    return block != NULL ? block : fail(request);
+}
+
+void *hfi_malloc_slow(size_t bytes, bool zero)
+{
+    struct theap *theap = hfi_theap;
+    struct page *page = hfi_current_page(bytes);
+    /* What a full turn of malloc and free leads to each time: kept short. */
+    if (hfi_likely(page->local_free != NULL)) {
+        theap->counters.listed += hfi_page_swap(page);
+        return pop_zeroed(page, bytes, zero);
+    }
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
+    bool had_theap = theap->thread != 0;
+    theap = hfi_init_thread();
+    if (hfi_unlikely(theap == NULL))
+        return malloc_without_theap(&request);
+    return served(had_theap, malloc_attached(theap, &request));
+}
+
+/* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
+static unsigned class_aligned(size_t align, size_t bytes)
+{
+    unsigned class = hfi_sizeclass_of(hfi_max(bytes, align));
+    while (class < HFI_CLASS_COUNT && hfi_sizeclasses[class].block_bytes % align != 0)
+        class++;
+    return class;
+}
+
+void *hfi_aligned_alloc(size_t align, size_t bytes)
+{
+    if (align <= HFI_MAX_ALIGN)
+        return hfi_malloc(bytes);
+    struct request request = { .bytes = bytes, .align_bytes = align, .zero = false };
+    if (align <= HFI_PAGE_BYTES && bytes <= HFI_BLOCK_MAX_BYTES) {
+        unsigned class = class_aligned(align, bytes);
+        hfi_assert(class < HFI_CLASS_COUNT);
+        request.bytes = hfi_sizeclasses[class].block_bytes;
+        const struct page *page = hfi_current_page(request.bytes);
+        if (page->free != NULL || page->local_free != NULL)
+            return hfi_malloc(request.bytes);
+    }
+    if (align > HFI_WINDOW_BYTES)
+        return hfi_fail_enomem();
+    bool had_theap = hfi_theap->thread != 0;
+    struct theap *theap = hfi_init_thread();
+    return theap == NULL ? malloc_without_theap(&request) : served(had_theap, malloc_attached(theap, &request));
+}
+
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+{
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .only = node };
+    struct theap *theap = hfi_init_thread();
+    if (theap == NULL || is_impossible(&request))
+        return hfi_fail_enomem();
+    const struct page *current = hfi_current_page(bytes);
+    bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
+    if (!stands_in && hfi_page_has_room(current) && hfi_node_of_page(current) == node)
+        return hfi_malloc(bytes);
+    void *block = take(theap, &request);
+    if (block == NULL && ask_application(node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
+        block = take(theap, &request);
+    if (block != NULL)
+        return block;
+    hfi_inspect_full(node, bytes, NULL);
+    count_failure(hfi_theap);
+    return hfi_fail_enomem();
+}
+
+void *hfi_malloc_dispensable(size_t bytes)
+{
+    struct page *page = hfi_current_page(bytes);
+    if (page->free != NULL)
+        return hfi_page_pop(page, page->free);
+    bool had_theap = hfi_theap->thread != 0;
+    struct theap *theap = hfi_init_thread();
+    if (theap == NULL)
+        return NULL;
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false, .dispensable = true };
+    return served(had_theap, is_impossible(&request) ? NULL : take(theap, &request));
+}

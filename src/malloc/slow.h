@@ -1,0 +1,39 @@
+/*
+ * slow: what malloc, free and realloc do when the fast path ends: malloc.c, free.c, realloc.c.
+ *
+ * Any thread; no function here waits for another.  Only this layer and those
+ * above it touch errno: ENOMEM on failure, and hfi_free_slow keeps it.
+ */
+#ifndef HFI_SLOW_H
+#define HFI_SLOW_H
+
+#include "heap/theap.h"
+
+/* malloc of any size; `zero` for calloc.  NULL and ENOMEM on failure. */
+void *hfi_malloc_slow(size_t bytes, bool zero);
+
+/* malloc of a block that the caller can do without: a full arena is nothing to report.  NULL, errno as it was. */
+void *hfi_malloc_dispensable(size_t bytes);
+
+/* A block of `bytes` at a multiple of `align` (a power of two up to 1 GiB). */
+void *hfi_aligned_alloc(size_t align, size_t bytes);
+
+/* A block of `bytes` on `node` and no other; NULL and ENOMEM, without a report, when it is full. */
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
+
+/* free of anything the fast path did not recognise: NULL, a block of another thread, of
+ * a full page, a large block, a boot block, or a misuse (message, abort). */
+void hfi_free_slow(void *pointer);
+
+/* free took the count of blocks out of its page to zero with this one. */
+void hfi_free_emptied(void *block);
+
+/* Bytes usable in a live block; a misuse ends the process as in free. */
+size_t hfi_usable_size(const void *pointer);
+
+void *hfi_realloc_slow(void *pointer, size_t bytes);
+
+/* Sets errno to ENOMEM and returns NULL: for requests no arena could serve. */
+void *hfi_fail_enomem(void);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * thread: a thread's first and last call: its theap is given to it, and taken over when it ends.
+ *
+ * The arena stands.  All here is about the calling thread.
+ */
+#ifndef HFI_THREAD_H
+#define HFI_THREAD_H
+
+#include "heap/theap.h"
+
+/* Prepares for the ends of threads.  Called once. */
+void hfi_thread_init(void);
+
+/* This thread's theap, given to it now if it has none; NULL when no memory for one is left. */
+struct theap *hfi_thread_attach(void);
+
+/* The node of the CPU this thread runs on now, or the nearest with an arena. */
+struct arena_node *hfi_thread_node(void);
+
+/* False once this thread's exit hook has run: its frees no longer attach a theap. */
+bool hfi_thread_may_attach(void);
+
+/* At the end of each call that may have attached a theap: lets go of it at once, where the thread has ended but for other
+ * destructors, none of which is sure to be followed by one of ours. */
+void hfi_thread_served(void);
+
+/* For fork.c: this thread has no theap any more; its pages are somebody else's business. */
+void hfi_thread_forget(void);
+
+#endif
