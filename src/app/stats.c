@@ -27,7 +27,7 @@
 static _Atomic(uint64_t) xlast_report_ns;
 static _Atomic(uint64_t) xunreported;
 
-static size_t theaps_kept_pages(const struct arena_node *node)
+static HFI_READS_OTHERS size_t theaps_kept_pages(const struct arena_node *node)
 {
     size_t pages = 0;
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
@@ -79,7 +79,7 @@ void hfi_stats_counters(struct counters *sum)
 /* --- live bytes --- */
 
 /* Of a run whose owner may be at work: as struct hf_inspect_live reckons. */
-static size_t head_live_bytes(const struct page *head, uintptr_t owner)
+static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_t owner)
 {
     uint32_t used = HFI_SHOWN(head->used), class = HFI_SHOWN(head->size_class);
     if (owner == HFI_OWNER_LARGE)
@@ -93,7 +93,7 @@ static size_t head_live_bytes(const struct page *head, uintptr_t owner)
 }
 
 /* Between xlow_used and xhigh_used no page was ever handed out. */
-static void add_heads(struct node_live *live, const struct arena_node *node)
+static HFI_READS_OTHERS void add_heads(struct node_live *live, const struct arena_node *node)
 {
     size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
     for (size_t i = 0, pages; i < node->page_count; i = i < low && i + pages >= low ? hfi_max(high, i + pages) : i + pages) {
@@ -107,7 +107,7 @@ static void add_heads(struct node_live *live, const struct arena_node *node)
     }
 }
 
-void hfi_stats_live(const struct arena_node *node, struct node_live *live)
+HFI_READS_OTHERS void hfi_stats_live(const struct arena_node *node, struct node_live *live)
 {
     *live = (struct node_live){ 0, 0 };
     add_heads(live, node);

@@ -44,6 +44,8 @@
 #define HFI_NOINLINE __attribute__((noinline))
 #define HFI_COLD __attribute__((cold, noinline))
 #define HFI_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+/* Reads what its owner writes without atomics, as HFI_SHOWN does: a figure, by which nothing is decided. */
+#define HFI_READS_OTHERS __attribute__((no_sanitize("thread")))
 #define HFI_EXPORT __attribute__((visibility("default")))
 /* For variables read on the fast path: no detour through the global offset table. */
 #define HFI_HIDDEN __attribute__((visibility("hidden")))

@@ -310,7 +310,7 @@ bool hfi_magazine_give_back(struct theap *theap)
     return hfi_theap_give_back(theap);
 }
 
-size_t hfi_magazines_bytes(const struct theap *theap)
+HFI_READS_OTHERS size_t hfi_magazines_bytes(const struct theap *theap)
 {
     size_t bytes = 0;
     for (unsigned class = 0; class < HFI_DIRECT_CLASSES && !HFI_SECURE; class++) {
