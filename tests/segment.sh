@@ -148,7 +148,7 @@ if unshare --pid --fork --mount-proc true 2> /dev/null; then
     segment=$(segment_of "$number")
     preloaded
     [ -e "$segment" ] || fail "a program that starts removes the segment of another namespace"
-    expect 0 'of processes in other namespaces' list
+    expect 0 'in other namespaces' list
     [ -e "$segment" ] || fail "list removes the segment of another namespace"
     rm -f "$segment"
 

@@ -13,13 +13,14 @@
 #include "tool.h"
 
 #define NODES_SHOWN 2
+#define LIVE_COLUMNS 6u
 #define UNSHOWN_NAMED 10u
 #define NAME_BYTES 16 /* as the kernel keeps it */
 
 struct listing {
     json_t *processes; /* NULL: printed as text */
     struct snapshot snapshot;
-    unsigned shown, not_readable, unusable;
+    unsigned shown, not_readable, unusable, not_exact;
     json_t *unshown; /* numbers of processes */
 };
 
@@ -40,18 +41,30 @@ static void print_balance(const struct snapshot *snapshot)
     putchar('\n');
 }
 
+/* What is not exact is marked. */
+static const char *live_of(const struct snapshot *snapshot, char text[SHOW_SHORT + 1])
+{
+    if (snapshot->live_known == LIVE_UNKNOWN)
+        return "?";
+    if (snapshot->live_known == LIVE_EXACT)
+        return show_bytes(text, (double)snapshot->live_bytes, LIVE_COLUMNS);
+    text[0] = '~';
+    show_bytes(text + 1, (double)snapshot->live_bytes, LIVE_COLUMNS - 1);
+    return text;
+}
+
 static void print_process(const struct snapshot *snapshot, const char *name)
 {
     uint64_t total = 0, used = 0, high = 0, threads = 0;
-    char a[SHOW_SHORT], b[SHOW_SHORT], span[16], cell[4 * NAME_BYTES];
+    char a[SHOW_SHORT], b[SHOW_SHORT + 1], span[16], cell[4 * NAME_BYTES];
     for (unsigned i = 0; i < snapshot->node_count; i++) {
         total += snapshot->nodes[i].total;
         used += snapshot->nodes[i].used;
         high += snapshot->nodes[i].high_water;
         threads += snapshot->nodes[i].theaps;
     }
-    printf("%7llu %s %5s %-4s %5s %3.0f%% %3.0f%% %7llu %7s  ", (unsigned long long)snapshot->header.pid,
-           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5), snapshot_backing_name(snapshot->nodes[0].backing), show_bytes(b, (double)used, 5),
+    printf("%7llu %s %5s %-4s %6s %3.0f%% %3.0f%% %7llu %6s  ", (unsigned long long)snapshot->header.pid,
+           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5), snapshot_backing_name(snapshot->nodes[0].backing), live_of(snapshot, b),
            show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
            show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
     print_balance(snapshot);
@@ -75,6 +88,10 @@ static json_t *process_json(const struct snapshot *snapshot, const char *name)
     json_object_set_new(process, "name", json_string(name));
     json_object_set_new(process, "age_seconds", json_real(snapshot_age_ns(snapshot, snapshot->header.clock_ticks) / 1e9));
     json_object_set_new(process, "nodes", nodes);
+    json_object_set_new(process, "live", snapshot->live_known == LIVE_UNKNOWN ? json_null() : tool_json_number(snapshot->live_bytes));
+    json_object_set_new(process, "held", snapshot->live_known == LIVE_UNKNOWN ? json_null() : tool_json_number(snapshot->held_bytes));
+    json_object_set_new(process, "live_as_of", snapshot->live_known == LIVE_UNKNOWN ? json_null() :
+                        json_string(snapshot->live_known == LIVE_EXACT ? "now" : "slow_paths"));
     return process;
 }
 
@@ -88,6 +105,8 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     int fd = segment_open(path, pid, &verdict, &reason);
     if (fd >= 0) {
         verdict = snapshot_read(&listing->snapshot, fd, pid, start_ticks, false, &reason);
+        if (verdict == SEGMENT_OK && listing->snapshot.header.pages.count <= SNAPSHOT_MAP_OFTEN)
+            verdict = snapshot_read(&listing->snapshot, fd, pid, start_ticks, true, &reason);
         close(fd);
     }
     switch (verdict) {
@@ -97,9 +116,10 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     case SEGMENT_STRANGE: case SEGMENT_MALFORMED: listing->unusable++; return;
     }
     if (listing->processes == NULL && listing->shown == 0)
-        printf("%7s %-15s %5s %-4s %5s %4s %4s %7s %7s  %s\n", "pid", "process", "arena", "on", "used", "now", "most",
+        printf("%7s %-15s %5s %-4s %6s %4s %4s %7s %6s  %s\n", "pid", "process", "arena", "on", "live", "now", "most",
                "threads", "for", "nodes");
     listing->shown++;
+    listing->not_exact += listing->snapshot.live_known == LIVE_SHOWN;
     target_name(pid, name, sizeof name);
     if (listing->processes != NULL)
         json_array_append_new(listing->processes, process_json(&listing->snapshot, name));
@@ -154,6 +174,8 @@ static int list_main(int argc, char **argv)
         json_object_set_new(object, "not_shown", listing.unshown);
         return tool_json_print(object);
     }
+    if (listing.not_exact != 0)
+        printf("~ as of each thread's last slow path: holdfast stat PID says why\n");
     if (listing.shown == 0)
         printf("no process shows an arena that you may read\n");
     if (listing.not_readable != 0)
@@ -161,7 +183,7 @@ static int list_main(int argc, char **argv)
     if (listing.unusable != 0)
         printf("%u more, of another version or not what they claim to be: holdfast stat PID says\n", listing.unusable);
     if (count.elsewhere != 0)
-        printf("%u more, of processes in other namespaces, such as containers: holdfast list says there\n",
+        printf("%u more in other namespaces, such as containers: holdfast list says there\n",
                count.elsewhere);
     print_unshown(listing.unshown);
     json_decref(listing.unshown);
@@ -177,10 +199,10 @@ const struct command tool_list = {
     .help =
         "usage: holdfast list [--json]\n"
         "\n"
-        "Prints the processes whose arena you may read: its size, what is used now and was at most,\n"
-        "threads, for how long, and each node's share in use, of many nodes how many and the least\n"
-        "and greatest share; and those that have the library and show nothing.  Removes what killed\n"
-        "processes of yours left behind.\n"
+        "Prints the processes whose arena you may read: its size, what the program has in live\n"
+        "blocks, how much of the arena is used now and was at most, threads, for how long, and each\n"
+        "node's share in use, of many nodes how many and the least and greatest share; and those\n"
+        "that have the library and show nothing.  Removes what killed processes of yours left behind.\n"
         "\n"
         "  --json  print them as JSON\n"
         "  --help  this text\n",

@@ -39,6 +39,7 @@ holdfast_SOURCES = \
 	%D%/sample.c %D%/sample.h \
 	%D%/segment.c \
 	%D%/show.c %D%/show.h \
+	%D%/show-live.c \
 	%D%/snapshot.c %D%/snapshot.h \
 	%D%/stat.c %D%/stat.h \
 	%D%/stat-json.c \

@@ -48,12 +48,40 @@ static const struct node_gauge {
     { "arena_bytes", "Size of the arena.", offsetof(struct hf_inspect_node, total) },
     { "populated_bytes", "Part of the arena that is populated.", offsetof(struct hf_inspect_node, populated) },
     { "used_bytes", "Pages that are handed out or held.", offsetof(struct hf_inspect_node, used) },
-    { "idle_bytes", "Of used: pages that nobody owns and that have room.", offsetof(struct hf_inspect_node, idle) },
+    { "idle_bytes", "Of used: pages that nobody owns and that have room, if only for one block.", offsetof(struct hf_inspect_node, idle) },
     { "free_bytes", "Free pages.", offsetof(struct hf_inspect_node, free) },
     { "high_water_bytes", "Most ever used.", offsetof(struct hf_inspect_node, high_water) },
     { "large_bytes", "Of used: blocks of whole pages.", offsetof(struct hf_inspect_node, large) },
     { "metadata_bytes", "Of used: Holdfast's own structures.", offsetof(struct hf_inspect_node, meta) },
 };
+
+/* What follows from the page map. */
+static const struct live_gauge {
+    const char *name;
+    const char *help;
+    size_t offset; /* in struct node_pages */
+} live_gauges[] = {
+    { "live_bytes", "Bytes of the blocks that the program has.", offsetof(struct node_pages, live_bytes) },
+    { "held_bytes", "Pages of blocks, large ones included: live bytes, and what is unused in their pages.", offsetof(struct node_pages, held_bytes) },
+    { "idle_live_bytes", "Of idle: bytes of blocks that are in use.", offsetof(struct node_pages, idle_live_bytes) },
+    { "magazine_bytes", "Of held, and not live: freed blocks that threads keep for their next requests.",
+      offsetof(struct node_pages, magazine_bytes) },
+};
+
+static void print_live(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < sizeof live_gauges / sizeof live_gauges[0]; i++) {
+        head(live_gauges[i].name, "gauge", "bytes", live_gauges[i].help);
+        for (unsigned node = 0; node < snapshot->node_count; node++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&snapshot->node_pages[node] + live_gauges[i].offset, sizeof value);
+            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", live_gauges[i].name, labels, snapshot->nodes[node].id, node,
+                   (unsigned long long)value);
+        }
+    }
+    head("live_exact", "gauge", NULL, "1 where live bytes and blocks are of this moment, 0 where they are as of each thread's last slow path.");
+    printf("holdfast_live_exact{%s} %d\n", labels, snapshot->live_known == LIVE_EXACT);
+}
 
 static void print_nodes(const struct snapshot *snapshot)
 {
@@ -102,7 +130,8 @@ static void print_counters(const struct snapshot *snapshot, const struct snapsho
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1, (unsigned long long)sum->away[i]);
     print_counter("blocks_listed", "Blocks put on free lists, for the fast path to hand out.", sum->listed);
-    print_counter("remote_frees", "Blocks freed into pages of other threads.", sum->remote_frees);
+    print_counter("remote_frees", "Blocks freed into pages that other threads owned.", sum->remote_frees);
+    print_counter("unowned_frees", "Blocks freed into pages that nobody owned.", sum->unowned_frees);
     print_counter("retired_pages", "Runs of pages given back to a node.", sum->retired);
     print_counter("pressure_calls", "Times the application was asked to free memory.", sum->pressed);
     print_counter("failures", "Calls that ended in ENOMEM.", sum->failed);
@@ -175,11 +204,11 @@ void stat_openmetrics(const struct snapshot *snapshot)
     print_counters(snapshot, &sum);
     print_slow(snapshot, &sum);
     if (snapshot->pages != NULL) {
+        print_live(snapshot);
         print_class_family(snapshot, "class_bytes", "bytes", "Pages of a size class.", class_bytes);
-        print_class_family(snapshot, "class_blocks", NULL, "Blocks in use of a size class, as of each page's last slow path.",
-                           class_used);
+        print_class_family(snapshot, "class_blocks", NULL, "Live blocks of a size class.", class_used);
         print_class_family(snapshot, "class_waste_bytes", "bytes",
-                           "Bytes of a size class's pages that are in no block in use.", class_waste);
+                           "Bytes of a size class's pages that are in no live block.", class_waste);
     }
     printf("# EOF\n");
 }

@@ -14,8 +14,6 @@
 #include "kernel/os.h"
 #include "numa/topology.h"
 
-#define MAP_ENTRIES_OFTEN (1u << 22) /* 256 GiB of arena: larger maps, 32 MiB and more to copy, are read for thorough samples alone */
-
 struct sample *sample_new(const char *command)
 {
     struct sample *sample = calloc(1, sizeof *sample);
@@ -263,7 +261,7 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
 {
     struct snapshot *snapshot = &sample->snapshot;
     char name[SAMPLE_NAME];
-    bool with_map = thoroughly || snapshot->header.pages.count <= MAP_ENTRIES_OFTEN;
+    bool with_map = thoroughly || snapshot->header.pages.count <= SNAPSHOT_MAP_OFTEN;
     int status = target_read(target, snapshot, with_map, command);
     if (status != 0)
         return status;

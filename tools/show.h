@@ -85,6 +85,12 @@ struct show_parts {
 };
 void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, unsigned node);
 
+/* "live 107 MiB, held 110.3 MiB (1.03 times live), unused 3.3 MiB"; the quotient alone, 0 where nothing is live; and why live bytes are
+ * not exact, with the next step, NULL where they are. */
+char *show_live(char *text, size_t text_bytes, uint64_t live, uint64_t held);
+double show_held_over_live(uint64_t held, uint64_t live);
+const char *show_live_limits(const struct snapshot *snapshot);
+
 /* What an event says, without its node and thread. */
 char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot, const struct hf_inspect_event *event);
 

@@ -451,6 +451,14 @@ unsigned snapshot_threads_listed(const struct snapshot *snapshot)
     return count;
 }
 
+unsigned snapshot_threads_ended(const struct snapshot *snapshot)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < snapshot->theap_count; i++)
+        count += snapshot->theaps[i].in_use == 0 && !snapshot_theap_is_blank(&snapshot->theaps[i]);
+    return count;
+}
+
 void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum)
 {
     *sum = (struct snapshot_sum){ .in_use = snapshot_threads_listed(snapshot) };

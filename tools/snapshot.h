@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/* Entries of a page map that are read for every line of a list or a watch: 256 GiB of arena.  Larger ones take 32 MiB and more to copy. */
+#define SNAPSHOT_MAP_OFTEN (1u << 22)
+
 enum segment_verdict {
     SEGMENT_OK,
     SEGMENT_NONE,      /* no such file */
@@ -104,6 +107,9 @@ void snapshot_free(struct snapshot *snapshot);
 
 void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum);
 uint64_t snapshot_sum_away(const struct snapshot_sum *sum);
+
+/* Theaps in the table that no thread has any more: threads that have ended, and whose theap no later one took. */
+unsigned snapshot_threads_ended(const struct snapshot *snapshot);
 
 /* Theaps in the table that a thread has: fewer than the sum's in_use where the table is too short. */
 unsigned snapshot_threads_listed(const struct snapshot *snapshot);

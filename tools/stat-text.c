@@ -1,7 +1,7 @@
 /*
  * stat-text: see stat.h; what `holdfast stat` prints for people.
  *
- * Figures of the page map are as of each page's last slow path; where there is no map, what follows from it is left out.
+ * Where there is no page map, what follows from it is left out.
  *
  * Test: tests/tool-stat.sh.
  */
@@ -20,25 +20,15 @@ static const char *bytes_of(uint64_t bytes, char text[16])
 
 /* --- nodes --- */
 
-/* Letters as the legend under the bars says, in proportion; a part that is there has one at least. */
-static void print_bar(const struct show_parts *parts, uint64_t total)
+static void print_bar(const struct snapshot *snapshot, unsigned node)
 {
-    const struct {
-        uint64_t bytes;
-        char letter;
-    } pieces[] = { { parts->blocks, '#' }, { parts->large, 'L' }, { parts->own, 'm' }, { parts->idle, 'i' }, { parts->kept, 'k' } };
-    char bar[BAR_COLUMNS + 1];
-    unsigned at = 0;
-    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0] && total != 0; i++) {
-        unsigned columns = (unsigned)((double)pieces[i].bytes / (double)total * BAR_COLUMNS + 0.5);
-        if (columns == 0 && pieces[i].bytes != 0)
-            columns = 1;
-        while (columns-- > 0 && at < BAR_COLUMNS)
-            bar[at++] = pieces[i].letter;
-    }
-    memset(bar + at, '.', BAR_COLUMNS - at);
-    bar[BAR_COLUMNS] = 0;
-    printf("[%s]", bar);
+    struct show_piece pieces[SHOW_PIECES];
+    unsigned count = show_bar(pieces, snapshot, node, BAR_COLUMNS);
+    putchar('[');
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned column = 0; column < pieces[i].cells; column++)
+            fputs(show_glyph(pieces[i].state, pieces[i].in_use ? 3 : 0, false), stdout);
+    putchar(']');
 }
 
 static void print_flags(const struct hf_inspect_node *node)
@@ -54,16 +44,21 @@ static void print_flags(const struct hf_inspect_node *node)
 static void print_node(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
+    const struct node_pages *pages = &snapshot->node_pages[index];
     struct show_parts parts;
-    char a[16], b[16], c[16], d[16], span[16];
+    char a[16], b[16], c[16], d[16], span[16], text[160];
     show_node_parts(&parts, snapshot, index);
     printf("node %-3u ", node->id);
-    print_bar(&parts, node->total);
+    print_bar(snapshot, index);
     printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
     if ((node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked)
         printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n", bytes_of(node->asked, a));
-    printf("  blocks %s, large %s, idle %s, kept %s\n", bytes_of(parts.blocks, a), bytes_of(parts.large, b),
-           bytes_of(parts.idle, c), bytes_of(parts.kept, d));
+    if (snapshot->node_count > 1 && snapshot->live_known != LIVE_UNKNOWN)
+        printf("  %s\n", show_live(text, sizeof text, pages->live_bytes, pages->held_bytes));
+    printf("  blocks %s, large %s, idle %s", bytes_of(parts.blocks, a), bytes_of(parts.large, b), bytes_of(parts.idle, c));
+    if (snapshot->live_known != LIVE_UNKNOWN && parts.idle != 0)
+        printf(" (%.0f %% of it live)", show_percent(pages->idle_live_bytes, pages->state[HF_PAGE_IDLE] * HF_INSPECT_PAGE_BYTES));
+    printf(", kept %s\n", bytes_of(parts.kept, d));
     printf("  own structures %s, free %s", bytes_of(parts.own, a), bytes_of(parts.free, b));
     if (snapshot->pages != NULL)
         printf("; longest free run %s", bytes_of(snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES, c));
@@ -90,14 +85,18 @@ static void print_share(const char *name, uint64_t count, uint64_t all, const ch
     printf("  %-13s %14llu %5.1f %% %s\n", name, (unsigned long long)count, show_percent(count, all), meaning);
 }
 
-static void print_paths(const struct snapshot_sum *sum)
+static void print_paths(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
     static const char *const distances[HF_INSPECT_DISTANCES] = {
         "... from the nearest other node", "... from the second nearest", "... from the third", "... from nodes farther away",
     };
     uint64_t pages = sum->claimed + sum->fresh + sum->large, all = sum->collected + sum->shared + pages;
-    printf("where memory came from, since the start; %llu thread%s a theap\n", (unsigned long long)sum->in_use,
+    unsigned ended = snapshot_threads_ended(snapshot);
+    printf("where memory came from, since the start; %llu thread%s a theap", (unsigned long long)sum->in_use,
            sum->in_use == 1 ? " has" : "s have");
+    if (ended != 0)
+        printf(", %u more had", ended);
+    putchar('\n');
     print_share("collected", sum->collected, all, "refills from a page the thread had");
     print_share("claimed", sum->claimed, all, "idle pages taken over");
     if (sum->shared != 0)
@@ -114,7 +113,8 @@ static void print_paths(const struct snapshot_sum *sum)
     print_count("adopted", sum->adopted, "own pages won back by freeing");
     print_count("stolen", sum->stolen, "pages taken from sleeping threads");
     print_count("retired", sum->retired, "pages given back to a node");
-    print_count("remote frees", sum->remote_frees, "blocks freed into others' pages");
+    print_count("remote frees", sum->remote_frees, "blocks freed into other threads' pages");
+    print_count("unowned frees", sum->unowned_frees, "blocks freed into pages nobody owned");
     if (sum->pressed != 0)
         print_count("pressed", sum->pressed, "application asked to free memory");
     print_count("failed", sum->failed, "calls that ended in ENOMEM");
@@ -234,6 +234,18 @@ static void print_events(const struct snapshot *snapshot, unsigned length)
     }
 }
 
+static void print_live(const struct snapshot *snapshot)
+{
+    const char *limits = show_live_limits(snapshot);
+    char text[160], bytes[16];
+    if (snapshot->live_known != LIVE_UNKNOWN)
+        printf("%s\n", show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
+    if (snapshot->magazine_bytes != 0)
+        printf("  of unused: %s that threads keep for their next requests\n", bytes_of(snapshot->magazine_bytes, bytes));
+    if (limits != NULL)
+        printf("  %s\n", limits);
+}
+
 void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengths)
 {
     const struct hf_inspect_segment *header = &snapshot->header;
@@ -244,10 +256,12 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
            tool_printable(shown, sizeof shown, target_name((pid_t)header->pid, name, sizeof name)),
            show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
            tool_printable(library, sizeof library, header->library));
+    print_live(snapshot);
     for (unsigned i = 0; i < snapshot->node_count; i++)
         print_node(snapshot, i);
-    printf("  (# blocks, L large, m own structures, i idle, k kept empty by threads, . free)\n");
-    print_paths(&sum);
+    printf("  (O owned by threads, F full, L large, I idle, E kept empty by threads,\n"
+           "   S own structures: small what is not in use of them; . free, ? missing)\n");
+    print_paths(snapshot, &sum);
     print_slow(snapshot, &sum);
     print_classes(snapshot, lengths->classes);
     print_theaps(snapshot, &sum, lengths->theaps);

@@ -11,17 +11,19 @@
 #include "stat.h"
 
 enum {
-    SPAN_USED, SPAN_IDLE, SPAN_FREE, SPAN_SLOW, SPAN_CLAIMED, SPAN_FRESH, SPAN_STOLEN, SPAN_REMOTE_FREES, SPAN_AWAY,
+    SPAN_LIVE, SPAN_HELD, SPAN_USED, SPAN_IDLE, SPAN_FREE, SPAN_SLOW, SPAN_CLAIMED, SPAN_FRESH, SPAN_STOLEN, SPAN_REMOTE_FREES, SPAN_AWAY,
     SPAN_FAILED, SPAN_FIGURES,
 };
 #define SPAN_COUNTERS SPAN_SLOW /* the first that counts; those before are sizes as they are now */
 
 static const struct {
-    const char *key, *head;
+    const char *key, *head; /* head NULL: in JSON alone */
     int width;
 } figures[SPAN_FIGURES] = {
-    [SPAN_USED] = { "used", "used", 6 },
-    [SPAN_IDLE] = { "idle", "idle", 6 },
+    [SPAN_LIVE] = { "live", "live", 6 },
+    [SPAN_HELD] = { "held", "held", 6 },
+    [SPAN_USED] = { "used", NULL, 0 },
+    [SPAN_IDLE] = { "idle", NULL, 0 },
     [SPAN_FREE] = { "free", "free", 6 },
     [SPAN_SLOW] = { "slow", "slow", 6 },
     [SPAN_CLAIMED] = { "claimed", "claimed", 7 },
@@ -38,6 +40,8 @@ static void now_of(const struct snapshot *snapshot, uint64_t now[SPAN_FIGURES])
     snapshot_sum(snapshot, &sum);
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
         now[i] = 0;
+    now[SPAN_LIVE] = snapshot->live_bytes;
+    now[SPAN_HELD] = snapshot->held_bytes;
     for (unsigned i = 0; i < snapshot->node_count; i++) {
         now[SPAN_USED] += snapshot->nodes[i].used;
         now[SPAN_IDLE] += snapshot->nodes[i].idle;
@@ -72,7 +76,8 @@ void stat_watch_head(bool delta)
 {
     printf("%-8s", "time");
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
-        printf(" %*s", figures[i].width, i == SPAN_SLOW && !delta ? "slow/s" : figures[i].head);
+        if (figures[i].head != NULL)
+            printf(" %*s", figures[i].width, i == SPAN_SLOW && !delta ? "slow/s" : figures[i].head);
     putchar('\n');
 }
 
@@ -86,8 +91,11 @@ void stat_watch_line(const struct snapshot *before, const struct snapshot *after
     span_of(before, after, span);
     strftime(text, sizeof text, "%H:%M:%S", localtime_r(&now, &local));
     fputs(text, stdout);
+    bool known = after->live_known != LIVE_UNKNOWN;
     for (unsigned i = 0; i < SPAN_COUNTERS; i++)
-        printf(" %*s", figures[i].width, show_bytes(text, (double)span[i], (unsigned)figures[i].width));
+        if (figures[i].head != NULL)
+            printf(" %*s", figures[i].width, (i == SPAN_LIVE || i == SPAN_HELD) && !known ? "?" :
+                   show_bytes(text, (double)span[i], (unsigned)figures[i].width));
     for (unsigned i = SPAN_COUNTERS; i < SPAN_FIGURES; i++)
         printf(" %*s", figures[i].width, delta ? show_count(text, (double)span[i], (unsigned)figures[i].width) :
                show_rate(text, (double)span[i] / seconds, (unsigned)figures[i].width));
@@ -104,8 +112,9 @@ json_t *stat_watch_json(const struct snapshot *before, const struct snapshot *af
     span_of(before, after, span);
     json_object_set_new(object, "time", json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9));
     json_object_set_new(object, "seconds", json_real(seconds));
+    bool known = after->live_known != LIVE_UNKNOWN;
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
-        json_object_set_new(object, figures[i].key,
+        json_object_set_new(object, figures[i].key, (i == SPAN_LIVE || i == SPAN_HELD) && !known ? json_null() :
                             i < SPAN_COUNTERS || delta ? tool_json_number(span[i]) : json_real((double)span[i] / seconds));
     return object;
 }

@@ -102,7 +102,7 @@ static int watch(const struct target *target, struct snapshot *before, const str
         uint64_t end_ns = before->taken_ns + (uint64_t)(settings->watch_seconds * 1e9);
         if (fflush(stdout) != 0 || !wait_for_interval(end_ns, &outside) || !target_lives(target))
             break;
-        status = target_read(target, &after, false, "stat");
+        status = target_read(target, &after, before->header.pages.count <= SNAPSHOT_MAP_OFTEN, "stat");
         if (status == 0)
             status = print_span(before, &after, settings);
         struct snapshot older = *before;

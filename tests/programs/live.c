@@ -45,12 +45,15 @@ static void put(void **block)
     *block = NULL;
 }
 
-/* The line is read by tests/tool-live.sh, which answers when it has looked. */
+/* The line, with live and held bytes, is read by tests/tool-live.sh, which answers when it has looked. */
 static void check(const char *state)
 {
     uint64_t now = live();
+    struct hf_stats stats;
     char text[160];
-    int length = snprintf(text, sizeof text, "%s %llu\n", state, (unsigned long long)expected);
+    CHECK(hf_stats_get(&stats, sizeof stats) == 0);
+    int length = snprintf(text, sizeof text, "%s %llu %llu %llu\n", state, (unsigned long long)expected,
+                          (unsigned long long)(stats.allocated + stats.idle), (unsigned long long)stats.remote_frees);
     if (now != expected)
         fprintf(stderr, "%s: %llu live, %llu are said to be\n", state, (unsigned long long)expected, (unsigned long long)now);
     CHECK(now == expected);

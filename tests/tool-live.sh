@@ -1,0 +1,92 @@
+#!/bin/sh
+# Live, held and unused bytes from outside: of a program that knows them to the byte, in each of its states (tests/programs/live.c), by
+# stat, list and OpenMetrics; where its memory must not be read; of a recording of before they were told.
+#
+# $top_builddir as Automake sets it, . by default.
+set -u
+name=tool-live.sh
+. "${srcdir:-$(dirname "$0")/..}/tests/tool-part.sh"
+command -v python3 > /dev/null || { echo "tool-live.sh: no python3"; exit 77; }
+
+# --- in each state: a line with live and held bytes, and remote frees; the program goes on when it is answered ---
+timeout 60 python3 - "$holdfast" "$top_builddir/tests/programs/live" > "$work/out" 2> "$work/err" <<'EOF' || fail "$(tail -1 "$work/err")"
+import json, os, re, shutil, subprocess, sys
+
+holdfast, program = sys.argv[1:]
+os.environ['HOLDFAST_VERBOSE'] = '0'
+
+def run(*arguments, before=()):
+    return subprocess.run([*before, holdfast, *arguments], check=True, capture_output=True, text=True).stdout
+
+def near(what, got, wanted):
+    assert abs(got - wanted) <= wanted / 100, f'{state}: {what} is {got}, not {wanted}'
+
+def look(state, live, held, remote, pid):
+    stat, text = json.loads(run('stat', '--json', pid)), run('stat', pid)
+    if stat['live_as_of'] != 'now':
+        assert 'run as root' in text, f'{state}: figures that are not exact are not called so'
+        return
+    assert stat['live'] == live, f"{state}: live is {stat['live']}, not {live}"
+    near('held', stat['held'], held)
+    near('unused', stat['unused'], held - live)
+    assert stat['held'] == stat['live'] + stat['unused'] and stat['magazines'] <= stat['unused'], state
+    for key in 'live', 'held', 'magazines':
+        assert sum(node[key] for node in stat['nodes']) == stat[key], f'{state}: {key} of the nodes'
+    of_classes = sum(c['live_bytes'] for c in stat['classes'])
+    large = sum(node['large'] for node in stat['nodes'])
+    assert 0 <= of_classes + large - live <= 6 * 4096, f'{state}: size classes have {of_classes}, large blocks {large}' # guards
+    assert all(c['live_bytes'] == c['used_blocks'] * c['block_bytes'] for c in stat['classes']), state
+    assert all(node['idle_live'] <= node['idle'] for node in stat['nodes']), state
+    assert re.match(r'live .*, held .* times live\), unused ', text.splitlines()[1]), f'{state}: stat does not begin with it'
+    listed = [p for p in json.loads(run('list', '--json'))['processes'] if str(p['pid']) == pid]
+    assert [(p['live'], p['held']) for p in listed] == [(live, stat['held'])], f'{state}: list says {listed}'
+    shown = re.findall(r'^holdfast_live_bytes\{.*\} (\d+)$', run('stat', '--format', 'openmetrics', pid), re.M)
+    assert shown == [str(live)], f'{state}: OpenMetrics says {shown}'
+    line = json.loads(run('stat', '--watch', '0.05', '--count', '1', '--json', pid))
+    assert (line['live'], line['held']) == (live, stat['held']), f'{state}: --watch says {line}'
+    if state == 'asleep':
+        assert stat['nodes'][0]['owned_empty'] == 0, 'pages with live blocks are called empty'
+    if state == 'many' and os.geteuid() == 0 and shutil.which('setpriv'):
+        text = run('stat', pid, before=['setpriv', '--inh-caps=-sys_ptrace', '--bounding-set=-sys_ptrace'])
+        assert "as of each thread's last slow path; run as root for exact figures" in text.splitlines()[2], 'nobody says that it may not look'
+        assert ', kept 0 B\n' in text, 'without the right to look, pages with live blocks are called empty'
+
+process = subprocess.Popen([program, 'wait'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+try:
+    states = []
+    for line in process.stdout:
+        state, *figures = line.split()
+        look(state, *map(int, figures), str(process.pid))
+        states.append(state)
+        process.stdin.write('\n')
+    assert process.wait() == 0, 'the program itself says otherwise'
+    assert len(states) == 7, states
+finally:
+    process.kill()
+EOF
+
+# --- a recording of before: 8 MiB, three samples, of version 1 ---
+base64 -d > "$work/old.gz" <<'EOF'
+H4sIAAAAAAACA7VUXWxURRSeM/dvu112N5ImPsGYGEN4g4QHkyZuIiY8mEDENwPdkOirrzzw8LHd0nZTy6ZuScWmLqY2FSE0TUBUCreNGkII
+2YRSAiayItGqDVbB2kB0/c6lRMOD8cVz75xvZs6ZO/OdM+e+vHPH9ldeenGLGGMcm8fW9ybVN78FRsU35sDYsXER01Gduf35Ym1yft8hUApA
++5EFO33pmOiweusFhV13D49e/aCRm57pnpsphfBLOusQrir66EBZvXA0jYPsZHApDXWxNut5ia+0KO+drHy1Is2z/d/2ZDyL4XRi2mXFhNWH
+b03MlsKVm398dqqRw/zYqaHzt8uQhaF7rZUji0tb7s68/fHJdz5BSUo9ldpkoz5bEk+M9fmFlHiIqx+eE8S160PS3CiytOGhNb6YAMnuoXo9
+alUrFlgOHvfyDyYmfyU3yxOpQyEQsefEWet8seyFYmhSI8MVdZr99YR7IU7ANRWOdyhxh3xd4btMrDCfbioMtWksHFJ1hcEoVpgOmwqLAbp1
+eVBXWPFjhYt+U+F9X6Pq4McKX3roIYx4scJ9i0O6g40VPrXoJYzbWKFq0afrLCqEy4IB3UEwqGcRVNUmqBHewAj1qxil3gHScgVMUm/FFPVm
+nKV+FuTpHBq8G1tBsoXNWObMUyBjlwcJF58D+RYdSLfA+RJcCmRZFwfSK+ahtISWMhzz1UNLHiRQZDp60dRBHxwjXKGFcwMo0m2QFs0XCrTU
+aOHcCIocjNLCAQ8sNtXZK4Fzl3PgWby6mDZNVyN3MfKts5EMDEvaz4SpkMleb9KyybQX6PDjtf4k6aLXPMW7koEzkK/57H1C3P8q5+XfH2w0
+66JlXknxWZeV4eSuPqbXrvQ8ywSj2KeKfm0mG2Usk3EgF1ld94/Xk0dl9PzC0XcXAjGv8Vewe9/TSyLOaBXOnfio686N2d/l8OoPN3fenzve
+1VqTg9Iq/1123R5rK28CSZtQfBbFfpPqPGEZ+21rIYanEWVMB7nF62PLv6xt4d/5PjNef+be6StfSPXndms88aV1YUL+tP/5k+uiEUuSWZOL
+1kt5+kyXmDzEiIbBiaz+NIVmLmv12BfC7qUpxG17bCX5U/UnOmv+AqhPL54hBQAA
+EOF
+gzip -dc "$work/old.gz" > "$work/old"
+expect 0 'nothing to change' tune "$work/old"
+expect 0 '' report "$work/old" -o "$work/page"
+grep -q 'worker' "$work/page" || fail "the report of an old recording is none"
+# And nothing else in its place.
+{ head -c 8 "$work/old"; printf '\003'; tail -c +10 "$work/old"; } > "$work/bad"
+expect 2 'newer than this tool' tune "$work/bad"
+{ head -c 20 "$work/old"; printf '\377'; tail -c +22 "$work/old"; } > "$work/bad"
+expect 2 'its tables are not those of this tool' tune "$work/bad"
+
+exit "$failed"
