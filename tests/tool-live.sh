@@ -65,6 +65,25 @@ finally:
     process.kill()
 EOF
 
+# --- a process that ends while it is recorded: its last counts stay, and nothing that was not written gets into the file ---
+valgrind=
+command -v valgrind > /dev/null && valgrind='valgrind -q --error-exitcode=99' || echo "tool-live.sh: no valgrind: record is not looked at by it"
+HOLDFAST_ARENA=16M HOLDFAST_BACKING=4k start fill 4 || exit 1
+# shellcheck disable=SC2086
+$valgrind "$holdfast" record "$live" -o "$work/ended" --interval 0.2 > "$work/out" 2> "$work/err" &
+recorder=$!
+children="$children $recorder"
+for _ in $(seq 100); do [ -s "$work/ended" ] && break; sleep 0.1; done
+"$holdfast" stat --json "$live" > "$work/before" 2>> "$work/err"
+sleep 0.3
+stop
+wait "$recorder" || fail "record of a process that ends: exit status $?"
+grep -q ', and the process ended' "$work/err" || fail "record does not say that the process ended"
+"$holdfast" report "$work/ended" -o "$work/page" > "$work/out" 2>&1 || fail "no report of a process that has ended"
+if grep -q '"live_as_of": "now"' "$work/before"; then
+    grep -q 'counted in the process' "$work/page" || fail "the exact counts of a process that has ended are forgotten"
+fi
+
 # --- a recording of before: 8 MiB, three samples, of version 1 ---
 base64 -d > "$work/old.gz" <<'EOF'
 H4sIAAAAAAACA7VUXWxURRSeM/dvu112N5ImPsGYGEN4g4QHkyZuIiY8mEDENwPdkOirrzzw8LHd0nZTy6ZuScWmLqY2FSE0TUBUCreNGkII

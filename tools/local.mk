@@ -41,6 +41,7 @@ holdfast_SOURCES = \
 	%D%/show.c %D%/show.h \
 	%D%/show-live.c \
 	%D%/snapshot.c %D%/snapshot.h \
+	%D%/snapshot-pages.c \
 	%D%/stat.c %D%/stat.h \
 	%D%/stat-json.c \
 	%D%/stat-text.c \

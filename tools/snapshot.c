@@ -206,33 +206,77 @@ static const char *read_header(int fd, struct hf_inspect_segment *header, uint64
     return NULL;
 }
 
-static void count_live(struct snapshot *snapshot, pid_t pid, uint64_t start_ticks)
+/* The page map with exact counts of the last look: a process that has ended is still read, and its memory is gone. */
+struct earlier {
+    uint64_t *pages;
+    size_t count;
+    uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES];
+};
+
+static void keep_counts(struct earlier *earlier, const struct snapshot *snapshot)
+{
+    bool exact = snapshot->live_known == LIVE_EXACT && snapshot->pages != NULL && snapshot->page_count <= SNAPSHOT_MAP_OFTEN;
+    earlier->pages = exact ? malloc(snapshot->page_count * sizeof *earlier->pages) : NULL;
+    if (earlier->pages == NULL)
+        return;
+    earlier->count = snapshot->page_count;
+    memcpy(earlier->pages, snapshot->pages, earlier->count * sizeof *earlier->pages);
+    memcpy(earlier->magazine_blocks, snapshot->magazine_blocks, sizeof earlier->magazine_blocks);
+}
+
+static bool is_of_blocks(uint64_t entry)
+{
+    return HF_PAGE_STATE(entry) == HF_PAGE_OWNED || HF_PAGE_STATE(entry) == HF_PAGE_IDLE || HF_PAGE_STATE(entry) == HF_PAGE_LOOSE;
+}
+
+/* False: there are none.  A run that is another since keeps what the map says. */
+static bool take_counts(struct snapshot *snapshot, const struct earlier *earlier)
+{
+    if (earlier->pages == NULL || earlier->count != snapshot->page_count)
+        return false;
+    for (size_t i = 0; i < earlier->count; i++)
+        if (is_of_blocks(earlier->pages[i]) && ((snapshot->pages[i] ^ earlier->pages[i]) & ~HF_PAGE_ENTRY(0, 0, 0, 0xffffff)) == 0)
+            snapshot->pages[i] = earlier->pages[i];
+    memcpy(snapshot->magazine_blocks, earlier->magazine_blocks, sizeof earlier->magazine_blocks);
+    return true;
+}
+
+static void count_live(struct snapshot *snapshot, const struct earlier *earlier, pid_t pid, uint64_t start_ticks)
 {
     int error = snapshot->pages == NULL ? 0 : live_read(snapshot, pid, start_ticks);
-    snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : error == 0 ? LIVE_EXACT : LIVE_SHOWN;
+    bool ended = error == -ESRCH || error == -ENOENT, exact = error == 0 || (ended && take_counts(snapshot, earlier));
+    snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : exact ? LIVE_EXACT : LIVE_SHOWN;
     snapshot->live_error = (uint64_t)-error;
+}
+
+/* NULL, or why it is of no use. */
+static const char *read_file(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages)
+{
+    struct stat file;
+    const char *fault = fstat(fd, &file) != 0 ? strerror(errno) : read_header(fd, &snapshot->header, (uint64_t)file.st_size);
+    if (fault == NULL)
+        fault = header_fault(&snapshot->header, pid, start_ticks, (uint64_t)file.st_size);
+    if (fault == NULL)
+        fault = make_room(snapshot, with_pages);
+    if (fault == NULL)
+        fault = read_tables(snapshot, fd);
+    return fault != NULL ? fault : snapshot_fault(snapshot);
 }
 
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages, const char **reason)
 {
-    struct stat file;
-    *reason = fstat(fd, &file) != 0 ? strerror(errno) : read_header(fd, &snapshot->header, (uint64_t)file.st_size);
-    if (*reason == NULL)
-        *reason = header_fault(&snapshot->header, pid, start_ticks, (uint64_t)file.st_size);
-    if (*reason == NULL)
-        *reason = make_room(snapshot, with_pages);
-    if (*reason == NULL)
-        *reason = read_tables(snapshot, fd);
-    if (*reason == NULL)
-        *reason = snapshot_fault(snapshot);
-    if (*reason != NULL)
-        return SEGMENT_MALFORMED;
-    snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
-    set_clock(snapshot);
-    count_live(snapshot, pid, start_ticks);
-    snapshot_derive(snapshot);
-    settle_full(snapshot);
-    return SEGMENT_OK;
+    struct earlier earlier;
+    keep_counts(&earlier, snapshot);
+    *reason = read_file(snapshot, fd, pid, start_ticks, with_pages);
+    if (*reason == NULL) {
+        snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
+        set_clock(snapshot);
+        count_live(snapshot, &earlier, pid, start_ticks);
+        snapshot_derive(snapshot);
+        settle_full(snapshot);
+    }
+    free(earlier.pages);
+    return *reason == NULL ? SEGMENT_OK : SEGMENT_MALFORMED;
 }
 
 void snapshot_free(struct snapshot *snapshot)
@@ -241,174 +285,6 @@ void snapshot_free(struct snapshot *snapshot)
     free(snapshot->theap_pages);
     free(snapshot->pages);
     *snapshot = (struct snapshot){ .pages = NULL };
-}
-
-/* --- the page map --- */
-
-static size_t run_pages(const struct snapshot *snapshot, uint64_t entry)
-{
-    switch (HF_PAGE_STATE(entry)) {
-    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
-        if (HF_PAGE_CLASS(entry) >= snapshot->class_count || HF_PAGE_SHORT(entry) >= snapshot->classes[HF_PAGE_CLASS(entry)].run_pages)
-            return 1;
-        return snapshot->classes[HF_PAGE_CLASS(entry)].run_pages - HF_PAGE_SHORT(entry);
-    case HF_PAGE_LARGE: case HF_PAGE_META:
-        return HF_PAGE_COUNT(entry) == 0 ? 1 : HF_PAGE_COUNT(entry);
-    default:
-        return 1;
-    }
-}
-
-static bool is_free(uint64_t entry)
-{
-    return HF_PAGE_STATE(entry) == HF_PAGE_FREE || HF_PAGE_STATE(entry) == HF_PAGE_UNTOUCHED;
-}
-
-void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
-                       void (*each)(size_t first, size_t pages, uint64_t entry, void *argument), void *argument)
-{
-    if (snapshot->pages == NULL)
-        return;
-    const uint64_t *map = snapshot->pages + snapshot->nodes[node].first_page;
-    size_t count = snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES;
-    for (size_t first = 0; first < count;) {
-        size_t pages = run_pages(snapshot, map[first]);
-        while (is_free(map[first]) && first + pages < count && is_free(map[first + pages]))
-            pages++;
-        if (pages > count - first)
-            pages = count - first;
-        each(first, pages, is_free(map[first]) ? HF_PAGE_FREE : map[first], argument);
-        first += pages;
-    }
-}
-
-static uint64_t guard_bytes(const struct snapshot *snapshot)
-{
-    return snapshot->header.options & HF_INSPECT_SECURE ? HF_INSPECT_GUARD_BYTES : 0;
-}
-
-/* Blocks of a run, which may be shorter than its class has them; in front of its guard, where it has one. */
-static uint64_t run_blocks(const struct snapshot *snapshot, size_t pages, uint64_t entry)
-{
-    const struct hf_inspect_class *cut = &snapshot->classes[HF_PAGE_CLASS(entry)];
-    uint64_t fit = cut->block_bytes == 0 ? 0 : (pages * HF_INSPECT_PAGE_BYTES - guard_bytes(snapshot)) / cut->block_bytes;
-    return HF_PAGE_SHORT(entry) == 0 || fit > cut->run_blocks ? cut->run_blocks : fit;
-}
-
-struct tally {
-    struct snapshot *snapshot;
-    struct node_pages *node;
-};
-
-static void tally_blocks(struct tally *tally, size_t pages, uint64_t entry)
-{
-    struct snapshot *snapshot = tally->snapshot;
-    unsigned class = HF_PAGE_CLASS(entry), theap = HF_PAGE_THEAP(entry);
-    if (class >= snapshot->class_count)
-        return;
-    const struct hf_inspect_class *cut = &snapshot->classes[class];
-    struct class_pages *of_class = &snapshot->class_pages[class];
-    uint64_t room = run_blocks(snapshot, pages, entry), used = HF_PAGE_BLOCKS(entry) < room ? HF_PAGE_BLOCKS(entry) : room;
-    uint64_t bytes = pages * HF_INSPECT_PAGE_BYTES, used_bytes = used * cut->block_bytes;
-    if (used_bytes > bytes)
-        used_bytes = bytes; /* a run that the node's end cuts short */
-    of_class->runs++;
-    of_class->pages += pages;
-    of_class->used_blocks += used;
-    of_class->room_blocks += room;
-    of_class->waste_bytes += bytes - used_bytes;
-    of_class->live_bytes += used_bytes;
-    tally->node->held_bytes += bytes;
-    tally->node->live_bytes += used_bytes;
-    tally->node->idle_live_bytes += HF_PAGE_STATE(entry) == HF_PAGE_IDLE ? used_bytes : 0;
-    if (HF_PAGE_STATE(entry) != HF_PAGE_OWNED)
-        return;
-    bool empty = used == 0 && snapshot->live_known == LIVE_EXACT;
-    tally->node->owned_empty += empty ? pages : 0;
-    tally->node->owned_partly += !empty && used != room ? pages : 0;
-    if (theap < snapshot->theap_count) {
-        snapshot->theap_pages[theap].pages += pages;
-        snapshot->theap_pages[theap].used_bytes += used_bytes;
-    }
-}
-
-static void tally_large(struct tally *tally, size_t pages)
-{
-    tally->node->held_bytes += pages * HF_INSPECT_PAGE_BYTES;
-    tally->node->live_bytes += pages * HF_INSPECT_PAGE_BYTES - guard_bytes(tally->snapshot);
-}
-
-static void tally_run(size_t first, size_t pages, uint64_t entry, void *argument)
-{
-    struct tally *tally = argument;
-    unsigned state = HF_PAGE_STATE(entry) < SNAPSHOT_STATES ? HF_PAGE_STATE(entry) : HF_PAGE_FREE;
-    (void)first;
-    tally->node->state[state] += pages;
-    if (state == HF_PAGE_FREE && pages > tally->node->longest_free)
-        tally->node->longest_free = pages;
-    else if (state == HF_PAGE_OWNED || state == HF_PAGE_IDLE || state == HF_PAGE_LOOSE)
-        tally_blocks(tally, pages, entry);
-    else if (state == HF_PAGE_LARGE)
-        tally_large(tally, pages);
-}
-
-static uint64_t move(uint64_t *from, uint64_t wanted)
-{
-    uint64_t moved = hfi_min(wanted, *from);
-    *from -= moved;
-    return moved;
-}
-
-/* What magazines hold is out of its pages, and free all the same. */
-static void deduct_magazines(struct snapshot *snapshot, unsigned node)
-{
-    struct node_pages *pages = &snapshot->node_pages[node];
-    for (unsigned i = 0; i < snapshot->class_count; i++) {
-        struct class_pages *class = &snapshot->class_pages[i];
-        uint64_t blocks = move(&class->used_blocks, snapshot->magazine_blocks[node][i]);
-        uint64_t bytes = move(&class->live_bytes, blocks * snapshot->classes[i].block_bytes);
-        class->waste_bytes += bytes;
-        pages->magazine_bytes += move(&pages->live_bytes, bytes);
-    }
-}
-
-/* A page that is shown as empty has been handed out of since: only its thread knows better. */
-static void show_kept(struct snapshot *snapshot)
-{
-    for (unsigned i = 0; i < snapshot->theap_count; i++) {
-        const struct hf_inspect_theap *theap = &snapshot->theaps[i];
-        if (theap->in_use == 0 || theap->home_node >= snapshot->node_count)
-            continue;
-        struct node_pages *pages = &snapshot->node_pages[theap->home_node];
-        pages->owned_empty += move(&pages->owned_partly, theap->kept / HF_INSPECT_PAGE_BYTES);
-    }
-}
-
-static void add_up(struct snapshot *snapshot)
-{
-    snapshot->held_bytes = snapshot->live_bytes = snapshot->idle_live_bytes = snapshot->magazine_bytes = 0;
-    for (unsigned i = 0; i < snapshot->node_count; i++) {
-        const struct node_pages *pages = &snapshot->node_pages[i];
-        snapshot->held_bytes += pages->held_bytes;
-        snapshot->live_bytes += pages->live_bytes;
-        snapshot->idle_live_bytes += pages->idle_live_bytes;
-        snapshot->magazine_bytes += pages->magazine_bytes;
-    }
-}
-
-void snapshot_derive(struct snapshot *snapshot)
-{
-    memset(snapshot->node_pages, 0, sizeof snapshot->node_pages);
-    memset(snapshot->class_pages, 0, sizeof snapshot->class_pages);
-    memset(snapshot->theap_pages, 0, HF_INSPECT_MAX_THEAPS * sizeof *snapshot->theap_pages);
-    for (unsigned i = 0; i < snapshot->node_count; i++) {
-        struct tally tally = { .snapshot = snapshot, .node = &snapshot->node_pages[i] };
-        snapshot_each_run(snapshot, i, tally_run, &tally);
-        deduct_magazines(snapshot, i);
-    }
-    if (snapshot->live_known == LIVE_SHOWN)
-        show_kept(snapshot);
-    add_up(snapshot);
 }
 
 /* --- sums, time and names --- */
