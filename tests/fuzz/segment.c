@@ -18,7 +18,7 @@
 #include "map.h"
 #include "stat.h"
 
-#define START_TICKS 4711
+static uint64_t start_ticks; /* of this process */
 
 static int file;
 
@@ -45,13 +45,34 @@ static void put_right(struct hf_inspect_segment *header, size_t bytes)
     header->header_bytes = sizeof *header;
     header->segment_bytes = bytes;
     header->pid = (uint64_t)getpid();
-    header->start_ticks = START_TICKS;
+    header->start_ticks = start_ticks;
     fit(&header->nodes, sizeof(struct hf_inspect_node), HF_INSPECT_MAX_NODES, bytes);
     fit(&header->classes, sizeof(struct hf_inspect_class), HF_INSPECT_MAX_CLASSES, bytes);
     fit(&header->theaps, sizeof(struct hf_inspect_theap), HF_INSPECT_MAX_THEAPS, bytes);
     fit(&header->others, sizeof(struct hf_inspect_theap), HF_INSPECT_MAX_NODES, bytes);
     fit(&header->events, sizeof(struct hf_inspect_event), HF_INSPECT_EVENTS, bytes);
     fit(&header->pages, sizeof(uint64_t), UINT32_MAX - 1, bytes);
+    header->program = 0;
+}
+
+/* A page table and theaps in this process's own memory: the input. */
+static void put_right_live(struct hf_inspect_live *live, const uint8_t *data)
+{
+    live->page_table = (uintptr_t)data;
+    live->theaps = (uintptr_t)data;
+    live->entry_bytes = live->entry_bytes % 249 + 8;
+    live->magazine_bytes = live->magazine_bytes % 249 + 8;
+    live->magazine_count %= 64;
+    live->xfree_shift %= 64;
+    uint16_t *in_entry[] = { &live->used, &live->capacity, &live->list, &live->kept, &live->local_free, &live->xfree, &live->run_pages, &live->size_class };
+    uint16_t *in_magazine[] = { &live->loaded_used, &live->loaded_capacity, &live->incoming_limit, &live->incoming_room, &live->previous_blocks,
+                                &live->lists[0], &live->lists[1], &live->lists[2] };
+    for (size_t i = 0; i < 8; i++) {
+        *in_entry[i] = (uint16_t)(*in_entry[i] % (live->entry_bytes - 7));
+        *in_magazine[i] = (uint16_t)(*in_magazine[i] % (live->magazine_bytes - 7));
+    }
+    live->next %= 64;
+    live->state %= 64;
 }
 
 /* Classes and nodes that snapshot_fault lets pass, so that the page map is walked. */
@@ -81,6 +102,8 @@ static void write_file(const uint8_t *data, size_t size)
     if (size >= sizeof(struct hf_inspect_segment) && data[size - 1] % 2 == 0) {
         struct hf_inspect_segment *header = (void *)copy;
         put_right(header, size);
+        if (data[size - 1] % 4 == 0)
+            put_right_live(&header->live, data);
         header->nodes.offset &= ~(uint64_t)7;
         header->classes.offset &= ~(uint64_t)7;
         const struct hf_inspect_segment kept = *header; /* tables may lie over it */
@@ -102,11 +125,13 @@ static void require_sums(const struct snapshot *snapshot)
         require(sum == snapshot->nodes[i].total / HF_INSPECT_PAGE_BYTES);
         require(pages->owned_empty + pages->owned_partly <= pages->state[HF_PAGE_OWNED]);
         require(pages->longest_free <= pages->state[HF_PAGE_FREE]);
+        require(pages->live_bytes + pages->magazine_bytes <= pages->held_bytes && pages->held_bytes <= sum * HF_INSPECT_PAGE_BYTES);
+        require(pages->idle_live_bytes <= pages->state[HF_PAGE_IDLE] * HF_INSPECT_PAGE_BYTES);
     }
     for (unsigned i = 0; i < snapshot->class_count; i++) {
         const struct class_pages *pages = &snapshot->class_pages[i];
         require(pages->used_blocks <= pages->room_blocks);
-        require(pages->waste_bytes <= pages->pages * HF_INSPECT_PAGE_BYTES);
+        require(pages->waste_bytes + pages->live_bytes == pages->pages * HF_INSPECT_PAGE_BYTES);
     }
 }
 
@@ -185,7 +210,7 @@ static void show_json(const struct snapshot *snapshot)
     require(json_array_size(json_object_get(object, "nodes")) == snapshot->node_count);
     require(json_array_size(json_object_get(object, "events")) == snapshot->event_count);
     json_array_foreach(json_object_get(object, "nodes"), index, node)
-        require(json_object_size(node) == (snapshot->pages != NULL ? 23 : 20));
+        require(json_object_size(node) == (snapshot->pages != NULL ? 27 : 20));
     json_array_foreach(json_object_get(object, "theaps"), index, theap)
         require(json_is_string(json_object_get(theap, "name")) && json_is_real(json_object_get(theap, "age_seconds")));
     shown_begin();
@@ -212,7 +237,7 @@ static void show_rest(const struct snapshot *snapshot, const struct snapshot *la
     require(lines_of(shown.text, shown.bytes) == 3);
     free(shown.text);
     json_t *span = stat_watch_json(snapshot, later, false);
-    require(json_object_size(span) == 11);
+    require(json_object_size(span) == 14);
     json_decref(span);
     shown_begin();
     map_svg_file(stdout, snapshot, NULL);
@@ -224,7 +249,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     (void)argc, (void)argv;
     file = memfd_create("segment", 0);
-    require(file >= 0);
+    require(file >= 0 && segment_start_ticks(getpid(), &start_ticks));
     return 0;
 }
 
@@ -233,7 +258,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct snapshot *snapshot = calloc(1, sizeof *snapshot), *later = calloc(1, sizeof *later);
     const char *reason = NULL;
     write_file(data, size);
-    enum segment_verdict verdict = snapshot_read(snapshot, file, getpid(), START_TICKS, true, &reason);
+    enum segment_verdict verdict = snapshot_read(snapshot, file, getpid(), start_ticks, true, &reason);
     require((verdict == SEGMENT_OK) == (reason == NULL));
     if (verdict == SEGMENT_OK) {
         require_sums(snapshot);
@@ -241,8 +266,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint64_t theaps[16];
         memset(theaps, 0x5a, sizeof theaps);
         require(pwrite(file, theaps, snapshot->theap_count != 0 ? sizeof theaps : 0, (off_t)snapshot->header.theaps.offset) >= 0);
-        if (snapshot_read(later, file, getpid(), START_TICKS, true, &reason) == SEGMENT_OK &&
-            snapshot_read(later, file, getpid(), START_TICKS, false, &reason) == SEGMENT_OK) {
+        if (snapshot_read(later, file, getpid(), start_ticks, true, &reason) == SEGMENT_OK &&
+            snapshot_read(later, file, getpid(), start_ticks, false, &reason) == SEGMENT_OK) {
             show_text(later);
             show_json(later);
             show_rest(snapshot, later);
