@@ -134,12 +134,13 @@ await 'by bytes, most first'
 own=$(printf 'sleep       %7s  0   5     2  70Ki      0     0     0    11   22   33     6' "$victim")
 other='?           4000001  3   6     4 128Ki      0     0     0   111  122  133    16'
 await "$own"
+line ' live ~4.29Mi  held 4.56Mi  held/live 1.06  unused 276Ki'
 await ' slow paths 0/s  remote 0.0 % (ever 18.7 %)  p99 - (ever < '
 line ' threads 2  failed 0  claimed 0/s  fresh 0/s  stolen 0/s  large 0/s'
 line ' node 0 [███████████████████████░░█·················]  58.6 % of 8 MiB FULL'
 line ' node 3 [···········································]   0.0 % of 4 MiB 2m'
 line '         █ owned  █ full  █ large  █ idle  ░ kept empty  █ own  · free  ░ unused'
-line '  1 theaps   2 size classes   3 events   4 nodes   by bytes, most first'
+line '  1 theaps   2 classes   3 events   4 nodes   5 history  by bytes, most first'
 line 'name            tid nd cpu pages bytes slow/s out/s  in/s claim stol lost  away'
 line "$own"
 line "$other"
@@ -170,9 +171,19 @@ lacks "$own"
 keys B && await 'by block, least first'
 keys Tab && await '2 so far, the last 2'
 order 'node full: 8 MiB did not fit  (4000001 ?)' 'published: arena of 12 MiB'
-keys 4 && await 'node  total   used   idle  large    own   free longest    most      ago theaps'
+keys 4 && await 'node  total   used   live   idle  large   free longest    most      ago theaps'
 await '   3    4Mi      0      0      0      0    4Mi     4Mi   0.0 %'
-keys Tab && await 'by away, most first'
+line 'node 0: a cell is 64 KiB'
+line '       0 B ███░▓░███░░·····················································'
+line '     4 MiB ████████████████████████████████████████████████████████████████'
+order 'node 0: a cell' 'node 3: a cell'
+await 'history: '
+keys 5 && await '5 history' && await 'live    '
+line_of() { sed -n "s/^$1  *\([^ ]*\) .*/\1/p" "$work/screen"; }
+case $(line_of live) in *[!█▇▆▅]* | '') fail "what is live is drawn as '$(line_of live)'" ;; esac
+[ "$(line_of live)" = "$(line_of held)" ] || fail "live and held have two scales, or times"
+keys 4 && await 'node  total'
+keys Tab && keys Tab && await 'by away, most first'
 keys h && await 'holdfast top: keys' && await 'frees into others'
 keys h && await 'by away, most first'
 keys d && await 'delay in seconds: _'
@@ -198,6 +209,9 @@ while [ "$tries" -gt 0 ]; do
 done
 [ "$tries" -gt 0 ] || fail "slow paths do not show as a rate"
 order 'sleep      ' '?          '
+keys 5 && await '5 history'
+grep -q '^slow/s .*[▁▂▃▄▅▆▇█]' "$work/screen" || fail "a rate is not drawn over time"
+keys 1 && await 'by slow/s, most first'
 
 # --- other sizes ---
 tmux resize-window -x 200 -y 60
@@ -212,6 +226,9 @@ await 'name            tid slow/s out/s  in/s claim stol lost  away'
 lacks 'kept empty'
 tmux resize-window -x 40 -y 10
 await 'node 0 ' && await 'away'
+await ' 1 theaps 2 3 4 5 by away, most first'
+tmux resize-window -x 40 -y 24
+await ' ░ kept empty  █ own  · free  ░ unused'
 tmux resize-window -x 39 -y 10
 await 'too small: 39x10, top needs 40x10'
 tmux resize-window -x 80 -y 9
@@ -244,10 +261,12 @@ without_colours()
     tmux capture-pane -p -e > "$work/colours"
     grep -q "$(printf '\033')\\[[0-9;]*3[0-7]" "$work/colours" && fail "colours with $1"
 }
-start 80x24 'TERM=vt100 LC_ALL=C.UTF-8' "$victim"
+start 80x24 'TERM=vt100 LC_ALL=C' "$victim"
 await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
-line '         O owned  F full  L large  I idle  e kept empty  S own  . free'
+line '         O owned  F full  L large  I idle  e kept empty  S own  . free  o unused'
 without_colours TERM=vt100
+keys 5 && await '5 history'
+grep -qE '^held +[|#]+ +4.56Mi most 4.56Mi$' "$work/screen" || fail "no graph without UTF-8"
 start 80x24 "$colours NO_COLOR=1" "$victim"
 await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
 without_colours NO_COLOR
@@ -313,7 +332,7 @@ drawn_whole()
 {
     start 80x24 "$colours" "$victim"
     await "sleep ($victim)"
-    for key in N 2 W 3 4 1 A r; do keys "$key"; done
+    for key in N 2 W 3 4 5 1 A r; do keys "$key"; done
     await 'by away, least first'
     keys h
     await 'holdfast top: keys'

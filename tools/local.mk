@@ -54,7 +54,7 @@ holdfast_SOURCES = \
 	%D%/tune.c \
 	%D%/unshown.c
 if HAVE_NCURSES
-holdfast_SOURCES += %D%/top-screen.c %D%/top-views.c
+holdfast_SOURCES += %D%/top-graph.c %D%/top-head.c %D%/top-nodes.c %D%/top-screen.c %D%/top-views.c
 else
 holdfast_SOURCES += %D%/top-none.c
 endif

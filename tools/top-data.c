@@ -90,6 +90,32 @@ static int read_map(struct top *top)
     return 0;
 }
 
+/* Samples of the same second are one point. */
+static void remember(struct top *top)
+{
+    const struct snapshot *map = &top->map;
+    struct top_point *last = top->past_count == 0 ? NULL : &top->past[(top->past_count - 1) % TOP_PAST];
+    if (last == NULL || top->sampled_ns - last->ns >= SECOND_NS - SECOND_NS / 20) {
+        last = &top->past[top->past_count++ % TOP_PAST];
+        *last = (struct top_point){ .ns = top->sampled_ns };
+    }
+    double pages = top->rates.claimed + top->rates.fresh + top->rates.large;
+    last->values[LANE_LIVE] = map->live_known == LIVE_UNKNOWN ? -1 : (double)map->live_bytes;
+    last->values[LANE_HELD] = (double)top_held(top);
+    last->values[LANE_SLOW] = top->rates.slow > last->values[LANE_SLOW] ? top->rates.slow : last->values[LANE_SLOW];
+    last->values[LANE_PAGES] = pages > last->values[LANE_PAGES] ? pages : last->values[LANE_PAGES];
+}
+
+uint64_t top_held(const struct top *top)
+{
+    uint64_t held = 0;
+    if (top->map.live_known != LIVE_UNKNOWN)
+        return top->map.held_bytes;
+    for (unsigned i = 0; i < top->now.node_count; i++)
+        held += top->now.nodes[i].used - (top->now.nodes[i].meta < top->now.nodes[i].used ? top->now.nodes[i].meta : 0);
+    return held;
+}
+
 int top_sample(struct top *top)
 {
     struct snapshot_sum sum;
@@ -105,6 +131,7 @@ int top_sample(struct top *top)
     top->sum = sum;
     top->sampled_ns = top->now.taken_ns;
     top->samples += top->samples < 2;
+    remember(top);
     return 0;
 }
 

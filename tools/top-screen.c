@@ -212,7 +212,7 @@ static bool obey(struct top *top, int key)
     case 'q': return false;
     case 'h': case '?': top->help = !top->help; break;
     case KEY_ESCAPE: top->help = false; break;
-    case '1': case '2': case '3': case '4': show_view(top, (unsigned)(key - '1')); break;
+    case '1': case '2': case '3': case '4': case '5': show_view(top, (unsigned)(key - '1')); break;
     case '\t': show_view(top, top->view + 1); break;
     case KEY_BTAB: show_view(top, top->view + TOP_VIEWS - 1); break;
     case KEY_UP: move_by(top, -1); break;

@@ -65,9 +65,10 @@ const struct command tool_top = {
     .help =
         "usage: holdfast top [--delay SECONDS] [PID]\n"
         "\n"
-        "Shows process PID's arena on the whole terminal, of 40x10 characters or more: nodes, rates,\n"
-        "threads, size classes, events.  Without PID: the only process that shows an arena.\n"
-        "Keys: 1 to 4 or Tab another view, arrows scroll, < > or a capital letter sort, r turns the\n"
+        "Shows process PID's arena on the whole terminal, of 40x10 characters or more: what is live and\n"
+        "held, nodes, rates, threads, size classes, events, and how it went since top was started.\n"
+        "Without PID: the only process that shows an arena.\n"
+        "Keys: 1 to 5 or Tab another view, arrows scroll, < > or a capital letter sort, r turns the\n"
         "order round, d another delay, h help, q quit.\n"
         "\n"
         "  --delay SECONDS  between refreshes, 0.1 to 60 (default: 1)\n"

@@ -1,8 +1,8 @@
 /*
  * top: what its files share.
  *
- * top.c takes the command line, top-screen.c the terminal and the keys, top-views.c draws, top-table.c has the columns,
- * top-data.c samples.  Without ncurses top-none.c stands for the screen.
+ * top.c takes the command line, top-screen.c the terminal and the keys, top-views.c draws, with top-head.c,
+ * top-nodes.c and top-graph.c, top-table.c has the columns, top-data.c samples.  Without ncurses top-none.c stands for the screen.
  */
 #ifndef HFT_TOP_H
 #define HFT_TOP_H
@@ -12,8 +12,11 @@
 #define TOP_DELAY_MIN 0.1
 #define TOP_DELAY_MAX 60.0
 #define TOP_NAME_BYTES 17
+#define TOP_WIDE 110  /* columns from which the tables have room to spare */
+#define TOP_ROOMY 60  /* from which there are words beside the bars */
+#define TOP_CELLS 512 /* columns of a bar, and bytes of a table's row, at most */
 
-enum top_view { TOP_THEAPS, TOP_CLASSES, TOP_EVENTS, TOP_NODES, TOP_VIEWS };
+enum top_view { TOP_THEAPS, TOP_CLASSES, TOP_EVENTS, TOP_NODES, TOP_HISTORY, TOP_VIEWS };
 
 /* Per second, of late: an average in which the last two seconds count most. */
 struct top_rates {
@@ -26,6 +29,15 @@ struct top_theap {
     double slow_rate, out_rate, in_rate;
     uint64_t named_tid, named_ns;         /* whose name it is, and since when; 0 for none */
     char name[TOP_NAME_BYTES];
+};
+
+/* What there was at a moment, and of rates the most since the one before; a point a second, or a sample where those are farther
+ * apart.  Ten minutes, at a second. */
+#define TOP_PAST 600
+enum top_lane { LANE_LIVE, LANE_HELD, LANE_SLOW, LANE_PAGES, TOP_LANES };
+struct top_point {
+    uint64_t ns;
+    double values[TOP_LANES]; /* live is negative where it is not known */
 };
 
 /* How a view is looked at. */
@@ -50,6 +62,8 @@ struct top {
     struct top_rates rates;
     double slow[HF_INSPECT_BUCKETS]; /* of late: fades as the rates do */
     struct top_theap *theaps;  /* HF_INSPECT_MAX_THEAPS */
+    struct top_point past[TOP_PAST]; /* number n stands at n % TOP_PAST */
+    unsigned past_count;       /* so far */
 
     /* the screen */
     enum top_view view;
@@ -68,6 +82,9 @@ struct top {
 /* Samples the process; 0, or -1 when there is nothing to be read.  A page map is read once a second, or less often where that
  * would cost more than a two hundredth of the time. */
 int top_sample(struct top *top);
+
+/* Bytes in pages of blocks, large ones included. */
+uint64_t top_held(const struct top *top);
 
 /* Sets the delay; what was seen so far stays. */
 bool top_set_delay(struct top *top, const char *text);
@@ -96,12 +113,29 @@ char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_
 /* "< 4.1 us" */
 char *top_below(char *text, size_t text_bytes, double ns);
 
+/* --- top-head.c --- */
+
+/* Rows that the head takes of this screen, and drawing it. */
+int top_head_rows(const struct top *top);
+void top_draw_head(const struct top *top);
+
+/* Cells of a picture, at the cursor; quarters as show_fill has them. */
+void top_put_cells(const struct top *top, unsigned state, unsigned quarters, unsigned cells);
+
 /* --- top-views.c --- */
 
 void top_draw(struct top *top);
 
 /* Rows of the view that were drawn last. */
 unsigned top_visible(void);
+
+/* Clears a row for what is no row of a table; that row. */
+int top_own_row(int row);
+
+/* --- top-graph.c, top-nodes.c: from a row on, up to `end`; the row below what they drew --- */
+
+int top_draw_past(const struct top *top, int row, int end);
+int top_draw_nodes(const struct top *top, int row, int end);
 
 /* --- top-screen.c, or top-none.c --- */
 
