@@ -81,7 +81,7 @@ node 3: 4 MiB on 2m pages, 0.0 % used, of that 0.0 % idle; 100.0 % free
        0 B ................................................................
 
   O owned by a thread  F full, unowned  L large blocks  I idle, has room
-  e kept empty by a thread  S own structures  . free
+  e kept empty  S own structures  . free
   small letter: less than half of it in use
 END
 cmp -s "$work/wanted" "$work/got" || { fail "the picture is another"; diff "$work/wanted" "$work/got"; }
@@ -169,7 +169,7 @@ is_xml < "$work/map.svg" || fail "the SVG of ones is not well-formed"
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k "$top_builddir/tests/tool-load" sleepers 4 2 > "$work/load" &
 live=$!
 for _ in $(seq 100); do grep -q ready "$work/load" && break; sleep 0.1; done
-expect 0 'e kept empty by a thread' "$live"
+expect 0 'e kept empty' "$live"
 cells=$(sed -n 's/^ *[0-9.]* [KM]*i*B \([A-Za-z.]*\)$/\1/p' "$work/out" | tr -dc e | wc -c)
 counted=$("$holdfast" stat --json "$live" | sed -n 's/.*"owned_empty": \([0-9]*\).*/\1/p')
 [ "$cells" -gt 0 ] && [ $((cells * 65536)) = "$counted" ] || fail "$cells pages are drawn as kept empty, stat counts $counted bytes"

@@ -28,7 +28,7 @@ const struct show_state show_states[SHOW_STATES] = {
     [HF_PAGE_LOOSE] = { "full", "full, unowned", "n", 'F', 6 },
     [HF_PAGE_LARGE] = { "large", "large blocks", "l", 'L', 4 },
     [HF_PAGE_META] = { "own", "own structures", "m", 'S', 5 },
-    [SHOW_KEPT] = { "kept empty", "kept empty by a thread", "k", 'E', 7 },
+    [SHOW_KEPT] = { "kept empty", "kept empty", "k", 'E', 7 },
     [SHOW_MISSING] = { "missing", "could not be populated", "x", '?', 1 },
 };
 
