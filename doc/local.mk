@@ -3,4 +3,5 @@ guidesdir = $(docdir)/doc
 dist_guides_DATA = \
 	%D%/README.md \
 	%D%/measurements.md \
-	%D%/protocols.md
+	%D%/protocols.md \
+	%D%/size.md

@@ -33,7 +33,7 @@ grep -oh '\bhf_[a-z_]*[a-z]' "$top_srcdir"/include/holdfast/*.h | sort -u > "$wo
 "$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' > "$work/commands"
 : > "$work/every"
 while read -r command; do
-    "$holdfast" "$command" --help | grep -oE '^  (-[a-z], )?--[a-z-]+' | grep -oE -e '--[a-z-]+' > "$work/options.$command"
+    "$holdfast" "$command" --help | grep -E '^  -' | sed 's/   *[^- ].*//' | grep -oE -e '--[a-z-]+' > "$work/options.$command"
     cat "$work/options.$command" >> "$work/every"
 done < "$work/commands"
 for list in variables ids calls commands every; do
