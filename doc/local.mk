@@ -2,6 +2,8 @@
 guidesdir = $(docdir)/doc
 dist_guides_DATA = \
 	%D%/README.md \
+	%D%/comparison.md \
+	%D%/from-jemalloc.md \
 	%D%/measurements.md \
 	%D%/protocols.md \
 	%D%/size.md
