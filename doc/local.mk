@@ -6,4 +6,5 @@ dist_guides_DATA = \
 	%D%/from-jemalloc.md \
 	%D%/measurements.md \
 	%D%/protocols.md \
-	%D%/size.md
+	%D%/size.md \
+	%D%/troubleshooting.md
