@@ -4,7 +4,9 @@ dist_guides_DATA = \
 	%D%/README.md \
 	%D%/comparison.md \
 	%D%/from-jemalloc.md \
+	%D%/mariadb.md \
 	%D%/measurements.md \
 	%D%/protocols.md \
+	%D%/rocksdb.md \
 	%D%/size.md \
 	%D%/troubleshooting.md
