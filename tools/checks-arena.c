@@ -225,8 +225,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
         return;
     }
     check.have = pool.free_pages;
-    uint64_t lack = missing(needed, pool.free_pages);
-    uint64_t with_copies = needed + outlook_copies(outlook, needed);
+    uint64_t lack = missing(needed, pool.free_pages), with_copies = needed + outlook_copies(outlook, needed);
     outlook_pool_mend(mend, sizeof mend, &pool, with_copies);
     bool possible = part == NULL || part->bytes <= outlook_node_memory(outlook, node);
     if (!possible)
@@ -264,21 +263,24 @@ static const char *children(const struct outlook *outlook)
     return outlook->forks == 1 ? "forked child copies" : "forked children copy";
 }
 
-/* Of one node's part on huge pages. */
-static void check_spare(struct examination *examination, const struct reserved_node *part, enum option_backing rung)
+/* Of the part on the topology's node of that index, where it is on huge pages of a pool. */
+static void check_spare(struct examination *examination, unsigned index)
 {
     const struct outlook *outlook = &examination->outlook;
+    const struct topology_node *node = &outlook->topology.nodes[index];
+    enum option_backing rung = BACKING_AUTO;
+    const struct reserved_node *part = outlook_part(outlook, index, &rung);
     struct os_huge_pool pool;
-    char mend[MEND_BYTES], text[SPARE_BYTES];
-    uint64_t needed = outlook_pages(outlook, part, rung), copies = outlook_copies(outlook, needed);
-    if (!outlook_pool(outlook, part->id, rung, &pool))
+    char mend[MEND_BYTES], keep[CHECKS_KEEP_BYTES], text[SPARE_BYTES];
+    if (part == NULL || rung > BACKING_2M || !outlook_pool(outlook, node->id, rung, &pool))
         return;
+    uint64_t needed = outlook_pages(outlook, part, rung), copies = outlook_copies(outlook, needed);
     uint64_t spare = missing(pool.free_pages, needed), lack = missing(copies, spare);
     snprintf(text, sizeof text, "; %llu missing, and a child that finds none is killed", (unsigned long long)lack);
-    struct check check = { "HF-D18", "forks", lack == 0 ? VERDICT_OK : VERDICT_FAIL, NULL, true, copies, spare,
-                           hfi_backing_page_bytes(rung), outlook_pool_mend(mend, sizeof mend, &pool, needed + copies),
-                           NULL /* HF-D06 has it */ };
-    checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s", part->id, outlook->forks,
+    struct check check = { "HF-D18", "forks", lack == 0 ? VERDICT_OK : VERDICT_FAIL, node, true, copies, spare,
+                           hfi_backing_page_bytes(rung), .mend = outlook_pool_mend(mend, sizeof mend, &pool, needed + copies),
+                           .keep = checks_keep_pool(keep, outlook, node, rung, pool.total_pages + lack) };
+    checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s", node->id, outlook->forks,
                   children(outlook), (unsigned long long)copies, hfi_backing_name(rung), (unsigned long long)spare,
                   lack == 0 ? "" : text);
 }
@@ -293,9 +295,8 @@ void checks_forks(struct examination *examination)
     for (unsigned i = 0; i < outlook->reservation.node_count; i++)
         if (outlook->options.backing != BACKING_AUTO && outlook->rung[i] > outlook->options.backing)
             return; /* not what was asked for, which a check before has said */
-    for (unsigned i = 0; i < outlook->reservation.node_count; i++)
-        if (outlook->rung[i] <= BACKING_2M)
-            check_spare(examination, &outlook->reservation.nodes[i], outlook->rung[i]);
+    for (unsigned i = 0; i < outlook->topology.node_count; i++)
+        check_spare(examination, i);
     if (outlook->small_bytes == 0)
         return;
     uint64_t copies = outlook_copies(outlook, outlook->small_bytes);
