@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "bits.h"
+#include "base/bits.h"
 #include "snapshot.h"
 
 static size_t run_pages(const struct snapshot *snapshot, uint64_t entry)
