@@ -201,7 +201,7 @@ static bool is_expected(const struct sequence *sequence, const char *id)
 {
     static const char *const always[] = {
         "HF-E012", "HF-E014", "HF-I001", "HF-I003", "HF-I014", "HF-I202", "HF-I205", "HF-I224",
-        "HF-I311", "HF-W009", "HF-W205", "HF-W222", "HF-W311",
+        "HF-I311", "HF-W009", "HF-W021", "HF-W205", "HF-W222", "HF-W311",
     };
     static const char *const limited[] = {
         "HF-E206", "HF-E218", "HF-E226", "HF-W002", "HF-W004", "HF-W005", "HF-W006", "HF-W020",
