@@ -238,8 +238,10 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
         checks_report(examination, &check, "node %u: %llu pages of %s, %llu free; none needed", node->id, (unsigned long long)pool.total_pages, name,
                       (unsigned long long)pool.free_pages);
     else if (lack != 0 && check.verdict == VERDICT_OK)
-        checks_report(examination, &check, "node %u: %llu pages of %s free, %llu would be taken; the arena has pages of %s", node->id,
-                      (unsigned long long)pool.free_pages, name, (unsigned long long)needed, hfi_backing_name(stands));
+        checks_report(examination, &check,
+                      "node %u: %llu pages of %s free, %llu would be taken; the arena has pages of %s",
+                      node->id, (unsigned long long)pool.free_pages, name, (unsigned long long)needed,
+                      hfi_backing_name(stands));
     else if (lack == 0)
         checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s", node->id, (unsigned long long)needed, name,
                       (unsigned long long)pool.free_pages, spare_text(spare, outlook, needed, pool.free_pages - needed));
@@ -322,8 +324,10 @@ void checks_memlock(struct examination *examination)
     bool enough = privileged || need <= limit;
     bool matters = lock == LOCK_YES || hfi_os_has_swap();
     char keep[CHECKS_KEEP_BYTES];
-    struct check check = { "HF-D08", "memory lock", enough || !matters ? VERDICT_OK : checks_fail_if_named(examination), NULL, true, need, limit,
-                           .mend = "ulimit -l unlimited, or HOLDFAST_LOCK=no", .keep = checks_keep_limits(keep, checks_no_memlock) };
+    enum verdict verdict = enough || !matters ? VERDICT_OK : checks_fail_if_named(examination);
+    struct check check = { "HF-D08", "memory lock", verdict, NULL, true, need, limit,
+                           .mend = "ulimit -l unlimited, or HOLDFAST_LOCK=no",
+                           .keep = checks_keep_limits(keep, checks_no_memlock) };
     checks_report(examination, &check, "limit %s%s, the arena locks %s%s", checks_size(have, limit), privileged ? " but CAP_IPC_LOCK is held" : "",
                   checks_size(want, need), enough || matters ? "" : "; not needed without swap");
 }
@@ -357,8 +361,10 @@ void checks_overcommit(struct examination *examination)
     const struct outlook *outlook = &examination->outlook;
     uint64_t mode = 0, limit = 0, committed = 0;
     char have[16], want[16];
-    struct check check = { "HF-D10", "overcommit", .mend = "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio",
-                           .keep = "echo 'vm.overcommit_memory = 0' > /etc/sysctl.d/60-holdfast-overcommit.conf" };
+    struct check check = {
+        "HF-D10", "overcommit", .mend = "sysctl vm.overcommit_memory=0, or raise vm.overcommit_ratio",
+        .keep = "echo 'vm.overcommit_memory = 0' > /etc/sysctl.d/60-holdfast-overcommit.conf"
+    };
     hfi_os_read_number("/proc/sys/vm/overcommit_memory", &mode);
     if (mode != 2 || !checks_meminfo("CommitLimit", &limit) || !checks_meminfo("Committed_AS", &committed)) {
         checks_report(examination, &check, "vm.overcommit_memory is %llu", (unsigned long long)mode);

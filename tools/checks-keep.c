@@ -1,6 +1,6 @@
 /*
- * checks-keep: see checks.h: what a mend does holds until the machine or the service starts again; these are lines to paste, as
- * root, that make it hold for good.
+ * checks-keep: see checks.h: what a mend does holds until the machine or the service starts
+ * again; these are lines to paste, as root, that make it hold for good.
  *
  * Files are named after Holdfast, one for each thing that is set, so that no line undoes another's.
  *
@@ -31,14 +31,18 @@ const char *checks_keep_limits(char text[CHECKS_KEEP_BYTES], const char *const (
         snprintf(unit + unit_used, sizeof unit - unit_used, "%s=infinity\\n", (*limits)[0]);
         snprintf(file + file_used, sizeof file - file_used, "%s - %s unlimited\\n", user, (*limits)[1]);
     }
-    snprintf(text, CHECKS_KEEP_BYTES, "mkdir -p /etc/systemd/system/NAME.service.d && printf '[Service]\\n%s' > "
-             "/etc/systemd/system/NAME.service.d/holdfast-%s.conf\nprintf '%s' > /etc/security/limits.d/60-holdfast-%s.conf",
+    snprintf(text, CHECKS_KEEP_BYTES,
+             "mkdir -p /etc/systemd/system/NAME.service.d && printf '[Service]\\n%s' > "
+             "/etc/systemd/system/NAME.service.d/holdfast-%s.conf\nprintf '%s' > "
+             "/etc/security/limits.d/60-holdfast-%s.conf",
              unit, first, file, first);
     return text;
 }
 
-/* Of all nodes at once, for the first that lacks some: the kernel takes one number for a size, or one list. */
-static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook, const struct topology_node *node)
+/* Of all nodes at once, for the first that lacks some: the kernel takes one number for a size,
+ * or one list. */
+static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
+                                        const struct topology_node *node)
 {
     char list[256] = "";
     const struct reserved_node *first = NULL;
@@ -55,16 +59,20 @@ static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const stru
         if (outlook->topology.node_count == 1)
             snprintf(list, sizeof list, "%llu", (unsigned long long)total);
         else
-            snprintf(list + used, sizeof list - used, "%s%u:%llu", used == 0 ? "" : ",", reservation->nodes[i].id, (unsigned long long)total);
+            snprintf(list + used, sizeof list - used, "%s%u:%llu", used == 0 ? "" : ",",
+                     reservation->nodes[i].id, (unsigned long long)total);
     }
     if (first == NULL || first->id != node->id)
         return NULL;
-    snprintf(text, CHECKS_KEEP_BYTES, "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&hugepagesz=1G hugepages=%s /' /etc/default/grub && update-grub", list);
+    snprintf(
+        text, CHECKS_KEEP_BYTES,
+        "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&hugepagesz=1G hugepages=%s /' /etc/default/grub && update-grub",
+        list);
     return text;
 }
 
-const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook, const struct topology_node *node,
-                             enum option_backing rung, uint64_t total_pages)
+const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
+                             const struct topology_node *node, enum option_backing rung, uint64_t total_pages)
 {
     struct os_huge_pool pool;
     uint64_t usual = 0;
@@ -72,11 +80,14 @@ const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook 
         return keep_in_command_line(text, outlook, node);
     if (!outlook_pool(outlook, node->id, rung, &pool))
         return NULL;
-    if (outlook->topology.node_count == 1 && checks_meminfo("Hugepagesize", &usual) && usual == hfi_backing_page_bytes(rung))
-        snprintf(text, CHECKS_KEEP_BYTES, "echo 'vm.nr_hugepages = %llu' > /etc/sysctl.d/60-holdfast-hugepages.conf",
+    if (outlook->topology.node_count == 1 && checks_meminfo("Hugepagesize", &usual) &&
+        usual == hfi_backing_page_bytes(rung))
+        snprintf(text, CHECKS_KEEP_BYTES,
+                 "echo 'vm.nr_hugepages = %llu' > /etc/sysctl.d/60-holdfast-hugepages.conf",
                  (unsigned long long)total_pages);
     else
-        snprintf(text, CHECKS_KEEP_BYTES, "echo 'w %s - - - - %llu' > /etc/tmpfiles.d/holdfast-node%u-%s.conf", pool.path,
+        snprintf(text, CHECKS_KEEP_BYTES,
+                 "echo 'w %s - - - - %llu' > /etc/tmpfiles.d/holdfast-node%u-%s.conf", pool.path,
                  (unsigned long long)total_pages, node->id, hfi_backing_name(rung));
     return text;
 }

@@ -30,7 +30,7 @@ struct check {
     uint64_t need, have;
     size_t page_bytes;
     const char *mend;                 /* left out where the verdict is ok */
-    const char *keep;                 /* likewise: lines that make the mend outlive a reboot; NULL where it does, or there is none */
+    const char *keep;                 /* likewise: lines that make it outlive a reboot; NULL: it does, or none do */
 };
 
 void HFI_PRINTF(3, 4) checks_report(struct examination *examination, const struct check *check, const char *format, ...);
@@ -55,8 +55,9 @@ const char *checks_keep_limits(char text[CHECKS_KEEP_BYTES], const char *const (
 extern const char *const checks_no_memlock[][2];
 
 /* So many pages in a node's pool; of 1 GiB pages, what all nodes need. */
-const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook, const struct topology_node *node,
-                             enum option_backing rung, uint64_t total_pages);
+const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
+                             const struct topology_node *node, enum option_backing rung,
+                             uint64_t total_pages);
 
 /* --- checks-arena.c: sizes against what there is; all that holds of a described machine, too --- */
 

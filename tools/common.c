@@ -100,8 +100,11 @@ bool tool_is_file(const char *value, const char *option, const char *command)
 {
     if (*value == 0 || value[strspn(value, "0123456789")] != 0)
         return true;
-    hfi_say(SAY_ERROR, "HF-E447", command, "%s %s: that is a number, as a process has, and no file; name the file first, `holdfast %s %s FILE "
-            "%s`, or write ./%s if it is one", option, value, command, option, value, value);
+    hfi_say(
+        SAY_ERROR, "HF-E447", command,
+        "%s %s: that is a number, as a process has, and no file; name the file first, `holdfast %s %s FILE "
+        "%s`, or write ./%s if it is one",
+        option, value, command, option, value, value);
     return false;
 }
 

@@ -94,8 +94,8 @@ const struct command tool_doctor = {
         "  --nodes NODES    as HOLDFAST_NODES\n"
         "  --forks COUNT    count what so many forked children at a time may copy: 1 for Redis, max_connections\n"
         "                   and some for PostgreSQL\n"
-        "  --json           an array of checks: id, name, verdict, node, need, have, page_bytes, found, mend,\n"
-        "                   keep\n"
+        "  --json           an array of checks: id, name, verdict, node, need, have, page_bytes, found,\n"
+        "                   mend, keep\n"
         "  --help           this text\n",
     .run = doctor_main,
 };

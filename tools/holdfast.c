@@ -53,7 +53,8 @@ static int unknown_command(const char *name)
     if (least == HFI_NAME_FAR)
         hfi_say(SAY_ERROR, "HF-E401", "tool", "%s is no command; see `holdfast help`", name);
     else
-        hfi_say(SAY_ERROR, "HF-E401", "tool", "%s is no command; did you mean `holdfast %s`? see `holdfast help`", name, nearest);
+        hfi_say(SAY_ERROR, "HF-E401", "tool",
+                "%s is no command; did you mean `holdfast %s`? see `holdfast help`", name, nearest);
     return EXIT_USAGE;
 }
 

@@ -89,7 +89,8 @@ static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset)
         if (sum->pages[state] == sum->all_pages)
             fprintf(out, "%s%s", separator, show_states[state].meaning);
         else
-            fprintf(out, "%s%.1f %% %s", separator, show_percent(sum->pages[state], sum->all_pages), show_states[state].meaning);
+            fprintf(out, "%s%.1f %% %s", separator, show_percent(sum->pages[state], sum->all_pages),
+                    show_states[state].meaning);
         separator = ", ";
     }
     if (sum->state != HF_PAGE_FREE)

@@ -73,7 +73,8 @@ static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint
     }
 }
 
-/* Only what is counted now can be called empty: a page may have been handed out of since its owner told of it. */
+/* Only what is counted now can be called empty: a page may have been handed out of since its
+ * owner told of it. */
 static unsigned state_of(const struct snapshot *snapshot, uint64_t entry)
 {
     unsigned state = HF_PAGE_STATE(entry);
@@ -160,7 +161,8 @@ char *show_span(char *text, size_t text_bytes, double ns)
 }
 
 /* With a unit; at most three digits count. */
-static char *shorten(char text[SHOW_SHORT], double number, double step, const char *const *units, unsigned columns)
+static char *shorten(char text[SHOW_SHORT], double number, double step, const char *const *units,
+                     unsigned columns)
 {
     for (; number >= 999.5 && units[1] != NULL; units++)
         number /= step;
@@ -231,20 +233,26 @@ static unsigned node_shares(struct share shares[SHOW_STATES], const struct snaps
     bool known = snapshot->live_known != LIVE_UNKNOWN;
     struct show_parts parts;
     show_node_parts(&parts, snapshot, node);
-    uint64_t full = hfi_min(parts.blocks, pages->state[HF_PAGE_LOOSE] * HF_INSPECT_PAGE_BYTES), owned = parts.blocks - full;
+    uint64_t full = hfi_min(parts.blocks, pages->state[HF_PAGE_LOOSE] * HF_INSPECT_PAGE_BYTES),
+             owned = parts.blocks - full;
     uint64_t idle_live = known ? hfi_min(parts.idle, pages->idle_live_bytes) : parts.idle;
     uint64_t elsewhere = full + parts.large + idle_live;
     uint64_t owned_live = known ? pages->live_bytes - hfi_min(pages->live_bytes, elsewhere) : owned;
     const struct share all[] = {
-        { HF_PAGE_OWNED, owned, hfi_min(owned, owned_live) }, { HF_PAGE_LOOSE, full, full }, { HF_PAGE_LARGE, parts.large, parts.large },
-        { HF_PAGE_IDLE, parts.idle, idle_live }, { SHOW_KEPT, parts.kept, 0 }, { HF_PAGE_META, parts.own, parts.own },
+        { HF_PAGE_OWNED, owned, hfi_min(owned, owned_live) },
+        { HF_PAGE_LOOSE, full, full },
+        { HF_PAGE_LARGE, parts.large, parts.large },
+        { HF_PAGE_IDLE, parts.idle, idle_live },
+        { SHOW_KEPT, parts.kept, 0 },
+        { HF_PAGE_META, parts.own, parts.own },
         { HF_PAGE_FREE, parts.free, 0 },
     };
     memcpy(shares, all, sizeof all);
     return sizeof all / sizeof all[0];
 }
 
-static unsigned add_piece(struct show_piece *pieces, unsigned count, unsigned state, bool in_use, unsigned cells)
+static unsigned add_piece(struct show_piece *pieces, unsigned count, unsigned state, bool in_use,
+                          unsigned cells)
 {
     if (cells == 0)
         return count;
@@ -253,7 +261,8 @@ static unsigned add_piece(struct show_piece *pieces, unsigned count, unsigned st
 }
 
 /* Ends of the parts are rounded, not their widths, so that they fill the bar. */
-unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node, unsigned cells)
+unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node,
+                  unsigned cells)
 {
     struct share shares[SHOW_STATES];
     unsigned share_count = node_shares(shares, snapshot, node), count = 0, end = 0;
@@ -262,8 +271,12 @@ unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *
         const struct share *share = &shares[i];
         sum += (double)share->bytes;
         unsigned upto = total == 0 ? 0 : (unsigned)(sum / total * cells + 0.5);
-        upto = (unsigned)hfi_min(cells, hfi_max(upto, end + (share->bytes != 0 && share->state != HF_PAGE_FREE)));
-        unsigned live = share->bytes == 0 ? 0 : (unsigned)((double)(upto - end) * (double)share->live / (double)share->bytes + 0.5);
+        upto = (unsigned)hfi_min(cells,
+                                 hfi_max(upto, end + (share->bytes != 0 && share->state != HF_PAGE_FREE)));
+        unsigned live = share->bytes == 0
+                            ? 0
+                            : (unsigned)((double)(upto - end) * (double)share->live / (double)share->bytes +
+                                         0.5);
         count = add_piece(pieces, count, share->state, true, live);
         count = add_piece(pieces, count, share->state, false, upto - end - live);
         end = upto;

@@ -49,8 +49,8 @@ extern const struct show_state show_states[SHOW_STATES];
 #define SHOW_ORDER (SNAPSHOT_STATES)
 extern const unsigned char show_order[SHOW_ORDER];
 
-/* What a cell of a picture looks like, as text of one column, in quarters that are in use as show_fill has it.  `shades`: of
- * UTF-8, for a terminal with colours. */
+/* What a cell of a picture looks like, as text of one column, in quarters that are in use as
+ * show_fill has it.  `shades`: of UTF-8, for a terminal with colours. */
 const char *show_glyph(unsigned state, unsigned quarters, bool shades);
 
 /* A stretch of a bar, of one state, with blocks that are in use or without. */
@@ -61,15 +61,17 @@ struct show_piece {
 };
 #define SHOW_PIECES (2 * SHOW_STATES)
 
-/* Draws a node as a bar of so many cells: how many pieces it has.  What is there at all has a cell, while there are any. */
-unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node, unsigned cells);
+/* Draws a node as a bar of so many cells: how many pieces it has.  What is there at all has a
+ * cell, while there are any. */
+unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node,
+                  unsigned cells);
 
 /* "45 s", "3 min", "2 h", "6 d" */
 char *show_span(char *text, size_t text_bytes, double ns);
 
-/* Figures of tables, as exact as so many columns have room for, five or more; in prose hfi_format_bytes has bytes.
- * Bytes go by 1024 and say so: "940B", "23.8Mi".  Others are digits where those fit, else go by 1000: "12k", "3.4M"; a rate
- * below ten has a decimal. */
+/* Figures of tables, as exact as so many columns have room for, five or more; in prose
+ * hfi_format_bytes has bytes. Bytes go by 1024 and say so: "940B", "23.8Mi".  Others are digits
+ * where those fit, else go by 1000: "12k", "3.4M"; a rate below ten has a decimal. */
 #define SHOW_SHORT 24
 char *show_bytes(char text[SHOW_SHORT], double bytes, unsigned columns);
 char *show_count(char text[SHOW_SHORT], double count, unsigned columns);

@@ -20,8 +20,8 @@
 
 /* Exit statuses beside 0 and 1, as `holdfast(1)` lists them. */
 enum {
-    EXIT_USAGE = 2,          /* a command line that is not understood */
-    EXIT_CONFIG = 78,        /* EX_CONFIG: the value of an option or a variable was refused, whatever the command */
+    EXIT_USAGE = 2,   /* a command line that is not understood */
+    EXIT_CONFIG = 78, /* EX_CONFIG: the value of an option or a variable was refused, whatever the command */
     EXIT_NOT_EXECUTED = 126, /* as env(1) and the shells */
     EXIT_NOT_FOUND = 127,
 };
@@ -67,8 +67,8 @@ bool tool_number(const char *text, unsigned long least, unsigned long most, cons
 /* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was printed. */
 bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command);
 
-/* Whether the value of an option can be a file to write.  A number is most likely a process that was named where the file belongs:
- * false after HF-E447 was printed. */
+/* Whether the value of an option can be a file to write.  A number is most likely a process that
+ * was named where the file belongs: false after HF-E447 was printed. */
 bool tool_is_file(const char *value, const char *option, const char *command);
 
 /* Path of libholdfast.so.0: `chosen` if given, HOLDFAST_LIBRARY, beside this program in a build

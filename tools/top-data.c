@@ -102,7 +102,8 @@ static void remember(struct top *top)
     double pages = top->rates.claimed + top->rates.fresh + top->rates.large;
     last->values[LANE_LIVE] = map->live_known == LIVE_UNKNOWN ? -1 : (double)map->live_bytes;
     last->values[LANE_HELD] = (double)top_held(top);
-    last->values[LANE_SLOW] = top->rates.slow > last->values[LANE_SLOW] ? top->rates.slow : last->values[LANE_SLOW];
+    last->values[LANE_SLOW] = top->rates.slow > last->values[LANE_SLOW] ? top->rates.slow
+                                                                        : last->values[LANE_SLOW];
     last->values[LANE_PAGES] = pages > last->values[LANE_PAGES] ? pages : last->values[LANE_PAGES];
 }
 
@@ -112,7 +113,8 @@ uint64_t top_held(const struct top *top)
     if (top->map.live_known != LIVE_UNKNOWN)
         return top->map.held_bytes;
     for (unsigned i = 0; i < top->now.node_count; i++)
-        held += top->now.nodes[i].used - (top->now.nodes[i].meta < top->now.nodes[i].used ? top->now.nodes[i].meta : 0);
+        held += top->now.nodes[i].used -
+                (top->now.nodes[i].meta < top->now.nodes[i].used ? top->now.nodes[i].meta : 0);
     return held;
 }
 

@@ -1,8 +1,10 @@
 /*
- * top-graph: the last minutes as graphs, one above the other: what is live and held, and how often threads asked for more.
+ * top-graph: the last minutes as graphs, one above the other: what is live and held, and how
+ * often threads asked for more.
  *
- * A column is one point of the past or several neighbours, as many as keep all of it on the screen: the most of them, so that no
- * peak is lost.  Neighbours are the same ones at each refresh, so a graph moves, and does not flicker.
+ * A column is one point of the past or several neighbours, as many as keep all of it on the
+ * screen: the most of them, so that no peak is lost.  Neighbours are the same ones at each
+ * refresh, so a graph moves, and does not flicker.
  *
  * Test: tests/tool-top.sh.
  */
@@ -47,7 +49,8 @@ static struct window choose_window(const struct top *top)
 {
     static const unsigned steps[] = { 1, 2, 5, 10, 15, 20, 30, TOP_PAST };
     int room = COLS - LABEL_COLUMNS - FIGURE_COLUMNS - (COLS >= MOST_FROM ? MOST_COLUMNS : 0);
-    unsigned columns = (unsigned)hfi_min((size_t)room, TOP_PAST), have = (unsigned)hfi_min(top->past_count, TOP_PAST), i = 0;
+    unsigned columns = (unsigned)hfi_min((size_t)room, TOP_PAST),
+             have = (unsigned)hfi_min(top->past_count, TOP_PAST), i = 0;
     while (steps[i] < TOP_PAST && (have + steps[i] - 1) / steps[i] + 1 > columns)
         i++;
     struct window window = { .columns = columns, .step = steps[i], .end = top->past_count };
@@ -58,7 +61,8 @@ static struct window choose_window(const struct top *top)
 }
 
 /* Of the points of a column, counted from the left; negative where there is none. */
-static double column_value(const struct top *top, const struct window *window, enum top_lane lane, unsigned column)
+static double column_value(const struct top *top, const struct window *window, enum top_lane lane,
+                           unsigned column)
 {
     unsigned newest = (window->end - 1) / window->step, back = window->columns - 1 - column;
     double most = -1;
@@ -79,7 +83,8 @@ static const char *glyph_of(const struct top *top, int eighths)
 }
 
 /* One row of a lane, `level` rows above its lowest. */
-static void draw_level(const struct top *top, const struct window *window, const struct lane *lane, double most, int height, int level)
+static void draw_level(const struct top *top, const struct window *window, const struct lane *lane,
+                       double most, int height, int level)
 {
     char text[3 * TOP_PAST + 1];
     size_t used = 0;
@@ -100,10 +105,12 @@ static void draw_level(const struct top *top, const struct window *window, const
 
 static char *figure_of(const struct lane *lane, double value, char text[SHOW_SHORT])
 {
-    return lane->bytes ? show_bytes(text, value, FIGURE_COLUMNS - 2) : show_rate(text, value, FIGURE_COLUMNS - 2);
+    return lane->bytes ? show_bytes(text, value, FIGURE_COLUMNS - 2)
+                       : show_rate(text, value, FIGURE_COLUMNS - 2);
 }
 
-static void draw_lane(const struct top *top, const struct window *window, const struct lane *lane, double scale, int row, int height)
+static void draw_lane(const struct top *top, const struct window *window, const struct lane *lane,
+                      double scale, int row, int height)
 {
     char text[SHOW_SHORT];
     double most = 0, now = point(top, window->end - 1)->values[lane->number];
@@ -119,7 +126,8 @@ static void draw_lane(const struct top *top, const struct window *window, const 
         draw_level(top, window, lane, scale > most ? scale : most, height, height - 1 - i);
     }
     attron(A_BOLD);
-    mvprintw(row + height - 1, LABEL_COLUMNS + (int)window->columns, " %*s", FIGURE_COLUMNS - 1, figure_of(lane, now, text));
+    mvprintw(row + height - 1, LABEL_COLUMNS + (int)window->columns, " %*s", FIGURE_COLUMNS - 1,
+             figure_of(lane, now, text));
     attroff(A_BOLD);
     if (COLS >= MOST_FROM)
         printw(" most %s", figure_of(lane, most, text));
@@ -145,15 +153,19 @@ static double seconds_of_column(const struct top *top, const struct window *wind
 
 int top_draw_past(const struct top *top, int row, int end)
 {
-    unsigned first = top->past_count != 0 && point(top, top->past_count - 1)->values[LANE_LIVE] < 0 ? LANE_HELD : LANE_LIVE;
-    int count = (int)(TOP_LANES - first), height = (int)hfi_min((size_t)((end - row - 1) / count), HEIGHT_MAX);
+    unsigned first = top->past_count != 0 && point(top, top->past_count - 1)->values[LANE_LIVE] < 0
+                         ? LANE_HELD
+                         : LANE_LIVE;
+    int count = (int)(TOP_LANES - first),
+        height = (int)hfi_min((size_t)((end - row - 1) / count), HEIGHT_MAX);
     if (top->past_count == 0 || height < 1)
         return row;
     struct window window = choose_window(top);
     double scale = most_held(top, &window), seconds = seconds_of_column(top, &window);
     top_own_row(row);
     attron(A_BOLD);
-    mvprintw(row++, 0, "history: %.0f s, a column is %.0f s", seconds / window.step * (window.end - window.first), seconds);
+    mvprintw(row++, 0, "history: %.0f s, a column is %.0f s",
+             seconds / window.step * (window.end - window.first), seconds);
     attroff(A_BOLD);
     for (unsigned i = first; i < TOP_LANES; i++, row += height)
         draw_lane(top, &window, &lanes[i], lanes[i].bytes ? scale : 0, row, height);

@@ -62,14 +62,17 @@ static void draw_title(const struct top *top)
     for (unsigned i = 0; i < top->now.node_count; i++)
         total += top->now.nodes[i].total;
     double age = top->now.taken_ns > header->clock_ns ? (double)(top->now.taken_ns - header->clock_ns) : 0;
-    size_t used = (size_t)snprintf(left, sizeof left, "%s (%ld)  %s", top->name, (long)top->target.pid, hfi_format_bytes(arena, sizeof arena, total));
+    size_t used = (size_t)snprintf(left, sizeof left, "%s (%ld)  %s", top->name, (long)top->target.pid,
+                                   hfi_format_bytes(arena, sizeof arena, total));
     if (COLS >= TOP_ROOMY)
-        used += (size_t)snprintf(left + used, sizeof left - used, " on %u node%s", top->now.node_count, top->now.node_count == 1 ? "" : "s");
+        used += (size_t)snprintf(left + used, sizeof left - used, " on %u node%s", top->now.node_count,
+                                 top->now.node_count == 1 ? "" : "s");
     show_span(span, sizeof span, age);
     if (used + strlen(span) + 5 <= (size_t)COLS)
         snprintf(left + used, sizeof left - used, "  up %s", span);
     if (top->prompting && top->refused[0] != 0)
-        snprintf(right, sizeof right, "%s is not %g to %g; delay in seconds: %s_", top->refused, TOP_DELAY_MIN, TOP_DELAY_MAX, top->prompt);
+        snprintf(right, sizeof right, "%s is not %g to %g; delay in seconds: %s_", top->refused,
+                 TOP_DELAY_MIN, TOP_DELAY_MAX, top->prompt);
     else if (top->prompting)
         snprintf(right, sizeof right, "delay in seconds: %s_", top->prompt);
     else
@@ -90,7 +93,8 @@ static void draw_live(const struct top *top)
     double live = (double)map->live_bytes, held = (double)top_held(top);
     int x = 1;
     if (map->live_known != LIVE_UNKNOWN) {
-        snprintf(figure, sizeof figure, "%s%s", map->live_known == LIVE_EXACT ? "" : "~", show_bytes(bytes, live, FIGURE_COLUMNS));
+        snprintf(figure, sizeof figure, "%s%s", map->live_known == LIVE_EXACT ? "" : "~",
+                 show_bytes(bytes, live, FIGURE_COLUMNS));
         put_pair(1, &x, "live", figure, A_BOLD);
     }
     put_pair(1, &x, "held", show_bytes(bytes, held, FIGURE_COLUMNS), A_BOLD);
@@ -108,7 +112,8 @@ static void put_share(const struct top *top, int *x)
     char figure[48];
     double taken = rates->claimed + rates->fresh + rates->large;
     double ever = show_percent(snapshot_sum_away(sum), sum->claimed + sum->fresh + sum->large);
-    snprintf(figure, sizeof figure, COLS < TOP_ROOMY ? "%.1f %%" : "%.1f %% (ever %.1f %%)", taken < 0.01 ? 0 : 100 * rates->away / taken, ever);
+    snprintf(figure, sizeof figure, COLS < TOP_ROOMY ? "%.1f %%" : "%.1f %% (ever %.1f %%)",
+             taken < 0.01 ? 0 : 100 * rates->away / taken, ever);
     put_pair(2, x, "remote", figure, ever >= 1 || rates->away > 0.01 ? alarm_of(top) : A_BOLD);
 }
 
@@ -120,12 +125,15 @@ static void draw_rates(const struct top *top)
     int x = 1;
     put_rate(2, &x, "slow paths", rates->slow);
     put_share(top, &x);
-    snprintf(figure, sizeof figure, "%s (ever %s)", top_below(late, sizeof late, top_p99_ns(top)), top_below(ever, sizeof ever, top_p99_ever_ns(top)));
+    snprintf(figure, sizeof figure, "%s (ever %s)", top_below(late, sizeof late, top_p99_ns(top)),
+             top_below(ever, sizeof ever, top_p99_ever_ns(top)));
     put_pair(2, &x, "p99", figure, A_BOLD);
     x = 1;
-    snprintf(threads, sizeof threads, listed < top->sum.in_use ? "%llu (%u shown)" : "%llu", (unsigned long long)top->sum.in_use, listed);
+    snprintf(threads, sizeof threads, listed < top->sum.in_use ? "%llu (%u shown)" : "%llu",
+             (unsigned long long)top->sum.in_use, listed);
     put_pair(3, &x, "threads", threads, A_BOLD);
-    put_pair(3, &x, "failed", show_count(failed, (double)top->sum.failed, 5), top->sum.failed != 0 ? alarm_of(top) : A_BOLD);
+    put_pair(3, &x, "failed", show_count(failed, (double)top->sum.failed, 5),
+             top->sum.failed != 0 ? alarm_of(top) : A_BOLD);
     put_rate(3, &x, "claimed", rates->claimed);
     put_rate(3, &x, "fresh", rates->fresh);
     put_rate(3, &x, "stolen", rates->stolen);
@@ -176,11 +184,13 @@ static void draw_node_line(const struct top *top, int row, unsigned index)
         addstr("FULL");
         attroff(alarm_of(top));
     } else {
-        addstr((node->flags & HF_INSPECT_NODE_POPULATING) != 0 ? "rising" : snapshot_backing_name(node->backing));
+        addstr((node->flags & HF_INSPECT_NODE_POPULATING) != 0 ? "rising"
+                                                               : snapshot_backing_name(node->backing));
     }
 }
 
-/* An entry of the legend, "█ owned"; behind the states how unused room looks.  Its columns, 0 behind the last. */
+/* An entry of the legend, "█ owned"; behind the states how unused room looks.  Its columns, 0
+ * behind the last. */
 static int put_legend(const struct top *top, unsigned entry, bool drawn_too)
 {
     if (entry > SHOW_ORDER)

@@ -17,17 +17,25 @@
 static void draw_figures(const struct top *top, int row, unsigned index)
 {
     bool mapped = index < top->map.node_count && top->map.pages != NULL;
-    const struct hf_inspect_node *node = mapped ? &top->map.nodes[index] : &top->now.nodes[index]; /* all of one moment */
+    const struct hf_inspect_node *node = mapped ? &top->map.nodes[index]
+                                                : &top->now.nodes[index]; /* all of one moment */
     const struct node_pages *pages = &top->map.node_pages[index];
     char text[7][SHOW_SHORT], span[16], line[256];
-    const uint64_t figures[] = { node->total, node->used, mapped ? pages->live_bytes : 0, node->idle, node->large, node->free,
+    const uint64_t figures[] = { node->total,
+                                 node->used,
+                                 mapped ? pages->live_bytes : 0,
+                                 node->idle,
+                                 node->large,
+                                 node->free,
                                  mapped ? pages->longest_free * HF_INSPECT_PAGE_BYTES : 0 };
     for (unsigned j = 0; j < sizeof figures / sizeof figures[0]; j++)
         show_bytes(text[j], (double)figures[j], 6);
     show_span(span, sizeof span, snapshot_age_ns(&top->now, node->high_water_ticks));
-    snprintf(line, sizeof line, "%4u %6s %6s %6s %6s %6s %6s %7s %5.1f %% %8s %6llu  %-3s  %s %s", node->id, text[0], text[1], text[2],
-             text[3], text[4], text[5], text[6], show_percent(node->high_water, node->total), span, (unsigned long long)node->theaps,
-             snapshot_backing_name(node->backing), (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
+    snprintf(line, sizeof line, "%4u %6s %6s %6s %6s %6s %6s %7s %5.1f %% %8s %6llu  %-3s  %s %s", node->id,
+             text[0], text[1], text[2], text[3], text[4], text[5], text[6],
+             show_percent(node->high_water, node->total), span, (unsigned long long)node->theaps,
+             snapshot_backing_name(node->backing),
+             (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
              (node->flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound");
     mvaddnstr(row, 0, line, COLS < TOP_WIDE ? (int)hfi_min((size_t)COLS, FIGURES_COLUMNS) : COLS);
 }
@@ -43,10 +51,12 @@ static void draw_map_row(const struct top *top, const struct show_grid *grid, un
 {
     char offset[16];
     size_t i = (size_t)row * grid->columns, end = hfi_min(grid->count, i + grid->columns);
-    mvprintw(at, 0, "%*s ", OFFSET_COLUMNS - 1, hfi_format_bytes(offset, sizeof offset, (uint64_t)i * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+    mvprintw(at, 0, "%*s ", OFFSET_COLUMNS - 1,
+             hfi_format_bytes(offset, sizeof offset, (uint64_t)i * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
     while (i < end) {
         size_t first = i++;
-        while (i < end && grid->cells[i].state == grid->cells[first].state && show_fill(&grid->cells[i]) == show_fill(&grid->cells[first]))
+        while (i < end && grid->cells[i].state == grid->cells[first].state &&
+               show_fill(&grid->cells[i]) == show_fill(&grid->cells[first]))
             i++;
         top_put_cells(top, grid->cells[first].state, show_fill(&grid->cells[first]), (unsigned)(i - first));
     }
@@ -84,7 +94,8 @@ static int draw_maps(const struct top *top, int row, int end)
 int top_draw_nodes(const struct top *top, int row, int end)
 {
     attron(A_BOLD);
-    mvaddnstr(row++, 0, "node  total   used   live   idle  large   free longest    most      ago theaps  on", COLS);
+    mvaddnstr(row++, 0, "node  total   used   live   idle  large   free longest    most      ago theaps  on",
+              COLS);
     attroff(A_BOLD);
     for (unsigned i = top->sights[TOP_NODES].scroll; i < top->rows && row < end; i++)
         draw_figures(top, row++, i);

@@ -73,11 +73,12 @@ static void open_frame(void)
 {
     frame = memfd_create("holdfast top", MFD_CLOEXEC);
     terminal = frame < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    outlet = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); /* not the shell's own description */
+    outlet = open("/proc/self/fd/1",
+                  O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); /* not the shell's own description */
 }
 
-/* A terminal that takes nothing, as after Ctrl-S, is waited for where signals are let in.  False when one came, or when there is no
- * terminal any more: reading its keys says so. */
+/* A terminal that takes nothing, as after Ctrl-S, is waited for where signals are let in.  False
+ * when one came, or when there is no terminal any more: reading its keys says so. */
 static bool write_text(const char *text, size_t bytes)
 {
     struct pollfd room = { .fd = outlet < 0 ? STDOUT_FILENO : outlet, .events = POLLOUT };

@@ -52,7 +52,8 @@ static int draw_tabs(const struct top *top, int row)
         x += (int)strlen(tab) + 1;
     }
     if (top_column_count(top->view) != 0)
-        snprintf(order, sizeof order, "by %s, %s", top_column_title(top->view, sight->column), sight->rising ? "least first" : "most first");
+        snprintf(order, sizeof order, "by %s, %s", top_column_title(top->view, sight->column),
+                 sight->rising ? "least first" : "most first");
     if (x + (int)strlen(order) <= COLS)
         mvaddstr(row, x, order);
     return row + 1;
@@ -152,7 +153,8 @@ static void draw_table_row(struct top *top, int row, const unsigned *columns, un
         int width = (int)top_column_width(top->view, columns[i], COLS >= TOP_WIDE);
         if (used + 4 * (size_t)width + 2 > sizeof line)
             break;
-        used += put_cell(top, line + used, sizeof line - used, columns[i], top_cell(top, columns[i], entry, text, sizeof text, (unsigned)width), width);
+        used += put_cell(top, line + used, sizeof line - used, columns[i],
+                         top_cell(top, columns[i], entry, text, sizeof text, (unsigned)width), width);
         line[used++] = ' ';
     }
     line[used - (used != 0)] = 0;
@@ -290,7 +292,10 @@ static void draw_help(const struct top *top)
         row++;
     }
     if (row + 2 < LINES)
-        mvaddnstr(row + 1, 1, "~ as of each thread's last slow path.  Rates are averages of some two seconds.  More in holdfast(1).", COLS - 1);
+        mvaddnstr(row + 1, 1,
+                  "~ as of each thread's last slow path.  Rates are averages of some two seconds.  More in "
+                  "holdfast(1).",
+                  COLS - 1);
 }
 
 /* Threads, then what there is room for: the past at the bottom, if anything. */

@@ -1,8 +1,9 @@
 /*
  * top: what its files share.
  *
- * top.c takes the command line, top-screen.c the terminal and the keys, top-views.c draws, with top-head.c,
- * top-nodes.c and top-graph.c, top-table.c has the columns, top-data.c samples.  Without ncurses top-none.c stands for the screen.
+ * top.c takes the command line, top-screen.c the terminal and the keys, top-views.c draws, with
+ * top-head.c, top-nodes.c and top-graph.c, top-table.c has the columns, top-data.c samples.
+ * Without ncurses top-none.c stands for the screen.
  */
 #ifndef HFT_TOP_H
 #define HFT_TOP_H
@@ -31,8 +32,8 @@ struct top_theap {
     char name[TOP_NAME_BYTES];
 };
 
-/* What there was at a moment, and of rates the most since the one before; a point a second, or a sample where those are farther
- * apart.  Ten minutes, at a second. */
+/* What there was at a moment, and of rates the most since the one before; a point a second, or a
+ * sample where those are farther apart.  Ten minutes, at a second. */
 #define TOP_PAST 600
 enum top_lane { LANE_LIVE, LANE_HELD, LANE_SLOW, LANE_PAGES, TOP_LANES };
 struct top_point {

@@ -379,16 +379,20 @@ static void say_unknown(const struct options *options, const char *name, size_t 
     size_t least = HFI_NAME_FAR;
     length = hfi_min(length, NAME_BYTES_SHOWN);
     for (size_t i = 0; i < hfi_option_count; i++) {
-        size_t distance = hfi_name_distance(name + prefix, length - prefix, hfi_option_table[i].name + prefix);
+        size_t distance = hfi_name_distance(name + prefix, length - prefix,
+                                            hfi_option_table[i].name + prefix);
         if (distance < least) {
             least = distance;
             nearest = hfi_option_table[i].name;
         }
     }
-    const char *before = least == HFI_NAME_FAR ? "" : "did you mean ", *behind = least == HFI_NAME_FAR ? "" : "? ";
+    const char *before = least == HFI_NAME_FAR ? "" : "did you mean ",
+               *behind = least == HFI_NAME_FAR ? "" : "? ";
     if (options->strict)
-        hfi_say(SAY_ERROR, "HF-E101", "options", "%.*s is no option, the program does not start (HOLDFAST_STRICT=1); %s%s%ssee "
-                "holdfast(7)", (int)length, name, before, nearest, behind);
+        hfi_say(SAY_ERROR, "HF-E101", "options",
+                "%.*s is no option, the program does not start (HOLDFAST_STRICT=1); %s%s%ssee "
+                "holdfast(7)",
+                (int)length, name, before, nearest, behind);
     else
         hfi_say(SAY_WARNING, "HF-W101", "options", "%.*s is no option and is ignored; %s%s%ssee holdfast(7)",
                 (int)length, name, before, nearest, behind);

@@ -71,8 +71,9 @@ void hfi_options_read_caller(struct options *options);
  * given, is set behind the number; without it the whole text must be used. */
 bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end);
 
-/* How many mistakes make the first `a_length` characters of `a` of a known name `b`; HFI_NAME_FAR where they are more than a
- * third of the longer of the two: that is another word, and no guess is better than a wrong one.  A beginning is one mistake. */
+/* How many mistakes make the first `a_length` characters of `a` of a known name `b`;
+ * HFI_NAME_FAR where they are more than a third of the longer of the two: that is another word,
+ * and no guess is better than a wrong one.  A beginning is one mistake. */
 #define HFI_NAME_FAR ((size_t)64)
 size_t hfi_name_distance(const char *a, size_t a_length, const char *b);
 

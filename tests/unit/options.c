@@ -180,8 +180,9 @@ Test(options, unknown_names_are_said_with_the_nearest)
                              "see holdfast(7)");
     unsetenv("HOLDFAST_AREAN");
     static const char *const pairs[][2] = {
-        { "HOLDFAST_VERBOSITY", "HOLDFAST_VERBOSE" }, { "HOLDFAST_PREFAULTS", "HOLDFAST_PREFAULT" }, { "HOLDFAST_ONFULL", "HOLDFAST_ON_FULL" },
-        { "HOLDFAST_LOCKED", "HOLDFAST_LOCK" }, { "HOLDFAST_NODE", "HOLDFAST_NODES" }, { "HOLDFAST_VERB", "HOLDFAST_VERBOSE" },
+        { "HOLDFAST_VERBOSITY", "HOLDFAST_VERBOSE" }, { "HOLDFAST_PREFAULTS", "HOLDFAST_PREFAULT" },
+        { "HOLDFAST_ONFULL", "HOLDFAST_ON_FULL" },    { "HOLDFAST_LOCKED", "HOLDFAST_LOCK" },
+        { "HOLDFAST_NODE", "HOLDFAST_NODES" },        { "HOLDFAST_VERB", "HOLDFAST_VERBOSE" },
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         char question[64];
@@ -195,7 +196,8 @@ Test(options, unknown_names_are_said_with_the_nearest)
 
 Test(options, a_name_that_is_near_nothing_is_said_without_a_guess)
 {
-    static const char *const names[] = { "HOLDFAST_FOO", "HOLDFAST_X", "HOLDFAST_", "HOLDFAST_COLOUR", "HOLDFAST_CROCODILE" };
+    static const char *const names[] = { "HOLDFAST_FOO", "HOLDFAST_X", "HOLDFAST_", "HOLDFAST_COLOUR",
+                                         "HOLDFAST_CROCODILE" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         setenv(names[i], "1", 1);
         listen_to(NULL);
