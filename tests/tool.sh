@@ -212,6 +212,8 @@ expect 7 '' run --arena 64M -- sh -c 'exit 7'
 expect 5 'exited with status 5' run --arena 64M --report sh -c 'exit 5'
 expect 143 'signal 15' run --arena 64M --report sh -c 'kill -TERM $$'
 expect 0 'node 0     64 MiB on 4k pages, populated 64 MiB' run --arena 64M --backing 4k --report sleep 0.1
+expect 0 '  live       at most ' run --arena 64M --backing 4k --report sleep 0.3
+grep -qE '^             live [0-9.]+ [KM]?i?B, held [0-9.]+ [KM]iB \([0-9.]+ times live\), unused' "$work/err" || fail "run --report: what is live at last is missing"
 expect 0 '  ok         every node as asked, every request served from its own' run --arena 64M --backing 4k --report sleep 0.1
 # Resident is what the kernel counts; the pages of a pool are not among that.
 expect 0 '  memory     resident at most ' run --arena 8M --backing 4k --report sleep 0.1

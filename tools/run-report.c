@@ -58,6 +58,17 @@ static void print_node(FILE *out, const struct hf_inspect_node *node)
             show_percent(node->high_water, node->total), hfi_format_bytes(used, sizeof used, node->used));
 }
 
+/* What is live at the end the program leaves to the kernel, or lost. */
+static void print_live(FILE *out, const struct run_end *end)
+{
+    const struct snapshot *snapshot = end->snapshot;
+    char most[16], text[160];
+    if (end->live_most == 0 || snapshot->live_known != LIVE_EXACT)
+        return;
+    fprintf(out, "  live       at most %s, as seen ten times a second; at last:\n", hfi_format_bytes(most, sizeof most, end->live_most));
+    fprintf(out, "             %s\n", show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
+}
+
 /* A node that is not what was asked for; false when it is. */
 static bool print_short(FILE *out, const struct snapshot *snapshot, const struct hf_inspect_node *node)
 {
@@ -84,7 +95,7 @@ static void print_arena(FILE *out, const struct snapshot *snapshot)
         print_node(out, &snapshot->nodes[i]);
     fprintf(out, "  pages      %llu fresh, %llu idle ones claimed, %llu won back, %llu given back\n", (unsigned long long)sum.fresh,
             (unsigned long long)sum.claimed, (unsigned long long)sum.adopted, (unsigned long long)sum.retired);
-    fprintf(out, "  blocks     %llu listed, %llu large, %llu freed by other threads\n", (unsigned long long)sum.listed, (unsigned long long)sum.large,
+    fprintf(out, "  blocks     %llu listed, %llu large, %llu freed into other threads' pages\n", (unsigned long long)sum.listed, (unsigned long long)sum.large,
             (unsigned long long)sum.remote_frees);
     for (uint32_t i = 0; i < snapshot->node_count; i++)
         amiss = print_short(out, snapshot, &snapshot->nodes[i]) || amiss;
@@ -108,8 +119,10 @@ static void print_text(FILE *out, const struct run_end *end)
         fprintf(out, "exited with status %d\n", WEXITSTATUS(end->status));
     fprintf(out, "  time       %.3f s, cpu %.3f s user, %.3f s system\n", end->seconds, seconds(end->usage.ru_utime), seconds(end->usage.ru_stime));
     print_memory(out, end);
-    if (end->snapshot != NULL)
-        print_arena(out, end->snapshot);
+    if (end->snapshot == NULL)
+        return;
+    print_live(out, end);
+    print_arena(out, end->snapshot);
 }
 
 /* --- for programs --- */
@@ -130,6 +143,7 @@ static void print_json(FILE *out, const struct run_end *end)
     json_object_set_new(object, "major_faults", json_integer(end->usage.ru_majflt));
     json_object_set_new(object, "resident", tool_json_number(resident_bytes(end)));
     json_object_set_new(object, "huge_pages", tool_json_number(huge_bytes(end)));
+    json_object_set_new(object, "live_most", end->live_most == 0 ? json_null() : tool_json_number(end->live_most));
     json_object_set_new(object, "arena", end->snapshot != NULL ? stat_json(end->snapshot) : json_null());
     json_dumpf(object, out, JSON_INDENT(2));
     fputc('\n', out);

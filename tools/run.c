@@ -199,6 +199,7 @@ struct watch {
     int inotify; /* -1: polled */
     int fd;      /* the segment, -1 before there is one */
     bool seen;   /* last_snapshot holds something */
+    uint64_t live_most; /* bytes, as far as they were seen */
     uint64_t huge_bytes; /* most that was seen of the pools' pages: the kernel counts them in no resident size */
 };
 
@@ -229,8 +230,12 @@ static void watch_read(struct watch *watch)
 {
     static struct snapshot fresh;
     const char *reason;
-    if (watch->fd < 0 || snapshot_read(&fresh, watch->fd, watch->child, watch->start_ticks, false, &reason) != SEGMENT_OK)
+    bool with_map = last_snapshot.header.pages.count <= SNAPSHOT_MAP_OFTEN;
+    snapshot_follow(&fresh, &last_snapshot);
+    if (watch->fd < 0 || snapshot_read(&fresh, watch->fd, watch->child, watch->start_ticks, with_map, &reason) != SEGMENT_OK)
         return;
+    if (fresh.live_known == LIVE_EXACT)
+        watch->live_most = hfi_max(watch->live_most, fresh.live_bytes);
     struct snapshot older = last_snapshot;
     last_snapshot = fresh;
     fresh = older;
@@ -347,6 +352,7 @@ static int run_with_report(const struct request *request)
     int status = end.status = watch_wait(&watch, &end.usage);
     forward_to = 0;
     end.seconds = now_seconds() - start;
+    end.live_most = watch.live_most;
     end.snapshot = watch.seen ? &last_snapshot : NULL;
     end.huge_bytes = watch.huge_bytes;
     bool whole = run_report(out, &end, request->json) || out == stderr;

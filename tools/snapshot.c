@@ -279,6 +279,18 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
     return *reason == NULL ? SEGMENT_OK : SEGMENT_MALFORMED;
 }
 
+void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last)
+{
+    uint64_t *pages = last->live_known == LIVE_EXACT ? realloc(snapshot->pages, last->page_count * sizeof *pages) : NULL;
+    if (pages == NULL)
+        return;
+    snapshot->pages = pages;
+    snapshot->page_count = last->page_count;
+    memcpy(snapshot->pages, last->pages, last->page_count * sizeof *last->pages);
+    memcpy(snapshot->magazine_blocks, last->magazine_blocks, sizeof last->magazine_blocks);
+    snapshot->live_known = LIVE_EXACT;
+}
+
 void snapshot_free(struct snapshot *snapshot)
 {
     free(snapshot->theaps);

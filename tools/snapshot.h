@@ -97,6 +97,9 @@ struct snapshot_sum {
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages,
                                    const char **reason);
 
+/* For who reads by turns into two: the next read of `snapshot` keeps the counts of `last`, read since, should the process have ended. */
+void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last);
+
 /* Classes that a page could not hold, and nodes beyond the page map, lead nowhere: NULL, or why the copy cannot be used. */
 const char *snapshot_fault(const struct snapshot *snapshot);
 
