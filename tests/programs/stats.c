@@ -1,6 +1,6 @@
 /*
- * stats: hf_stats_get adds up to the arena at every moment of a storm, and says what is there when it is over; old and new sizes
- * of its struct; hf_stats_json.
+ * stats: hf_stats_get adds up to the arena at every moment of a storm, and says what is there when it is over; frees into pages that
+ * nobody owns are not remote; old and new sizes of its struct; hf_stats_json.
  */
 #include <holdfast/holdfast.h>
 #include <pthread.h>
@@ -65,6 +65,21 @@ static void check_rest(void)
     CHECK(hf_stats_get(&after, sizeof after) == 0 && after.longest_free == before.longest_free);
 }
 
+/* A thread that fills many pages lets most of them go: what it frees into these goes to no other thread's. */
+static void check_unowned(void)
+{
+    enum { COUNT = 200000 };
+    static void *blocks[COUNT];
+    struct hf_stats before, after;
+    CHECK(hf_stats_get(&before, sizeof before) == 0 && before.threads == 1);
+    for (int i = 0; i < COUNT; i++)
+        CHECK((blocks[i] = malloc(64)) != NULL);
+    CHECK(hf_stats_get(&after, sizeof after) == 0 && after.live == before.live + (uint64_t)COUNT * 64);
+    for (int i = 0; i < COUNT; i++)
+        free(blocks[i]);
+    CHECK(hf_stats_get(&after, sizeof after) == 0 && after.live == before.live && after.remote_frees == before.remote_frees);
+}
+
 static void check_sizes(void)
 {
     struct {
@@ -96,6 +111,7 @@ int main(int argc, char **argv)
     test_on_arena(argv, "256M");
     check_storm();
     check_rest();
+    check_unowned();
     check_sizes();
     check_json();
     return 0;
