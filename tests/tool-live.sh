@@ -1,6 +1,7 @@
 #!/bin/sh
-# Live, held and unused bytes from outside: of a program that knows them to the byte, in each of its states (tests/programs/live.c), by
-# stat, list and OpenMetrics; where its memory must not be read; of a recording of before they were told.
+# Live, held and unused bytes from outside: of a program that knows them to the byte, in each of its
+# states (tests/programs/live.c), by stat, list and OpenMetrics; where its memory must not be read; of
+# a recording of before they were told.
 #
 # $top_builddir as Automake sets it, . by default.
 set -u
@@ -8,8 +9,9 @@ name=tool-live.sh
 . "${srcdir:-$(dirname "$0")/..}/tests/tool-part.sh"
 command -v python3 > /dev/null || { echo "tool-live.sh: no python3"; exit 77; }
 
-# --- in each state: a line with live and held bytes, and remote frees; the program goes on when it is answered ---
-timeout 60 python3 - "$holdfast" "$top_builddir/tests/programs/live" > "$work/out" 2> "$work/err" <<'EOF' || fail "$(tail -1 "$work/err")"
+# --- in each state: a line with live and held bytes, and remote frees, which it waits to have answered ---
+program=$top_builddir/tests/programs/live
+timeout 60 python3 - "$holdfast" "$program" > "$work/out" 2> "$work/err" <<'EOF' || fail "$(tail -1 "$work/err")"
 import json, os, re, shutil, subprocess, sys
 
 holdfast, program = sys.argv[1:]
@@ -34,13 +36,15 @@ def look(state, live, held, remote, pid):
         assert sum(node[key] for node in stat['nodes']) == stat[key], f'{state}: {key} of the nodes'
     of_classes = sum(c['live_bytes'] for c in stat['classes'])
     large = sum(node['large'] for node in stat['nodes'])
-    assert 0 <= of_classes + large - live <= 6 * 4096, f'{state}: size classes have {of_classes}, large blocks {large}' # guards
+    guards = of_classes + large - live
+    assert 0 <= guards <= 6 * 4096, f'{state}: size classes have {of_classes}, large blocks {large}'
     assert all(c['live_bytes'] == c['used_blocks'] * c['block_bytes'] for c in stat['classes']), state
     assert all(node['idle_live'] <= node['idle'] for node in stat['nodes']), state
-    assert re.match(r'live .*, held .* times live\), unused ', text.splitlines()[1]), f'{state}: stat does not begin with it'
+    assert re.match(r'live .*, held .* times live\), unused ', text.splitlines()[1]), f'{state}: not the first line'
     listed = [p for p in json.loads(run('list', '--json'))['processes'] if str(p['pid']) == pid]
     assert [(p['live'], p['held']) for p in listed] == [(live, stat['held'])], f'{state}: list says {listed}'
-    shown = re.findall(r'^holdfast_live_bytes\{.*\} (\d+)$', run('stat', '--format', 'openmetrics', pid), re.M)
+    metrics = run('stat', '--format', 'openmetrics', pid)
+    shown = re.findall(r'^holdfast_live_bytes\{.*\} (\d+)$', metrics, re.M)
     assert shown == [str(live)], f'{state}: OpenMetrics says {shown}'
     line = json.loads(run('stat', '--watch', '0.05', '--count', '1', '--json', pid))
     assert (line['live'], line['held']) == (live, stat['held']), f'{state}: --watch says {line}'
@@ -48,10 +52,12 @@ def look(state, live, held, remote, pid):
         assert stat['nodes'][0]['owned_empty'] == 0, 'pages with live blocks are called empty'
     if state == 'many' and os.geteuid() == 0 and shutil.which('setpriv'):
         text = run('stat', pid, before=['setpriv', '--inh-caps=-sys_ptrace', '--bounding-set=-sys_ptrace'])
-        assert "as of each thread's last slow path; run as root for exact figures" in text.splitlines()[2], 'nobody says that it may not look'
+        limits = "as of each thread's last slow path; run as root for exact figures"
+        assert limits in text.splitlines()[2], 'nobody says that it may not look'
         assert ', kept 0 B\n' in text, 'without the right to look, pages with live blocks are called empty'
 
-process = subprocess.Popen([program, 'wait'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+pipe = subprocess.PIPE
+process = subprocess.Popen([program, 'wait'], stdin=pipe, stdout=pipe, text=True, bufsize=1)
 try:
     states = []
     for line in process.stdout:
@@ -65,9 +71,9 @@ finally:
     process.kill()
 EOF
 
-# --- a process that ends while it is recorded: its last counts stay, and nothing that was not written gets into the file ---
-valgrind=
-command -v valgrind > /dev/null && valgrind='valgrind -q --error-exitcode=99' || echo "tool-live.sh: no valgrind: record is not looked at by it"
+# --- a process that ends while it is recorded: its last counts stay, and all of the file was written ---
+valgrind='valgrind -q --error-exitcode=99'
+command -v valgrind > /dev/null || { valgrind=; echo "tool-live.sh: no valgrind: record is not looked at by it"; }
 HOLDFAST_ARENA=16M HOLDFAST_BACKING=4k start fill 4 || exit 1
 # shellcheck disable=SC2086
 $valgrind "$holdfast" record "$live" -o "$work/ended" --interval 0.2 > "$work/out" 2> "$work/err" &
@@ -79,9 +85,9 @@ sleep 0.3
 stop
 wait "$recorder" || fail "record of a process that ends: exit status $?"
 grep -q ', and the process ended' "$work/err" || fail "record does not say that the process ended"
-"$holdfast" report "$work/ended" -o "$work/page" > "$work/out" 2>&1 || fail "no report of a process that has ended"
+expect 0 '' report "$work/ended" -o "$work/page"
 if grep -q '"live_as_of": "now"' "$work/before"; then
-    grep -q 'counted in the process' "$work/page" || fail "the exact counts of a process that has ended are forgotten"
+    grep -q 'counted in the process' "$work/page" || fail "the last exact counts of a process are forgotten"
 fi
 
 # --- a recording of before: 8 MiB, three samples, of version 1 ---

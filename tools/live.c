@@ -1,11 +1,13 @@
 /*
  * live: see live.h.
  *
- * V1: nothing is believed: neither where the segment says that something is, nor what is read there.  A read takes at most what a
- *     buffer holds; the list of theaps is followed for as many as the segment has; each count is cut to what there can be.
- * V2: only entries of runs that the page map names are read, and what little lies between them: of a page that was never used
- *     the table's memory may not be there.
- * V3: an entry that is of another class or length than the page map has it was cut anew meanwhile: the map's count stays.
+ * V1: nothing is believed: neither where the segment says that something is, nor what is read
+ *     there.  A read takes at most what a buffer holds; the list of theaps is followed for as many
+ *     as the segment has; each count is cut to what there can be.
+ * V2: only entries of runs that the page map names are read, and what little lies between them: of
+ *     a page that was never used the table's memory may not be there.
+ * V3: an entry that is of another class or length than the page map has it was cut anew meanwhile:
+ *     the map's count stays.
  *
  * Threads go on while this reads: counts are of several moments, and exact for those that rest.
  *
@@ -56,7 +58,7 @@ static void read_memory(struct work *work, uint64_t address, void *memory, size_
         got = pread(work->fd, memory, bytes, (off_t)address);
     while (got < 0 && errno == EINTR);
     if (got != (ssize_t)bytes)
-        work->error = got < 0 ? -errno : got == 0 ? -ESRCH : -EFAULT; /* the memory of a process that has ended is empty */
+        work->error = got < 0 ? -errno : got == 0 ? -ESRCH : -EFAULT; /* 0: it has ended */
 }
 
 static uint64_t word_at(const uint8_t *memory, size_t offset, size_t bytes)
@@ -76,16 +78,19 @@ static uint64_t word_at(const uint8_t *memory, size_t offset, size_t bytes)
 /* V1 */
 static bool layout_is_sane(const struct hf_inspect_live *live)
 {
-    const uint16_t entry[] = { live->used, live->capacity, live->list, live->kept, live->local_free, live->xfree, live->run_pages, live->size_class };
-    const uint16_t magazine[] = { live->loaded_used, live->loaded_capacity, live->incoming_limit, live->incoming_room,
-                                  live->previous_blocks, live->lists[0], live->lists[1], live->lists[2] };
-    bool sane = live->page_table != 0 && live->entry_bytes >= 8 && live->entry_bytes <= ENTRY_MAX && live->xfree_shift < 64 &&
-                live->next <= PREFIX_MAX - 8 && live->state <= PREFIX_MAX - 8;
+    const uint16_t entry[] = { live->used,       live->capacity, live->list,      live->kept,
+                               live->local_free, live->xfree,    live->run_pages, live->size_class };
+    const uint16_t magazine[] = { live->loaded_used,   live->loaded_capacity, live->incoming_limit,
+                                  live->incoming_room, live->previous_blocks, live->lists[0],
+                                  live->lists[1],      live->lists[2] };
+    bool sane = live->page_table != 0 && live->entry_bytes >= 8 && live->entry_bytes <= ENTRY_MAX &&
+                live->xfree_shift < 64 && live->next <= PREFIX_MAX - 8 && live->state <= PREFIX_MAX - 8;
     for (size_t i = 0; i < sizeof entry / sizeof entry[0]; i++)
         sane = sane && entry[i] <= live->entry_bytes - 8;
     if (live->magazine_count == 0)
         return sane;
-    sane = sane && live->magazine_bytes >= 8 && live->magazine_count <= MAGAZINES_MAX && live->magazine_bytes <= MAGAZINES_MAX / live->magazine_count;
+    sane = sane && live->magazine_bytes >= 8 && live->magazine_count <= MAGAZINES_MAX &&
+           live->magazine_bytes <= MAGAZINES_MAX / live->magazine_count;
     for (size_t i = 0; i < sizeof magazine / sizeof magazine[0]; i++)
         sane = sane && magazine[i] <= live->magazine_bytes - 8;
     return sane;
@@ -96,7 +101,8 @@ static bool layout_is_sane(const struct hf_inspect_live *live)
 /* Blocks of a run that are out. */
 static uint64_t blocks_out(const struct hf_inspect_live *live, const uint8_t *entry)
 {
-    bool sealed = word_at(entry, live->list, 1) == live->list_full && word_at(entry, live->local_free, 8) == 0;
+    bool full = word_at(entry, live->list, 1) == live->list_full;
+    bool sealed = full && word_at(entry, live->local_free, 8) == 0;
     uint64_t used = word_at(entry, live->used, 4), kept = word_at(entry, live->kept, 1) != 0;
     uint64_t out = sealed ? word_at(entry, live->capacity, 2) : used - hfi_min(used, kept);
     uint64_t returned = word_at(entry, live->xfree, 8) >> live->xfree_shift & live->xfree_mask;
@@ -119,14 +125,18 @@ static void read_group(struct work *work)
     const struct hf_inspect_node *node = &snapshot->nodes[work->node];
     if (work->head_count == 0)
         return;
-    size_t first = work->heads[0], count = work->heads[work->head_count - 1] - first + 1, entry_bytes = work->live->entry_bytes;
-    uint64_t offset;
-    if (__builtin_add_overflow(node->first_index, first, &offset) || __builtin_mul_overflow(offset, entry_bytes, &offset) ||
-        __builtin_add_overflow(offset, work->live->page_table, &offset))
-        offset = UINT64_MAX;
-    read_memory(work, offset, work->entries, count * entry_bytes);
-    for (size_t i = 0; i < work->head_count && work->error == 0; i++)
-        take_count(work, &snapshot->pages[node->first_page + work->heads[i]], work->entries + (work->heads[i] - first) * entry_bytes);
+    size_t first = work->heads[0], count = work->heads[work->head_count - 1] - first + 1;
+    size_t entry_bytes = work->live->entry_bytes;
+    uint64_t address;
+    if (__builtin_add_overflow(node->first_index, first, &address) ||
+        __builtin_mul_overflow(address, entry_bytes, &address) ||
+        __builtin_add_overflow(address, work->live->page_table, &address))
+        address = UINT64_MAX;
+    read_memory(work, address, work->entries, count * entry_bytes);
+    for (size_t i = 0; i < work->head_count && work->error == 0; i++) {
+        const uint8_t *entry = work->entries + (work->heads[i] - first) * entry_bytes;
+        take_count(work, &snapshot->pages[node->first_page + work->heads[i]], entry);
+    }
     work->head_count = 0;
 }
 
@@ -135,10 +145,12 @@ static void add_head(size_t first, size_t pages, uint64_t entry, void *argument)
     struct work *work = argument;
     unsigned state = HF_PAGE_STATE(entry), class = HF_PAGE_CLASS(entry);
     (void)pages;
-    if ((state != HF_PAGE_OWNED && state != HF_PAGE_IDLE && state != HF_PAGE_LOOSE) || class >= work->snapshot->class_count ||
+    if ((state != HF_PAGE_OWNED && state != HF_PAGE_IDLE && state != HF_PAGE_LOOSE) ||
+        class >= work->snapshot->class_count ||
         HF_PAGE_SHORT(entry) >= work->snapshot->classes[class].run_pages)
         return;
-    if (work->head_count != 0 && (first - work->heads[work->head_count - 1] > GAP_PAGES || first - work->heads[0] >= GROUP_PAGES))
+    if (work->head_count != 0 &&
+        (first - work->heads[work->head_count - 1] > GAP_PAGES || first - work->heads[0] >= GROUP_PAGES))
         read_group(work);
     work->heads[work->head_count++] = first;
 }
@@ -165,8 +177,10 @@ static void count_magazine(struct work *work, unsigned class, const uint8_t *mag
 {
     const struct hf_inspect_live *live = work->live;
     struct snapshot *snapshot = work->snapshot;
-    uint64_t blocks = blocks_between(word_at(magazine, live->loaded_capacity, 2), word_at(magazine, live->loaded_used, 4)) +
-                      blocks_between(word_at(magazine, live->incoming_limit, 4), word_at(magazine, live->incoming_room, 4)) +
+    uint64_t loaded = word_at(magazine, live->loaded_capacity, 2);
+    uint64_t limit = word_at(magazine, live->incoming_limit, 4);
+    uint64_t blocks = blocks_between(loaded, word_at(magazine, live->loaded_used, 4)) +
+                      blocks_between(limit, word_at(magazine, live->incoming_room, 4)) +
                       blocks_between(word_at(magazine, live->previous_blocks, 4), 0);
     unsigned node = snapshot->node_count;
     for (unsigned i = 0; i < 3 && blocks != 0 && node == snapshot->node_count; i++)
@@ -180,16 +194,18 @@ static void read_theaps(struct work *work)
     const struct hf_inspect_live *live = work->live;
     uint8_t prefix[PREFIX_MAX];
     size_t prefix_bytes = hfi_max(live->next, live->state) + 8u;
+    size_t magazines_bytes = (size_t)live->magazine_count * live->magazine_bytes;
+    unsigned classes = hfi_min(live->magazine_count, work->snapshot->class_count);
     uint64_t most = hfi_min(work->snapshot->header.theap_count, THEAPS_MAX), theap = 0;
     if (live->magazine_count == 0)
         return;
     read_memory(work, live->theaps, &theap, sizeof theap);
     for (uint64_t i = 0; i < most && theap != 0 && work->error == 0; i++) {
         read_memory(work, theap, prefix, prefix_bytes);
-        bool in_use = work->error == 0 && word_at(prefix, live->state, 4) != 0;
-        if (in_use && theap <= UINT64_MAX / 2)
-            read_memory(work, theap + live->magazines, work->magazines, (size_t)live->magazine_count * live->magazine_bytes);
-        for (unsigned class = 0; class < hfi_min(live->magazine_count, work->snapshot->class_count) && in_use && work->error == 0; class++)
+        bool in_use = work->error == 0 && theap <= INT64_MAX && word_at(prefix, live->state, 4) != 0;
+        if (in_use)
+            read_memory(work, theap + live->magazines, work->magazines, magazines_bytes);
+        for (unsigned class = 0; class < classes && in_use && work->error == 0; class++)
             count_magazine(work, class, work->magazines + (size_t)class * live->magazine_bytes);
         theap = work->error == 0 ? word_at(prefix, live->next, 8) : 0;
     }
@@ -206,7 +222,8 @@ static int open_memory(pid_t pid, uint64_t start_ticks, uint32_t program)
         return -errno;
     /* What was opened stays that program's: its number may be another's by now. */
     uint64_t now_ticks;
-    if (segment_start_ticks(pid, &now_ticks) && now_ticks == start_ticks && segment_program_runs(pid, program))
+    bool same = segment_start_ticks(pid, &now_ticks) && now_ticks == start_ticks;
+    if (same && segment_program_runs(pid, program))
         return fd;
     close(fd);
     return -ESRCH;

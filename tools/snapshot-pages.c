@@ -14,7 +14,8 @@ static size_t run_pages(const struct snapshot *snapshot, uint64_t entry)
 {
     switch (HF_PAGE_STATE(entry)) {
     case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
-        if (HF_PAGE_CLASS(entry) >= snapshot->class_count || HF_PAGE_SHORT(entry) >= snapshot->classes[HF_PAGE_CLASS(entry)].run_pages)
+        if (HF_PAGE_CLASS(entry) >= snapshot->class_count ||
+            HF_PAGE_SHORT(entry) >= snapshot->classes[HF_PAGE_CLASS(entry)].run_pages)
             return 1;
         return snapshot->classes[HF_PAGE_CLASS(entry)].run_pages - HF_PAGE_SHORT(entry);
     case HF_PAGE_LARGE: case HF_PAGE_META:
@@ -30,7 +31,8 @@ static bool is_free(uint64_t entry)
 }
 
 void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
-                       void (*each)(size_t first, size_t pages, uint64_t entry, void *argument), void *argument)
+                       void (*each)(size_t first, size_t pages, uint64_t entry, void *argument),
+                       void *argument)
 {
     if (snapshot->pages == NULL)
         return;
@@ -52,11 +54,13 @@ static uint64_t guard_bytes(const struct snapshot *snapshot)
     return snapshot->header.options & HF_INSPECT_SECURE ? HF_INSPECT_GUARD_BYTES : 0;
 }
 
-/* Blocks of a run, which may be shorter than its class has them; in front of its guard, where it has one. */
+/* Blocks of a run, which may be shorter than its class has them; in front of its guard, where it
+ * has one. */
 static uint64_t run_blocks(const struct snapshot *snapshot, size_t pages, uint64_t entry)
 {
     const struct hf_inspect_class *cut = &snapshot->classes[HF_PAGE_CLASS(entry)];
-    uint64_t fit = cut->block_bytes == 0 ? 0 : (pages * HF_INSPECT_PAGE_BYTES - guard_bytes(snapshot)) / cut->block_bytes;
+    uint64_t bytes = pages * HF_INSPECT_PAGE_BYTES - guard_bytes(snapshot);
+    uint64_t fit = cut->block_bytes == 0 ? 0 : bytes / cut->block_bytes;
     return HF_PAGE_SHORT(entry) == 0 || fit > cut->run_blocks ? cut->run_blocks : fit;
 }
 
@@ -73,7 +77,7 @@ static void tally_blocks(struct tally *tally, size_t pages, uint64_t entry)
         return;
     const struct hf_inspect_class *cut = &snapshot->classes[class];
     struct class_pages *of_class = &snapshot->class_pages[class];
-    uint64_t room = run_blocks(snapshot, pages, entry), used = HF_PAGE_BLOCKS(entry) < room ? HF_PAGE_BLOCKS(entry) : room;
+    uint64_t room = run_blocks(snapshot, pages, entry), used = hfi_min(HF_PAGE_BLOCKS(entry), room);
     uint64_t bytes = pages * HF_INSPECT_PAGE_BYTES, used_bytes = used * cut->block_bytes;
     if (used_bytes > bytes)
         used_bytes = bytes; /* a run that the node's end cuts short */

@@ -1,6 +1,7 @@
 /*
- * live: live bytes, known to the byte, are what hf_stats_get and mallinfo2 say: of 501 threads that were given a few blocks each and
- * sleep, of blocks freed by other threads, of magazines, of full pages held back, of blocks of whole pages.
+ * live: live bytes, known to the byte, are what hf_stats_get and mallinfo2 say: of 501 threads that
+ * were given a few blocks each and sleep, of blocks freed by other threads, of magazines, of full
+ * pages held back, of blocks of whole pages.
  *
  * With an argument: waits in each state, for tests/tool-live.sh, which looks from outside.
  */
@@ -25,9 +26,11 @@ static uint64_t live(void)
 {
     struct hf_stats stats;
     CHECK(hf_stats_get(&stats, sizeof stats) == 0);
-    CHECK(stats.allocated + stats.idle + stats.free + stats.metadata == stats.arena && stats.live <= stats.allocated + stats.idle);
+    CHECK(stats.allocated + stats.idle + stats.free + stats.metadata == stats.arena);
+    CHECK(stats.live <= stats.allocated + stats.idle);
     struct mallinfo2 info = mallinfo2();
-    CHECK(info.arena == info.uordblks + info.fordblks && info.uordblks <= stats.live && stats.live <= info.uordblks + info.hblkhd);
+    CHECK(info.arena == info.uordblks + info.fordblks && info.uordblks <= stats.live);
+    CHECK(stats.live <= info.uordblks + info.hblkhd);
     return stats.live;
 }
 
@@ -45,7 +48,8 @@ static void put(void **block)
     *block = NULL;
 }
 
-/* The line, with live and held bytes, is read by tests/tool-live.sh, which answers when it has looked. */
+/* The line, with live and held bytes, is read by tests/tool-live.sh, which answers when it has
+ * looked. */
 static void check(const char *state)
 {
     uint64_t now = live();
@@ -53,9 +57,11 @@ static void check(const char *state)
     char text[160];
     CHECK(hf_stats_get(&stats, sizeof stats) == 0);
     int length = snprintf(text, sizeof text, "%s %llu %llu %llu\n", state, (unsigned long long)expected,
-                          (unsigned long long)(stats.allocated + stats.idle), (unsigned long long)stats.remote_frees);
+                          (unsigned long long)(stats.allocated + stats.idle),
+                          (unsigned long long)stats.remote_frees);
     if (now != expected)
-        fprintf(stderr, "%s: %llu live, %llu are said to be\n", state, (unsigned long long)expected, (unsigned long long)now);
+        fprintf(stderr, "%s: %llu live, %llu are said to be\n", state, (unsigned long long)expected,
+                (unsigned long long)now);
     CHECK(now == expected);
     CHECK(!waits || (write(1, text, (size_t)length) == length && read(0, text, 1) == 1));
 }
@@ -92,7 +98,8 @@ static void start(pthread_t *thread, void *(*function)(void *), size_t number)
 static void check_sleepers(void)
 {
     static pthread_t threads[SLEEPERS];
-    CHECK(pthread_barrier_init(&begin, NULL, SLEEPERS + 1) == 0 && pthread_barrier_init(&end, NULL, SLEEPERS + 1) == 0);
+    CHECK(pthread_barrier_init(&begin, NULL, SLEEPERS + 1) == 0);
+    CHECK(pthread_barrier_init(&end, NULL, SLEEPERS + 1) == 0);
     for (size_t i = 0; i < SLEEPERS; i++)
         start(&threads[i], sleeper, i);
     expected = live(); /* the C library's for the threads too */
@@ -102,7 +109,7 @@ static void check_sleepers(void)
         for (size_t j = 0; j < FEW; j++)
             expected += malloc_usable_size(few[i][j]);
     check("asleep");
-    for (size_t i = 0; i < SLEEPERS; i++) /* into pages of threads that sleep, by way of this one's magazines */
+    for (size_t i = 0; i < SLEEPERS; i++) /* into sleepers' pages, by way of this one's magazines */
         for (size_t j = 0; j < FEW; j += 2)
             put(&few[i][j]);
     check("freed-by-another");
