@@ -5,20 +5,18 @@
  * Test: tests/tool-report.sh.
  */
 #include "report.h"
+#include "show.h"
 
 #define COLUMNS 96u
 #define PARTS_SEEN 16u
 
+/* Colours of the page; the words are those of every picture of an arena. */
 static const struct {
     unsigned state;
-    const char *css, *name;
+    const char *css;
 } keys[] = {
-    { HF_PAGE_OWNED, "blocks", "owned by a thread" },
-    { HF_PAGE_LOOSE, "loose", "full, of nobody" },
-    { HF_PAGE_IDLE, "idle", "idle: of nobody, with room" },
-    { HF_PAGE_LARGE, "large", "large blocks" },
-    { HF_PAGE_META, "meta", "Holdfast's own" },
-    { HF_PAGE_FREE, "free", "free" },
+    { HF_PAGE_OWNED, "blocks" }, { HF_PAGE_LOOSE, "loose" }, { HF_PAGE_IDLE, "idle" },
+    { HF_PAGE_LARGE, "large" },  { HF_PAGE_META, "meta" },   { HF_PAGE_FREE, "free" },
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
@@ -68,7 +66,7 @@ static void tip_of_column(const struct report *report, unsigned point, unsigned 
     for (unsigned i = 0; i + 1 < KEYS; i++)
         if (of_state[i] != 0) {
             fprintf(report->out, "%s%u of %u parts mostly %s", separator, of_state[i], HISTORY_BANDS,
-                    keys[i].name);
+                    show_states[keys[i].state].meaning);
             separator = ", ";
         }
     if (taken == 0)
@@ -142,7 +140,7 @@ void report_bands(const struct report *report)
         fputs("</svg>\n", report->out);
         report_key(report);
         for (unsigned i = 0; i < KEYS; i++)
-            report_key_entry(report, keys[i].css, "%s", keys[i].name);
+            report_key_entry(report, keys[i].css, "%s", show_states[keys[i].state].meaning);
         report_key_end(report);
         table_of_bands(report, node);
         report_figure_end(report);

@@ -180,7 +180,7 @@ static void tiles_of_memory(const struct report *report)
     if (report->sample->snapshot.live_known == LIVE_UNKNOWN)
         snprintf(more, sizeof more, "%s of %s", PERCENT(sum.held, sum.total), BYTES(sum.total));
     tile(report, false, "Held", BYTES(sum.held), more);
-    snprintf(more, sizeof more, "%s of the arena, with %s of Holdfast&#39;s own", BYTES(sum.high_water),
+    snprintf(more, sizeof more, "%s of the arena, with %s of own structures", BYTES(sum.high_water),
              BYTES(sum.meta));
     tile(report, sample_percent(sum.high_water, sum.total) >= 95, "Most ever used",
          PERCENT(sum.high_water, sum.total), more);

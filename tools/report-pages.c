@@ -104,10 +104,12 @@ static void draw_steps(const struct report *report, const char *css,
     fprintf(report->out, "V%.1fZ\"/>\n", REPORT_BOTTOM);
 }
 
+#define RATE_COUNTED 1e15 /* a larger one is nonsense of a file */
+
 static char *per_second(char *text, double rate)
 {
-    if (rate != 0 && rate < 10)
-        snprintf(text, REPORT_TEXT, "%.1f", rate);
+    if ((rate != 0 && rate < 10) || rate > RATE_COUNTED)
+        snprintf(text, REPORT_TEXT, rate < 10 ? "%.1f" : "%.3g", rate);
     else
         report_count(text, (uint64_t)(rate + 0.5));
     return text;

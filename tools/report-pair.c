@@ -94,13 +94,16 @@ static const struct figure figures[] = {
     { "Forks", FORM_COUNT, forks },
 };
 
+/* What a file says may be nonsense, and larger than there are numbers. */
+static uint64_t whole(double value) { return value < 0x1p63 ? (uint64_t)value : INT64_MAX; }
+
 static char *figure_text(char *text, enum form form, double value)
 {
     if (!isfinite(value))
         return strcpy(text, "&#8211;");
     switch (form) {
-    case FORM_BYTES: return report_bytes(text, (uint64_t)value);
-    case FORM_COUNT: return report_count(text, (uint64_t)value);
+    case FORM_BYTES: return report_bytes(text, whole(value));
+    case FORM_COUNT: return report_count(text, whole(value));
     case FORM_RATIO: snprintf(text, REPORT_TEXT, "%.2f times", value); return text;
     case FORM_PERCENT: snprintf(text, REPORT_TEXT, "%.1f %%", value); return text;
     case FORM_NS: return report_ns(text, value);

@@ -8,6 +8,7 @@
 
 #include "map.h"
 #include "report.h"
+#include "show.h"
 
 #define BARS 12u       /* of a picture */
 #define ROWS_MAX 1000u /* of a table */
@@ -29,19 +30,12 @@ static void table_of_states(const struct report *report, unsigned node)
 {
     const struct node_pages *pages = &report->snapshot->node_pages[node];
     uint64_t total = report->snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES;
-    static const struct {
-        unsigned state;
-        const char *name;
-    } rows[] = {
-        { HF_PAGE_OWNED, "owned by a thread" },           { HF_PAGE_IDLE, "idle: nobody owns it, with room" },
-        { HF_PAGE_LOOSE, "loose: nobody owns it, full" }, { HF_PAGE_LARGE, "blocks of whole pages" },
-        { HF_PAGE_META, "Holdfast&#39;s own" },           { HF_PAGE_FREE, "free" },
-    };
+    static const unsigned char rows[] = { HF_PAGE_OWNED, HF_PAGE_IDLE, HF_PAGE_LOOSE,
+                                          HF_PAGE_LARGE, HF_PAGE_META, HF_PAGE_FREE };
     report_table(report, "pages by state", "<State|Pages|Bytes|%");
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        ROW(report, rows[i].name, COUNT(pages->state[rows[i].state]),
-            BYTES(pages->state[rows[i].state] * HF_INSPECT_PAGE_BYTES),
-            PERCENT(pages->state[rows[i].state], total));
+        ROW(report, show_states[rows[i]].meaning, COUNT(pages->state[rows[i]]),
+            BYTES(pages->state[rows[i]] * HF_INSPECT_PAGE_BYTES), PERCENT(pages->state[rows[i]], total));
     ROW(report, "longest run of free pages", COUNT(pages->longest_free),
         BYTES(pages->longest_free * HF_INSPECT_PAGE_BYTES), PERCENT(pages->longest_free, total));
     report_table_end(report);

@@ -15,11 +15,11 @@
 #include "base/bits.h"
 #include "report.h"
 
-#define ROWS 24u      /* of tables over time */
-#define TIPS 96u      /* strips of a picture over time */
-#define TICKS_TIME 6u /* at most, of a step each */
+#define ROWS 24u        /* of tables over time */
+#define TIPS 96u        /* strips of a picture over time */
+#define TICK_WIDTH 95.0 /* of the axis of time, for a tick's text and a gap, on small screens too */
 #define TICKS_HEIGHT 5u
-#define ROOM_TOP 1.15 /* over the most that was used, where a picture does not show the whole node */
+#define ROOM_PART 7u /* of what was used, over it, where a picture does not show the whole node */
 
 /* --- how far --- */
 
@@ -27,9 +27,9 @@
  * wants to see. */
 static uint64_t top_of(uint64_t most, uint64_t total)
 {
-    uint64_t wanted = (uint64_t)((double)most * ROOM_TOP), step = report_step_bytes(wanted, TICKS_HEIGHT);
     if (most >= total / 2 || most == 0)
         return total;
+    uint64_t wanted = most + most / ROOM_PART, step = report_step_bytes(wanted, TICKS_HEIGHT);
     return (wanted + step - 1) / step * step;
 }
 
@@ -139,16 +139,16 @@ void report_ground(const struct report *report, double part)
             REPORT_LEFT, report_y(part), REPORT_RIGHT - REPORT_LEFT, REPORT_BOTTOM - report_y(part));
 }
 
-static double time_step(double span_ns)
+static double time_step(double span_ns, unsigned ticks)
 {
     static const double seconds[] = { 1,   2,    5,    10,   15,    30,    60,    120,   300,   600,
                                       900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800 };
-    if (span_ns < TICKS_TIME * 1e9)
-        return report_step(span_ns, TICKS_TIME);
+    if (span_ns < ticks * 1e9)
+        return report_step(span_ns, ticks);
     for (unsigned i = 0; i < sizeof seconds / sizeof seconds[0]; i++)
-        if (span_ns <= TICKS_TIME * seconds[i] * 1e9)
+        if (span_ns <= ticks * seconds[i] * 1e9)
             return seconds[i] * 1e9;
-    return ceil(span_ns / TICKS_TIME / 86400e9) * 86400e9;
+    return ceil(span_ns / ticks / 86400e9) * 86400e9;
 }
 
 /* Of a span since the first sample, in the unit of the step: "0.5 s", "20 min". */
@@ -215,8 +215,8 @@ static void draw_tick(const struct report *report, double x, double y, double le
 
 void report_time_axis_at(const struct report *report, double left, double right, double y)
 {
-    double first = (double)report->history->first_ns, span = report->scale.span_ns, step = time_step(span),
-           from = 0;
+    double first = (double)report->history->first_ns, span = report->scale.span_ns,
+           step = time_step(span, (unsigned)((right - left) / TICK_WIDTH)), from = 0;
     char text[REPORT_TEXT];
     if (span <= 0) {
         draw_tick(report, right, y, left, right, MOMENT(report, first));

@@ -29,7 +29,7 @@ static const struct layer layers[] = {
     [HELD] = { "unused", "held, in no live block", held_reach },
     [LIVE] = { "blocks", "live blocks", live_reach },
     [LARGE] = { "large", "live blocks of whole pages", large_reach },
-    { "meta", "Holdfast's own", meta_reach },
+    { "meta", "own structures", meta_reach },
 };
 #define LAYERS (sizeof layers / sizeof layers[0])
 #define ALL_NODES UINT32_MAX
@@ -110,7 +110,7 @@ static void tip_of_memory(const struct report *report, unsigned point, unsigned 
             PERCENT(sum.held, sum.total));
     if (knows_live(report))
         fprintf(report->out, ", in no live block %s", BYTES(history_unused(&sum)));
-    fprintf(report->out, "; Holdfast's own %s, free %s", BYTES(sum.meta), BYTES(sum.free));
+    fprintf(report->out, "; own structures %s, free %s", BYTES(sum.meta), BYTES(sum.free));
 }
 
 static void table_of_memory(const struct report *report, unsigned node)
