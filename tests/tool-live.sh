@@ -54,7 +54,7 @@ def look(state, live, held, remote, pid):
         text = run('stat', pid, before=['setpriv', '--inh-caps=-sys_ptrace', '--bounding-set=-sys_ptrace'])
         limits = "as of each thread's last slow path; run as root for exact figures"
         assert limits in text.splitlines()[2], 'nobody says that it may not look'
-        assert ', kept 0 B\n' in text, 'without the right to look, pages with live blocks are called empty'
+        assert 'kept empty 0 B' in text, 'without the right to look, pages with live blocks are called empty'
 
 pipe = subprocess.PIPE
 process = subprocess.Popen([program, 'wait'], stdin=pipe, stdout=pipe, text=True, bufsize=1)

@@ -63,7 +63,7 @@ static void print_process(const struct snapshot *snapshot, const char *name)
         high += snapshot->nodes[i].high_water;
         threads += snapshot->nodes[i].theaps;
     }
-    printf("%7llu %s %5s %-4s %6s %3.0f%% %3.0f%% %7llu %6s  ", (unsigned long long)snapshot->header.pid,
+    printf("%7llu %s %5s %-4s %6s %3.0f%% %3.0f%% %7llu %6s ", (unsigned long long)snapshot->header.pid,
            show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5), snapshot_backing_name(snapshot->nodes[0].backing), live_of(snapshot, b),
            show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
            show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
@@ -116,7 +116,7 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     case SEGMENT_STRANGE: case SEGMENT_MALFORMED: listing->unusable++; return;
     }
     if (listing->processes == NULL && listing->shown == 0)
-        printf("%7s %-15s %5s %-4s %6s %4s %4s %7s %6s  %s\n", "pid", "process", "arena", "on", "live", "now", "most",
+        printf("%7s %-15s %5s %-4s %6s %4s %4s %7s %6s %s\n", "pid", "process", "arena", "on", "live", "now", "most",
                "threads", "for", "nodes");
     listing->shown++;
     listing->not_exact += listing->snapshot.live_known == LIVE_SHOWN;

@@ -221,13 +221,7 @@ void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, 
 
 /* --- bars --- */
 
-struct share {
-    unsigned state;
-    uint64_t bytes, live;
-};
-
-/* In the order of show_order, and what is missing last. */
-static unsigned node_shares(struct share shares[SHOW_STATES], const struct snapshot *snapshot, unsigned node)
+void show_shares(struct show_share shares[SHOW_ORDER], const struct snapshot *snapshot, unsigned node)
 {
     const struct node_pages *pages = &snapshot->node_pages[node];
     bool known = snapshot->live_known != LIVE_UNKNOWN;
@@ -238,7 +232,7 @@ static unsigned node_shares(struct share shares[SHOW_STATES], const struct snaps
     uint64_t idle_live = known ? hfi_min(parts.idle, pages->idle_live_bytes) : parts.idle;
     uint64_t elsewhere = full + parts.large + idle_live;
     uint64_t owned_live = known ? pages->live_bytes - hfi_min(pages->live_bytes, elsewhere) : owned;
-    const struct share all[] = {
+    const struct show_share all[SHOW_ORDER] = {
         { HF_PAGE_OWNED, owned, hfi_min(owned, owned_live) },
         { HF_PAGE_LOOSE, full, full },
         { HF_PAGE_LARGE, parts.large, parts.large },
@@ -248,7 +242,6 @@ static unsigned node_shares(struct share shares[SHOW_STATES], const struct snaps
         { HF_PAGE_FREE, parts.free, 0 },
     };
     memcpy(shares, all, sizeof all);
-    return sizeof all / sizeof all[0];
 }
 
 static unsigned add_piece(struct show_piece *pieces, unsigned count, unsigned state, bool in_use,
@@ -264,11 +257,12 @@ static unsigned add_piece(struct show_piece *pieces, unsigned count, unsigned st
 unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node,
                   unsigned cells)
 {
-    struct share shares[SHOW_STATES];
-    unsigned share_count = node_shares(shares, snapshot, node), count = 0, end = 0;
+    struct show_share shares[SHOW_ORDER];
+    unsigned count = 0, end = 0;
     double total = (double)snapshot->nodes[node].total, sum = 0;
-    for (unsigned i = 0; i < share_count; i++) {
-        const struct share *share = &shares[i];
+    show_shares(shares, snapshot, node);
+    for (unsigned i = 0; i < SHOW_ORDER; i++) {
+        const struct show_share *share = &shares[i];
         sum += (double)share->bytes;
         unsigned upto = total == 0 ? 0 : (unsigned)(sum / total * cells + 0.5);
         upto = (unsigned)hfi_min(cells,

@@ -61,6 +61,13 @@ struct show_piece {
 };
 #define SHOW_PIECES (2 * SHOW_STATES)
 
+/* What a node consists of, in the order of show_order; their sum is at most `total`. */
+struct show_share {
+    unsigned state;
+    uint64_t bytes, live; /* all of it where that is not known */
+};
+void show_shares(struct show_share shares[SHOW_ORDER], const struct snapshot *snapshot, unsigned node);
+
 /* Draws a node as a bar of so many cells: how many pieces it has.  What is there at all has a
  * cell, while there are any. */
 unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *snapshot, unsigned node,

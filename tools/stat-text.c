@@ -41,13 +41,35 @@ static void print_flags(const struct hf_inspect_node *node)
            (node->flags & HF_INSPECT_NODE_FULL) != 0 ? ", FULL" : "");
 }
 
+/* As the bar has them, in two lines. */
+static void print_shares(const struct snapshot *snapshot, unsigned node)
+{
+    struct show_share shares[SHOW_ORDER];
+    char bytes[16];
+    show_shares(shares, snapshot, node);
+    for (unsigned i = 0; i < SHOW_ORDER; i++) {
+        const struct show_share *share = &shares[i];
+        bool begins = i == 0 || share->state == SHOW_KEPT;
+        printf("%s%s %s", i == 0 ? "  " : begins ? "\n  " : ", ", show_states[share->state].word, bytes_of(share->bytes, bytes));
+        if (share->state == HF_PAGE_IDLE && share->bytes != 0 && snapshot->live_known != LIVE_UNKNOWN)
+            printf(" (%.0f %% live)", show_percent(share->live, share->bytes));
+    }
+    if (snapshot->pages != NULL)
+        printf("; longest free run %s", bytes_of(snapshot->node_pages[node].longest_free * HF_INSPECT_PAGE_BYTES, bytes));
+}
+
+static void print_legend(void)
+{
+    for (unsigned i = 0; i < SHOW_ORDER; i++)
+        printf("  %s %s", show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, false), show_states[show_order[i]].word);
+    printf("  %s unused\n", show_glyph(HF_PAGE_OWNED, 0, false));
+}
+
 static void print_node(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    struct show_parts parts;
-    char a[16], b[16], c[16], d[16], span[16], text[160];
-    show_node_parts(&parts, snapshot, index);
+    char a[16], b[16], span[16], text[160];
     printf("node %-3u ", node->id);
     print_bar(snapshot, index);
     printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
@@ -55,13 +77,7 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
         printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n", bytes_of(node->asked, a));
     if (snapshot->node_count > 1 && snapshot->live_known != LIVE_UNKNOWN)
         printf("  %s\n", show_live(text, sizeof text, pages->live_bytes, pages->held_bytes));
-    printf("  blocks %s, large %s, idle %s", bytes_of(parts.blocks, a), bytes_of(parts.large, b), bytes_of(parts.idle, c));
-    if (snapshot->live_known != LIVE_UNKNOWN && parts.idle != 0)
-        printf(" (%.0f %% of it live)", show_percent(pages->idle_live_bytes, pages->state[HF_PAGE_IDLE] * HF_INSPECT_PAGE_BYTES));
-    printf(", kept %s\n", bytes_of(parts.kept, d));
-    printf("  own structures %s, free %s", bytes_of(parts.own, a), bytes_of(parts.free, b));
-    if (snapshot->pages != NULL)
-        printf("; longest free run %s", bytes_of(snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES, c));
+    print_shares(snapshot, index);
     printf("\n  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a), show_percent(node->high_water, node->total),
            show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
     if (node->populated < node->total)
@@ -259,8 +275,7 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     print_live(snapshot);
     for (unsigned i = 0; i < snapshot->node_count; i++)
         print_node(snapshot, i);
-    printf("  (O owned by threads, F full, L large, I idle, E kept empty by threads,\n"
-           "   S own structures: small what is not in use of them; . free, ? missing)\n");
+    print_legend();
     print_paths(snapshot, &sum);
     print_slow(snapshot, &sum);
     print_classes(snapshot, lengths->classes);
