@@ -136,7 +136,7 @@ expect 0 '256 of 302 threads shown' stat "$live"
 narrow stat
 [ "$(grep -cE "$had" "$work/out")" = 3 ] || fail "stat does not count threads past the table's end: $had"
 expect 0 " 302 " list
-expect 0 '256 of 302 threads shown' report --seconds 0 -o - "$live"
+expect 0 '256 of 302 threads listed' report --seconds 0 -o - "$live"
 expect 1 "$(sed -n 's/^.*failed //p' "$work/load") calls of threads at home here failed" tune "$live"
 stop
 

@@ -135,14 +135,14 @@ static void write_row(FILE *out, const struct show_grid *grid, unsigned row)
 static void write_head(FILE *out, const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
-    char total[16], longest[16], span[16] = "";
+    const struct node_pages *pages = &snapshot->node_pages[index];
+    char total[16], longest[16], span[16] = "", live[160];
     fprintf(out, "<text class=\"head\" x=\"%u\" y=\"20\">Node %u: %s on %s pages", LABEL_WIDTH, node->id,
             hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing));
     if ((node->flags & HF_INSPECT_NODE_FULL) != 0)
         fputs(" <tspan class=\"alarm\">full: the last request did not fit</tspan>", out);
-    fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%.1f %% used, of that %.1f %% idle; %.1f %% free, its longest run %s; most ever used %.1f %%",
-            LABEL_WIDTH, show_percent(node->used, node->total), show_percent(node->idle, node->used),
-            show_percent(node->free, node->total),
+    fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%s; %.1f %% of the node free, its longest run %s; most ever used %.1f %%",
+            LABEL_WIDTH, show_live(live, sizeof live, pages->live_bytes, pages->held_bytes), show_percent(node->free, node->total),
             hfi_format_bytes(longest, sizeof longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
             show_percent(node->high_water, node->total));
     if (node->high_water_ticks != 0)

@@ -21,6 +21,7 @@
 #define WIDTH_MIN 20u
 #define WIDTH_MAX 1000u
 #define LABEL_WIDTH 11u /* "  63.5 GiB " */
+#define LIVE_BYTES 160 /* of a line about what is live */
 #define ROWS_ALONE 20u
 #define ROWS_TOTAL 48u  /* of all nodes together, but */
 #define ROWS_MIN 4u
@@ -93,10 +94,12 @@ static void print_row(const struct show_grid *grid, unsigned row, const struct s
 static void print_summary(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
-    char total[16], longest[16], span[16];
-    printf("node %u: %s on %s pages, %.1f %% used, of that %.1f %% idle; %.1f %% free\n", node->id,
+    const struct node_pages *pages = &snapshot->node_pages[index];
+    char total[16], longest[16], span[16], live[LIVE_BYTES];
+    printf("node %u: %s on %s pages, %.1f %% used, %.1f %% free\n", node->id,
            hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing),
-           show_percent(node->used, node->total), show_percent(node->idle, node->used), show_percent(node->free, node->total));
+           show_percent(node->used, node->total), show_percent(node->free, node->total));
+    printf("  %s\n", show_live(live, sizeof live, pages->live_bytes, pages->held_bytes));
     printf("  longest free run %s; most ever used %.1f %%", 
            hfi_format_bytes(longest, sizeof longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
            show_percent(node->high_water, node->total));
@@ -150,10 +153,14 @@ static int print_picture(const struct snapshot *snapshot, const struct wanted *w
     bool colour = !wanted->no_colour && terminal_has_colours();
     struct style style = { .colour = colour, .shade = colour && show_utf8(), .columns = cells_in(width) };
     unsigned rows_max = nodes == 1 ? ROWS_ALONE : (unsigned)hfi_max(ROWS_TOTAL / nodes, ROWS_MIN);
-    char shown[64], name[64];
+    char shown[64], name[64], live[LIVE_BYTES];
     int status = 0;
     pid_t pid = (pid_t)snapshot->header.pid;
-    printf("%s (%ld)\n\n", tool_printable(shown, sizeof shown, target_name(pid, name, sizeof name)), (long)pid);
+    const char *limits = show_live_limits(snapshot);
+    printf("%s (%ld)\n", tool_printable(shown, sizeof shown, target_name(pid, name, sizeof name)), (long)pid);
+    if (nodes > 1)
+        printf("%s\n", show_live(live, sizeof live, snapshot->live_bytes, snapshot->held_bytes));
+    printf(limits == NULL ? "\n" : "%s\n\n", limits);
     for (unsigned i = 0; i < snapshot->node_count && status == 0; i++)
         if (!wanted->one_node || snapshot->nodes[i].id == wanted->node)
             status = print_node(snapshot, i, &style, rows_max);
