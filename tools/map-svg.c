@@ -29,9 +29,9 @@
 static const char style[] =
     "<style>\n"
     ".hfmap{font:14px system-ui,'DejaVu Sans',sans-serif;--ink:#1c2024;--soft:#5b6570;--f:#e6e9ec;--o:#1f8f4c;--n:#0b7285;"
-    "--l:#3b5bdb;--i:#e08e00;--k:#868e96;--m:#9c36b5;--alarm:#c92a2a}\n"
+    "--l:#3b5bdb;--i:#e08e00;--k:#a9d8bb;--m:#9c36b5;--alarm:#c92a2a}\n"
     "@media (prefers-color-scheme:dark){.hfmap{--ink:#eceff2;--soft:#a2abb5;--f:#2b3138;--o:#40c471;--n:#3bc9db;--l:#7a96ff;"
-    "--i:#ffc14d;--k:#adb5bd;--m:#d68bf0;--alarm:#ff8787}}\n"
+    "--i:#ffc14d;--k:#2f6b47;--m:#d68bf0;--alarm:#ff8787}}\n"
     ".hfmap text{fill:var(--ink)}.hfmap .soft{fill:var(--soft);font-size:12px}.hfmap .head{font-size:16px;font-weight:600}"
     ".hfmap .alarm{fill:var(--alarm);font-weight:600}\n"
     ".hfmap .f{fill:var(--f)}.hfmap .o{fill:var(--o)}.hfmap .n{fill:var(--n)}.hfmap .l{fill:var(--l)}.hfmap .i{fill:var(--i)}"
@@ -104,7 +104,7 @@ static void write_cells(FILE *out, const struct show_grid *grid, size_t first, s
     struct show_cell sum = add_up(&grid->cells[first], count);
     unsigned side = PICTURE_WIDTH / grid->columns, fill = show_fill(&grid->cells[first]);
     fprintf(out, "<rect class=\"%s", show_states[sum.state].css);
-    if (sum.state != HF_PAGE_FREE && fill < 3)
+    if (sum.state != HF_PAGE_FREE && sum.state != SHOW_KEPT && fill < 3)
         fprintf(out, " q%u", fill);
     fprintf(out, "\" x=\"%zu\" y=\"%zu\" width=\"%zu\" height=\"%u\">", LABEL_WIDTH + first % grid->columns * side,
             TOP_HEIGHT + first / grid->columns * side, count * side, side - 1);
@@ -141,7 +141,7 @@ static void write_head(FILE *out, const struct snapshot *snapshot, unsigned inde
             hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing));
     if ((node->flags & HF_INSPECT_NODE_FULL) != 0)
         fputs(" <tspan class=\"alarm\">full: the last request did not fit</tspan>", out);
-    fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%s; %.1f %% of the node free, its longest run %s; most ever used %.1f %%",
+    fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%s; %.1f %% free, longest run %s; most ever used %.1f %%",
             LABEL_WIDTH, show_live(live, sizeof live, pages->live_bytes, pages->held_bytes), show_percent(node->free, node->total),
             hfi_format_bytes(longest, sizeof longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
             show_percent(node->high_water, node->total));
