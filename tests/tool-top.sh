@@ -227,6 +227,8 @@ lacks 'kept empty'
 tmux resize-window -x 40 -y 10
 await 'node 0 ' && await 'away'
 await ' 1 theaps 2 3 4 5 by away, most first'
+keys 5 && await ' 1 2 3 4 5 history' && await 'live    '
+keys 1 && await 'by away, most first'
 tmux resize-window -x 40 -y 24
 await ' ░ kept empty  █ own  · free  ░ unused'
 tmux resize-window -x 39 -y 10

@@ -153,13 +153,12 @@ static double seconds_of_column(const struct top *top, const struct window *wind
 
 int top_draw_past(const struct top *top, int row, int end)
 {
-    unsigned first = top->past_count != 0 && point(top, top->past_count - 1)->values[LANE_LIVE] < 0
-                         ? LANE_HELD
-                         : LANE_LIVE;
-    int count = (int)(TOP_LANES - first),
-        height = (int)hfi_min((size_t)((end - row - 1) / count), HEIGHT_MAX);
-    if (top->past_count == 0 || height < 1)
+    if (top->past_count == 0 || end - row < 2)
         return row;
+    bool live = point(top, top->past_count - 1)->values[LANE_LIVE] >= 0;
+    unsigned first = live ? LANE_LIVE : LANE_HELD, room = (unsigned)(end - row - 1);
+    unsigned count = (unsigned)hfi_min(TOP_LANES - first, room); /* on a low screen the first ones */
+    int height = (int)hfi_min(room / count, HEIGHT_MAX);
     struct window window = choose_window(top);
     double scale = most_held(top, &window), seconds = seconds_of_column(top, &window);
     top_own_row(row);
@@ -167,7 +166,7 @@ int top_draw_past(const struct top *top, int row, int end)
     mvprintw(row++, 0, "history: %.0f s, a column is %.0f s",
              seconds / window.step * (window.end - window.first), seconds);
     attroff(A_BOLD);
-    for (unsigned i = first; i < TOP_LANES; i++, row += height)
+    for (unsigned i = first; i < first + count; i++, row += height)
         draw_lane(top, &window, &lanes[i], lanes[i].bytes ? scale : 0, row, height);
     return row;
 }
