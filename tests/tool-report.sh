@@ -181,6 +181,15 @@ wait "$recorder" || fail "record of a process that ends: exit status $?"
 grep -q 'the process ended' "$work/err" || fail "record does not say that the process ended"
 expect 0 '' report "$work/outlived" -o "$work/outlived.html"
 ! grep -q 'There is no map' "$work/outlived.html" || fail "the recording of a process that ended has no map"
+figures "$work/outlived.html" '"; the process has ended." in page.text'
+figures "$work/interrupted.html" '"has ended" not in page.text'
+
+# --- live bytes that are known: one block of 16 MiB, and little beside it ---
+HOLDFAST_ARENA=64M start request 16777216
+expect 0 '' report "$live" -o "$work/block.html" --seconds 0
+figures "$work/block.html" 'all(16 <= float(page.tiles[name].split(" MiB")[0]) <= 16.16 for name in ("Live", "Held"))' \
+    'page.tiles["Held over live"] in ("1.00 times", "1.01 times")'
+stop
 
 # --- one node, a short time, and where it ran ---
 HOLDFAST_ARENA=64M HOLDFAST_NODES=0 start fill 20 --password hunter2 --api-key=hunter3 redis://me:hunter4@host/ 'two words'

@@ -233,6 +233,10 @@ static int watch(struct history *history, const char *pid, uint64_t seconds_ns, 
         status = sample_take(history->last, &target, last, command);
         add(history);
     }
+    if (status == 0 && !target_lives(&target)) { /* what it left */
+        status = sample_take(history->last, &target, true, command);
+        add(history);
+    }
     target_close(&target);
     return status;
 }

@@ -36,6 +36,8 @@ void report_origin(const struct report *report)
         fprintf(out, "%s %s, in %s, until ", history->live ? "watched for" : "recorded over",
                 NS(history_span_s(history) * 1e9), COUNTED(history->samples, "sample", "samples"));
     write_when(report);
+    if (origin->ended != 0)
+        fputs("; <strong>the process has ended</strong>", out);
     if (origin->host[0] != 0) {
         fputs(".<br>Host ", out);
         report_text(out, origin->host);

@@ -98,7 +98,7 @@ void report_style(FILE *out)
           ".side .tiles{margin:0;grid-template-columns:repeat(2,1fr)}.side .status{margin:0}\n"
           "@media (max-width:40rem){\n"
           "header,main,footer{padding:0 .8rem}svg text{font-size:15px}svg .s{font-size:14px}\n"
-          ".two{gap:.5rem}figure{padding:.6rem}.tiles{grid-template-columns:repeat(2,1fr);gap:.5rem}\n"
+          ".two{grid-template-columns:minmax(0,1fr)}figure{padding:.6rem}.tiles{grid-template-columns:repeat(2,1fr);gap:.5rem}\n"
           ".map svg text{font-size:14px}}\n"
           "@media print{\n"
           "svg text{font-size:14px}svg .s{font-size:13px}.key{font-size:.75rem}\n"

@@ -281,7 +281,8 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
         fill_cells(sample, i);
         snapshot_each_run(snapshot, i, add_owner, &owners);
     }
-    if (thoroughly && target_lives(target)) {
+    sample->origin.ended = !target_lives(target);
+    if (thoroughly && sample->origin.ended == 0) {
         look_at_machine(sample);
         origin_look(&sample->origin, target->pid, !sample->without_command);
     }
