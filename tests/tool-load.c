@@ -5,7 +5,8 @@
  *   tool-load request BYTES        one block, which may be refused
  *   tool-load sleepers COUNT MIB   threads that free nearly all of MIB each, then sleep
  *   tool-load thoughtful COUNT MIB the same, with hf_thread_idle before they sleep
- *   tool-load crowd COUNT CALLS    threads that take a block each and sleep, and one more that asks for 8 MiB CALLS times and keeps them
+ *   tool-load crowd COUNT CALLS    threads that take a block each and sleep, and one more that asks for
+ *                                  8 MiB CALLS times and keeps them
  *   tool-load fork COUNT           children that end at once
  *   tool-load ring                 registers the arena with an io_uring; exit status 77 where there are none
  *   tool-load waves MIB            grows to MIB and shrinks again, without end

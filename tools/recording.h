@@ -2,10 +2,12 @@
  * recording: samples of an arena in a file.
  *
  *     file    = head sample*
- *     head    = struct recording_head, and how many bytes an entry of each part has; in the machine's byte order
+ *     head    = struct recording_head, and how many bytes an entry of each part has; in the
+ *               machine's byte order
  *     sample  = length crc payload     two words of 32 bits; CRC-32 (IEEE) of the payload's `length` bytes
  *     payload = (part count words)*    part and count as varints
- *     words   = (same different word*)*   until `count` words are there: how many are as they were, how many follow
+ *     words   = (same different word*)*   until `count` words are there: how many are as they were,
+ *               how many follow
  *
  * A part is a table of a sample as 64-bit words (recording.c lists them).  Each word is stored as its difference to the same
  * word of the sample before, zigzagged, as a varint of 7 bits a byte; the page map's to the word in front of it.  A part that is

@@ -28,7 +28,8 @@ struct io_uring;
 /* Registers the arena with a ring, as its buffers 0 and up: once per ring.  Pins the memory, which takes about 2 ms per
  * GiB of huge pages, 200 ms of small ones.  Waits for an arena that is being populated.  Any thread; for a ring with
  * IORING_SETUP_SINGLE_ISSUER the one that submits.  0, or
- *   -ENOTSUP  the arena grows (HOLDFAST_ARENA=auto), this is a child that has none, or (hardened build) guards on 4k pages
+ *   -ENOTSUP  the arena grows (HOLDFAST_ARENA=auto), this is a child that has none, or (hardened
+ *             build) guards on 4k pages
  *   -ENOMEM   RLIMIT_MEMLOCK is too low, or memory is short
  *   -EBUSY    the ring has buffers registered already
  *   -EEXIST   a ring of another thread's (SINGLE_ISSUER)
@@ -67,7 +68,9 @@ static inline int hf_uring_buf_index(const void *pointer, size_t bytes)
 
 #ifndef HF_URING_NO_HELPERS
 
-/* --- operations: on registered memory where possible; once a ring was registered, for registered rings alone --- */
+/* --- operations: on registered memory where possible ---
+ *
+ * Once a ring was registered, they are for registered rings alone. */
 
 /* As io_uring_prep_read(3), io_uring_prep_write(3). */
 static inline void hf_uring_prep_read(struct io_uring_sqe *entry, int fd, void *buffer, unsigned bytes, uint64_t offset)

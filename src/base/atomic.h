@@ -73,7 +73,7 @@ HFI_INLINE bool hfi_equals_relaxed(_Atomic(uintptr_t) *word, uintptr_t value)
 #elif defined __aarch64__
 #define hfi_order_stores() atomic_thread_fence(memory_order_release)
 #else
-#error "doc/protocols.md section 8 (Fork): say how this processor orders two stores, or that it does so by itself"
+#error "doc/protocols.md section 8 (Fork): say how this processor orders two stores"
 #endif
 
 #endif

@@ -4,7 +4,8 @@
  * One line to standard error per message, in one piece, or none where it would wait or do harm
  * (outlet.h):
  *
- *     holdfast[4121] error HF-E012 arena: node 0 full (asked 8 pages, ...): its 8 GiB are ...; raise HOLDFAST_ARENA
+ *     holdfast[4121] error HF-E012 arena: node 0 full (asked 8 pages, ...): its 8 GiB are ...;
+ *     raise HOLDFAST_ARENA
  *
  * An id, the room that speaks, numbers, and after the semicolon the next step.
  * Ids are explained in holdfast-messages(7); a test keeps both in step.

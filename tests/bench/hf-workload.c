@@ -335,8 +335,10 @@ static void pingpong(void)
     in_threads(4, pingpong_thread);
 }
 
-/* --- passive false sharing: one thread makes the threads' first blocks, in a row; each frees its own and makes
- * others, which lie beside those of the rest wherever a free gives a block to who freed it (after Berger 2000) --- */
+/* --- passive false sharing (after Berger 2000) ---
+ *
+ * One thread makes the threads' first blocks, in a row; each frees its own and makes others, which lie beside
+ * those of the rest wherever a free gives a block to the thread that freed it. */
 
 enum { PASSIVE_THREADS = 4, PASSIVE_HELD = 16, PASSIVE_WRITES = 1600 };
 static char *passive_handed[PASSIVE_THREADS][PASSIVE_HELD];

@@ -1,8 +1,8 @@
 /*
  * overflow: a thread of node START fills the arena, node after node.
  *
- *   overflow START allow   the nodes fill by distance, as the kernel tells it; after its blocks are freed, pages come
- *                          from START again; counters say the same
+ *   overflow START allow   the nodes fill by distance, as the kernel tells it; after its blocks are
+ *                          freed, pages come from START again; counters say the same
  *   overflow START deny    ENOMEM when START is full, and nothing of another node
  */
 #include "lab.h"

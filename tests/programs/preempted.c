@@ -7,10 +7,10 @@
  * cannot run while the freer does, so a freer that waited for it would wait until the kernel takes the CPU away
  * from it (after 0.95 s of each second): the worker would then run in the middle of the freer's round.
  *
- *   at seams    the worker wakes the freer before and after each step of an ownership change, which are wrapped
- *               by the linker (--wrap): when sem_post returns, the round must be over
- *   by timer    the freer wakes by itself, at any instruction: the worker's count of steps must be the same at
- *               the end of a round as it was at its start
+ *   at seams    the worker wakes the freer before and after each step of an ownership change, which
+ *               are wrapped by the linker (--wrap): when sem_post returns, the round must be over
+ *   by timer    the freer wakes by itself, at any instruction: the worker's count of steps must be
+ *               the same at the end of a round as it was at its start
  *
  * No time is measured.  Speaks TAP: skipped where SCHED_FIFO is not to be had.  Afterwards everything is audited, and every page is back.
  */

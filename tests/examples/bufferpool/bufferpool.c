@@ -9,8 +9,8 @@
  *
  * Several accesses are under way at a time (--depth): those that miss are submitted together.
  *
- *   bufferpool [--page BYTES] [--pool BYTES] [--file BYTES] [--threads N] [--depth N] [--seconds S | --operations N]
- *              [--writes PERCENT] [--no-verify] [--buffers registered|plain|malloc] [--path FILE] [--keep]
+ *   bufferpool [--page BYTES] [--pool BYTES] [--file BYTES] [--threads N] [--depth N]
+ *              [--seconds S | --operations N] [--writes PERCENT] [--no-verify] [--buffers registered|plain|malloc] [--path FILE] [--keep]
  *
  *   registered   frames of hf_frames_alloc, the ring knows them (hf_uring_register)
  *   plain        the same frames, ordinary operations
