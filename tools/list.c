@@ -64,7 +64,8 @@ static void print_process(const struct snapshot *snapshot, const char *name)
         threads += snapshot->nodes[i].theaps;
     }
     printf("%7llu %s %5s %-4s %6s %3.0f%% %3.0f%% %7llu %6s ", (unsigned long long)snapshot->header.pid,
-           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5), snapshot_backing_name(snapshot->nodes[0].backing), live_of(snapshot, b),
+           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5),
+           snapshot_backing_name(snapshot->nodes[0].backing), live_of(snapshot, b),
            show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
            show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
     print_balance(snapshot);
@@ -88,10 +89,10 @@ static json_t *process_json(const struct snapshot *snapshot, const char *name)
     json_object_set_new(process, "name", json_string(name));
     json_object_set_new(process, "age_seconds", json_real(snapshot_age_ns(snapshot, snapshot->header.clock_ticks) / 1e9));
     json_object_set_new(process, "nodes", nodes);
-    json_object_set_new(process, "live", snapshot->live_known == LIVE_UNKNOWN ? json_null() : tool_json_number(snapshot->live_bytes));
-    json_object_set_new(process, "held", snapshot->live_known == LIVE_UNKNOWN ? json_null() : tool_json_number(snapshot->held_bytes));
-    json_object_set_new(process, "live_as_of", snapshot->live_known == LIVE_UNKNOWN ? json_null() :
-                        json_string(snapshot->live_known == LIVE_EXACT ? "now" : "slow_paths"));
+    bool known = snapshot->live_known != LIVE_UNKNOWN, exact = snapshot->live_known == LIVE_EXACT;
+    json_object_set_new(process, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
+    json_object_set_new(process, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
+    json_object_set_new(process, "live_as_of", known ? json_string(exact ? "now" : "slow_paths") : json_null());
     return process;
 }
 

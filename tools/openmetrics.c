@@ -48,7 +48,8 @@ static const struct node_gauge {
     { "arena_bytes", "Size of the arena.", offsetof(struct hf_inspect_node, total) },
     { "populated_bytes", "Part of the arena that is populated.", offsetof(struct hf_inspect_node, populated) },
     { "used_bytes", "Pages that are handed out or held.", offsetof(struct hf_inspect_node, used) },
-    { "idle_bytes", "Of used: pages that nobody owns and that have room, if only for one block.", offsetof(struct hf_inspect_node, idle) },
+    { "idle_bytes", "Of used: pages that nobody owns and that have room, if only for one block.",
+      offsetof(struct hf_inspect_node, idle) },
     { "free_bytes", "Free pages.", offsetof(struct hf_inspect_node, free) },
     { "high_water_bytes", "Most ever used.", offsetof(struct hf_inspect_node, high_water) },
     { "large_bytes", "Of used: blocks of whole pages.", offsetof(struct hf_inspect_node, large) },
@@ -62,8 +63,10 @@ static const struct live_gauge {
     size_t offset; /* in struct node_pages */
 } live_gauges[] = {
     { "live_bytes", "Bytes of the blocks that the program has.", offsetof(struct node_pages, live_bytes) },
-    { "held_bytes", "Pages of blocks, large ones included: live bytes, and what is unused in their pages.", offsetof(struct node_pages, held_bytes) },
-    { "idle_live_bytes", "Of idle: bytes of blocks that are in use.", offsetof(struct node_pages, idle_live_bytes) },
+    { "held_bytes", "Pages of blocks, large ones included: live bytes, and what is unused in their pages.",
+      offsetof(struct node_pages, held_bytes) },
+    { "idle_live_bytes", "Of idle: bytes of blocks that are in use.",
+      offsetof(struct node_pages, idle_live_bytes) },
     { "magazine_bytes", "Of held, and not live: freed blocks that threads keep for their next requests.",
       offsetof(struct node_pages, magazine_bytes) },
 };
@@ -75,11 +78,12 @@ static void print_live(const struct snapshot *snapshot)
         for (unsigned node = 0; node < snapshot->node_count; node++) {
             uint64_t value;
             memcpy(&value, (const char *)&snapshot->node_pages[node] + live_gauges[i].offset, sizeof value);
-            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", live_gauges[i].name, labels, snapshot->nodes[node].id, node,
-                   (unsigned long long)value);
+            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", live_gauges[i].name, labels,
+                   snapshot->nodes[node].id, node, (unsigned long long)value);
         }
     }
-    head("live_exact", "gauge", NULL, "1 where live bytes and blocks are of this moment, 0 where they are as of each thread's last slow path.");
+    head("live_exact", "gauge", NULL,
+         "1 where live bytes and blocks are of this moment, 0 where they are as of each thread's last slow path.");
     printf("holdfast_live_exact{%s} %d\n", labels, snapshot->live_known == LIVE_EXACT);
 }
 

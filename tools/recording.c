@@ -30,10 +30,12 @@ enum part {
     PART_ORIGIN, PART_COUNT
 };
 
-/* Sizes of their entries in files of version 1, whose head does not tell them: 0 for parts that it does not have. */
+/* Sizes of their entries in files of version 1, whose head does not tell them: 0 for parts that it
+ * does not have. */
 static const uint32_t first_sizes[PART_COUNT] = {
-    [PART_HEADER] = 256, [PART_CLOCK] = 48, [PART_MACHINE] = 3096, [PART_NODES] = 128, [PART_NODE_PAGES] = 80, [PART_PLACES] = 32,
-    [PART_CLASSES] = 16, [PART_CLASS_PAGES] = 40, [PART_SUM] = 424, [PART_OTHERS] = 320, [PART_EVENTS] = 48, [PART_CELLS] = 8,
+    [PART_HEADER] = 256, [PART_CLOCK] = 48, [PART_MACHINE] = 3096, [PART_NODES] = 128, [PART_NODE_PAGES] = 80,
+    [PART_PLACES] = 32, [PART_CLASSES] = 16, [PART_CLASS_PAGES] = 40, [PART_SUM] = 424, [PART_OTHERS] = 320,
+    [PART_EVENTS] = 48, [PART_CELLS] = 8,
     [PART_THEAPS] = 320, [PART_THEAP_PAGES] = 16, [PART_THREADS] = 24, [PART_PAGES] = 8,
 };
 #define ENTRY_MOST 8192u /* bytes of an entry of a later tool */
@@ -54,8 +56,8 @@ struct bytes {
 struct recording {
     FILE *file;
     struct recording_head head;
-    uint32_t entry_bytes[PART_COUNT]; /* in the file: a struct of an older tool is shorter than ours, of a newer one longer */
-    uint64_t *before[PART_COUNT]; /* words of the sample before, as in the file, each of the table's greatest length */
+    uint32_t entry_bytes[PART_COUNT]; /* in the file: an older tool's are shorter, a newer one's longer */
+    uint64_t *before[PART_COUNT]; /* words of the sample before, as in the file, each table at its longest */
     struct bytes payload;
     unsigned node_count;          /* of its first sample, and of all */
     bool complete;                /* the page map was read: nothing may follow */
@@ -209,7 +211,8 @@ struct recording *recording_create(FILE *file, uint64_t interval_ns, const char 
     }
     recording->file = file;
     recording->head = (struct recording_head){
-        .magic = RECORDING_MAGIC, .version = RECORDING_VERSION, .head_bytes = sizeof recording->head + sizeof recording->entry_bytes,
+        .magic = RECORDING_MAGIC, .version = RECORDING_VERSION,
+        .head_bytes = sizeof recording->head + sizeof recording->entry_bytes,
         .layout = HF_INSPECT_VERSION, .interval_ns = interval_ns,
     };
     set_own_sizes(recording);
@@ -398,7 +401,8 @@ static bool get_sizes(struct recording *recording)
             return false;
     }
     bool known = head->version > 1 || (head->version == 1 && head->head_bytes == sizeof *head);
-    return known && recording->entry_bytes[PART_PAGES] == sizeof(uint64_t) && head->sample_bytes == sum_of_entries(recording->entry_bytes);
+    return known && recording->entry_bytes[PART_PAGES] == sizeof(uint64_t) &&
+           head->sample_bytes == sum_of_entries(recording->entry_bytes);
 }
 
 struct recording *recording_open(FILE *file, const char **reason)

@@ -95,8 +95,8 @@ static void print_arena(FILE *out, const struct snapshot *snapshot)
         print_node(out, &snapshot->nodes[i]);
     fprintf(out, "  pages      %llu fresh, %llu idle ones claimed, %llu won back, %llu given back\n", (unsigned long long)sum.fresh,
             (unsigned long long)sum.claimed, (unsigned long long)sum.adopted, (unsigned long long)sum.retired);
-    fprintf(out, "  blocks     %llu listed, %llu large, %llu freed into other threads' pages\n", (unsigned long long)sum.listed, (unsigned long long)sum.large,
-            (unsigned long long)sum.remote_frees);
+    fprintf(out, "  blocks     %llu listed, %llu large, %llu freed into other threads' pages\n",
+            (unsigned long long)sum.listed, (unsigned long long)sum.large, (unsigned long long)sum.remote_frees);
     for (uint32_t i = 0; i < snapshot->node_count; i++)
         amiss = print_short(out, snapshot, &snapshot->nodes[i]) || amiss;
     if (sum.failed != 0)

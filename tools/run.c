@@ -232,7 +232,8 @@ static void watch_read(struct watch *watch)
     const char *reason;
     bool with_map = last_snapshot.header.pages.count <= SNAPSHOT_MAP_OFTEN;
     snapshot_follow(&fresh, &last_snapshot);
-    if (watch->fd < 0 || snapshot_read(&fresh, watch->fd, watch->child, watch->start_ticks, with_map, &reason) != SEGMENT_OK)
+    if (watch->fd < 0 ||
+        snapshot_read(&fresh, watch->fd, watch->child, watch->start_ticks, with_map, &reason) != SEGMENT_OK)
         return;
     if (fresh.live_known == LIVE_EXACT)
         watch->live_most = hfi_max(watch->live_most, fresh.live_bytes);

@@ -5,8 +5,8 @@
  *     arrays, and what a figure leads to (a node's pages, a page's class) is looked at before it is followed.
  * S2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
  *     read, where a mapping would make a SIGBUS.
- * S3: a segment of an older library has shorter structs, of a newer one longer ones: fields are added at the end alone.  What
- *     is not there is zero.
+ * S3: a segment of an older library has shorter structs, of a newer one longer ones: fields are added
+ *     at the end alone.  What is not there is zero.
  *
  * Words may change while they are copied; each is true of some moment.
  *
@@ -51,22 +51,28 @@ static bool size_is_ours(size_t bytes, size_t least)
     return bytes >= least && bytes <= GROWN_MOST && bytes % sizeof(uint64_t) == 0;
 }
 
-static bool table_fits(const struct hf_inspect_table *table, size_t count_max, size_t least_bytes, uint64_t segment_bytes)
+static bool table_fits(const struct hf_inspect_table *table, size_t count_max, size_t least_bytes,
+                       uint64_t segment_bytes)
 {
-    return size_is_ours(table->entry_bytes, least_bytes) && table->count <= count_max && table->offset <= segment_bytes &&
+    return size_is_ours(table->entry_bytes, least_bytes) && table->count <= count_max &&
+           table->offset <= segment_bytes &&
            (uint64_t)table->count * table->entry_bytes <= segment_bytes - table->offset;
 }
 
 /* S3 */
-static const char *read_table(int fd, const struct hf_inspect_table *table, size_t count, void *entries, size_t entry_bytes)
+static const char *read_table(int fd, const struct hf_inspect_table *table, size_t count, void *entries,
+                              size_t entry_bytes)
 {
-    if (table->entry_bytes == entry_bytes)
+    size_t their_bytes = table->entry_bytes, both_have = hfi_min(entry_bytes, their_bytes);
+    if (their_bytes == entry_bytes)
         return read_at(fd, entries, count * entry_bytes, table->offset);
-    uint8_t *theirs = malloc(count * table->entry_bytes + 1);
-    const char *fault = theirs == NULL ? "there is no memory for a copy of it" : read_at(fd, theirs, count * table->entry_bytes, table->offset);
+    uint8_t *theirs = malloc(count * their_bytes + 1);
+    if (theirs == NULL)
+        return "there is no memory for a copy of it";
+    const char *fault = read_at(fd, theirs, count * their_bytes, table->offset);
     memset(entries, 0, count * entry_bytes);
     for (size_t i = 0; i < count && fault == NULL; i++)
-        memcpy((uint8_t *)entries + i * entry_bytes, theirs + i * table->entry_bytes, hfi_min(entry_bytes, table->entry_bytes));
+        memcpy((uint8_t *)entries + i * entry_bytes, theirs + i * their_bytes, both_have);
     free(theirs);
     return fault;
 }
@@ -85,7 +91,8 @@ static const char *header_fault(const struct hf_inspect_segment *header, pid_t p
         !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, THEAP_LEAST, bytes) ||
         !table_fits(&header->others, HF_INSPECT_MAX_NODES, THEAP_LEAST, bytes) ||
         !table_fits(&header->events, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event), bytes) ||
-        !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes) || header->pages.entry_bytes != sizeof(uint64_t))
+        !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes) ||
+        header->pages.entry_bytes != sizeof(uint64_t))
         return "its tables do not fit into it, or have entries of other sizes than this tool's";
     if (header->pid != (uint64_t)pid || header->start_ticks != start_ticks)
         return "it names another process";
@@ -159,15 +166,17 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
         snapshot->theap_count = (unsigned)header->theap_count;
     unsigned others = hfi_min(header->others.count, header->nodes.count);
     memset(snapshot->others + others, 0, sizeof snapshot->others - others * sizeof snapshot->others[0]);
-    const char *fault = read_table(fd, &header->nodes, snapshot->node_count, snapshot->nodes, sizeof snapshot->nodes[0]);
+#define READ_TABLE(table, count, entries) read_table(fd, &header->table, count, entries, sizeof *(entries))
+    const char *fault = READ_TABLE(nodes, snapshot->node_count, snapshot->nodes);
     if (fault == NULL)
-        fault = read_table(fd, &header->classes, snapshot->class_count, snapshot->classes, sizeof snapshot->classes[0]);
+        fault = READ_TABLE(classes, snapshot->class_count, snapshot->classes);
     if (fault == NULL)
-        fault = read_table(fd, &header->theaps, snapshot->theap_count, snapshot->theaps, sizeof snapshot->theaps[0]);
+        fault = READ_TABLE(theaps, snapshot->theap_count, snapshot->theaps);
     if (fault == NULL)
-        fault = read_table(fd, &header->others, others, snapshot->others, sizeof snapshot->others[0]);
+        fault = READ_TABLE(others, others, snapshot->others);
     if (fault == NULL)
-        fault = read_table(fd, &header->events, header->events.count, ring, sizeof ring[0]);
+        fault = READ_TABLE(events, header->events.count, ring);
+#undef READ_TABLE
     if (fault == NULL && snapshot->pages != NULL)
         fault = read_at(fd, snapshot->pages, snapshot->page_count * sizeof snapshot->pages[0], header->pages.offset);
     if (fault == NULL)
@@ -206,7 +215,8 @@ static const char *read_header(int fd, struct hf_inspect_segment *header, uint64
     return NULL;
 }
 
-/* The page map with exact counts of the last look: a process that has ended is still read, and its memory is gone. */
+/* The page map with exact counts of the last look: a process that has ended is still read, and its
+ * memory is gone. */
 struct earlier {
     uint64_t *pages;
     size_t count;
@@ -215,7 +225,8 @@ struct earlier {
 
 static void keep_counts(struct earlier *earlier, const struct snapshot *snapshot)
 {
-    bool exact = snapshot->live_known == LIVE_EXACT && snapshot->pages != NULL && snapshot->page_count <= SNAPSHOT_MAP_OFTEN;
+    bool small = snapshot->pages != NULL && snapshot->page_count <= SNAPSHOT_MAP_OFTEN;
+    bool exact = small && snapshot->live_known == LIVE_EXACT;
     earlier->pages = exact ? malloc(snapshot->page_count * sizeof *earlier->pages) : NULL;
     if (earlier->pages == NULL)
         return;
@@ -226,7 +237,8 @@ static void keep_counts(struct earlier *earlier, const struct snapshot *snapshot
 
 static bool is_of_blocks(uint64_t entry)
 {
-    return HF_PAGE_STATE(entry) == HF_PAGE_OWNED || HF_PAGE_STATE(entry) == HF_PAGE_IDLE || HF_PAGE_STATE(entry) == HF_PAGE_LOOSE;
+    uint32_t state = HF_PAGE_STATE(entry);
+    return state == HF_PAGE_OWNED || state == HF_PAGE_IDLE || state == HF_PAGE_LOOSE;
 }
 
 /* False: there are none.  A run that is another since keeps what the map says. */
@@ -234,26 +246,33 @@ static bool take_counts(struct snapshot *snapshot, const struct earlier *earlier
 {
     if (earlier->pages == NULL || earlier->count != snapshot->page_count)
         return false;
-    for (size_t i = 0; i < earlier->count; i++)
-        if (is_of_blocks(earlier->pages[i]) && ((snapshot->pages[i] ^ earlier->pages[i]) & ~HF_PAGE_ENTRY(0, 0, 0, 0xffffff)) == 0)
-            snapshot->pages[i] = earlier->pages[i];
+    for (size_t i = 0; i < earlier->count; i++) {
+        uint64_t entry = earlier->pages[i], but_its_count = ~HF_PAGE_ENTRY(0, 0, 0, 0xffffff);
+        if (is_of_blocks(entry) && ((snapshot->pages[i] ^ entry) & but_its_count) == 0)
+            snapshot->pages[i] = entry;
+    }
     memcpy(snapshot->magazine_blocks, earlier->magazine_blocks, sizeof earlier->magazine_blocks);
     return true;
 }
 
-static void count_live(struct snapshot *snapshot, const struct earlier *earlier, pid_t pid, uint64_t start_ticks)
+static void count_live(struct snapshot *snapshot, const struct earlier *earlier, pid_t pid,
+                       uint64_t start_ticks)
 {
     int error = snapshot->pages == NULL ? 0 : live_read(snapshot, pid, start_ticks);
-    bool ended = error == -ESRCH || error == -ENOENT, exact = error == 0 || (ended && take_counts(snapshot, earlier));
+    bool ended = error == -ESRCH || error == -ENOENT;
+    bool exact = error == 0 || (ended && take_counts(snapshot, earlier));
     snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : exact ? LIVE_EXACT : LIVE_SHOWN;
     snapshot->live_error = (uint64_t)-error;
 }
 
 /* NULL, or why it is of no use. */
-static const char *read_file(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages)
+static const char *read_file(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks,
+                             bool with_pages)
 {
     struct stat file;
-    const char *fault = fstat(fd, &file) != 0 ? strerror(errno) : read_header(fd, &snapshot->header, (uint64_t)file.st_size);
+    if (fstat(fd, &file) != 0)
+        return strerror(errno);
+    const char *fault = read_header(fd, &snapshot->header, (uint64_t)file.st_size);
     if (fault == NULL)
         fault = header_fault(&snapshot->header, pid, start_ticks, (uint64_t)file.st_size);
     if (fault == NULL)
@@ -263,7 +282,8 @@ static const char *read_file(struct snapshot *snapshot, int fd, pid_t pid, uint6
     return fault != NULL ? fault : snapshot_fault(snapshot);
 }
 
-enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages, const char **reason)
+enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks,
+                                   bool with_pages, const char **reason)
 {
     struct earlier earlier;
     keep_counts(&earlier, snapshot);
@@ -281,7 +301,9 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
 
 void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last)
 {
-    uint64_t *pages = last->live_known == LIVE_EXACT ? realloc(snapshot->pages, last->page_count * sizeof *pages) : NULL;
+    uint64_t *pages = NULL;
+    if (last->live_known == LIVE_EXACT)
+        pages = realloc(snapshot->pages, last->page_count * sizeof *pages);
     if (pages == NULL)
         return;
     snapshot->pages = pages;

@@ -12,7 +12,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Entries of a page map that are read for every line of a list or a watch: 256 GiB of arena.  Larger ones take 32 MiB and more to copy. */
+/* Entries of a page map that are read for every line of a list or a watch: 256 GiB of arena.  Larger
+ * ones take 32 MiB and more to copy. */
 #define SNAPSHOT_MAP_OFTEN (1u << 22)
 
 enum segment_verdict {
@@ -26,7 +27,7 @@ enum segment_verdict {
 /* How well live blocks are known: what live_bytes and all counts of blocks in use are worth. */
 enum snapshot_live {
     LIVE_UNKNOWN, /* there is no page map */
-    LIVE_SHOWN,   /* as of each page's last slow path: off by what came and went since, and what magazines hold counts as live */
+    LIVE_SHOWN,   /* as of each page's last slow path, off by what came and went since: magazines count as live */
     LIVE_EXACT,   /* as of this moment, from the process's memory */
 };
 
@@ -35,10 +36,10 @@ enum snapshot_live {
 /* What the page map says of one node, in pages. */
 struct node_pages {
     uint64_t state[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state; UNTOUCHED counts as FREE */
-    uint64_t owned_empty;            /* of OWNED: no block in use; with LIVE_SHOWN, what threads said that they hold back empty */
+    uint64_t owned_empty;            /* of OWNED: no block in use; with LIVE_SHOWN, what threads said of that */
     uint64_t owned_partly;           /* of OWNED: neither empty nor full */
     uint64_t longest_free;           /* run of free pages */
-    uint64_t held_bytes;             /* in pages of blocks, large ones included: all that is neither free nor Holdfast's own */
+    uint64_t held_bytes;             /* in pages of blocks, large ones too: neither free nor Holdfast's own */
     uint64_t live_bytes;             /* of held_bytes: in blocks that the program has */
     uint64_t idle_live_bytes;        /* of the pages that are IDLE: in blocks that are in use */
     uint64_t magazine_bytes;         /* of held_bytes: freed blocks that threads keep in magazines; not live */
@@ -77,7 +78,8 @@ struct snapshot {
     struct node_pages node_pages[HF_INSPECT_MAX_NODES];
     struct class_pages class_pages[HF_INSPECT_MAX_CLASSES];
     struct theap_pages *theap_pages;
-    uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES]; /* freed ones that threads keep; with LIVE_EXACT */
+    /* Freed blocks that threads keep; with LIVE_EXACT. */
+    uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES];
     /* Sums over all nodes. */
     uint64_t live_known;     /* enum snapshot_live */
     uint64_t live_error;     /* errno that kept it from LIVE_EXACT; 0 for none */
@@ -97,7 +99,8 @@ struct snapshot_sum {
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages,
                                    const char **reason);
 
-/* For who reads by turns into two: the next read of `snapshot` keeps the counts of `last`, read since, should the process have ended. */
+/* For who reads by turns into two: the next read of `snapshot` keeps the counts of `last`, read since,
+ * should the process have ended. */
 void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last);
 
 /* Classes that a page could not hold, and nodes beyond the page map, lead nowhere: NULL, or why the copy cannot be used. */
@@ -111,7 +114,8 @@ void snapshot_free(struct snapshot *snapshot);
 void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum);
 uint64_t snapshot_sum_away(const struct snapshot_sum *sum);
 
-/* Theaps in the table that no thread has any more: threads that have ended, and whose theap no later one took. */
+/* Theaps in the table that no thread has any more: of threads that have ended, and taken by no later
+ * one. */
 unsigned snapshot_threads_ended(const struct snapshot *snapshot);
 
 /* Theaps in the table that a thread has: fewer than the sum's in_use where the table is too short. */

@@ -74,7 +74,8 @@ int hf_prefault_wait(int timeout_ms);
 struct hf_stats {
     uint64_t arena;
     uint64_t allocated;    /* pages that hold blocks in use, or room that only their thread can use now */
-    uint64_t idle;         /* pages with room that nobody owns, if only for one block, and empty ones that threads hold back */
+    uint64_t idle;         /* pages with room that nobody owns, if only for one block, and empty ones
+                            * that threads hold back */
     uint64_t free;         /* pages of no use yet, or again */
     uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
     uint64_t large;        /* of allocated: blocks of whole pages */
@@ -91,8 +92,8 @@ struct hf_stats {
     uint64_t large_blocks;   /* blocks of whole pages handed out */
     uint64_t remote_frees;   /* blocks freed into a page that another thread owned */
     uint64_t failures;       /* calls that ended in ENOMEM */
-    uint64_t live;           /* bytes of the blocks that the program has, as hf_usable_size tells, in allocated and idle pages; off by
-                              * what other threads allocate and free meanwhile */
+    uint64_t live;           /* bytes of the blocks that the program has, as hf_usable_size tells, in
+                              * allocated and idle pages; off by what other threads do meanwhile */
 };
 
 /* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL for a size that is no version's.

@@ -74,7 +74,7 @@ struct hf_inspect_node {
     uint64_t large;      /* of `used`: blocks of whole pages */
     uint64_t meta;       /* of `used`: Holdfast's own structures */
     uint64_t high_water_ticks; /* when high_water was reached */
-    uint64_t first_index;      /* index of its first page in the process's page table (struct hf_inspect_live) */
+    uint64_t first_index;      /* of its first page in the process's page table (struct hf_inspect_live) */
     uint64_t first_page;       /* index in the pages table of its first page */
     uint64_t theaps;           /* in use, with this home */
     uint64_t asked;            /* what HOLDFAST_ARENA asked for here */
@@ -114,7 +114,7 @@ struct hf_inspect_theap {
     uint64_t away[HF_INSPECT_DISTANCES]; /* of claimed, fresh and large: from another node, the wanted one being full */
     uint64_t slow_ticks;   /* spent in the calls that the histogram counts */
     uint32_t slow[HF_INSPECT_BUCKETS]; /* calls that had to look beyond the theap's own pages, by how long that took */
-    uint64_t unowned_frees; /* blocks it freed into pages that nobody owned: those it let go of itself are among them */
+    uint64_t unowned_frees; /* blocks it freed into pages that nobody owned, such as those it let go of */
     uint64_t unused[7];     /* zero: a slot is of whole cache lines */
 };
 
@@ -172,20 +172,24 @@ enum hf_inspect_page_state {
     ((uint64_t)(state) | (uint64_t)(size_class) << 8 | (uint64_t)(theap) << 16 | (uint64_t)(count) << 32)
 #define HF_PAGE_NO_THEAP 0xffffu
 
-/* Where the process counts the blocks that it has, in its own memory: a reader that may open /proc/PID/mem finds there what the
- * page map, which is of slow paths, cannot say.  Addresses are the process's; offsets and sizes are in bytes.
+/* Where the process counts the blocks that it has, in its own memory: a reader that may open
+ * /proc/PID/mem finds there what the page map, which is of slow paths, cannot say.  Addresses are the
+ * process's; offsets and sizes are in bytes.
  *
- * The page table has an entry for each page of the arena; those of runs of blocks count.  With `used`, `capacity`, `list`,
- * `kept`, `local_free` and `xfree` for the words at those offsets, a run's blocks that are out are
+ * The page table has an entry for each page of the arena; those of runs of blocks count.  With `used`,
+ * `capacity`, `list`, `kept`, `local_free` and `xfree` for the words at those offsets, a run's blocks
+ * that are out are
  *     list == list_full && local_free == 0 ? capacity : used - kept
  * less those in xfree: its bits from xfree_shift on, xfree_mask of them.
- * Of these, threads keep some that were freed, in magazines, for their own next requests: of each size class from the first on, a theap has
+ * Of these, threads keep some that were freed, in magazines, for their own next requests: of each size
+ * class from the first on, a theap has
  *     (loaded_capacity - loaded_used) + (incoming_limit - incoming_room) + previous_blocks
- * of them, in pages of its home node.  The theaps are a list that begins at the address in the word `theaps`.  Who reads while
- * threads are at work must be ready for anything: what it counts is of several moments, and a list may lead anywhere. */
+ * of them, in pages of its home node.  The theaps are a list that begins at the address in the word
+ * `theaps`.  Who reads while threads are at work must be ready for anything: what it counts is of
+ * several moments, and a list may lead anywhere. */
 struct hf_inspect_live {
     uint64_t page_table;        /* address of the entry of the page at arena_base */
-    uint64_t theaps;            /* address of the word with the address of the first theap; 0 at the list's end */
+    uint64_t theaps;            /* address of the word with the address of the first theap; the last has 0 */
     uint32_t entry_bytes;       /* of the page table */
     uint32_t magazines;         /* in a theap: the first of its magazines */
     uint32_t magazine_bytes;    /* of one */
@@ -193,9 +197,9 @@ struct hf_inspect_live {
     uint32_t xfree_mask;
     uint16_t xfree_shift;
     uint16_t list_full;
-    uint16_t used, capacity, list, kept, local_free, xfree; /* in an entry: words of 4, 2, 1, 1, 8 and 8 bytes */
-    uint16_t run_pages, size_class;                         /* in an entry: words of 4 bytes and 1, as the page map has them */
-    uint16_t next, state;                                   /* in a theap: of 8 bytes, and of 4: 0 when no thread has it */
+    uint16_t used, capacity, list, kept, local_free, xfree; /* in an entry: of 4, 2, 1, 1, 8 and 8 bytes */
+    uint16_t run_pages, size_class;                         /* in an entry: of 4 bytes and 1, as in the page map */
+    uint16_t next, state;                                   /* in a theap: of 8 bytes and 4; state 0: nobody has it */
     uint16_t loaded_used, loaded_capacity;                  /* in a magazine: of 4 and 2 bytes */
     uint16_t incoming_limit, incoming_room, previous_blocks; /* of 4 bytes each */
     uint16_t lists[3];                                      /* of 8 bytes: addresses of a block each, or 0 */

@@ -1,7 +1,8 @@
 /*
  * info: see info.h.
  *
- * N1: of each heap, system == used + free + large, and live and kept are parts of used that have nothing in common.
+ * N1: of each heap, system == used + free + large, and live and kept are parts of used that have
+ *     nothing in common.
  *
  * Reads counts that others change meanwhile, as stats.c does; what does not add up counts as used.
  * Allocates nothing itself.  In a child that has no arena there is one heap of nothing.
@@ -68,7 +69,7 @@ static size_t bytes(size_t pages)
     return pages * HFI_PAGE_BYTES;
 }
 
-/* All that is in no live block, whatever it is: free pages, room in others, and what Holdfast has for itself. */
+/* All that is in no live block: free pages, room in others, and what Holdfast has for itself. */
 static size_t unused_bytes(const struct heap *heap)
 {
     return bytes(heap->used + heap->free) - heap->live;
@@ -87,11 +88,13 @@ struct mallinfo2 hfi_info_mallinfo2(void)
     };
 }
 
-/* "fast" is what glibc keeps at hand for the next request of the size, "rest" what else is in no live block. */
+/* "fast" is what glibc keeps at hand for the next request of the size, "rest" what else is in no
+ * live block. */
 static void print_free(FILE *stream, const struct heap *heap)
 {
     fprintf(stream, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n", heap->kept, bytes(heap->kept));
-    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", heap->free, unused_bytes(heap) - bytes(heap->kept));
+    fprintf(stream, "<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n", heap->free,
+            unused_bytes(heap) - bytes(heap->kept));
 }
 
 /* What the arena has it never gives back: it is at its most now. */

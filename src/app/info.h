@@ -3,7 +3,8 @@
  *
  * A node is one of glibc's arenas (a heap in malloc_info); a large block is what glibc would map on
  * its own.  So sums that are right for glibc are right here: arena + hblkhd is what the arena
- * has, uordblks + hblkhd what of it the program has in blocks.  These are counted: some tenths of a millisecond per GiB in use.
+ * has, uordblks + hblkhd what of it the program has in blocks.  These are counted: some tenths of a
+ * millisecond per GiB in use.
  */
 #ifndef HFI_INFO_H
 #define HFI_INFO_H

@@ -148,7 +148,8 @@ static uint32_t option_flags(void)
            (options->nodes != UINT64_MAX ? HF_INSPECT_NODES_NAMED : 0) | (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0);
 }
 
-#define SAME_WIDTH(type, member, bytes) _Static_assert(sizeof ((type *)NULL)->member == (bytes), "as struct hf_inspect_live has it")
+#define SAME_WIDTH(type, member, bytes) \
+    _Static_assert(sizeof ((type *)NULL)->member == (bytes), "as struct hf_inspect_live has it")
 SAME_WIDTH(struct page, used, 4);
 SAME_WIDTH(struct page, capacity, 2);
 SAME_WIDTH(struct page, list, 1);
@@ -164,18 +165,23 @@ _Static_assert(THEAP_GONE == 0 && sizeof(struct block *) == 8, "as struct hf_ins
 static void fill_live(struct hf_inspect_live *live)
 {
     *live = (struct hf_inspect_live){
-        .page_table = (uintptr_t)hfi_page_at(0), .theaps = (uintptr_t)hfi_theap_list(), .entry_bytes = sizeof(struct page),
+        .page_table = (uintptr_t)hfi_page_at(0), .theaps = (uintptr_t)hfi_theap_list(),
+        .entry_bytes = sizeof(struct page),
         .magazines = offsetof(struct theap, magazines), .magazine_bytes = sizeof(struct magazine),
         .magazine_count = HFI_SECURE ? 0 : HFI_DIRECT_CLASSES,
         .xfree_mask = (uint32_t)XFREE_COUNT_MASK, .xfree_shift = XFREE_COUNT_SHIFT, .list_full = LIST_FULL,
-        .used = offsetof(struct page, used), .capacity = offsetof(struct page, capacity), .list = offsetof(struct page, list),
-        .kept = offsetof(struct page, kept), .local_free = offsetof(struct page, local_free), .xfree = offsetof(struct page, xfree),
+        .used = offsetof(struct page, used), .capacity = offsetof(struct page, capacity),
+        .list = offsetof(struct page, list), .kept = offsetof(struct page, kept),
+        .local_free = offsetof(struct page, local_free), .xfree = offsetof(struct page, xfree),
         .run_pages = offsetof(struct page, run_pages), .size_class = offsetof(struct page, size_class),
         .next = offsetof(struct theap, next_all), .state = offsetof(struct theap, xstate),
-        .loaded_used = offsetof(struct magazine, loaded.used), .loaded_capacity = offsetof(struct magazine, loaded.capacity),
-        .incoming_limit = offsetof(struct magazine, incoming_limit), .incoming_room = offsetof(struct magazine, incoming_room),
+        .loaded_used = offsetof(struct magazine, loaded.used),
+        .loaded_capacity = offsetof(struct magazine, loaded.capacity),
+        .incoming_limit = offsetof(struct magazine, incoming_limit),
+        .incoming_room = offsetof(struct magazine, incoming_room),
         .previous_blocks = offsetof(struct magazine, previous_blocks),
-        .lists = { offsetof(struct magazine, loaded.free), offsetof(struct magazine, incoming), offsetof(struct magazine, previous) },
+        .lists = { offsetof(struct magazine, loaded.free), offsetof(struct magazine, incoming),
+                   offsetof(struct magazine, previous) },
     };
 }
 

@@ -87,23 +87,26 @@ static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_
     if (class >= HFI_CLASS_COUNT)
         return 0;
     bool sealed = HFI_SHOWN(head->list) == LIST_FULL && HFI_SHOWN(head->local_free) == NULL;
-    uint32_t out = sealed ? HFI_SHOWN(head->capacity) : used - hfi_min(used, (uint32_t)HFI_SHOWN(head->kept));
-    uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree)); /* relaxed: a count, which leads nowhere */
-    return (size_t)hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved)) * hfi_sizeclasses[class].block_bytes;
+    uint32_t kept = HFI_SHOWN(head->kept), out = sealed ? HFI_SHOWN(head->capacity) : used - hfi_min(used, kept);
+    /* relaxed: a count, which leads nowhere */
+    uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree));
+    size_t blocks = hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved));
+    return blocks * hfi_sizeclasses[class].block_bytes;
 }
 
 /* Between xlow_used and xhigh_used no page was ever handed out. */
 static HFI_READS_OTHERS void add_heads(struct node_live *live, const struct arena_node *node)
 {
     size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
-    for (size_t i = 0, pages; i < node->page_count; i = i < low && i + pages >= low ? hfi_max(high, i + pages) : i + pages) {
+    for (size_t i = 0; i < node->page_count;) {
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(node->first_index + i));
         const struct page *head = hfi_page_at(node->first_index + i);
-        pages = 1;
-        if (owner < HFI_OWNER_LARGE)
-            continue;
-        *(owner == HFI_OWNER_LARGE ? &live->large : &live->blocks) += head_live_bytes(head, owner);
-        pages = hfi_max(HFI_SHOWN(head->run_pages), 1u);
+        size_t next = i + 1;
+        if (owner >= HFI_OWNER_LARGE) {
+            *(owner == HFI_OWNER_LARGE ? &live->large : &live->blocks) += head_live_bytes(head, owner);
+            next = i + hfi_max(HFI_SHOWN(head->run_pages), 1u);
+        }
+        i = i < low && next >= low ? hfi_max(high, next) : next;
     }
 }
 
@@ -259,7 +262,8 @@ static void report_node(const struct arena_node *node)
     char size[16], used[16], blocks[16], idle[16];
     hfi_stats_node(node, &figures);
     hfi_stats_live(node, &live);
-    hfi_say_line("node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, longest free run %zu pages", node->id,
+    hfi_say_line("node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, "
+                 "longest free run %zu pages", node->id,
                  hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
                  hfi_format_bytes(used, sizeof used, (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
                  hfi_format_bytes(blocks, sizeof blocks, live.blocks + live.large),

@@ -22,8 +22,9 @@ struct node_figures {
 
 void hfi_stats_node(const struct arena_node *node, struct node_figures *figures);
 
-/* Bytes of the node's blocks that the program has: those cut from pages, and those of whole pages.  Looks at 128 bytes per block or run of
- * blocks, and at 8 per page.  Exact for threads that rest, for others off by what they do meanwhile. */
+/* Bytes of the node's blocks that the program has: those cut from pages, and those of whole pages.
+ * Looks at 128 bytes per block or run of blocks, and at 8 per page.  Exact for threads that rest, for
+ * others off by what they do meanwhile. */
 struct node_live {
     size_t blocks, large;
 };

@@ -168,7 +168,8 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     if (*list == NULL)
         return NULL;
     check_list(magazine, *list);
-    load(magazine, class, *list, newest ? magazine->incoming_limit - magazine->incoming_room : magazine->previous_blocks);
+    uint32_t incoming_blocks = magazine->incoming_limit - magazine->incoming_room;
+    load(magazine, class, *list, newest ? incoming_blocks : magazine->previous_blocks);
     *list = NULL;
     if (newest)
         give_room(magazine, limit_blocks(theap, class));

@@ -23,8 +23,8 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, s
 
 /* The same where the magazine has room and the lists are the thread's, which has entered (xbusy), for a class of the direct table: false tells nothing
  * but to ask hfi_magazine_put. */
-HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page *page, uintptr_t owner, unsigned class,
-                                         struct block *block)
+HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page *page, uintptr_t owner,
+                                         unsigned class, struct block *block)
 {
     struct magazine *magazine = &theap->magazines[class];
     /* acquire: pairs with the stealer's return of the lists */
@@ -64,7 +64,8 @@ void hfi_magazine_end_theap(struct theap *theap);
 /* Returns every block, then gives back what the theap need not hold (hfi_theap_give_back).  True if pages went. */
 bool hfi_magazine_give_back(struct theap *theap);
 
-/* Bytes of the freed blocks that a theap's magazines hold.  Any thread: its own may be at work, and the figure off by what moves. */
+/* Bytes of the freed blocks that a theap's magazines hold.  Any thread: its own may be at work, and
+ * the figure off by what moves. */
 size_t hfi_magazines_bytes(const struct theap *theap);
 
 /* NULL, or the broken invariant of a magazine of this thread's theap. */

@@ -22,11 +22,13 @@ struct theap_class {
     bool recent;               /* refilled since hfi_theap_shed last passed */
 };
 
-/* Blocks of other threads' pages that this thread freed: magazine.h.  A reader in another process counts them (<holdfast/inspect.h>):
+/* Blocks of other threads' pages that this thread freed: magazine.h.  A reader in another process
+ * counts them (<holdfast/inspect.h>):
  *   |loaded.free| == loaded.capacity - loaded.used
  *   |incoming| == incoming_limit - incoming_room */
 struct magazine {
-    struct page loaded;      /* owner: stands in for the current page; its free list, used and capacity alone mean something */
+    struct page loaded;      /* owner: stands in for the current page; of it, free, used and capacity
+                              * alone mean something */
     struct block *incoming;  /* lists: freed since the last load */
     struct block *previous;  /* lists: older, on the way back to their pages */
     uint32_t incoming_room;  /* lists: blocks that `incoming` takes before it is asked again whether it may have more */

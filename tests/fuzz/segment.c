@@ -64,9 +64,11 @@ static void put_right_live(struct hf_inspect_live *live, const uint8_t *data)
     live->magazine_bytes = live->magazine_bytes % 249 + 8;
     live->magazine_count %= 64;
     live->xfree_shift %= 64;
-    uint16_t *in_entry[] = { &live->used, &live->capacity, &live->list, &live->kept, &live->local_free, &live->xfree, &live->run_pages, &live->size_class };
-    uint16_t *in_magazine[] = { &live->loaded_used, &live->loaded_capacity, &live->incoming_limit, &live->incoming_room, &live->previous_blocks,
-                                &live->lists[0], &live->lists[1], &live->lists[2] };
+    uint16_t *in_entry[] = { &live->used,       &live->capacity, &live->list,      &live->kept,
+                             &live->local_free, &live->xfree,    &live->run_pages, &live->size_class };
+    uint16_t *in_magazine[] = { &live->loaded_used,   &live->loaded_capacity, &live->incoming_limit,
+                                &live->incoming_room, &live->previous_blocks, &live->lists[0],
+                                &live->lists[1],      &live->lists[2] };
     for (size_t i = 0; i < 8; i++) {
         *in_entry[i] = (uint16_t)(*in_entry[i] % (live->entry_bytes - 7));
         *in_magazine[i] = (uint16_t)(*in_magazine[i] % (live->magazine_bytes - 7));
@@ -125,7 +127,8 @@ static void require_sums(const struct snapshot *snapshot)
         require(sum == snapshot->nodes[i].total / HF_INSPECT_PAGE_BYTES);
         require(pages->owned_empty + pages->owned_partly <= pages->state[HF_PAGE_OWNED]);
         require(pages->longest_free <= pages->state[HF_PAGE_FREE]);
-        require(pages->live_bytes + pages->magazine_bytes <= pages->held_bytes && pages->held_bytes <= sum * HF_INSPECT_PAGE_BYTES);
+        require(pages->live_bytes + pages->magazine_bytes <= pages->held_bytes);
+        require(pages->held_bytes <= sum * HF_INSPECT_PAGE_BYTES);
         require(pages->idle_live_bytes <= pages->state[HF_PAGE_IDLE] * HF_INSPECT_PAGE_BYTES);
     }
     for (unsigned i = 0; i < snapshot->class_count; i++) {
