@@ -92,7 +92,9 @@ static void list_faults(const struct report *report)
 static void write_headline(const struct report *report, unsigned faults)
 {
     const struct advice *first = &report->advice[0]; /* faults come first */
-    fputs("<p><strong>&#x2716; Fault: ", report->out);
+    fputs("<p><strong>", report->out);
+    report_letter(report);
+    fputs("&#x2716; Fault: ", report->out);
     if (first->node >= 0)
         fprintf(report->out, "node %u: ", report->snapshot->nodes[first->node].id);
     fputs(first->headline, report->out);
@@ -125,12 +127,16 @@ void report_status(const struct report *report)
         list_faults(report);
         fputs("</ul>\n", out);
     } else if (costs != 0) {
-        fputs("<p><strong>&#x26A0; It works, slower than it could</strong></p>\n<p>", out);
+        fputs("<p><strong>", out);
+        report_letter(report);
+        fputs("&#x26A0; It works, slower than it could</strong></p>\n<p>", out);
         write_counts(report);
         fprintf(out, "; <a href=\"#advice\">%s</a>.</p>\n",
                 COUNTED(costs, "setting costs speed", "settings cost speed"));
     } else {
-        fputs("<p><strong>&#x2714; Healthy</strong></p>\n<p>", out);
+        fputs("<p><strong>", out);
+        report_letter(report);
+        fputs("&#x2714; Healthy</strong></p>\n<p>", out);
         write_counts(report);
         fputs(", and the memory is what was asked for", out);
         if (hints != 0)
@@ -145,8 +151,9 @@ void report_status(const struct report *report)
 static void tile(const struct report *report, bool alarm, const char *name, const char *figure,
                  const char *more)
 {
-    fprintf(report->out, "<div%s><dt>%s</dt><dd>%s</dd><dd class=\"sub\">%s</dd></div>\n",
-            alarm ? " class=\"alarm\"" : "", name, figure, more);
+    fprintf(report->out, "<div%s><dt>", alarm ? " class=\"alarm\"" : "");
+    report_letter(report);
+    fprintf(report->out, "%s</dt><dd>%s</dd><dd class=\"sub\">%s</dd></div>\n", name, figure, more);
 }
 
 /* How well live bytes are known, for a reader who wonders. */

@@ -146,13 +146,18 @@ char *report_moment(const struct report *report, char *text, double ns)
 
 /* --- frames --- */
 
+void report_letter(const struct report *report)
+{
+    if (report->side != NULL)
+        fprintf(report->out, "<span class=\"letter\">%s</span> ", report->side);
+}
+
 void report_figure(const struct report *report, const char *css, const char *format, ...)
 {
     va_list arguments;
     fprintf(report->out, "<figure%s%s%s>\n<figcaption>", css[0] == 0 ? "" : " class=\"", css,
             css[0] == 0 ? "" : "\"");
-    if (report->side != NULL)
-        fprintf(report->out, "<span class=\"letter\">%s</span> ", report->side);
+    report_letter(report);
     va_start(arguments, format);
     vfprintf(report->out, format, arguments);
     va_end(arguments);

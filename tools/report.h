@@ -78,6 +78,9 @@ const char *report_backing(uint32_t backing);
 
 void report_style(FILE *out); /* report-style.c */
 
+/* Of two side by side: which it is. */
+void report_letter(const struct report *report);
+
 /* A picture's frame: <figure>, its caption; then the picture; then its table. */
 void report_figure(const struct report *report, const char *css, const char *format, ...) HFI_PRINTF(3, 4);
 void report_figure_end(const struct report *report);
