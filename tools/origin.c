@@ -1,8 +1,8 @@
 /*
  * origin: see origin.h.
  *
- * O1: a word of the command line that follows a name like password, or stands in it behind '=',
- *      never reaches the line.
+ * O1: a word that follows an option named like a password, other than one that begins with "--", or
+ *     stands behind such a name and '=', never reaches the line.
  *
  * Test: tests/tool-report.sh.
  */
