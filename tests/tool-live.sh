@@ -40,7 +40,13 @@ def look(state, live, held, remote, pid):
     assert 0 <= guards <= 6 * 4096, f'{state}: size classes have {of_classes}, large blocks {large}'
     assert all(c['live_bytes'] == c['used_blocks'] * c['block_bytes'] for c in stat['classes']), state
     assert all(node['idle_live'] <= node['idle'] for node in stat['nodes']), state
-    assert re.match(r'live .*, held .* times live\), unused ', text.splitlines()[1]), f'{state}: not the first line'
+    first = text.splitlines()[1]
+    assert re.match(r'live .*, held .* times live\), unused ', first), f'{state}: not the first line'
+    units = {'B': 1, 'KiB': 1 << 10, 'MiB': 1 << 20, 'GiB': 1 << 30}
+    sizes = [float(number) * units[unit] for number, unit in re.findall(r'([0-9.]+) ([KMG]?i?B)', first)]
+    assert len(sizes) == 3, first
+    for shown, exact in zip(sizes, (stat['live'], stat['held'], stat['unused'])):
+        assert abs(shown - exact) <= exact * 0.0051, f'{state}: stat says {first}, which is {exact}'
     listed = [p for p in json.loads(run('list', '--json'))['processes'] if str(p['pid']) == pid]
     assert [(p['live'], p['held']) for p in listed] == [(live, stat['held'])], f'{state}: list says {listed}'
     metrics = run('stat', '--format', 'openmetrics', pid)

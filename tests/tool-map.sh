@@ -68,10 +68,10 @@ expect 0 'node 0: 8 MiB on 2m pages' "$victim"
 sed -e "s/($victim)/(PID)/" -e 's/ *$//' -e '/^live as of/d' "$work/out" > "$work/got" # why depends on who runs this
 cat > "$work/wanted" <<'END'
 sleep (PID)
-live 4.2 MiB, held 4.5 MiB (1.06 times live), unused 275.6 KiB
+live 4.29 MiB, held 4.56 MiB (1.06 times live), unused 276 KiB
 
 node 0: 8 MiB on 2m pages, 58.6 % used, 41.4 % free
-  live 4.2 MiB, held 4.5 MiB (1.06 times live), unused 275.6 KiB
+  live 4.29 MiB, held 4.56 MiB (1.06 times live), unused 276 KiB
   longest free run 2.6 MiB; most ever used 58.6 %; FULL: the last request did not fit
   a cell is 1 page, 64 KiB
        0 B SSOoIiFOOoo.....................................................

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/say.h"
 #include "show.h"
 
 double show_held_over_live(uint64_t held, uint64_t live)
@@ -17,10 +16,10 @@ double show_held_over_live(uint64_t held, uint64_t live)
 
 char *show_live(char *text, size_t text_bytes, uint64_t live, uint64_t held)
 {
-    char a[16], b[16], c[16], times[32] = "";
-    hfi_format_bytes(a, sizeof a, live);
-    hfi_format_bytes(b, sizeof b, held);
-    hfi_format_bytes(c, sizeof c, held - live);
+    char a[SHOW_SHORT], b[SHOW_SHORT], c[SHOW_SHORT], times[32] = "";
+    show_size(a, live);
+    show_size(b, held);
+    show_size(c, held - live);
     if (live != 0)
         snprintf(times, sizeof times, " (%.2f times live)", show_held_over_live(held, live));
     snprintf(text, text_bytes, "live %s, held %s%s, unused %s", a, b, times, c);

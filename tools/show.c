@@ -178,6 +178,12 @@ char *show_bytes(char text[SHOW_SHORT], double bytes, unsigned columns)
     return bytes == 0 ? strcpy(text, "0") : shorten(text, bytes, 1024, units, columns);
 }
 
+char *show_size(char text[SHOW_SHORT], uint64_t bytes)
+{
+    static const char *const units[] = { " B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB", NULL };
+    return shorten(text, (double)bytes, 1024, units, SHOW_SHORT);
+}
+
 char *show_count(char text[SHOW_SHORT], double count, unsigned columns)
 {
     static const char *const units[] = { "", "k", "M", "G", "T", "P", "E", NULL };

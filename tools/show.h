@@ -76,10 +76,13 @@ unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *
 /* "45 s", "3 min", "2 h", "6 d" */
 char *show_span(char *text, size_t text_bytes, double ns);
 
-/* Figures of tables, as exact as so many columns have room for, five or more; in prose
- * hfi_format_bytes has bytes. Bytes go by 1024 and say so: "940B", "23.8Mi".  Others are digits
- * where those fit, else go by 1000: "12k", "3.4M"; a rate below ten has a decimal. */
+/* Bytes in prose, right to half a per cent: "4.29 MiB". */
 #define SHOW_SHORT 24
+char *show_size(char text[SHOW_SHORT], uint64_t bytes);
+
+/* Figures of tables, as exact as so many columns have room for, five or more.  Bytes go by 1024 and
+ * say so: "940B", "23.8Mi".  Others are digits where those fit, else go by 1000: "12k", "3.4M"; a
+ * rate below ten has a decimal. */
 char *show_bytes(char text[SHOW_SHORT], double bytes, unsigned columns);
 char *show_count(char text[SHOW_SHORT], double count, unsigned columns);
 char *show_rate(char text[SHOW_SHORT], double rate, unsigned columns);

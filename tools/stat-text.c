@@ -45,17 +45,17 @@ static void print_flags(const struct hf_inspect_node *node)
 static void print_shares(const struct snapshot *snapshot, unsigned node)
 {
     struct show_share shares[SHOW_ORDER];
-    char bytes[16];
+    char bytes[SHOW_SHORT];
     show_shares(shares, snapshot, node);
     for (unsigned i = 0; i < SHOW_ORDER; i++) {
         const struct show_share *share = &shares[i];
         bool begins = i == 0 || share->state == SHOW_KEPT;
-        printf("%s%s %s", i == 0 ? "  " : begins ? "\n  " : ", ", show_states[share->state].word, bytes_of(share->bytes, bytes));
+        printf("%s%s %s", i == 0 ? "  " : begins ? "\n  " : ", ", show_states[share->state].word, show_size(bytes, share->bytes));
         if (share->state == HF_PAGE_IDLE && share->bytes != 0 && snapshot->live_known != LIVE_UNKNOWN)
             printf(" (%.0f %% live)", show_percent(share->live, share->bytes));
     }
     if (snapshot->pages != NULL)
-        printf("; longest free run %s", bytes_of(snapshot->node_pages[node].longest_free * HF_INSPECT_PAGE_BYTES, bytes));
+        printf("; longest free run %s", show_size(bytes, snapshot->node_pages[node].longest_free * HF_INSPECT_PAGE_BYTES));
 }
 
 static void print_legend(void)
