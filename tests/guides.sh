@@ -1,15 +1,18 @@
 #!/bin/sh
-# The guides in doc/, and README.md, against the program: the variables and their values, message ids, commands, options
-# and calls that they name exist, their links lead somewhere, and doc/README.md lists each.  Prints what differs.
+# The guides in doc/, and README.md, against the program: the variables and their values, message
+# ids, commands, options and calls that they name exist, their links lead somewhere, and
+# doc/README.md lists each.  Prints what differs.
 #
-# How a guide is written so that this can be told: another program's option stands behind that program's name, a span in
-# backquotes that begins with -- is an option of holdfast, and `holdfast run` has -- in front of the program.
+# How a guide is written so that this can be told: another program's option stands behind that
+# program's name, a span in backquotes that begins with -- is an option of holdfast, and
+# `holdfast run` has -- in front of the program.
 #
 # $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
 # guides.sh FILE...: these files only; the list is not looked at then.
 set -u
 export LC_ALL=C
-unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HOLDFAST_ONLY
+unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT
+unset HOLDFAST_VERBOSE HOLDFAST_ONLY
 top_srcdir=${top_srcdir:-${srcdir:-.}}
 top_builddir=${top_builddir:-.}
 holdfast=$top_builddir/holdfast
@@ -27,13 +30,17 @@ fail()
 
 # --- what there is ---
 "$holdfast" help environment > "$work/environment"
-{ sed -n 's/^\(HOLDFAST_[A-Z_]*\)=.*/\1/p' "$work/environment"; echo HOLDFAST_LIBRARY; } | sort -u > "$work/variables"
+{
+    sed -n 's/^\(HOLDFAST_[A-Z_]*\)=.*/\1/p' "$work/environment"
+    echo HOLDFAST_LIBRARY
+} | sort -u > "$work/variables"
 grep '^\.It Sy HF-' "$top_srcdir/man/holdfast-messages.7" | grep -o 'HF-[EWID][0-9]*' | sort -u > "$work/ids"
 grep -oh '\bhf_[a-z_]*[a-z]' "$top_srcdir"/include/holdfast/*.h | sort -u > "$work/calls"
 "$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' > "$work/commands"
 : > "$work/every"
 while read -r command; do
-    "$holdfast" "$command" --help | grep -E '^  -' | sed 's/   *[^- ].*//' | grep -oE -e '--[a-z-]+' > "$work/options.$command"
+    "$holdfast" "$command" --help | grep -E '^  -' | sed 's/   *[^- ].*//' |
+        grep -oE -e '--[a-z-]+' > "$work/options.$command"
     cat "$work/options.$command" >> "$work/every"
 done < "$work/commands"
 for list in variables ids calls commands every; do
@@ -50,14 +57,16 @@ named()
     done
 }
 
-# One line per command line or span of code: indented lines, continued ones joined, and what stands in backquotes.
+# One line per command line or span of code: indented lines, continued ones joined, and what stands
+# in backquotes.
 code_of()
 {
     sed -e ':again' -e '/^    .*\\$/{N;s/\\\n *//;b again' -e '}' "$1" | sed -n 's/^    //p'
     grep -v '^    ' "$1" | tr '\n' ' ' | grep -oE '`[^`]+`' | tr -d '`'
 }
 
-# Its commands, each with what stands behind it up to the program that it runs, or to the next command of the shell.
+# Its commands, each with what stands behind it up to the program that it runs, or to the next
+# command of the shell.
 command_lines()
 {
     sed -e 's/\$(pkg-config[^)]*)//g' "$1" | grep -oE '(^|[^A-Za-z0-9_.-])holdfast +[a-z][^|;&#>)]*' |
@@ -72,6 +81,39 @@ value()
     ! grep -q 'HF-E102' "$work/err" || echo "$file: $1=$2 is refused"
 }
 
+# Their names, and that each option is one of its command's.
+commands()
+{
+    while read -r command rest; do
+        if ! grep -qxF -e "$command" "$work/commands"; then
+            echo "$file: holdfast $command is no command"
+            continue
+        fi
+        echo "$rest" | grep -oE -e '(^| )--[a-z-]+' | tr -d ' ' | while read -r option; do
+            grep -qxF -e "$option" "$work/options.$command" ||
+                echo "$file: holdfast $command has no option $option"
+        done
+    done < "$work/lines"
+    grep -oE -e '^--[a-z][a-z-]*' "$work/code" | sort -u | while read -r option; do
+        grep -qxF -e "$option" "$work/every" || echo "$file: no command of holdfast has the option $option"
+    done
+}
+
+# Of variables, and of those options of run, doctor and plan that stand for one.
+values()
+{
+    text='[A-Za-z0-9][A-Za-z0-9%:.,-]*'
+    {
+        grep -oE "HOLDFAST_[A-Z_]*[A-Z]=$text" "$work/code" | sed 's/[.,:]*$//'
+        sed -n 's/^\(run\|doctor\|plan\) //p' "$work/lines" | grep -oE -e "--[a-z-]+[ =]$text" |
+            sed 's/^--//; s/[ =]/ /' | while read -r option given; do
+                echo "HOLDFAST_$(echo "$option" | tr 'a-z-' 'A-Z_')=$given"
+            done
+    } | sort -u | while IFS='=' read -r name given; do
+        ! grep -q "^$name=" "$work/environment" || value "$name" "$given"
+    done
+}
+
 look_at()
 {
     named "$file" 'HOLDFAST_[A-Z_]*[A-Z]' variables "variable"
@@ -79,25 +121,8 @@ look_at()
     named "$file" '\bhf_[a-z_]*[a-z]' calls "call or type of a header"
     code_of "$file" > "$work/code"
     command_lines "$work/code" | sort -u > "$work/lines"
-    while read -r command rest; do
-        if grep -qxF -e "$command" "$work/commands"; then
-            echo "$rest" | grep -oE -e '(^| )--[a-z-]+' | tr -d ' ' | while read -r option; do
-                grep -qxF -e "$option" "$work/options.$command" || echo "$file: holdfast $command has no option $option"
-            done
-        else
-            echo "$file: holdfast $command is no command"
-        fi
-    done < "$work/lines"
-    grep -oE -e '^--[a-z][a-z-]*' "$work/code" | sort -u | while read -r option; do
-        grep -qxF -e "$option" "$work/every" || echo "$file: no command of holdfast has the option $option"
-    done
-    {
-        grep -oE 'HOLDFAST_[A-Z_]*[A-Z]=[A-Za-z0-9][A-Za-z0-9%:.,-]*' "$work/code" | sed 's/[.,:]*$//'
-        sed -n 's/^\(run\|doctor\|plan\) //p' "$work/lines" | grep -oE -e '--[a-z-]+[ =][A-Za-z0-9][A-Za-z0-9%:.,-]*' | sed 's/^--//; s/[ =]/ /' |
-            while read -r option text; do echo "HOLDFAST_$(echo "$option" | tr 'a-z-' 'A-Z_')=$text"; done
-    } | sort -u | while IFS='=' read -r name text; do
-        ! grep -q "^$name=" "$work/environment" || value "$name" "$text"
-    done
+    commands
+    values
     links
 }
 
@@ -111,7 +136,8 @@ links()
         path=${target:+$(dirname "$file")/$target}
         path=${path:-$file}
         [ -e "$path" ] || { echo "$file links to $target, which is not there"; continue; }
-        [ -z "$anchor" ] || sed -n 's/^##* //p' "$path" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9_\n-' | grep -qxF -e "$anchor" ||
+        [ -z "$anchor" ] ||
+            sed -n 's/^##* //p' "$path" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9_\n-' | grep -qxF -e "$anchor" ||
             echo "$file links to #$anchor of $path, which has no such heading"
     done
 }
@@ -131,11 +157,14 @@ tuna`, `holdfast stat --clases`, `--backings`. [gone](gone.md) [nowhere](#nope) 
     $ sudo holdfast doctor --arena 1G \
         --bucking thp | grep -v ^ok
 EOF
-printf '%s\n' HOLDFAST_ARNEA, HOLDFAST_BACKING=3m HF-E912, HF-E12, hf_mallloc, 'holdfast tuna' --clases --backings gone.md \
-    '#nope' HOLDFAST_ARENA=2X --bucking > "$work/mistakes"
+printf '%s\n' HOLDFAST_ARNEA, HOLDFAST_BACKING=3m HF-E912, HF-E12, hf_mallloc, 'holdfast tuna' --clases \
+    --backings gone.md '#nope' HOLDFAST_ARENA=2X --bucking > "$work/mistakes"
 guides "$work/wrong.md"
-while read -r mistake; do grep -qF -e "$mistake" "$work/found" || fail "does not find $mistake"; done < "$work/mistakes"
-[ "$(wc -l < "$work/found")" = "$(wc -l < "$work/mistakes")" ] || fail "finds other mistakes: $(cat "$work/found")"
+while read -r mistake; do
+    grep -qF -e "$mistake" "$work/found" || fail "does not find $mistake"
+done < "$work/mistakes"
+[ "$(wc -l < "$work/found")" = "$(wc -l < "$work/mistakes")" ] ||
+    fail "finds other mistakes: $(cat "$work/found")"
 
 if [ $# -gt 0 ]; then
     guides "$@"
@@ -143,7 +172,8 @@ else
     guides "$top_srcdir"/README.md "$top_srcdir"/doc/*.md
     for file in "$top_srcdir"/doc/*.md; do
         name=$(basename "$file")
-        [ "$name" = README.md ] || grep -qF "]($name)" "$top_srcdir/doc/README.md" || echo "doc/README.md does not list $name"
+        [ "$name" = README.md ] || grep -qF "]($name)" "$top_srcdir/doc/README.md" ||
+            echo "doc/README.md does not list $name"
     done >> "$work/found"
 fi
 while read -r line; do fail "$line"; done < "$work/found"
