@@ -3,10 +3,14 @@ guidesdir = $(docdir)/doc
 dist_guides_DATA = \
 	%D%/README.md \
 	%D%/comparison.md \
+	%D%/containers.md \
 	%D%/from-jemalloc.md \
+	%D%/huge-pages.md \
 	%D%/mariadb.md \
 	%D%/measurements.md \
+	%D%/postgresql.md \
 	%D%/protocols.md \
+	%D%/redis.md \
 	%D%/rocksdb.md \
 	%D%/size.md \
 	%D%/troubleshooting.md
