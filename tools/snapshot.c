@@ -215,18 +215,23 @@ static const char *read_header(int fd, struct hf_inspect_segment *header, uint64
     return NULL;
 }
 
-/* The page map with exact counts of the last look: a process that has ended is still read, and its
- * memory is gone. */
+/* What is known of the last look at the same process.  The page map with exact counts: one that has
+ * ended is still read, and its memory is gone.  And whether its memory was refused, which the kernel
+ * may log each time. */
 struct earlier {
+    bool refused;
     uint64_t *pages;
     size_t count;
     uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES];
 };
 
-static void keep_counts(struct earlier *earlier, const struct snapshot *snapshot)
+static void look_back(struct earlier *earlier, const struct snapshot *snapshot, pid_t pid, uint64_t start_ticks)
 {
+    bool same = snapshot->header.pid == (uint64_t)pid && snapshot->header.start_ticks == start_ticks;
+    bool denied = snapshot->live_error == EACCES || snapshot->live_error == EPERM;
     bool small = snapshot->pages != NULL && snapshot->page_count <= SNAPSHOT_MAP_OFTEN;
-    bool exact = small && snapshot->live_known == LIVE_EXACT;
+    bool exact = same && small && snapshot->live_known == LIVE_EXACT;
+    earlier->refused = same && denied && snapshot->live_known == LIVE_SHOWN;
     earlier->pages = exact ? malloc(snapshot->page_count * sizeof *earlier->pages) : NULL;
     if (earlier->pages == NULL)
         return;
@@ -258,7 +263,7 @@ static bool take_counts(struct snapshot *snapshot, const struct earlier *earlier
 static void count_live(struct snapshot *snapshot, const struct earlier *earlier, pid_t pid,
                        uint64_t start_ticks)
 {
-    int error = snapshot->pages == NULL ? 0 : live_read(snapshot, pid, start_ticks);
+    int error = snapshot->pages == NULL ? 0 : earlier->refused ? -EACCES : live_read(snapshot, pid, start_ticks);
     bool ended = error == -ESRCH || error == -ENOENT;
     bool exact = error == 0 || (ended && take_counts(snapshot, earlier));
     snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : exact ? LIVE_EXACT : LIVE_SHOWN;
@@ -286,7 +291,7 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
                                    bool with_pages, const char **reason)
 {
     struct earlier earlier;
-    keep_counts(&earlier, snapshot);
+    look_back(&earlier, snapshot, pid, start_ticks);
     *reason = read_file(snapshot, fd, pid, start_ticks, with_pages);
     if (*reason == NULL) {
         snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
@@ -306,6 +311,7 @@ void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last)
         pages = realloc(snapshot->pages, last->page_count * sizeof *pages);
     if (pages == NULL)
         return;
+    snapshot->header = last->header;
     snapshot->pages = pages;
     snapshot->page_count = last->page_count;
     memcpy(snapshot->pages, last->pages, last->page_count * sizeof *last->pages);
