@@ -41,22 +41,10 @@ static void print_balance(const struct snapshot *snapshot)
     putchar('\n');
 }
 
-/* What is not exact is marked. */
-static const char *live_of(const struct snapshot *snapshot, char text[SHOW_SHORT + 1])
-{
-    if (snapshot->live_known == LIVE_UNKNOWN)
-        return "?";
-    if (snapshot->live_known == LIVE_EXACT)
-        return show_bytes(text, (double)snapshot->live_bytes, LIVE_COLUMNS);
-    text[0] = '~';
-    show_bytes(text + 1, (double)snapshot->live_bytes, LIVE_COLUMNS - 1);
-    return text;
-}
-
 static void print_process(const struct snapshot *snapshot, const char *name)
 {
     uint64_t total = 0, used = 0, high = 0, threads = 0;
-    char a[SHOW_SHORT], b[SHOW_SHORT + 1], span[16], cell[4 * NAME_BYTES];
+    char a[SHOW_SHORT], b[SHOW_SHORT], span[16], cell[4 * NAME_BYTES];
     for (unsigned i = 0; i < snapshot->node_count; i++) {
         total += snapshot->nodes[i].total;
         used += snapshot->nodes[i].used;
@@ -65,7 +53,7 @@ static void print_process(const struct snapshot *snapshot, const char *name)
     }
     printf("%7llu %s %5s %-4s %6s %3.0f%% %3.0f%% %7llu %6s ", (unsigned long long)snapshot->header.pid,
            show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5),
-           snapshot_backing_name(snapshot->nodes[0].backing), live_of(snapshot, b),
+           snapshot_backing_name(snapshot->nodes[0].backing), show_live_cell(b, snapshot, LIVE_COLUMNS),
            show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
            show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
     print_balance(snapshot);
@@ -89,10 +77,10 @@ static json_t *process_json(const struct snapshot *snapshot, const char *name)
     json_object_set_new(process, "name", json_string(name));
     json_object_set_new(process, "age_seconds", json_real(snapshot_age_ns(snapshot, snapshot->header.clock_ticks) / 1e9));
     json_object_set_new(process, "nodes", nodes);
-    bool known = snapshot->live_known != LIVE_UNKNOWN, exact = snapshot->live_known == LIVE_EXACT;
+    bool known = snapshot->live_known != LIVE_UNKNOWN;
     json_object_set_new(process, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
     json_object_set_new(process, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
-    json_object_set_new(process, "live_as_of", known ? json_string(exact ? "now" : "slow_paths") : json_null());
+    json_object_set_new(process, "live_as_of", known ? json_string(show_live_as_of(snapshot)) : json_null());
     return process;
 }
 

@@ -26,6 +26,23 @@ char *show_live(char *text, size_t text_bytes, uint64_t live, uint64_t held)
     return text;
 }
 
+const char *show_live_cell(char text[SHOW_SHORT], const struct snapshot *snapshot, unsigned columns)
+{
+    if (snapshot->live_known == LIVE_UNKNOWN)
+        return "?";
+    if (snapshot->live_known == LIVE_EXACT)
+        return show_bytes(text, (double)snapshot->live_bytes, columns);
+    char bytes[SHOW_SHORT];
+    show_bytes(bytes, (double)snapshot->live_bytes, columns - 1);
+    snprintf(text, SHOW_SHORT, "~%.*s", SHOW_SHORT - 2, bytes);
+    return text;
+}
+
+const char *show_live_as_of(const struct snapshot *snapshot)
+{
+    return snapshot->live_known == LIVE_EXACT ? "now" : "slow_paths";
+}
+
 const char *show_live_limits(const struct snapshot *snapshot)
 {
     if (snapshot->live_known == LIVE_EXACT)

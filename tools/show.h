@@ -101,6 +101,11 @@ void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, 
  * not exact, with the next step, NULL where they are. */
 char *show_live(char *text, size_t text_bytes, uint64_t live, uint64_t held);
 double show_held_over_live(uint64_t held, uint64_t live);
+
+/* Live bytes for a cell of a table, with a ~ in front where they are not exact, ? where they are not
+ * known; and "now" or "slow_paths", what they are as of. */
+const char *show_live_cell(char text[SHOW_SHORT], const struct snapshot *snapshot, unsigned columns);
+const char *show_live_as_of(const struct snapshot *snapshot);
 const char *show_live_limits(const struct snapshot *snapshot);
 
 /* What an event says, without its node and thread. */

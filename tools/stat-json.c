@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernel/os.h"
+#include "show.h"
 #include "stat.h"
 
 static void set_number(json_t *object, const char *name, uint64_t number)
@@ -217,14 +218,13 @@ static json_t *options_json(uint32_t options)
 
 static void set_live(json_t *object, const struct snapshot *snapshot)
 {
-    static const char *const words[] = { [LIVE_SHOWN] = "slow_paths", [LIVE_EXACT] = "now" };
     bool known = snapshot->live_known != LIVE_UNKNOWN;
     uint64_t unused = snapshot->held_bytes - snapshot->live_bytes;
     json_object_set_new(object, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
     json_object_set_new(object, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
     json_object_set_new(object, "unused", known ? tool_json_number(unused) : json_null());
     json_object_set_new(object, "magazines", known ? tool_json_number(snapshot->magazine_bytes) : json_null());
-    json_object_set_new(object, "live_as_of", known ? json_string(words[snapshot->live_known]) : json_null());
+    json_object_set_new(object, "live_as_of", known ? json_string(show_live_as_of(snapshot)) : json_null());
 }
 
 json_t *stat_json(const struct snapshot *snapshot)

@@ -92,11 +92,14 @@ void stat_watch_line(const struct snapshot *before, const struct snapshot *after
     span_of(before, after, span);
     strftime(text, sizeof text, "%H:%M:%S", localtime_r(&now, &local));
     fputs(text, stdout);
-    bool known = after->live_known != LIVE_UNKNOWN;
-    for (unsigned i = 0; i < SPAN_COUNTERS; i++)
-        if (figures[i].head != NULL)
-            printf(" %*s", figures[i].width, (i == SPAN_LIVE || i == SPAN_HELD) && !known ? "?" :
-                   show_bytes(text, (double)span[i], (unsigned)figures[i].width));
+    for (unsigned i = 0; i < SPAN_COUNTERS; i++) {
+        unsigned width = (unsigned)figures[i].width;
+        if (i == SPAN_LIVE)
+            printf(" %*s", figures[i].width, show_live_cell(text, after, width));
+        else if (figures[i].head != NULL)
+            printf(" %*s", figures[i].width, i == SPAN_HELD && after->live_known == LIVE_UNKNOWN ? "?" :
+                   show_bytes(text, (double)span[i], width));
+    }
     for (unsigned i = SPAN_COUNTERS; i < SPAN_FIGURES; i++)
         printf(" %*s", figures[i].width, delta ? show_count(text, (double)span[i], (unsigned)figures[i].width) :
                show_rate(text, (double)span[i] / seconds, (unsigned)figures[i].width));
@@ -114,6 +117,7 @@ json_t *stat_watch_json(const struct snapshot *before, const struct snapshot *af
     json_object_set_new(object, "time", json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9));
     json_object_set_new(object, "seconds", json_real(seconds));
     bool known = after->live_known != LIVE_UNKNOWN;
+    json_object_set_new(object, "live_as_of", known ? json_string(show_live_as_of(after)) : json_null());
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
         json_object_set_new(object, figures[i].key, (i == SPAN_LIVE || i == SPAN_HELD) && !known ? json_null() :
                             i < SPAN_COUNTERS || delta ? tool_json_number(span[i]) : json_real((double)span[i] / seconds));

@@ -240,7 +240,7 @@ static void show_rest(const struct snapshot *snapshot, const struct snapshot *la
     require(lines_of(shown.text, shown.bytes) == 3);
     free(shown.text);
     json_t *span = stat_watch_json(snapshot, later, false);
-    require(json_object_size(span) == 14);
+    require(json_object_size(span) == 15);
     json_decref(span);
     shown_begin();
     map_svg_file(stdout, snapshot, NULL);
