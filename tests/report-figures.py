@@ -89,7 +89,7 @@ def below(f):
 
 
 def over_time():
-    starts = r'([AB] )?(Live and held|Held|Threads over|Node \d+: |Node \d+ by|Pages taken|What happened)'
+    starts = r'([AB] )?(Live|Held|Threads over|Node \d+: |Node \d+ by|Pages taken|What happened)'
     return [f for f in page.figures if re.match(starts, f.caption) and f.ticks]
 
 

@@ -112,7 +112,9 @@ figures "$work/waves.html" 'round_bytes(figure("Node 0: "))' 'left(figure("Node 
 figures "$work/waves.html" 'tips(figure("Node 0: "), "^[0-9:.]+: live .*, held .* of 16 MiB") > 10' \
     'tips(figure("Live and held"), "^[0-9:.]+: live .*, held .* of 80 MiB") > 10' \
     'tips(figure("Pages taken per second"), "pages a second, .* from other nodes") > 10' \
-    'tips(figure("Threads over time"), ": 1 thread$") > 10' 'tips(figure("Node 0 by place"), "of 48 parts mostly") > 10' \
+    'tips(figure("Threads over time"), ": 1 thread$") > 10' 'round_bytes(figure("Live bytes by size"))' \
+    'tips(figure("Live bytes by size"), "^[0-9:.]+: blocks of .* [KM]iB: .*, blocks of ") > 10' 'len(set(figure("Live bytes by size").keys)) == 5' \
+    'tips(figure("Node 0 by place"), "of 48 parts mostly") > 10' \
     'tips(figure("Bytes by size of block"), "^blocks of .* in use, in .* unused$") == 12' \
     'tips(figure("Bytes by thread"), "^tool-load, thread [0-9]+: .* unused; last slow path .* ago$") == 1' \
     'tips(figure("From which node"), "^nearest other node: [0-9,]+ pages, ") == 1' 'tips(figure("Slow paths"), " to .*: [0-9,]+ calls?$") > 0' \
@@ -227,7 +229,7 @@ stop
 expect 0 '' report "$work/waves" "$work/one" -o "$work/pair.html"
 page "$work/pair.html"
 reads "$work/pair.html"
-for picture in 'Live and held' 'Node 0: ' 'Pages taken' 'Threads over' 'Slow paths'; do
+for picture in 'Live and held' 'Live bytes by size' 'Node 0: ' 'Pages taken' 'Threads over' 'Slow paths'; do
     figures "$work/pair.html" "left(figure('A $picture')) == left(figure('B $picture'))" "below(figure('A $picture')) == below(figure('B $picture'))"
 done
 figures "$work/pair.html" 'below(figure("A Live and held"))[0] == "0 s"' 'figure("In numbers").cells[4] == "Held over live"' \

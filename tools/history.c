@@ -71,6 +71,11 @@ static void fill_point(struct history_point *point, const struct sample *sample,
     point->slow_calls = 0;
     for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
         point->slow_calls += sum->slow[i];
+    for (unsigned i = 0; i < HF_INSPECT_MAX_CLASSES; i++) {
+        const struct class_pages *pages = &sample->snapshot.class_pages[i];
+        bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
+        point->class_live[i] = known ? pages->live_bytes : pages->pages * HF_INSPECT_PAGE_BYTES - pages->waste_bytes;
+    }
     for (unsigned i = 0; i < node_count; i++) {
         point->nodes[i] = figures_of(sample, i);
         fill_bands(&point->nodes[i], sample, i);

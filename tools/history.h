@@ -21,6 +21,7 @@ struct history_point {
     uint64_t ns;     /* CLOCK_MONOTONIC */
     uint64_t failed, away, taken, remote_frees, listed, slow_calls, slow_ticks; /* totals so far */
     uint64_t in_use; /* theaps */
+    uint64_t class_live[HF_INSPECT_MAX_CLASSES]; /* bytes in live blocks, by size class; held ones where that is not known */
     struct history_node *nodes;
 };
 

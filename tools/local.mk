@@ -24,6 +24,7 @@ holdfast_SOURCES = \
 	%D%/report.c %D%/report.h \
 	%D%/report-bands.c \
 	%D%/report-events.c \
+	%D%/report-growth.c \
 	%D%/report-head.c \
 	%D%/report-pages.c \
 	%D%/report-pair.c \

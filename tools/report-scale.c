@@ -17,7 +17,7 @@
 
 #define ROWS 24u        /* of tables over time */
 #define TIPS 96u        /* strips of a picture over time */
-#define TICK_WIDTH 95.0 /* of the axis of time, for a tick's text and a gap, on small screens too */
+#define TICK_WIDTH 85.0 /* of the axis of time, for a tick's text and a gap, on small screens too */
 #define TICKS_HEIGHT 5u
 #define ROOM_PART 7u /* of what was used, over it, where a picture does not show the whole node */
 
@@ -82,6 +82,7 @@ void report_scale(struct report *report)
             report->scale.pages_per_s = fmax(report->scale.pages_per_s,
                                              report_taken_rate(&history->points[i - 1], &history->points[i]));
     }
+    report->scale.growth_bytes = top_of(report_growth_most(report), UINT64_MAX / 2);
     scale_memory(report);
     scale_bars(report);
     scale_slow(report);
@@ -96,6 +97,7 @@ void report_scale_join(struct report *report, struct report *other)
     one->memory_bytes = hfi_max(one->memory_bytes, two->memory_bytes);
     one->class_bytes = hfi_max(one->class_bytes, two->class_bytes);
     one->theap_bytes = hfi_max(one->theap_bytes, two->theap_bytes);
+    one->growth_bytes = hfi_max(one->growth_bytes, two->growth_bytes);
     one->threads = hfi_max(one->threads, two->threads);
     one->pages_per_s = fmax(one->pages_per_s, two->pages_per_s);
     one->excess = fmax(one->excess, two->excess);
@@ -197,20 +199,12 @@ static double zone_offset(double wall_s)
     return localtime_r(&seconds, &parts) == NULL ? 0 : (double)parts.tm_gmtoff;
 }
 
-static void draw_tick(const struct report *report, double x, double y, double left, double right,
-                      const char *text)
+static void draw_tick(const struct report *report, double x, double y, double right, const char *text)
 {
-    bool at_left = x<left + 24, at_right = x> right - 30;
+    bool at_right = x > right - 24;
     fprintf(report->out,
             "<path class=\"grid\" d=\"M%.1f %.1fv4\"/><text class=\"s %s\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
-            x, y,
-            at_left    ? ""
-            : at_right ? "e"
-                       : "c",
-            at_left && x > left ? x - 6
-            : at_right          ? right
-                                : x,
-            y + 17, text);
+            x, y, at_right ? "e" : "c", at_right ? right + 8 : x, y + 17, text);
 }
 
 void report_time_axis_at(const struct report *report, double left, double right, double y)
@@ -219,7 +213,7 @@ void report_time_axis_at(const struct report *report, double left, double right,
            step = time_step(span, (unsigned)((right - left) / TICK_WIDTH)), from = 0;
     char text[REPORT_TEXT];
     if (span <= 0) {
-        draw_tick(report, right, y, left, right, MOMENT(report, first));
+        draw_tick(report, right, y, right, MOMENT(report, first));
         return;
     }
     bool relative = report->scale.relative || step < 1e9;
@@ -228,7 +222,7 @@ void report_time_axis_at(const struct report *report, double left, double right,
         from = (ceil(local_s / (step / 1e9) - 1e-6) * (step / 1e9) - local_s) * 1e9;
     }
     for (double at = from; at <= span * (1 + 1e-9); at += step)
-        draw_tick(report, x_between(report, first + at, left, right), y, left, right,
+        draw_tick(report, x_between(report, first + at, left, right), y, right,
                   relative ? relative_tick(text, at, step)
                            : wall_tick(text, wall_of(report, first + at), step));
 }

@@ -183,7 +183,7 @@ void report_key(const struct report *report) { fputs("<ul class=\"key\">", repor
 void report_key_entry(const struct report *report, const char *css, const char *format, ...)
 {
     va_list arguments;
-    bool line = strcmp(css, "high") == 0 || strcmp(css, "line") == 0;
+    bool line = strcmp(css, "high") == 0 || strcmp(css, "line") == 0 || strncmp(css, "series", 6) == 0;
     fprintf(report->out, "<li><svg viewBox=\"0 0 10 10\" aria-hidden=\"true\">");
     fprintf(report->out,
             line ? "<path class=\"%s\" d=\"M0 5H10\"/>"

@@ -20,6 +20,7 @@ struct report_scale {
     uint64_t node_bytes[HF_INSPECT_MAX_NODES];
     uint64_t memory_bytes;                    /* of all nodes together */
     uint64_t class_bytes, theap_bytes;        /* the longest bar */
+    uint64_t growth_bytes;                    /* live, of a size of blocks */
     uint64_t threads;
     double excess, excess_last;               /* held over live: the most, and at the end */
     double pages_per_s;
@@ -151,6 +152,9 @@ unsigned report_row_count(const struct history *history);
 double report_rate(uint64_t before, uint64_t after, uint64_t ns);
 double report_taken_rate(const struct history_point *from, const struct history_point *to);
 
+/* The most live bytes of any size of blocks that report_growth shows. */
+uint64_t report_growth_most(const struct report *report);
+
 /* Held over live at a point; 0: it is not known, or nothing is live. */
 double report_excess_at(const struct report *report, unsigned point);
 
@@ -162,6 +166,7 @@ void report_tiles(const struct report *report);
 void report_advice(const struct report *report);
 void report_memory(const struct report *report);  /* report-time.c: live and held over time */
 void report_excess(const struct report *report);  /* held over live, over time */
+void report_growth(const struct report *report);  /* report-growth.c: by size of block, over time */
 void report_use(const struct report *report);     /* per node, over time */
 void report_threads(const struct report *report); /* how many, over time */
 void report_bands(const struct report *report);   /* report-bands.c: by place, over time */
