@@ -95,5 +95,4 @@ _holdfast()
     _arguments -s -S : $specs
 }
 
-setopt localoptions extendedglob 2> /dev/null
 _holdfast "$@"
