@@ -1,6 +1,6 @@
 #!/bin/sh
-# The completions of bash, zsh and fish against the manual and the option table: every command, option and value is offered where it
-# belongs, by each of the three.
+# The completions of bash, zsh and fish against the manual and the option table: every command, option
+# and value is offered where it belongs, by each of the three.
 #
 # $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
 set -u
@@ -18,7 +18,8 @@ fail()
     failed=1
 }
 
-# --- what is asked: lines as they are typed behind the program's name, kept until each shell is asked all of them at once ---
+# --- what is asked: lines as they are typed behind the program's name ---
+# They are kept, and each shell is asked all of them at once.
 count=0
 : > "$work/lines"
 
@@ -34,7 +35,8 @@ ask()
 is() { ask is "$@"; }         # exactly these, a line each
 has() { ask has "$@"; }       # these are among them
 nothing() { ask nothing '' "$@"; } # zsh, which then offers options, aside
-behind() { ask behind "$@"; } # for completions of the program that is run: bash hands those to a function of another package
+# Of the program that is run, which completes for itself: bash hands that to a function of another package.
+behind() { ask behind "$@"; }
 
 # --- commands and options, as the manual has them ---
 commands=$(sed -n 's/^\.Ss holdfast \([a-z]*\)$/\1/p' "$top_srcdir/man/holdfast.1")
@@ -46,8 +48,10 @@ is "$commands
 environment" 'help '
 is doctor doc
 for command in $commands; do
-    options=$(awk -v wanted="$command" '/^\.S[sh]/ { here = ($1 == ".Ss" && $2 == "holdfast" && $3 == wanted) }
-        here && /^\.It Fl -/ { for (i = 3; i <= NF; i++) if ($i ~ /^-[a-z]/) print "-" $i }' "$top_srcdir/man/holdfast.1")
+    options=$(awk -v wanted="$command" '
+        /^\.S[sh]/ { here = ($1 == ".Ss" && $2 == "holdfast" && $3 == wanted) }
+        here && /^\.It Fl -/ { for (i = 3; i <= NF; i++) if ($i ~ /^-[a-z]/) print "-" $i }
+        ' "$top_srcdir/man/holdfast.1")
     is "$options" "$command --"
 done
 is '--arena' 'plan --ar'
@@ -89,7 +93,9 @@ nothing "record $work/mach"
 nothing 'doctor '
 has sleep 'run --arena 1G slee'
 has sleep 'run --verbose slee'
-for line in '' '--arena 1G ' '--arena=1G ' '--strict ' '--verbose ' '--verbose=1 -- '; do behind stat "run ${line}holdfast sta"; done
+for line in '' '--arena 1G ' '--arena=1G ' '--strict ' '--verbose ' '--verbose=1 -- '; do
+    behind stat "run ${line}holdfast sta"
+done
 if [ -w /dev/shm ]; then
     "$top_builddir/holdfast" run --arena 8M --backing 4k sleep 60 > /dev/null 2>&1 &
     live=$!
@@ -126,7 +132,8 @@ while read -l line
 end
 END
 
-# zsh completes in its line editor alone: an interactive one on a terminal of its own, which says what it is about to offer.
+# zsh completes in its line editor alone: an interactive one on a terminal of its own, which says what it
+# is about to offer.
 cat > "$work/setup.zsh" << 'END'
 fpath=($work $fpath)
 autoload -Uz compinit
@@ -178,7 +185,8 @@ check()
     [ ! -s "$work/err" ] || { fail "$1 prints:"; sed 's/^/    /' "$work/err"; }
     number=0
     rm -f "$work"/got.*
-    awk -v got="$work/got." '$0 == "line" { number++; printf "" > (got number); next } { print > (got number) }' "$work/out"
+    awk -v got="$work/got." '$0 == "line" { number++; printf "" > (got number); next }
+        { print > (got number) }' "$work/out"
     while IFS= read -r line; do
         number=$((number + 1))
         sed 's/^--[a-z-]*=//' "$work/got.$number" 2> /dev/null | sort -u > "$work/got"
@@ -189,7 +197,8 @@ check()
             behind:bash) grep -qx 'offset [2-6]' "$work/got" && continue ;;
             *) [ -z "$(comm -13 "$work/got" "$work/wanted.$number")" ] && continue ;;
         esac
-        fail "$1, 'holdfast $line': offered are '$(tr '\n' ' ' < "$work/got")', not '$(tr '\n' ' ' < "$work/wanted.$number")'"
+        fail "$1, 'holdfast $line': offered are '$(tr '\n' ' ' < "$work/got")'," \
+            "not '$(tr '\n' ' ' < "$work/wanted.$number")'"
     done < "$work/lines"
 }
 
@@ -209,7 +218,8 @@ else
     missing="$missing zsh"
 fi
 if command -v fish > /dev/null; then
-    HOME=$work XDG_CONFIG_HOME=$work XDG_DATA_HOME=$work fish --no-config "$work/complete.fish" "$top_srcdir" < "$work/lines" > "$work/out" 2> "$work/err"
+    HOME=$work XDG_CONFIG_HOME=$work XDG_DATA_HOME=$work fish --no-config "$work/complete.fish" "$top_srcdir" \
+        < "$work/lines" > "$work/out" 2> "$work/err"
     check fish
 else
     missing="$missing fish"
@@ -225,7 +235,8 @@ printf '%s\n' "${COMPREPLY[@]}"
 END
 mkdir "$work/dir" && cd "$work/dir" && : > '$(touch here)' && : > '`touch here`'
 if command -v bash > /dev/null; then
-    bash --norc --noprofile "$work/names.bash" "$top_srcdir" | grep -qxF -e '$(touch here)' || fail "a file of a strange name is not offered"
+    bash --norc --noprofile "$work/names.bash" "$top_srcdir" | grep -qxF -e '$(touch here)' ||
+        fail "a file of a strange name is not offered"
 fi
 [ ! -e here ] || fail "a file name was expanded"
 

@@ -108,12 +108,16 @@ expect 126 'HF-E405' run "$work/a b.so"
 expect 78 'HF-E447 record: -o 4121' record -o 4121
 expect 78 'HF-E447 report: -o 4121' report 1 -o 4121
 
-# One rule for the status: 2 for what is not understood, 78 for a value that is refused, of any option of any command.
+# One rule for the status: 2 for what is not understood, 78 for a value that is refused, of any option of
+# any command.
 for command in $("$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do
     expect 2 'HF-E400' "$command" --no-such-option
-    "$holdfast" "$command" --help | sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\)[^a-z ]\{0,1\}[= ][A-Z][A-Z]*.*/\2/p' > "$work/with-value"
+    "$holdfast" "$command" --help > "$work/help"
+    sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\)[^a-z ]\{0,1\}[= ][A-Z][A-Z]*.*/\2/p' "$work/help" > "$work/with-value"
     while read -r option; do
-        case $option in --output | --svg | --library | --topology | --only) continue ;; esac # a name may be anything
+        case $option in
+            --output | --svg | --library | --topology | --only) continue ;; # a name may be anything
+        esac
         expect 78 'error HF-E4' "$command" "$option=no such value"
         refused=$((refused + 1))
     done < "$work/with-value"
@@ -163,7 +167,8 @@ done
 sed -n 's/^ *keep: //p' "$work/out" > "$work/keep"
 [ -s "$work/keep" ] && sh -n "$work/keep" || fail "doctor: a line to paste is no line of a shell"
 [ -z "$(grep -o '> /etc/[^ ]*' "$work/keep" | sort | uniq -d)" ] || fail "doctor: two lines write the same file"
-# A pool that is short: what keeps it, in the words of the machine's one node or of each of several; and nothing is both ok and missing.
+# A pool that is short: what keeps it, in the words of the machine's one node or of each of several; and
+# nothing is both ok and missing.
 expect 1 "keep: echo 'vm.nr_hugepages = " doctor --arena 75% --backing 2m
 for arena in 1G 2G; do
     "$holdfast" doctor --arena $arena > "$work/out" 2> "$work/err"

@@ -1,7 +1,7 @@
 # fish completion for holdfast(1)
 #
-# As in holdfast.bash, nothing is listed here: the program is asked, by `holdfast help`, `holdfast COMMAND --help` and
-# `holdfast help environment`.  tests/completion.sh compares with the manual.
+# As in holdfast.bash, nothing is listed here: the program is asked, by `holdfast help`, `holdfast COMMAND
+# --help` and `holdfast help environment`.  tests/completion.sh compares with the manual.
 
 function __holdfast_ask
     set -l tokens (commandline -opc)
@@ -28,7 +28,8 @@ function __holdfast_options
         } }'
 end
 
-# What an option's value is called; nothing for those without, "?" in front where it stands behind an equals sign alone.
+# What an option's value is called, with "?" in front where it stands behind an equals sign alone; nothing
+# for those without.
 function __holdfast_metavariable
     __holdfast_options $argv[1] | awk -F '\t' -v option=$argv[2] '$1 == option { print $2 }'
 end
@@ -43,25 +44,38 @@ function __holdfast_commands
     __holdfast_ask help | sed -n 's/^  \([a-z][a-z]*\)  *\(.*\)/\1\t\2/p'
 end
 
+# The words that a variable may have.
+function __holdfast_words
+    __holdfast_ask help environment | sed -n "s/^HOLDFAST_$argv[1]=//p" | tr '|' '\n' | tr -d ' ' |
+        string match -r '^[a-z0-9]+$'
+end
+
+# Those of an option whose help says "a, b or c".
+function __holdfast_alternatives
+    __holdfast_options $argv[1] | awk -F '\t' -v option=$argv[2] '$1 == option && $3 ~ / or / {
+        gsub(/,| or /, "\n", $3); print $3 }' | tr -d ' ' | string match -r '^[a-z0-9]+$'
+end
+
 # The values of an option of a command, with what stands in front of them.
 function __holdfast_values
     set -l variable (string upper -- (string replace -a -- - _ (string replace -r '^--' '' -- $argv[2])))
     set -l words
     switch (string replace '?' '' -- $argv[3])
         case 'FILE*' PATH
-            __fish_complete_path (string replace -r '^--[a-z-]*=' '' -- (commandline -ct)) | string replace -r '^' -- $argv[4]
+            set -l begun (string replace -r '^--[a-z-]*=' '' -- (commandline -ct))
+            __fish_complete_path $begun | string replace -r '^' -- $argv[4]
             return
         case SIZE
             set words auto 1G 4G 8G 25% 50%
         case SECONDS
             set words 1 10 60 600 3600
         case NODES N
-            set words (string replace -rf '^node([0-9]+)$' '$1' (command ls /sys/devices/system/node 2>/dev/null))
+            set -l nodes (command ls /sys/devices/system/node 2>/dev/null)
+            set words (string replace -rf '^node([0-9]+)$' '$1' -- $nodes)
             test $argv[3] = NODES; and set -a words all
         case '*'
-            set words (__holdfast_ask help environment | sed -n "s/^HOLDFAST_$variable=//p" | tr '|' '\n' | tr -d ' ' | string match -r '^[a-z0-9]+$')
-            test -n "$words"; or set words (__holdfast_options $argv[1] | awk -F '\t' -v option=$argv[2] '$1 == option && $3 ~ / or / {
-                gsub(/,| or /, "\n", $3); print $3 }' | tr -d ' ' | string match -r '^[a-z0-9]+$')
+            set words (__holdfast_words $variable)
+            test -n "$words"; or set words (__holdfast_alternatives $argv[1] $argv[2])
     end
     for word in $words
         echo $argv[4]$word
@@ -129,5 +143,7 @@ function __holdfast_complete
 end
 
 complete -c holdfast -f
-complete -c holdfast -n 'test (count (commandline -opc)) -eq 1' -a '(__holdfast_commands; printf "--help\tthe commands\n--version\tthe version\n")'
+complete -c holdfast -n 'test (count (commandline -opc)) -eq 1' -a '(__holdfast_commands)'
+complete -c holdfast -n 'test (count (commandline -opc)) -eq 1' -a '--help' -d 'the commands'
+complete -c holdfast -n 'test (count (commandline -opc)) -eq 1' -a '--version' -d 'the version'
 complete -c holdfast -n 'test (count (commandline -opc)) -gt 1' -a '(__holdfast_complete)'

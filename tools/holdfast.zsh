@@ -1,8 +1,8 @@
 #compdef holdfast
 # zsh completion for holdfast(1)
 #
-# As in holdfast.bash, nothing is listed here: the program is asked, by `holdfast help`, `holdfast COMMAND --help` and
-# `holdfast help environment`.  tests/completion.sh compares with the manual.
+# As in holdfast.bash, nothing is listed here: the program is asked, by `holdfast help`, `holdfast COMMAND
+# --help` and `holdfast help environment`.  tests/completion.sh compares with the manual.
 
 _holdfast_ask()
 {
@@ -46,7 +46,20 @@ _holdfast_commands()
     _describe -t commands command commands
 }
 
-# The values of an option of a command: by what they are called, else the words of its variable, or the "a, b or c" of its help.
+# The words that a variable may have.
+_holdfast_words()
+{
+    _holdfast_ask help environment | sed -n "s/^HOLDFAST_$1=//p" | tr '|' '\n' | tr -d ' ' | grep -x '[a-z0-9]*'
+}
+
+# Those of an option whose help says "a, b or c".
+_holdfast_alternatives()
+{
+    _holdfast_options "$1" | awk -F '\t' -v option="$2" '$1 == option && $3 ~ / or / {
+        gsub(/,| or /, "\n", $3); print $3 }' | tr -d ' ' | grep -x '[a-z0-9]*'
+}
+
+# The values of an option of a command: by what they are called, else its words.
 _holdfast_value()
 {
     local option=$2 value=$3 variable=${(U)${2#--}//-/_}
@@ -57,9 +70,8 @@ _holdfast_value()
         SECONDS) words=(1 10 60 600 3600) ;;
         NODES|N) words=(${${(f)"$(print -l /sys/devices/system/node/node<->(N:t))"}#node})
             [[ $value == NODES ]] && words+=(all) ;;
-        *) words=(${(f)"$(_holdfast_ask help environment | sed -n "s/^HOLDFAST_$variable=//p" | tr '|' '\n' | tr -d ' ' | grep -x '[a-z0-9]*')"})
-            (( $#words )) || words=(${(f)"$(_holdfast_options "$1" | awk -F '\t' -v option="$option" '$1 == option && $3 ~ / or / {
-                gsub(/,| or /, "\n", $3); print $3 }' | tr -d ' ' | grep -x '[a-z0-9]*')"}) ;;
+        *) words=(${(f)"$(_holdfast_words "$variable")"})
+            (( $#words )) || words=(${(f)"$(_holdfast_alternatives "$1" "$option")"}) ;;
     esac
     _wanted values expl "$value" compadd -- $words
 }
