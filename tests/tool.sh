@@ -108,6 +108,24 @@ expect 126 'HF-E405' run "$work/a b.so"
 expect 78 'HF-E447 record: -o 4121' record -o 4121
 expect 78 'HF-E447 report: -o 4121' report 1 -o 4121
 
+# A cgroup's limit of huge pages counts, and then the pool is not what is to be raised: its files, in a namespace.
+cat > "$work/in-cgroup" << 'EOF'
+mount -t tmpfs none /sys/fs/cgroup || exit 77
+echo 8388608 > /sys/fs/cgroup/hugetlb.2MB.max && echo 0 > /sys/fs/cgroup/hugetlb.2MB.current
+"$1" doctor --arena 16M --backing 2m
+"$1" run --arena 16M --backing 2m --strict -- true
+EOF
+pool_free=$(cat /sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages 2> /dev/null || echo 0)
+if [ "$pool_free" -ge 16 ] && unshare --mount true 2> /dev/null; then
+    unshare --mount sh "$work/in-cgroup" "$holdfast" > "$work/out" 2> "$work/err"
+    for text in "8 pages of 2m needed, 4 free by the cgroup's limit, 4 missing" 'let the cgroup have 4 pages more' \
+        "16 MiB needs 8 huge pages of 2m, 4 are free by the cgroup's limit, 4 are missing" \
+        "raise the cgroup's limit of huge pages"; do
+        cat "$work/out" "$work/err" | grep -qF "$text" || fail "in a cgroup with 4 huge pages: does not say '$text'"
+    done
+    ! grep -q nr_hugepages "$work/out" "$work/err" || fail "in a cgroup with 4 huge pages: advises to raise the pool"
+fi
+
 # One rule for the status: 2 for what is not understood, 78 for a value that is refused, of any option of
 # any command.
 for command in $("$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do

@@ -187,6 +187,11 @@ void checks_cgroup(struct examination *examination)
 
 #define SPARE_BYTES 128
 
+static const char *bounded_text(const struct os_huge_pool *pool)
+{
+    return pool->bounded ? " by the cgroup's limit" : "";
+}
+
 /* After a fork, what parent or child writes to is copied into spare pages of the pool. */
 static const char *spare_text(char text[SPARE_BYTES], const struct outlook *outlook, uint64_t needed, uint64_t spare)
 {
@@ -230,7 +235,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     bool possible = part == NULL || part->bytes <= outlook_node_memory(outlook, node);
     if (!possible)
         check.mend = "lower HOLDFAST_ARENA for this node";
-    else
+    else if (!pool.bounded)
         check.keep = checks_keep_pool(keep, outlook, node, rung, pool.total_pages + missing(with_copies, pool.free_pages));
     if (lack != 0 && stands > rung) /* of 1 GiB pages auto does without a word */
         check.verdict = asked ? VERDICT_FAIL : rung == BACKING_2M && possible ? VERDICT_WARN : VERDICT_OK;
@@ -243,11 +248,12 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
                       node->id, (unsigned long long)pool.free_pages, name, (unsigned long long)needed,
                       hfi_backing_name(stands));
     else if (lack == 0)
-        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s", node->id, (unsigned long long)needed, name,
-                      (unsigned long long)pool.free_pages, spare_text(spare, outlook, needed, pool.free_pages - needed));
+        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s%s", node->id, (unsigned long long)needed, name,
+                      (unsigned long long)pool.free_pages, bounded_text(&pool),
+                      spare_text(spare, outlook, needed, pool.free_pages - needed));
     else
-        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free, %llu missing", node->id, (unsigned long long)needed, name,
-                      (unsigned long long)pool.free_pages, (unsigned long long)lack);
+        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s, %llu missing", node->id, (unsigned long long)needed, name,
+                      (unsigned long long)pool.free_pages, bounded_text(&pool), (unsigned long long)lack);
 }
 
 void checks_pools(struct examination *examination)
@@ -281,7 +287,7 @@ static void check_spare(struct examination *examination, unsigned index)
     snprintf(text, sizeof text, "; %llu missing, and a child that finds none is killed", (unsigned long long)lack);
     struct check check = { "HF-D18", "forks", lack == 0 ? VERDICT_OK : VERDICT_FAIL, node, true, copies, spare,
                            hfi_backing_page_bytes(rung), .mend = outlook_pool_mend(mend, sizeof mend, &pool, needed + copies),
-                           .keep = checks_keep_pool(keep, outlook, node, rung, pool.total_pages + lack) };
+                           .keep = pool.bounded ? NULL : checks_keep_pool(keep, outlook, node, rung, pool.total_pages + lack) };
     checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s", node->id, outlook->forks,
                   children(outlook), (unsigned long long)copies, hfi_backing_name(rung), (unsigned long long)spare,
                   lack == 0 ? "" : text);

@@ -131,7 +131,9 @@ const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_hug
 {
     uint64_t lack = pages - hfi_min(pages, pool->free_pages);
     text[0] = 0;
-    if (lack != 0)
+    if (lack != 0 && pool->bounded)
+        snprintf(text, text_bytes, "let the cgroup have %llu pages more (hugetlb.*.max; Kubernetes: hugepages-2Mi)", (unsigned long long)lack);
+    else if (lack != 0)
         snprintf(text, text_bytes, "echo %llu > %s", (unsigned long long)(pool->total_pages + lack), pool->path);
     return text;
 }

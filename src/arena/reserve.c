@@ -572,10 +572,13 @@ static void say_pool_short(const struct attempt *attempt, const struct reserved_
 {
     char what[200], next[160];
     uint64_t missing = needed - hfi_min(needed, pool->free_pages);
-    snprintf(what, sizeof what, "node %u: %s needs %llu huge pages of %s, %llu are free, %llu are missing", node->id,
-             bytes_text(node->bytes).text, (unsigned long long)needed, hfi_backing_name(backing),
-             (unsigned long long)pool->free_pages, (unsigned long long)missing);
-    snprintf(next, sizeof next, "run: echo %llu > %s", (unsigned long long)(pool->total_pages + missing), pool->path);
+    snprintf(what, sizeof what, "node %u: %s needs %llu huge pages of %s, %llu are free%s, %llu are missing", node->id,
+             bytes_text(node->bytes).text, (unsigned long long)needed, hfi_backing_name(backing), (unsigned long long)pool->free_pages,
+             pool->bounded ? " by the cgroup's limit" : "", (unsigned long long)missing);
+    if (pool->bounded)
+        snprintf(next, sizeof next, "raise the cgroup's limit of huge pages (hugetlb.*.max)");
+    else
+        snprintf(next, sizeof next, "run: echo %llu > %s", (unsigned long long)(pool->total_pages + missing), pool->path);
     if (attempt->options->backing == backing)
         degraded(attempt, "HF-W201", "HF-E201", next_rung(backing), next, "%s", what);
     else if (pool->free_pages != 0 && node->bytes <= hfi_os_physical_bytes())

@@ -364,7 +364,7 @@ bool hfi_os_has_swap(void)
 /* The two generations of cgroups: where they are mounted, what their files are called. */
 struct cgroup_kind {
     const char *root, *limit_name, *used_name;
-    const char *cache_names[2]; /* in memory.stat: page cache, which the kernel takes back */
+    const char *cache_names[2]; /* in memory.stat: page cache, which the kernel takes back; or NULL */
 };
 
 static const struct cgroup_kind cgroup_v2 = {
@@ -395,9 +395,12 @@ static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind
     if (bound->usage) {
         snprintf(path, sizeof path, "%s%s/%s", kind->root, group, kind->used_name);
         hfi_os_read_number(path, &used);
-        snprintf(path, sizeof path, "%s%s/memory.stat", kind->root, group);
-        read_file(path, stat_text, sizeof stat_text, false);
-        uint64_t cache = number_after(stat_text, kind->cache_names[0]) + number_after(stat_text, kind->cache_names[1]);
+        uint64_t cache = 0;
+        if (kind->cache_names[0] != NULL) {
+            snprintf(path, sizeof path, "%s%s/memory.stat", kind->root, group);
+            read_file(path, stat_text, sizeof stat_text, false);
+            cache = number_after(stat_text, kind->cache_names[0]) + number_after(stat_text, kind->cache_names[1]);
+        }
         uint64_t held = used - hfi_min(used, cache);
         bound->room_bytes = hfi_min(bound->room_bytes, limit - hfi_min(limit, held));
     }
@@ -421,11 +424,13 @@ static void cgroup_walk(struct cgroup_bound *bound, const struct cgroup_kind *ki
     }
 }
 
-static void cgroup_find(struct cgroup_bound *bound)
+#define NO_BOUND .limit_bytes = UINT64_MAX, .room_bytes = UINT64_MAX
+
+/* `controller`: v1's name of what is limited. */
+static void cgroup_find_kind(struct cgroup_bound *bound, const struct cgroup_kind *v2,
+                             const struct cgroup_kind *v1, const char *controller)
 {
     char text[4096];
-    bound->limit_bytes = bound->room_bytes = UINT64_MAX;
-    bound->used_bytes = 0;
     if (hfi_os_read_file("/proc/self/cgroup", text, sizeof text) <= 0)
         return;
     /* Lines are "0::/group" (v2) and "4:memory:/group" (v1, perhaps "4:cpu,memory:/group"). */
@@ -439,15 +444,40 @@ static void cgroup_find(struct cgroup_bound *bound)
             continue;
         *group++ = 0;
         if (strcmp(line, "0:") == 0)
-            cgroup_walk(bound, &cgroup_v2, group);
-        else if (strstr(controllers, "memory") != NULL)
-            cgroup_walk(bound, &cgroup_v1, group);
+            cgroup_walk(bound, v2, group);
+        else if (strstr(controllers, controller) != NULL)
+            cgroup_walk(bound, v1, group);
     }
+}
+
+static void cgroup_find(struct cgroup_bound *bound)
+{
+    cgroup_find_kind(bound, &cgroup_v2, &cgroup_v1, "memory");
+}
+
+/* Pages of a pool have limits of their own, for what is touched and for what is reserved. */
+static uint64_t cgroup_pool_room(size_t page_bytes)
+{
+    static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+    const char *size = page_bytes == HFI_GIB ? "1GB" : "2MB";
+    struct cgroup_bound bound = { NO_BOUND, .usage = true };
+    for (int i = 0; i < 4; i++) {
+        char names[4][48];
+        const char *counted = i % 2 == 0 ? "" : "rsvd.";
+        snprintf(names[0], sizeof names[0], "hugetlb.%s.%smax", size, counted);
+        snprintf(names[1], sizeof names[1], "hugetlb.%s.%scurrent", size, counted);
+        snprintf(names[2], sizeof names[2], "hugetlb.%s.%slimit_in_bytes", size, counted);
+        snprintf(names[3], sizeof names[3], "hugetlb.%s.%susage_in_bytes", size, counted);
+        struct cgroup_kind v2 = { .root = roots[i / 2], .limit_name = names[0], .used_name = names[1] };
+        struct cgroup_kind v1 = { .root = "/sys/fs/cgroup/hugetlb", .limit_name = names[2], .used_name = names[3] };
+        cgroup_find_kind(&bound, &v2, &v1, "hugetlb");
+    }
+    return bound.room_bytes;
 }
 
 bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes)
 {
-    struct cgroup_bound bound = { .usage = true };
+    struct cgroup_bound bound = { NO_BOUND, .usage = true };
     cgroup_find(&bound);
     if (bound.limit_bytes == UINT64_MAX)
         return false;
@@ -458,7 +488,7 @@ bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes)
 
 uint64_t hfi_os_usable_bytes(void)
 {
-    struct cgroup_bound bound = { .usage = false };
+    struct cgroup_bound bound = { NO_BOUND, .usage = false };
     cgroup_find(&bound);
     return hfi_min(bound.limit_bytes, hfi_os_physical_bytes());
 }
@@ -466,7 +496,7 @@ uint64_t hfi_os_usable_bytes(void)
 uint64_t hfi_os_available_bytes(enum os_bound *bound)
 {
     char text[512];
-    struct cgroup_bound cgroup = { .usage = true };
+    struct cgroup_bound cgroup = { NO_BOUND, .usage = true };
     uint64_t available = UINT64_MAX;
     if (read_file("/proc/meminfo", text, sizeof text, true) > 0 && strstr(text, "MemAvailable:") != NULL)
         available = number_after(text, "MemAvailable:") * 1024;
@@ -611,6 +641,7 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
     snprintf(of_node, sizeof of_node, "/sys/devices/system/node/node%u/hugepages/hugepages-%zukB", node, page_bytes / 1024);
     snprintf(pool->path, sizeof pool->path, "%s/nr_hugepages", machine);
     pool->total_pages = pool->free_pages = 0;
+    pool->bounded = false;
     if (!hfi_os_read_number(pool->path, &pool->total_pages))
         return false;
     uint64_t reserved = pool_number(machine, "resv_hugepages"); /* promised to other mappings */
@@ -630,6 +661,9 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
         }
     }
     pool->free_pages = free_pages + may_grow;
+    uint64_t room = pool->free_pages == 0 ? UINT64_MAX : cgroup_pool_room(page_bytes) / page_bytes;
+    pool->bounded = room < pool->free_pages;
+    pool->free_pages = hfi_min(pool->free_pages, room);
     return true;
 }
 

@@ -110,6 +110,7 @@ uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes);
 struct os_huge_pool {
     uint64_t total_pages;
     uint64_t free_pages; /* to be had: unreserved, and those the kernel may still make */
+    bool bounded;        /* that is what a limit of the cgroup leaves; the pool itself has more */
     char path[96];       /* of the file that sets total_pages */
 };
 

@@ -139,7 +139,9 @@ static void warn_of_copies(const struct reserved_node *node)
     bool enough = pool.free_pages >= pages;
     if (enough && (hfi_say_verbosity() < 1 || copied))
         return;
-    if (known && !enough)
+    if (pool.bounded && !enough)
+        snprintf(mend, sizeof mend, "raise the cgroup's limit of huge pages (hugetlb.*.max), ");
+    else if (known && !enough)
         snprintf(mend, sizeof mend, "echo %llu > %s, ",
                  (unsigned long long)(pool.total_pages + pages - pool.free_pages), pool.path);
     hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of "
