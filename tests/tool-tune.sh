@@ -194,6 +194,9 @@ changed backing=2 asked_backing=1
 given huge-page-pool 'set: echo 1 > .*1048576kB' "$work/changed"
 changed backing=2 forks=2 options=0
 given fork-on-huge-pages '2 forks' "$work/changed"
+given fork-on-huge-pages 'MiB spare in the pool for each of them' "$work/changed"
+changed backing=2 forks=1 options=0
+given fork-on-huge-pages ': 1 fork with' "$work/changed"
 changed backing=2 forks=2 options=4
 spared fork-on-huge-pages "$work/changed"
 changed backing=4 asked_backing=4 forks=2

@@ -383,15 +383,16 @@ static bool has_forked(const struct advice_view *view, unsigned node)
 static void tell_forked(const struct advice_view *view, unsigned node, char *text)
 {
     (void)node;
-    SAY(text, "%llu forks with %s on huge pages of a pool: parent and child copy a whole page at each first write after a fork, and "
-        "the child is "
-        "killed where the pool is empty", (count)view->snapshot->header.forks, SIZE(pool_bytes(view)));
+    count forks = view->snapshot->header.forks;
+    SAY(text, "%llu fork%s with %s on huge pages of a pool: parent and child copy a whole page at each first write after a fork, "
+        "and the child is killed where the pool is empty", forks, forks == 1 ? "" : "s", SIZE(pool_bytes(view)));
 }
 
 static void set_forked(const struct advice_view *view, unsigned node, char *text)
 {
-    (void)view, (void)node;
-    SAY(text, "HOLDFAST_BACKING=thp if the children work on, or more pages in the pool; posix_spawn(3) if they only execute programs");
+    (void)node;
+    SAY(text, "HOLDFAST_BACKING=thp if the children work on, or %s spare in the pool for each of them (`holdfast doctor --forks`); "
+        "posix_spawn(3) if they only execute programs", SIZE(pool_bytes(view)));
 }
 
 static bool ring_was_refused(const struct advice_view *view, unsigned node)
