@@ -22,6 +22,9 @@ chmod +x "$work/bin/holdfast" "$work/here/server" "$work/here/job"
 cp "$top_srcdir/tests/topologies/eight-sockets.xml" "$work/here/machine.xml"
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start fill 20 || exit 1
 cd "$work/here" || exit 1
+for file in before.hfr after.hfr; do
+    "$work/bin/holdfast" record "$live" -o "$file" --duration 0.1 2> "$work/err" || fail "no recording to compare"
+done
 PATH=$work/bin:$PATH
 
 has_screen=true

@@ -48,7 +48,7 @@ expect 2 'HF-E443' tune "$work/none"
 expect 2 'HF-E411' tune 2147483647
 
 # --- nothing to change ---
-HOLDFAST_ARENA=64M start fill 32
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=thp start fill 32
 expect 0 'nothing to change: 0 calls failed' tune "$live"
 for rule in backing-short arena-too-small request-too-large node-full io-uring-memlock node-not-bound threads-elsewhere fork-on-huge-pages \
     growing-arena idle-threads arena-too-large; do
