@@ -194,11 +194,25 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
     return (struct supply){ .page = page, .once = once };
 }
 
+/* Whether the thread's current page of a class, and not what stands in for it, lies on `node`. */
+static bool has_page_on(const struct theap *theap, unsigned class, const struct arena_node *node)
+{
+    const struct page *current = theap->classes[class].current;
+    return current != &hfi_empty_page && hfi_node_of_page(current) == node;
+}
+
+/* On a node that was named: the current page, if it lies there, then the ladder. */
+static struct supply supply_on_node(struct theap *theap, unsigned class, const struct request *request)
+{
+    struct page *page = has_page_on(theap, class, request->only) ? hfi_theap_refill(theap, class) : NULL;
+    return page != NULL ? (struct supply){ .page = page } : supply_from_ladder(theap, class, request);
+}
+
 /* The thread's own pages and magazines, in the order that suits how it trades; then the ladder. */
 static struct supply supply(struct theap *theap, unsigned class, const struct request *request)
 {
     if (request->only != NULL)
-        return supply_from_ladder(theap, class, request);
+        return supply_on_node(theap, class, request);
     if (hfi_arena.node_count > 1 && hfi_options.place != PLACE_INTERLEAVE) {
         hfi_ladder_choose_node(theap);
         hfi_theap_leave_away(theap, class);
@@ -373,7 +387,9 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
         return hfi_fail_enomem();
     const struct page *current = hfi_current_page(bytes);
     bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
-    if (!stands_in && hfi_page_has_room(current) && hfi_node_of_page(current) == node)
+    /* Of a page with other room, hfi_malloc might let go for one at home. */
+    bool listed = current->free != NULL || current->local_free != NULL;
+    if (!stands_in && listed && hfi_node_of_page(current) == node)
         return hfi_malloc(bytes);
     void *block = take(theap, &request);
     if (block == NULL && ask_application(node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)

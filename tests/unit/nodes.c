@@ -117,6 +117,24 @@ Test(nodes, blocks_on_a_node)
                       "node %u is empty again, but for theaps", i);
 }
 
+/* The thread's own page is there, with room that it has not linked yet; ordinary blocks would leave it for home. */
+Test(nodes, blocks_on_a_node_that_the_thread_was_moved_from)
+{
+    struct list list = { NULL, 0, { 0 } };
+    hfi_options.place = PLACE_NODE;
+    hfi_theap_move(hfi_theap, &hfi_arena.nodes[3]);
+    cr_assert(push(&list, hf_malloc(1300)));
+    const struct page *page = hfi_page_at(hfi_index_of(list.first));
+    hfi_theap_move(hfi_theap, &hfi_arena.nodes[0]);
+    for (int i = 0; i < 40; i++)
+        cr_assert(push(&list, hf_malloc_onnode(1300, 3)));
+    cr_assert_eq(list.on_node[3], list.count, "%zu of %zu", list.on_node[3], list.count);
+    cr_assert_eq(hfi_page_at(hfi_index_of(list.first)), page, "the page at hand serves");
+    assert_sound();
+    free_all(&list);
+    assert_sound();
+}
+
 Test(nodes, what_is_refused)
 {
     errno = 0;
