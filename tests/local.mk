@@ -10,7 +10,7 @@ TEST_EXTENSIONS = .unit .sh .lab .tap
 # --- programs with the library linked in: malloc is ours ---
 hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/programs/cxx \
 	%D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/fork-direct %D%/programs/fork-full %D%/programs/fork-pool %D%/programs/fork-pressure %D%/programs/fork-steps %D%/programs/fork-warning \
+	%D%/programs/fork-direct %D%/programs/fork-full %D%/programs/fork-pool %D%/programs/fork-pressure %D%/programs/fork-signal %D%/programs/fork-steps %D%/programs/fork-warning \
 	%D%/programs/grows %D%/programs/idle %D%/programs/info %D%/programs/inspect %D%/programs/keys \
 	%D%/programs/late %D%/programs/live %D%/programs/lockall %D%/programs/misuse %D%/programs/nth-page \
 	%D%/programs/outlet %D%/programs/preempted.tap %D%/programs/prefault %D%/programs/privileged \

@@ -701,14 +701,23 @@ void hfi_inspect_detach(struct theap *theap)
     show_thread(theap, false);
 }
 
-void hfi_inspect_forked(void)
+/* The forking thread may be in the middle of a call, whose stores into the segment are still to come (a signal handler
+ * forked): they find memory of the child's own there, which takes none until they do. */
+static void drop_segment(bool call_may_go_on)
+{
+    bool kept = call_may_go_on && hfi_os_map(mapping.memory, mapping.bytes, HFI_SMALL_PAGE_BYTES) == 0;
+    if (!kept)
+        hfi_os_unreserve(mapping.memory, mapping.bytes);
+}
+
+void hfi_inspect_forked(bool call_may_go_on)
 {
     struct shown *shown = hfi_shown(); /* wiped, or where the kernel cannot do that as it was */
     hfi_store_relaxed(&shown->xsegment, NULL);
     hfi_store_relaxed(&shown->xpages, NULL);
     hfi_store_relaxed(&shown->xnodes, NULL);
     if (mapping.memory != NULL)
-        hfi_os_unreserve(mapping.memory, mapping.bytes);
+        drop_segment(call_may_go_on);
     was_shown = mapping.shown;
     memset(&mapping, 0, sizeof mapping);
     hfi_store_relaxed(&xpublishing, false);

@@ -26,7 +26,7 @@
  * handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c, tests/programs/fork-pressure.c,
- * tests/programs/fork-pool.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
+ * tests/programs/fork-pool.c, tests/programs/fork-signal.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
  */
 #include "malloc/fork.h"
 
@@ -184,15 +184,16 @@ static void forsake_arena(void)
 
 static void child_after_fork(void)
 {
+    bool threaded = hfi_load_relaxed(&xthreaded);
     hfi_buffers_forked();
-    hfi_inspect_forked();
+    hfi_inspect_forked(!threaded);
     if (hfi_options.fork == FORK_DONTFORK) {
         forsake_arena();
         return;
     }
     hfi_prefault_forked();
     hfi_arena_forked();
-    if (hfi_load_relaxed(&xthreaded))
+    if (threaded)
         child_take_over();
     else if (hfi_theap->thread != 0)
         hfi_inspect_attach(hfi_theap); /* by a new thread id */
