@@ -203,7 +203,7 @@ static bool read_completions(struct prefault *node, size_t *whole)
 static bool try_reading(struct prefault *node)
 {
     if (hfi_unlikely(hfi_ring_is_lost())) /* a child of clone(2) or _Fork(3), which runs no handlers */
-        hfi_prefault_forked();
+        hfi_prefault_forked(true); /* for all that is known */
     bool expected = false;
     return !hfi_load_relaxed(&node->xreading) && hfi_cas_acq_rel(&node->xreading, &expected, true);
 }
@@ -426,21 +426,27 @@ void hfi_prefault_start(void)
 }
 
 /* Chunks that a vanished thread had taken and not opened are taken again; those it was about to give out are lost. */
-void hfi_prefault_forked(void)
+static void take_over_chunks(struct prefault *node)
+{
+    size_t closed_bytes = 0;
+    hfi_store_relaxed(&node->xreading, false);
+    hfi_store_relaxed(&node->xcursor, node->end_chunk);
+    for (size_t chunk = node->first_chunk; chunk < node->end_chunk; chunk++)
+        if (hfi_load_relaxed(&node->chunks[chunk].xstate) == CHUNK_CLOSED)
+            closed_bytes += chunk_part(node, chunk).bytes;
+    hfi_store_relaxed(&hfi_prefault_xclosed_bytes[node - nodes], closed_bytes);
+}
+
+void hfi_prefault_forked(bool others)
 {
     hfi_ring_found();
     for (unsigned i = 0; i < HFI_MAX_NODES; i++) {
         struct prefault *node = &nodes[i];
-        size_t closed_bytes = 0;
-        if (hfi_load_relaxed(&hfi_prefault_xclosed_bytes[node - nodes]) == 0)
+        if (hfi_load_relaxed(&hfi_prefault_xclosed_bytes[i]) == 0)
             continue;
         hfi_ring_forget(&node->ring);
         node->in_flight = 0;
-        hfi_store_relaxed(&node->xreading, false);
-        hfi_store_relaxed(&node->xcursor, node->end_chunk);
-        for (size_t chunk = node->first_chunk; chunk < node->end_chunk; chunk++)
-            if (hfi_load_relaxed(&node->chunks[chunk].xstate) == CHUNK_CLOSED)
-                closed_bytes += chunk_part(node, chunk).bytes;
-        hfi_store_relaxed(&hfi_prefault_xclosed_bytes[node - nodes], closed_bytes);
+        if (others)
+            take_over_chunks(node);
     }
 }

@@ -191,7 +191,7 @@ static void child_after_fork(void)
         forsake_arena();
         return;
     }
-    hfi_prefault_forked();
+    hfi_prefault_forked(threaded);
     hfi_arena_forked();
     if (threaded)
         child_take_over();

@@ -251,9 +251,23 @@ Test(prefault, after_a_fork_what_was_taken_is_taken_again)
     usleep(20000);
     while (hfi_prefault_next(0, &part))
         check_given(part);
-    hfi_prefault_forked();
+    hfi_prefault_forked(true);
     cr_assert(!hfi_prefault_goes_on(0));
     while (hfi_prefault_force(0, &part) == 0)
         check_given(part);
     check_each_given_once(CHUNKS);
+}
+
+/* A signal handler forks while its thread opens a chunk, and goes on in the child. */
+Test(prefault, after_a_fork_the_only_thread_goes_on_opening)
+{
+    struct prefault_order all = order(FROM);
+    struct prefault_part part;
+    hfi_prefault_background(0, &all);
+    cr_assert_eq(hfi_prefault_force(0, &part), 0);
+    hfi_prefault_forked(false);
+    do {
+        hfi_prefault_opened(0, part);
+    } while (hfi_prefault_force(0, &part) == 0);
+    cr_assert_eq(hfi_prefault_closed_bytes(0), 0);
 }
