@@ -6,7 +6,7 @@
  * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
  *     stands in for it.
  * T3: a page put into `full` is sealed: its `used` is 1 until the first free into it by the thread, or until it leaves
- *     `full`.  Then `used` is right before the page is out of the list: fork.c counts on it.
+ *     `full`.
  * T4: kept pages are current or partial, and their `used` is one up, so that a free that
  *     empties them again stays on the fast path.  Together they have at most
  *     hold_pages pages.
@@ -222,7 +222,6 @@ static void full_remove(struct theap *theap, struct page *page)
 {
     if (hfi_page_is_sealed(page))
         page->used = page->capacity;
-    hfi_order_stores(); /* a stealer's: the owner's forked child may find it half done */
     list_remove(theap, &theap->full, page);
 }
 
