@@ -10,7 +10,7 @@
  *     remote.c where a page gets room, exchange what they expect to find.
  *
  * N5: publishing makes system calls.  In malloc it comes with a call that has grown the arena, which
- *     makes some too, and nowhere else.  A thread is not cancelled in it.
+ *     makes some too, and nowhere else.  A thread is not cancelled in it, nor runs a signal handler, which might fork.
  *
  * A named arena publishes at start.  A growing one waits until it grows beyond its first pages, so
  * that a small program pays nothing.  A forked child drops the segment.  With
@@ -27,6 +27,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
 #include "base/say.h"
+#include "base/sys.h"
 #include "kernel/shm.h"
 
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
@@ -622,6 +624,11 @@ static void make_segment(void)
     hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
 }
 
+/* All but those that an instruction or a system call raises: the kernel ends a process that has them blocked. */
+#define SIGNALS_HELD                                                                              \
+    (~(HFI_SIGNAL_BIT(SIGSEGV) | HFI_SIGNAL_BIT(SIGBUS) | HFI_SIGNAL_BIT(SIGILL) |                \
+       HFI_SIGNAL_BIT(SIGFPE) | HFI_SIGNAL_BIT(SIGTRAP) | HFI_SIGNAL_BIT(SIGSYS)))
+
 /* Once: who comes second, or after a failure, goes on without. */
 static void publish(void)
 {
@@ -630,7 +637,9 @@ static void publish(void)
     if (!hfi_cas_acq_rel(&xpublishing, &expected, true))
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* N5 */
+    struct sys_hold hold = hfi_sys_hold(SIGNALS_HELD);
     make_segment();
+    hfi_sys_let_go(&hold, 0);
     pthread_setcancelstate(cancel, NULL);
 }
 

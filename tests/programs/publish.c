@@ -1,8 +1,8 @@
 /*
- * publish: making the segment hurts nobody, and it has its mode.  A limit of file sizes raises no signal, a pending cancel
- * ends no thread inside malloc, a child without handlers of fork takes nothing away and tells nothing, and where the
- * processor's counter is forbidden there is no segment, or with HOLDFAST_INSPECT=0 nothing that reads
- * the counter.
+ * publish: making the segment hurts nobody, and it has its mode.  A limit of file sizes raises no signal, a pending
+ * cancel ends no thread inside malloc, a signal handler that forks meanwhile makes a child that tells nothing in its
+ * parent's name, a child without handlers of fork takes nothing away and tells nothing, and where the processor's
+ * counter is forbidden there is no segment, or with HOLDFAST_INSPECT=0 nothing that reads the counter.
  *
  * Each case is a program of its own: this one again, with another argument and environment.
  */
@@ -105,6 +105,53 @@ static void cancel(void)
     CHECK(test_segment()->pid == (uint64_t)getpid());
 }
 
+static volatile bool raises, has_forked;
+static volatile pid_t forked_pid;
+
+/* The library's own call, in the middle of publishing. */
+int fchmod(int fd, mode_t mode)
+{
+    if (raises) {
+        raises = false;
+        raise(SIGUSR1);
+    }
+    return (int)syscall(SYS_fchmod, fd, mode);
+}
+
+static void fork_now(int number)
+{
+    (void)number;
+    forked_pid = fork();
+    has_forked = true;
+}
+
+/* It may have published its own, as it grew. */
+static void check_no_segment_of_parent(void)
+{
+    char line[512], of_parent[64];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    snprintf(of_parent, sizeof of_parent, "/" HF_INSPECT_PREFIX "%ld.", (long)getppid());
+    CHECK(maps != NULL);
+    while (fgets(line, sizeof line, maps) != NULL)
+        CHECK(strstr(line, of_parent) == NULL);
+    fclose(maps);
+}
+
+static void fork_meanwhile(void)
+{
+    int status;
+    CHECK(signal(SIGUSR1, fork_now) != SIG_ERR);
+    raises = true;
+    grow();
+    CHECK(has_forked && forked_pid >= 0);
+    if (forked_pid == 0) {
+        check_no_segment_of_parent();
+        return;
+    }
+    CHECK(waitpid(forked_pid, &status, 0) == forked_pid && status == 0);
+    CHECK(test_segment()->pid == (uint64_t)getpid());
+}
+
 static void clone_a_child_that_exits(unsigned long flags)
 {
     int status;
@@ -195,6 +242,7 @@ static const struct {
     { "size", size },
     { "without-map", without_map },
     { "cancel", cancel },
+    { "fork-meanwhile", fork_meanwhile },
     { "clone", clone_and_exit },
     { "clone-first", clone_first },
     { "clone-first-without-proc", clone_first_without_proc },
@@ -224,6 +272,7 @@ int main(int argc, char **argv)
     CHECK(strstr(output, "HF-W006") == NULL);
 
     expect("auto", "1", "cancel", 0);
+    expect("auto", "1", "fork-meanwhile", 0);
     expect("64M", "1", "clone", 0);
 
     if (prctl(PR_GET_TSC, (int[1]){ 0 }, 0, 0, 0) != 0) {
