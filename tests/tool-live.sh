@@ -75,6 +75,15 @@ try:
     assert len(states) == 7, states
 finally:
     process.kill()
+
+# --- a program that says more of its theaps than a reader has time for ---
+forged = subprocess.Popen([program, 'forged'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+try:
+    assert forged.stdout.readline() == 'forged\n', 'no forged segment'
+    stat = json.loads(run('stat', '--json', str(forged.pid)))
+    assert stat['live_as_of'] != 'now', 'all of an endless list was read'
+finally:
+    forged.kill()
 EOF
 
 # --- a process that ends while it is recorded: its last counts stay, and all of the file was written ---

@@ -3,7 +3,7 @@
  *
  * V1: nothing is believed: neither where the segment says that something is, nor what is read
  *     there.  A read takes at most what a buffer holds; the list of theaps is followed for as many
- *     as the segment has; each count is cut to what there can be.
+ *     as the segment has, and as take a moment to read; each count is cut to what there can be.
  * V2: only entries of runs that the page map names are read, and what little lies between them: of
  *     a page that was never used the table's memory may not be there.
  * V3: an entry that is of another class or length than the page map has it was cut anew meanwhile:
@@ -32,6 +32,7 @@
 #define MAGAZINES_MAX ((size_t)64 << 10)
 #define MAGAZINE_BLOCKS 4096u /* more are none */
 #define THEAPS_MAX (1u << 20)
+#define THEAPS_BYTES_MAX ((uint64_t)1 << 30) /* to be read of theaps: those of 200,000 threads */
 
 struct work {
     struct snapshot *snapshot;
@@ -197,14 +198,18 @@ static void read_theaps(struct work *work)
     size_t magazines_bytes = (size_t)live->magazine_count * live->magazine_bytes;
     unsigned classes = hfi_min(live->magazine_count, work->snapshot->class_count);
     uint64_t most = hfi_min(work->snapshot->header.theap_count, THEAPS_MAX), theap = 0;
+    uint64_t left = THEAPS_BYTES_MAX;
     if (live->magazine_count == 0)
         return;
     read_memory(work, live->theaps, &theap, sizeof theap);
     for (uint64_t i = 0; i < most && theap != 0 && work->error == 0; i++) {
         read_memory(work, theap, prefix, prefix_bytes);
         bool in_use = work->error == 0 && theap <= INT64_MAX && word_at(prefix, live->state, 4) != 0;
+        if (in_use && left < magazines_bytes)
+            work->error = -E2BIG;
         if (in_use)
             read_memory(work, theap + live->magazines, work->magazines, magazines_bytes);
+        left -= in_use ? magazines_bytes : 0;
         for (unsigned class = 0; class < classes && in_use && work->error == 0; class++)
             count_magazine(work, class, work->magazines + (size_t)class * live->magazine_bytes);
         theap = work->error == 0 ? word_at(prefix, live->next, 8) : 0;

@@ -3,13 +3,14 @@
  * were given a few blocks each and sleep, of blocks freed by other threads, of magazines, of full
  * pages held back, of blocks of whole pages.
  *
- * With an argument: waits in each state, for tests/tool-live.sh, which looks from outside.
+ * With an argument: waits in each state, for tests/tool-live.sh, which looks from outside.  With "forged": has a segment that says
+ * more of its theaps than there is, and waits once.
  */
 #include <holdfast/holdfast.h>
 #include <malloc.h>
 #include <pthread.h>
 
-#include "test.h"
+#include "segment.h"
 
 #define SLEEPERS 500
 #define FEW 6
@@ -148,12 +149,40 @@ static void check_many(void)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+/* A list of theaps without an end, each as large as a reader believes. */
+static void forge(void)
+{
+    static _Alignas(4096) char theap[128 << 10];
+    static void *list = theap;
+    char path[128], answer;
+    void *self = theap;
+    uint32_t live_state = 1;
+    size_t bytes = (size_t)test_segment()->segment_bytes;
+    test_segment_path(path, sizeof path);
+    CHECK(chmod(path, 0600) == 0);
+    int fd = open(path, O_RDWR);
+    CHECK(fd >= 0);
+    struct hf_inspect_segment *segment = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(segment != MAP_FAILED);
+    memcpy(theap + segment->live.next, &self, sizeof self);
+    memcpy(theap + segment->live.state, &live_state, sizeof live_state);
+    segment->theap_count = 1 << 20;
+    segment->live.theaps = (uintptr_t)&list;
+    segment->live.magazine_count = 64;
+    segment->live.magazine_bytes = 1024;
+    CHECK(write(1, "forged\n", 7) == 7 && read(0, &answer, 1) == 1);
+}
+
 int main(int argc, char **argv)
 {
     waits = argc > 1;
     setenv("HOLDFAST_BACKING", "thp", 0); /* not the pool, which others use */
     setenv("HOLDFAST_VERBOSE", "0", 0);
     test_on_arena(argv, "128M"); /* tight while 501 threads have pages of their own */
+    if (waits && strcmp(argv[1], "forged") == 0) {
+        forge();
+        return 0;
+    }
     check_sleepers();
     check_many();
     expected = live();
