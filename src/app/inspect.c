@@ -10,7 +10,8 @@
  *     remote.c where a page gets room, exchange what they expect to find.
  *
  * N5: publishing makes system calls.  In malloc it comes with a call that has grown the arena, which
- *     makes some too, and nowhere else.  A thread is not cancelled in it, nor runs a signal handler, which might fork.
+ *     makes some too, and nowhere else.  A thread is not cancelled in it, nor runs a signal handler,
+ *     which might fork.
  *
  * A named arena publishes at start.  A growing one waits until it grows beyond its first pages, so
  * that a small program pays nothing.  A forked child drops the segment.  With
@@ -624,7 +625,8 @@ static void make_segment(void)
     hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
 }
 
-/* All but those that an instruction or a system call raises: the kernel ends a process that has them blocked. */
+/* All but those that an instruction or a system call raises: the kernel ends a process that has
+ * them blocked. */
 #define SIGNALS_HELD                                                                              \
     (~(HFI_SIGNAL_BIT(SIGSEGV) | HFI_SIGNAL_BIT(SIGBUS) | HFI_SIGNAL_BIT(SIGILL) |                \
        HFI_SIGNAL_BIT(SIGFPE) | HFI_SIGNAL_BIT(SIGTRAP) | HFI_SIGNAL_BIT(SIGSYS)))
@@ -710,8 +712,8 @@ void hfi_inspect_detach(struct theap *theap)
     show_thread(theap, false);
 }
 
-/* The forking thread may be in the middle of a call, whose stores into the segment are still to come (a signal handler
- * forked): they find memory of the child's own there, which takes none until they do. */
+/* The forking thread may be in the middle of a call, whose stores into the segment are still to
+ * come (a signal handler forked): they find memory of the child's own there. */
 static void drop_segment(bool call_may_go_on)
 {
     bool kept = call_may_go_on && hfi_os_map(mapping.memory, mapping.bytes, HFI_SMALL_PAGE_BYTES) == 0;

@@ -45,7 +45,8 @@ void hfi_inspect_forking(void);
 /* Size of the segment of an arena of so many nodes and pages. */
 size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages);
 
-/* In a forked child: the parent's segment is no longer written to, not even by a call in which the fork came. */
+/* In a forked child: the parent's segment is no longer written to, not even by a call in which the
+ * fork came. */
 void hfi_inspect_forked(bool call_may_go_on);
 
 /* In a forked child, last: publishes its own where HOLDFAST_INSPECT=children asks for that. */

@@ -88,8 +88,8 @@ bool hfi_prefault_goes_on(unsigned index);
 /* First error of a node's chunks as -errno, or 0.  Its memory is never given out; HF-E226 said so. */
 int hfi_prefault_error(unsigned index);
 
-/* In a forked child: there is no ring; hfi_prefault_force goes on.  Without `others` no thread vanished, and the one there is
- * may be opening a chunk. */
+/* In a forked child: there is no ring; hfi_prefault_force goes on.  Without `others` no thread
+ * vanished, and the one there is may be opening a chunk. */
 void hfi_prefault_forked(bool others);
 
 #endif

@@ -117,7 +117,8 @@ Test(nodes, blocks_on_a_node)
                       "node %u is empty again, but for theaps", i);
 }
 
-/* The thread's own page is there, with room that it has not linked yet; ordinary blocks would leave it for home. */
+/* The thread's own page is there, with room that it has not linked yet; ordinary blocks would leave
+ * it for home. */
 Test(nodes, blocks_on_a_node_that_the_thread_was_moved_from)
 {
     struct list list = { NULL, 0, { 0 } };
