@@ -445,13 +445,33 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
     return true;
 }
 
+/* Whether a node stands on a pool of huge pages, or will: nodes are mapped one after the other, and one whose
+ * turn is still to come is judged by what its pools have. */
+static bool is_on_pool(const struct attempt *attempt, unsigned index)
+{
+    const struct reserved_node *node = &attempt->reservation->nodes[index];
+    size_t planned = attempt->planned_bytes[index];
+    bool alone = attempt->topology->node_count == 1;
+    if (node->backing != BACKING_AUTO)
+        return hfi_backing_page_bytes(node->backing) != HFI_SMALL_PAGE_BYTES;
+    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++) {
+        struct os_huge_pool pool;
+        size_t page_bytes = hfi_backing_page_bytes(rung);
+        if (hfi_rung_is_asked(attempt->options->backing, rung, planned) &&
+            hfi_os_huge_pool(&pool, node->id, alone, page_bytes) &&
+            pool.free_pages >= hfi_divide_up(planned, page_bytes))
+            return true;
+    }
+    return false;
+}
+
 /* Whether all nodes together ask for more than there is, or this one does. */
 static void look_beyond(const struct attempt *attempt, const struct reserved_node *node, struct shortage *shortage)
 {
     size_t usable = hfi_os_usable_bytes(), planned = 0;
     const struct topology_node *here = find_node(attempt->topology, node->id);
     for (unsigned i = 0; i < attempt->reservation->node_count; i++)
-        if (hfi_backing_page_bytes(attempt->reservation->nodes[i].backing) == HFI_SMALL_PAGE_BYTES)
+        if (!is_on_pool(attempt, i))
             planned += attempt->planned_bytes[i];
     if (planned > usable) {
         shortage->all = usable;
@@ -471,7 +491,7 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
     size_t to_do = 0, own = attempt->planned_bytes[node - reservation->nodes];
     for (unsigned i = 0; i < reservation->node_count; i++) {
         const struct reserved_node *other = &reservation->nodes[i];
-        if (other == node || (other->populated_bytes == 0 && hfi_backing_page_bytes(other->backing) == HFI_SMALL_PAGE_BYTES))
+        if (other == node || (other->populated_bytes == 0 && !is_on_pool(attempt, i)))
             to_do += attempt->planned_bytes[i]; /* also of one that was cut: it takes its share of what is free */
     }
     if (available != UINT64_MAX)
