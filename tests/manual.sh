@@ -49,7 +49,7 @@ while read -r name; do fail "the manual mentions $name, which does not exist"; d
 
 # --- message ids ---
 # In the sources an id is a string of its own: those in comments do not count.
-cat "$top_srcdir"/src/*/*.[ch] "$top_srcdir"/numa/*.[ch] "$top_srcdir"/tools/*.[ch] |
+cat "$top_srcdir"/src/*/*.[ch] "$top_srcdir"/numa/*.[ch] "$top_srcdir"/tools/*.[ch] "$top_srcdir"/tools/*/*.[ch] |
     grep -oE '"HF-([EWI][0-9]{3}|D[0-9]{2})"' | tr -d '"' > "$work/source_ids"
 grep '^\.It Sy HF-' "$man/holdfast-messages.7" | grep -o 'HF-[EWID][0-9]*' > "$work/manual_ids"
 compare message "$work/source_ids" "the sources" "$work/manual_ids" "holdfast-messages(7)"

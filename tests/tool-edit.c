@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "recording.h"
+#include "reader/recording.h"
 
 static void edit_event(struct sample *sample, uint64_t error)
 {

@@ -1,63 +1,63 @@
 # The tool links the core: options, topology and messages are the library's own, malloc is the C library's.
 bin_PROGRAMS += holdfast
 holdfast_SOURCES = \
-	%D%/advice.c %D%/advice.h \
-	%D%/advice-view.c \
-	%D%/checks.c %D%/checks.h \
-	%D%/checks-arena.c \
-	%D%/checks-keep.c \
-	%D%/checks-machine.c \
 	%D%/common.c \
-	%D%/doctor.c \
-	%D%/history.c %D%/history.h \
 	%D%/holdfast.c \
-	%D%/list.c \
-	%D%/live.c %D%/live.h \
-	%D%/map.c %D%/map.h \
-	%D%/map-svg.c \
-	%D%/openmetrics.c \
-	%D%/origin.c %D%/origin.h \
-	%D%/outlook.c %D%/outlook.h \
-	%D%/plan.c \
-	%D%/record.c \
-	%D%/recording.c %D%/recording.h \
-	%D%/report.c %D%/report.h \
-	%D%/report-bands.c \
-	%D%/report-events.c \
-	%D%/report-growth.c \
-	%D%/report-head.c \
-	%D%/report-pages.c \
-	%D%/report-pair.c \
-	%D%/report-parts.c \
-	%D%/report-scale.c \
-	%D%/report-settings.c %D%/report-settings.h \
-	%D%/report-slow.c \
-	%D%/report-style.c \
-	%D%/report-text.c \
-	%D%/report-time.c \
-	%D%/run.c \
-	%D%/run-report.c %D%/run-report.h \
-	%D%/sample.c %D%/sample.h \
-	%D%/segment.c \
-	%D%/show.c %D%/show.h \
 	%D%/show-live.c \
-	%D%/snapshot.c %D%/snapshot.h \
-	%D%/snapshot-pages.c \
-	%D%/stat.c %D%/stat.h \
-	%D%/stat-json.c \
-	%D%/stat-text.c \
-	%D%/stat-watch.c \
-	%D%/target.c \
+	%D%/show.c %D%/show.h \
 	%D%/tool.h \
-	%D%/top.c %D%/top.h \
-	%D%/top-data.c \
-	%D%/top-table.c \
-	%D%/tune.c \
-	%D%/unshown.c
+	%D%/reader/history.c %D%/reader/history.h \
+	%D%/reader/live.c %D%/reader/live.h \
+	%D%/reader/origin.c %D%/reader/origin.h \
+	%D%/reader/recording.c %D%/reader/recording.h \
+	%D%/reader/sample.c %D%/reader/sample.h \
+	%D%/reader/segment.c \
+	%D%/reader/snapshot-pages.c \
+	%D%/reader/snapshot.c %D%/reader/snapshot.h \
+	%D%/reader/target.c \
+	%D%/machine/checks-arena.c \
+	%D%/machine/checks-keep.c \
+	%D%/machine/checks-machine.c \
+	%D%/machine/checks.c %D%/machine/checks.h \
+	%D%/machine/doctor.c \
+	%D%/machine/outlook.c %D%/machine/outlook.h \
+	%D%/machine/plan.c \
+	%D%/stat/list.c \
+	%D%/stat/openmetrics.c \
+	%D%/stat/stat-json.c \
+	%D%/stat/stat-text.c \
+	%D%/stat/stat-watch.c \
+	%D%/stat/stat.c %D%/stat/stat.h \
+	%D%/top/top-data.c \
+	%D%/top/top-table.c \
+	%D%/top/top.c %D%/top/top.h \
+	%D%/map/map-svg.c \
+	%D%/map/map.c %D%/map/map.h \
+	%D%/report/report-bands.c \
+	%D%/report/report-events.c \
+	%D%/report/report-growth.c \
+	%D%/report/report-head.c \
+	%D%/report/report-pages.c \
+	%D%/report/report-pair.c \
+	%D%/report/report-parts.c \
+	%D%/report/report-scale.c \
+	%D%/report/report-settings.c %D%/report/report-settings.h \
+	%D%/report/report-slow.c \
+	%D%/report/report-style.c \
+	%D%/report/report-text.c \
+	%D%/report/report-time.c \
+	%D%/report/report.c %D%/report/report.h \
+	%D%/advice/advice-view.c \
+	%D%/advice/advice.c %D%/advice/advice.h \
+	%D%/advice/tune.c \
+	%D%/run/record.c \
+	%D%/run/run-report.c %D%/run/run-report.h \
+	%D%/run/run.c \
+	%D%/run/unshown.c
 if HAVE_NCURSES
-holdfast_SOURCES += %D%/top-graph.c %D%/top-head.c %D%/top-nodes.c %D%/top-screen.c %D%/top-views.c
+holdfast_SOURCES += %D%/top/top-graph.c %D%/top/top-head.c %D%/top/top-nodes.c %D%/top/top-screen.c %D%/top/top-views.c
 else
-holdfast_SOURCES += %D%/top-none.c
+holdfast_SOURCES += %D%/top/top-none.c
 endif
 holdfast_CPPFLAGS = $(AM_CPPFLAGS) -DHF_LIBRARY_PATH='"$(libdir)/libholdfast.so.0"'
 holdfast_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBURING_CFLAGS) $(NCURSES_CFLAGS)

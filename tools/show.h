@@ -5,7 +5,7 @@
 #ifndef HFT_SHOW_H
 #define HFT_SHOW_H
 
-#include "snapshot.h"
+#include "reader/snapshot.h"
 
 /* What a part of an arena can be: enum hf_inspect_page_state, and two that are no state of a page. */
 #define SHOW_KEPT SNAPSHOT_STATES          /* owned, and no block in use: held back for the next request */

@@ -16,7 +16,7 @@
 
 #include "base/options.h"
 #include "base/say.h"
-#include "snapshot.h"
+#include "reader/snapshot.h"
 
 /* Exit statuses beside 0 and 1, as `holdfast(1)` lists them. */
 enum {

@@ -15,8 +15,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "map.h"
-#include "stat.h"
+#include "map/map.h"
+#include "stat/stat.h"
 
 static uint64_t start_ticks; /* of this process */
 

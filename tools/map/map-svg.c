@@ -1,0 +1,210 @@
+/*
+ * map-svg: see map.h.
+ *
+ * V1: well-formed XML whatever the segment says: it writes numbers and words of its own only.
+ * V2: bounded: at most COLUMNS_MANY * ROWS_MAX cells per node, and neighbours that look the same are one.
+ * V3: nothing is fetched, and no script is in it; its style rules name class hfmap, so they stay apart from a page's own.
+ *
+ * Test: tests/tool-map.sh.
+ */
+#include "map/map.h"
+
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/say.h"
+#include "show.h"
+
+#define COLUMNS_FEW 64u
+#define COLUMNS_MANY 128u
+#define ROWS_MAX 32u
+#define PAGES_FEW (COLUMNS_FEW * ROWS_MAX)
+#define PICTURE_WIDTH 1024u
+#define LABEL_WIDTH 92u
+#define MARGIN 12u
+#define TOP_HEIGHT 56u
+#define LEGEND_HEIGHT 64u
+#define WIDTH (LABEL_WIDTH + PICTURE_WIDTH + MARGIN)
+
+static const char style[] =
+    "<style>\n"
+    ".hfmap{font:14px system-ui,'DejaVu Sans',sans-serif;--ink:#1c2024;--soft:#5b6570;--f:#e6e9ec;--o:#1f8f4c;--n:#0b7285;"
+    "--l:#3b5bdb;--i:#e08e00;--k:#a9d8bb;--m:#9c36b5;--alarm:#c92a2a}\n"
+    "@media (prefers-color-scheme:dark){.hfmap{--ink:#eceff2;--soft:#a2abb5;--f:#2b3138;--o:#40c471;--n:#3bc9db;--l:#7a96ff;"
+    "--i:#ffc14d;--k:#2f6b47;--m:#d68bf0;--alarm:#ff8787}}\n"
+    ".hfmap text{fill:var(--ink)}.hfmap .soft{fill:var(--soft);font-size:12px}.hfmap .head{font-size:16px;font-weight:600}"
+    ".hfmap .alarm{fill:var(--alarm);font-weight:600}\n"
+    ".hfmap .f{fill:var(--f)}.hfmap .o{fill:var(--o)}.hfmap .n{fill:var(--n)}.hfmap .l{fill:var(--l)}.hfmap .i{fill:var(--i)}"
+    ".hfmap .k{fill:var(--k)}.hfmap .m{fill:var(--m)}\n"
+    ".hfmap .q0{fill-opacity:.35}.hfmap .q1{fill-opacity:.55}.hfmap .q2{fill-opacity:.78}.hfmap rect:hover{stroke:var(--ink)}\n"
+    "</style>\n";
+
+static unsigned columns_of(const struct snapshot *snapshot, unsigned node)
+{
+    return snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES > PAGES_FEW ? COLUMNS_MANY : COLUMNS_FEW;
+}
+
+static unsigned rows_of(const struct snapshot *snapshot, unsigned node)
+{
+    struct show_grid grid;
+    unsigned rows = show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX) ? grid.rows : 0;
+    show_grid_free(&grid);
+    return rows;
+}
+
+static unsigned height_of(const struct snapshot *snapshot, unsigned node, unsigned rows)
+{
+    return TOP_HEIGHT + rows * (PICTURE_WIDTH / columns_of(snapshot, node)) + LEGEND_HEIGHT;
+}
+
+/* --- cells --- */
+
+static bool look_the_same(const struct show_cell *one, const struct show_cell *other)
+{
+    return one->state == other->state && show_fill(one) == show_fill(other);
+}
+
+static struct show_cell add_up(const struct show_cell *cells, size_t count)
+{
+    struct show_cell sum = cells[0];
+    for (size_t i = 1; i < count; i++) {
+        for (unsigned j = 0; j < SHOW_STATES; j++)
+            sum.pages[j] += cells[i].pages[j];
+        sum.all_pages += cells[i].all_pages;
+        sum.used_bytes += cells[i].used_bytes;
+    }
+    return sum;
+}
+
+static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset)
+{
+    double all = (double)sum->all_pages * HF_INSPECT_PAGE_BYTES;
+    const char *separator = "";
+    char from[16], size[16];
+    fprintf(out, "<title>%s at %s: ", hfi_format_bytes(size, sizeof size, (uint64_t)all), hfi_format_bytes(from, sizeof from, offset));
+    for (unsigned i = 0; i < sizeof show_order; i++) {
+        unsigned state = show_order[i];
+        if (sum->pages[state] == 0)
+            continue;
+        if (sum->pages[state] == sum->all_pages)
+            fprintf(out, "%s%s", separator, show_states[state].meaning);
+        else
+            fprintf(out, "%s%.1f %% %s", separator, show_percent(sum->pages[state], sum->all_pages),
+                    show_states[state].meaning);
+        separator = ", ";
+    }
+    if (sum->state != HF_PAGE_FREE)
+        fprintf(out, "; %.1f %% of its bytes in use", all == 0 ? 0 : 100 * sum->used_bytes / all);
+    fputs("</title>", out);
+}
+
+/* Cells of one row that look the same. */
+static void write_cells(FILE *out, const struct show_grid *grid, size_t first, size_t count)
+{
+    struct show_cell sum = add_up(&grid->cells[first], count);
+    unsigned side = PICTURE_WIDTH / grid->columns, fill = show_fill(&grid->cells[first]);
+    fprintf(out, "<rect class=\"%s", show_states[sum.state].css);
+    if (sum.state != HF_PAGE_FREE && sum.state != SHOW_KEPT && fill < 3)
+        fprintf(out, " q%u", fill);
+    fprintf(out, "\" x=\"%zu\" y=\"%zu\" width=\"%zu\" height=\"%u\">", LABEL_WIDTH + first % grid->columns * side,
+            TOP_HEIGHT + first / grid->columns * side, count * side, side - 1);
+    write_title(out, &sum, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES);
+    fputs("</rect>\n", out);
+}
+
+static void write_row(FILE *out, const struct show_grid *grid, unsigned row)
+{
+    size_t first = (size_t)row * grid->columns, end = hfi_min(grid->count, first + grid->columns);
+    unsigned side = PICTURE_WIDTH / grid->columns;
+    char offset[16];
+    if (side >= 12 || row % 2 == 0)
+        fprintf(out, "<text class=\"soft\" text-anchor=\"end\" x=\"%u\" y=\"%u\">%s</text>\n", LABEL_WIDTH - 8,
+                TOP_HEIGHT + row * side + side / 2 + 4,
+                hfi_format_bytes(offset, sizeof offset, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+    while (first < end) {
+        size_t last = first + 1;
+        while (last < end && look_the_same(&grid->cells[first], &grid->cells[last]))
+            last++;
+        write_cells(out, grid, first, last - first);
+        first = last;
+    }
+}
+
+/* --- around them --- */
+
+static void write_head(FILE *out, const struct snapshot *snapshot, unsigned index)
+{
+    const struct hf_inspect_node *node = &snapshot->nodes[index];
+    const struct node_pages *pages = &snapshot->node_pages[index];
+    char total[16], longest[16], span[16] = "", live[160];
+    fprintf(out, "<text class=\"head\" x=\"%u\" y=\"20\">Node %u: %s on %s pages", LABEL_WIDTH, node->id,
+            hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing));
+    if ((node->flags & HF_INSPECT_NODE_FULL) != 0)
+        fputs(" <tspan class=\"alarm\">full: the last request did not fit</tspan>", out);
+    fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%s; %.1f %% free, longest run %s; most ever used %.1f %%",
+            LABEL_WIDTH, show_live(live, sizeof live, pages->live_bytes, pages->held_bytes), show_percent(node->free, node->total),
+            hfi_format_bytes(longest, sizeof longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
+            show_percent(node->high_water, node->total));
+    if (node->high_water_ticks != 0)
+        fprintf(out, ", %s ago", show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
+    fputs("</text>\n", out);
+}
+
+static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
+{
+    unsigned x = LABEL_WIDTH;
+    char size[16], row[16];
+    for (unsigned i = 0; i < sizeof show_order; i++) {
+        const struct show_state *state = &show_states[show_order[i]];
+        fprintf(out, "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"13\" height=\"13\"/><text x=\"%u\" y=\"%u\">%s</text>\n", state->css, x,
+                y + 14, x + 20, y + 25, state->meaning);
+        x += 48 + 8 * (unsigned)strlen(state->meaning);
+    }
+    fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">A row is %s, in steps of %s; the fainter, the less of it is in use.</text>\n", LABEL_WIDTH, y + 50,
+            hfi_format_bytes(row, sizeof row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),
+            hfi_format_bytes(size, sizeof size, grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+}
+
+/* At `y` of what it stands in; 0 for alone. */
+static void write_node(FILE *out, const struct snapshot *snapshot, unsigned node, unsigned y)
+{
+    struct show_grid grid;
+    bool there = show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX);
+    unsigned height = height_of(snapshot, node, there ? grid.rows : 0);
+    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"hfmap\" role=\"img\" aria-label=\"Page map of node %u\" viewBox=\"0 0 %u %u\" "
+            "y=\"%u\" width=\"%u\" height=\"%u\">\n%s", snapshot->nodes[node].id, WIDTH, height, y, WIDTH, height, style);
+    write_head(out, snapshot, node);
+    if (there) {
+        for (unsigned row = 0; row < grid.rows; row++)
+            write_row(out, &grid, row);
+        write_legend(out, &grid, height - LEGEND_HEIGHT);
+    } else {
+        fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">There is no page map.</text>\n", LABEL_WIDTH, TOP_HEIGHT + 12);
+    }
+    fputs("</svg>\n", out);
+    show_grid_free(&grid);
+}
+
+void map_svg(FILE *out, const struct snapshot *snapshot, unsigned node)
+{
+    write_node(out, snapshot, node, 0);
+}
+
+void map_svg_file(FILE *out, const struct snapshot *snapshot, const uint32_t *only)
+{
+    unsigned height = MARGIN, y = MARGIN;
+    for (unsigned i = 0; i < snapshot->node_count; i++)
+        if (only == NULL || snapshot->nodes[i].id == *only)
+            height += height_of(snapshot, i, rows_of(snapshot, i));
+    fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\">\n"
+            "<title>Arena of process %llu</title>\n"
+            "<style>:root{color-scheme:light dark}.ground{fill:#fff}@media (prefers-color-scheme:dark){.ground{fill:#15181c}}</style>\n"
+            "<rect class=\"ground\" width=\"100%%\" height=\"100%%\"/>\n",
+            WIDTH, height, WIDTH, height, (unsigned long long)snapshot->header.pid);
+    for (unsigned i = 0; i < snapshot->node_count; i++)
+        if (only == NULL || snapshot->nodes[i].id == *only) {
+            write_node(out, snapshot, i, y);
+            y += height_of(snapshot, i, rows_of(snapshot, i));
+        }
+    fputs("</svg>\n", out);
+}

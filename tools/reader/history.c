@@ -1,0 +1,356 @@
+/*
+ * history: see history.h.
+ *
+ * Memory is bounded: POINTS points, then neighbours are merged two by two and each new one stands for
+ * twice as many samples.  What must not be lost in merging is kept by the direction that matters: the most used, the least free.
+ *
+ * Tests: tests/tool-report.sh, tests/fuzz/recording.c.
+ */
+#include "reader/history.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel/os.h"
+
+#define WATCH_SAMPLES 40u /* of a live process, over the time it is watched */
+#define RISE_PARTS 4u
+#define RISE_SECONDS_MIN 60.0 /* less is a start, which says nothing about the hours after it */
+
+/* --- points --- */
+
+static uint8_t band_of(const uint64_t *cells, uint64_t first, uint64_t end)
+{
+    uint64_t by_state[16] = { 0 }, taken = 0;
+    unsigned state = HF_PAGE_FREE;
+    for (uint64_t i = first; i < end; i++) {
+        by_state[SAMPLE_CELL_STATE(cells[i])] += SAMPLE_CELL_SIXTEENTHS(cells[i]);
+        taken += SAMPLE_CELL_SIXTEENTHS(cells[i]);
+    }
+    for (unsigned i = HF_PAGE_OWNED; i < SNAPSHOT_STATES; i++)
+        if (by_state[i] > (state == HF_PAGE_FREE ? 0 : by_state[state]))
+            state = i;
+    return (uint8_t)(state << 4 | (end > first ? (taken + end - first - 1) / (end - first) : 0));
+}
+
+static void fill_bands(struct history_node *point, const struct sample *sample, unsigned node)
+{
+    uint64_t cells = sample->places[node].cells;
+    memset(point->bands, 0, sizeof point->bands);
+    for (uint64_t i = 0; i < HISTORY_BANDS && cells != 0; i++) {
+        uint64_t first = i * cells / HISTORY_BANDS, end = (i + 1) * cells / HISTORY_BANDS;
+        point->bands[i] = band_of(&sample->cells[node * SAMPLE_CELLS], first, end > first ? end : first + 1);
+    }
+}
+
+/* Without a page map, which a sample may lack, what is held follows from what is used; all of it may be live. */
+static struct history_node figures_of(const struct sample *sample, unsigned index)
+{
+    const struct hf_inspect_node *node = &sample->snapshot.nodes[index];
+    const struct node_pages *pages = &sample->snapshot.node_pages[index];
+    bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
+    uint64_t held = known ? pages->held_bytes : node->used > node->meta ? node->used - node->meta : 0;
+    uint64_t live = known && pages->live_bytes < held ? pages->live_bytes : held;
+    return (struct history_node){ .total = node->total, .used = node->used, .idle = node->idle, .free = node->free,
+                                  .large = node->large < held ? node->large : held, .meta = node->meta,
+                                  .high_water = node->high_water, .held = held, .live = live };
+}
+
+static void fill_point(struct history_point *point, const struct sample *sample, unsigned node_count)
+{
+    const struct snapshot_sum *sum = &sample->sum;
+    point->ns = sample->snapshot.taken_ns;
+    point->failed = sum->failed;
+    point->away = snapshot_sum_away(sum);
+    point->taken = sample_pages_taken(sum);
+    point->remote_frees = sum->remote_frees;
+    point->listed = sum->listed;
+    point->slow_ticks = sum->slow_ticks;
+    point->in_use = sum->in_use;
+    point->slow_calls = 0;
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
+        point->slow_calls += sum->slow[i];
+    for (unsigned i = 0; i < HF_INSPECT_MAX_CLASSES; i++) {
+        const struct class_pages *pages = &sample->snapshot.class_pages[i];
+        bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
+        point->class_live[i] = known ? pages->live_bytes : pages->pages * HF_INSPECT_PAGE_BYTES - pages->waste_bytes;
+    }
+    for (unsigned i = 0; i < node_count; i++) {
+        point->nodes[i] = figures_of(sample, i);
+        fill_bands(&point->nodes[i], sample, i);
+    }
+}
+
+/* Puts the later of two points into the earlier's place. */
+static void merge(struct history_point *into, const struct history_point *later, unsigned node_count)
+{
+    struct history_node *nodes = into->nodes;
+    for (unsigned i = 0; i < node_count; i++) {
+        struct history_node kept = later->nodes[i];
+        const struct history_node *most = nodes[i].used > kept.used ? &nodes[i] : &kept;
+        kept.used = most->used;
+        kept.idle = most->idle;
+        kept.free = most->free;
+        kept.large = most->large;
+        kept.meta = most->meta;
+        kept.held = most->held;
+        kept.live = most->live;
+        nodes[i] = kept;
+    }
+    uint64_t in_use = into->in_use > later->in_use ? into->in_use : later->in_use;
+    *into = *later;
+    into->in_use = in_use;
+    into->nodes = nodes;
+}
+
+static void halve(struct history *history)
+{
+    for (unsigned i = 0; i < HISTORY_POINTS / 2; i++) {
+        struct history_point *to = &history->points[i], *from = &history->points[2 * i];
+        if (i != 0) {
+            memcpy(to->nodes, from->nodes, history->node_count * sizeof *to->nodes);
+            struct history_node *nodes = to->nodes;
+            *to = *from;
+            to->nodes = nodes;
+        }
+        merge(to, from + 1, history->node_count);
+    }
+    history->point_count = HISTORY_POINTS / 2;
+    history->stride *= 2;
+    history->pending = 0;
+}
+
+static bool begin(struct history *history)
+{
+    history->node_count = history->last->snapshot.node_count;
+    history->first_ns = history->last->snapshot.taken_ns;
+    history->live_known = LIVE_EXACT;
+    history->stride = 1;
+    history->points = calloc(HISTORY_POINTS + 1, sizeof *history->points);
+    history->events = calloc(HISTORY_EVENTS, sizeof *history->events);
+    struct history_node *nodes = calloc((size_t)(HISTORY_POINTS + 1) * history->node_count, sizeof *nodes);
+    for (unsigned i = 0; i <= HISTORY_POINTS && history->points != NULL; i++)
+        history->points[i].nodes = nodes == NULL ? NULL : nodes + (size_t)i * history->node_count;
+    return history->points != NULL && history->events != NULL && nodes != NULL;
+}
+
+/* --- events --- */
+
+static void add_event(struct history *history, const struct hf_inspect_event *event)
+{
+    const struct snapshot *snapshot = &history->last->snapshot;
+    if (history->event_count == HISTORY_EVENTS) {
+        memmove(history->events, history->events + 1, (HISTORY_EVENTS - 1) * sizeof *history->events);
+        history->event_count--;
+        history->events_missed++;
+    }
+    history->events[history->event_count++] =
+        (struct history_event){ .event = *event, .ns = (double)snapshot->taken_ns - snapshot_age_ns(snapshot, event->ticks) };
+}
+
+static void add_events(struct history *history)
+{
+    const struct snapshot *snapshot = &history->last->snapshot;
+    for (unsigned i = 0; i < snapshot->event_count; i++) {
+        const struct hf_inspect_event *event = &snapshot->events[i];
+        if (event->sequence < history->next_sequence)
+            continue;
+        history->events_missed += event->sequence - history->next_sequence;
+        history->next_sequence = event->sequence + 1;
+        add_event(history, event);
+    }
+}
+
+static bool add(struct history *history)
+{
+    if (history->samples++ == 0) {
+        history->next_sequence = 1;
+        if (!begin(history))
+            return false;
+    }
+    add_events(history);
+    if (history->last->snapshot.live_known < history->live_known)
+        history->live_known = history->last->snapshot.live_known;
+    struct history_point *spare = &history->points[HISTORY_POINTS];
+    fill_point(spare, history->last, history->node_count);
+    if (history->pending == 0 && history->point_count == HISTORY_POINTS)
+        halve(history);
+    struct history_point *to = &history->points[history->pending == 0 ? history->point_count : history->point_count - 1];
+    if (history->pending == 0)
+        fill_point(&history->points[history->point_count++], history->last, history->node_count);
+    else
+        merge(to, spare, history->node_count);
+    history->pending = (history->pending + 1) % history->stride;
+    return true;
+}
+
+/* --- from a recording --- */
+
+static int refuse(const char *path, const char *reason, const char *command)
+{
+    hfi_say(SAY_ERROR, "HF-E443", command, "%s cannot be read as a recording: %s; make one with `holdfast record PID -o FILE`", path, reason);
+    return EXIT_FAILURE;
+}
+
+int history_read(struct history *history, FILE *file, const char *path, const char *command)
+{
+    const char *reason = NULL;
+    enum recording_verdict verdict = RECORDING_END;
+    struct recording *recording = recording_open(file, &reason);
+    if (recording == NULL)
+        return refuse(path, reason, command);
+    history->path = path;
+    history->interval_ns = recording_interval_ns(recording);
+    history->last = sample_new(command);
+    bool there = history->last != NULL;
+    while (there && (verdict = recording_next(recording, history->last, &reason)) == RECORDING_SAMPLE)
+        there = add(history);
+    recording_free(recording);
+    if (!there)
+        return refuse(path, "there is no memory for it", command);
+    if (verdict == RECORDING_BAD || history->samples == 0)
+        return refuse(path, reason == NULL ? "it has no sample" : reason, command);
+    if (verdict == RECORDING_CUT)
+        hfi_say(SAY_WARNING, "HF-W444", command, "%s: %s; the %llu samples before that are used", path, reason, (unsigned long long)history->samples);
+    history->cut = verdict == RECORDING_CUT ? reason : NULL;
+    return 0;
+}
+
+/* --- from a live process --- */
+
+static int watch(struct history *history, const char *pid, uint64_t seconds_ns, const char *command)
+{
+    struct target target;
+    int status = target_open(&target, pid, command);
+    if (status != 0)
+        return status;
+    uint64_t end = hfi_os_now_ns() + seconds_ns;
+    history->live = true;
+    history->interval_ns = seconds_ns / WATCH_SAMPLES;
+    history->last = sample_new(command);
+    status = history->last == NULL ? EXIT_FAILURE : sample_take(history->last, &target, true, command);
+    if (status == 0 && !add(history))
+        status = refuse(pid == NULL ? "the process" : pid, "there is no memory for it", command);
+    while (status == 0 && hfi_os_now_ns() < end && target_lives(&target)) {
+        hfi_os_sleep_us((unsigned)(history->interval_ns / 1000 + 1));
+        bool last = hfi_os_now_ns() + history->interval_ns >= end;
+        status = sample_take(history->last, &target, last, command);
+        add(history);
+    }
+    if (status == 0 && !target_lives(&target)) { /* what it left */
+        status = sample_take(history->last, &target, true, command);
+        add(history);
+    }
+    target_close(&target);
+    return status;
+}
+
+static bool names_a_process(const char *what)
+{
+    return what == NULL || what[strspn(what, "0123456789")] == 0;
+}
+
+int history_load(struct history *history, const char *what, uint64_t seconds_ns, const char *command)
+{
+    if (names_a_process(what))
+        return watch(history, what, seconds_ns, command);
+    FILE *file = fopen(what, "re");
+    if (file == NULL)
+        return refuse(what, strerror(errno), command);
+    int status = history_read(history, file, what, command);
+    fclose(file);
+    return status;
+}
+
+void history_free(struct history *history)
+{
+    sample_free(history->last);
+    if (history->points != NULL)
+        free(history->points[0].nodes);
+    free(history->points);
+    free(history->events);
+    *history = (struct history){ .samples = 0 };
+}
+
+/* The last that was known at a moment, of the first point on. */
+static double high_water_at(const struct history *history, unsigned node, double ns)
+{
+    unsigned last = 0;
+    while (last + 1 < history->point_count && (double)history->points[last + 1].ns <= ns)
+        last++;
+    return (double)history->points[last].nodes[node].high_water;
+}
+
+/* Mean of what was used from one moment to another; of the point before that, where there is none between. */
+static double mean_used(const struct history *history, unsigned node, double from_ns, double to_ns)
+{
+    double sum = 0;
+    unsigned count = 0;
+    for (unsigned i = 0; i < history->point_count; i++) {
+        const struct history_point *point = &history->points[i];
+        if ((double)point->ns > to_ns)
+            break;
+        if ((double)point->ns <= from_ns)
+            sum = count = 0;
+        sum += (double)point->nodes[node].used;
+        count++;
+    }
+    return count == 0 ? 0 : sum / count;
+}
+
+bool history_rises(const struct history *history, unsigned node, double *bytes_per_s)
+{
+    const struct history_point *first = history->points, *last = first + history->point_count - (history->point_count != 0);
+    *bytes_per_s = 0;
+    if (history->point_count <= RISE_PARTS || last->ns <= first->ns || (double)(last->ns - first->ns) < RISE_SECONDS_MIN * 1e9)
+        return false;
+    double span_ns = (double)(last->ns - first->ns), rise = (double)last->nodes[node].high_water - (double)first->nodes[node].high_water;
+    double before = (double)first->nodes[node].high_water, mean_before = 0;
+    for (unsigned part = 1; part <= RISE_PARTS; part++) {
+        double from_ns = (double)first->ns + span_ns * (part - 1) / RISE_PARTS, to_ns = from_ns + span_ns / RISE_PARTS;
+        double now = high_water_at(history, node, to_ns), mean = mean_used(history, node, from_ns, to_ns);
+        if (now - before <= 0 || now - before < rise / RISE_PARTS / 4 || (part > 1 && mean - mean_before < rise / RISE_PARTS / 4))
+            return false; /* by its mean too: a higher peak now and then is no rise */
+        before = now;
+        mean_before = mean;
+    }
+    *bytes_per_s = rise / (span_ns / 1e9);
+    return true;
+}
+
+void history_add(struct history_node *sum, const struct history_node *node)
+{
+    sum->total += node->total;
+    sum->used += node->used;
+    sum->idle += node->idle;
+    sum->free += node->free;
+    sum->large += node->large;
+    sum->meta += node->meta;
+    sum->high_water += node->high_water;
+    sum->held += node->held;
+    sum->live += node->live;
+}
+
+struct history_node history_sum(const struct history *history)
+{
+    struct history_node sum = { .total = 0 };
+    for (unsigned i = 0; i < history->node_count; i++) {
+        const struct history_node node = figures_of(history->last, i);
+        history_add(&sum, &node);
+    }
+    return sum;
+}
+
+double history_life_s(const struct history *history)
+{
+    const struct snapshot *snapshot = &history->last->snapshot;
+    uint64_t start = snapshot->header.clock_ns;
+    return snapshot->taken_ns > start ? (double)(snapshot->taken_ns - start) / 1e9 : 0;
+}
+
+double history_span_s(const struct history *history)
+{
+    uint64_t end = history->last->snapshot.taken_ns;
+    return end > history->first_ns ? (double)(end - history->first_ns) / 1e9 : 0;
+}

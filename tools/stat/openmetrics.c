@@ -1,0 +1,218 @@
+/*
+ * openmetrics: see stat.h; OpenMetrics 1.0 text, for the textfile collector of a metrics system.
+ *
+ * One table names each figure; families are printed whole, one after the other, as the format wants it.  No type is used that
+ * the older text format does not have: node_exporter's collector would refuse the file.
+ *
+ * Test: tests/tool-stat.sh, by prometheus_client's parser.
+ */
+#include <string.h>
+
+#include "stat/stat.h"
+
+#define LE_LEAST 5u  /* 32 ns */
+#define LE_MOST 30u /* 1.07 s */
+
+static char labels[160]; /* of the process, in front of all others */
+
+static void set_labels(const struct snapshot *snapshot)
+{
+    char name[64], escaped[128];
+    size_t length = 0;
+    target_name((pid_t)snapshot->header.pid, name, sizeof name);
+    if (strcmp(name, "?") != 0)
+        for (const char *at = name; *at != 0 && length + 2 < sizeof escaped; at++) {
+            if (*at == '"' || *at == '\\')
+                escaped[length++] = '\\';
+            escaped[length++] = *at;
+        }
+    escaped[length] = 0;
+    snprintf(labels, sizeof labels, "pid=\"%llu\",process=\"%s\"", (unsigned long long)snapshot->header.pid, escaped);
+}
+
+static void head(const char *name, const char *type, const char *unit, const char *help)
+{
+    printf("# TYPE holdfast_%s %s\n", name, type);
+    if (unit != NULL)
+        printf("# UNIT holdfast_%s %s\n", name, unit);
+    printf("# HELP holdfast_%s %s\n", name, help);
+}
+
+/* --- nodes --- */
+
+static const struct node_gauge {
+    const char *name;
+    const char *help;
+    size_t offset; /* in struct hf_inspect_node */
+} node_gauges[] = {
+    { "arena_bytes", "Size of the arena.", offsetof(struct hf_inspect_node, total) },
+    { "populated_bytes", "Part of the arena that is populated.", offsetof(struct hf_inspect_node, populated) },
+    { "used_bytes", "Pages that are handed out or held.", offsetof(struct hf_inspect_node, used) },
+    { "idle_bytes", "Of used: pages that nobody owns and that have room, if only for one block.",
+      offsetof(struct hf_inspect_node, idle) },
+    { "free_bytes", "Free pages.", offsetof(struct hf_inspect_node, free) },
+    { "high_water_bytes", "Most ever used.", offsetof(struct hf_inspect_node, high_water) },
+    { "large_bytes", "Of used: blocks of whole pages.", offsetof(struct hf_inspect_node, large) },
+    { "metadata_bytes", "Of used: Holdfast's own structures.", offsetof(struct hf_inspect_node, meta) },
+};
+
+/* What follows from the page map. */
+static const struct live_gauge {
+    const char *name;
+    const char *help;
+    size_t offset; /* in struct node_pages */
+} live_gauges[] = {
+    { "live_bytes", "Bytes of the blocks that the program has.", offsetof(struct node_pages, live_bytes) },
+    { "held_bytes", "Pages of blocks, large ones included: live bytes, and what is unused in their pages.",
+      offsetof(struct node_pages, held_bytes) },
+    { "idle_live_bytes", "Of idle: bytes of blocks that are in use.",
+      offsetof(struct node_pages, idle_live_bytes) },
+    { "magazine_bytes", "Of held, and not live: freed blocks that threads keep for their next requests.",
+      offsetof(struct node_pages, magazine_bytes) },
+};
+
+static void print_live(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < sizeof live_gauges / sizeof live_gauges[0]; i++) {
+        head(live_gauges[i].name, "gauge", "bytes", live_gauges[i].help);
+        for (unsigned node = 0; node < snapshot->node_count; node++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&snapshot->node_pages[node] + live_gauges[i].offset, sizeof value);
+            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", live_gauges[i].name, labels,
+                   snapshot->nodes[node].id, node, (unsigned long long)value);
+        }
+    }
+    head("live_exact", "gauge", NULL,
+         "1 where live bytes and blocks are of this moment, 0 where they are as of each thread's last slow path.");
+    printf("holdfast_live_exact{%s} %d\n", labels, snapshot->live_known == LIVE_EXACT);
+}
+
+static void print_nodes(const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < sizeof node_gauges / sizeof node_gauges[0]; i++) {
+        head(node_gauges[i].name, "gauge", "bytes", node_gauges[i].help);
+        for (unsigned node = 0; node < snapshot->node_count; node++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&snapshot->nodes[node] + node_gauges[i].offset, sizeof value);
+            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", node_gauges[i].name, labels, snapshot->nodes[node].id, node,
+                   (unsigned long long)value);
+        }
+    }
+    head("node_full", "gauge", NULL, "1 while what was asked for last did not fit on the node.");
+    for (unsigned node = 0; node < snapshot->node_count; node++)
+        printf("holdfast_node_full{%s,node=\"%u\",index=\"%u\"} %d\n", labels, snapshot->nodes[node].id, node,
+               (snapshot->nodes[node].flags & HF_INSPECT_NODE_FULL) != 0);
+    head("threads", "gauge", NULL, "Threads that have a theap, by home node.");
+    for (unsigned node = 0; node < snapshot->node_count; node++)
+        printf("holdfast_threads{%s,node=\"%u\",index=\"%u\"} %llu\n", labels, snapshot->nodes[node].id, node,
+               (unsigned long long)snapshot->nodes[node].theaps);
+}
+
+/* --- counters --- */
+
+static void print_path(const char *path, uint64_t count)
+{
+    printf("holdfast_pages_total{%s,path=\"%s\"} %llu\n", labels, path, (unsigned long long)count);
+}
+
+static void print_counter(const char *name, const char *help, uint64_t count)
+{
+    head(name, "counter", NULL, help);
+    printf("holdfast_%s_total{%s} %llu\n", name, labels, (unsigned long long)count);
+}
+
+static void print_counters(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    head("pages", "counter", NULL, "Pages that slow paths found, by path; large counts blocks of whole pages.");
+    print_path("claimed", sum->claimed);
+    print_path("shared", sum->shared);
+    print_path("fresh", sum->fresh);
+    print_path("stolen", sum->stolen);
+    print_path("large", sum->large);
+    head("away", "counter", NULL,
+         "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth and farther.");
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
+        printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1, (unsigned long long)sum->away[i]);
+    print_counter("blocks_listed", "Blocks put on free lists, for the fast path to hand out.", sum->listed);
+    print_counter("remote_frees", "Blocks freed into pages that other threads owned.", sum->remote_frees);
+    print_counter("unowned_frees", "Blocks freed into pages that nobody owned.", sum->unowned_frees);
+    print_counter("retired_pages", "Runs of pages given back to a node.", sum->retired);
+    print_counter("pressure_calls", "Times the application was asked to free memory.", sum->pressed);
+    print_counter("failures", "Calls that ended in ENOMEM.", sum->failed);
+    print_counter("reports", "Reports of a full arena.", snapshot->header.reports);
+    print_counter("forks", "Forks of the process.", snapshot->header.forks);
+}
+
+/* The segment's buckets end at powers of two of ticks, whose rate every scrape measures anew; bounds of time series must stay
+ * the same.  So they are powers of two of nanoseconds, and a bucket counts under the first that it ends at or below, within a
+ * hundredth; the segment's last bucket has no end. */
+static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    uint64_t calls = 0;
+    unsigned bucket = 0;
+    head("slow_path_seconds", "histogram", "seconds",
+         "Calls that had to look beyond their thread's own pages, by how long that took.");
+    for (unsigned power = LE_LEAST; power <= LE_MOST; power++) {
+        double le_ns = (double)((uint64_t)1 << power);
+        while (bucket + 1 < HF_INSPECT_BUCKETS && snapshot_ns(snapshot, (uint64_t)2 << bucket) <= 1.01 * le_ns)
+            calls += sum->slow[bucket++];
+        printf("holdfast_slow_path_seconds_bucket{%s,le=\"%.10g\"} %llu\n", labels, le_ns / 1e9, (unsigned long long)calls);
+    }
+    while (bucket < HF_INSPECT_BUCKETS)
+        calls += sum->slow[bucket++];
+    printf("holdfast_slow_path_seconds_bucket{%s,le=\"+Inf\"} %llu\n", labels, (unsigned long long)calls);
+    printf("holdfast_slow_path_seconds_sum{%s} %.9g\n", labels, snapshot_ns(snapshot, sum->slow_ticks) / 1e9);
+    printf("holdfast_slow_path_seconds_count{%s} %llu\n", labels, (unsigned long long)calls);
+}
+
+/* --- size classes --- */
+
+static void print_class_family(const struct snapshot *snapshot, const char *name, const char *unit, const char *help,
+                               uint64_t (*value)(const struct class_pages *pages))
+{
+    head(name, "gauge", unit, help);
+    for (unsigned i = 0; i < snapshot->class_count; i++)
+        if (snapshot->class_pages[i].pages != 0)
+            printf("holdfast_%s{%s,class=\"%u\",block=\"%u\"} %llu\n", name, labels, i, snapshot->classes[i].block_bytes,
+                   (unsigned long long)value(&snapshot->class_pages[i]));
+}
+
+static uint64_t class_bytes(const struct class_pages *pages)
+{
+    return pages->pages * HF_INSPECT_PAGE_BYTES;
+}
+
+static uint64_t class_used(const struct class_pages *pages)
+{
+    return pages->used_blocks;
+}
+
+static uint64_t class_waste(const struct class_pages *pages)
+{
+    return pages->waste_bytes;
+}
+
+void stat_openmetrics(const struct snapshot *snapshot)
+{
+    struct snapshot_sum sum;
+    char library[sizeof snapshot->header.library];
+    snapshot_sum(snapshot, &sum);
+    set_labels(snapshot);
+    tool_printable(library, sizeof library, snapshot->header.library);
+    for (char *at = library; *at != 0; at++)
+        if (*at == '"' || *at == '\\')
+            *at = '?';
+    head("library", "gauge", NULL, "1; its label names the library that the process runs with.");
+    printf("holdfast_library{%s,version=\"%s\"} 1\n", labels, library);
+    print_nodes(snapshot);
+    print_counters(snapshot, &sum);
+    print_slow(snapshot, &sum);
+    if (snapshot->pages != NULL) {
+        print_live(snapshot);
+        print_class_family(snapshot, "class_bytes", "bytes", "Pages of a size class.", class_bytes);
+        print_class_family(snapshot, "class_blocks", NULL, "Live blocks of a size class.", class_used);
+        print_class_family(snapshot, "class_waste_bytes", "bytes",
+                           "Bytes of a size class's pages that are in no live block.", class_waste);
+    }
+    printf("# EOF\n");
+}

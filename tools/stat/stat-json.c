@@ -1,0 +1,267 @@
+/*
+ * stat-json: see stat.h; the keys are those of holdfast-inspect(5), which a test compares.
+ *
+ * Test: tests/tool-stat.sh.
+ */
+#include <string.h>
+
+#include "kernel/os.h"
+#include "show.h"
+#include "stat/stat.h"
+
+static void set_number(json_t *object, const char *name, uint64_t number)
+{
+    json_object_set_new(object, name, tool_json_number(number));
+}
+
+static void set_flag(json_t *object, const char *name, bool flag)
+{
+    json_object_set_new(object, name, json_boolean(flag));
+}
+
+const char *stat_event_word(uint32_t kind, char *word, size_t word_bytes)
+{
+    snprintf(word, word_bytes, "%s", snapshot_event_name(kind));
+    for (char *at = word; *at != 0; at++)
+        if (*at == ' ' || *at == '-')
+            *at = '_';
+    return word;
+}
+
+static json_t *node_json(const struct snapshot *snapshot, unsigned index)
+{
+    const struct hf_inspect_node *node = &snapshot->nodes[index];
+    const struct node_pages *pages = &snapshot->node_pages[index];
+    json_t *object = json_object();
+    set_number(object, "id", node->id);
+    json_object_set_new(object, "backing", json_string(snapshot_backing_name(node->backing)));
+    set_number(object, "os_page_bytes", node->os_page_bytes);
+    set_flag(object, "bound", (node->flags & HF_INSPECT_NODE_BOUND) != 0);
+    set_flag(object, "locked", (node->flags & HF_INSPECT_NODE_LOCKED) != 0);
+    set_flag(object, "growing", (node->flags & HF_INSPECT_NODE_GROWING) != 0);
+    set_flag(object, "populating", (node->flags & HF_INSPECT_NODE_POPULATING) != 0);
+    set_flag(object, "full", (node->flags & HF_INSPECT_NODE_FULL) != 0);
+    json_object_set_new(object, "populate_error",
+                        node->populate_error == 0 ? json_null() : json_string(hfi_os_error_name((int)node->populate_error)));
+    set_number(object, "asked", node->asked);
+    set_number(object, "total", node->total);
+    set_number(object, "populated", node->populated);
+    set_number(object, "used", node->used);
+    set_number(object, "idle", node->idle);
+    set_number(object, "free", node->free);
+    set_number(object, "high_water", node->high_water);
+    json_object_set_new(object, "high_water_age_seconds", json_real(snapshot_age_ns(snapshot, node->high_water_ticks) / 1e9));
+    set_number(object, "large", node->large);
+    set_number(object, "meta", node->meta);
+    set_number(object, "threads", node->theaps);
+    if (snapshot->pages != NULL) {
+        set_number(object, "held", pages->held_bytes);
+        set_number(object, "live", pages->live_bytes);
+        set_number(object, "idle_live", pages->idle_live_bytes);
+        set_number(object, "magazines", pages->magazine_bytes);
+        set_number(object, "owned_empty", pages->owned_empty * HF_INSPECT_PAGE_BYTES);
+        set_number(object, "owned_partly", pages->owned_partly * HF_INSPECT_PAGE_BYTES);
+        set_number(object, "longest_free", pages->longest_free * HF_INSPECT_PAGE_BYTES);
+    }
+    return object;
+}
+
+static void set_away(json_t *object, const uint64_t away[HF_INSPECT_DISTANCES])
+{
+    json_t *array = json_array();
+    uint64_t all = 0;
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++) {
+        json_array_append_new(array, tool_json_number(away[i]));
+        all += away[i];
+    }
+    set_number(object, "away", all);
+    json_object_set_new(object, "away_by_distance", array);
+}
+
+static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
+{
+    const struct hf_inspect_theap *theap = &snapshot->theaps[index];
+    json_t *object = json_object();
+    char name[20];
+    set_number(object, "index", index);
+    set_flag(object, "in_use", theap->in_use != 0);
+    json_object_set_new(object, "name",
+                        json_string(target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name)));
+    set_number(object, "tid", theap->tid);
+    set_number(object, "home_node", theap->home_node);
+    set_number(object, "cpu", theap->cpu);
+    json_object_set_new(object, "age_seconds", json_real(snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9));
+    set_number(object, "listed", theap->listed);
+    set_number(object, "collected", theap->collected);
+    set_number(object, "claimed", theap->claimed);
+    set_number(object, "shared", theap->shared);
+    set_number(object, "stolen", theap->stolen);
+    set_number(object, "lost", theap->lost);
+    set_number(object, "fresh", theap->fresh);
+    set_number(object, "large", theap->large);
+    set_number(object, "adopted", theap->adopted);
+    set_number(object, "retired", theap->retired);
+    set_number(object, "remote_frees", theap->remote_frees);
+    set_number(object, "unowned_frees", theap->unowned_frees);
+    set_number(object, "received", theap->received);
+    set_number(object, "pressed", theap->pressed);
+    set_number(object, "failed", theap->failed);
+    set_number(object, "kept", theap->kept);
+    set_away(object, theap->away);
+    if (snapshot->pages != NULL) {
+        set_number(object, "pages", snapshot->theap_pages[index].pages);
+        set_number(object, "used_bytes", snapshot->theap_pages[index].used_bytes);
+    }
+    return object;
+}
+
+static json_t *sum_json(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    json_t *object = json_object();
+    set_number(object, "in_use", sum->in_use);
+    set_number(object, "listed", sum->listed);
+    set_number(object, "collected", sum->collected);
+    set_number(object, "claimed", sum->claimed);
+    set_number(object, "shared", sum->shared);
+    set_number(object, "stolen", sum->stolen);
+    set_number(object, "lost", sum->lost);
+    set_number(object, "fresh", sum->fresh);
+    set_number(object, "large", sum->large);
+    set_number(object, "adopted", sum->adopted);
+    set_number(object, "retired", sum->retired);
+    set_number(object, "remote_frees", sum->remote_frees);
+    set_number(object, "unowned_frees", sum->unowned_frees);
+    set_number(object, "received", sum->received);
+    set_number(object, "pressed", sum->pressed);
+    set_number(object, "failed", sum->failed);
+    set_number(object, "kept", sum->kept);
+    set_away(object, sum->away);
+    json_object_set_new(object, "slow_seconds", json_real(snapshot_ns(snapshot, sum->slow_ticks) / 1e9));
+    return object;
+}
+
+static json_t *slow_json(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    json_t *array = json_array();
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++) {
+        json_t *bucket = json_object();
+        json_object_set_new(bucket, "from_ns", json_real(i == 0 ? 0 : snapshot_ns(snapshot, (uint64_t)1 << i)));
+        set_number(bucket, "calls", sum->slow[i]);
+        json_array_append_new(array, bucket);
+    }
+    return array;
+}
+
+static json_t *classes_json(const struct snapshot *snapshot)
+{
+    json_t *array = json_array();
+    for (unsigned i = 0; i < snapshot->class_count && snapshot->pages != NULL; i++) {
+        const struct class_pages *pages = &snapshot->class_pages[i];
+        json_t *object = json_object();
+        set_number(object, "block_bytes", snapshot->classes[i].block_bytes);
+        set_number(object, "run_pages", snapshot->classes[i].run_pages);
+        set_number(object, "run_blocks", snapshot->classes[i].run_blocks);
+        set_number(object, "runs", pages->runs);
+        set_number(object, "pages", pages->pages);
+        set_number(object, "used_blocks", pages->used_blocks);
+        set_number(object, "room_blocks", pages->room_blocks);
+        set_number(object, "waste_bytes", pages->waste_bytes);
+        set_number(object, "live_bytes", pages->live_bytes);
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *events_json(const struct snapshot *snapshot)
+{
+    json_t *array = json_array();
+    char word[64];
+    for (unsigned i = 0; i < snapshot->event_count; i++) {
+        const struct hf_inspect_event *event = &snapshot->events[i];
+        json_t *object = json_object();
+        set_number(object, "sequence", event->sequence);
+        json_object_set_new(object, "kind", json_string(stat_event_word(event->kind, word, sizeof word)));
+        json_object_set_new(object, "age_seconds", json_real(snapshot_age_ns(snapshot, event->ticks) / 1e9));
+        set_number(object, "node", event->node);
+        set_number(object, "tid", event->tid);
+        set_number(object, "a", event->a);
+        set_number(object, "b", event->b);
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static const char *asked_arena(uint32_t code)
+{
+    static const char *const names[] = {
+        [HF_ARENA_AUTO] = "auto", [HF_ARENA_BYTES] = "bytes", [HF_ARENA_PERCENT] = "percent", [HF_ARENA_PER_NODE] = "per_node",
+    };
+    return code < sizeof names / sizeof names[0] ? names[code] : "?";
+}
+
+static json_t *options_json(uint32_t options)
+{
+    static const struct {
+        uint32_t bit;
+        const char *word;
+    } words[] = {
+        { HF_INSPECT_REMOTE_DENY, "remote_deny" }, { HF_INSPECT_FULL_ABORTS, "full_aborts" }, { HF_INSPECT_DONTFORK, "dontfork" },
+        { HF_INSPECT_STRICT, "strict" }, { HF_INSPECT_LOCK_NO, "lock_no" }, { HF_INSPECT_PLACE_INTERLEAVE, "place_interleave" },
+        { HF_INSPECT_PLACE_NODE, "place_node" }, { HF_INSPECT_SECURE, "secure" },
+    };
+    json_t *array = json_array();
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if ((options & words[i].bit) != 0)
+            json_array_append_new(array, json_string(words[i].word));
+    return array;
+}
+
+static void set_live(json_t *object, const struct snapshot *snapshot)
+{
+    bool known = snapshot->live_known != LIVE_UNKNOWN;
+    uint64_t unused = snapshot->held_bytes - snapshot->live_bytes;
+    json_object_set_new(object, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
+    json_object_set_new(object, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
+    json_object_set_new(object, "unused", known ? tool_json_number(unused) : json_null());
+    json_object_set_new(object, "magazines", known ? tool_json_number(snapshot->magazine_bytes) : json_null());
+    json_object_set_new(object, "live_as_of", known ? json_string(show_live_as_of(snapshot)) : json_null());
+}
+
+json_t *stat_json(const struct snapshot *snapshot)
+{
+    const struct hf_inspect_segment *header = &snapshot->header;
+    struct snapshot_sum sum;
+    char name[64], library[sizeof header->library];
+    json_t *object = json_object(), *nodes = json_array(), *theaps = json_array();
+    snapshot_sum(snapshot, &sum);
+    for (unsigned i = 0; i < snapshot->node_count; i++)
+        json_array_append_new(nodes, node_json(snapshot, i));
+    for (unsigned i = 0; i < snapshot->theap_count; i++)
+        if (!snapshot_theap_is_blank(&snapshot->theaps[i]))
+            json_array_append_new(theaps, theap_json(snapshot, i));
+    set_number(object, "version", header->version);
+    json_object_set_new(object, "library", json_string(tool_printable(library, sizeof library, header->library)));
+    set_number(object, "pid", header->pid);
+    json_object_set_new(object, "name", json_string(target_name((pid_t)header->pid, name, sizeof name)));
+    set_number(object, "start_ticks", header->start_ticks);
+    json_object_set_new(object, "age_seconds", json_real(snapshot_age_ns(snapshot, header->clock_ticks) / 1e9));
+    set_live(object, snapshot);
+    set_number(object, "arena_base", header->arena_base);
+    set_number(object, "arena_span", header->arena_span);
+    set_number(object, "forks", header->forks);
+    set_number(object, "reports", header->reports);
+    set_number(object, "registered", header->registered);
+    json_object_set_new(object, "asked_arena", json_string(asked_arena(header->asked_arena)));
+    const char *backing = header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing);
+    json_object_set_new(object, "asked_backing", json_string(backing));
+    json_object_set_new(object, "options", options_json(header->options));
+    set_number(object, "event_count", header->event_count);
+    set_number(object, "theap_count", header->theap_count);
+    json_object_set_new(object, "nodes", nodes);
+    json_object_set_new(object, "sum", sum_json(snapshot, &sum));
+    json_object_set_new(object, "slow", slow_json(snapshot, &sum));
+    json_object_set_new(object, "classes", classes_json(snapshot));
+    json_object_set_new(object, "theaps", theaps);
+    json_object_set_new(object, "events", events_json(snapshot));
+    return object;
+}

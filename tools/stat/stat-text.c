@@ -1,0 +1,284 @@
+/*
+ * stat-text: see stat.h; what `holdfast stat` prints for people.
+ *
+ * Where there is no page map, what follows from it is left out.
+ *
+ * Test: tests/tool-stat.sh.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "show.h"
+#include "stat/stat.h"
+
+#define BAR_COLUMNS 38 /* beside them the largest sizes end at column 80 */
+
+static const char *bytes_of(uint64_t bytes, char text[16])
+{
+    return hfi_format_bytes(text, 16, bytes);
+}
+
+/* --- nodes --- */
+
+static void print_bar(const struct snapshot *snapshot, unsigned node)
+{
+    struct show_piece pieces[SHOW_PIECES];
+    unsigned count = show_bar(pieces, snapshot, node, BAR_COLUMNS);
+    putchar('[');
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned column = 0; column < pieces[i].cells; column++)
+            fputs(show_glyph(pieces[i].state, pieces[i].in_use ? 3 : 0, false), stdout);
+    putchar(']');
+}
+
+static void print_flags(const struct hf_inspect_node *node)
+{
+    printf("%s, %s, %s%s", (node->flags & HF_INSPECT_NODE_BOUND) != 0 ? "bound" : "not bound",
+           (node->flags & HF_INSPECT_NODE_LOCKED) != 0 ? "locked" : "not locked",
+           (node->flags & HF_INSPECT_NODE_GROWING) != 0      ? "growing"
+           : (node->flags & HF_INSPECT_NODE_POPULATING) != 0 ? "being populated"
+                                                             : "fixed",
+           (node->flags & HF_INSPECT_NODE_FULL) != 0 ? ", FULL" : "");
+}
+
+/* As the bar has them, in two lines. */
+static void print_shares(const struct snapshot *snapshot, unsigned node)
+{
+    struct show_share shares[SHOW_ORDER];
+    char bytes[SHOW_SHORT];
+    show_shares(shares, snapshot, node);
+    for (unsigned i = 0; i < SHOW_ORDER; i++) {
+        const struct show_share *share = &shares[i];
+        bool begins = i == 0 || share->state == SHOW_KEPT;
+        printf("%s%s %s", i == 0 ? "  " : begins ? "\n  " : ", ", show_states[share->state].word, show_size(bytes, share->bytes));
+        if (share->state == HF_PAGE_IDLE && share->bytes != 0 && snapshot->live_known != LIVE_UNKNOWN)
+            printf(" (%.0f %% live)", show_percent(share->live, share->bytes));
+    }
+    if (snapshot->pages != NULL)
+        printf("; longest free run %s", show_size(bytes, snapshot->node_pages[node].longest_free * HF_INSPECT_PAGE_BYTES));
+}
+
+static void print_legend(void)
+{
+    for (unsigned i = 0; i < SHOW_ORDER; i++)
+        printf("  %s %s", show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, false), show_states[show_order[i]].word);
+    printf("  %s unused\n", show_glyph(HF_PAGE_OWNED, 0, false));
+}
+
+static void print_node(const struct snapshot *snapshot, unsigned index)
+{
+    const struct hf_inspect_node *node = &snapshot->nodes[index];
+    const struct node_pages *pages = &snapshot->node_pages[index];
+    char a[16], b[16], span[16], text[160];
+    printf("node %-3u ", node->id);
+    print_bar(snapshot, index);
+    printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
+    if ((node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked)
+        printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n", bytes_of(node->asked, a));
+    if (snapshot->node_count > 1 && snapshot->live_known != LIVE_UNKNOWN)
+        printf("  %s\n", show_live(text, sizeof text, pages->live_bytes, pages->held_bytes));
+    print_shares(snapshot, index);
+    printf("\n  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a), show_percent(node->high_water, node->total),
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
+    if (node->populated < node->total)
+        printf("; populated %s", bytes_of(node->populated, b));
+    printf("\n  %s pages, ", snapshot_backing_name(node->backing));
+    print_flags(node);
+    if (node->populate_error != 0)
+        printf("\n  populating failed: %s", strerror((int)node->populate_error));
+    putchar('\n');
+}
+
+/* --- paths --- */
+
+static void print_count(const char *name, uint64_t count, const char *meaning)
+{
+    printf("  %-13s %14llu         %s\n", name, (unsigned long long)count, meaning);
+}
+
+static void print_share(const char *name, uint64_t count, uint64_t all, const char *meaning)
+{
+    printf("  %-13s %14llu %5.1f %% %s\n", name, (unsigned long long)count, show_percent(count, all), meaning);
+}
+
+static void print_paths(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    static const char *const distances[HF_INSPECT_DISTANCES] = {
+        "... from the nearest other node", "... from the second nearest", "... from the third", "... from nodes farther away",
+    };
+    uint64_t pages = sum->claimed + sum->fresh + sum->large, all = sum->collected + sum->shared + pages;
+    unsigned ended = snapshot_threads_ended(snapshot);
+    printf("where memory came from, since the start; %llu thread%s a theap", (unsigned long long)sum->in_use,
+           sum->in_use == 1 ? " has" : "s have");
+    if (ended != 0)
+        printf(", %u more had", ended);
+    putchar('\n');
+    print_share("collected", sum->collected, all, "refills from a page the thread had");
+    print_share("claimed", sum->claimed, all, "idle pages taken over");
+    if (sum->shared != 0)
+        print_share("shared", sum->shared, all, "a few blocks of an idle page: tight node");
+    print_share("fresh", sum->fresh, all, "fresh pages cut into blocks");
+    print_share("large", sum->large, all, "blocks of whole pages");
+    if (snapshot_sum_away(sum) != 0)
+        print_share("away", snapshot_sum_away(sum), pages, "of claimed, fresh, large: other nodes'");
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
+        if (sum->away[i] != 0)
+            print_share("", sum->away[i], pages, distances[i]);
+    printf("and what else happened\n");
+    print_count("listed", sum->listed, "blocks for the fast path to hand out");
+    print_count("adopted", sum->adopted, "own pages won back by freeing");
+    print_count("stolen", sum->stolen, "pages taken from sleeping threads");
+    print_count("retired", sum->retired, "pages given back to a node");
+    print_count("remote frees", sum->remote_frees, "blocks freed into other threads' pages");
+    print_count("unowned frees", sum->unowned_frees, "blocks freed into pages nobody owned");
+    if (sum->pressed != 0)
+        print_count("pressed", sum->pressed, "application asked to free memory");
+    print_count("failed", sum->failed, "calls that ended in ENOMEM");
+}
+
+static uint64_t slow_calls(const struct snapshot_sum *sum)
+{
+    uint64_t calls = 0;
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
+        calls += sum->slow[i];
+    return calls;
+}
+
+/* What a part of all calls stayed under; of the last bucket only the lower end is known. */
+static void print_quantile(const char *name, const struct snapshot *snapshot, const struct snapshot_sum *sum, double part)
+{
+    double from = snapshot_slow_quantile(snapshot, sum, part);
+    bool last = from >= snapshot_ns(snapshot, (uint64_t)1 << (HF_INSPECT_BUCKETS - 1));
+    printf("%s %s %.2f us", name, last ? ">" : "<", (last ? from : 2 * from) / 1e3);
+}
+
+static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    uint64_t calls = slow_calls(sum);
+    if (calls == 0)
+        return;
+    printf("slow paths: %llu, mean %.2f us\n", (unsigned long long)calls,
+           snapshot_ns(snapshot, sum->slow_ticks) / (double)calls / 1e3);
+    print_quantile("  half", snapshot, sum, 0.5);
+    print_quantile(", 99 of 100", snapshot, sum, 0.99);
+    print_quantile(", all", snapshot, sum, 1);
+    putchar('\n');
+}
+
+/* --- lists --- */
+
+static const struct snapshot *sorted;
+
+static int by_class_pages(const void *a, const void *b)
+{
+    uint64_t x = sorted->class_pages[*(const unsigned *)a].pages, y = sorted->class_pages[*(const unsigned *)b].pages;
+    return (x < y) - (x > y);
+}
+
+static int by_theap_pages(const void *a, const void *b)
+{
+    uint64_t x = sorted->theap_pages[*(const unsigned *)a].pages, y = sorted->theap_pages[*(const unsigned *)b].pages;
+    return (x < y) - (x > y);
+}
+
+static void print_classes(const struct snapshot *snapshot, unsigned length)
+{
+    unsigned order[HF_INSPECT_MAX_CLASSES], count = 0;
+    char bytes[16], waste[16];
+    for (unsigned i = 0; i < snapshot->class_count; i++)
+        if (snapshot->class_pages[i].pages != 0)
+            order[count++] = i;
+    if (count == 0 || length == 0)
+        return;
+    sorted = snapshot;
+    qsort(order, count, sizeof order[0], by_class_pages);
+    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "held", "blocks in use", "have room for", "in use", "waste");
+    for (unsigned i = 0; i < count && i < length; i++) {
+        const struct class_pages *class = &snapshot->class_pages[order[i]];
+        printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
+               bytes_of(class->pages * HF_INSPECT_PAGE_BYTES, bytes), (unsigned long long)class->used_blocks,
+               (unsigned long long)class->room_blocks, show_percent(class->used_blocks, class->room_blocks),
+               bytes_of(class->waste_bytes, waste));
+    }
+    if (count > length)
+        printf("%12s of %u more sizes: --classes\n", "", count - length);
+}
+
+static void print_theaps(const struct snapshot *snapshot, const struct snapshot_sum *sum, unsigned length)
+{
+    static unsigned order[HF_INSPECT_MAX_THEAPS];
+    unsigned count = 0;
+    char name[16], cell[64], bytes[SHOW_SHORT];
+    for (unsigned i = 0; i < snapshot->theap_count; i++)
+        if (snapshot->theaps[i].in_use != 0)
+            order[count++] = i;
+    if (count == 0 || length == 0)
+        return;
+    sorted = snapshot;
+    qsort(order, count, sizeof order[0], by_theap_pages);
+    printf("%-15s %7s %4s %4s %5s %5s %5s %5s %7s %6s %5s\n", "thread", "tid", "home", "cpu", "pages", "bytes", "out", "in",
+           "claimed", "stolen", "lost");
+    for (unsigned i = 0; i < count && i < length; i++) {
+        const struct hf_inspect_theap *theap = &snapshot->theaps[order[i]];
+        const struct theap_pages *pages = &snapshot->theap_pages[order[i]];
+        const uint64_t counts[] = { pages->pages, theap->remote_frees, theap->received, theap->claimed, theap->stolen, theap->lost };
+        char text[6][SHOW_SHORT];
+        unsigned home = theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
+        for (unsigned j = 0; j < 6; j++)
+            show_count(text[j], (double)counts[j], 5);
+        printf("%s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
+               show_name(cell, sizeof cell, target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), 15),
+               (unsigned long long)theap->tid, home, theap->cpu, text[0], show_bytes(bytes, (double)pages->used_bytes, 5), text[1], text[2], text[3], text[4], text[5]);
+    }
+    if (count > length)
+        printf("%-15s of %u more threads: --theaps\n", "", count - length);
+    if (count < sum->in_use)
+        printf("%-15s %u of %llu threads shown: the segment's table ends there\n", "", count, (unsigned long long)sum->in_use);
+}
+
+static void print_events(const struct snapshot *snapshot, unsigned length)
+{
+    char span[16], text[160];
+    unsigned first = snapshot->event_count > length ? snapshot->event_count - length : 0;
+    if (first < snapshot->event_count)
+        printf("last events\n");
+    for (unsigned i = snapshot->event_count; i-- > first;) {
+        const struct hf_inspect_event *event = &snapshot->events[i];
+        unsigned id = event->node < snapshot->node_count ? snapshot->nodes[event->node].id : event->node;
+        printf("  %8s ago  node %u: %s\n", show_span(span, sizeof span, snapshot_age_ns(snapshot, event->ticks)), id,
+               show_event(text, sizeof text, snapshot, event));
+    }
+}
+
+static void print_live(const struct snapshot *snapshot)
+{
+    const char *limits = show_live_limits(snapshot);
+    char text[160], bytes[16];
+    if (snapshot->live_known != LIVE_UNKNOWN)
+        printf("%s\n", show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
+    if (snapshot->magazine_bytes != 0)
+        printf("  of unused: %s that threads keep for their next requests\n", bytes_of(snapshot->magazine_bytes, bytes));
+    if (limits != NULL)
+        printf("  %s\n", limits);
+}
+
+void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengths)
+{
+    const struct hf_inspect_segment *header = &snapshot->header;
+    struct snapshot_sum sum;
+    char name[64], shown[64], library[sizeof header->library], span[16];
+    snapshot_sum(snapshot, &sum);
+    printf("process %llu (%s), arena for %s, libholdfast %s\n", (unsigned long long)header->pid,
+           tool_printable(shown, sizeof shown, target_name((pid_t)header->pid, name, sizeof name)),
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
+           tool_printable(library, sizeof library, header->library));
+    print_live(snapshot);
+    for (unsigned i = 0; i < snapshot->node_count; i++)
+        print_node(snapshot, i);
+    print_legend();
+    print_paths(snapshot, &sum);
+    print_slow(snapshot, &sum);
+    print_classes(snapshot, lengths->classes);
+    print_theaps(snapshot, &sum, lengths->theaps);
+    print_events(snapshot, lengths->events);
+}

@@ -1,0 +1,223 @@
+/*
+ * stat: shows the arena of a running process, once or again and again.
+ *
+ * Neither ptrace nor root is needed for a process of the same user, and the process is not
+ * stopped: its inspection segment is copied and printed (stat-text.c, stat-watch.c, stat-json.c, openmetrics.c).
+ *
+ * Test: tests/tool.sh, tests/tool-stat.sh.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel/os.h"
+#include "stat/stat.h"
+
+#define LIST_LENGTH 10u
+#define LINES_PER_HEAD 20u
+#define SECONDS_LEAST 0.05
+
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_OPENMETRICS };
+
+struct settings {
+    enum format format;
+    struct stat_lengths lengths;
+    double watch_seconds; /* 0: once */
+    unsigned long count;  /* of lines; 0: until the process ends */
+    bool delta;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+static int print_once(const struct snapshot *snapshot, const struct settings *settings)
+{
+    if (settings->format == FORMAT_JSON)
+        return tool_json_print(stat_json(snapshot));
+    if (settings->format == FORMAT_OPENMETRICS)
+        stat_openmetrics(snapshot);
+    else
+        stat_text(snapshot, &settings->lengths);
+    return fflush(stdout) != 0;
+}
+
+/* A line for people, or a JSON object on a line of its own. */
+static int print_span(const struct snapshot *before, const struct snapshot *after, const struct settings *settings)
+{
+    if (settings->format == FORMAT_TEXT) {
+        stat_watch_line(before, after, settings->delta);
+        return fflush(stdout) != 0;
+    }
+    json_t *object = stat_watch_json(before, after, settings->delta);
+    int error = json_dumpf(object, stdout, JSON_COMPACT);
+    json_decref(object);
+    return error != 0 || putchar('\n') == EOF || fflush(stdout) != 0;
+}
+
+/* From here on signals arrive nowhere but in wait_for_interval: none falls between a look at `interrupted` and a wait. */
+static void catch_signals(sigset_t *outside)
+{
+    struct sigaction action = { .sa_handler = interrupt };
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ours, outside);
+    sigdelset(outside, SIGINT);
+    sigdelset(outside, SIGTERM);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* False when somebody has seen enough.  A signal that is not ours, such as of a window's size, ends no interval. */
+static bool wait_for_interval(uint64_t end_ns, const sigset_t *outside)
+{
+    for (uint64_t now = hfi_os_now_ns(); now < end_ns && !interrupted; now = hfi_os_now_ns()) {
+        const uint64_t ns = end_ns - now;
+        const struct timespec left = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
+        ppoll(NULL, 0, &left, outside);
+    }
+    return !interrupted;
+}
+
+/* Until the process ends, the lines are printed, or somebody has seen enough. */
+static int watch(const struct target *target, struct snapshot *before, const struct settings *settings)
+{
+    struct snapshot after = { .pages = NULL };
+    sigset_t outside;
+    int status = 0;
+    catch_signals(&outside);
+    for (unsigned long line = 0; status == 0 && (settings->count == 0 || line < settings->count); line++) {
+        if (settings->format == FORMAT_TEXT && line % LINES_PER_HEAD == 0)
+            stat_watch_head(settings->delta);
+        uint64_t end_ns = before->taken_ns + (uint64_t)(settings->watch_seconds * 1e9);
+        if (fflush(stdout) != 0 || !wait_for_interval(end_ns, &outside) || !target_lives(target))
+            break;
+        status = target_read(target, &after, before->header.pages.count <= SNAPSHOT_MAP_OFTEN, "stat");
+        if (status == 0)
+            status = print_span(before, &after, settings);
+        struct snapshot older = *before;
+        *before = after;
+        after = older;
+    }
+    snapshot_free(&after);
+    return status != 0 || fflush(stdout) != 0;
+}
+
+/* --- the command line --- */
+
+static bool parse_number(const char *text, double least, double most, double *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtod(text, &end);
+    if (errno == 0 && end != text && *end == 0 && *number >= least && *number <= most)
+        return true;
+    hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a number from %g to %g; see `holdfast help stat`", text, least, most);
+    return false;
+}
+
+static bool parse_format(const char *text, enum format *format)
+{
+    static const char *const names[] = { [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_OPENMETRICS] = "openmetrics" };
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *format = (enum format)i;
+            return true;
+        }
+    hfi_say(SAY_ERROR, "HF-E419", "stat", "%s is no format; name one of text, json, openmetrics", text);
+    return false;
+}
+
+static bool parse_option(int option, struct settings *settings)
+{
+    double number;
+    switch (option) {
+    case 'j': settings->format = FORMAT_JSON; return true;
+    case 'f': return parse_format(optarg, &settings->format);
+    case 'w': return parse_number(optarg, SECONDS_LEAST, 86400, &settings->watch_seconds);
+    case 'n':
+        if (!parse_number(optarg, 1, 1e9, &number))
+            return false;
+        settings->count = (unsigned long)number;
+        if ((double)settings->count == number)
+            return true;
+        hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a whole number of lines; see `holdfast help stat`", optarg);
+        return false;
+    case 'd': settings->delta = true; return true;
+    case 'c': settings->lengths.classes = UINT_MAX; return true;
+    case 't': settings->lengths.theaps = UINT_MAX; return true;
+    case 'e': settings->lengths.events = UINT_MAX; return true;
+    default: return false; /* tool_getopt has said why */
+    }
+}
+
+static int stat_main(int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        { "json", no_argument, NULL, 'j' }, { "format", required_argument, NULL, 'f' }, { "watch", required_argument, NULL, 'w' },
+        { "count", required_argument, NULL, 'n' }, { "delta", no_argument, NULL, 'd' }, { "classes", no_argument, NULL, 'c' },
+        { "theaps", no_argument, NULL, 't' }, { "events", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' }, { 0 },
+    };
+    struct settings settings = { .lengths = { LIST_LENGTH, LIST_LENGTH, LIST_LENGTH } };
+    struct snapshot snapshot = { .pages = NULL };
+    struct target target;
+    int option;
+    while ((option = tool_getopt(argc, argv, ":h", long_options, "stat")) != -1) {
+        if (option == 'h')
+            return tool_help(&tool_stat);
+        if (!parse_option(option, &settings))
+            return option == '?' ? EXIT_USAGE : EXIT_CONFIG;
+    }
+    if (argc - optind > 1) {
+        hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`", argc - optind);
+        return EXIT_USAGE;
+    }
+    if ((settings.delta || settings.count != 0) && settings.watch_seconds == 0)
+        settings.watch_seconds = 1;
+    if (settings.watch_seconds != 0 && settings.format == FORMAT_OPENMETRICS) {
+        hfi_say(SAY_ERROR, "HF-E420", "stat", "OpenMetrics is of one moment, and the metrics system makes the rates; "
+                "leave out --watch, --delta and --count");
+        return EXIT_USAGE;
+    }
+    int status = target_open(&target, argv[optind], "stat");
+    if (status != 0)
+        return status;
+    bool watching = settings.watch_seconds != 0;
+    status = target_read(&target, &snapshot, !watching, "stat");
+    if (status == 0)
+        status = watching ? watch(&target, &snapshot, &settings) : print_once(&snapshot, &settings);
+    snapshot_free(&snapshot);
+    target_close(&target);
+    return status;
+}
+
+const struct command tool_stat = {
+    .name = "stat",
+    .summary = "show the arena of a running process",
+    .help =
+        "usage: holdfast stat [OPTION...] [PID]\n"
+        "\n"
+        "Prints what the arena of process PID holds, per node, where its memory came from, its\n"
+        "size classes, threads and last events.  Without PID: the only process that shows an\n"
+        "arena, or a list of those there are.\n"
+        "\n"
+        "  --watch SECONDS  a line every SECONDS, with rates per second; with --json an object\n"
+        "  --delta          differences from line to line instead of rates\n"
+        "  --count N        N lines; without, until the process ends or an interrupt\n"
+        "  --classes, --theaps, --events\n"
+        "                   all of them, not the first ten\n"
+        "  --format FORMAT  text, json or openmetrics\n"
+        "  --json           as --format json\n"
+        "  --help           this text\n",
+    .run = stat_main,
+};

@@ -1,0 +1,221 @@
+/*
+ * top-table: the columns of top's views, and the order of their rows.
+ *
+ * A view is sorted by one number per row; those that are equal stay in the order of their slots, so rows do not
+ * jump.  Names are compared as text.
+ *
+ * Test: tests/tool-top.sh.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "show.h"
+#include "top/top.h"
+
+enum cell_kind { CELL_NAME, CELL_PLAIN, CELL_COUNT, CELL_RATE, CELL_BYTES, CELL_PERCENT };
+
+struct column {
+    const char *title;
+    const char *meaning; /* for the help */
+    char key;
+    unsigned char width;
+    enum cell_kind kind;
+    double (*value)(const struct top *top, unsigned row);
+    bool of_map;         /* there is none without a page map */
+};
+
+/* --- theaps --- */
+
+static const struct hf_inspect_theap *theap_of(const struct top *top, unsigned row)
+{
+    return &top->now.theaps[row];
+}
+
+/* What the page map says may be a second older. */
+static const struct theap_pages *pages_of(const struct top *top, unsigned row)
+{
+    static const struct theap_pages none;
+    return row < top->map.theap_count ? &top->map.theap_pages[row] : &none;
+}
+
+static double theap_tid(const struct top *top, unsigned row) { return (double)theap_of(top, row)->tid; }
+static double theap_cpu(const struct top *top, unsigned row) { return theap_of(top, row)->cpu; }
+static double theap_pages(const struct top *top, unsigned row) { return (double)pages_of(top, row)->pages; }
+static double theap_bytes(const struct top *top, unsigned row) { return (double)pages_of(top, row)->used_bytes; }
+static double theap_slow(const struct top *top, unsigned row) { return top->theaps[row].slow_rate; }
+static double theap_out(const struct top *top, unsigned row) { return top->theaps[row].out_rate; }
+static double theap_in(const struct top *top, unsigned row) { return top->theaps[row].in_rate; }
+static double theap_claimed(const struct top *top, unsigned row) { return (double)theap_of(top, row)->claimed; }
+static double theap_stolen(const struct top *top, unsigned row) { return (double)theap_of(top, row)->stolen; }
+static double theap_lost(const struct top *top, unsigned row) { return (double)theap_of(top, row)->lost; }
+
+/* The kernel's number, where the segment names a node that there is. */
+static double theap_home(const struct top *top, unsigned row)
+{
+    uint32_t node = theap_of(top, row)->home_node;
+    return node < top->now.node_count ? top->now.nodes[node].id : node;
+}
+
+static double theap_away(const struct top *top, unsigned row)
+{
+    double away = 0;
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
+        away += (double)theap_of(top, row)->away[i];
+    return away;
+}
+
+static const struct column theap_columns[] = {
+    { "name", "thread's name", 'N', 11, CELL_NAME, NULL, false },
+    { "tid", "thread", 'T', 7, CELL_PLAIN, theap_tid, false },
+    { "nd", "home node", 'H', 2, CELL_PLAIN, theap_home, false },
+    { "cpu", "where its last slow path ran", 'C', 3, CELL_PLAIN, theap_cpu, false },
+    { "pages", "of 64 KiB, that it owns", 'P', 5, CELL_COUNT, theap_pages, true },
+    { "bytes", "in use in those", 'B', 5, CELL_BYTES, theap_bytes, true },
+    { "slow/s", "slow paths", 'S', 6, CELL_RATE, theap_slow, false },
+    { "out/s", "frees into others' pages", 'O', 5, CELL_RATE, theap_out, false },
+    { "in/s", "others' frees into its pages", 'I', 5, CELL_RATE, theap_in, false },
+    { "claim", "idle pages claimed", 'M', 5, CELL_COUNT, theap_claimed, false },
+    { "stol", "pages stolen from sleepers", 'X', 4, CELL_COUNT, theap_stolen, false },
+    { "lost", "pages lost while asleep", 'L', 4, CELL_COUNT, theap_lost, false },
+    { "away", "pages got of other nodes", 'A', 5, CELL_COUNT, theap_away, false },
+};
+
+/* --- size classes --- */
+
+static double class_block(const struct top *top, unsigned row) { return top->now.classes[row].block_bytes; }
+static double class_runs(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].runs; }
+static double class_bytes(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].pages * HF_INSPECT_PAGE_BYTES; }
+static double class_used(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].used_blocks; }
+static double class_room(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].room_blocks; }
+static double class_waste(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].waste_bytes; }
+
+static double class_fill(const struct top *top, unsigned row)
+{
+    return show_percent(top->map.class_pages[row].used_blocks, top->map.class_pages[row].room_blocks);
+}
+
+static const struct column class_columns[] = {
+    { "block", "bytes of a block", 'B', 9, CELL_BYTES, class_block, false },
+    { "runs", "runs of pages cut into such blocks", 'R', 7, CELL_COUNT, class_runs, true },
+    { "held", "bytes of those runs", 'H', 8, CELL_BYTES, class_bytes, true },
+    { "in use", "blocks", 'U', 8, CELL_COUNT, class_used, true },
+    { "room", "blocks that the runs can hold", 'M', 8, CELL_COUNT, class_room, true },
+    { "fill %", "blocks in use, of the room", 'F', 7, CELL_PERCENT, class_fill, true },
+    { "waste", "bytes in no block that is in use", 'W', 8, CELL_BYTES, class_waste, true },
+};
+
+static const struct column *columns_of(enum top_view view)
+{
+    return view == TOP_THEAPS ? theap_columns : class_columns;
+}
+
+unsigned top_column_count(enum top_view view)
+{
+    switch (view) {
+    case TOP_THEAPS: return sizeof theap_columns / sizeof theap_columns[0];
+    case TOP_CLASSES: return sizeof class_columns / sizeof class_columns[0];
+    default: return 0;
+    }
+}
+
+unsigned top_column_width(enum top_view view, unsigned column, bool wide)
+{
+    const struct column *of = &columns_of(view)[column];
+    return !wide ? of->width : of->kind == CELL_NAME ? TOP_NAME_BYTES - 1 : of->width + 3u;
+}
+
+const char *top_column_title(enum top_view view, unsigned column) { return columns_of(view)[column].title; }
+const char *top_column_meaning(enum top_view view, unsigned column) { return columns_of(view)[column].meaning; }
+char top_column_key(enum top_view view, unsigned column) { return columns_of(view)[column].key; }
+bool top_column_is_text(enum top_view view, unsigned column) { return columns_of(view)[column].kind == CELL_NAME; }
+
+/* --- cells --- */
+
+char *top_below(char *text, size_t text_bytes, double ns)
+{
+    if (ns == 0)
+        snprintf(text, text_bytes, "-");
+    else if (ns < 1e3)
+        snprintf(text, text_bytes, "< %.0f ns", ns);
+    else if (ns < 1e6)
+        snprintf(text, text_bytes, "< %.1f us", ns / 1e3);
+    else
+        snprintf(text, text_bytes, ns < 1e9 ? "< %.1f ms" : "< %.1f s", ns < 1e9 ? ns / 1e6 : ns / 1e9);
+    return text;
+}
+
+char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes, unsigned width)
+{
+    const struct column *of = &columns_of(top->view)[column];
+    double value = of->value == NULL ? 0 : of->value(top, row);
+    if (of->of_map && top->map.pages == NULL) {
+        snprintf(text, text_bytes, "-");
+        return text;
+    }
+    switch (of->kind) {
+    case CELL_NAME: snprintf(text, text_bytes, "%s", top_theap_name(top, row)); break;
+    case CELL_PLAIN: snprintf(text, text_bytes, "%.0f", value); break;
+    case CELL_COUNT: show_count(text, value, width); break;
+    case CELL_RATE: show_rate(text, value, width); break;
+    case CELL_BYTES: show_bytes(text, value, width); break;
+    case CELL_PERCENT: snprintf(text, text_bytes, "%.1f", value); break;
+    }
+    return text;
+}
+
+/* --- order --- */
+
+struct sorting {
+    struct top *top;
+    const struct column *column;
+    bool rising;
+};
+
+static int compare(const void *one, const void *other, void *argument)
+{
+    const struct sorting *sorting = argument;
+    unsigned a = *(const unsigned *)one, b = *(const unsigned *)other;
+    int order = 0;
+    if (sorting->column->kind == CELL_NAME) {
+        order = strcmp(sorting->top->theaps[a].name, sorting->top->theaps[b].name);
+    } else {
+        double left = sorting->top->keys[a], right = sorting->top->keys[b];
+        order = left < right ? -1 : left > right;
+    }
+    if (order == 0)
+        return a < b ? -1 : a > b;
+    return sorting->rising ? order : -order;
+}
+
+static void list_theaps(struct top *top, bool named)
+{
+    for (unsigned i = 0; i < top->now.theap_count; i++) {
+        if (top->now.theaps[i].in_use == 0)
+            continue;
+        if (named)
+            top_theap_name(top, i);
+        top->order[top->rows++] = i;
+    }
+}
+
+void top_sort(struct top *top)
+{
+    const struct top_sight *sight = &top->sights[top->view];
+    struct sorting sorting = { .top = top, .rising = sight->rising };
+    top->rows = 0;
+    if (top->view == TOP_EVENTS)
+        top->rows = top->now.event_count;
+    else if (top->view == TOP_NODES)
+        top->rows = top->now.node_count;
+    else
+        sorting.column = &columns_of(top->view)[sight->column];
+    if (top->view == TOP_THEAPS)
+        list_theaps(top, sorting.column->kind == CELL_NAME);
+    for (unsigned i = 0; top->view == TOP_CLASSES && i < top->now.class_count; i++)
+        top->order[top->rows++] = i;
+    for (unsigned i = 0; sorting.column != NULL && sorting.column->value != NULL && i < top->rows; i++)
+        top->keys[top->order[i]] = sorting.column->value(top, top->order[i]);
+    if (sorting.column != NULL)
+        qsort_r(top->order, top->rows, sizeof top->order[0], compare, &sorting);
+}

@@ -1,0 +1,354 @@
+/*
+ * top-views: what top shows below its head: one of five views, or the help.
+ *
+ * W1: whatever does not fit is left out whole, from the right and from below; nothing is drawn outside of the screen.
+ * W2: rows of a table stay on the screen from one refresh to the next, and of one that changes the part that does is written.
+ * W3: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is wrong by words.
+ *
+ * Test: tests/tool-top.sh.
+ */
+#include <curses.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "kernel/os.h"
+#include "show.h"
+#include "top/top.h"
+
+#define COLUMNS_MIN 40
+#define ROWS_MIN 10
+
+#define ROWS_KEPT 256
+
+static unsigned visible;
+
+/* What the table's rows say on the screen; none where there is no table. */
+static struct {
+    enum top_view view;
+    int first, columns, lines; /* the first row, and the screen's size; first 0: there is no table */
+    char rows[ROWS_KEPT][TOP_CELLS];
+} drawn;
+
+unsigned top_visible(void)
+{
+    return visible;
+}
+
+/* --- views --- */
+
+static int draw_tabs(const struct top *top, int row)
+{
+    static const char *const names[TOP_VIEWS] = { "theaps", "classes", "events", "nodes", "history" };
+    const struct top_sight *sight = &top->sights[top->view];
+    int x = 1;
+    char order[64] = "", tab[32];
+    for (unsigned i = 0; i < TOP_VIEWS; i++) {
+        chtype look = i == top->view ? A_REVERSE | A_BOLD : A_NORMAL;
+        bool named = COLS >= TOP_ROOMY || i == top->view; /* on a narrow screen only where one is */
+        snprintf(tab, sizeof tab, COLS >= TOP_ROOMY ? " %u %s " : named ? "%u %s" : "%u", i + 1, names[i]);
+        attron(look);
+        mvaddstr(row, x, tab);
+        attroff(look);
+        x += (int)strlen(tab) + 1;
+    }
+    if (top_column_count(top->view) != 0)
+        snprintf(order, sizeof order, "by %s, %s", top_column_title(top->view, sight->column),
+                 sight->rising ? "least first" : "most first");
+    if (x + (int)strlen(order) <= COLS)
+        mvaddstr(row, x, order);
+    return row + 1;
+}
+
+/* The first columns always, the others so that the one it is sorted by is among them. */
+static unsigned choose_columns(const struct top *top, unsigned *chosen)
+{
+    unsigned all = top_column_count(top->view), fixed = top->view == TOP_THEAPS ? 2 : 1, count = 0, from = fixed;
+    unsigned sorted = top->sights[top->view].column;
+    for (;; from++) {
+        int width = 0;
+        count = 0;
+        for (unsigned i = 0; i < all; i = i + 1 == fixed ? from : i + 1) {
+            int needed = (int)top_column_width(top->view, i, COLS >= TOP_WIDE) + 1;
+            if (width + needed > COLS + 1)
+                break;
+            width += needed;
+            chosen[count++] = i;
+        }
+        if (sorted < fixed || from >= sorted || (count != 0 && chosen[count - 1] >= sorted))
+            return count;
+    }
+}
+
+/* A cell at its column's width: names from the left, figures from the right. */
+static size_t put_cell(const struct top *top, char *line, size_t line_bytes, unsigned column, char *text, int width)
+{
+    int length = (int)strlen(text);
+    if (top_column_is_text(top->view, column))
+        return strlen(show_name(line, line_bytes, text, (unsigned)width));
+    if (length > width)
+        text[width - 1] = '>'; /* no figure that looks whole and is not */
+    length = length < width ? length : width;
+    memset(line, ' ', (size_t)width);
+    memcpy(line + width - length, text, (size_t)length);
+    return (size_t)width;
+}
+
+/* For what is no row of a table, and may have colours: it is written anew each time. */
+int top_own_row(int row)
+{
+    move(row, 0);
+    clrtoeol();
+    if (row < ROWS_KEPT)
+        strcpy(drawn.rows[row], "\x80"); /* as no row of a table is */
+    return row;
+}
+
+static void draw_heading(const struct top *top, int row, const unsigned *columns, unsigned count)
+{
+    int x = 0;
+    for (unsigned i = 0; i < count; i++) {
+        int width = (int)top_column_width(top->view, columns[i], COLS >= TOP_WIDE);
+        bool is_text = top_column_is_text(top->view, columns[i]);
+        chtype look = columns[i] == top->sights[top->view].column ? A_REVERSE | A_BOLD : A_BOLD;
+        attron(look);
+        mvprintw(row, x, is_text ? "%-*.*s" : "%*.*s", width, width, top_column_title(top->view, columns[i]));
+        attroff(look);
+        x += width + 1;
+    }
+}
+
+static bool is_ascii(const char *text)
+{
+    while (*text != 0 && (unsigned char)*text < 128)
+        text++;
+    return *text == 0;
+}
+
+/* Of a row that says something else than before, from the first character that differs to the last. */
+static void put_row(int row, char *line)
+{
+    char *before = row < ROWS_KEPT ? drawn.rows[row] : NULL;
+    size_t length = strlen(line), first = 0, last = length;
+    if (before != NULL && strlen(before) == length && is_ascii(before) && is_ascii(line)) {
+        while (first < length && line[first] == before[first])
+            first++;
+        while (last > first && line[last - 1] == before[last - 1])
+            last--;
+    } else {
+        move(row, 0);
+        clrtoeol();
+    }
+    if (first < last) /* columns were chosen so that they fit */
+        mvaddnstr(row, (int)first, line + first, (int)(last - first));
+    if (before != NULL)
+        memcpy(before, line, length + 1);
+}
+
+/* One line of text: a call of ncurses for each cell would be most of what a refresh costs. */
+static void draw_table_row(struct top *top, int row, const unsigned *columns, unsigned count, unsigned entry)
+{
+    char line[TOP_CELLS], text[64];
+    size_t used = 0;
+    for (unsigned i = 0; i < count; i++) {
+        int width = (int)top_column_width(top->view, columns[i], COLS >= TOP_WIDE);
+        if (used + 4 * (size_t)width + 2 > sizeof line)
+            break;
+        used += put_cell(top, line + used, sizeof line - used, columns[i],
+                         top_cell(top, columns[i], entry, text, sizeof text, (unsigned)width), width);
+        line[used++] = ' ';
+    }
+    line[used - (used != 0)] = 0;
+    put_row(row, line);
+}
+
+/* Before the first row of a view is drawn: whether the rows below it are as draw_table left them. */
+static bool keeps_rows(const struct top *top, int first)
+{
+    return drawn.first == first && drawn.view == top->view && drawn.columns == COLS && drawn.lines == LINES;
+}
+
+/* Makes the screen blank but for the rows that stay. */
+static void clear_for(const struct top *top, int first)
+{
+    bool table = top_column_count(top->view) != 0 && LINES <= ROWS_KEPT;
+    if (!table || !keeps_rows(top, first)) {
+        erase();
+        memset(drawn.rows, 0, sizeof drawn.rows);
+    }
+    for (int row = 0; row <= first; row++) {
+        move(row, 0);
+        clrtoeol();
+    }
+    drawn.first = table ? first : 0;
+    drawn.view = top->view;
+    drawn.columns = COLS;
+    drawn.lines = LINES;
+}
+
+/* Rows up to `end`; the row below the last. */
+static int draw_table(struct top *top, int row, int end)
+{
+    unsigned columns[32], count = choose_columns(top, columns), first = top->sights[top->view].scroll;
+    draw_heading(top, top_own_row(row), columns, count);
+    for (unsigned i = first; i < top->rows && row + 1 < end; i++)
+        draw_table_row(top, ++row, columns, count, top->order[i]);
+    return row + 1;
+}
+
+/* A theap's is at hand. */
+static const char *thread_name(struct top *top, uint64_t tid, char *name, size_t name_bytes)
+{
+    char text[TOP_NAME_BYTES];
+    for (unsigned i = 0; i < top->now.theap_count; i++)
+        if (top->now.theaps[i].tid == tid && top->now.theaps[i].in_use != 0)
+            return top_theap_name(top, i);
+    return tool_printable(name, name_bytes, target_thread_name(top->target.pid, tid, text, sizeof text));
+}
+
+static void draw_event(struct top *top, int row, const struct hf_inspect_event *event)
+{
+    char text[128], span[16], name[TOP_NAME_BYTES], who[64] = "", line[256];
+    uint32_t id = event->node < top->now.node_count ? top->now.nodes[event->node].id : event->node;
+    if (event->tid != 0)
+        snprintf(who, sizeof who, "  (%llu %s)", (unsigned long long)event->tid,
+                 thread_name(top, event->tid, name, sizeof name));
+    snprintf(line, sizeof line, "%7s ago  node %-2u  %s%s", show_span(span, sizeof span, snapshot_age_ns(&top->now, event->ticks)), id,
+             show_event(text, sizeof text, &top->now, event), who);
+    bool alarming = event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REMOTE_BEGAN || event->kind == HF_EVENT_REPORT;
+    chtype look = alarming ? top->colour ? (chtype)COLOR_PAIR(COLOR_RED) : A_BOLD : A_NORMAL;
+    attron(look);
+    mvaddnstr(row, 0, line, COLS);
+    attroff(look);
+}
+
+/* The latest first. */
+static int draw_events(struct top *top, int row)
+{
+    mvprintw(row++, 0, "%llu so far, the last %u", (unsigned long long)top->now.header.event_count, top->rows);
+    for (unsigned i = top->sights[TOP_EVENTS].scroll; i < top->rows && row < LINES; i++)
+        draw_event(top, row++, &top->now.events[top->rows - 1 - i]);
+    return row;
+}
+
+/* --- below few threads --- */
+
+#define PAST_ROWS 6 /* a blank one, a heading, and a line for each graph */
+#define BELOW_MIN 5 /* rows from which there is something: a blank one, a heading, and three of either */
+
+/* The size classes that have pages, in the order of their view, and the last events: `row` is the first that the threads leave. */
+static int draw_below(struct top *top, int row, int end)
+{
+    unsigned theaps = top->rows, classes = 0, events = top->now.event_count;
+    int room = end - row;
+    top->view = TOP_CLASSES;
+    top_sort(top);
+    for (unsigned i = 0; i < top->rows; i++)
+        if (top->map.pages != NULL && top->map.class_pages[top->order[i]].runs != 0)
+            top->order[classes++] = top->order[i];
+    top->rows = classes;
+    /* Half of what blank lines and headings leave for each, and what one does not need for the other. */
+    size_t spare = room > 4 ? (size_t)room - 4 : 0;
+    unsigned for_events = (unsigned)hfi_min(events, hfi_max(spare / 2, spare - hfi_min(spare, classes)));
+    if (classes != 0) {
+        struct top_sight sight = top->sights[TOP_CLASSES];
+        top->sights[TOP_CLASSES].scroll = 0;
+        top_own_row(row);
+        row = draw_table(top, row + 1, end - (for_events != 0 ? (int)for_events + 2 : 0));
+        top->sights[TOP_CLASSES] = sight;
+    }
+    top->view = TOP_THEAPS;
+    top->rows = theaps;
+    if (for_events == 0 || row + 2 >= end)
+        return row;
+    top_own_row(row);
+    attron(A_BOLD);
+    mvaddnstr(top_own_row(row + 1), 0, "last events", COLS);
+    attroff(A_BOLD);
+    row += 2;
+    for (unsigned i = 0; i < events && row < end; i++, row++)
+        draw_event(top, top_own_row(row), &top->now.events[events - 1 - i]);
+    return row;
+}
+
+/* --- help --- */
+
+static void draw_help(const struct top *top)
+{
+    static const char *const keys[] = {
+        "1 to 5, Tab  another view", "arrows, PgUp PgDn, Home End  scroll", "< >  sort by the next column",
+        "r  turn the order round", "d  set the delay", "h  this help; h or Escape goes back", "q  quit",
+    };
+    int row = 2, count = (int)(sizeof keys / sizeof keys[0]);
+    mvaddnstr(0, 0, "holdfast top: keys", COLS);
+    for (int i = 0; i < count && row < LINES; i++)
+        mvaddnstr(row++, 1, keys[i], COLS - 1);
+    row++;
+    for (unsigned i = 0; i < top_column_count(top->view); i++) {
+        if (row >= LINES)
+            return;
+        mvprintw(row, 1, "%c  ", top_column_key(top->view, i));
+        printw("%s: ", top_column_title(top->view, i));
+        addnstr(top_column_meaning(top->view, i), COLS - getcurx(stdscr));
+        row++;
+    }
+    if (row + 2 < LINES)
+        mvaddnstr(row + 1, 1,
+                  "~ as of each thread's last slow path.  Rates are averages of some two seconds.  More in "
+                  "holdfast(1).",
+                  COLS - 1);
+}
+
+/* Threads, then what there is room for: the past at the bottom, if anything. */
+static int draw_threads(struct top *top, int row)
+{
+    row = draw_table(top, row, LINES);
+    int past = LINES - row >= PAST_ROWS + BELOW_MIN ? PAST_ROWS : 0;
+    if (LINES - past - row >= BELOW_MIN && (past != 0 || LINES - row < PAST_ROWS))
+        row = draw_below(top, row, LINES - past);
+    return row;
+}
+
+static void draw_view(struct top *top, int row)
+{
+    struct top_sight *sight = &top->sights[top->view];
+    visible = LINES > row + 1 ? (unsigned)(LINES - row - 1) : 1;
+    unsigned most = top->rows > visible ? top->rows - visible : 0;
+    sight->scroll = (unsigned)hfi_min(sight->scroll, most);
+    switch (top->view) {
+    case TOP_EVENTS: row = draw_events(top, row); break;
+    case TOP_NODES: row = top_draw_nodes(top, row, LINES); break;
+    case TOP_THEAPS: row = draw_threads(top, row); break;
+    case TOP_CLASSES: row = draw_table(top, row, LINES); break;
+    default: row = top_draw_past(top, row, LINES); break;
+    }
+    if (top->view != TOP_HISTORY && LINES - row >= PAST_ROWS) {
+        top_own_row(row);
+        row = top_draw_past(top, row + 1, LINES);
+    }
+    for (; row < LINES && row < ROWS_KEPT; row++)
+        if (drawn.rows[row][0] != 0)
+            put_row(row, (char[1]){ "" });
+}
+
+void top_draw(struct top *top)
+{
+    if (COLS < COLUMNS_MIN || LINES < ROWS_MIN || top->help) {
+        erase();
+        drawn.first = 0;
+    }
+    if (COLS < COLUMNS_MIN || LINES < ROWS_MIN) {
+        char text[80];
+        snprintf(text, sizeof text, "too small: %dx%d, top needs %dx%d; q quits", COLS, LINES, COLUMNS_MIN, ROWS_MIN);
+        for (int row = 0, at = 0; row < LINES && at < (int)strlen(text); row++, at += COLS)
+            mvaddnstr(row, 0, text + at, COLS);
+    } else if (top->help) {
+        draw_help(top);
+    } else {
+        top_sort(top);
+        int row = top_head_rows(top);
+        clear_for(top, row + 1);
+        top_draw_head(top);
+        draw_view(top, draw_tabs(top, row));
+    }
+    top_refresh();
+}
