@@ -14,7 +14,8 @@ static bool is_farther(const struct topology *topology, unsigned from, unsigned 
     return a != from && (b == from || node->distance[a] > node->distance[b]);
 }
 
-unsigned hfi_distance_order(uint8_t order[HFI_MAX_NODES], const struct topology *topology, unsigned from, uint64_t among)
+unsigned hfi_distance_order(uint8_t order[HFI_MAX_NODES], const struct topology *topology, unsigned from,
+                            uint64_t among)
 {
     unsigned count = 0;
     for (unsigned step = 0; step < HFI_MAX_NODES; step++) {

@@ -1,9 +1,10 @@
 /*
  * plan: see plan.h.
  *
- * N1: node windows follow each other from HFI_WINDOWS_OFFSET, each node's starting on a window; their sum is at most
- *     HFI_WINDOWS_BYTES_MAX after hfi_plan_cap.
- * N2: nodes[] has the topology's order, so an arena's index is the number of chosen nodes before it.
+ * N1: node windows follow each other from HFI_WINDOWS_OFFSET, each node's starting on a window;
+ *     their sum is at most HFI_WINDOWS_BYTES_MAX after hfi_plan_cap.
+ * N2: nodes[] has the topology's order, so an arena's index is the number of chosen nodes before
+ *     it.
  *
  * Test: tests/unit/plan.c, tests/unit/reserve.c.
  */
@@ -16,9 +17,9 @@
 
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
 /* Of the inspection segment: header, nodes, sums by node, classes, events, each aligned. */
-#define SEGMENT_REST_BYTES                                                                       \
-    (8192 + HFI_MAX_NODES * (sizeof(struct hf_inspect_node) + sizeof(struct hf_inspect_theap)) + \
-     HF_INSPECT_MAX_CLASSES * sizeof(struct hf_inspect_class) +                                  \
+#define SEGMENT_REST_BYTES                                                                                   \
+    (8192 + HFI_MAX_NODES * (sizeof(struct hf_inspect_node) + sizeof(struct hf_inspect_theap)) +             \
+     HF_INSPECT_MAX_CLASSES * sizeof(struct hf_inspect_class) +                                              \
      HF_INSPECT_EVENTS * sizeof(struct hf_inspect_event))
 
 /* --- sizes --- */
@@ -27,7 +28,8 @@ bool hfi_node_is_chosen(const struct options *options, const struct topology_nod
 {
     if (options->nodes != ~(uint64_t)0)
         return options->nodes >> node->id & 1;
-    return node->memory == MEMORY_ORDINARY || (options->arena == ARENA_PER_NODE && options->arena_node_bytes[node->id] != 0);
+    return node->memory == MEMORY_ORDINARY ||
+           (options->arena == ARENA_PER_NODE && options->arena_node_bytes[node->id] != 0);
 }
 
 static size_t chosen_nodes(const struct options *options, const struct topology *topology)
@@ -39,8 +41,8 @@ static size_t chosen_nodes(const struct options *options, const struct topology 
 }
 
 /* What the options ask for on each node, to the byte. */
-static void ask_nodes(size_t asked_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
-                      size_t usable_bytes)
+static void ask_nodes(size_t asked_bytes[HFI_MAX_NODES], const struct options *options,
+                      const struct topology *topology, size_t usable_bytes)
 {
     size_t chosen = chosen_nodes(options, topology);
     for (unsigned i = 0; i < HFI_MAX_NODES; i++)
@@ -50,7 +52,9 @@ static void ask_nodes(size_t asked_bytes[HFI_MAX_NODES], const struct options *o
         if (!hfi_node_is_chosen(options, node))
             continue;
         switch (options->arena) {
-        case ARENA_AUTO: asked_bytes[i] = hfi_align_down(hfi_min(usable_bytes, node->memory_bytes), HUGE_BYTES); break;
+        case ARENA_AUTO:
+            asked_bytes[i] = hfi_align_down(hfi_min(usable_bytes, node->memory_bytes), HUGE_BYTES);
+            break;
         case ARENA_BYTES: asked_bytes[i] = options->arena_bytes / chosen; break;
         case ARENA_PERCENT: asked_bytes[i] = usable_bytes / 100 * options->arena_percent / chosen; break;
         case ARENA_PER_NODE: asked_bytes[i] = options->arena_node_bytes[node->id]; break;
@@ -63,16 +67,16 @@ static size_t whole_pages(size_t asked_bytes)
     return hfi_align_up(hfi_min(asked_bytes, HFI_ARENA_MAX_BYTES), HFI_PAGE_BYTES);
 }
 
-void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
-                    size_t usable_bytes)
+void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options,
+                    const struct topology *topology, size_t usable_bytes)
 {
     ask_nodes(node_bytes, options, topology, usable_bytes);
     for (unsigned i = 0; i < HFI_MAX_NODES; i++)
         node_bytes[i] = whole_pages(node_bytes[i]);
 }
 
-void hfi_plan_draft(struct reservation *reservation, const struct options *options, const struct topology *topology,
-                    size_t usable_bytes)
+void hfi_plan_draft(struct reservation *reservation, const struct options *options,
+                    const struct topology *topology, size_t usable_bytes)
 {
     size_t asked_bytes[HFI_MAX_NODES];
     memset(reservation, 0, offsetof(struct reservation, nodes));
@@ -80,7 +84,8 @@ void hfi_plan_draft(struct reservation *reservation, const struct options *optio
     for (unsigned i = 0; i < topology->node_count; i++)
         if (asked_bytes[i] != 0)
             reservation->nodes[reservation->node_count++] = (struct reserved_node){
-                .id = topology->nodes[i].id, .asked_bytes = asked_bytes[i],
+                .id = topology->nodes[i].id,
+                .asked_bytes = asked_bytes[i],
                 .bytes = hfi_max(whole_pages(asked_bytes[i]), HFI_NODE_BYTES_MIN),
             };
 }
@@ -109,7 +114,8 @@ void hfi_plan_shrink(struct reservation *reservation, size_t total)
         return;
     for (unsigned i = 0; i < reservation->node_count; i++) {
         struct reserved_node *node = &reservation->nodes[i];
-        node->bytes = hfi_align_down((size_t)((double)node->bytes * part), node->bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
+        node->bytes = hfi_align_down((size_t)((double)node->bytes * part),
+                                     node->bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
     }
 }
 
@@ -150,7 +156,9 @@ size_t hfi_backing_page_bytes(enum option_backing backing)
     switch (backing) {
     case BACKING_1G: return HFI_GIB;
     case BACKING_2M: return HUGE_BYTES;
-    case BACKING_THP: case BACKING_4K: case BACKING_AUTO: break;
+    case BACKING_THP:
+    case BACKING_4K:
+    case BACKING_AUTO: break;
     }
     return HFI_SMALL_PAGE_BYTES;
 }
@@ -223,22 +231,26 @@ static size_t node_offset(const struct reservation *reservation, const struct re
 size_t hfi_plan_maps_bytes(size_t node_bytes)
 {
     size_t pages = node_bytes >> HFI_PAGE_SHIFT;
-    return hfi_align_up(pages * HFI_OWNER_ENTRY_BYTES, HFI_SMALL_PAGE_BYTES) + hfi_align_up(pages * HFI_TABLE_ENTRY_BYTES, HFI_SMALL_PAGE_BYTES);
+    return hfi_align_up(pages * HFI_OWNER_ENTRY_BYTES, HFI_SMALL_PAGE_BYTES) +
+           hfi_align_up(pages * HFI_TABLE_ENTRY_BYTES, HFI_SMALL_PAGE_BYTES);
 }
 
 struct plan_part hfi_plan_owners(const struct reservation *reservation)
 {
-    return (struct plan_part){ 0, hfi_align_up((reservation->span >> HFI_PAGE_SHIFT) * HFI_OWNER_ENTRY_BYTES, HFI_SMALL_PAGE_BYTES) };
+    return (struct plan_part){ 0, hfi_align_up((reservation->span >> HFI_PAGE_SHIFT) * HFI_OWNER_ENTRY_BYTES,
+                                               HFI_SMALL_PAGE_BYTES) };
 }
 
 /* Of a table with an entry per page: those of a node's pages. */
-static struct plan_part table_part(const struct reservation *reservation, const struct reserved_node *node, size_t entry_bytes)
+static struct plan_part table_part(const struct reservation *reservation, const struct reserved_node *node,
+                                   size_t entry_bytes)
 {
     size_t first = node_offset(reservation, node) >> HFI_PAGE_SHIFT, count = node->bytes >> HFI_PAGE_SHIFT;
     return (struct plan_part){ first * entry_bytes, hfi_align_up(count * entry_bytes, HFI_SMALL_PAGE_BYTES) };
 }
 
-struct plan_part hfi_plan_owners_slice(const struct reservation *reservation, const struct reserved_node *node)
+struct plan_part hfi_plan_owners_slice(const struct reservation *reservation,
+                                       const struct reserved_node *node)
 {
     return table_part(reservation, node, HFI_OWNER_ENTRY_BYTES);
 }
@@ -251,7 +263,8 @@ struct plan_part hfi_plan_table_slice(const struct reservation *reservation, con
 }
 
 /* With what rounding up to a rung may add. */
-static struct plan_part memory_part(const struct reservation *reservation, const struct options *options, const struct reserved_node *node)
+static struct plan_part memory_part(const struct reservation *reservation, const struct options *options,
+                                    const struct reserved_node *node)
 {
     size_t unit = hfi_backing_unit_bytes(options->backing == BACKING_1G ? BACKING_1G : BACKING_2M);
     return (struct plan_part){ node_offset(reservation, node), hfi_align_up(node->bytes, unit) };

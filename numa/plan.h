@@ -1,6 +1,6 @@
 /*
- * plan: what an arena is to be, before the machine is asked for any of it: who gets how much, on which OS pages
- * that is tried, who turns to whom, and where in address space all of it lies.
+ * plan: what an arena is to be, before the machine is asked for any of it: who gets how much, on
+ * which OS pages that is tried, who turns to whom, and where in address space all of it lies.
  *
  *     base                                                            base + span
  *     | owners | page table | ... | node 0's windows | node 1's windows | ...
@@ -10,8 +10,9 @@
  * behind.  owners[] and the page table are indexed by (address - base) >> 16,
  * so the entries of the area before the windows are never used.
  *
- * Plain arithmetic on options and a topology, of this machine or of a described one: reserve.c carries a plan out, `holdfast plan` and
- * `holdfast doctor` print it.  Says nothing, asks the kernel nothing, no state, no malloc; thread-safe.
+ * Plain arithmetic on options and a topology, of this machine or of a described one: reserve.c
+ * carries a plan out, `holdfast plan` and `holdfast doctor` print it.  Says nothing, asks the
+ * kernel nothing, no state, no malloc; thread-safe.
  */
 #ifndef HFI_PLAN_H
 #define HFI_PLAN_H
@@ -44,12 +45,13 @@ enum plan_bound {
 };
 
 struct reserved_node {
-    unsigned id;                 /* kernel's number of the node */
-    char *start;                 /* first byte, on a window boundary */
-    size_t asked_bytes;          /* by HOLDFAST_ARENA, before what the plan and the machine made of it */
-    size_t bytes;                /* multiple of 64 KiB */
-    size_t populated_bytes;      /* from start, or ordered (prefault.h); == bytes for a named arena, 0 with PREFAULT_NONE */
-    size_t prefault_bytes;       /* growing: hfi_prefault_step populates up to here, not beyond */
+    unsigned id;            /* kernel's number of the node */
+    char *start;            /* first byte, on a window boundary */
+    size_t asked_bytes;     /* by HOLDFAST_ARENA, before what the plan and the machine made of it */
+    size_t bytes;           /* multiple of 64 KiB */
+    size_t populated_bytes; /* from start, or ordered (prefault.h); == bytes for a named arena, 0 with
+                                  * PREFAULT_NONE */
+    size_t prefault_bytes;  /* growing: hfi_prefault_step populates up to here, not beyond */
     enum plan_bound bound_by;
     enum option_backing backing; /* as obtained; BACKING_THP: huge pages where the kernel finds them */
     size_t os_page_bytes;
@@ -63,26 +65,28 @@ struct reservation {
     size_t span;  /* bytes from base to the end of the last node's windows */
     bool growing; /* auto arena: populated in steps by hfi_prefault_step */
     unsigned node_count;
-    /* By the kernel's number: the index of the node whose arena a thread there uses, its own or the nearest. */
+    /* By the kernel's number: the index of the node whose arena a thread there uses, its own or the
+     * nearest. */
     uint8_t home[HFI_MAX_NODES];
     struct reserved_node nodes[HFI_MAX_NODES]; /* last: what lies past node_count is never touched */
 };
 
 /* --- sizes --- */
 
-/* Whether the options give a node an arena: `all` means ordinary memory, other memory is to be named. */
+/* Whether the options give a node an arena: `all` means ordinary memory, other memory is to be
+ * named. */
 bool hfi_node_is_chosen(const struct options *options, const struct topology_node *node);
 
-/* The options' bytes of the arena per node index, rounded up to 64 KiB but not yet to an OS page; 0 for
- * nodes left out.  A named size is split evenly over the chosen nodes; an auto arena may
- * fill each.  `usable_bytes`: what the process may use of the machine, for auto and a percentage. */
-void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options, const struct topology *topology,
-                    size_t usable_bytes);
+/* The options' bytes of the arena per node index, rounded up to 64 KiB but not yet to an OS page; 0
+ * for nodes left out.  A named size is split evenly over the chosen nodes; an auto arena may fill
+ * each.  `usable_bytes`: what the process may use of the machine, for auto and a percentage. */
+void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options,
+                    const struct topology *topology, size_t usable_bytes);
 
-/* Begins a reservation: the nodes with bytes, in the topology's order, none below HFI_NODE_BYTES_MIN; asked_bytes
- * is what was asked for, to the byte.  node_count may be 0. */
-void hfi_plan_draft(struct reservation *reservation, const struct options *options, const struct topology *topology,
-                    size_t usable_bytes);
+/* Begins a reservation: the nodes with bytes, in the topology's order, none below
+ * HFI_NODE_BYTES_MIN; asked_bytes is what was asked for, to the byte.  node_count may be 0. */
+void hfi_plan_draft(struct reservation *reservation, const struct options *options,
+                    const struct topology *topology, size_t usable_bytes);
 
 /* Sum of what was asked for, which may be more than there are addresses: UINT64_MAX then. */
 uint64_t hfi_plan_asked(const struct reservation *reservation);
@@ -96,7 +100,8 @@ void hfi_plan_shrink(struct reservation *reservation, size_t total);
 /* Sum of the nodes. */
 size_t hfi_plan_bytes(const struct reservation *reservation);
 
-/* Whom each node turns to when it is full, and where threads of nodes without an arena are at home. */
+/* Whom each node turns to when it is full, and where threads of nodes without an arena are at
+ * home. */
 void hfi_plan_order(struct reservation *reservation, const struct topology *topology);
 
 /* --- rungs of the ladder --- */
@@ -110,13 +115,14 @@ size_t hfi_backing_unit_bytes(enum option_backing backing);
 /* Whether `asked` has a rung tried for a node of that size, if the machine has it. */
 bool hfi_rung_is_asked(enum option_backing asked, enum option_backing rung, size_t bytes);
 
-/* Of what is free, the most that nodes on small pages may take, and what they take where that is less than they ask for: the
- * rest of the program needs memory too.  What the inspection segment takes comes off first. */
+/* Of what is free, the most that nodes on small pages may take, and what they take where that is
+ * less than they ask for: the rest of the program needs memory too.  What the inspection segment
+ * takes comes off first. */
 size_t hfi_plan_most(uint64_t available);
 size_t hfi_plan_cut(uint64_t available);
 
-/* What they take where they ask for more than there is at all, free or not: such a size was meant for
- * another machine, and half of what is free leaves the rest of this one alive. */
+/* What they take where they ask for more than there is at all, free or not: such a size was meant
+ * for another machine, and half of what is free leaves the rest of this one alive. */
 size_t hfi_plan_cut_beyond(uint64_t available);
 
 #define HFI_THEAPS_SHOWN_MIN 256u /* slots of the inspection segment; larger arenas have more */
@@ -128,8 +134,8 @@ size_t hfi_plan_segment_bytes(size_t arena_bytes);
 #define HFI_SET_ASIDE_SHARE 256u
 #define HFI_SET_ASIDE_MAX 256u
 
-/* Pages at the front of a node of so many that are set aside for theaps, and claimed from the start:
- * theaps cut later would lie where pages are free then, and split runs. */
+/* Pages at the front of a node of so many that are set aside for theaps, and claimed from the
+ * start: theaps cut later would lie where pages are free then, and split runs. */
 HFI_INLINE size_t hfi_plan_set_aside(size_t pages)
 {
     return hfi_min(pages / HFI_SET_ASIDE_SHARE, HFI_SET_ASIDE_MAX);
@@ -155,10 +161,13 @@ void hfi_plan_place(struct reservation *reservation, char *base);
 size_t hfi_plan_maps_bytes(size_t node_bytes);
 
 struct plan_part hfi_plan_owners(const struct reservation *reservation);
-struct plan_part hfi_plan_owners_slice(const struct reservation *reservation, const struct reserved_node *node);
-struct plan_part hfi_plan_table_slice(const struct reservation *reservation, const struct reserved_node *node);
+struct plan_part hfi_plan_owners_slice(const struct reservation *reservation,
+                                       const struct reserved_node *node);
+struct plan_part hfi_plan_table_slice(const struct reservation *reservation,
+                                      const struct reserved_node *node);
 
-/* The parts one after the other, the guards among them: the least of the space that will do.  The number of parts. */
+/* The parts one after the other, the guards among them: the least of the space that will do.  The
+ * number of parts. */
 unsigned hfi_plan_parts(const struct reservation *reservation, const struct options *options,
                         struct plan_part parts[HFI_PLAN_PARTS_MAX]);
 

@@ -8,24 +8,25 @@
  * HWLOC_ variables and HWLOC_PLUGINS_PATH pointing nowhere: unlike setenv that allocates nothing,
  * takes no lock and leaves the process's environment as it was.
  *
- * That is done by a process with one thread only (T4): other threads would miss their variables, and
- * lose what they set.  Where there are others, hwloc sees the environment as it is, and loads its
- * plugins; the filters keep these from looking at anything, and hwloc unloads them.
+ * That is done by a process with one thread only (T4): other threads would miss their variables,
+ * and lose what they set.  Where there are others, hwloc sees the environment as it is, and loads
+ * its plugins; the filters keep these from looking at anything, and hwloc unloads them.
  *
- * T1: nodes[] is in the order of node numbers, without duplicates; nodes without memory follow those with
- *     it, in order too.
+ * T1: nodes[] is in the order of node numbers, without duplicates; nodes without memory follow
+ *     those with it, in order too.
  * T2: distance[i][i] is the smallest of row i; where nothing is known 10 and 20 stand.
  * T3: at least one node is MEMORY_ORDINARY: where none has CPUs all are.
  * T4: `environ` changes only while no other thread exists.
- * T5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc: it sees none of
- *     the caller's variables, or is not asked.
+ * T5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc:
+ *     it sees none of the caller's variables, or is not asked.
  *
- * "Has CPUs" is not what hwloc's cpuset says: a node without CPUs is given those of
- * its initiator.  The kernel's cpulist answers for this machine; in a description of
- * another one the first node of those that share a cpuset is taken to have it.  CPUs that this process may
- * not use count: a container's cpuset does not turn its other node into slow memory.
+ * "Has CPUs" is not what hwloc's cpuset says: a node without CPUs is given those of its initiator.
+ * The kernel's cpulist answers for this machine; in a description of another one the first node of
+ * those that share a cpuset is taken to have it.  CPUs that this process may not use count: a
+ * container's cpuset does not turn its other node into slow memory.
  *
- * Tests: tests/unit/topology.c, tests/unit/plan.c, tests/programs/late.c, tests/programs/privileged.c.
+ * Tests: tests/unit/topology.c, tests/unit/plan.c, tests/programs/late.c,
+ * tests/programs/privileged.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -77,7 +78,8 @@ static bool kernel_shows_one_node(unsigned *id)
     return hfi_os_read_file("/sys/devices/system/cpu/online", text, sizeof text) > 0;
 }
 
-/* Leaves the other nodes' entries as they are: clearing them would touch eight OS pages in every program. */
+/* Leaves the other nodes' entries as they are: clearing them would touch eight OS pages in every
+ * program. */
 static void one_node(struct topology *topology, unsigned id)
 {
     topology->node_count = 1;
@@ -114,7 +116,8 @@ static void fill_environment(char *variables[VARIABLES_MAX], bool own)
 
 static bool is_described_elsewhere(void)
 {
-    return secure_getenv("HWLOC_XMLFILE") != NULL || secure_getenv("HWLOC_SYNTHETIC") != NULL || secure_getenv("HWLOC_FSROOT") != NULL;
+    return secure_getenv("HWLOC_XMLFILE") != NULL || secure_getenv("HWLOC_SYNTHETIC") != NULL ||
+           secure_getenv("HWLOC_FSROOT") != NULL;
 }
 
 /* T4, T5 */
@@ -141,8 +144,10 @@ static hwloc_topology_t hwloc_open(const struct source *source)
         return NULL;
     }
     hwloc_topology_set_components(hwloc, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
-    /* Without the levels between, each node would have all CPUs; of this machine the kernel is asked. */
-    hwloc_topology_set_all_types_filter(hwloc, described ? HWLOC_TYPE_FILTER_KEEP_STRUCTURE : HWLOC_TYPE_FILTER_KEEP_NONE);
+    /* Without the levels between, each node would have all CPUs; of this machine the kernel is
+     * asked. */
+    hwloc_topology_set_all_types_filter(hwloc, described ? HWLOC_TYPE_FILTER_KEEP_STRUCTURE
+                                                         : HWLOC_TYPE_FILTER_KEEP_NONE);
     unsigned long flags = 0;
 #if HWLOC_API_VERSION >= 0x00020800
     flags |= HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS;
@@ -215,12 +220,13 @@ static void copy_node(struct topology *topology, hwloc_topology_t hwloc, hwloc_o
             topology->left_out_first = object->os_index;
         return;
     }
-    insert_node(topology, with_memory ? 0 : topology->node_count, &(struct topology_node){
-        .id = object->os_index,
-        .memory_bytes = object->attr->numanode.local_memory,
-        .cpu_count = cpus,
-        .has_cpus = cpus != 0,
-    });
+    insert_node(topology, with_memory ? 0 : topology->node_count,
+                &(struct topology_node){
+                    .id = object->os_index,
+                    .memory_bytes = object->attr->numanode.local_memory,
+                    .cpu_count = cpus,
+                    .has_cpus = cpus != 0,
+                });
 }
 
 static void copy_nodes(struct topology *topology, hwloc_topology_t hwloc)
@@ -228,7 +234,8 @@ static void copy_nodes(struct topology *topology, hwloc_topology_t hwloc)
     hwloc_obj_t object = NULL;
     while ((object = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_NUMANODE, object)) != NULL)
         copy_node(topology, hwloc, object, true);
-    while (topology->node_count != 0 && (object = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_NUMANODE, object)) != NULL)
+    while (topology->node_count != 0 &&
+           (object = hwloc_get_next_obj_by_type(hwloc, HWLOC_OBJ_NUMANODE, object)) != NULL)
         copy_node(topology, hwloc, object, false);
     for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++)
         for (unsigned j = 0; j < HFI_MAX_NODES; j++)
@@ -250,7 +257,8 @@ static uint64_t best_value(hwloc_topology_t hwloc, hwloc_memattr_id_t attribute,
         hwloc_memattr_get_initiators(hwloc, attribute, node, 0, &count, initiators, values) != 0)
         return 0;
     for (unsigned i = 0; i < count && i < HFI_MAX_NODES; i++)
-        if (best == 0 || ((kind & HWLOC_MEMATTR_FLAG_HIGHER_FIRST) != 0 ? values[i] > best : values[i] < best))
+        if (best == 0 ||
+            ((kind & HWLOC_MEMATTR_FLAG_HIGHER_FIRST) != 0 ? values[i] > best : values[i] < best))
             best = values[i];
     return best;
 }
@@ -299,7 +307,8 @@ const char *hfi_topology_memory_name(enum topology_memory memory)
 /* --- distances --- */
 
 /* A matrix is taken whole or not at all: half of one would compare two scales. */
-static bool copy_distances_of(struct topology *topology, hwloc_topology_t hwloc, struct hwloc_distances_s *matrix)
+static bool copy_distances_of(struct topology *topology, hwloc_topology_t hwloc,
+                              struct hwloc_distances_s *matrix)
 {
     uint64_t distance[HFI_MAX_NODES];
     unsigned count = topology->node_count + topology->bare_count;
@@ -327,7 +336,8 @@ static void copy_distances(struct topology *topology, hwloc_topology_t hwloc)
     struct hwloc_distances_s *matrices[8];
     unsigned count = sizeof matrices / sizeof matrices[0];
     bool copied = false;
-    if (hwloc_distances_get_by_type(hwloc, HWLOC_OBJ_NUMANODE, &count, matrices, HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0)
+    if (hwloc_distances_get_by_type(hwloc, HWLOC_OBJ_NUMANODE, &count, matrices,
+                                    HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0)
         return;
     for (unsigned i = 0; i < count && i < sizeof matrices / sizeof matrices[0]; i++) {
         copied = copied || copy_distances_of(topology, hwloc, matrices[i]);

@@ -116,7 +116,7 @@ check_PROGRAMS += %D%/names/answers
 hf_cflags_names = -fno-builtin
 
 # --- checks of the code itself ---
-hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/exports.sh %D%/guides.sh %D%/layers.sh \
+hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/exports.sh %D%/guides.sh %D%/format.sh %D%/layers.sh \
 	%D%/manual.sh %D%/models.sh %D%/names.sh %D%/probes.sh %D%/secure.sh %D%/segment.sh %D%/tool.sh \
 	%D%/tsan.sh \
 	%D%/tool-live.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh

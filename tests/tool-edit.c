@@ -1,11 +1,14 @@
 /*
- * tool-edit: copies a recording with some figures changed, for what a test cannot have of a machine.
+ * tool-edit: copies a recording with some figures changed, for what a test cannot have of a
+ * machine.
  *
  *   tool-edit IN OUT NAME=VALUE...
  *
- * Names: thp, memlock, swap, asked_backing, options, forks, registered; of node 0 backing, flags, total, asked, populate_error, used, free, high_water,
- * memory, pool_pages, pool_free; of theap 0 failed, away, name, and age in seconds; "refused=ERRNO" adds the event.
- * "step=SECONDS" puts each sample so long after the one before, "grows=BYTES" lets node 0's use and the most of it rise from each to the next.
+ * Names: thp, memlock, swap, asked_backing, options, forks, registered; of node 0 backing, flags,
+ * total, asked, populate_error, used, free, high_water, memory, pool_pages, pool_free; of theap 0
+ * failed, away, name, and age in seconds; "refused=ERRNO" adds the event.  "step=SECONDS" puts each
+ * sample so long after the one before, "grows=BYTES" lets node 0's use and the most of it rise from
+ * each to the next.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,21 +20,35 @@ static void edit_event(struct sample *sample, uint64_t error)
 {
     sample->snapshot.header.event_count++;
     sample->ring[(sample->snapshot.header.event_count - 1) % HF_INSPECT_EVENTS] = (struct hf_inspect_event){
-        .sequence = sample->snapshot.header.event_count, .ticks = sample->snapshot.taken_ticks, .kind = HF_EVENT_REGISTER_REFUSED,
-        .a = sample->snapshot.nodes[0].total, .b = error,
+        .sequence = sample->snapshot.header.event_count,
+        .ticks = sample->snapshot.taken_ticks,
+        .kind = HF_EVENT_REGISTER_REFUSED,
+        .a = sample->snapshot.nodes[0].total,
+        .b = error,
     };
 }
 
 static uint64_t *figure(struct sample *sample, const char *name)
 {
-    const struct { const char *name; uint64_t *figure; } figures[] = {
-        { "thp", &sample->machine.thp }, { "memlock", &sample->machine.memlock_bytes }, { "swap", &sample->machine.swap_bytes },
-        { "forks", &sample->snapshot.header.forks }, { "registered", &sample->snapshot.header.registered },
-        { "total", &sample->snapshot.nodes[0].total }, { "asked", &sample->snapshot.nodes[0].asked },
-        { "used", &sample->snapshot.nodes[0].used }, { "free", &sample->snapshot.nodes[0].free },
-        { "high_water", &sample->snapshot.nodes[0].high_water }, { "memory", &sample->machine.nodes[0].memory_bytes },
-        { "pool_pages", &sample->machine.nodes[0].pool_pages[0] }, { "pool_free", &sample->machine.nodes[0].pool_free[0] },
-        { "failed", &sample->snapshot.theaps[0].failed }, { "away", &sample->snapshot.theaps[0].away[0] },
+    const struct {
+        const char *name;
+        uint64_t *figure;
+    } figures[] = {
+        { "thp", &sample->machine.thp },
+        { "memlock", &sample->machine.memlock_bytes },
+        { "swap", &sample->machine.swap_bytes },
+        { "forks", &sample->snapshot.header.forks },
+        { "registered", &sample->snapshot.header.registered },
+        { "total", &sample->snapshot.nodes[0].total },
+        { "asked", &sample->snapshot.nodes[0].asked },
+        { "used", &sample->snapshot.nodes[0].used },
+        { "free", &sample->snapshot.nodes[0].free },
+        { "high_water", &sample->snapshot.nodes[0].high_water },
+        { "memory", &sample->machine.nodes[0].memory_bytes },
+        { "pool_pages", &sample->machine.nodes[0].pool_pages[0] },
+        { "pool_free", &sample->machine.nodes[0].pool_free[0] },
+        { "failed", &sample->snapshot.theaps[0].failed },
+        { "away", &sample->snapshot.theaps[0].away[0] },
     };
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         if (strcmp(name, figures[i].name) == 0)
@@ -42,10 +59,12 @@ static uint64_t *figure(struct sample *sample, const char *name)
 static uint32_t *small_figure(struct sample *sample, const char *name)
 {
     struct hf_inspect_node *node = &sample->snapshot.nodes[0];
-    return strcmp(name, "backing") == 0 ? &node->backing : strcmp(name, "flags") == 0 ? &node->flags :
-           strcmp(name, "populate_error") == 0 ? &node->populate_error :
-           strcmp(name, "asked_backing") == 0 ? &sample->snapshot.header.asked_backing :
-           strcmp(name, "options") == 0 ? &sample->snapshot.header.options : NULL;
+    return strcmp(name, "backing") == 0        ? &node->backing
+         : strcmp(name, "flags") == 0          ? &node->flags
+         : strcmp(name, "populate_error") == 0 ? &node->populate_error
+         : strcmp(name, "asked_backing") == 0  ? &sample->snapshot.header.asked_backing
+         : strcmp(name, "options") == 0        ? &sample->snapshot.header.options
+                                               : NULL;
 }
 
 /* A larger node has more pages in the map; what was added is free. */
@@ -57,7 +76,8 @@ static void stretch_map(struct snapshot *snapshot)
     snapshot->pages = realloc(snapshot->pages, count * sizeof *snapshot->pages);
     if (snapshot->pages == NULL)
         abort();
-    memset(snapshot->pages + snapshot->page_count, 0, (count - snapshot->page_count) * sizeof *snapshot->pages);
+    memset(snapshot->pages + snapshot->page_count, 0,
+           (count - snapshot->page_count) * sizeof *snapshot->pages);
     snapshot->page_count = count;
     snapshot->header.pages.count = (uint32_t)count;
 }
@@ -103,7 +123,8 @@ static bool edit(struct sample *sample, const char *assignment, uint64_t number)
     else if (strcmp(name, "name") == 0)
         snprintf(sample->threads[0].name, SAMPLE_NAME, "%s", equals + 1);
     else if (strcmp(name, "age") == 0)
-        sample->snapshot.theaps[0].updated_ticks = sample->snapshot.taken_ticks - (uint64_t)((double)value * 1e9 * sample->snapshot.ticks_per_ns);
+        sample->snapshot.theaps[0].updated_ticks =
+            sample->snapshot.taken_ticks - (uint64_t)((double)value * 1e9 * sample->snapshot.ticks_per_ns);
     else if (figure(sample, name) != NULL)
         *figure(sample, name) = value;
     else if (small_figure(sample, name) != NULL)
@@ -117,10 +138,13 @@ int main(int argc, char **argv)
 {
     const char *reason = "";
     FILE *in = argc > 2 ? fopen(argv[1], "r") : NULL, *out = argc > 2 ? fopen(argv[2], "w") : NULL;
-    struct recording *from = in == NULL ? NULL : recording_open(in, &reason), *to = out == NULL ? NULL : recording_create(out, 1000000000, "edit");
+    struct recording *from = in == NULL ? NULL : recording_open(in, &reason),
+                     *to = out == NULL ? NULL : recording_create(out, 1000000000, "edit");
     struct sample *sample = sample_new("edit");
     enum recording_verdict verdict = RECORDING_END;
-    for (uint64_t number = 0; from != NULL && to != NULL && (verdict = recording_next(from, sample, &reason)) == RECORDING_SAMPLE; number++) {
+    for (uint64_t number = 0;
+         from != NULL && to != NULL && (verdict = recording_next(from, sample, &reason)) == RECORDING_SAMPLE;
+         number++) {
         bool last = sample->snapshot.pages != NULL;
         for (int i = 3; i < argc; i++)
             if (!edit(sample, argv[i], number)) {

@@ -1,5 +1,6 @@
 /*
- * tool-load: a program for tool-tune.sh and tool-report.sh to look at: it does one thing to its arena, says "ready", and waits for a signal.
+ * tool-load: a program for tool-tune.sh and tool-report.sh to look at: it does one thing to its
+ * arena, says "ready", and waits for a signal.
  *
  *   tool-load fill MIB             blocks of all sizes until MIB are had or 64 calls failed; keeps them
  *   tool-load request BYTES        one block, which may be refused
@@ -188,7 +189,8 @@ static _Noreturn void make_waves(size_t bytes)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
-    size_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0, second = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+    size_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 0,
+           second = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
     struct chain *chain = NULL;
     uint64_t random = 1;
     if (strcmp(what, "name") == 0) {

@@ -19,22 +19,26 @@
 /* Of the long option that was found last. */
 static int long_index;
 
-int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options, const char *command)
+int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options,
+                const char *command)
 {
     char letter[3] = "-";
     opterr = 0; /* ours have an id and name the next step */
     int found = getopt_long(argc, argv, short_options, long_options, &long_index);
     if (found != '?' && found != ':')
         return found;
-    const char *word = argv[optind - 1]; /* getopt is past a long option, not always past a cluster of letters */
+    /* getopt is past a long option, not always past a cluster of letters */
+    const char *word = argv[optind - 1];
     if (strncmp(word, "--", 2) != 0) {
         letter[1] = (char)optopt;
         word = letter;
     }
     if (found == ':')
-        hfi_say(SAY_ERROR, "HF-E400", command, "option %s needs a value; see `holdfast help %s`", word, command);
+        hfi_say(SAY_ERROR, "HF-E400", command, "option %s needs a value; see `holdfast help %s`", word,
+                command);
     else
-        hfi_say(SAY_ERROR, "HF-E400", command, "option %s is unknown, ambiguous or takes no value; see `holdfast help %s`", word, command);
+        hfi_say(SAY_ERROR, "HF-E400", command,
+                "option %s is unknown, ambiguous or takes no value; see `holdfast help %s`", word, command);
     return '?';
 }
 
@@ -54,8 +58,9 @@ static bool set_option(const char *variable, const char *value, const char *comm
             continue;
         if (entry->parse(&scratch, value))
             return setenv(variable, value, 1) == 0;
-        hfi_say(SAY_ERROR, "HF-E402", command, "%s=%s: not one of %s; correct it, see `holdfast help environment`",
-                variable, value, entry->values);
+        hfi_say(SAY_ERROR, "HF-E402", command,
+                "%s=%s: not one of %s; correct it, see `holdfast help environment`", variable, value,
+                entry->values);
     }
     return false;
 }
@@ -77,12 +82,14 @@ bool tool_seconds(const char *text, double least, uint64_t *ns, const char *comm
         *ns = (uint64_t)(seconds * 1e9);
         return true;
     }
-    hfi_say(SAY_ERROR, "HF-E446", command, "%s is no time: a number of seconds is wanted, %g at least; see `holdfast help %s`", text, least, command);
+    hfi_say(SAY_ERROR, "HF-E446", command,
+            "%s is no time: a number of seconds is wanted, %g at least; see `holdfast help %s`", text, least,
+            command);
     return false;
 }
 
-bool tool_number(const char *text, unsigned long least, unsigned long most, const char *option, uint32_t *number,
-                 const char *command)
+bool tool_number(const char *text, unsigned long least, unsigned long most, const char *option,
+                 uint32_t *number, const char *command)
 {
     char *end;
     errno = 0;
@@ -91,8 +98,8 @@ bool tool_number(const char *text, unsigned long least, unsigned long most, cons
         *number = (uint32_t)value;
         return true;
     }
-    hfi_say(SAY_ERROR, "HF-E432", command, "%s %s: not a number from %lu to %lu; see `holdfast help %s`", option,
-            text, least, most, command);
+    hfi_say(SAY_ERROR, "HF-E432", command, "%s %s: not a number from %lu to %lu; see `holdfast help %s`",
+            option, text, least, most, command);
     return false;
 }
 
@@ -153,13 +160,25 @@ const char *tool_library(const char *chosen, const char **tried)
 
 /* --- output --- */
 
-/* Code points that are no character, or have no shape of their own: controls, what turns the direction of writing round, what is
- * for private use.  Not the C library's tables, which go by the locale. */
+/* Code points that are no character, or have no shape of their own: controls, what turns the
+ * direction of writing round, what is for private use.  Not the C library's tables, which go by the
+ * locale. */
 static bool has_shape(uint32_t point)
 {
     static const uint32_t none[][2] = {
-        { 0, 0x1f }, { 0x7f, 0xa0 }, { 0xad, 0xad }, { 0x61c, 0x61c }, { 0x180e, 0x180e }, { 0x200b, 0x200f }, { 0x2028, 0x202f },
-        { 0x205f, 0x206f }, { 0xd800, 0xf8ff }, { 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff }, { 0xfff0, 0xfffb }, { 0xe0000, UINT32_MAX },
+        { 0, 0x1f },
+        { 0x7f, 0xa0 },
+        { 0xad, 0xad },
+        { 0x61c, 0x61c },
+        { 0x180e, 0x180e },
+        { 0x200b, 0x200f },
+        { 0x2028, 0x202f },
+        { 0x205f, 0x206f },
+        { 0xd800, 0xf8ff },
+        { 0xfdd0, 0xfdef },
+        { 0xfeff, 0xfeff },
+        { 0xfff0, 0xfffb },
+        { 0xe0000, UINT32_MAX },
     };
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         if (point >= none[i][0] && point <= none[i][1])
@@ -169,7 +188,8 @@ static bool has_shape(uint32_t point)
 
 size_t tool_utf8_length(const char *text)
 {
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 }; /* by length: what is shorter has to be written shorter */
+    /* by length: what is shorter has to be written shorter */
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
     const unsigned char *at = (const unsigned char *)text;
     size_t length = *at < 0x80 ? 1 : *at < 0xc0 ? 0 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : *at < 0xf8 ? 4 : 0;
     uint32_t point = length == 1 ? *at : *at & (0x7fu >> length);
@@ -185,7 +205,8 @@ size_t tool_utf8_length(const char *text)
 static size_t bytes_passed_over(const char *text)
 {
     size_t length = 1;
-    while (((unsigned char)*text & 0xc0) == 0xc0 && ((unsigned char)text[length] & 0xc0) == 0x80 && length < 4)
+    while (((unsigned char)*text & 0xc0) == 0xc0 && ((unsigned char)text[length] & 0xc0) == 0x80 &&
+           length < 4)
         length++;
     return length;
 }

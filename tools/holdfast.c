@@ -12,7 +12,8 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-    &tool_run, &tool_doctor, &tool_plan, &tool_list, &tool_stat, &tool_top, &tool_map, &tool_record, &tool_report, &tool_tune,
+    &tool_run, &tool_doctor, &tool_plan,   &tool_list,   &tool_stat,
+    &tool_top, &tool_map,    &tool_record, &tool_report, &tool_tune,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -21,13 +22,12 @@ static int help_main(int argc, char **argv);
 static const struct command tool_help_command = {
     .name = "help",
     .summary = "explain a command, or `environment`",
-    .help =
-        "usage: holdfast help [COMMAND | environment]\n"
-        "\n"
-        "Without an argument: the commands.  With a command: its options.  `environment`: the\n"
-        "HOLDFAST_* variables, their values, defaults and meanings.\n"
-        "\n"
-        "  --help  this text\n",
+    .help = "usage: holdfast help [COMMAND | environment]\n"
+            "\n"
+            "Without an argument: the commands.  With a command: its options.  `environment`: the\n"
+            "HOLDFAST_* variables, their values, defaults and meanings.\n"
+            "\n"
+            "  --help  this text\n",
     .run = help_main,
 };
 
@@ -64,7 +64,8 @@ static void print_commands(FILE *stream)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(stream, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(stream, "  %-8s %s\n", tool_help_command.name, tool_help_command.summary);
-    fputs("\n  --help     this text\n  --version  the version\n\nMore in holdfast(1), holdfast(7).\n", stream);
+    fputs("\n  --help     this text\n  --version  the version\n\nMore in holdfast(1), holdfast(7).\n",
+          stream);
 }
 
 static int print_environment(void)
@@ -119,6 +120,7 @@ int main(int argc, char **argv)
     int status = run_command(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    hfi_say(SAY_ERROR, "HF-E458", "tool", "what was printed could not all be written; make room, or print to elsewhere");
+    hfi_say(SAY_ERROR, "HF-E458", "tool",
+            "what was printed could not all be written; make room, or print to elsewhere");
     return EXIT_FAILURE;
 }

@@ -50,8 +50,10 @@ const char *show_live_limits(const struct snapshot *snapshot)
     if (snapshot->live_known == LIVE_UNKNOWN)
         return "live bytes are not known without a page map";
     switch (snapshot->live_error) {
-    case EACCES: case EPERM: return "live as of each thread's last slow path; run as root for exact figures";
-    case ESRCH: case ENOENT: return "live as of each thread's last slow path: the process has ended";
+    case EACCES:
+    case EPERM: return "live as of each thread's last slow path; run as root for exact figures";
+    case ESRCH:
+    case ENOENT: return "live as of each thread's last slow path: the process has ended";
     case EPROTO: return "live as of each thread's last slow path: its library is of before this tool";
     default: return "live as of each thread's last slow path: its memory cannot be read";
     }

@@ -61,15 +61,16 @@ static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint
     double room = (double)pages * HF_INSPECT_PAGE_BYTES;
     unsigned class = HF_PAGE_CLASS(entry);
     switch (HF_PAGE_STATE(entry)) {
-    case HF_PAGE_LARGE: case HF_PAGE_META:
-        return room;
-    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
+    case HF_PAGE_LARGE:
+    case HF_PAGE_META: return room;
+    case HF_PAGE_OWNED:
+    case HF_PAGE_IDLE:
+    case HF_PAGE_LOOSE:
         if (class >= snapshot->class_count)
             return 0;
         double used = (double)HF_PAGE_BLOCKS(entry) * snapshot->classes[class].block_bytes;
         return used < room ? used : room;
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
@@ -104,12 +105,14 @@ static void name_cell(struct show_cell *cell)
     cell->state = HF_PAGE_FREE;
     for (unsigned i = 0; i < sizeof show_order; i++) {
         unsigned state = show_order[i];
-        if (state != HF_PAGE_FREE && cell->pages[state] > (cell->state == HF_PAGE_FREE ? 0 : cell->pages[cell->state]))
+        if (state != HF_PAGE_FREE &&
+            cell->pages[state] > (cell->state == HF_PAGE_FREE ? 0 : cell->pages[cell->state]))
             cell->state = state;
     }
 }
 
-bool show_grid_fill(struct show_grid *grid, const struct snapshot *snapshot, unsigned node, unsigned columns, unsigned rows_max)
+bool show_grid_fill(struct show_grid *grid, const struct snapshot *snapshot, unsigned node, unsigned columns,
+                    unsigned rows_max)
 {
     struct filling filling = { .grid = grid, .snapshot = snapshot };
     size_t pages = snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES;
@@ -273,10 +276,10 @@ unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *
         unsigned upto = total == 0 ? 0 : (unsigned)(sum / total * cells + 0.5);
         upto = (unsigned)hfi_min(cells,
                                  hfi_max(upto, end + (share->bytes != 0 && share->state != HF_PAGE_FREE)));
-        unsigned live = share->bytes == 0
-                            ? 0
-                            : (unsigned)((double)(upto - end) * (double)share->live / (double)share->bytes +
-                                         0.5);
+        unsigned live =
+            share->bytes == 0
+                ? 0
+                : (unsigned)((double)(upto - end) * (double)share->live / (double)share->bytes + 0.5);
         count = add_piece(pieces, count, share->state, true, live);
         count = add_piece(pieces, count, share->state, false, upto - end - live);
         end = upto;
@@ -292,7 +295,8 @@ static void add_event(char *text, size_t text_bytes, const char *format, const c
     snprintf(text + length, text_bytes - length, format, amount, (unsigned long long)number);
 }
 
-char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot, const struct hf_inspect_event *event)
+char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
+                 const struct hf_inspect_event *event)
 {
     char bytes[16];
     hfi_format_bytes(bytes, sizeof bytes, event->a);
@@ -304,16 +308,24 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
         if (event->a < snapshot->node_count)
             add_event(text, text_bytes, ": from node%s %llu", "", snapshot->nodes[event->a].id);
         break;
-    case HF_EVENT_REMOTE_ENDED: add_event(text, text_bytes, ": pages taken elsewhere%s %llu", "", event->a); break;
-    case HF_EVENT_REPORT: add_event(text, text_bytes, ": %s asked, failures since the last %llu", bytes, event->b); break;
+    case HF_EVENT_REMOTE_ENDED:
+        add_event(text, text_bytes, ": pages taken elsewhere%s %llu", "", event->a);
+        break;
+    case HF_EVENT_REPORT:
+        add_event(text, text_bytes, ": %s asked, failures since the last %llu", bytes, event->b);
+        break;
     case HF_EVENT_POPULATED:
         if (event->a != 0)
             add_event(text, text_bytes, ": %s failed", bytes, 0);
         break;
-    case HF_EVENT_PRESSURE: add_event(text, text_bytes, event->b != 0 ? ": %s, and it did" : ": %s, and it did not", bytes, 0); break;
+    case HF_EVENT_PRESSURE:
+        add_event(text, text_bytes, event->b != 0 ? ": %s, and it did" : ": %s, and it did not", bytes, 0);
+        break;
     case HF_EVENT_STOLEN: add_event(text, text_bytes, ":%s %llu", "", event->a); break;
     case HF_EVENT_FORKED: add_event(text, text_bytes, ": times so far%s %llu", "", event->a); break;
-    case HF_EVENT_REGISTERED: add_event(text, text_bytes, event->b != 0 ? ": %s, as a clone" : ": %s", bytes, 0); break;
+    case HF_EVENT_REGISTERED:
+        add_event(text, text_bytes, event->b != 0 ? ": %s, as a clone" : ": %s", bytes, 0);
+        break;
     case HF_EVENT_REGISTER_REFUSED:
         add_event(text, text_bytes, ": %s", bytes, 0);
         add_event(text, text_bytes, ", %s", event->b < 4096 ? hfi_os_error_name((int)event->b) : "?", 0);

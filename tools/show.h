@@ -1,13 +1,14 @@
 /*
- * show: what the pictures of an arena (map, its SVG, top) have in common: words, letters and colours of what memory is
- * used for, and the grid of cells that a page map is drawn as.
+ * show: what the pictures of an arena (map, its SVG, top) have in common: words, letters and
+ * colours of what memory is used for, and the grid of cells that a page map is drawn as.
  */
 #ifndef HFT_SHOW_H
 #define HFT_SHOW_H
 
 #include "reader/snapshot.h"
 
-/* What a part of an arena can be: enum hf_inspect_page_state, and two that are no state of a page. */
+/* What a part of an arena can be: enum hf_inspect_page_state, and two that are no state of a
+ * page. */
 #define SHOW_KEPT SNAPSHOT_STATES          /* owned, and no block in use: held back for the next request */
 #define SHOW_MISSING (SNAPSHOT_STATES + 1) /* could not be populated */
 #define SHOW_STATES (SNAPSHOT_STATES + 2)
@@ -15,9 +16,10 @@
 /* One cell: neighbouring pages of a node. */
 struct show_cell {
     uint32_t pages[SHOW_STATES];
-    uint32_t all_pages;              /* the last cell may have fewer than the others */
-    uint32_t state;                  /* what most of its pages are, free ones aside; HF_PAGE_FREE where all are free */
-    double used_bytes;               /* in blocks that are in use, large ones and own structures included */
+    uint32_t all_pages; /* the last cell may have fewer than the others */
+    uint32_t state;     /* what most of its pages are, free ones aside; HF_PAGE_FREE where all
+                                      * are free */
+    double used_bytes;  /* in blocks that are in use, large ones and own structures included */
 };
 
 struct show_grid {
@@ -27,9 +29,10 @@ struct show_grid {
     struct show_cell *cells;
 };
 
-/* Lays a node's page map into rows of `columns` cells, as many pages to a cell as keep it to `rows_max` rows.  False when
- * there is no memory for that, or no page map. */
-bool show_grid_fill(struct show_grid *grid, const struct snapshot *snapshot, unsigned node, unsigned columns, unsigned rows_max);
+/* Lays a node's page map into rows of `columns` cells, as many pages to a cell as keep it to
+ * `rows_max` rows.  False when there is no memory for that, or no page map. */
+bool show_grid_fill(struct show_grid *grid, const struct snapshot *snapshot, unsigned node, unsigned columns,
+                    unsigned rows_max);
 void show_grid_free(struct show_grid *grid);
 
 /* How much of a cell is in use, in quarters: 0 for less than one, 3 for three and more. */
@@ -90,26 +93,28 @@ char *show_rate(char text[SHOW_SHORT], double rate, unsigned columns);
 /* A share as per cent; 0 of nothing. */
 double show_percent(uint64_t part, uint64_t whole);
 
-/* Of a node's figures: how many bytes per page state, what is not handed out as free; whatever the segment says, their sum is
- * at most `total`.  `kept`: pages that threads hold back empty, 0 without a page map. */
+/* Of a node's figures: how many bytes per page state, what is not handed out as free; whatever the
+ * segment says, their sum is at most `total`.  `kept`: pages that threads hold back empty, 0
+ * without a page map. */
 struct show_parts {
     uint64_t blocks, large, idle, kept, own, free;
 };
 void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, unsigned node);
 
-/* "live 107 MiB, held 110.3 MiB (1.03 times live), unused 3.3 MiB"; the quotient alone, 0 where nothing is live; and why live bytes are
- * not exact, with the next step, NULL where they are. */
+/* "live 107 MiB, held 110.3 MiB (1.03 times live), unused 3.3 MiB"; the quotient alone, 0 where
+ * nothing is live; and why live bytes are not exact, with the next step, NULL where they are. */
 char *show_live(char *text, size_t text_bytes, uint64_t live, uint64_t held);
 double show_held_over_live(uint64_t held, uint64_t live);
 
-/* Live bytes for a cell of a table, with a ~ in front where they are not exact, ? where they are not
- * known; and "now" or "slow_paths", what they are as of. */
+/* Live bytes for a cell of a table, with a ~ in front where they are not exact, ? where they are
+ * not known; and "now" or "slow_paths", what they are as of. */
 const char *show_live_cell(char text[SHOW_SHORT], const struct snapshot *snapshot, unsigned columns);
 const char *show_live_as_of(const struct snapshot *snapshot);
 const char *show_live_limits(const struct snapshot *snapshot);
 
 /* What an event says, without its node and thread. */
-char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot, const struct hf_inspect_event *event);
+char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
+                 const struct hf_inspect_event *event);
 
 /* True where the locale's characters are UTF-8.  setlocale must have been called. */
 bool show_utf8(void);

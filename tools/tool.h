@@ -1,9 +1,10 @@
 /*
  * tool: what the files of the `holdfast` program share.
  *
- * One file per subcommand, several for top, stat, report, and doctor with plan; holdfast.c chooses, common.c helps, target.c
- * finds the process that is meant, segment.c its inspection segment, snapshot.c reads that, show.c has what pictures share.
- * The program keeps the C library's malloc: it links the core of the library without the names it takes over.
+ * One file per subcommand, several for top, stat, report, and doctor with plan; holdfast.c chooses,
+ * common.c helps, target.c finds the process that is meant, segment.c its inspection segment,
+ * snapshot.c reads that, show.c has what pictures share.  The program keeps the C library's malloc:
+ * it links the core of the library without the names it takes over.
  */
 #ifndef HFT_TOOL_H
 #define HFT_TOOL_H
@@ -46,25 +47,28 @@ extern const struct command tool_top;
 
 /* getopt_long with messages of ours: the option's value, -1 at the end, '?' after
  * HF-E400 was printed.  "--help" comes back as 'h'. */
-int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options, const char *command);
+int tool_getopt(int argc, char **argv, const char *short_options, const struct option *long_options,
+                const char *command);
 
 /* Prints a command's help to standard output; 0. */
 int tool_help(const struct command *command);
 
-/* The `val` of long options that have the name of a HOLDFAST_* variable, as on-full of HOLDFAST_ON_FULL. */
+/* The `val` of long options that have the name of a HOLDFAST_* variable, as on-full of
+ * HOLDFAST_ON_FULL. */
 #define TOOL_SETS_VARIABLE 256
 
-/* Checks the value of such an option, found last, with the parser of its variable, and puts it into the environment.
- * False after HF-E402 was printed. */
+/* Checks the value of such an option, found last, with the parser of its variable, and puts it into
+ * the environment.  False after HF-E402 was printed. */
 bool tool_set_variable(const struct option *long_options, const char *value, const char *command);
 
 #define TOOL_FORKS_MOST 100000
 
 /* A whole number, the value of that option.  False after HF-E432 was printed. */
-bool tool_number(const char *text, unsigned long least, unsigned long most, const char *option, uint32_t *number,
-                 const char *command);
+bool tool_number(const char *text, unsigned long least, unsigned long most, const char *option,
+                 uint32_t *number, const char *command);
 
-/* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was printed. */
+/* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was
+ * printed. */
 bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command);
 
 /* Whether the value of an option can be a file to write.  A number is most likely a process that
@@ -76,12 +80,12 @@ bool tool_is_file(const char *value, const char *option, const char *command);
  * Both live until the next call. */
 const char *tool_library(const char *chosen, const char **tried);
 
-/* Bytes of the character that a text begins with: UTF-8, and one that has a shape; 0 for anything else, such as what a terminal
- * might obey. */
+/* Bytes of the character that a text begins with: UTF-8, and one that has a shape; 0 for anything
+ * else, such as what a terminal might obey. */
 size_t tool_utf8_length(const char *text);
 
-/* Copies text that somebody else wrote, with what is no such character replaced by '?'.  For a terminal: with all that is not
- * ASCII replaced where the locale is not of UTF-8. */
+/* Copies text that somebody else wrote, with what is no such character replaced by '?'.  For a
+ * terminal: with all that is not ASCII replaced where the locale is not of UTF-8. */
 char *tool_utf8(char *copy, size_t copy_bytes, const char *text);
 char *tool_printable(char *copy, size_t copy_bytes, const char *text);
 
@@ -97,21 +101,23 @@ int tool_json_print(json_t *value);
 struct target {
     pid_t pid;
     uint64_t start_ticks;
-    int fd; /* of its segment */
+    int fd;           /* of its segment */
     uint32_t program; /* that made it; 0 where unknown */
 };
 
-/* The process that `text` names, or for NULL the only one that shows an arena, with its segment open.  0; or an exit status after
- * HF-E411 to HF-E416 was printed under the name of `command`. */
+/* The process that `text` names, or for NULL the only one that shows an arena, with its segment
+ * open.  0; or an exit status after HF-E411 to HF-E416 was printed under the name of `command`. */
 int target_open(struct target *target, const char *text, const char *command);
 
-/* Copies what it shows now; 0, or an exit status after HF-E414.  A process that has ended is still read; see target_lives. */
+/* Copies what it shows now; 0, or an exit status after HF-E414.  A process that has ended is still
+ * read; see target_lives. */
 int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command);
 
 bool target_lives(const struct target *target);
 void target_close(struct target *target);
 
-/* A process's name, as tool_utf8, and zeros up to the end of `name`; it chose it itself.  "?" when it is gone.  Likewise a thread's. */
+/* A process's name, as tool_utf8, and zeros up to the end of `name`; it chose it itself.  "?" when
+ * it is gone.  Likewise a thread's. */
 const char *target_name(pid_t pid, char *name, size_t name_bytes);
 const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes);
 
@@ -127,8 +133,9 @@ bool segment_start_ticks(pid_t pid, uint64_t *start_ticks);
 /* False once the process has ended, waited for or not. */
 bool segment_process_lives(pid_t pid, uint64_t start_ticks);
 
-/* The mark of the program that made the segment; 0 where it is not told.  And whether a process runs
- * that program still, as far as the kernel tells the caller: exec keeps number and start time. */
+/* The mark of the program that made the segment; 0 where it is not told.  And whether a process
+ * runs that program still, as far as the kernel tells the caller: exec keeps number and start
+ * time. */
 uint32_t segment_program(int fd);
 bool segment_program_runs(pid_t pid, uint32_t program);
 
@@ -151,7 +158,8 @@ struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, 
 /* Why a process has no segment, and what to do: "why; next step". */
 const char *unshown_reason(pid_t pid, char *text, size_t text_bytes);
 
-/* Calls `each` for every process that has the library mapped and no segment, as far as /proc lets the caller see that. */
+/* Calls `each` for every process that has the library mapped and no segment, as far as /proc lets
+ * the caller see that. */
 void unshown_each(void (*each)(pid_t pid, void *argument), void *argument);
 
 #endif

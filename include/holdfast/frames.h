@@ -13,9 +13,10 @@
 extern "C" {
 #endif
 
-/* `count` frames of `frame_bytes` (a power of two from 4 KiB to 2 MiB), each aligned to its size, for a pool of buffers with
- * O_DIRECT: on each node with an arena one run of its share, in proportion to the nodes' free memory.  Where a node has
- * no run that long, other nodes take more (not with HOLDFAST_REMOTE=deny).  The memory is not cleared. */
+/* `count` frames of `frame_bytes` (a power of two from 4 KiB to 2 MiB), each aligned to its size,
+ * for a pool of buffers with O_DIRECT: on each node with an arena one run of its share, in
+ * proportion to the nodes' free memory.  Where a node has no run that long, other nodes take more
+ * (not with HOLDFAST_REMOTE=deny).  The memory is not cleared. */
 struct hf_frames {
     size_t count;
     size_t frame_bytes;
@@ -40,7 +41,8 @@ static inline void *hf_frame(const struct hf_frames *frames, size_t index)
     return frames->runs[run].start + index * frames->frame_bytes;
 }
 
-/* Frame number `index`, the runs by turns: neighbouring numbers lie on different nodes, as long as the shortest run lasts. */
+/* Frame number `index`, the runs by turns: neighbouring numbers lie on different nodes, as long as
+ * the shortest run lasts. */
 static inline void *hf_frame_interleaved(const struct hf_frames *frames, size_t index)
 {
     size_t past = 0; /* frames of the rounds in which runs that were longer took part */

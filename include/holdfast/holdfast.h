@@ -23,8 +23,8 @@ extern "C" {
 /* Version of the library this program runs with, "MAJOR.MINOR.PATCH". */
 const char *hf_version(void);
 
-/* As malloc(3), calloc(3), realloc(3), free(3): 16-byte aligned; NULL and ENOMEM when no allowed node has
- * room (after the report, holdfast-messages(7) HF-E012); free keeps errno. */
+/* As malloc(3), calloc(3), realloc(3), free(3): 16-byte aligned; NULL and ENOMEM when no allowed
+ * node has room (after the report, holdfast-messages(7) HF-E012); free keeps errno. */
 void *hf_malloc(size_t bytes) __attribute__((malloc, alloc_size(1)));
 void *hf_calloc(size_t count, size_t each_bytes) __attribute__((malloc, alloc_size(1, 2)));
 void *hf_realloc(void *pointer, size_t bytes) __attribute__((alloc_size(2)));
@@ -34,9 +34,9 @@ void hf_free(void *pointer);
  * EINVAL for another `align`.  Free it with hf_free. */
 void *hf_aligned_alloc(size_t align, size_t bytes) __attribute__((malloc, alloc_size(2), alloc_align(1)));
 
-/* A block on the node of that number, whatever HOLDFAST_PLACE and HOLDFAST_REMOTE say of this thread: NULL and
- * ENOMEM when that node is full, EINVAL when it has no arena.  16-byte aligned; free it with hf_free.
- * Small blocks cost a few atomic operations more than hf_malloc's. */
+/* A block on the node of that number, whatever HOLDFAST_PLACE and HOLDFAST_REMOTE say of this
+ * thread: NULL and ENOMEM when that node is full, EINVAL when it has no arena.  16-byte aligned;
+ * free it with hf_free.  Small blocks cost a few atomic operations more than hf_malloc's. */
 void *hf_malloc_onnode(size_t bytes, unsigned node) __attribute__((malloc, alloc_size(1)));
 
 /* The kernel's number of the node that an address of the arena is on; -1 outside. */
@@ -62,15 +62,17 @@ int hf_pressure_unregister(hf_pressure_function *function, void *argument);
  * others can have them.  Costs as much as freeing them did. */
 void hf_thread_idle(void);
 
-/* Waits until the arena is populated (HOLDFAST_PREFAULT=background), at most `timeout_ms` milliseconds; negative: as long
- * as it takes.  0 when it is, also when there was nothing to wait for; -ETIMEDOUT; or what went wrong with a part,
- * as a negative error number: that part is never given out.  From then on allocation asks nothing of the kernel. */
+/* Waits until the arena is populated (HOLDFAST_PREFAULT=background), at most `timeout_ms`
+ * milliseconds; negative: as long as it takes.  0 when it is, also when there was nothing to wait
+ * for; -ETIMEDOUT; or what went wrong with a part, as a negative error number: that part is never
+ * given out.  From then on allocation asks nothing of the kernel. */
 int hf_prefault_wait(int timeout_ms);
 
-/* Figures of the arena, or of one node of it.  Bytes, unless the name says otherwise.  At every moment
+/* Figures of the arena, or of one node of it.  Bytes, unless the name says otherwise.  At every
+ * moment
  *     allocated + idle + free + metadata == arena
- * exactly; the figures are read one after the other while others work, and what moved meanwhile counts as allocated.
- * Later versions add fields at the end. */
+ * exactly; the figures are read one after the other while others work, and what moved meanwhile
+ * counts as allocated.  Later versions add fields at the end. */
 struct hf_stats {
     uint64_t arena;
     uint64_t allocated;    /* pages that hold blocks in use, or room that only their thread can use now */
@@ -80,33 +82,36 @@ struct hf_stats {
     uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
     uint64_t large;        /* of allocated: blocks of whole pages */
     uint64_t high_water;   /* most of the arena in use at once, as seen on slow paths */
-    uint64_t longest_free; /* longest run of free pages: the largest block that would fit, but for what idle pages give back */
+    uint64_t longest_free; /* longest run of free pages: the largest block that would fit, but for what idle
+                            * pages give back */
     uint64_t nodes;        /* number of nodes */
     uint64_t threads;      /* number of threads that have allocated and not ended */
     /* Counts of slow paths since the start. */
-    uint64_t blocks_listed;  /* blocks put on free lists, for the fast path to hand out */
-    uint64_t pages_claimed;  /* idle pages taken over */
-    uint64_t pages_fresh;    /* fresh pages cut into blocks */
-    uint64_t pages_stolen;   /* pages taken from sleeping threads */
-    uint64_t pages_away;     /* pages, and blocks of whole pages, from another node than the one wanted */
-    uint64_t large_blocks;   /* blocks of whole pages handed out */
-    uint64_t remote_frees;   /* blocks freed into a page that another thread owned */
-    uint64_t failures;       /* calls that ended in ENOMEM */
-    uint64_t live;           /* bytes of the blocks that the program has, as hf_usable_size tells, in
+    uint64_t blocks_listed; /* blocks put on free lists, for the fast path to hand out */
+    uint64_t pages_claimed; /* idle pages taken over */
+    uint64_t pages_fresh;   /* fresh pages cut into blocks */
+    uint64_t pages_stolen;  /* pages taken from sleeping threads */
+    uint64_t pages_away;    /* pages, and blocks of whole pages, from another node than the one wanted */
+    uint64_t large_blocks;  /* blocks of whole pages handed out */
+    uint64_t remote_frees;  /* blocks freed into a page that another thread owned */
+    uint64_t failures;      /* calls that ended in ENOMEM */
+    uint64_t live;          /* bytes of the blocks that the program has, as hf_usable_size tells, in
                               * allocated and idle pages; off by what other threads do meanwhile */
 };
 
-/* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL for a size that is no version's.
- * Allocates nothing; walks the list of threads, for longest_free the map of free pages, and for live, if `size` has it, the
- * table of pages in use: some tenths of a millisecond per GiB in use.  Thread-safe. */
+/* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL
+ * for a size that is no version's.  Allocates nothing; walks the list of threads, for longest_free
+ * the map of free pages, and for live, if `size` has it, the table of pages in use: some tenths of
+ * a millisecond per GiB in use.  Thread-safe. */
 int hf_stats_get(struct hf_stats *stats, size_t size);
 
-/* The same of the arena's node number `index`, from 0 to nodes - 1: threads and counts are of those at home there.  -ENOENT
- * for others. */
+/* The same of the arena's node number `index`, from 0 to nodes - 1: threads and counts are of those
+ * at home there.  -ENOENT for others. */
 int hf_stats_get_node(struct hf_stats *stats, size_t size, unsigned index);
 
-/* Writes the figures of the arena and of each node as a JSON object into `text`, as snprintf does: returns the length it
- * has, or would have; at most `size` bytes are written, the last a zero.  Allocates nothing.  Thread-safe. */
+/* Writes the figures of the arena and of each node as a JSON object into `text`, as snprintf does:
+ * returns the length it has, or would have; at most `size` bytes are written, the last a zero.
+ * Allocates nothing.  Thread-safe. */
 int hf_stats_json(char *text, size_t size);
 
 /* Prints the arena's figures to standard error; allocates nothing. */

@@ -11,13 +11,14 @@
  * are in the process's memory alone: struct hf_inspect_live says where.  All words are in the
  * machine's byte order.
  *
- * The header is followed by tables; each names its offset from the segment's first byte, the number of its
- * entries and the size of one.  A reader checks magic, version and the sizes before anything else.  Fields are
- * only ever added at the end of a struct, together with its size; version changes when a meaning does.
+ * The header is followed by tables; each names its offset from the segment's first byte, the number
+ * of its entries and the size of one.  A reader checks magic, version and the sizes before anything
+ * else.  Fields are only ever added at the end of a struct, together with its size; version changes
+ * when a meaning does.
  *
- * Moments are ticks of the processor's counter (x86-64: TSC, AArch64: CNTVCT, elsewhere nanoseconds of
- * CLOCK_MONOTONIC).  A reader on the same machine finds their rate by reading both clocks itself and comparing with
- * clock_ticks and clock_ns.
+ * Moments are ticks of the processor's counter (x86-64: TSC, AArch64: CNTVCT, elsewhere nanoseconds
+ * of CLOCK_MONOTONIC).  A reader on the same machine finds their rate by reading both clocks itself
+ * and comparing with clock_ticks and clock_ns.
  */
 #ifndef HOLDFAST_INSPECT_H
 #define HOLDFAST_INSPECT_H
@@ -34,8 +35,9 @@
 #define HF_INSPECT_EVENTS 64
 #define HF_INSPECT_PAGE_BYTES 65536
 #define HF_INSPECT_GUARD_BYTES 4096 /* at the end of each run of the hardened library, where no block lies */
-#define HF_INSPECT_BUCKETS 32   /* of the histogram: bucket i counts calls of 2^i up to 2^(i+1) ticks, the last all longer ones */
-#define HF_INSPECT_DISTANCES 4  /* of `away`: nearest other node, second, third, any further */
+#define HF_INSPECT_BUCKETS                                                                                   \
+    32 /* of the histogram: bucket i counts calls of 2^i up to 2^(i+1) ticks, the last all longer ones */
+#define HF_INSPECT_DISTANCES 4 /* of `away`: nearest other node, second, third, any further */
 
 /* Where a table lies. */
 struct hf_inspect_table {
@@ -56,23 +58,25 @@ enum hf_inspect_backing {
 #define HF_INSPECT_NODE_LOCKED 2u
 #define HF_INSPECT_NODE_GROWING 4u
 #define HF_INSPECT_NODE_POPULATING 8u /* in the background: populated rises to total */
-#define HF_INSPECT_NODE_FULL 16u      /* what was asked for last did not fit; a reader that sees room for that passes it over */
-#define HF_INSPECT_ROOM_SHARE 64u     /* part of the node that is room enough for the flag to go */
+#define HF_INSPECT_NODE_FULL                                                                                 \
+    16u /* what was asked for last did not fit; a reader that sees room for that passes it over */
+#define HF_INSPECT_ROOM_SHARE 64u /* part of the node that is room enough for the flag to go */
 
 /* One node's arena.  Sizes in bytes. */
 struct hf_inspect_node {
-    uint32_t id;         /* the kernel's number of the node */
-    uint32_t backing;    /* enum hf_inspect_backing, as obtained */
-    uint32_t flags;      /* HF_INSPECT_NODE_* */
-    uint32_t populate_error; /* errno of the first part that could not be populated in the background; 0 for none */
-    uint64_t total;      /* size of the arena on this node */
-    uint64_t populated;  /* of it, populated so far (a growing arena: opened so far) */
-    uint64_t used;       /* in pages that are handed out or held */
-    uint64_t idle;       /* of `used`: pages that nobody owns and that have room */
-    uint64_t free;       /* total - used - what could not be populated */
-    uint64_t high_water; /* most ever in use */
-    uint64_t large;      /* of `used`: blocks of whole pages */
-    uint64_t meta;       /* of `used`: Holdfast's own structures */
+    uint32_t id;               /* the kernel's number of the node */
+    uint32_t backing;          /* enum hf_inspect_backing, as obtained */
+    uint32_t flags;            /* HF_INSPECT_NODE_* */
+    uint32_t populate_error;   /* errno of the first part that could not be populated in the background; 0 for
+                              * none */
+    uint64_t total;            /* size of the arena on this node */
+    uint64_t populated;        /* of it, populated so far (a growing arena: opened so far) */
+    uint64_t used;             /* in pages that are handed out or held */
+    uint64_t idle;             /* of `used`: pages that nobody owns and that have room */
+    uint64_t free;             /* total - used - what could not be populated */
+    uint64_t high_water;       /* most ever in use */
+    uint64_t large;            /* of `used`: blocks of whole pages */
+    uint64_t meta;             /* of `used`: Holdfast's own structures */
     uint64_t high_water_ticks; /* when high_water was reached */
     uint64_t first_index;      /* of its first page in the process's page table (struct hf_inspect_live) */
     uint64_t first_page;       /* index in the pages table of its first page */
@@ -91,29 +95,31 @@ struct hf_inspect_class {
 
 /* One theap: what its threads, past and present, counted. */
 struct hf_inspect_theap {
-    uint64_t in_use;       /* 1 while a thread has it */
-    uint32_t home_node;    /* index in the nodes table */
-    uint32_t cpu;          /* where its last slow path ran */
-    uint64_t tid;          /* of the thread that has it, or had it last */
-    uint64_t updated_ticks; /* its last slow path */
-    uint64_t listed;       /* blocks put on a free list: what the fast path then hands out */
-    uint64_t collected;    /* refills from a page it had already */
-    uint64_t claimed;      /* idle pages of a node taken over */
-    uint64_t shared;       /* times a few blocks of an idle page were taken, on a tight node */
-    uint64_t stolen;       /* pages taken from threads that slept */
-    uint64_t lost;         /* pages that others took from it while its thread slept */
-    uint64_t fresh;        /* fresh runs cut into blocks */
-    uint64_t large;        /* blocks of whole pages */
-    uint64_t adopted;      /* own pages won back by freeing into them */
-    uint64_t retired;      /* pages given back to a node */
-    uint64_t remote_frees; /* blocks it freed into pages that other threads owned */
-    uint64_t received;     /* blocks that others freed into its pages, as collected */
-    uint64_t pressed;      /* times it asked the application's pressure callbacks */
-    uint64_t failed;       /* calls that ended in ENOMEM */
-    uint64_t kept;         /* bytes of empty pages held back */
-    uint64_t away[HF_INSPECT_DISTANCES]; /* of claimed, fresh and large: from another node, the wanted one being full */
-    uint64_t slow_ticks;   /* spent in the calls that the histogram counts */
-    uint32_t slow[HF_INSPECT_BUCKETS]; /* calls that had to look beyond the theap's own pages, by how long that took */
+    uint64_t in_use;                     /* 1 while a thread has it */
+    uint32_t home_node;                  /* index in the nodes table */
+    uint32_t cpu;                        /* where its last slow path ran */
+    uint64_t tid;                        /* of the thread that has it, or had it last */
+    uint64_t updated_ticks;              /* its last slow path */
+    uint64_t listed;                     /* blocks put on a free list: what the fast path then hands out */
+    uint64_t collected;                  /* refills from a page it had already */
+    uint64_t claimed;                    /* idle pages of a node taken over */
+    uint64_t shared;                     /* times a few blocks of an idle page were taken, on a tight node */
+    uint64_t stolen;                     /* pages taken from threads that slept */
+    uint64_t lost;                       /* pages that others took from it while its thread slept */
+    uint64_t fresh;                      /* fresh runs cut into blocks */
+    uint64_t large;                      /* blocks of whole pages */
+    uint64_t adopted;                    /* own pages won back by freeing into them */
+    uint64_t retired;                    /* pages given back to a node */
+    uint64_t remote_frees;               /* blocks it freed into pages that other threads owned */
+    uint64_t received;                   /* blocks that others freed into its pages, as collected */
+    uint64_t pressed;                    /* times it asked the application's pressure callbacks */
+    uint64_t failed;                     /* calls that ended in ENOMEM */
+    uint64_t kept;                       /* bytes of empty pages held back */
+    uint64_t away[HF_INSPECT_DISTANCES]; /* of claimed, fresh and large: from another node, the wanted one
+                                          * being full */
+    uint64_t slow_ticks;                 /* spent in the calls that the histogram counts */
+    uint32_t slow[HF_INSPECT_BUCKETS];   /* calls that had to look beyond the theap's own pages, by how long
+                                        * that took */
     uint64_t unowned_frees; /* blocks it freed into pages that nobody owned, such as those it let go of */
     uint64_t unused[7];     /* zero: a slot is of whole cache lines */
 };
@@ -126,7 +132,8 @@ enum hf_inspect_event_kind {
     HF_EVENT_NODE_ROOM = 3,    /* the node had room again */
     HF_EVENT_REMOTE_BEGAN = 4, /* a thread at home here got memory of another node; a: that node's index */
     HF_EVENT_REMOTE_ENDED = 5, /* and memory of its own again; a: pages taken elsewhere meanwhile */
-    HF_EVENT_REPORT = 6,       /* the report of a full arena was printed; a: bytes asked, b: failures since the last */
+    HF_EVENT_REPORT = 6,       /* the report of a full arena was printed; a: bytes asked, b: failures since
+                                * the last */
     HF_EVENT_POPULATED = 7,    /* population in the background is over; a: bytes that failed */
     HF_EVENT_PRESSURE = 8,     /* the application was asked to free memory; a: bytes, b: 1 if it did */
     HF_EVENT_STOLEN = 9,       /* pages were taken from sleeping threads; a: pages */
@@ -138,21 +145,23 @@ enum hf_inspect_event_kind {
 struct hf_inspect_event {
     uint64_t sequence; /* 1 + number of the event, written last; 0 while it is being written */
     uint64_t ticks;
-    uint32_t kind;     /* enum hf_inspect_event_kind */
-    uint32_t node;     /* index in the nodes table */
-    uint64_t tid;      /* thread that met it */
+    uint32_t kind; /* enum hf_inspect_event_kind */
+    uint32_t node; /* index in the nodes table */
+    uint64_t tid;  /* thread that met it */
     uint64_t a, b;
 };
 
-/* One page of 64 KiB.  Entries of pages inside a run are not kept: a reader goes on behind the run's last page. */
+/* One page of 64 KiB.  Entries of pages inside a run are not kept: a reader goes on behind the
+ * run's last page. */
 enum hf_inspect_page_state {
     HF_PAGE_UNTOUCHED = 0, /* free, and never told of */
     HF_PAGE_FREE = 1,
-    HF_PAGE_OWNED = 2,     /* a run of blocks that a theap owns */
-    HF_PAGE_IDLE = 3,      /* a run that nobody owns, with room: the next thread that needs its class takes it */
-    HF_PAGE_LOOSE = 4,     /* a run that nobody owns, full: who frees into it decides */
-    HF_PAGE_LARGE = 5,     /* one block of whole pages */
-    HF_PAGE_META = 6,      /* Holdfast's own structures */
+    HF_PAGE_OWNED = 2, /* a run of blocks that a theap owns */
+    HF_PAGE_IDLE = 3,  /* a run that nobody owns, with room: the next thread that needs its class takes
+                            * it */
+    HF_PAGE_LOOSE = 4, /* a run that nobody owns, full: who frees into it decides */
+    HF_PAGE_LARGE = 5, /* one block of whole pages */
+    HF_PAGE_META = 6,  /* Holdfast's own structures */
 };
 
 /* A page's entry is one word:
@@ -162,47 +171,49 @@ enum hf_inspect_page_state {
  *   bits 32..63  pages of the run (LARGE, META)
  *   bits 32..55  blocks in use at the owner's last slow path (OWNED, IDLE, LOOSE)
  *   bits 56..63  pages by which the run is shorter than its class' run_pages (OWNED, IDLE, LOOSE) */
-#define HF_PAGE_STATE(entry) ((uint32_t)((entry) & 0xff))
+#define HF_PAGE_STATE(entry) ((uint32_t)((entry)&0xff))
 #define HF_PAGE_CLASS(entry) ((uint32_t)((entry) >> 8 & 0xff))
 #define HF_PAGE_THEAP(entry) ((uint32_t)((entry) >> 16 & 0xffff))
 #define HF_PAGE_COUNT(entry) ((uint32_t)((entry) >> 32))
 #define HF_PAGE_BLOCKS(entry) ((uint32_t)((entry) >> 32 & 0xffffff))
 #define HF_PAGE_SHORT(entry) ((uint32_t)((entry) >> 56))
-#define HF_PAGE_ENTRY(state, size_class, theap, count) \
+#define HF_PAGE_ENTRY(state, size_class, theap, count)                                                       \
     ((uint64_t)(state) | (uint64_t)(size_class) << 8 | (uint64_t)(theap) << 16 | (uint64_t)(count) << 32)
 #define HF_PAGE_NO_THEAP 0xffffu
 
 /* Where the process counts the blocks that it has, in its own memory: a reader that may open
- * /proc/PID/mem finds there what the page map, which is of slow paths, cannot say.  Addresses are the
- * process's; offsets and sizes are in bytes.
+ * /proc/PID/mem finds there what the page map, which is of slow paths, cannot say.  Addresses are
+ * the process's; offsets and sizes are in bytes.
  *
- * The page table has an entry for each page of the arena; those of runs of blocks count.  With `used`,
- * `capacity`, `list`, `kept`, `local_free` and `xfree` for the words at those offsets, a run's blocks
- * that are out are
+ * The page table has an entry for each page of the arena; those of runs of blocks count.  With
+ * `used`, `capacity`, `list`, `kept`, `local_free` and `xfree` for the words at those offsets, a
+ * run's blocks that are out are
  *     list == list_full && local_free == 0 ? capacity : used - kept
- * less those in xfree: its bits from xfree_shift on, xfree_mask of them.
- * Of these, threads keep some that were freed, in magazines, for their own next requests: of each size
- * class from the first on, a theap has
+ * less those in xfree: its bits from xfree_shift on, xfree_mask of them.  Of these, threads keep
+ * some that were freed, in magazines, for their own next requests: of each size class from the
+ * first on, a theap has
  *     (loaded_capacity - loaded_used) + (incoming_limit - incoming_room) + previous_blocks
  * of them, in pages of its home node.  The theaps are a list that begins at the address in the word
  * `theaps`.  Who reads while threads are at work must be ready for anything: what it counts is of
  * several moments, and a list may lead anywhere. */
 struct hf_inspect_live {
-    uint64_t page_table;        /* address of the entry of the page at arena_base */
-    uint64_t theaps;            /* address of the word with the address of the first theap; the last has 0 */
-    uint32_t entry_bytes;       /* of the page table */
-    uint32_t magazines;         /* in a theap: the first of its magazines */
-    uint32_t magazine_bytes;    /* of one */
-    uint32_t magazine_count;    /* of a theap */
+    uint64_t page_table;     /* address of the entry of the page at arena_base */
+    uint64_t theaps;         /* address of the word with the address of the first theap; the last has 0 */
+    uint32_t entry_bytes;    /* of the page table */
+    uint32_t magazines;      /* in a theap: the first of its magazines */
+    uint32_t magazine_bytes; /* of one */
+    uint32_t magazine_count; /* of a theap */
     uint32_t xfree_mask;
     uint16_t xfree_shift;
     uint16_t list_full;
-    uint16_t used, capacity, list, kept, local_free, xfree; /* in an entry: of 4, 2, 1, 1, 8 and 8 bytes */
-    uint16_t run_pages, size_class;                         /* in an entry: of 4 bytes and 1, as in the page map */
-    uint16_t next, state;                                   /* in a theap: of 8 bytes and 4; state 0: nobody has it */
-    uint16_t loaded_used, loaded_capacity;                  /* in a magazine: of 4 and 2 bytes */
+    uint16_t used, capacity, list, kept, local_free, xfree;  /* in an entry: of 4, 2, 1, 1, 8 and 8 bytes */
+    uint16_t run_pages, size_class;                          /* in an entry: of 4 bytes and 1, as in the page
+                                                             * map */
+    uint16_t next, state;                                    /* in a theap: of 8 bytes and 4; state 0: nobody
+                                                             * has it */
+    uint16_t loaded_used, loaded_capacity;                   /* in a magazine: of 4 and 2 bytes */
     uint16_t incoming_limit, incoming_room, previous_blocks; /* of 4 bytes each */
-    uint16_t lists[3];                                      /* of 8 bytes: addresses of a block each, or 0 */
+    uint16_t lists[3];                                       /* of 8 bytes: addresses of a block each, or 0 */
 };
 
 /* What was asked for in the environment. */
@@ -218,9 +229,11 @@ enum hf_inspect_arena { HF_ARENA_AUTO = 0, HF_ARENA_BYTES = 1, HF_ARENA_PERCENT 
 #define HF_INSPECT_OPTIONS_TOLD 256u /* the flags from here on are told: libraries before them leave them 0 */
 #define HF_INSPECT_PREFAULT_BACKGROUND 512u
 #define HF_INSPECT_PREFAULT_NONE 1024u
-#define HF_INSPECT_NODES_NAMED 2048u /* HOLDFAST_NODES is not `all`: the nodes table has those of them that serve memory */
+#define HF_INSPECT_NODES_NAMED                                                                               \
+    2048u /* HOLDFAST_NODES is not `all`: the nodes table has those of them that serve memory */
 #define HF_INSPECT_LOCK_YES 4096u
-#define HF_INSPECT_PLACE_NODE_ID(options) ((options) >> 24 & 63u) /* with HF_INSPECT_PLACE_NODE and OPTIONS_TOLD: its number */
+#define HF_INSPECT_PLACE_NODE_ID(options)                                                                    \
+    ((options) >> 24 & 63u) /* with HF_INSPECT_PLACE_NODE and OPTIONS_TOLD: its number */
 
 struct hf_inspect_segment {
     uint64_t magic;         /* HF_INSPECT_MAGIC, written last */
@@ -228,31 +241,35 @@ struct hf_inspect_segment {
     uint32_t header_bytes;  /* sizeof (struct hf_inspect_segment) */
     uint64_t segment_bytes; /* header and tables */
     uint64_t pid;
-    uint64_t start_ticks;   /* field 22 of /proc/PID/stat */
-    uint64_t arena_base;    /* address in the process */
+    uint64_t start_ticks; /* field 22 of /proc/PID/stat */
+    uint64_t arena_base;  /* address in the process */
     uint64_t arena_span;
-    uint64_t clock_ticks;   /* the counter, and CLOCK_MONOTONIC in nanoseconds, read together when the segment was made */
+    uint64_t clock_ticks; /* the counter, and CLOCK_MONOTONIC in nanoseconds, read together when the
+                             * segment was made */
     uint64_t clock_ns;
     struct hf_inspect_table nodes;   /* struct hf_inspect_node */
     struct hf_inspect_table classes; /* struct hf_inspect_class */
-    struct hf_inspect_table theaps;  /* struct hf_inspect_theap; theaps past its end are summed up in `others` */
+    struct hf_inspect_table theaps;  /* struct hf_inspect_theap; theaps past its end are summed up in
+                                      * `others` */
     struct hf_inspect_table events;  /* struct hf_inspect_event; number n stands at n % count */
     struct hf_inspect_table pages;   /* uint64_t, of the nodes one after the other; none (count 0) where there
                                       * was no room for them */
-    uint64_t event_count;   /* events so far */
-    uint64_t theap_count;   /* theaps made so far */
+    uint64_t event_count;            /* events so far */
+    uint64_t theap_count;            /* theaps made so far */
     uint64_t forks;
     uint64_t reports;       /* of a full arena, printed */
-    uint64_t registered;    /* bytes that rings of io_uring have pinned: the arena's, once, however many there are.  0 before
-                             * the first, and when as many were unregistered; one that was closed without counts on */
+    uint64_t registered;    /* bytes that rings of io_uring have pinned: the arena's, once, however many
+                             * there are.  0 before the first, and when as many were unregistered; one that
+                             * was closed without counts on */
     uint32_t asked_arena;   /* enum hf_inspect_arena */
     uint32_t asked_backing; /* enum hf_inspect_backing */
     uint32_t options;       /* HF_INSPECT_REMOTE_DENY ... */
     uint32_t program;       /* differs from exec to exec; 0 where unknown */
     char library[32];       /* version of the library */
-    struct hf_inspect_table others;  /* struct hf_inspect_theap, one per node: sums of the theaps without a slot that are at home
-                                      * there.  in_use is how many a thread has, kept is of those; cpu and tid are 0 */
-    struct hf_inspect_live live;      /* where exact counts of blocks are */
+    struct hf_inspect_table others; /* struct hf_inspect_theap, one per node: sums of the theaps without a
+                                      * slot that are at home there.  in_use is how many a thread has, kept
+                                      * is of those; cpu and tid are 0 */
+    struct hf_inspect_live live;    /* where exact counts of blocks are */
 };
 
 #endif

@@ -1,15 +1,18 @@
 /*
  * buffers: see buffers.h and <holdfast/uring.h>.
  *
- * U1: buffer i is window i: the bytes of the arena from HFI_WINDOWS_OFFSET + i * 1 GiB on that belong to a node.  A window may
- *     belong to none, where a node got less than it was given room for: then its buffer is empty.
- * U2: hf_uring_arena.bytes is not 0 only while a ring of this process is registered, as far as is known; start does not change.
+ * U1: buffer i is window i: the bytes of the arena from HFI_WINDOWS_OFFSET + i * 1 GiB on that
+ *     belong to a node.  A window may belong to none, where a node got less than it was given room
+ *     for: then its buffer is empty.
+ * U2: hf_uring_arena.bytes is not 0 only while a ring of this process is registered, as far as is
+ *     known; start does not change.
  *
- * Nothing is kept about rings but their number: one may be destroyed without a word, and is then counted for ever.  Readers of
- * hf_uring_arena take `bytes` as it is; who calls a helper for a ring has seen that ring's registration succeed, which orders the two.
+ * Nothing is kept about rings but their number: one may be destroyed without a word, and is then
+ * counted for ever.  Readers of hf_uring_arena take `bytes` as it is; who calls a helper for a ring
+ * has seen that ring's registration succeed, which orders the two.
  *
- * A forked child loses U2: buffers of a ring it inherited are the parent's memory, which a fixed operation prepared in the
- * child would read or write.
+ * A forked child loses U2: buffers of a ring it inherited are the parent's memory, which a fixed
+ * operation prepared in the child would read or write.
  *
  * Fails by -errno after one warning.  Tests: tests/programs/uring.c, tests/unit/plan.c.
  */
@@ -32,7 +35,8 @@ HFI_EXPORT struct hf_uring_arena hf_uring_arena;
 
 static _Atomic(bool) xsaid_fork, xsaid_refused;
 
-static struct iovec windows[WINDOWS_MAX]; /* const after hfi_buffers_init: too large for some thread's stack */
+static struct iovec
+    windows[WINDOWS_MAX]; /* const after hfi_buffers_init: too large for some thread's stack */
 static unsigned window_count;
 static _Atomic(unsigned) xrings; /* atomic: registered, not unregistered since */
 
@@ -41,7 +45,8 @@ unsigned hfi_buffers_list(const struct reservation *reservation, struct iovec *l
     unsigned count = 0;
     for (unsigned i = 0; i < reservation->node_count; i++) {
         const struct reserved_node *node = &reservation->nodes[i];
-        unsigned first = (unsigned)((size_t)(node->start - reservation->base - HFI_WINDOWS_OFFSET) >> HFI_WINDOW_SHIFT);
+        unsigned first =
+            (unsigned)((size_t)(node->start - reservation->base - HFI_WINDOWS_OFFSET) >> HFI_WINDOW_SHIFT);
         while (count < first)
             list[count++] = (struct iovec){ NULL, 0 };
         for (size_t at = 0; at < node->bytes; at += HFI_WINDOW_BYTES)
@@ -71,8 +76,12 @@ static void say_fork(void)
             pool_bytes += hfi_arena.reservation.nodes[i].bytes;
     if (pool_bytes == 0 || hfi_options.fork == FORK_DONTFORK || !hfi_first_time(&xsaid_fork))
         return;
-    hfi_say(SAY_WARNING, "HF-W232", "uring", "from now on each fork of this process copies %s of huge pages at once, and fails where the pool has "
-            "not as many free; start programs by posix_spawn or vfork, fork before registering, or leave as many free", hfi_format_bytes(bytes, sizeof bytes, pool_bytes));
+    hfi_say(
+        SAY_WARNING, "HF-W232", "uring",
+        "from now on each fork of this process copies %s of huge pages at once, and fails where the pool has "
+        "not as many free; start programs by posix_spawn or vfork, fork before registering, or leave as many "
+        "free",
+        hfi_format_bytes(bytes, sizeof bytes, pool_bytes));
 }
 
 static int say_refused(int error, unsigned count)
@@ -86,23 +95,32 @@ static int say_refused(int error, unsigned count)
     hfi_format_bytes(bytes, sizeof bytes, arena_bytes());
     switch (error) {
     case -ENOMEM:
-        hfi_say(SAY_WARNING, "HF-W231", "uring", "registering %s with io_uring was refused (ENOMEM, memlock limit %s): the operations of that ring must stay plain; "
-                "run `ulimit -l unlimited`, set LimitMEMLOCK=infinity, or grant CAP_IPC_LOCK", bytes, limit);
+        hfi_say(SAY_WARNING, "HF-W231", "uring",
+                "registering %s with io_uring was refused (ENOMEM, memlock limit %s): the operations of that "
+                "ring must stay plain; "
+                "run `ulimit -l unlimited`, set LimitMEMLOCK=infinity, or grant CAP_IPC_LOCK",
+                bytes, limit);
         break;
     case -EFAULT:
-        hfi_say(SAY_WARNING, "HF-W233", "uring", "registering %s with io_uring failed (EFAULT): part of the arena could not be populated (HF-E226), "
-                "operations stay plain; start with HOLDFAST_PREFAULT=startup", bytes);
+        hfi_say(SAY_WARNING, "HF-W233", "uring",
+                "registering %s with io_uring failed (EFAULT): part of the arena could not be populated "
+                "(HF-E226), "
+                "operations stay plain; start with HOLDFAST_PREFAULT=startup",
+                bytes);
         break;
     case -EINVAL:
-        hfi_say(SAY_WARNING, "HF-W234", "uring", "registering %u windows with io_uring was refused (EINVAL): this kernel takes fewer, or the ring is no "
-                "ring; lower HOLDFAST_ARENA, or use Linux 5.13 or later", count);
+        hfi_say(SAY_WARNING, "HF-W234", "uring",
+                "registering %u windows with io_uring was refused (EINVAL): this kernel takes fewer, or the "
+                "ring is no "
+                "ring; lower HOLDFAST_ARENA, or use Linux 5.13 or later",
+                count);
         break;
     }
     return error;
 }
 
-/* Valid indices while there is a ring.  Each thread looks at the number again after it has stored what follows from it: whoever stores last has
- * stored what is so. */
+/* Valid indices while there is a ring.  Each thread looks at the number again after it has stored
+ * what follows from it: whoever stores last has stored what is so. */
 static void show_rings(void)
 {
     bool any;
@@ -146,13 +164,17 @@ static bool may_register(void)
     if (hfi_span != 0 && !hfi_arena.reservation.growing && !has_inaccessible_guards())
         return true;
     if (hfi_span != 0 && !hfi_arena.reservation.growing)
-        hfi_say(SAY_WARNING, "HF-W236", "uring", "the hardened build guards the runs of an arena on 4k pages by inaccessible memory, which cannot be "
+        hfi_say(SAY_WARNING, "HF-W236", "uring",
+                "the hardened build guards the runs of an arena on 4k pages by inaccessible memory, which "
+                "cannot be "
                 "registered with io_uring: operations stay plain; set HOLDFAST_BACKING=thp or 2m");
     else if (hfi_span == 0)
-        hfi_say(SAY_WARNING, "HF-W235", "uring", "this child of a fork has no arena to register with io_uring: operations stay plain; "
+        hfi_say(SAY_WARNING, "HF-W235", "uring",
+                "this child of a fork has no arena to register with io_uring: operations stay plain; "
                 "register before, or do without HOLDFAST_FORK=dontfork");
     else
-        hfi_say(SAY_WARNING, "HF-W235", "uring", "an arena without a named size cannot be registered with io_uring: operations stay plain; "
+        hfi_say(SAY_WARNING, "HF-W235", "uring",
+                "an arena without a named size cannot be registered with io_uring: operations stay plain; "
                 "name a size in HOLDFAST_ARENA");
     return false;
 }

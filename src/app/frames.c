@@ -1,12 +1,12 @@
 /*
  * frames: see frames.h and <holdfast/frames.h>.
  *
- * R1: a run is of one node, and its start a multiple of the frame size; frames are powers of two of at most 2 MiB, so none
- *     crosses a window.
+ * R1: a run is of one node, and its start a multiple of the frame size; frames are powers of two of
+ *     at most 2 MiB, so none crosses a window.
  * R2: the runs' counts add up to the frames' count.
  *
- * Shares follow the nodes' free pages; what a node cannot give in one run is asked of the others, which then have a
- * second one.  Fails by -ENOMEM.  Test: tests/programs/uring.c.
+ * Shares follow the nodes' free pages; what a node cannot give in one run is asked of the others,
+ * which then have a second one.  Fails by -ENOMEM.  Test: tests/programs/uring.c.
  */
 #include "app/frames.h"
 
@@ -15,7 +15,7 @@
 
 #include "heap/large.h"
 
-#define RUNS_MAX (sizeof ((struct hf_frames *)0)->runs / sizeof ((struct hf_frames *)0)->runs[0])
+#define RUNS_MAX (sizeof((struct hf_frames *)0)->runs / sizeof((struct hf_frames *)0)->runs[0])
 
 /* A run of `count` frames of a node. */
 static bool claim_run(struct hf_frames *frames, struct arena_node *node, size_t count)

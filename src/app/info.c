@@ -101,7 +101,8 @@ static void print_free(FILE *stream, const struct heap *heap)
 static void print_system(FILE *stream, const struct heap *heap)
 {
     size_t system = bytes(heap->used + heap->free);
-    fprintf(stream, "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n"
+    fprintf(stream,
+            "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%zu\"/>\n"
             "<aspace type=\"total\" size=\"%zu\"/>\n<aspace type=\"mprotect\" size=\"%zu\"/>\n",
             system, system, bytes(heap->space), bytes(heap->system));
 }

@@ -2,21 +2,22 @@
  * inspect: see inspect.h and <holdfast/inspect.h>.
  *
  * N1: the process stores into the segment and decides nothing by what it finds there.
- * N2: a slot belongs to one theap for good; only the thread that has the theap writes it.
- *     A node's figures are written by whoever is on a slow path: the last store stays.
- *     Theaps without a slot add what they counted since they last did to their node's sums: no addition is lost.
+ * N2: a slot belongs to one theap for good; only the thread that has the theap writes it.  A node's
+ *     figures are written by whoever is on a slow path: the last store stays.  Theaps without a
+ *     slot add what they counted since they last did to their node's sums: no addition is lost.
  * N3: no descriptor is kept.
- * N4: a page's entry is stored by who has the run, before it is let go (pagemap.h); only the walk that fills a new map, and
- *     remote.c where a page gets room, exchange what they expect to find.
+ * N4: a page's entry is stored by who has the run, before it is let go (pagemap.h); only the walk
+ *     that fills a new map, and remote.c where a page gets room, exchange what they expect to find.
  *
- * N5: publishing makes system calls.  In malloc it comes with a call that has grown the arena, which
- *     makes some too, and nowhere else.  A thread is not cancelled in it, nor runs a signal handler,
- *     which might fork.
+ * N5: publishing makes system calls.  In malloc it comes with a call that has grown the arena,
+ *     which makes some too, and nowhere else.  A thread is not cancelled in it, nor runs a signal
+ *     handler, which might fork.
  *
  * A named arena publishes at start.  A growing one waits until it grows beyond its first pages, so
  * that a small program pays nothing.  A forked child drops the segment.  With
  * HOLDFAST_INSPECT=children it publishes its own before fork returns, else when it grows: a named
- * arena's child never.  A child without handlers of fork finds the way to the segment wiped (struct shown), and shows nothing.
+ * arena's child never.  A child without handlers of fork finds the way to the segment wiped (struct
+ * shown), and shows nothing.
  *
  * Moments are read from the processor's counter, here and nowhere else in malloc and free: under
  * strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which HOLDFAST_INSPECT=0 avoids.
@@ -54,8 +55,10 @@ _Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 3"
 _Static_assert(sizeof(struct hf_inspect_theap) == 384, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_theap, unowned_frees) == 320, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 3");
-_Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES, "the tables hold them");
-_Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS, "copied one to one");
+_Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES,
+               "the tables hold them");
+_Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS,
+               "copied one to one");
 
 _Static_assert(HFI_MAX_NODES - 1 == HF_INSPECT_PLACE_NODE_ID(UINT32_MAX), "a node's number has its bits");
 _Static_assert(!HFI_SECURE || HFI_GUARD_BYTES == HF_INSPECT_GUARD_BYTES, "as readers reckon");
@@ -64,35 +67,36 @@ _Static_assert(!HFI_SECURE || HFI_GUARD_BYTES == HF_INSPECT_GUARD_BYTES, "as rea
 
 /* What is told of a node besides its figures. */
 struct node_state {
-    _Atomic(uint64_t) xfull;         /* atomic: it counts as full */
-    _Atomic(uint64_t) xremote;       /* atomic: pages taken elsewhere since */
-    _Atomic(uint64_t) xmost_ticks;   /* atomic: when most pages were in use */
-    _Atomic(uint64_t) xpopulating;   /* atomic: population in the background was seen under way */
+    _Atomic(uint64_t) xfull;       /* atomic: it counts as full */
+    _Atomic(uint64_t) xremote;     /* atomic: pages taken elsewhere since */
+    _Atomic(uint64_t) xmost_ticks; /* atomic: when most pages were in use */
+    _Atomic(uint64_t) xpopulating; /* atomic: population in the background was seen under way */
 };
 
-static struct {                       /* const while the segment is shown: where its tables are */
+static struct { /* const while the segment is shown: where its tables are */
     struct hf_inspect_node *nodes;
     struct hf_inspect_theap *theaps;
     uint32_t theap_count;
-    struct hf_inspect_theap *others;  /* by node */
+    struct hf_inspect_theap *others; /* by node */
     struct hf_inspect_event *events;
 } tables;
 static _Atomic(bool) xpublishing;
-static _Atomic(uint64_t) xevents;     /* atomic: events so far */
-static _Atomic(uint64_t) xforks;      /* atomic */
-static _Atomic(uint64_t) xreports;    /* atomic */
-static _Atomic(bool) xhas_rings;      /* atomic: as hfi_inspect_rings was told last */
+static _Atomic(uint64_t) xevents;  /* atomic: events so far */
+static _Atomic(uint64_t) xforks;   /* atomic */
+static _Atomic(uint64_t) xreports; /* atomic */
+static _Atomic(bool) xhas_rings;   /* atomic: as hfi_inspect_rings was told last */
 static struct node_state states[HFI_MAX_NODES];
-static struct {                       /* who publishes writes it */
+static struct {                                                  /* who publishes writes it */
     char path[sizeof HF_INSPECT_DIRECTORY + HFI_SHM_NAME_BYTES]; /* empty: there is none */
-    long pid;                         /* of the process whose file it is */
-    uint64_t namespace;               /* in which it has that number; 0: unknown */
-    void *memory;                     /* where it is mapped, from before it is shown */
+    long pid;                                                    /* of the process whose file it is */
+    uint64_t namespace;                                          /* in which it has that number; 0: unknown */
+    void *memory; /* where it is mapped, from before it is shown */
     size_t bytes;
-    bool shown;                       /* to others, from then on */
+    bool shown; /* to others, from then on */
 } mapping;
-static bool was_shown;                /* the process that forked this one, then */
-static bool has_wiped;                /* who publishes writes it: hfi_xshown leads to a page that children find wiped */
+static bool was_shown; /* the process that forked this one, then */
+static bool has_wiped; /* who publishes writes it: hfi_xshown leads to a page that children
+                                       * find wiped */
 
 /* --- making it --- */
 
@@ -115,8 +119,8 @@ static struct hf_inspect_table table_at(uint64_t *offset, size_t count, size_t e
     return table;
 }
 
-/* `arena_pages` of all nodes; their entries follow each other in the page map, which has `map_pages`:
- * all of them, or none. */
+/* `arena_pages` of all nodes; their entries follow each other in the page map, which has
+ * `map_pages`: all of them, or none. */
 static void lay_out(struct hf_inspect_segment *header, unsigned nodes, size_t arena_pages, size_t map_pages)
 {
     uint64_t offset = hfi_align_up(sizeof *header, HFI_CACHE_LINE);
@@ -141,18 +145,21 @@ size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages)
 static uint32_t option_flags(void)
 {
     const struct options *options = &hfi_options;
-    return (options->remote_allow ? 0 : HF_INSPECT_REMOTE_DENY) | (options->on_full == ON_FULL_ABORT ? HF_INSPECT_FULL_ABORTS : 0) |
-           (options->fork == FORK_DONTFORK ? HF_INSPECT_DONTFORK : 0) | (options->strict ? HF_INSPECT_STRICT : 0) |
-           (options->lock == LOCK_NO ? HF_INSPECT_LOCK_NO : 0) | (options->place == PLACE_INTERLEAVE ? HF_INSPECT_PLACE_INTERLEAVE : 0) |
+    return (options->remote_allow ? 0 : HF_INSPECT_REMOTE_DENY) |
+           (options->on_full == ON_FULL_ABORT ? HF_INSPECT_FULL_ABORTS : 0) |
+           (options->fork == FORK_DONTFORK ? HF_INSPECT_DONTFORK : 0) |
+           (options->strict ? HF_INSPECT_STRICT : 0) | (options->lock == LOCK_NO ? HF_INSPECT_LOCK_NO : 0) |
+           (options->place == PLACE_INTERLEAVE ? HF_INSPECT_PLACE_INTERLEAVE : 0) |
            (options->place == PLACE_NODE ? HF_INSPECT_PLACE_NODE | options->place_node << 24 : 0) |
            (HFI_SECURE ? HF_INSPECT_SECURE : 0) | HF_INSPECT_OPTIONS_TOLD |
            (options->prefault == PREFAULT_BACKGROUND ? HF_INSPECT_PREFAULT_BACKGROUND : 0) |
            (options->prefault == PREFAULT_NONE ? HF_INSPECT_PREFAULT_NONE : 0) |
-           (options->nodes != UINT64_MAX ? HF_INSPECT_NODES_NAMED : 0) | (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0);
+           (options->nodes != UINT64_MAX ? HF_INSPECT_NODES_NAMED : 0) |
+           (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0);
 }
 
-#define SAME_WIDTH(type, member, bytes) \
-    _Static_assert(sizeof ((type *)NULL)->member == (bytes), "as struct hf_inspect_live has it")
+#define SAME_WIDTH(type, member, bytes)                                                                      \
+    _Static_assert(sizeof((type *)NULL)->member == (bytes), "as struct hf_inspect_live has it")
 SAME_WIDTH(struct page, used, 4);
 SAME_WIDTH(struct page, capacity, 2);
 SAME_WIDTH(struct page, list, 1);
@@ -168,16 +175,25 @@ _Static_assert(THEAP_GONE == 0 && sizeof(struct block *) == 8, "as struct hf_ins
 static void fill_live(struct hf_inspect_live *live)
 {
     *live = (struct hf_inspect_live){
-        .page_table = (uintptr_t)hfi_page_at(0), .theaps = (uintptr_t)hfi_theap_list(),
+        .page_table = (uintptr_t)hfi_page_at(0),
+        .theaps = (uintptr_t)hfi_theap_list(),
         .entry_bytes = sizeof(struct page),
-        .magazines = offsetof(struct theap, magazines), .magazine_bytes = sizeof(struct magazine),
+        .magazines = offsetof(struct theap, magazines),
+        .magazine_bytes = sizeof(struct magazine),
         .magazine_count = HFI_SECURE ? 0 : HFI_DIRECT_CLASSES,
-        .xfree_mask = (uint32_t)XFREE_COUNT_MASK, .xfree_shift = XFREE_COUNT_SHIFT, .list_full = LIST_FULL,
-        .used = offsetof(struct page, used), .capacity = offsetof(struct page, capacity),
-        .list = offsetof(struct page, list), .kept = offsetof(struct page, kept),
-        .local_free = offsetof(struct page, local_free), .xfree = offsetof(struct page, xfree),
-        .run_pages = offsetof(struct page, run_pages), .size_class = offsetof(struct page, size_class),
-        .next = offsetof(struct theap, next_all), .state = offsetof(struct theap, xstate),
+        .xfree_mask = (uint32_t)XFREE_COUNT_MASK,
+        .xfree_shift = XFREE_COUNT_SHIFT,
+        .list_full = LIST_FULL,
+        .used = offsetof(struct page, used),
+        .capacity = offsetof(struct page, capacity),
+        .list = offsetof(struct page, list),
+        .kept = offsetof(struct page, kept),
+        .local_free = offsetof(struct page, local_free),
+        .xfree = offsetof(struct page, xfree),
+        .run_pages = offsetof(struct page, run_pages),
+        .size_class = offsetof(struct page, size_class),
+        .next = offsetof(struct theap, next_all),
+        .state = offsetof(struct theap, xstate),
         .loaded_used = offsetof(struct magazine, loaded.used),
         .loaded_capacity = offsetof(struct magazine, loaded.capacity),
         .incoming_limit = offsetof(struct magazine, incoming_limit),
@@ -191,7 +207,10 @@ static void fill_live(struct hf_inspect_live *live)
 static void fill_header(struct hf_inspect_segment *header, const struct shm_process *process)
 {
     static const uint32_t arena_codes[] = {
-        [ARENA_AUTO] = HF_ARENA_AUTO, [ARENA_BYTES] = HF_ARENA_BYTES, [ARENA_PERCENT] = HF_ARENA_PERCENT, [ARENA_PER_NODE] = HF_ARENA_PER_NODE,
+        [ARENA_AUTO] = HF_ARENA_AUTO,
+        [ARENA_BYTES] = HF_ARENA_BYTES,
+        [ARENA_PERCENT] = HF_ARENA_PERCENT,
+        [ARENA_PER_NODE] = HF_ARENA_PER_NODE,
     };
     header->version = HF_INSPECT_VERSION;
     header->header_bytes = sizeof *header;
@@ -213,7 +232,9 @@ static void fill_classes(struct hf_inspect_class *classes)
 {
     for (unsigned i = 0; i < HFI_CLASS_COUNT; i++)
         classes[i] = (struct hf_inspect_class){
-            .block_bytes = hfi_sizeclasses[i].block_bytes, .run_pages = hfi_sizeclasses[i].run_pages, .run_blocks = hfi_sizeclasses[i].blocks,
+            .block_bytes = hfi_sizeclasses[i].block_bytes,
+            .run_pages = hfi_sizeclasses[i].run_pages,
+            .run_blocks = hfi_sizeclasses[i].blocks,
         };
 }
 
@@ -223,12 +244,14 @@ static uint64_t page_entry(size_t index)
     const struct page *page = hfi_page_at(index);
     uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
     switch (owner) {
-    case HFI_OWNER_NONE: case HFI_OWNER_INTERIOR: return 0;
+    case HFI_OWNER_NONE:
+    case HFI_OWNER_INTERIOR: return 0;
     case HFI_OWNER_META: return HF_PAGE_ENTRY(HF_PAGE_META, 0, 0, 1);
     case HFI_OWNER_LARGE: return HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, page->run_pages);
     case HFI_OWNER_NOBODY: {
         uint64_t word = hfi_load_relaxed(&page->xfree);
-        return hfi_pagemap_blocks(page, word & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0, hfi_xfree_remaining(word));
+        return hfi_pagemap_blocks(page, word & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0,
+                                  hfi_xfree_remaining(word));
     }
     default: break;
     }
@@ -245,7 +268,8 @@ static void fill_pages(const struct arena_node *node)
         uint64_t none = 0, entry = page_entry(node->first_index + i);
         if (entry != 0)
             hfi_cas_relaxed(&map[i], &none, entry);
-        if (HF_PAGE_STATE(entry) == HF_PAGE_LARGE && HF_PAGE_COUNT(entry) > 1 && i + HF_PAGE_COUNT(entry) < low)
+        if (HF_PAGE_STATE(entry) == HF_PAGE_LARGE && HF_PAGE_COUNT(entry) > 1 &&
+            i + HF_PAGE_COUNT(entry) < low)
             i += HF_PAGE_COUNT(entry) - 1;
     }
 }
@@ -254,14 +278,15 @@ static void fill_map(struct hf_inspect_segment *segment)
 {
     if (segment->pages.count == 0)
         return;
-    hfi_store_release(&hfi_shown()->xpages, (_Atomic(uint64_t) *)((char *)segment + segment->pages.offset)); /* pairs with nothing: see pagemap.h */
+    /* pairs with nothing: see pagemap.h */
+    hfi_store_release(&hfi_shown()->xpages, (_Atomic(uint64_t) *)((char *)segment + segment->pages.offset));
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         fill_pages(&hfi_arena.nodes[i]);
 }
 
-/* Whether memory has room for a page map: an arena that is not populated may be far larger than what
- * there is.  A growing one was cut to what this process may use; it publishes in malloc, perhaps on a
- * small stack. */
+/* Whether memory has room for a page map: an arena that is not populated may be far larger than
+ * what there is.  A growing one was cut to what this process may use; it publishes in malloc,
+ * perhaps on a small stack. */
 static bool has_room(size_t bytes)
 {
     enum os_bound bound;
@@ -314,7 +339,8 @@ static uint32_t node_flags(const struct arena_node *node, bool populating)
 {
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     return (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) |
-           (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0) | (populating ? HF_INSPECT_NODE_POPULATING : 0) |
+           (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0) |
+           (populating ? HF_INSPECT_NODE_POPULATING : 0) |
            (hfi_load_relaxed(&states[node->index].xfull) != 0 ? HF_INSPECT_NODE_FULL : 0);
 }
 
@@ -333,7 +359,8 @@ static void update_node(struct arena_node *node)
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     struct hf_inspect_node *shown = &tables.nodes[node->index];
     size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
-    size_t used_pages = node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count);
+    size_t used_pages =
+        node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count);
     bool populating = hfi_prefault_closed_bytes(node->index) != 0;
     note_most_used(node, used_pages);
     note_population(node, populating);
@@ -362,7 +389,8 @@ static void add(uint64_t *sum, uint64_t *added, uint64_t count)
     *added = count;
 }
 
-static void add_counters(struct hf_inspect_theap *sum, struct counters *added, const struct counters *counters)
+static void add_counters(struct hf_inspect_theap *sum, struct counters *added,
+                         const struct counters *counters)
 {
     add(&sum->listed, &added->listed, counters->listed);
     add(&sum->collected, &added->collected, counters->collected);
@@ -382,7 +410,8 @@ static void add_counters(struct hf_inspect_theap *sum, struct counters *added, c
         add(&sum->away[i], &added->away[i], counters->away[i]);
 }
 
-/* A theap without a slot: what it counted stays with the node it was counted at, the theap moves. */
+/* A theap without a slot: what it counted stays with the node it was counted at, the theap
+ * moves. */
 static void update_others(struct theap *theap, bool in_use, uint64_t now)
 {
     struct theap_added *added = &theap->added;
@@ -451,7 +480,8 @@ static void note_slow(struct theap *theap, uint64_t ticks)
 
 /* --- events --- */
 
-/* Who takes a number writes its entry; a reader that finds another sequence there passes it over. */
+/* Who takes a number writes its entry; a reader that finds another sequence there passes it
+ * over. */
 void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node *node, uint64_t a, uint64_t b)
 {
     struct hf_inspect_segment *segment = hfi_load_acquire(&hfi_shown()->xsegment);
@@ -496,7 +526,8 @@ void hfi_inspect_room(struct arena_node *node)
 {
     struct node_state *state = &states[node->index];
     uint64_t full = hfi_load_relaxed(&state->xfull);
-    if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / HF_INSPECT_ROOM_SHARE || !hfi_cas_relaxed(&state->xfull, &full, 0))
+    if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / HF_INSPECT_ROOM_SHARE ||
+        !hfi_cas_relaxed(&state->xfull, &full, 0))
         return;
     uint64_t remote = atomic_exchange_explicit(&state->xremote, 0, memory_order_relaxed);
     show_node(node);
@@ -543,8 +574,9 @@ void hfi_inspect_forking(void)
 
 /* --- publishing --- */
 
-/* Threads that sleep now may do so for ever, and what those counted that have ended shall not show up
- * with their theap's next thread.  Nobody else touches `added` before the segment is there to add to. */
+/* Threads that sleep now may do so for ever, and what those counted that have ended shall not show
+ * up with their theap's next thread.  Nobody else touches `added` before the segment is there to
+ * add to. */
 static void show_all_threads(void)
 {
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all) {
@@ -558,21 +590,30 @@ static void say_unpublished(int error)
 {
     char limit[16], needed[16];
     if (error == -EFBIG)
-        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s: the limit of file sizes is %s, %s are "
-                "needed: `holdfast stat` will not see this process; raise the limit (ulimit -f unlimited), or set "
-                "HOLDFAST_INSPECT=0", mapping.path, hfi_format_bytes(limit, sizeof limit, hfi_shm_size_limit()),
+        hfi_say(SAY_WARNING, "HF-W006", "inspect",
+                "cannot publish %s: the limit of file sizes is %s, %s are "
+                "needed: `holdfast stat` will not see this process; raise the limit (ulimit -f unlimited), "
+                "or set "
+                "HOLDFAST_INSPECT=0",
+                mapping.path, hfi_format_bytes(limit, sizeof limit, hfi_shm_size_limit()),
                 hfi_format_bytes(needed, sizeof needed, mapping.bytes));
-    else if (error == -EEXIST) /* exec keeps the number: setpriv(1) published as root, what this user cannot remove */
-        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (EEXIST): it is another user's, mostly of the "
+    /* exec keeps the number: setpriv(1) published as root, what this user cannot remove */
+    else if (error == -EEXIST)
+        hfi_say(SAY_WARNING, "HF-W006", "inspect",
+                "cannot publish %s (EEXIST): it is another user's, mostly of the "
                 "program before this one in the same process: `holdfast stat` will not see this process; set "
-                "HOLDFAST_ONLY to this program's file name, so that the one before takes no such arena", mapping.path);
+                "HOLDFAST_ONLY to this program's file name, so that the one before takes no such arena",
+                mapping.path);
     else
-        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish %s (%s): `holdfast stat` will not see "
+        hfi_say(SAY_WARNING, "HF-W006", "inspect",
+                "cannot publish %s (%s): `holdfast stat` will not see "
                 "this process; make room in " HF_INSPECT_DIRECTORY " and let this user write there, or set "
-                "HOLDFAST_INSPECT=0", mapping.path, hfi_os_error_name(error));
+                "HOLDFAST_INSPECT=0",
+                mapping.path, hfi_os_error_name(error));
 }
 
-/* This process's file, so that it can be told from those of other namespaces and of programs before exec. */
+/* This process's file, so that it can be told from those of other namespaces and of programs before
+ * exec. */
 static void name_file(struct shm_process *process)
 {
     hfi_shm_read_process("/proc/self/stat", process);
@@ -583,8 +624,8 @@ static void name_file(struct shm_process *process)
                  mapping.namespace);
 }
 
-/* Once: a child has the page that its parent had.  A kernel before 4.14 wipes none, and a child without handlers goes on
- * storing into its parent's segment. */
+/* Once: a child has the page that its parent had.  A kernel before 4.14 wipes none, and a child
+ * without handlers goes on storing into its parent's segment. */
 static void keep_from_children(void)
 {
     struct shown *wiped = has_wiped ? NULL : hfi_os_map_wiped(sizeof *wiped);
@@ -599,7 +640,8 @@ static void make_segment(void)
     struct hf_inspect_segment *segment = NULL;
     struct shm_process process;
     if (!hfi_os_has_ticks()) {
-        hfi_say(SAY_WARNING, "HF-W006", "inspect", "cannot publish: this thread may not read the processor's "
+        hfi_say(SAY_WARNING, "HF-W006", "inspect",
+                "cannot publish: this thread may not read the processor's "
                 "counter (PR_SET_TSC): `holdfast stat` will not see this process; allow it, or set "
                 "HOLDFAST_INSPECT=0");
         return;
@@ -627,9 +669,9 @@ static void make_segment(void)
 
 /* All but those that an instruction or a system call raises: the kernel ends a process that has
  * them blocked. */
-#define SIGNALS_HELD                                                                              \
-    (~(HFI_SIGNAL_BIT(SIGSEGV) | HFI_SIGNAL_BIT(SIGBUS) | HFI_SIGNAL_BIT(SIGILL) |                \
-       HFI_SIGNAL_BIT(SIGFPE) | HFI_SIGNAL_BIT(SIGTRAP) | HFI_SIGNAL_BIT(SIGSYS)))
+#define SIGNALS_HELD                                                                                         \
+    (~(HFI_SIGNAL_BIT(SIGSEGV) | HFI_SIGNAL_BIT(SIGBUS) | HFI_SIGNAL_BIT(SIGILL) | HFI_SIGNAL_BIT(SIGFPE) |  \
+       HFI_SIGNAL_BIT(SIGTRAP) | HFI_SIGNAL_BIT(SIGSYS)))
 
 /* Once: who comes second, or after a failure, goes on without. */
 static void publish(void)
@@ -747,9 +789,9 @@ void hfi_inspect_child(void)
         publish();
 }
 
-/* A child that ran no handler of fork (clone, vfork) may end by exit: the file is its parent's.  The child has
- * another number, or the same one in another namespace.  Without /proc nothing tells the first processes of
- * two namespaces apart: such a process leaves its file. */
+/* A child that ran no handler of fork (clone, vfork) may end by exit: the file is its parent's.
+ * The child has another number, or the same one in another namespace.  Without /proc nothing tells
+ * the first processes of two namespaces apart: such a process leaves its file. */
 static bool is_own_file(void)
 {
     bool same_number = mapping.path[0] != 0 && hfi_shm_pid() == mapping.pid;

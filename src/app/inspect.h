@@ -15,21 +15,23 @@ void hfi_inspect_init(void);
 void hfi_inspect_attach(struct theap *theap);
 void hfi_inspect_detach(struct theap *theap);
 
-/* Before a call looks beyond its theap's own pages; 0 when nobody will be told how long that took. */
+/* Before a call looks beyond its theap's own pages; 0 when nobody will be told how long that
+ * took. */
 uint64_t hfi_inspect_begin(void);
 
-/* After it: copies this theap's counters to the segment, and the figures of the node that `taken` is of;
- * NULL, when none was to be had, is home. */
+/* After it: copies this theap's counters to the segment, and the figures of the node that `taken`
+ * is of; NULL, when none was to be had, is home. */
 void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t begun);
 
 /* Copies the figures of every node to the segment: what changed them was no theap's. */
 void hfi_inspect_nodes(void);
 
 /* Something for the list of events. */
-void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node *node, uint64_t a, uint64_t b);
+void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node *node, uint64_t a,
+                       uint64_t b);
 
-/* What was asked for does not fit on `node`; `remote`: another node gave it.  From then on, until hfi_inspect_room sees
- * that a page of 64 of the node is free, the node counts as full. */
+/* What was asked for does not fit on `node`; `remote`: another node gave it.  From then on, until
+ * hfi_inspect_room sees that a page of 64 of the node is free, the node counts as full. */
 void hfi_inspect_full(struct arena_node *node, size_t bytes, const struct arena_node *remote);
 void hfi_inspect_room(struct arena_node *node);
 

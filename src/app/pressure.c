@@ -58,7 +58,8 @@ bool hfi_pressure_is_wanted(void)
 {
     bool wanted = false;
     for (int i = 0; i < HFI_PRESSURE_MAX; i++)
-        wanted = wanted || hfi_load_relaxed(&slots[i].xfunction) != NULL; /* relaxed: one that comes later was not there */
+        /* relaxed: one that comes later was not there */
+        wanted = wanted || hfi_load_relaxed(&slots[i].xfunction) != NULL;
     return wanted && !calling;
 }
 

@@ -45,7 +45,7 @@ void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
     figures->idle = hfi_arena_idle_pages(node);
     figures->kept = theaps_kept_pages(node);
     figures->blocks = 0;
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         figures->blocks += hfi_load_relaxed(&node->xclass_pages[class]);
 }
 
@@ -87,7 +87,8 @@ static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_
     if (class >= HFI_CLASS_COUNT)
         return 0;
     bool sealed = HFI_SHOWN(head->list) == LIST_FULL && HFI_SHOWN(head->local_free) == NULL;
-    uint32_t kept = HFI_SHOWN(head->kept), out = sealed ? HFI_SHOWN(head->capacity) : used - hfi_min(used, kept);
+    uint32_t kept = HFI_SHOWN(head->kept),
+             out = sealed ? HFI_SHOWN(head->capacity) : used - hfi_min(used, kept);
     /* relaxed: a count, which leads nowhere */
     uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree));
     size_t blocks = hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved));
@@ -142,7 +143,8 @@ static void add_node(struct hf_stats *stats, const struct arena_node *node, bool
     stats->free += free_pages * HFI_PAGE_BYTES;
     stats->metadata += meta * HFI_PAGE_BYTES;
     stats->large += hfi_min(figures.large, rest) * HFI_PAGE_BYTES;
-    stats->high_water += hfi_max(hfi_load_relaxed(&node->xmost_used), figures.total - free_pages) * HFI_PAGE_BYTES;
+    stats->high_water +=
+        hfi_max(hfi_load_relaxed(&node->xmost_used), figures.total - free_pages) * HFI_PAGE_BYTES;
     stats->longest_free = hfi_max(stats->longest_free, longest);
     stats->nodes++;
     if (!with_live)
@@ -182,9 +184,10 @@ int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *
 
 /* In the order of struct hf_stats. */
 static const char *const stats_names[] = {
-    "arena", "allocated", "idle", "free", "metadata", "large", "high_water", "longest_free", "nodes", "threads", "blocks_listed",
-    "pages_claimed", "pages_fresh", "pages_stolen", "pages_away", "large_blocks", "remote_frees", "failures",
-    "live",
+    "arena",         "allocated",     "idle",         "free",         "metadata",
+    "large",         "high_water",    "longest_free", "nodes",        "threads",
+    "blocks_listed", "pages_claimed", "pages_fresh",  "pages_stolen", "pages_away",
+    "large_blocks",  "remote_frees",  "failures",     "live",
 };
 #define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
 _Static_assert(STATS_COUNT * sizeof(uint64_t) == sizeof(struct hf_stats), "each has its name");
@@ -244,14 +247,15 @@ static void report_classes(const struct arena_node *node)
     bool shown[HFI_CLASS_COUNT] = { false };
     for (unsigned rank = 0; rank < TOP_CLASSES; rank++) {
         unsigned most = HFI_CLASS_COUNT;
-        for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+        for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
             if (!shown[class] && class_pages(node, class) != 0 &&
                 (most == HFI_CLASS_COUNT || class_pages(node, class) > class_pages(node, most)))
                 most = class;
         if (most == HFI_CLASS_COUNT)
             return;
         shown[most] = true;
-        hfi_say_line("  blocks of %7u bytes: %zu pages", hfi_sizeclasses[most].block_bytes, class_pages(node, most));
+        hfi_say_line("  blocks of %7u bytes: %zu pages", hfi_sizeclasses[most].block_bytes,
+                     class_pages(node, most));
     }
 }
 
@@ -262,13 +266,15 @@ static void report_node(const struct arena_node *node)
     char size[16], used[16], blocks[16], idle[16];
     hfi_stats_node(node, &figures);
     hfi_stats_live(node, &live);
-    hfi_say_line("node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, "
-                 "longest free run %zu pages", node->id,
-                 hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
-                 hfi_format_bytes(used, sizeof used, (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
-                 hfi_format_bytes(blocks, sizeof blocks, live.blocks + live.large),
-                 hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
-                 hfi_arena_longest_run(node));
+    hfi_say_line(
+        "node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, "
+        "longest free run %zu pages",
+        node->id, hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
+        hfi_format_bytes(used, sizeof used,
+                         (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
+        hfi_format_bytes(blocks, sizeof blocks, live.blocks + live.large),
+        hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
+        hfi_arena_longest_run(node));
     if (hfi_prefault_closed_bytes(node->index) != 0 || hfi_arena_failed_pages(node) != 0)
         hfi_say_line("  of free: %zu pages still to be populated; besides: %zu pages that could not be",
                      hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, hfi_arena_failed_pages(node));
@@ -292,8 +298,8 @@ struct end_text {
 static const struct end_text growing_ends[PLAN_BOUNDS] = {
     [PLAN_BOUND_NAMED] = { "what HOLDFAST_ARENA names", "raise HOLDFAST_ARENA" },
     [PLAN_BOUND_MACHINE] = { "all memory of the machine", "let the program keep less, or add memory" },
-    [PLAN_BOUND_NODE] = { "all memory of the node",
-                          "let the program keep less, allow other nodes (HOLDFAST_REMOTE=allow), or add memory" },
+    [PLAN_BOUND_NODE] = { "all memory of the node", "let the program keep less, allow other nodes "
+                                                    "(HOLDFAST_REMOTE=allow), or add memory" },
     [PLAN_BOUND_CGROUP] = { "what the cgroup's limit allows", "raise memory.max (MemoryMax=)" AGAIN },
     [PLAN_BOUND_SPACE] = { "half of the addresses that the limits leave",
                            "raise them (ulimit -v unlimited, ulimit -d unlimited)" AGAIN },
@@ -341,12 +347,16 @@ bool hfi_stats_report_full(size_t bytes, size_t pages, size_t align_bytes, uint6
     struct end_text end = end_of(node);
     char aligned[40] = "", align[16], size[16], asked[16], of[40] = "";
     if (align_bytes > HFI_PAGE_BYTES)
-        snprintf(aligned, sizeof aligned, " aligned to %s", hfi_format_bytes(align, sizeof align, align_bytes));
+        snprintf(aligned, sizeof aligned, " aligned to %s",
+                 hfi_format_bytes(align, sizeof align, align_bytes));
     if (!hfi_arena.reservation.growing && reserved->bytes < reserved->asked_bytes)
-        snprintf(of, sizeof of, " of %s asked for", hfi_format_bytes(asked, sizeof asked, reserved->asked_bytes));
-    hfi_say(SAY_ERROR, "HF-E012", "arena", "node %u full (asked %zu bytes = %zu pages%s, longest run %zu; %llu failures not "
-            "reported since the last report): its %s%s are %s; %s", node->id, bytes, pages, aligned, hfi_arena_longest_run(node),
-            (unsigned long long)*unreported, hfi_format_bytes(size, sizeof size, reserved->bytes), of, end.what, end.next);
+        snprintf(of, sizeof of, " of %s asked for",
+                 hfi_format_bytes(asked, sizeof asked, reserved->asked_bytes));
+    hfi_say(SAY_ERROR, "HF-E012", "arena",
+            "node %u full (asked %zu bytes = %zu pages%s, longest run %zu; %llu failures not "
+            "reported since the last report): its %s%s are %s; %s",
+            node->id, bytes, pages, aligned, hfi_arena_longest_run(node), (unsigned long long)*unreported,
+            hfi_format_bytes(size, sizeof size, reserved->bytes), of, end.what, end.next);
     hfi_stats_report();
     return true;
 }

@@ -1,23 +1,24 @@
 /*
  * arena: see arena.h.
  *
- * Node memory:  | run map and idle sets | pages set aside for theaps | pages ... |      (the first two: meta pages)
+ * Node memory:  | run map and idle sets | pages set aside for theaps | pages ... |  (the first two:
+ * meta pages)
  *
  * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
  * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is
  *     XFREE_EMPTY_OWNED: nobody can win a free page by its xfree.
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
- * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in the
- *     background, only pages of chunks that prefault.h gave to node_open.
- * A5: of a growing arena a page is accessible before its bit is set in free_runs, and its entries in
- *     owners[], the page table and the table that follows them (hfi_arena_follow) are writable.  A
- *     page in `refused` is not open.
+ * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in
+ *     the background, only pages of chunks that prefault.h gave to node_open.
+ * A5: of a growing arena a page is accessible before its bit is set in free_runs, and its entries
+ *     in owners[], the page table and the table that follows them (hfi_arena_follow) are writable.
+ *     A page in `refused` is not open.
  *
- * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and
- * who advanced it opens the step, populates it and then sets its bits, so two growers
- * work on different steps: no page is opened twice, since it may be protected again by then (guards;
- * the program itself).  What the kernel refuses goes to `refused`, from where the next grower claims
- * it.  The marks of A3 only move towards each other (CAS); a reader that sees less between them clears
+ * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and who
+ * advanced it opens the step, populates it and then sets its bits, so two growers work on different
+ * steps: no page is opened twice, since it may be protected again by then (guards; the program
+ * itself).  What the kernel refuses goes to `refused`, from where the next grower claims it.  The
+ * marks of A3 only move towards each other (CAS); a reader that sees less between them clears
  * memory that was zero, which is harmless.
  *
  * Fails by returning NULL.  Tests: tests/unit/core.c, tests/programs/prefault.c,
@@ -35,14 +36,14 @@
 #include "base/say.h"
 #include "arena/xfree.h"
 
-#define LAZY_PAGES 64u        /* first pages of an auto arena: the kernel's faults are cheaper than a step */
-#define STEP_PAGES_MIN 32u    /* 2 MiB */
-#define STEP_PAGES_MAX 1024u  /* 64 MiB */
-#define STEP_ALIGN_PAGES 32u  /* huge pages are advised whole: other ends would cost two mappings each */
-#define OTHERS_PAGES 8u       /* opened by others: a system call for each page would be dear */
-#define LEAD_SHARE 8u         /* of a step, for others while the rest is being populated */
+#define LAZY_PAGES 64u       /* first pages of an auto arena: the kernel's faults are cheaper than a step */
+#define STEP_PAGES_MIN 32u   /* 2 MiB */
+#define STEP_PAGES_MAX 1024u /* 64 MiB */
+#define STEP_ALIGN_PAGES 32u /* huge pages are advised whole: other ends would cost two mappings each */
+#define OTHERS_PAGES 8u      /* opened by others: a system call for each page would be dear */
+#define LEAD_SHARE 8u        /* of a step, for others while the rest is being populated */
 #define MAPS_STEP_PAGES HFI_WINDOW_PAGES /* 2 MiB of table at once */
-#define OPEN_CHUNKS_MAX 16     /* populated chunks opened by one call */
+#define OPEN_CHUNKS_MAX 16               /* populated chunks opened by one call */
 #define OTHERS_SLEEP_US 100u
 #define POPULATE_PAGES_MAX 1024u /* larger requests are left to be touched: they may be sparse */
 
@@ -150,7 +151,8 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     node_init_maps(node, reserved->start, growing);
     for (size_t i = 0; i < node->meta_pages; i++)
         hfi_store_relaxed(hfi_owner_at(node->first_index + i), (uintptr_t)HFI_OWNER_META);
-    size_t open = hfi_min(frontier, (reserved->bytes - hfi_prefault_closed_bytes(node->index)) / HFI_PAGE_BYTES);
+    size_t open =
+        hfi_min(frontier, (reserved->bytes - hfi_prefault_closed_bytes(node->index)) / HFI_PAGE_BYTES);
     if (open < node->meta_pages)
         return -ENOSPC;
     hfi_store_relaxed(&node->xfrontier, frontier);
@@ -163,7 +165,8 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
 int hfi_arena_init(const struct reservation *reservation)
 {
     hfi_base = reservation->base;
-    memcpy(&hfi_arena.reservation, reservation, offsetof(struct reservation, nodes) + reservation->node_count * sizeof reservation->nodes[0]);
+    memcpy(&hfi_arena.reservation, reservation,
+           offsetof(struct reservation, nodes) + reservation->node_count * sizeof reservation->nodes[0]);
     hfi_arena.node_count = reservation->node_count;
     for (unsigned i = 0; i < reservation->node_count; i++) {
         struct arena_node *node = &hfi_arena.nodes[i];
@@ -180,8 +183,8 @@ int hfi_arena_init(const struct reservation *reservation)
 
 /* --- growing --- */
 
-/* Refused pages, if there are enough in a row: the kernel may be of another mind by now.  Returns how
- * many, from *first on. */
+/* Refused pages, if there are enough in a row: the kernel may be of another mind by now.  Returns
+ * how many, from *first on. */
 static size_t node_claim_refused(struct arena_node *node, size_t pages, size_t wished, size_t *first)
 {
     if (hfi_load_relaxed(&node->refused.xset_count) < pages) /* relaxed: a hint; the bits are claimed */
@@ -220,7 +223,8 @@ struct step {
     size_t first, pages, least;
 };
 
-/* Pages that are not open, for a run of `pages`; none when it would find no room in all there are. */
+/* Pages that are not open, for a run of `pages`; none when it would find no room in all there
+ * are. */
 static struct step node_claim_closed(struct arena_node *node, size_t pages, size_t align, bool ahead)
 {
     size_t shown_from = node->meta_pages + HFI_FIRST_PAGES;
@@ -247,11 +251,13 @@ static void say_refused(const struct arena_node *node, size_t pages, int error)
     static _Atomic(bool) xsaid;
     char bytes[16];
     if (hfi_first_time(&xsaid))
-        hfi_say(SAY_WARNING, "HF-W229", "arena",
-                "node %u: the kernel refused to open %s more of the reserved addresses (%s): the arena does not "
-                "grow until it does; raise the limit on data (ulimit -d) or vm.max_map_count, or with "
-                "vm.overcommit_memory=2 vm.overcommit_ratio", node->id,
-                hfi_format_bytes(bytes, sizeof bytes, pages * HFI_PAGE_BYTES), hfi_os_error_name(error));
+        hfi_say(
+            SAY_WARNING, "HF-W229", "arena",
+            "node %u: the kernel refused to open %s more of the reserved addresses (%s): the arena does not "
+            "grow until it does; raise the limit on data (ulimit -d) or vm.max_map_count, or with "
+            "vm.overcommit_memory=2 vm.overcommit_ratio",
+            node->id, hfi_format_bytes(bytes, sizeof bytes, pages * HFI_PAGE_BYTES),
+            hfi_os_error_name(error));
 }
 
 /* Opens what was claimed, or the front half of it, and so on down to the least.  Returns how many
@@ -283,9 +289,9 @@ static void node_populate(struct arena_node *node, size_t first, size_t pages, s
     hfi_runmap_release(&node->free_runs, first, pages - lead);
 }
 
-/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is opened,
- * when it would have none, or the kernel refuses.  One thread at a time goes ahead of use; others, which
- * would each populate as much, open little more than they need. */
+/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is
+ * opened, when it would have none, or the kernel refuses.  One thread at a time goes ahead of use;
+ * others, which would each populate as much, open little more than they need. */
 static bool node_grow(struct arena_node *node, size_t pages, size_t align)
 {
     bool none = false;
@@ -311,7 +317,8 @@ void hfi_arena_forked(void)
         hfi_store_relaxed(&hfi_arena.nodes[i].xgrowing, false);
 }
 
-/* MISSING, BEING_MADE, STANDING; and in a child that HOLDFAST_FORK=dontfork left without it, FORSAKEN. */
+/* MISSING, BEING_MADE, STANDING; and in a child that HOLDFAST_FORK=dontfork left without it,
+ * FORSAKEN. */
 enum arena_state { ARENA_MISSING, ARENA_BEING_MADE, ARENA_STANDING, ARENA_FORSAKEN };
 
 static _Atomic(int) xstate; /* atomic: enum arena_state */
@@ -364,8 +371,8 @@ bool hfi_arena_open_by_force(void)
     return false;
 }
 
-/* Nothing that is populated fits: populates a chunk here and now, or where other threads are about all that is
- * left, sleeps a moment. */
+/* Nothing that is populated fits: populates a chunk here and now, or where other threads are about
+ * all that is left, sleeps a moment. */
 static void node_force_open(struct arena_node *node)
 {
     struct prefault_part part;
@@ -384,7 +391,8 @@ static bool node_mark_used(struct arena_node *node, size_t first, size_t pages)
     size_t low = hfi_load_relaxed(&node->xlow_used);
     size_t high = hfi_load_relaxed(&node->xhigh_used);
     bool zero = first >= low && end <= high;
-    /* relaxed: a run's memory is ordered by the claim of its bits, the marks only by their own CAS */
+    /* relaxed: a run's memory is ordered by the claim of its bits, the marks only by their own
+     * CAS */
     if (end <= low || first >= high)
         return false;
     if (first - hfi_min(low, first) <= high - hfi_min(end, high)) {
@@ -406,13 +414,15 @@ static struct page *node_hand_out(struct arena_node *node, size_t first, size_t 
     return page;
 }
 
-struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero)
+struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+                             bool *zero)
 {
     size_t align = align_bytes >> HFI_PAGE_SHIFT;
     if (pages > node->page_count)
         return NULL;
     for (;;) {
-        size_t closed = hfi_prefault_closed_bytes(node->index); /* before the search: what is opened meanwhile is searched again */
+        /* before the search: what is opened meanwhile is searched again */
+        size_t closed = hfi_prefault_closed_bytes(node->index);
         if (hfi_unlikely(closed != 0))
             hfi_arena_open_populated(node);
         size_t first = exact ? hfi_runmap_claim_exact(&node->free_runs, pages, align, node->first_index)
@@ -434,7 +444,9 @@ void hfi_arena_show(const struct arena_node *node)
     shown += node->index;
     size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
     HFI_SHOW(shown->free, free_pages * HFI_PAGE_BYTES);
-    HFI_SHOW(shown->used, (node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count)) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->used,
+             (node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count)) *
+                 HFI_PAGE_BYTES);
     HFI_SHOW(shown->idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
@@ -462,7 +474,8 @@ void *hfi_arena_claim_meta(struct arena_node *node)
 {
     size_t set_aside = hfi_load_relaxed(&node->xset_aside_used);
     if (set_aside < node->set_aside_count) {
-        set_aside = hfi_fetch_add_relaxed(&node->xset_aside_used, 1); /* relaxed: each number is one thread's */
+        /* relaxed: each number is one thread's */
+        set_aside = hfi_fetch_add_relaxed(&node->xset_aside_used, 1);
         if (set_aside < node->set_aside_count) {
             struct page *own = hfi_page_at(node->set_aside_first + set_aside);
             own->node = (uint8_t)node->index;
@@ -502,7 +515,8 @@ size_t hfi_arena_populated_bytes(const struct arena_node *node)
     size_t opened = hfi_load_relaxed(&node->xfrontier) - hfi_load_relaxed(&node->refused.xset_count);
     size_t ordered = hfi_arena.reservation.growing ? opened * HFI_PAGE_BYTES
                                                    : hfi_arena.reservation.nodes[node->index].populated_bytes;
-    return ordered - hfi_min(ordered, hfi_prefault_closed_bytes(node->index) + hfi_prefault_failed_bytes(node->index));
+    return ordered -
+           hfi_min(ordered, hfi_prefault_closed_bytes(node->index) + hfi_prefault_failed_bytes(node->index));
 }
 
 const char *hfi_arena_audit(const struct arena_node *node)

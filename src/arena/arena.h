@@ -23,34 +23,37 @@
 #define HFI_TIGHT_PAGES_PER_THEAP 16u
 
 struct arena_node {
-    unsigned index;     /* const: index in hfi_arena.nodes */
-    unsigned id;        /* const: the kernel's number */
-    size_t first_index; /* const: page index (pagetable.h) of bit 0 */
-    size_t page_count;  /* const */
-    size_t meta_pages;  /* const: pages at the front that hold the maps below, and those set aside for theaps behind them */
+    unsigned index;         /* const: index in hfi_arena.nodes */
+    unsigned id;            /* const: the kernel's number */
+    size_t first_index;     /* const: page index (pagetable.h) of bit 0 */
+    size_t page_count;      /* const */
+    size_t meta_pages;      /* const: pages at the front that hold the maps below, and those set aside for
+                         * theaps behind them */
     size_t set_aside_first; /* const: page index of those */
     size_t set_aside_count; /* const */
-    _Atomic(size_t) xset_aside_used; /* atomic: pages of them given out, or asked for in vain */
-    struct runmap free_runs;                /* atomic inside */
-    struct runmap refused;                  /* atomic inside: pages before xfrontier that are not open */
-    struct idleset ample[HFI_CLASS_COUNT];  /* atomic inside: runs nobody owns, with ample_blocks free or more */
-    struct idleset scant[HFI_CLASS_COUNT];  /* atomic inside: with less, taken when there is nothing else */
-    _Atomic(size_t) xlow_used;   /* atomic: pages from here up to xhigh_used were never handed out: zero */
-    _Atomic(size_t) xhigh_used;  /* atomic: single pages come from below, runs from above */
-    _Atomic(size_t) xmost_used;  /* atomic: most pages ever in use, as seen on slow paths */
-    _Atomic(size_t) xfrontier;   /* atomic: pages given to free_runs, or about to be, or refused */
-    _Atomic(size_t) xmaps_open;  /* atomic: owners[] and table are writable for pages up to here (growing) */
-    _Atomic(bool) xgrowing;      /* atomic: a thread opens a step ahead of use */
+    _Atomic(size_t) xset_aside_used;       /* atomic: pages of them given out, or asked for in vain */
+    struct runmap free_runs;               /* atomic inside */
+    struct runmap refused;                 /* atomic inside: pages before xfrontier that are not open */
+    struct idleset ample[HFI_CLASS_COUNT]; /* atomic inside: runs nobody owns, with ample_blocks free or
+                                             * more */
+    struct idleset scant[HFI_CLASS_COUNT]; /* atomic inside: with less, taken when there is nothing else */
+    _Atomic(size_t) xlow_used;    /* atomic: pages from here up to xhigh_used were never handed out: zero */
+    _Atomic(size_t) xhigh_used;   /* atomic: single pages come from below, runs from above */
+    _Atomic(size_t) xmost_used;   /* atomic: most pages ever in use, as seen on slow paths */
+    _Atomic(size_t) xfrontier;    /* atomic: pages given to free_runs, or about to be, or refused */
+    _Atomic(size_t) xmaps_open;   /* atomic: owners[] and table are writable for pages up to here (growing) */
+    _Atomic(bool) xgrowing;       /* atomic: a thread opens a step ahead of use */
     _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or are lost for now (harden.c) */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
-    _Atomic(size_t) xidle_pages;  /* atomic: pages of runs that nobody owns, with room; below zero for a moment (page.c) */
+    _Atomic(size_t) xidle_pages;  /* atomic: pages of runs that nobody owns, with room; below zero for a
+                                   * moment (page.c) */
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
     _Atomic(size_t) xclass_pages[HFI_CLASS_COUNT]; /* atomic: pages of runs cut into each class */
 };
 
 struct arena {
-    unsigned node_count; /* const, but for hfi_arena_forsake */
-    size_t page_count;   /* const: over all nodes */
+    unsigned node_count;            /* const, but for hfi_arena_forsake */
+    size_t page_count;              /* const: over all nodes */
     struct reservation reservation; /* const */
     struct arena_node nodes[HFI_MAX_NODES];
 };
@@ -64,14 +67,14 @@ extern struct arena hfi_arena;
 /* This thread has opened a step of an auto arena since it cleared this. */
 extern HFI_HIDDEN HFI_TLS bool hfi_arena_grew;
 
-/* Takes over a reservation: page maps are laid at the front of each node.  0, or -ENOSPC when a node is
- * too small to hold its own maps, or what the kernel said (-ENOMEM) when it would not open them.  Not
- * thread-safe. */
+/* Takes over a reservation: page maps are laid at the front of each node.  0, or -ENOSPC when a
+ * node is too small to hold its own maps, or what the kernel said (-ENOMEM) when it would not open
+ * them.  Not thread-safe. */
 int hfi_arena_init(const struct reservation *reservation);
 
-/* Names a table of another room, of a growing arena: `entry_bytes` for each page, the first entry that
- * of page index `first_index`.  It is readable now, and becomes writable together with the page table.
- * One table, before there are threads.  0 or -errno. */
+/* Names a table of another room, of a growing arena: `entry_bytes` for each page, the first entry
+ * that of page index `first_index`.  It is readable now, and becomes writable together with the
+ * page table.  One table, before there are threads.  0 or -errno. */
 int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes);
 
 /* Claims a run of `pages` pages whose address is a multiple of `align_bytes` (a power
@@ -81,7 +84,8 @@ int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes);
 struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
                              bool *zero);
 
-/* Gives back `pages` pages (perhaps none) from `first` on.  Owners must be HFI_OWNER_NONE already. */
+/* Gives back `pages` pages (perhaps none) from `first` on.  Owners must be HFI_OWNER_NONE
+ * already. */
 void hfi_arena_release(struct page *first, size_t pages);
 
 /* Claims exactly the `pages` pages from `first` on, when all are free and of `node`. */
@@ -105,11 +109,13 @@ HFI_INLINE size_t hfi_node_member(const struct arena_node *node, const struct pa
 HFI_INLINE size_t hfi_arena_unopened_pages(const struct arena_node *node)
 {
     /* relaxed: counts that others change meanwhile */
-    return node->page_count - hfi_load_relaxed(&node->xfrontier) + hfi_load_relaxed(&node->refused.xset_count) +
+    return node->page_count - hfi_load_relaxed(&node->xfrontier) +
+           hfi_load_relaxed(&node->refused.xset_count) +
            hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES;
 }
 
-/* The longest run that can be had: of free pages, or with those that an auto arena has yet to open. */
+/* The longest run that can be had: of free pages, or with those that an auto arena has yet to
+ * open. */
 size_t hfi_arena_longest_run(const struct arena_node *node);
 
 /* Pages free to claim now, and those yet to be opened. */
@@ -131,12 +137,14 @@ HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
 {
     size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
     size_t free_pages = hfi_arena_free_pages(node);
-    if (hfi_unlikely(hfi_load_relaxed(&node->refused.xset_count) != 0)) /* what is closed is not to be counted on */
+    /* what is closed is not to be counted on */
+    if (hfi_unlikely(hfi_load_relaxed(&node->refused.xset_count) != 0))
         free_pages = hfi_load_relaxed(&node->free_runs.xset_count);
     return free_pages < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
 
-/* Shows readers of the inspection segment what of a node is free, used, idle and in large blocks now. */
+/* Shows readers of the inspection segment what of a node is free, used, idle and in large blocks
+ * now. */
 void hfi_arena_show(const struct arena_node *node);
 
 /* In a forked child: who was growing a node is gone. */
@@ -146,7 +154,8 @@ void hfi_arena_forked(void);
 void hfi_arena_forsake(void);
 
 /* The arena is made once.  hfi_arena_begin: true for the one thread that is to make it;
- * hfi_arena_stand: what was made may be seen.  Until then, and in a child that forsook it, boot.h serves. */
+ * hfi_arena_stand: what was made may be seen.  Until then, and in a child that forsook it, boot.h
+ * serves. */
 bool hfi_arena_begin(void);
 void hfi_arena_stand(void);
 bool hfi_arena_is_standing(void);
@@ -160,8 +169,8 @@ size_t hfi_arena_populated_bytes(const struct arena_node *node);
 /* Opens some of what was populated in the background since. */
 void hfi_arena_open_populated(struct arena_node *node);
 
-/* Populates a chunk here and now, where no ring does it: in a forked child, or where the kernel refused.  False
- * when there is no such chunk. */
+/* Populates a chunk here and now, where no ring does it: in a forked child, or where the kernel
+ * refused.  False when there is no such chunk. */
 bool hfi_arena_open_by_force(void);
 
 /* NULL, or the broken invariant; only while no other thread is in a call. */

@@ -75,7 +75,8 @@ static void mark_above(struct idleset *set, unsigned level, size_t index)
 static void clear_above(struct idleset *set, unsigned level, size_t index)
 {
     while (level < TOP) {
-        /* seq_cst, with add and mark_above: either they see the bit cleared or the look below sees theirs */
+        /* seq_cst, with add and mark_above: either they see the bit cleared or the look below sees
+         * theirs */
         uint64_t old = hfi_fetch_and_seq_cst(word_of(set, level + 1, index), ~mask_of(index));
         if (hfi_load_seq_cst(&set->xlevels[level][index]) != 0) {
             mark_above(set, level, index);
@@ -126,8 +127,8 @@ bool hfi_idleset_remove(struct idleset *set, size_t member)
     return (old & mask_of(member)) != 0;
 }
 
-/* Lowest member at or above *from by the words as they are read; HFI_IDLESET_NONE when the way down ended in a word
- * without one, *from is then moved behind that word. */
+/* Lowest member at or above *from by the words as they are read; HFI_IDLESET_NONE when the way down
+ * ended in a word without one, *from is then moved behind that word. */
 static size_t look_from(struct idleset *set, size_t *from)
 {
     size_t index = 0;
@@ -169,7 +170,8 @@ const char *hfi_idleset_audit(const struct idleset *set)
     for (unsigned level = 0; level <= TOP; level++) {
         size_t words = level_words(set->capacity, level);
         for (size_t index = 0; index < words; index++) {
-            uint64_t word = hfi_load_relaxed(&set->xlevels[level][index]); /* relaxed, twice: no other thread is in a call */
+            /* relaxed, twice: no other thread is in a call */
+            uint64_t word = hfi_load_relaxed(&set->xlevels[level][index]);
             size_t inside = bits - index * WORD_BITS;
             if (inside < WORD_BITS && word >> inside != 0)
                 return "I3: a bit past the capacity is set";

@@ -1,9 +1,10 @@
 /*
  * pagemap: what a reader in another process sees of each page (<holdfast/inspect.h>).
  *
- * One word per 64 KiB, in the inspection segment, stored by whoever changes a run's state, on slow paths alone.  Only heads of
- * runs are told of: so a gigabyte costs one store.  And the node's figures that a free changes, since no other slow path
- * may follow it.  Nothing here decides anything.
+ * One word per 64 KiB, in the inspection segment, stored by whoever changes a run's state, on slow
+ * paths alone.  Only heads of runs are told of: so a gigabyte costs one store.  And the node's
+ * figures that a free changes, since no other slow path may follow it.  Nothing here decides
+ * anything.
  */
 #ifndef HFI_PAGEMAP_H
 #define HFI_PAGEMAP_H
@@ -16,12 +17,13 @@
 /* Where this process's segment is.  Who sees it late leaves one entry to the next change. */
 struct shown {
     _Atomic(struct hf_inspect_segment *) xsegment; /* atomic: NULL while there is none */
-    _Atomic(_Atomic(uint64_t) *) xpages;           /* atomic: entry of the first node's first page; NULL where there is no map */
+    _Atomic(_Atomic(uint64_t) *) xpages;           /* atomic: entry of the first node's first page; NULL
+                                                    * where there is no map */
     _Atomic(struct hf_inspect_node *) xnodes;      /* atomic: records of the nodes, by index */
 };
 
-/* Once there is a segment, in a page that a child finds wiped: what clone(2) or _Fork(3) makes runs no handlers of fork, and
- * would go on storing into the segment of its parent. */
+/* Once there is a segment, in a page that a child finds wiped: what clone(2) or _Fork(3) makes runs
+ * no handlers of fork, and would go on storing into the segment of its parent. */
 extern HFI_HIDDEN _Atomic(struct shown *) hfi_xshown;
 
 HFI_INLINE struct shown *hfi_shown(void)
@@ -29,12 +31,12 @@ HFI_INLINE struct shown *hfi_shown(void)
     return hfi_load_acquire(&hfi_xshown); /* pairs with keep_from_children (inspect.c) */
 }
 
-/* By node: what a page's index is more than its place in the map, where the nodes' pages follow each
- * other without gaps.  Const once the arena stands. */
+/* By node: what a page's index is more than its place in the map, where the nodes' pages follow
+ * each other without gaps.  Const once the arena stands. */
 extern HFI_HIDDEN size_t hfi_pagemap_gaps[];
 
-/* Stores a figure for readers of the segment, or of this process.  Relaxed: several threads may store a node's, and any is
- * as good as the other. */
+/* Stores a figure for readers of the segment, or of this process.  Relaxed: several threads may
+ * store a node's, and any is as good as the other. */
 #define HFI_SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 #define HFI_SHOWN(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 
@@ -51,10 +53,10 @@ HFI_INLINE void hfi_pagemap_show(const struct page *head, uint64_t entry)
         hfi_store_relaxed(shown, entry);
 }
 
-/* A run of blocks with `used` of them out.  Who looks at others' runs (inspect.c) may find that it has
- * become a large block since: so the class is read once, and may be none. */
-HFI_INLINE uint64_t hfi_pagemap_blocks(const struct page *head, enum hf_inspect_page_state state, uint32_t theap,
-                                       uint32_t used)
+/* A run of blocks with `used` of them out.  Who looks at others' runs (inspect.c) may find that it
+ * has become a large block since: so the class is read once, and may be none. */
+HFI_INLINE uint64_t hfi_pagemap_blocks(const struct page *head, enum hf_inspect_page_state state,
+                                       uint32_t theap, uint32_t used)
 {
     uint8_t class = HFI_SHOWN(head->size_class);
     uint32_t missing = 0;
@@ -63,12 +65,14 @@ HFI_INLINE uint64_t hfi_pagemap_blocks(const struct page *head, enum hf_inspect_
     return HF_PAGE_ENTRY(state, class, hfi_min(theap, HF_PAGE_NO_THEAP), missing << 24 | used);
 }
 
-HFI_INLINE void hfi_pagemap_show_blocks(const struct page *head, enum hf_inspect_page_state state, uint32_t theap, uint32_t used)
+HFI_INLINE void hfi_pagemap_show_blocks(const struct page *head, enum hf_inspect_page_state state,
+                                        uint32_t theap, uint32_t used)
 {
     hfi_pagemap_show(head, hfi_pagemap_blocks(head, state, theap, used));
 }
 
-/* A page that nobody owned, and still nobody as far as is known, has room now.  The entry of who has won it meanwhile stays. */
+/* A page that nobody owned, and still nobody as far as is known, has room now.  The entry of who
+ * has won it meanwhile stays. */
 HFI_INLINE void hfi_pagemap_show_room(const struct page *head)
 {
     _Atomic(uint64_t) *shown = hfi_pagemap_entry(head);

@@ -15,9 +15,9 @@
  *   HFI_OWNER_NOBODY    head of a run whose theap let go
  *   HFI_OWNER_META      Holdfast's own memory
  *   theap's address     head of a run that theap owns
- * Written when a run changes hands, and no oftener: eight pages, of several threads perhaps, share a line.
- * A thread finds its own theap only where it wrote that itself, or where a stealer gave up: so a plain
- * comparison decides, whatever other threads do meanwhile (doc/protocols.md).
+ * Written when a run changes hands, and no oftener: eight pages, of several threads perhaps, share
+ * a line.  A thread finds its own theap only where it wrote that itself, or where a stealer gave
+ * up: so a plain comparison decides, whatever other threads do meanwhile (doc/protocols.md).
  */
 #ifndef HFI_PAGETABLE_H
 #define HFI_PAGETABLE_H
@@ -31,7 +31,13 @@ struct block {
 };
 
 /* In this order: from HFI_OWNER_LARGE on, a block of the run may be live. */
-enum { HFI_OWNER_NONE = 0, HFI_OWNER_INTERIOR = 2, HFI_OWNER_META = 4, HFI_OWNER_LARGE = 6, HFI_OWNER_NOBODY = 8 };
+enum {
+    HFI_OWNER_NONE = 0,
+    HFI_OWNER_INTERIOR = 2,
+    HFI_OWNER_META = 4,
+    HFI_OWNER_LARGE = 6,
+    HFI_OWNER_NOBODY = 8
+};
 #define HFI_OWNER_LEAST ((uintptr_t)4096) /* theaps lie above */
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
@@ -41,9 +47,9 @@ enum page_guard { GUARD_NONE, GUARD_PATTERN, GUARD_FAULT };
 
 struct theap;
 
-/* When a list of freed blocks is looked at closely, and not in brief: each of the first few times that it is
- * taken into use, then one time of HFI_LOOKS_APART.  A program that frees wrongly is found in its youth, and one that
- * turns over the same few blocks all day does not pay for it. */
+/* When a list of freed blocks is looked at closely, and not in brief: each of the first few times
+ * that it is taken into use, then one time of HFI_LOOKS_APART.  A program that frees wrongly is
+ * found in its youth, and one that turns over the same few blocks all day does not pay for it. */
 struct looks {
     uint8_t brief; /* times that a look in brief will do until the next close one */
     uint8_t apart; /* times between that one and the one behind it */
@@ -62,35 +68,37 @@ HFI_INLINE void hfi_looks_taken(struct looks *looks)
     looks->apart = (uint8_t)hfi_min(2u * looks->apart + 1, HFI_LOOKS_APART - 1);
 }
 
-/* Accounting, for a run of blocks, while no call is under way on it (audited), with out = hfi_page_out():
+/* Accounting, for a run of blocks, while no call is under way on it (audited), with out =
+ * hfi_page_out():
  *   capacity == out + |free| + |local_free|
  *   out >= blocks waiting in xfree */
 struct page {
     /* First line: what the owner writes on each call. */
-    struct block *free;        /* owner: allocated from */
-    struct block *local_free;  /* owner: its own frees since the last swap */
-    uint32_t used;             /* owner: blocks handed out, xfree's not yet deducted, + 1 if kept; 1 while sealed (theap.c) */
-    uint16_t capacity;         /* owner: blocks linked so far */
-    uint8_t list;              /* owner: enum page_list */
-    uint8_t kept_slot;         /* owner: its place in theap->kept */
-    bool kept;                 /* owner: held though it was empty once; used is one up */
-    bool free_zero;            /* owner: blocks on free are zero but for their link */
-    bool rest_zero;            /* owner: memory past capacity is zero */
-    uint8_t guard;             /* owner: enum page_guard; always GUARD_NONE but in the secure build */
-    struct looks looks;        /* owner: at local_free */
-    struct page *next;         /* owner: in the list named by `list` */
-    struct page *prev;         /* owner */
+    struct block *free;       /* owner: allocated from */
+    struct block *local_free; /* owner: its own frees since the last swap */
+    uint32_t used;            /* owner: blocks handed out, xfree's not yet deducted, + 1 if kept; 1 while
+                                * sealed (theap.c) */
+    uint16_t capacity;        /* owner: blocks linked so far */
+    uint8_t list;             /* owner: enum page_list */
+    uint8_t kept_slot;        /* owner: its place in theap->kept */
+    bool kept;                /* owner: held though it was empty once; used is one up */
+    bool free_zero;           /* owner: blocks on free are zero but for their link */
+    bool rest_zero;           /* owner: memory past capacity is zero */
+    uint8_t guard;            /* owner: enum page_guard; always GUARD_NONE but in the secure build */
+    struct looks looks;       /* owner: at local_free */
+    struct page *next;        /* owner: in the list named by `list` */
+    struct page *prev;        /* owner */
     /* Second line: what other threads read or write.  "const" is per tenancy of the run. */
     HFI_CACHE_ALIGNED _Atomic(uint64_t) xfree; /* atomic: see remote.h */
     _Atomic(struct theap *) xtheap; /* atomic: last owner's theap; others compare, never follow, it */
-    uint32_t block_bytes;      /* const */
-    uint32_t run_pages;        /* const: length of the run */
-    uint16_t reserved;         /* const: blocks the run has room for */
-    uint8_t size_class;        /* const: HFI_CLASS_LARGE for a large run */
-    uint8_t node;              /* const: index of its node */
-    uint32_t head_delta;       /* const: pages back to the head, inside a run */
-    size_t large_bytes;        /* const: bytes of a large run */
-    uint64_t link_key;         /* const: encodes links, and is in the guard's pattern, in the secure build */
+    uint32_t block_bytes;           /* const */
+    uint32_t run_pages;             /* const: length of the run */
+    uint16_t reserved;              /* const: blocks the run has room for */
+    uint8_t size_class;             /* const: HFI_CLASS_LARGE for a large run */
+    uint8_t node;                   /* const: index of its node */
+    uint32_t head_delta;            /* const: pages back to the head, inside a run */
+    size_t large_bytes;             /* const: bytes of a large run */
+    uint64_t link_key; /* const: encodes links, and is in the guard's pattern, in the secure build */
 };
 
 _Static_assert(sizeof(struct page) == 128, "two cache lines per page");
@@ -115,7 +123,8 @@ HFI_INLINE _Atomic(uintptr_t) *hfi_owner_from(char *base, size_t index)
     return (_Atomic(uintptr_t) *)base + index;
 }
 
-/* Takes one off, and tells whether that leaves nothing: on memory, which compilers do by way of a register that holds the address. */
+/* Takes one off, and tells whether that leaves nothing: on memory, which compilers do by way of a
+ * register that holds the address. */
 HFI_INLINE bool hfi_decrement_to_zero(uint32_t *count)
 {
 #if defined __x86_64__ && !defined __SANITIZE_THREAD__ && !defined __SANITIZE_ADDRESS__
@@ -127,8 +136,8 @@ HFI_INLINE bool hfi_decrement_to_zero(uint32_t *count)
 #endif
 }
 
-/* By its offset in the page table.  Opaque, so that each access adds base, offset and the table's own offset up in its address, and
- * no instruction does. */
+/* By its offset in the page table.  Opaque, so that each access adds base, offset and the table's
+ * own offset up in its address, and no instruction does. */
 HFI_INLINE struct page *hfi_page_by_offset(char *base, size_t *offset)
 {
     HFI_OPAQUE(*offset);

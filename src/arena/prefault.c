@@ -1,16 +1,19 @@
 /*
  * prefault: see prefault.h; doc/protocols.md ("Populating in the background").
  *
- * F1: a chunk's state leaves CHUNK_CLOSED once, by CAS; who made it CHUNK_OPEN gives out its memory.
+ * F1: a chunk's state leaves CHUNK_CLOSED once, by CAS; who made it CHUNK_OPEN gives out its
+ *     memory.
  * F2: a chunk is opened only after each of its ranges was populated with no error.
- * F3: `hfi_prefault_xclosed_bytes` is the sum of the chunks in CHUNK_CLOSED, and of those being opened.
+ * F3: `hfi_prefault_xclosed_bytes` is the sum of the chunks in CHUNK_CLOSED, and of those being
+ *     opened.
  * F4: no descriptor is held once the start is over.
  *
- * Completions are read by one thread at a time (xreading, try-lock: others go on without).  hfi_prefault_force takes
- * chunks from the top by a cursor that only falls, so that two threads never populate the same one.
+ * Completions are read by one thread at a time (xreading, try-lock: others go on without).
+ * hfi_prefault_force takes chunks from the top by a cursor that only falls, so that two threads
+ * never populate the same one.
  *
- * io_wq starts a second worker only when the first is seen to be busy: requests are handed over one by one,
- * a moment apart, until there are as many as workers.
+ * io_wq starts a second worker only when the first is seen to be busy: requests are handed over one
+ * by one, a moment apart, until there are as many as workers.
  *
  * Fails by the chunk: HF-E226.  Tests: tests/programs/prefault.c, tests/unit/prefault.c.
  */
@@ -23,10 +26,11 @@
 #include "base/say.h"
 
 #define CHUNK_BYTES_MIN ((size_t)64 * HFI_MIB)
-#define CHUNK_BYTES_MIN_MEANWHILE ((size_t)8 * HFI_MIB) /* in the background: the program's mmap waits for one */
+#define CHUNK_BYTES_MIN_MEANWHILE                                                                            \
+    ((size_t)8 * HFI_MIB)         /* in the background: the program's mmap waits for one */
 #define CHUNKS_MAX ((size_t)8192) /* of one node */
 #define RANGES_MAX 3              /* memory, owners, table */
-#define RING_BYTES_MIN HFI_GIB /* at start: less is there before helpers would pay */
+#define RING_BYTES_MIN HFI_GIB    /* at start: less is there before helpers would pay */
 #define WORKERS_MAX 16u
 #define WORKER_START_US 100u
 #define POLL_US 200u
@@ -41,18 +45,18 @@ struct chunk {
 
 /* Population of one node. */
 struct prefault {
-    struct prefault_order order; /* const once begun */
-    size_t chunk_bytes;          /* const */
+    struct prefault_order order;   /* const once begun */
+    size_t chunk_bytes;            /* const */
     size_t first_chunk, end_chunk; /* const */
-    size_t next_chunk;           /* starting thread, then const: first one not handed to the ring */
-    size_t in_flight;            /* reader: requests under way */
-    unsigned workers;            /* const */
-    struct ring ring;            /* reader */
-    struct chunk *chunks;        /* const: of chunk 0 */
-    _Atomic(size_t) xcursor;     /* atomic: hfi_prefault_force takes the chunk below */
+    size_t next_chunk;             /* starting thread, then const: first one not handed to the ring */
+    size_t in_flight;              /* reader: requests under way */
+    unsigned workers;              /* const */
+    struct ring ring;              /* reader */
+    struct chunk *chunks;          /* const: of chunk 0 */
+    _Atomic(size_t) xcursor;       /* atomic: hfi_prefault_force takes the chunk below */
     _Atomic(size_t) xfailed_bytes; /* atomic */
-    _Atomic(int) xerror;         /* atomic: first error, -errno */
-    _Atomic(bool) xreading;      /* atomic: a thread reads completions */
+    _Atomic(int) xerror;           /* atomic: first error, -errno */
+    _Atomic(bool) xreading;        /* atomic: a thread reads completions */
 };
 
 static struct prefault nodes[HFI_MAX_NODES];
@@ -122,10 +126,12 @@ static void chunk_failed(struct prefault *node, size_t chunk, int error)
     if (!hfi_cas_acq_rel(&node->xerror, &none, error) || node->order.owners == NULL)
         return; /* said already; or at start, where the caller says it */
     char bytes[16], offset[16];
-    hfi_say(SAY_ERROR, "HF-E226", "prefault", "node %u: populating %s at %s failed (%s): what cannot be populated is not given out; "
-            "lower HOLDFAST_ARENA, raise the pool or the limit, or populate at start (HOLDFAST_PREFAULT=startup)", node->order.node_id,
-            hfi_format_bytes(bytes, sizeof bytes, part.bytes), hfi_format_bytes(offset, sizeof offset, part.offset),
-            hfi_os_error_name(error));
+    hfi_say(
+        SAY_ERROR, "HF-E226", "prefault",
+        "node %u: populating %s at %s failed (%s): what cannot be populated is not given out; "
+        "lower HOLDFAST_ARENA, raise the pool or the limit, or populate at start (HOLDFAST_PREFAULT=startup)",
+        node->order.node_id, hfi_format_bytes(bytes, sizeof bytes, part.bytes),
+        hfi_format_bytes(offset, sizeof offset, part.offset), hfi_os_error_name(error));
 }
 
 /* --- CPUs --- */
@@ -138,8 +144,8 @@ static unsigned count_cpus(const uint64_t cpus[HFI_CPU_WORDS])
     return count;
 }
 
-/* CPUs for the workers of a node: those of the node that this process may use, or if there are none (a node of
- * memory alone), all that it may use.  The number of them. */
+/* CPUs for the workers of a node: those of the node that this process may use, or if there are none
+ * (a node of memory alone), all that it may use.  The number of them. */
 static unsigned worker_cpus(const struct prefault_order *order, uint64_t cpus[HFI_CPU_WORDS])
 {
     uint64_t of_node[HFI_CPU_WORDS];
@@ -173,7 +179,8 @@ static bool request_chunk(struct prefault *node, size_t chunk)
     return true;
 }
 
-/* The kernel was interrupted, or has no such advice (before 5.14): nothing is wrong with the memory. */
+/* The kernel was interrupted, or has no such advice (before 5.14): nothing is wrong with the
+ * memory. */
 static bool may_be_retried(int error)
 {
     return error == -EINTR || error == -EAGAIN || error == -ECANCELED || error == -EINVAL;
@@ -203,7 +210,7 @@ static bool read_completions(struct prefault *node, size_t *whole)
 static bool try_reading(struct prefault *node)
 {
     if (hfi_unlikely(hfi_ring_is_lost())) /* a child of clone(2) or _Fork(3), which runs no handlers */
-        hfi_prefault_forked(true); /* for all that is known */
+        hfi_prefault_forked(true);        /* for all that is known */
     bool expected = false;
     return !hfi_load_relaxed(&node->xreading) && hfi_cas_acq_rel(&node->xreading, &expected, true);
 }
@@ -229,7 +236,8 @@ int hfi_prefault_force(unsigned index, struct prefault_part *part)
 {
     struct prefault *node = &nodes[index];
     for (;;) {
-        size_t above = hfi_load_relaxed(&node->xcursor); /* relaxed: a number handed out once; F1 orders the memory */
+        /* relaxed: a number handed out once; F1 orders the memory */
+        size_t above = hfi_load_relaxed(&node->xcursor);
         do {
             if (above <= node->first_chunk)
                 return -ENOENT;
@@ -251,7 +259,8 @@ int hfi_prefault_force(unsigned index, struct prefault_part *part)
 
 void hfi_prefault_opened(unsigned index, struct prefault_part part)
 {
-    hfi_fetch_sub_release(&hfi_prefault_xclosed_bytes[index], part.bytes); /* pairs with hfi_prefault_closed_bytes */
+    /* pairs with hfi_prefault_closed_bytes */
+    hfi_fetch_sub_release(&hfi_prefault_xclosed_bytes[index], part.bytes);
 }
 
 size_t hfi_prefault_failed_bytes(unsigned index)
@@ -276,7 +285,8 @@ int hfi_prefault_error(unsigned index)
 
 /* --- beginning --- */
 
-static void set_up(struct prefault *node, unsigned index, const struct prefault_order *order, size_t chunk_bytes)
+static void set_up(struct prefault *node, unsigned index, const struct prefault_order *order,
+                   size_t chunk_bytes)
 {
     while (hfi_divide_up(order->bytes, chunk_bytes) > CHUNKS_MAX)
         chunk_bytes *= 2;
@@ -291,7 +301,8 @@ static void set_up(struct prefault *node, unsigned index, const struct prefault_
 }
 
 /* False, and said once, when there is to be no ring. */
-static bool open_ring(struct prefault *node, size_t requests, unsigned workers, const uint64_t cpus[HFI_CPU_WORDS])
+static bool open_ring(struct prefault *node, size_t requests, unsigned workers,
+                      const uint64_t cpus[HFI_CPU_WORDS])
 {
     static bool said;
     unsigned entries = 1;
@@ -301,8 +312,10 @@ static bool open_ring(struct prefault *node, size_t requests, unsigned workers, 
     int error = hfi_ring_open(&node->ring, entries, node->workers, cpus);
     if (error != 0 && !said) {
         said = true;
-        hfi_say(SAY_INFO, "HF-I224", "prefault", "io_uring is refused (%s): the starting thread populates alone; allow it in the container's "
-                "seccomp profile, or set kernel.io_uring_disabled to 0", hfi_os_error_name(error));
+        hfi_say(SAY_INFO, "HF-I224", "prefault",
+                "io_uring is refused (%s): the starting thread populates alone; allow it in the container's "
+                "seccomp profile, or set kernel.io_uring_disabled to 0",
+                hfi_os_error_name(error));
     }
     return error == 0;
 }
@@ -313,7 +326,8 @@ static bool hand_over(struct prefault *node, size_t end)
     for (; node->next_chunk < end; node->next_chunk++) {
         if (!request_chunk(node, node->next_chunk))
             return false;
-        bool starts_worker = node->next_chunk - node->first_chunk + 1 < node->workers; /* and is not the last */
+        /* and is not the last */
+        bool starts_worker = node->next_chunk - node->first_chunk + 1 < node->workers;
         if (starts_worker) {
             if (hfi_ring_submit(&node->ring) != 0)
                 return false;
@@ -338,10 +352,12 @@ void hfi_prefault_begin(unsigned index, const struct prefault_order *order)
         hfi_ring_close(&node->ring);
 }
 
-/* Keeps two chunks per worker in the ring, none that the starting thread has taken: it alone moves the cursor. */
+/* Keeps two chunks per worker in the ring, none that the starting thread has taken: it alone moves
+ * the cursor. */
 static void top_up(struct prefault *node)
 {
-    while (node->ring.open && node->in_flight < 2 * node->workers && node->next_chunk < hfi_load_relaxed(&node->xcursor)) {
+    while (node->ring.open && node->in_flight < 2 * node->workers &&
+           node->next_chunk < hfi_load_relaxed(&node->xcursor)) {
         if (!request_chunk(node, node->next_chunk) || hfi_ring_submit(&node->ring) != 0) {
             hfi_ring_close(&node->ring);
             return;
@@ -375,7 +391,8 @@ int hfi_prefault_finish(unsigned index, size_t *done_bytes)
 {
     struct prefault *node = &nodes[index];
     struct prefault_part part;
-    while (hfi_load_relaxed(&node->xerror) == 0 && hfi_load_relaxed(&hfi_prefault_xclosed_bytes[index]) != 0) {
+    while (hfi_load_relaxed(&node->xerror) == 0 &&
+           hfi_load_relaxed(&hfi_prefault_xclosed_bytes[index]) != 0) {
         pump_rings();
         /* In the end a chunk that a worker is about is populated by both: whoever is first. */
         if (node->order.affine && node->ring.open)
@@ -425,7 +442,8 @@ void hfi_prefault_start(void)
             start_node(&nodes[i]);
 }
 
-/* Chunks that a vanished thread had taken and not opened are taken again; those it was about to give out are lost. */
+/* Chunks that a vanished thread had taken and not opened are taken again; those it was about to
+ * give out are lost. */
 static void take_over_chunks(struct prefault *node)
 {
     size_t closed_bytes = 0;

@@ -1,14 +1,15 @@
 /*
  * prefault: populating the nodes' memory, before the program runs or while it does.
  *
- * A node's memory is cut into chunks (64 MiB, 8 MiB in the background, more for large arenas), each populated with
- * MADV_POPULATE_WRITE together with the slices of owners[] and page table that describe it.
- * Threads of the kernel do that through a ring per node (ring.h), on the node's CPUs as far as the process may
- * use them, from the lowest chunk up.  At start the starting thread helps from the other end; where io_uring is
- * refused, or there is but one CPU, it does all by itself.
+ * A node's memory is cut into chunks (64 MiB, 8 MiB in the background, more for large arenas), each
+ * populated with MADV_POPULATE_WRITE together with the slices of owners[] and page table that
+ * describe it.  Threads of the kernel do that through a ring per node (ring.h), on the node's CPUs
+ * as far as the process may use them, from the lowest chunk up.  At start the starting thread helps
+ * from the other end; where io_uring is refused, or there is but one CPU, it does all by itself.
  *
- * In the background a chunk belongs to the caller of hfi_prefault_next or hfi_prefault_force to whom
- * it was given, once: the caller lets the program have its pages, then calls hfi_prefault_opened.
+ * In the background a chunk belongs to the caller of hfi_prefault_next or hfi_prefault_force to
+ * whom it was given, once: the caller lets the program have its pages, then calls
+ * hfi_prefault_opened.
  *
  * Calls about one node may be made by any thread; the start is one thread's.
  */
@@ -23,11 +24,11 @@
 /* What is to be populated of one node. */
 struct prefault_order {
     unsigned node_id;
-    bool affine;      /* several nodes: only CPUs of this one */
-    char *memory;     /* the node's first byte */
-    size_t from;      /* bytes at the front that are populated already */
-    size_t bytes;     /* of the node's memory */
-    char *owners;     /* entries of the first page in owners[] and table; NULL: not to be populated */
+    bool affine;  /* several nodes: only CPUs of this one */
+    char *memory; /* the node's first byte */
+    size_t from;  /* bytes at the front that are populated already */
+    size_t bytes; /* of the node's memory */
+    char *owners; /* entries of the first page in owners[] and table; NULL: not to be populated */
     char *table;
     size_t owner_bytes, entry_bytes; /* per page */
 };
@@ -43,8 +44,8 @@ struct prefault_part {
 /* Begins to populate node `index`.  Nodes that were begun are populated side by side. */
 void hfi_prefault_begin(unsigned index, const struct prefault_order *order);
 
-/* Waits for it, helping.  0, or the first error as -errno; *done_bytes is how much of the node from its first byte
- * on was populated. */
+/* Waits for it, helping.  0, or the first error as -errno; *done_bytes is how much of the node from
+ * its first byte on was populated. */
 int hfi_prefault_finish(unsigned index, size_t *done_bytes);
 
 /* --- in the background --- */
@@ -55,14 +56,15 @@ bool hfi_prefault_may_go_on(const struct prefault_order *order);
 /* Takes the order: nothing of it counts as populated. */
 void hfi_prefault_background(unsigned index, const struct prefault_order *order);
 
-/* Hands all that was ordered to the kernel and returns.  If the kernel refuses it after all, what is needed is populated
- * as it is needed.  The last step of the start: the kernel's threads hold the process's lock of mappings most of the time. */
+/* Hands all that was ordered to the kernel and returns.  If the kernel refuses it after all, what
+ * is needed is populated as it is needed.  The last step of the start: the kernel's threads hold
+ * the process's lock of mappings most of the time. */
 void hfi_prefault_start(void);
 
 extern _Atomic(size_t) hfi_prefault_xclosed_bytes[HFI_MAX_NODES]; /* atomic */
 
-/* Bytes of a node that wait to be populated and opened; 0 once there is nothing to do, and then all that was
- * opened can be claimed. */
+/* Bytes of a node that wait to be populated and opened; 0 once there is nothing to do, and then all
+ * that was opened can be claimed. */
 HFI_INLINE size_t hfi_prefault_closed_bytes(unsigned index)
 {
     return hfi_load_acquire(&hfi_prefault_xclosed_bytes[index]); /* pairs with hfi_prefault_opened */
@@ -74,18 +76,20 @@ void hfi_prefault_opened(unsigned index, struct prefault_part part);
 /* Bytes of a node whose population failed. */
 size_t hfi_prefault_failed_bytes(unsigned index);
 
-/* A chunk that has been populated since; false when there is none now.  No system call, but for the last
- * one, which unmaps the ring. */
+/* A chunk that has been populated since; false when there is none now.  No system call, but for the
+ * last one, which unmaps the ring. */
 bool hfi_prefault_next(unsigned index, struct prefault_part *part);
 
-/* Populates the highest chunk that nobody has begun on this way, here and now.  0; -ENOENT when no chunk is left;
- * other errors are the chunk's. */
+/* Populates the highest chunk that nobody has begun on this way, here and now.  0; -ENOENT when no
+ * chunk is left; other errors are the chunk's. */
 int hfi_prefault_force(unsigned index, struct prefault_part *part);
 
-/* Whether requests of a node are still with the kernel: those that it gave back are hfi_prefault_force's. */
+/* Whether requests of a node are still with the kernel: those that it gave back are
+ * hfi_prefault_force's. */
 bool hfi_prefault_goes_on(unsigned index);
 
-/* First error of a node's chunks as -errno, or 0.  Its memory is never given out; HF-E226 said so. */
+/* First error of a node's chunks as -errno, or 0.  Its memory is never given out; HF-E226 said
+ * so. */
 int hfi_prefault_error(unsigned index);
 
 /* In a forked child: there is no ring; hfi_prefault_force goes on.  Without `others` no thread

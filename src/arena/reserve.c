@@ -3,19 +3,20 @@
  *
  * V1: base is 1 GiB aligned; inaccessible guards lie before base and behind the last window.
  * V2: the space is laid out as planned (plan.h).
- * V3: owners[] is readable for every index below span, so that free can look a wild pointer up;
- *     the page table only where nodes have pages.  Both are writable where pages can be handed out.
+ * V3: owners[] is readable for every index below span, so that free can look a wild pointer up; the
+ *     page table only where nodes have pages.  Both are writable where pages can be handed out.
  * V4: memory that a named arena reports as populated was touched by MADV_POPULATE_WRITE with no
- *     error, or will be before the arena gives it out (prefault.h): no later fault, and no SIGBUS from a
- *     huge page pool that was empty.
+ *     error, or will be before the arena gives it out (prefault.h): no later fault, and no SIGBUS
+ *     from a huge page pool that was empty.
  * V5: nothing is populated that would not fit into what is free now: where the kernel
  *     runs out, it kills a process instead of returning an error.
- * V6: of a growing arena nothing is accessible that was not opened (hfi_open_step), and the maps of such
- *     pages can only be read: what the program has not needed yet, mlockall does not lock, and no
- *     limit on data or commit counts.
+ * V6: of a growing arena nothing is accessible that was not opened (hfi_open_step), and the maps of
+ *     such pages can only be read: what the program has not needed yet, mlockall does not lock, and
+ *     no limit on data or commit counts.
  *
- * A named arena's nodes climb down the ladder side by side: all are mapped, bound and locked, then populated at
- * the same time; one whose pool turns out to be refused tries its next rung in the next round.
+ * A named arena's nodes climb down the ladder side by side: all are mapped, bound and locked, then
+ * populated at the same time; one whose pool turns out to be refused tries its next rung in the
+ * next round.
  *
  * The space is reserved in one piece.  Where a limit (RLIMIT_AS) has no room for the areas
  * between owners, table and windows that are never used, only the parts are mapped, at
@@ -42,8 +43,9 @@
 
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
 #define LEAD_BYTES ((size_t)4 * HFI_MIB)
-#define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)       /* less address space than this is no arena */
-#define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB)    /* of a growing arena: small programs gain nothing by huge pages */
+#define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB) /* less address space than this is no arena */
+#define SMALL_PAGES_BYTES                                                                                    \
+    ((size_t)32 * HFI_MIB) /* of a growing arena: small programs gain nothing by huge pages */
 #define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)
 #define POOL_POLLS 50u
 #define POOL_POLL_US 10000u
@@ -53,11 +55,11 @@ struct attempt {
     const struct options *options;
     const struct topology *topology;
     struct reservation *reservation;
-    size_t usable_bytes; /* only where a size depends on it: it costs a dozen files */
+    size_t usable_bytes;                 /* only where a size depends on it: it costs a dozen files */
     size_t planned_bytes[HFI_MAX_NODES]; /* of each node, before what the machine made of it */
-    bool in_parts;      /* the space is not in one piece: see above */
-    bool background;    /* most is populated while the program runs */
-    bool said_unbound;  /* once for all nodes */
+    bool in_parts;                       /* the space is not in one piece: see above */
+    bool background;                     /* most is populated while the program runs */
+    bool said_unbound;                   /* once for all nodes */
     bool said_unlocked;
     bool said_unadvised;
 };
@@ -65,8 +67,9 @@ struct attempt {
 /* --- saying so --- */
 
 /* Something asked for cannot be had: "what: instead; next", or the end. */
-static void HFI_PRINTF(6, 7) degraded(const struct attempt *attempt, const char *warning_id, const char *error_id,
-                                      const char *instead, const char *next, const char *format, ...)
+static void HFI_PRINTF(6, 7)
+    degraded(const struct attempt *attempt, const char *warning_id, const char *error_id, const char *instead,
+             const char *next, const char *format, ...)
 {
     char what[512];
     va_list arguments;
@@ -74,7 +77,8 @@ static void HFI_PRINTF(6, 7) degraded(const struct attempt *attempt, const char 
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
     if (attempt->options->strict) {
-        hfi_say(SAY_ERROR, error_id, "reserve", "%s: the program does not start (HOLDFAST_STRICT=1); %s", what, next);
+        hfi_say(SAY_ERROR, error_id, "reserve", "%s: the program does not start (HOLDFAST_STRICT=1); %s",
+                what, next);
         _exit(EX_CONFIG);
     }
     hfi_say(SAY_WARNING, warning_id, "reserve", "%s: %s; %s", what, instead, next);
@@ -121,16 +125,20 @@ static void check_named_nodes(const struct attempt *attempt)
         bool listed = options->nodes != ~(uint64_t)0 && (options->nodes >> id & 1) != 0;
         bool sized = is_sized(options, id);
         if (node == NULL && (listed || sized))
-            degraded(attempt, "HF-W211", "HF-E211", "it gets no arena", "see `numactl -H` and the cgroup's cpuset.mems",
-                     "%s names node %u, which has no memory this process may use", sized ? "HOLDFAST_ARENA" : "HOLDFAST_NODES", id);
+            degraded(attempt, "HF-W211", "HF-E211", "it gets no arena",
+                     "see `numactl -H` and the cgroup's cpuset.mems",
+                     "%s names node %u, which has no memory this process may use",
+                     sized ? "HOLDFAST_ARENA" : "HOLDFAST_NODES", id);
         else if (sized && !hfi_node_is_chosen(options, node))
             degraded(attempt, "HF-W212", "HF-E212", "it gets no arena", "name it in both or in none",
                      "HOLDFAST_ARENA names node %u, HOLDFAST_NODES leaves it out", id);
     }
-    const struct topology_node *place = options->place == PLACE_NODE ? find_node(attempt->topology, options->place_node) : NULL;
+    const struct topology_node *place =
+        options->place == PLACE_NODE ? find_node(attempt->topology, options->place_node) : NULL;
     if (options->place == PLACE_NODE && (place == NULL || !hfi_node_is_chosen(options, place)))
-        degraded(attempt, "HF-W213", "HF-E213", "the first node with an arena is used", "name a node of the arena",
-                 "HOLDFAST_PLACE=node:%u is no node with an arena", options->place_node);
+        degraded(attempt, "HF-W213", "HF-E213", "the first node with an arena is used",
+                 "name a node of the arena", "HOLDFAST_PLACE=node:%u is no node with an arena",
+                 options->place_node);
 }
 
 /* What `all` does not mean. */
@@ -140,14 +148,16 @@ static void check_all_nodes(const struct attempt *attempt)
     if (attempt->options->nodes != ~(uint64_t)0)
         return;
     if (topology->left_out_count != 0)
-        degraded(attempt, "HF-W220", "HF-E220", "they get no arena", "name the nodes to use in HOLDFAST_NODES",
-                 "nodes numbered above %d cannot be used: %u, from node %u on", HFI_MAX_NODES - 1, topology->left_out_count,
-                 topology->left_out_first);
+        degraded(attempt, "HF-W220", "HF-E220", "they get no arena",
+                 "name the nodes to use in HOLDFAST_NODES",
+                 "nodes numbered above %d cannot be used: %u, from node %u on", HFI_MAX_NODES - 1,
+                 topology->left_out_count, topology->left_out_first);
     for (unsigned i = 0; i < topology->node_count; i++) {
         const struct topology_node *node = &topology->nodes[i];
         if (!hfi_node_is_chosen(attempt->options, node))
-            hfi_say(SAY_INFO, "HF-I223", "reserve", "node %u has %s of %s, and gets no arena; name it in HOLDFAST_NODES to use it",
-                    node->id, bytes_text(node->memory_bytes).text, hfi_topology_memory_name(node->memory));
+            hfi_say(SAY_INFO, "HF-I223", "reserve",
+                    "node %u has %s of %s, and gets no arena; name it in HOLDFAST_NODES to use it", node->id,
+                    bytes_text(node->memory_bytes).text, hfi_topology_memory_name(node->memory));
     }
 }
 
@@ -163,8 +173,8 @@ static void find_bounds(const struct attempt *attempt)
     enum plan_bound of_all = in_cgroup(attempt->usable_bytes) ? PLAN_BOUND_CGROUP : PLAN_BOUND_MACHINE;
     for (unsigned i = 0; i < attempt->reservation->node_count && attempt->options->arena == ARENA_AUTO; i++) {
         struct reserved_node *node = &attempt->reservation->nodes[i];
-        bool whole_node = topology->node_count > 1 &&
-                          find_node(topology, node->id)->memory_bytes < attempt->usable_bytes;
+        bool whole_node =
+            topology->node_count > 1 && find_node(topology, node->id)->memory_bytes < attempt->usable_bytes;
         node->bound_by = whole_node ? PLAN_BOUND_NODE : of_all;
     }
 }
@@ -182,7 +192,8 @@ static void say_raised(const struct attempt *attempt)
     for (unsigned i = 0; i < reservation->node_count; i++)
         if (reservation->nodes[i].asked_bytes < HFI_NODE_BYTES_MIN)
             degraded(attempt, "HF-W214", "HF-E214", "taking 4 MiB", "raise HOLDFAST_ARENA",
-                     "%s on node %u is too small for an arena", bytes_text(reservation->nodes[i].asked_bytes).text, reservation->nodes[i].id);
+                     "%s on node %u is too small for an arena",
+                     bytes_text(reservation->nodes[i].asked_bytes).text, reservation->nodes[i].id);
 }
 
 static void say_capped(const struct attempt *attempt)
@@ -192,10 +203,11 @@ static void say_capped(const struct attempt *attempt)
     char instead[64];
     snprintf(instead, sizeof instead, "taking %s", bytes_text(taken).text);
     if (attempt->options->arena != ARENA_AUTO)
-        degraded(attempt, "HF-W215", "HF-E215", instead, "lower HOLDFAST_ARENA", "%s are more than an arena can be",
-                 bytes_text(asked).text);
+        degraded(attempt, "HF-W215", "HF-E215", instead, "lower HOLDFAST_ARENA",
+                 "%s are more than an arena can be", bytes_text(asked).text);
     else
-        hfi_say(SAY_INFO, "HF-I215", "reserve", "of %s of memory an arena can take %s; several processes can use the rest",
+        hfi_say(SAY_INFO, "HF-I215", "reserve",
+                "of %s of memory an arena can take %s; several processes can use the rest",
                 bytes_text(asked).text, bytes_text(taken).text);
 }
 
@@ -206,7 +218,8 @@ static void release_space(const struct attempt *attempt)
     struct plan_part parts[HFI_PLAN_PARTS_MAX];
     struct reservation *reservation = attempt->reservation;
     if (!attempt->in_parts) {
-        hfi_os_unreserve(reservation->base - HFI_GUARD_SPACE_BYTES, reservation->span + 2 * HFI_GUARD_SPACE_BYTES);
+        hfi_os_unreserve(reservation->base - HFI_GUARD_SPACE_BYTES,
+                         reservation->span + 2 * HFI_GUARD_SPACE_BYTES);
         return;
     }
     for (unsigned i = 0, count = hfi_plan_parts(reservation, attempt->options, parts); i < count; i++)
@@ -240,7 +253,8 @@ static int reserve_parts(struct attempt *attempt)
     int error = -ENOMEM;
     attempt->in_parts = true;
     for (unsigned round = 1; round <= 8 && (uintptr_t)probe > (round + 1) * distance; round++) {
-        error = reserve_parts_at(attempt, (char *)hfi_align_down((uintptr_t)probe - round * distance, HFI_GIB));
+        error =
+            reserve_parts_at(attempt, (char *)hfi_align_down((uintptr_t)probe - round * distance, HFI_GIB));
         if (error == 0 || error == -ENOMEM)
             break;
     }
@@ -288,11 +302,15 @@ static int say_no_space(size_t asked, int error)
 {
     uint64_t room = hfi_os_address_room();
     if (room != UINT64_MAX)
-        hfi_say(SAY_ERROR, "HF-E206", "reserve", "no address space for an arena of %s (%s): the limits leave %s; raise them "
-                "(ulimit -v unlimited, ulimit -d unlimited)", bytes_text(asked).text, hfi_os_error_name(error), bytes_text(room).text);
+        hfi_say(SAY_ERROR, "HF-E206", "reserve",
+                "no address space for an arena of %s (%s): the limits leave %s; raise them "
+                "(ulimit -v unlimited, ulimit -d unlimited)",
+                bytes_text(asked).text, hfi_os_error_name(error), bytes_text(room).text);
     else
-        hfi_say(SAY_ERROR, "HF-E206", "reserve", "no address space for an arena of %s (%s); lower HOLDFAST_ARENA, or with "
-                "vm.overcommit_memory=2 raise vm.overcommit_ratio", bytes_text(asked).text, hfi_os_error_name(error));
+        hfi_say(SAY_ERROR, "HF-E206", "reserve",
+                "no address space for an arena of %s (%s); lower HOLDFAST_ARENA, or with "
+                "vm.overcommit_memory=2 raise vm.overcommit_ratio",
+                bytes_text(asked).text, hfi_os_error_name(error));
     return error;
 }
 
@@ -304,11 +322,14 @@ static bool bind_range(struct attempt *attempt, void *start, size_t bytes, unsig
     if (error == 0 || attempt->said_unbound)
         return error == 0;
     attempt->said_unbound = true;
-    const char *next = error == -EINVAL ? "see whether the node is online, and this machine's own (HWLOC_XMLFILE, HWLOC_SYNTHETIC)"
-                                        : "allow mbind in the container's seccomp profile, or grant CAP_SYS_NICE";
+    const char *next =
+        error == -EINVAL
+            ? "see whether the node is online, and this machine's own (HWLOC_XMLFILE, HWLOC_SYNTHETIC)"
+            : "allow mbind in the container's seccomp profile, or grant CAP_SYS_NICE";
     if (attempt->topology->node_count == 1)
-        hfi_say(SAY_INFO, "HF-I202", "reserve", "binding to node %u was refused (mbind: %s), which does not matter with one node; %s",
-                node, hfi_os_error_name(error), next);
+        hfi_say(SAY_INFO, "HF-I202", "reserve",
+                "binding to node %u was refused (mbind: %s), which does not matter with one node; %s", node,
+                hfi_os_error_name(error), next);
     else
         degraded(attempt, "HF-W202", "HF-E202", "memory goes where the kernel puts it", next,
                  "binding memory to node %u was refused (mbind: %s)", node, hfi_os_error_name(error));
@@ -326,16 +347,19 @@ static bool lock_range(struct attempt *attempt, void *start, size_t bytes, bool 
     if (error == 0 || attempt->said_unlocked)
         return error == 0;
     attempt->said_unlocked = true;
-    if (hfi_os_is_refusal(error) && hfi_os_lock_limit() != 0) /* with a limit of 0 it is that which forbids it */
+    /* with a limit of 0 it is that which forbids it */
+    if (hfi_os_is_refusal(error) && hfi_os_lock_limit() != 0)
         next = "allow mlock2 in the seccomp profile of the service or container, or set HOLDFAST_LOCK=no";
     if (hfi_os_lock_limit() != UINT64_MAX)
         hfi_format_bytes(limit, sizeof limit, hfi_os_lock_limit());
     if (attempt->options->lock == LOCK_AUTO && !hfi_os_has_swap())
-        hfi_say(SAY_INFO, "HF-I205", "reserve", "locking %s was refused (%s: %s, limit %s), which does not matter without swap; %s",
+        hfi_say(SAY_INFO, "HF-I205", "reserve",
+                "locking %s was refused (%s: %s, limit %s), which does not matter without swap; %s",
                 bytes_text(bytes).text, call, hfi_os_error_name(error), limit, next);
     else
-        degraded(attempt, "HF-W205", "HF-E205", "it may be swapped", next, "locking %s was refused (%s: %s, limit %s)",
-                 bytes_text(bytes).text, call, hfi_os_error_name(error), limit);
+        degraded(attempt, "HF-W205", "HF-E205", "it may be swapped", next,
+                 "locking %s was refused (%s: %s, limit %s)", bytes_text(bytes).text, call,
+                 hfi_os_error_name(error), limit);
     return false;
 }
 
@@ -348,7 +372,8 @@ static void advise_range(struct attempt *attempt, const struct reserved_node *no
     if (!hfi_os_is_refusal(error) || attempt->said_unadvised)
         return;
     attempt->said_unadvised = true;
-    static const char instead[] = "the kernel chooses its pages by /sys/kernel/mm/transparent_hugepage/enabled";
+    static const char instead[] =
+        "the kernel chooses its pages by /sys/kernel/mm/transparent_hugepage/enabled";
     char what[80];
     snprintf(what, sizeof what, "choosing OS pages was refused (madvise: %s)", hfi_os_error_name(error));
     if (attempt->options->backing == node->backing)
@@ -357,8 +382,8 @@ static void advise_range(struct attempt *attempt, const struct reserved_node *no
         hfi_say(SAY_WARNING, "HF-W228", "reserve", "%s: %s; %s", what, instead, allow_madvise);
 }
 
-/* What a node has populated at start where the rest follows in the background: the arena's maps (less than 1/8000),
- * what it sets aside for theaps, and something to begin with. */
+/* What a node has populated at start where the rest follows in the background: the arena's maps
+ * (less than 1/8000), what it sets aside for theaps, and something to begin with. */
 static size_t lead_bytes(const struct reserved_node *node)
 {
     size_t own = node->bytes / 4096 + hfi_plan_set_aside(node->bytes / HFI_PAGE_BYTES) * HFI_PAGE_BYTES;
@@ -396,21 +421,26 @@ static const char *const shortage_steps[] = {
 static const char *shortage_text(char *text, size_t text_bytes, const struct shortage *shortage)
 {
     static const char *const free_nouns[] = {
-        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has",
+        [OS_BOUND_MACHINE] = "the machine has",
+        [OS_BOUND_NODE] = "the node has",
         [OS_BOUND_CGROUP] = "the cgroup's limit leaves",
     };
     static const char *const all_nouns[] = {
-        [OS_BOUND_MACHINE] = "the machine has", [OS_BOUND_NODE] = "the node has",
+        [OS_BOUND_MACHINE] = "the machine has",
+        [OS_BOUND_NODE] = "the node has",
         [OS_BOUND_CGROUP] = "the cgroup's limit allows",
     };
     if (shortage->all != 0)
-        snprintf(text, text_bytes, "more than %s at all (%s, of which %s are free)", all_nouns[shortage->bound],
-                 bytes_text(shortage->all).text, bytes_text(shortage->available).text);
+        snprintf(text, text_bytes, "more than %s at all (%s, of which %s are free)",
+                 all_nouns[shortage->bound], bytes_text(shortage->all).text,
+                 bytes_text(shortage->available).text);
     else if (shortage->error != 0)
-        snprintf(text, text_bytes, "populating it failed (%s), %s %s free", hfi_os_error_name(shortage->error),
-                 free_nouns[shortage->bound], bytes_text(shortage->available).text);
+        snprintf(text, text_bytes, "populating it failed (%s), %s %s free",
+                 hfi_os_error_name(shortage->error), free_nouns[shortage->bound],
+                 bytes_text(shortage->available).text);
     else
-        snprintf(text, text_bytes, "%s %s free", free_nouns[shortage->bound], bytes_text(shortage->available).text);
+        snprintf(text, text_bytes, "%s %s free", free_nouns[shortage->bound],
+                 bytes_text(shortage->available).text);
     return text;
 }
 
@@ -419,23 +449,26 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
                        const struct shortage *shortage)
 {
     static const enum plan_bound bounds[] = {
-        [OS_BOUND_MACHINE] = PLAN_BOUND_MACHINE, [OS_BOUND_NODE] = PLAN_BOUND_NODE,
+        [OS_BOUND_MACHINE] = PLAN_BOUND_MACHINE,
+        [OS_BOUND_NODE] = PLAN_BOUND_NODE,
         [OS_BOUND_CGROUP] = PLAN_BOUND_CGROUP,
     };
     char instead[64], why[200];
     shortage_text(why, sizeof why, shortage);
     bytes = hfi_align_down(bytes, bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
     if (bytes < HFI_NODE_BYTES_MIN) {
-        hfi_say(SAY_ERROR, "HF-E210", "reserve", "%s were asked for on node %u, %s, too little for an arena; %s",
-                bytes_text(node->bytes).text, node->id, why, shortage_steps[shortage->bound]);
+        hfi_say(SAY_ERROR, "HF-E210", "reserve",
+                "%s were asked for on node %u, %s, too little for an arena; %s", bytes_text(node->bytes).text,
+                node->id, why, shortage_steps[shortage->bound]);
         return false;
     }
     snprintf(instead, sizeof instead, "taking %s%s", bytes_text(bytes).text,
              shortage->all != 0 ? ", half of what is free" : "");
     if (shortage->all != 0)
         degraded(attempt, "HF-W227", "HF-E227", instead,
-                 attempt->options->strict ? "name a size that fits"
-                                          : "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
+                 attempt->options->strict
+                     ? "name a size that fits"
+                     : "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
                  "%s were asked for on node %u, %s", bytes_text(node->bytes).text, node->id, why);
     else
         degraded(attempt, "HF-W209", "HF-E209", instead, shortage_steps[shortage->bound],
@@ -445,8 +478,8 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
     return true;
 }
 
-/* Whether a node stands on a pool of huge pages, or will: nodes are mapped one after the other, and one whose
- * turn is still to come is judged by what its pools have. */
+/* Whether a node stands on a pool of huge pages, or will: nodes are mapped one after the other, and
+ * one whose turn is still to come is judged by what its pools have. */
 static bool is_on_pool(const struct attempt *attempt, unsigned index)
 {
     const struct reserved_node *node = &attempt->reservation->nodes[index];
@@ -466,7 +499,8 @@ static bool is_on_pool(const struct attempt *attempt, unsigned index)
 }
 
 /* Whether all nodes together ask for more than there is, or this one does. */
-static void look_beyond(const struct attempt *attempt, const struct reserved_node *node, struct shortage *shortage)
+static void look_beyond(const struct attempt *attempt, const struct reserved_node *node,
+                        struct shortage *shortage)
 {
     size_t usable = hfi_os_usable_bytes(), planned = 0;
     const struct topology_node *here = find_node(attempt->topology, node->id);
@@ -482,9 +516,10 @@ static void look_beyond(const struct attempt *attempt, const struct reserved_nod
     }
 }
 
-/* What node may take of the memory that is free now: its share of what all nodes ask for that are not populated
- * and do not stand on a pool. */
-static uint64_t node_share(const struct attempt *attempt, const struct reserved_node *node, enum os_bound *bound)
+/* What node may take of the memory that is free now: its share of what all nodes ask for that are
+ * not populated and do not stand on a pool. */
+static uint64_t node_share(const struct attempt *attempt, const struct reserved_node *node,
+                           enum os_bound *bound)
 {
     const struct reservation *reservation = attempt->reservation;
     uint64_t available = hfi_os_available_bytes(bound);
@@ -492,7 +527,8 @@ static uint64_t node_share(const struct attempt *attempt, const struct reserved_
     for (unsigned i = 0; i < reservation->node_count; i++) {
         const struct reserved_node *other = &reservation->nodes[i];
         if (other == node || (other->populated_bytes == 0 && !is_on_pool(attempt, i)))
-            to_do += attempt->planned_bytes[i]; /* also of one that was cut: it takes its share of what is free */
+            /* also of one that was cut: it takes its share of what is free */
+            to_do += attempt->planned_bytes[i];
     }
     if (available != UINT64_MAX)
         available = (uint64_t)((double)available * ((double)own / (double)to_do));
@@ -513,7 +549,8 @@ static bool fit_node(struct attempt *attempt, struct reserved_node *node)
     if (node->bytes <= hfi_plan_most(shortage.available))
         return true;
     look_beyond(attempt, node, &shortage);
-    size_t bytes = shortage.all != 0 ? hfi_plan_cut_beyond(shortage.available) : hfi_plan_cut(shortage.available);
+    size_t bytes =
+        shortage.all != 0 ? hfi_plan_cut_beyond(shortage.available) : hfi_plan_cut(shortage.available);
     return settle_for(attempt, node, bytes, &shortage);
 }
 
@@ -522,13 +559,16 @@ static void say_how_huge(const struct reserved_node *node)
 {
     uint64_t huge = hfi_os_transparent_huge_bytes(node->start, node->bytes);
     if (huge < node->bytes / 10 * 9)
-        hfi_say(SAY_WARNING, "HF-W222", "reserve", "node %u: of %s only %s are in transparent huge pages: memory is fragmented, or "
-                "this process is held back by a limit; run: echo 1 > /proc/sys/vm/compact_memory, and start again", node->id,
-                bytes_text(node->bytes).text, bytes_text(huge).text);
+        hfi_say(SAY_WARNING, "HF-W222", "reserve",
+                "node %u: of %s only %s are in transparent huge pages: memory is fragmented, or "
+                "this process is held back by a limit; run: echo 1 > /proc/sys/vm/compact_memory, and start "
+                "again",
+                node->id, bytes_text(node->bytes).text, bytes_text(huge).text);
 }
 
-/* Map, bind, advise and lock 4 KiB OS pages, which the kernel may gather to huge ones.  Locked before they are
- * populated, each as it comes: to lock them afterwards costs two more walks over all of them. */
+/* Map, bind, advise and lock 4 KiB OS pages, which the kernel may gather to huge ones.  Locked
+ * before they are populated, each as it comes: to lock them afterwards costs two more walks over
+ * all of them. */
 static bool map_small_pages(struct attempt *attempt, struct reserved_node *node, enum option_backing backing)
 {
     enum option_lock lock = attempt->options->lock;
@@ -581,24 +621,28 @@ static const char *next_rung(enum option_backing backing)
     switch (backing) {
     case BACKING_1G: return "trying 2m";
     case BACKING_2M: return hfi_os_has_thp() ? "using thp" : "using 4k";
-    case BACKING_THP: case BACKING_4K: case BACKING_AUTO: break;
+    case BACKING_THP:
+    case BACKING_4K:
+    case BACKING_AUTO: break;
     }
     return "using 4k";
 }
 
 /* A pool that is short.  For `auto` that is worth a warning only where somebody made a pool. */
-static void say_pool_short(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing,
-                           const struct os_huge_pool *pool, uint64_t needed)
+static void say_pool_short(const struct attempt *attempt, const struct reserved_node *node,
+                           enum option_backing backing, const struct os_huge_pool *pool, uint64_t needed)
 {
     char what[200], next[160];
     uint64_t missing = needed - hfi_min(needed, pool->free_pages);
-    snprintf(what, sizeof what, "node %u: %s needs %llu huge pages of %s, %llu are free%s, %llu are missing", node->id,
-             bytes_text(node->bytes).text, (unsigned long long)needed, hfi_backing_name(backing), (unsigned long long)pool->free_pages,
-             pool->bounded ? " by the cgroup's limit" : "", (unsigned long long)missing);
+    snprintf(what, sizeof what, "node %u: %s needs %llu huge pages of %s, %llu are free%s, %llu are missing",
+             node->id, bytes_text(node->bytes).text, (unsigned long long)needed, hfi_backing_name(backing),
+             (unsigned long long)pool->free_pages, pool->bounded ? " by the cgroup's limit" : "",
+             (unsigned long long)missing);
     if (pool->bounded)
         snprintf(next, sizeof next, "raise the cgroup's limit of huge pages (hugetlb.*.max)");
     else
-        snprintf(next, sizeof next, "run: echo %llu > %s", (unsigned long long)(pool->total_pages + missing), pool->path);
+        snprintf(next, sizeof next, "run: echo %llu > %s", (unsigned long long)(pool->total_pages + missing),
+                 pool->path);
     if (attempt->options->backing == backing)
         degraded(attempt, "HF-W201", "HF-E201", next_rung(backing), next, "%s", what);
     else if (pool->free_pages != 0 && node->bytes <= hfi_os_physical_bytes())
@@ -608,37 +652,46 @@ static void say_pool_short(const struct attempt *attempt, const struct reserved_
 }
 
 /* The pool had the pages, the kernel would not give them. */
-static void say_pool_refused(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing,
-                             int error, size_t done)
+static void say_pool_refused(const struct attempt *attempt, const struct reserved_node *node,
+                             enum option_backing backing, int error, size_t done)
 {
     char what[200];
-    const char *next = hfi_os_is_refusal(error) ? allow_madvise
-                     : "raise the cgroup's hugetlb limit (hugetlb.*.max), or look who else takes pages of this pool";
-    snprintf(what, sizeof what, "node %u: of %s in huge pages of %s the kernel refused what follows the first %s (%s)", node->id,
-             bytes_text(node->bytes).text, hfi_backing_name(backing), bytes_text(done).text, hfi_os_error_name(error));
+    const char *next =
+        hfi_os_is_refusal(error)
+            ? allow_madvise
+            : "raise the cgroup's hugetlb limit (hugetlb.*.max), or look who else takes pages of this pool";
+    snprintf(what, sizeof what,
+             "node %u: of %s in huge pages of %s the kernel refused what follows the first %s (%s)", node->id,
+             bytes_text(node->bytes).text, hfi_backing_name(backing), bytes_text(done).text,
+             hfi_os_error_name(error));
     if (attempt->options->backing == backing)
         degraded(attempt, "HF-W203", "HF-E203", next_rung(backing), next, "%s", what);
     else
         hfi_say(SAY_WARNING, "HF-W203", "reserve", "%s: %s; %s", what, next_rung(backing), next);
 }
 
-static void say_no_such_pages(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing)
+static void say_no_such_pages(const struct attempt *attempt, const struct reserved_node *node,
+                              enum option_backing backing)
 {
     if (attempt->options->backing == backing)
-        degraded(attempt, "HF-W208", "HF-E208", next_rung(backing), "boot with hugepagesz=1G, or name another HOLDFAST_BACKING",
-                 "node %u: this kernel or processor has no huge pages of %s", node->id, hfi_backing_name(backing));
+        degraded(attempt, "HF-W208", "HF-E208", next_rung(backing),
+                 "boot with hugepagesz=1G, or name another HOLDFAST_BACKING",
+                 "node %u: this kernel or processor has no huge pages of %s", node->id,
+                 hfi_backing_name(backing));
 }
 
-/* Pages of a program that just ended come back a moment later where a ring had them registered (io_uring ends by
- * itself): waits for them where the pool is asked for and large enough.  False when the kernel has no such pages. */
-static bool pool_after_others(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing, uint64_t needed,
-                              struct os_huge_pool *pool)
+/* Pages of a program that just ended come back a moment later where a ring had them registered
+ * (io_uring ends by itself): waits for them where the pool is asked for and large enough.  False
+ * when the kernel has no such pages. */
+static bool pool_after_others(const struct attempt *attempt, const struct reserved_node *node,
+                              enum option_backing backing, uint64_t needed, struct os_huge_pool *pool)
 {
     bool alone = attempt->topology->node_count == 1;
     size_t page_bytes = hfi_backing_page_bytes(backing);
     bool known = hfi_os_huge_pool(pool, node->id, alone, page_bytes);
     unsigned polls = attempt->options->backing == backing ? POOL_POLLS : 0;
-    for (unsigned i = 0; known && pool->free_pages < needed && pool->total_pages >= needed && i < polls; i++) {
+    for (unsigned i = 0; known && pool->free_pages < needed && pool->total_pages >= needed && i < polls;
+         i++) {
         hfi_os_sleep_us(POOL_POLL_US);
         known = hfi_os_huge_pool(pool, node->id, alone, page_bytes);
     }
@@ -670,8 +723,8 @@ static bool map_huge_pages(struct attempt *attempt, struct reserved_node *node, 
     return true;
 }
 
-/* After populating them.  Populated always: a page that the pool does not have would be SIGBUS at the
- * first touch.  Never swapped, so as good as locked. */
+/* After populating them.  Populated always: a page that the pool does not have would be SIGBUS at
+ * the first touch.  Never swapped, so as good as locked. */
 static bool keep_huge_pages(struct attempt *attempt, struct reserved_node *node, int error, size_t done)
 {
     if (error != 0) {
@@ -680,15 +733,18 @@ static bool keep_huge_pages(struct attempt *attempt, struct reserved_node *node,
         return false;
     }
     if (attempt->options->prefault == PREFAULT_NONE)
-        hfi_say(SAY_INFO, "HF-I216", "reserve", "node %u is populated in spite of HOLDFAST_PREFAULT=none: huge pages of %s are; "
-                "set HOLDFAST_BACKING=thp or 4k for memory that is not", node->id, hfi_backing_name(node->backing));
+        hfi_say(SAY_INFO, "HF-I216", "reserve",
+                "node %u is populated in spite of HOLDFAST_PREFAULT=none: huge pages of %s are; "
+                "set HOLDFAST_BACKING=thp or 4k for memory that is not",
+                node->id, hfi_backing_name(node->backing));
     node->populated_bytes = node->bytes;
     node->locked = true;
     return true;
 }
 
 /* Whether a rung is to be tried. */
-static bool rung_is_open(const struct attempt *attempt, const struct reserved_node *node, enum option_backing backing)
+static bool rung_is_open(const struct attempt *attempt, const struct reserved_node *node,
+                         enum option_backing backing)
 {
     enum option_backing asked = attempt->options->backing;
     if (!hfi_rung_is_asked(asked, backing, node->bytes))
@@ -696,7 +752,8 @@ static bool rung_is_open(const struct attempt *attempt, const struct reserved_no
     if (backing != BACKING_THP || hfi_os_has_thp())
         return true;
     if (asked == BACKING_THP)
-        degraded(attempt, "HF-W204", "HF-E204", "using 4k", "run: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
+        degraded(attempt, "HF-W204", "HF-E204", "using 4k",
+                 "run: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
                  "transparent huge pages are off, or forbidden to this process");
     return false;
 }
@@ -706,12 +763,13 @@ static const enum option_backing ladder[] = { BACKING_1G, BACKING_2M, BACKING_TH
 
 /* Where a node stands on the ladder. */
 struct climber {
-    unsigned rung;   /* of those to be tried, or being tried, the first */
+    unsigned rung; /* of those to be tried, or being tried, the first */
     bool settled;
     bool populating;
 };
 
-/* Maps a node on the first rung from `climber->rung` on that can be mapped.  False when there is none. */
+/* Maps a node on the first rung from `climber->rung` on that can be mapped.  False when there is
+ * none. */
 static bool map_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber)
 {
     size_t planned = attempt->planned_bytes[node - attempt->reservation->nodes];
@@ -729,18 +787,20 @@ static bool map_node(struct attempt *attempt, struct reserved_node *node, struct
     return false;
 }
 
-/* Whether a node stays on its rung; a rung of small pages is the last in any case.  0, -EAGAIN for the next rung, or
- * -ENOMEM after saying why. */
-static int settle_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber, int error, size_t done)
+/* Whether a node stays on its rung; a rung of small pages is the last in any case.  0, -EAGAIN for
+ * the next rung, or -ENOMEM after saying why. */
+static int settle_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber,
+                       int error, size_t done)
 {
     bool small = node->os_page_bytes == HFI_SMALL_PAGE_BYTES;
-    climber->settled = small ? keep_small_pages(attempt, node, error, done) : keep_huge_pages(attempt, node, error, done);
+    climber->settled =
+        small ? keep_small_pages(attempt, node, error, done) : keep_huge_pages(attempt, node, error, done);
     climber->rung++;
     return climber->settled ? 0 : small ? -ENOMEM : -EAGAIN;
 }
 
-/* Walks the ladder, all nodes side by side: those of a round are mapped, then populated at the same time, and
- * what failed goes to its next rung in the next round.  0 or -ENOMEM after saying why. */
+/* Walks the ladder, all nodes side by side: those of a round are mapped, then populated at the same
+ * time, and what failed goes to its next rung in the next round.  0 or -ENOMEM after saying why. */
 static int reserve_nodes(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
@@ -753,8 +813,8 @@ static int reserve_nodes(struct attempt *attempt)
         for (unsigned i = 0; i < reservation->node_count; i++) {
             struct reserved_node *node = &reservation->nodes[i];
             struct prefault_order order = order_of(attempt, node);
-            climbers[i].populating = !climbers[i].settled &&
-                                     (attempt->options->prefault != PREFAULT_NONE || node->os_page_bytes != HFI_SMALL_PAGE_BYTES);
+            climbers[i].populating = !climbers[i].settled && (attempt->options->prefault != PREFAULT_NONE ||
+                                                              node->os_page_bytes != HFI_SMALL_PAGE_BYTES);
             if (climbers[i].populating)
                 hfi_prefault_begin(i, &order);
         }
@@ -776,7 +836,8 @@ static int reserve_nodes(struct attempt *attempt)
 static int ready_metadata(struct attempt *attempt, const struct reserved_node *node)
 {
     struct reservation *reservation = attempt->reservation;
-    struct plan_part slices[2] = { hfi_plan_owners_slice(reservation, node), hfi_plan_table_slice(reservation, node) };
+    struct plan_part slices[2] = { hfi_plan_owners_slice(reservation, node),
+                                   hfi_plan_table_slice(reservation, node) };
     for (int i = 0; i < 2; i++) {
         char *start = reservation->base + slices[i].offset;
         /* owners are mapped already */
@@ -795,8 +856,10 @@ static int ready_metadata(struct attempt *attempt, const struct reserved_node *n
         if (attempt->options->lock != LOCK_NO)
             lock_range(attempt, start, slices[i].bytes, true);
         size_t entry_bytes = i == 0 ? HFI_OWNER_ENTRY_BYTES : HFI_TABLE_ENTRY_BYTES;
-        error = hfi_os_populate(start, attempt->background ? hfi_align_up((lead_bytes(node) >> HFI_PAGE_SHIFT) * entry_bytes, HFI_SMALL_PAGE_BYTES)
-                                                           : slices[i].bytes);
+        error = hfi_os_populate(start, attempt->background
+                                           ? hfi_align_up((lead_bytes(node) >> HFI_PAGE_SHIFT) * entry_bytes,
+                                                          HFI_SMALL_PAGE_BYTES)
+                                           : slices[i].bytes);
         if (error != 0 && !hfi_os_is_refusal(error)) /* said of the node's memory */
             return error;
     }
@@ -833,8 +896,10 @@ static int reserve_named(struct attempt *attempt)
         struct reserved_node *node = &reservation->nodes[i];
         error = ready_metadata(attempt, node);
         if (error != 0)
-            hfi_say(SAY_ERROR, "HF-E218", "reserve", "node %u: no memory for the page table of %s (%s); lower HOLDFAST_ARENA, or raise "
-                    "the limits (ulimit -v unlimited, ulimit -d unlimited)", node->id, bytes_text(node->bytes).text, hfi_os_error_name(error));
+            hfi_say(SAY_ERROR, "HF-E218", "reserve",
+                    "node %u: no memory for the page table of %s (%s); lower HOLDFAST_ARENA, or raise "
+                    "the limits (ulimit -v unlimited, ulimit -d unlimited)",
+                    node->id, bytes_text(node->bytes).text, hfi_os_error_name(error));
     }
     for (unsigned i = 0; i < reservation->node_count && error == 0 && attempt->background; i++)
         populate_in_background(attempt, i);
@@ -846,8 +911,9 @@ static void check_growing(const struct attempt *attempt)
 {
     enum option_backing backing = attempt->options->backing;
     if (backing == BACKING_1G || backing == BACKING_2M)
-        degraded(attempt, "HF-W219", "HF-E219", hfi_os_has_thp() ? "using thp" : "using 4k", "name a size in HOLDFAST_ARENA",
-                 "HOLDFAST_BACKING=%s is for arenas of a named size", hfi_backing_name(backing));
+        degraded(attempt, "HF-W219", "HF-E219", hfi_os_has_thp() ? "using thp" : "using 4k",
+                 "name a size in HOLDFAST_ARENA", "HOLDFAST_BACKING=%s is for arenas of a named size",
+                 hfi_backing_name(backing));
     else if (backing == BACKING_THP)
         rung_is_open(attempt, &attempt->reservation->nodes[0], BACKING_THP); /* says so if it is not */
 }
@@ -862,21 +928,24 @@ static void set_prefault_bounds(const struct attempt *attempt)
     size_t bound = attempt->options->prefault == PREFAULT_NONE ? 0 : usable - hfi_min(usable, margin);
     for (unsigned i = 0; i < reservation->node_count; i++) {
         struct reserved_node *node = &reservation->nodes[i];
-        node->prefault_bytes = hfi_min(node->bytes, (size_t)((double)bound * ((double)node->bytes / (double)planned)));
+        node->prefault_bytes =
+            hfi_min(node->bytes, (size_t)((double)bound * ((double)node->bytes / (double)planned)));
     }
 }
 
-/* HOLDFAST_LOCK=yes: each page from its first touch on, also after it was opened.  Older kernels answer
- * ENOMEM where the range is not accessible. */
+/* HOLDFAST_LOCK=yes: each page from its first touch on, also after it was opened.  Older kernels
+ * answer ENOMEM where the range is not accessible. */
 static bool lock_growing(struct attempt *attempt, const struct reserved_node *node)
 {
-    hfi_os_protect(node->start, node->bytes, true); /* a limit may refuse it: newer kernels lock all the same */
+    /* a limit may refuse it: newer kernels lock all the same */
+    hfi_os_protect(node->start, node->bytes, true);
     bool locked = lock_range(attempt, node->start, node->bytes, true);
     hfi_os_protect(node->start, node->bytes, false);
     return locked;
 }
 
-/* Lays everything out, nothing open, owners and table to be read.  0 or -errno with nothing mapped. */
+/* Lays everything out, nothing open, owners and table to be read.  0 or -errno with nothing
+ * mapped. */
 static int map_growing(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
@@ -909,7 +978,8 @@ static int reserve_growing(struct attempt *attempt)
     reservation->growing = true;
     check_growing(attempt);
     if (room != UINT64_MAX)
-        hfi_plan_shrink(reservation, room / 2); /* the other half is for stacks, files, and what else is mapped */
+        /* the other half is for stacks, files, and what else is mapped */
+        hfi_plan_shrink(reservation, room / 2);
     int error;
     while ((error = map_growing(attempt)) != 0) {
         hfi_plan_shrink(reservation, hfi_plan_bytes(reservation) / 2);
@@ -919,14 +989,17 @@ static int reserve_growing(struct attempt *attempt)
     if (hfi_plan_bytes(reservation) < asked) {
         set_bounds(reservation, PLAN_BOUND_SPACE);
         hfi_say(SAY_WARNING, "HF-W207", "reserve",
-                "address space is limited: the arena can grow to %s, not %s; raise the limit (ulimit -v unlimited, "
-                "ulimit -d unlimited)", bytes_text(hfi_plan_bytes(reservation)).text, bytes_text(asked).text);
+                "address space is limited: the arena can grow to %s, not %s; raise the limit (ulimit -v "
+                "unlimited, "
+                "ulimit -d unlimited)",
+                bytes_text(hfi_plan_bytes(reservation)).text, bytes_text(asked).text);
     }
     set_prefault_bounds(attempt);
     return 0;
 }
 
-int hfi_reserve(struct reservation *reservation, const struct options *options, const struct topology *topology)
+int hfi_reserve(struct reservation *reservation, const struct options *options,
+                const struct topology *topology)
 {
     struct attempt attempt = { .options = options, .topology = topology, .reservation = reservation };
     attempt.usable_bytes = usable_bytes(options);
@@ -935,8 +1008,10 @@ int hfi_reserve(struct reservation *reservation, const struct options *options, 
     hfi_plan_draft(reservation, options, topology, attempt.usable_bytes);
     say_raised(&attempt);
     if (reservation->node_count == 0) {
-        hfi_say(SAY_ERROR, "HF-E221", "reserve", "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; nodes with memory: %u, "
-                "the first is node %u: name that one, or none", topology->node_count, topology->nodes[0].id);
+        hfi_say(SAY_ERROR, "HF-E221", "reserve",
+                "HOLDFAST_NODES and HOLDFAST_ARENA leave no node with memory; nodes with memory: %u, "
+                "the first is node %u: name that one, or none",
+                topology->node_count, topology->nodes[0].id);
         return -EINVAL;
     }
     find_bounds(&attempt);

@@ -22,18 +22,18 @@
 int hfi_reserve(struct reservation *reservation, const struct options *options,
                 const struct topology *topology);
 
-/* Makes [offset, offset + bytes) of a node of a growing arena accessible.  Once only: parts may have been
- * protected since.  0 or -errno. */
+/* Makes [offset, offset + bytes) of a node of a growing arena accessible.  Once only: parts may
+ * have been protected since.  0 or -errno. */
 int hfi_open_step(const struct reserved_node *node, size_t offset, size_t bytes);
 
-/* Makes owners[] and the page table of the node's pages from `from` up to `end` writable; to do it again
- * is harmless.  0 or -errno. */
+/* Makes owners[] and the page table of the node's pages from `from` up to `end` writable; to do it
+ * again is harmless.  0 or -errno. */
 int hfi_open_maps(const struct reservation *reservation, const struct reserved_node *node, size_t from,
                   size_t end);
 
-/* Asks for transparent huge pages in [offset, offset + bytes) of a node of a growing arena, which is open,
- * where that covers them whole; not in the first 32 MiB, nor past prefault_bytes.  Thread-safe for
- * disjoint ranges. */
+/* Asks for transparent huge pages in [offset, offset + bytes) of a node of a growing arena, which
+ * is open, where that covers them whole; not in the first 32 MiB, nor past prefault_bytes.
+ * Thread-safe for disjoint ranges. */
 void hfi_advise_step(const struct reserved_node *node, size_t offset, size_t bytes);
 
 /* Populates [offset, offset + bytes) of a node of a growing arena, which is open.  Does nothing and

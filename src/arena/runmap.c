@@ -76,13 +76,15 @@ static size_t next_bit(const struct runmap *map, size_t from, size_t limit, bool
     return limit;
 }
 
-/* Lowest bit of `bit`'s window from which all bits below `bit` are set; `bit` itself when the one below is clear. */
+/* Lowest bit of `bit`'s window from which all bits below `bit` are set; `bit` itself when the one
+ * below is clear. */
 static size_t run_start(const struct runmap *map, size_t bit)
 {
     size_t least = hfi_align_down(bit, WINDOW_BITS);
     while (bit > least) {
         size_t below = (bit - 1) % WORD_BITS + 1;
-        uint64_t clear = ~hfi_load_seq_cst(&map->xwords[(bit - 1) / WORD_BITS]) & hfi_mask(0, (unsigned)below);
+        uint64_t clear =
+            ~hfi_load_seq_cst(&map->xwords[(bit - 1) / WORD_BITS]) & hfi_mask(0, (unsigned)below);
         if (clear != 0)
             return bit - below + hfi_highest_bit(clear) + 1;
         bit -= below;
@@ -97,8 +99,8 @@ static void raise(_Atomic(uint16_t) *hint, size_t length)
         ;
 }
 
-/* A run of `length` bits starts at `start`, all in one window.  The chunk's hint first: who lowers the window's looks at
- * the chunks'. */
+/* A run of `length` bits starts at `start`, all in one window.  The chunk's hint first: who lowers
+ * the window's looks at the chunks'. */
 static void raise_hints(struct runmap *map, size_t start, size_t length)
 {
     size_t window = start / WINDOW_BITS;
@@ -106,18 +108,21 @@ static void raise_hints(struct runmap *map, size_t start, size_t length)
     raise(&map->xwindow_hints[window], length);
 }
 
-/* Every run that has a bit in [first, end), which the caller has just set.  The range is read again, not taken for
- * set: a part set early may have been claimed while later words were still being set, by somebody who could not see
- * those yet; the run that is left then starts inside the range. */
+/* Every run that has a bit in [first, end), which the caller has just set.  The range is read
+ * again, not taken for set: a part set early may have been claimed while later words were still
+ * being set, by somebody who could not see those yet; the run that is left then starts inside the
+ * range. */
 static void raise_around(struct runmap *map, size_t first, size_t end)
 {
     for (size_t bit = first; bit < end;) {
         size_t limit = window_end(map, bit);
         size_t start = run_start(map, bit);
         if (first / WORD_BITS == (end - 1) / WORD_BITS &&
-            hfi_load_seq_cst(&map->windows[start / WINDOW_BITS].xchunk_hints[start % WINDOW_BITS / CHUNK_BITS]) >=
+            hfi_load_seq_cst(
+                &map->windows[start / WINDOW_BITS].xchunk_hints[start % WINDOW_BITS / CHUNK_BITS]) >=
                 limit - start) {
-            /* Set in one step, so one run can hold them; its hint cannot be too low wherever it ends. */
+            /* Set in one step, so one run can hold them; its hint cannot be too low wherever it
+             * ends. */
             raise_hints(map, start, limit - start);
             return;
         }
@@ -139,7 +144,8 @@ static size_t set_bits(struct runmap *map, size_t first, size_t count)
     for (size_t bit = first, end = first + count; bit < end;) {
         size_t here = hfi_min(WORD_BITS - bit % WORD_BITS, end - bit);
         uint64_t mask = hfi_mask(bit % WORD_BITS, (unsigned)here);
-        doubled += (size_t)__builtin_popcountll(hfi_fetch_or_seq_cst(&map->xwords[bit / WORD_BITS], mask) & mask);
+        doubled +=
+            (size_t)__builtin_popcountll(hfi_fetch_or_seq_cst(&map->xwords[bit / WORD_BITS], mask) & mask);
         bit += here;
     }
     raise_around(map, first, first + count);
@@ -222,7 +228,8 @@ static void lower_chunk_hint(struct runmap *map, size_t window, size_t chunk)
     size_t longest = chunk_longest(map, first);
     if (longest >= seen || !hfi_cas_seq_cst(hint, &seen, (uint16_t)longest))
         return;
-    raise_hints(map, first, chunk_longest(map, first)); /* the second look: the window's hint may have followed */
+    /* the second look: the window's hint may have followed */
+    raise_hints(map, first, chunk_longest(map, first));
 }
 
 static size_t window_chunks_longest(const struct runmap *map, size_t window)
@@ -356,7 +363,8 @@ static size_t claim_linear(struct runmap *map, struct fit *fit)
         }
         if (clear_bits(map, place, fit->count))
             return place;
-        /* Lost a bit of it to somebody: what is left of the run is looked at again from the next place on. */
+        /* Lost a bit of it to somebody: what is left of the run is looked at again from the next
+         * place on. */
         bit = place + 1;
     }
     return HFI_RUNMAP_NONE;

@@ -66,7 +66,8 @@ size_t hfi_runmap_set_below(const struct runmap *map, size_t bit);
 /* Longest run of set bits, by reading the whole map. */
 size_t hfi_runmap_longest(const struct runmap *map);
 
-/* Makes the count and the hints those of the bits, whatever they were (fork.c).  Only while no other thread is in a call. */
+/* Makes the count and the hints those of the bits, whatever they were (fork.c).  Only while no
+ * other thread is in a call. */
 void hfi_runmap_mend(struct runmap *map);
 
 /* NULL, or the broken invariant.  Only while no other thread is in a call. */

@@ -2,7 +2,8 @@
  * sizeclass: the table behind sizeclass.h, computed once.
  *
  * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
- * S2: a run's tail that no block fits into is at most 1/32 of the run; in the hardened build, with its guard, 1/8.
+ * S2: a run's tail that no block fits into is at most 1/32 of the run; in the hardened build, with
+ *     its guard, 1/8.
  * S3: extend_blocks blocks span at most 2 KiB, or are EXTEND_BLOCKS_MIN.
  * S4: ample_blocks is at most 1/16 of a run's blocks, or 1: what pages with less room leave unused.
  * S5: runs of the first HFI_DIRECT_CLASSES classes are one page long, but in the secure build.
@@ -35,7 +36,8 @@ static size_t class_run_pages(const struct sizeclass *class)
 {
     size_t pages = hfi_sizeclass_least_pages(class);
     while (pages < RUN_PAGES_MAX &&
-           (pages * HFI_PAGE_BYTES - hfi_sizeclass_blocks(class, pages) * (size_t)class->block_bytes) * TAIL_SHARE >
+           (pages * HFI_PAGE_BYTES - hfi_sizeclass_blocks(class, pages) * (size_t) class->block_bytes) *
+                   TAIL_SHARE >
                pages * HFI_PAGE_BYTES)
         pages++;
     return pages;
@@ -51,7 +53,8 @@ void hfi_sizeclass_init(void)
         class->block_bytes = (uint32_t)bytes;
         class->run_pages = (uint16_t)class_run_pages(class);
         class->blocks = (uint16_t)hfi_sizeclass_blocks(class, class->run_pages);
-        class->extend_blocks = (uint16_t)hfi_min(hfi_max(EXTEND_BYTES / bytes, EXTEND_BLOCKS_MIN), HFI_EXTEND_BLOCKS_MAX);
+        class->extend_blocks =
+            (uint16_t)hfi_min(hfi_max(EXTEND_BYTES / bytes, EXTEND_BLOCKS_MIN), HFI_EXTEND_BLOCKS_MAX);
         class->ample_blocks = (uint16_t)hfi_min(hfi_max(class->blocks / AMPLE_SHARE, 1), AMPLE_BLOCKS_MAX);
         if (bytes <= HFI_DIRECT_MAX_BYTES) {
             class->direct_first = (uint16_t)direct_next;

@@ -32,26 +32,22 @@
 
 /* Weak forms may fail for no reason: for loops.  On failure *e holds the value
  * seen, read with the second order. */
-#define hfi_cas_weak_acq_rel(p, e, v)                                                      \
-    atomic_compare_exchange_weak_explicit((p), (e), (v), memory_order_acq_rel,             \
-                                          memory_order_acquire)
-#define hfi_cas_weak_relaxed(p, e, v)                                                      \
-    atomic_compare_exchange_weak_explicit((p), (e), (v), memory_order_relaxed,             \
-                                          memory_order_relaxed)
-#define hfi_cas_relaxed(p, e, v)                                                           \
-    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_relaxed,           \
-                                            memory_order_relaxed)
-#define hfi_cas_acq_rel(p, e, v)                                                           \
-    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel,           \
-                                            memory_order_acquire)
-#define hfi_cas_seq_cst(p, e, v)                                                           \
-    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_seq_cst,           \
-                                            memory_order_seq_cst)
+#define hfi_cas_weak_acq_rel(p, e, v)                                                                        \
+    atomic_compare_exchange_weak_explicit((p), (e), (v), memory_order_acq_rel, memory_order_acquire)
+#define hfi_cas_weak_relaxed(p, e, v)                                                                        \
+    atomic_compare_exchange_weak_explicit((p), (e), (v), memory_order_relaxed, memory_order_relaxed)
+#define hfi_cas_relaxed(p, e, v)                                                                             \
+    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_relaxed, memory_order_relaxed)
+#define hfi_cas_acq_rel(p, e, v)                                                                             \
+    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel, memory_order_acquire)
+#define hfi_cas_seq_cst(p, e, v)                                                                             \
+    atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_seq_cst, memory_order_seq_cst)
 
 /* True for the first caller alone.  Relaxed: it orders nothing. */
 #define hfi_first_time(p) (!hfi_exchange_relaxed((p), true))
 
-/* Whether a word holds a value: a relaxed load, compared from memory, which compilers do not do for atomics. */
+/* Whether a word holds a value: a relaxed load, compared from memory, which compilers do not do for
+ * atomics. */
 HFI_INLINE bool hfi_equals_relaxed(_Atomic(uintptr_t) *word, uintptr_t value)
 {
 #if defined __x86_64__ && !defined __SANITIZE_THREAD__

@@ -25,7 +25,8 @@
 #define HFI_WINDOW_BYTES ((size_t)1 << HFI_WINDOW_SHIFT)
 #define HFI_WINDOW_PAGES (HFI_WINDOW_BYTES / HFI_PAGE_BYTES)
 
-/* The hardened build (configure --enable-secure): what it adds is in harden.h, and vanishes without it. */
+/* The hardened build (configure --enable-secure): what it adds is in harden.h, and vanishes without
+ * it. */
 #ifdef HFI_ENABLE_SECURE
 #define HFI_SECURE 1
 #else
@@ -44,7 +45,8 @@
 #define HFI_NOINLINE __attribute__((noinline))
 #define HFI_COLD __attribute__((cold, noinline))
 #define HFI_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-/* Reads what its owner writes without atomics, as HFI_SHOWN does: a figure, by which nothing is decided. */
+/* Reads what its owner writes without atomics, as HFI_SHOWN does: a figure, by which nothing is
+ * decided. */
 #define HFI_READS_OTHERS __attribute__((no_sanitize("thread")))
 #define HFI_EXPORT __attribute__((visibility("default")))
 /* For variables read on the fast path: no detour through the global offset table. */

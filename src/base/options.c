@@ -7,10 +7,12 @@
  * O1: a value that is refused leaves its option at the default, prints HF-E102 and adds one to
  *     `errors`; whether that ends the process is the caller's to decide (init.c).
  * O2: a parser changes `options` only when it accepts the text.
- * O3: the caller of a program with raised privileges (AT_SECURE: set-user-ID, file capabilities) gets nothing by
- *     its environment that its own limits would refuse, and cannot make the program fail: of an option
- *     only `less` is obeyed, which takes less memory, locks, huge pages or room in /dev/shm than the default.
- * O4: where HOLDFAST_ONLY names another process, all options stand at their defaults, and nothing is said.
+ * O3: the caller of a program with raised privileges (AT_SECURE: set-user-ID, file capabilities)
+ *     gets nothing by its environment that its own limits would refuse, and cannot make the program
+ *     fail: of an option only `less` is obeyed, which takes less memory, locks, huge pages or room
+ *     in /dev/shm than the default.
+ * O4: where HOLDFAST_ONLY names another process, all options stand at their defaults, and nothing
+ *     is said.
  *
  * Tests: tests/unit/options.c, tests/programs/privileged.c.
  */
@@ -28,9 +30,9 @@
 extern char **environ;
 
 #define PREFIX "HOLDFAST_"
-#define PROGRAM_BYTES 1024 /* of a program's path */
+#define PROGRAM_BYTES 1024  /* of a program's path */
 #define NAME_BYTES_KNOWN 64 /* of names to guess at, and more */
-#define NAME_BEGINNING 2     /* letters that are a beginning */
+#define NAME_BEGINNING 2    /* letters that are a beginning */
 #define NAME_BYTES_SHOWN 48 /* of names and values that somebody else wrote */
 #define VALUE_BYTES_SHOWN 64
 #define TEST_PREFIX "HOLDFAST_TEST_" /* hooks of the project's own tests */
@@ -44,7 +46,8 @@ bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end)
     if (*at < '0' || *at > '9')
         return false;
     for (; *at >= '0' && *at <= '9'; at++)
-        if (__builtin_mul_overflow(whole, 10, &whole) || __builtin_add_overflow(whole, (uint64_t)(*at - '0'), &whole))
+        if (__builtin_mul_overflow(whole, 10, &whole) ||
+            __builtin_add_overflow(whole, (uint64_t)(*at - '0'), &whole))
             return false;
     if (*at == '.') {
         if (at[1] < '0' || at[1] > '9')
@@ -110,8 +113,8 @@ static bool parse_arena_nodes(struct options *options, const char *text)
     for (const char *at = text;; at++) {
         unsigned node;
         size_t bytes;
-        if (!parse_unsigned(at, HFI_MAX_NODES - 1, &node, &at) || *at != ':' || !hfi_parse_bytes(at + 1, &bytes, &at) ||
-            node_bytes[node] != 0)
+        if (!parse_unsigned(at, HFI_MAX_NODES - 1, &node, &at) || *at != ':' ||
+            !hfi_parse_bytes(at + 1, &bytes, &at) || node_bytes[node] != 0)
             return false;
         node_bytes[node] = bytes;
         if (*at == 0)
@@ -305,20 +308,30 @@ static bool parse_only(struct options *options, const char *text)
 
 const struct option_entry hfi_option_table[] = {
     { "HOLDFAST_ARENA", "auto | SIZE | PERCENT% | NODE:SIZE[,NODE:SIZE...]", "auto",
-      "size of the arena; auto grows in steps, a named size is reserved and populated at start", parse_arena, NULL },
-    { "HOLDFAST_BACKING", "auto | 1g | 2m | thp | 4k", "auto", "OS pages under a named arena; auto walks this list downwards", parse_backing, "4k" },
-    { "HOLDFAST_PREFAULT", "startup | background | none", "startup", "when a named arena is populated", parse_prefault, "none" },
+      "size of the arena; auto grows in steps, a named size is reserved and populated at start", parse_arena,
+      NULL },
+    { "HOLDFAST_BACKING", "auto | 1g | 2m | thp | 4k", "auto",
+      "OS pages under a named arena; auto walks this list downwards", parse_backing, "4k" },
+    { "HOLDFAST_PREFAULT", "startup | background | none", "startup", "when a named arena is populated",
+      parse_prefault, "none" },
     { "HOLDFAST_LOCK", "auto | yes | no", "auto", "mlock of memory that could be swapped", parse_lock, "no" },
     { "HOLDFAST_NODES", "all | NODE[-NODE][,...]", "all", "nodes that get an arena", parse_nodes, NULL },
-    { "HOLDFAST_PLACE", "local | interleave | node:N", "local", "node of a thread's fresh pages", parse_place, NULL },
-    { "HOLDFAST_REMOTE", "allow | deny", "allow", "whether a full node may use another's memory", parse_remote, NULL },
-    { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort", parse_on_full, NULL },
-    { "HOLDFAST_FORK", "private | dontfork", "private", "what a forked child gets: the arena copy-on-write, or none", parse_fork, NULL },
-    { "HOLDFAST_STRICT", "0 | 1", "0", "1: an arena that is not what was asked for stops the program at start", parse_strict, NULL },
+    { "HOLDFAST_PLACE", "local | interleave | node:N", "local", "node of a thread's fresh pages", parse_place,
+      NULL },
+    { "HOLDFAST_REMOTE", "allow | deny", "allow", "whether a full node may use another's memory",
+      parse_remote, NULL },
+    { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort",
+      parse_on_full, NULL },
+    { "HOLDFAST_FORK", "private | dontfork", "private",
+      "what a forked child gets: the arena copy-on-write, or none", parse_fork, NULL },
+    { "HOLDFAST_STRICT", "0 | 1", "0",
+      "1: an arena that is not what was asked for stops the program at start", parse_strict, NULL },
     { "HOLDFAST_INSPECT", "0 | 1 | children", "1",
       "publish the inspection segment; children: each forked child its own, at once", parse_inspect, "0" },
-    { "HOLDFAST_ONLY", "all | PROGRAM | PID", "all", "whom the other variables are for: children of that program get defaults", parse_only, NULL },
-    { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what", parse_verbose, NULL },
+    { "HOLDFAST_ONLY", "all | PROGRAM | PID", "all",
+      "whom the other variables are for: children of that program get defaults", parse_only, NULL },
+    { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what",
+      parse_verbose, NULL },
 };
 const size_t hfi_option_count = sizeof hfi_option_table / sizeof hfi_option_table[0];
 
@@ -331,7 +344,8 @@ const char *hfi_backing_name(enum option_backing backing)
 
 struct options hfi_options;
 
-/* Optimal string alignment: as Levenshtein, and two neighbours that changed places are one mistake. */
+/* Optimal string alignment: as Levenshtein, and two neighbours that changed places are one
+ * mistake. */
 static size_t name_distance(const char *a, size_t a_length, const char *b, size_t b_length)
 {
     size_t rows[3][NAME_BYTES_KNOWN];
@@ -379,8 +393,8 @@ static void say_unknown(const struct options *options, const char *name, size_t 
     size_t least = HFI_NAME_FAR;
     length = hfi_min(length, NAME_BYTES_SHOWN);
     for (size_t i = 0; i < hfi_option_count; i++) {
-        size_t distance = hfi_name_distance(name + prefix, length - prefix,
-                                            hfi_option_table[i].name + prefix);
+        size_t distance =
+            hfi_name_distance(name + prefix, length - prefix, hfi_option_table[i].name + prefix);
         if (distance < least) {
             least = distance;
             nearest = hfi_option_table[i].name;
@@ -402,11 +416,15 @@ static void say_refused(const struct options *options, const struct option_entry
 {
     const char *cut = strlen(text) > VALUE_BYTES_SHOWN ? "..." : "";
     if (options->strict)
-        hfi_say(SAY_ERROR, "HF-E102", "options", "%s=%.*s%s is not allowed, the program does not start (HOLDFAST_STRICT=1); "
-                "set it to %s, or unset it for %s", option->name, VALUE_BYTES_SHOWN, text, cut, option->values, option->initial);
+        hfi_say(SAY_ERROR, "HF-E102", "options",
+                "%s=%.*s%s is not allowed, the program does not start (HOLDFAST_STRICT=1); "
+                "set it to %s, or unset it for %s",
+                option->name, VALUE_BYTES_SHOWN, text, cut, option->values, option->initial);
     else
-        hfi_say(SAY_ERROR, "HF-E102", "options", "%s=%.*s%s is not allowed, the default (%s) is used instead; "
-                "set it to %s", option->name, VALUE_BYTES_SHOWN, text, cut, option->initial, option->values);
+        hfi_say(SAY_ERROR, "HF-E102", "options",
+                "%s=%.*s%s is not allowed, the default (%s) is used instead; "
+                "set it to %s",
+                option->name, VALUE_BYTES_SHOWN, text, cut, option->initial, option->values);
 }
 
 static const struct option_entry *find_option(const char *name, size_t length)
@@ -449,7 +467,8 @@ static bool is_ours(const char *variable)
     return strncmp(variable, PREFIX, strlen(PREFIX)) == 0;
 }
 
-/* Obeys a variable that sets an option to `less` (O3).  False when one that asks for anything is ignored. */
+/* Obeys a variable that sets an option to `less` (O3).  False when one that asks for anything is
+ * ignored. */
 static bool read_caller_variable(struct options *options, const char *variable)
 {
     const char *equals = strchr(variable, '=');
@@ -475,9 +494,12 @@ void hfi_options_read_caller(struct options *options)
         if (is_ours(*variable))
             ignored += !read_caller_variable(options, *variable);
     if (ignored != 0)
-        hfi_say(SAY_WARNING, "HF-W103", "options", "this program has privileges that its caller has not (AT_SECURE): "
-                "%u of the caller's HOLDFAST_ variables are ignored; start it as the user whose privileges it has, or unset "
-                "them, see holdfast(7)", ignored);
+        hfi_say(SAY_WARNING, "HF-W103", "options",
+                "this program has privileges that its caller has not (AT_SECURE): "
+                "%u of the caller's HOLDFAST_ variables are ignored; start it as the user whose privileges "
+                "it has, or unset "
+                "them, see holdfast(7)",
+                ignored);
 }
 
 void hfi_options_read(struct options *options)
@@ -492,7 +514,7 @@ void hfi_options_read(struct options *options)
         return;
     const char *strict = getenv("HOLDFAST_STRICT");
     if (strict != NULL && !parse_strict(options, strict)) /* first: messages depend on it */
-        options->strict = true; /* who writes it otherwise than 0 or 1 means it */
+        options->strict = true;                           /* who writes it otherwise than 0 or 1 means it */
     for (char **variable = environ; variable != NULL && *variable != NULL; variable++)
         if (is_ours(*variable))
             read_variable(options, *variable);

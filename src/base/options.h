@@ -39,8 +39,8 @@ struct options {
     bool strict;
     bool inspect;
     bool inspect_children; /* of forks, at once */
-    int verbose;     /* 0..3 */
-    unsigned errors; /* values that were refused */
+    int verbose;           /* 0..3 */
+    unsigned errors;       /* values that were refused */
 };
 
 struct option_entry {
@@ -49,7 +49,8 @@ struct option_entry {
     const char *initial; /* default, as one would write it */
     const char *meaning; /* one line */
     bool (*parse)(struct options *options, const char *text);
-    const char *less;    /* with this value the process takes less, or shows less, than by default; NULL: there is none */
+    const char *less; /* with this value the process takes less, or shows less, than by default; NULL:
+                          * there is none */
 };
 
 extern const struct option_entry hfi_option_table[];

@@ -12,7 +12,8 @@
  * none: accept(2) gives out number 2 like any other, and a client's protocol would be damaged.
  *
  * SIGPIPE, SIGXFSZ and SIGTTOU come to the thread that writes.  It blocks them meanwhile, and takes
- * what its own write made pending.  SIGTTOU stops no write where it is blocked (TOSTOP, termios(3)).
+ * what its own write made pending.  SIGTTOU stops no write where it is blocked (TOSTOP,
+ * termios(3)).
  *
  * A seccomp filter may refuse any of the calls.  A refused fstat(2) or fcntl(2) means no place for
  * messages.  The others are precautions: without them the line is written all the same.
@@ -147,13 +148,16 @@ static long write_ready(const struct stat *file, const char *line, size_t length
 /* O3 */
 static long write_quietly(const struct stat *file, const char *line, size_t length)
 {
-    struct sys_hold hold = hfi_sys_hold(HFI_SIGNAL_BIT(SIGPIPE) | HFI_SIGNAL_BIT(SIGXFSZ) | HFI_SIGNAL_BIT(SIGTTOU));
+    struct sys_hold hold =
+        hfi_sys_hold(HFI_SIGNAL_BIT(SIGPIPE) | HFI_SIGNAL_BIT(SIGXFSZ) | HFI_SIGNAL_BIT(SIGTTOU));
     long wrote;
     int tries = 0;
     do
         wrote = write_ready(file, line, length);
     while (wrote == -EINTR && ++tries < TRIES);
-    uint64_t raised = wrote == -EPIPE ? HFI_SIGNAL_BIT(SIGPIPE) : wrote == -EFBIG ? HFI_SIGNAL_BIT(SIGXFSZ) : 0;
+    uint64_t raised = wrote == -EPIPE ? HFI_SIGNAL_BIT(SIGPIPE)
+                    : wrote == -EFBIG ? HFI_SIGNAL_BIT(SIGXFSZ)
+                                      : 0;
     hfi_sys_let_go(&hold, S_ISSOCK(file->st_mode) ? 0 : raised); /* a socket was asked for none */
     return wrote;
 }

@@ -1,8 +1,8 @@
 /*
  * probe: places where a tracer can look in (USDT, holdfast(7)).
  *
- * A probe is one nop and a note in the ELF file; a tracer that attaches puts a breakpoint there.  Without <sys/sdt.h> at
- * configure there are none.  Slow paths only.
+ * A probe is one nop and a note in the ELF file; a tracer that attaches puts a breakpoint there.
+ * Without <sys/sdt.h> at configure there are none.  Slow paths only.
  */
 #ifndef HFI_PROBE_H
 #define HFI_PROBE_H

@@ -59,7 +59,8 @@ HFI_HIDDEN char hfi_last_message[LINE_BYTES], hfi_fatal_message[LINE_BYTES];
 static _Atomic(unsigned long) xdropped; /* atomic: lines that did not leave since the last that did */
 static _Atomic(bool) xcut;              /* atomic: the last that left did so without its end */
 
-/* Byte by byte: of two threads that say something at once, each may leave a part, and none waits. */
+/* Byte by byte: of two threads that say something at once, each may leave a part, and none
+ * waits. */
 static void line_keep(const struct line *line, char *kept)
 {
     for (size_t i = 0; i < line->length; i++)
@@ -82,7 +83,8 @@ static HFI_NOINLINE void say_dropped(void)
     struct line line = { .length = 0 };
     if (dropped == 0)
         return;
-    line_append(&line, "%sholdfast[%ld] warning %s say: %lu lines before this one could not be written; have "
+    line_append(&line,
+                "%sholdfast[%ld] warning %s say: %lu lines before this one could not be written; have "
                 "standard error read, or look at hfi_last_message in a debugger",
                 hfi_load_relaxed(&xcut) ? "\n" : "", (long)getpid(), "HF-W009", dropped);
     if (!line_send(&line))
@@ -106,9 +108,8 @@ static void line_write(struct line *line)
 
 /* --- messages --- */
 
-static void HFI_PRINTF(5, 0)
-    say_list(const char *level, const char *id, const char *room, char *kept, const char *format,
-             va_list arguments)
+static void HFI_PRINTF(5, 0) say_list(const char *level, const char *id, const char *room, char *kept,
+                                      const char *format, va_list arguments)
 {
     int saved_errno = errno;
     struct line line = { .length = 0 };
@@ -122,7 +123,9 @@ static void HFI_PRINTF(5, 0)
 
 void hfi_say(enum say_level level, const char *id, const char *room, const char *format, ...)
 {
-    static const char *const names[] = { [SAY_ERROR] = "error", [SAY_WARNING] = "warning", [SAY_INFO] = "info" };
+    static const char *const names[] = {
+        [SAY_ERROR] = "error", [SAY_WARNING] = "warning", [SAY_INFO] = "info"
+    };
     if (level == SAY_INFO && verbosity < 1)
         return;
     va_list arguments;

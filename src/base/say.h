@@ -28,8 +28,7 @@ void hfi_say(enum say_level level, const char *id, const char *room, const char 
 void hfi_say_line(const char *format, ...) HFI_PRINTF(1, 2);
 
 /* Prints an error message, then abort(). */
-_Noreturn void hfi_die(const char *id, const char *room, const char *format, ...)
-    HFI_PRINTF(3, 4);
+_Noreturn void hfi_die(const char *id, const char *room, const char *format, ...) HFI_PRINTF(3, 4);
 
 /* Sets how much SAY_INFO prints (HOLDFAST_VERBOSE, 0..3). */
 void hfi_say_set_verbosity(int verbosity);

@@ -2,9 +2,9 @@
  * sys: system calls that no pthread_cancel(3) ends.
  *
  * malloc and free are no cancellation points (POSIX.1-2017, XSH 2.9.5.2), but the C library's open,
- * read, write, close, nanosleep and others are (pthreads(7)).  A thread that is to be cancelled would
- * end inside of them, with its caller's mutexes held, and with it the page that it was about to take.
- * syscall(2) is no cancellation point, so the library makes such calls through here only;
+ * read, write, close, nanosleep and others are (pthreads(7)).  A thread that is to be cancelled
+ * would end inside of them, with its caller's mutexes held, and with it the page that it was about
+ * to take.  syscall(2) is no cancellation point, so the library makes such calls through here only;
  * tests/exports.sh holds the library to it.
  *
  * Each returns what the kernel does, a failure as -errno (EINTR too), and keeps errno.
@@ -68,17 +68,19 @@ struct sys_hold {
     bool holds;       /* false where a filter refuses the call */
 };
 
-#define HFI_SIGNAL_BIT(number) ((uint64_t)1 << ((number) - 1))
+#define HFI_SIGNAL_BIT(number) ((uint64_t)1 << ((number)-1))
 
 HFI_INLINE struct sys_hold hfi_sys_hold(uint64_t signals)
 {
     struct sys_hold hold = { 0, 0, false };
-    hold.holds = hfi_sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signals, (long)&hold.blocked, sizeof signals, 0, 0) == 0;
+    hold.holds = hfi_sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&signals, (long)&hold.blocked,
+                              sizeof signals, 0, 0) == 0;
     hfi_sys_call(SYS_rt_sigpending, (long)&hold.pending, sizeof hold.pending, 0, 0, 0, 0);
     return hold;
 }
 
-/* `raised`: those that the call has made pending.  The program's own, which were so before, stay. */
+/* `raised`: those that the call has made pending.  The program's own, which were so before,
+ * stay. */
 HFI_INLINE void hfi_sys_let_go(const struct sys_hold *hold, uint64_t raised)
 {
     const struct timespec none = { 0, 0 };

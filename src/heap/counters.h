@@ -15,21 +15,21 @@
 enum counted_frees { FREED_UNOWNED, FREED_REMOTE };
 
 struct counters {
-    uint64_t listed;        /* blocks put on a free list to be allocated from */
-    uint64_t collected;     /* refills from a page the theap already had */
-    uint64_t claimed;       /* idle pages of the node taken over */
-    uint64_t shared;        /* times a few blocks of an idle page were taken, on a tight node */
-    uint64_t stolen;        /* pages taken from threads that slept */
-    uint64_t fresh;         /* fresh runs cut into blocks */
-    uint64_t freed[2];      /* blocks freed into pages that are not the theap's own: enum counted_frees */
-    uint64_t received;      /* blocks that others freed into the theap's pages, as collected */
-    uint64_t adopted;       /* own full pages won back by freeing into them */
-    uint64_t retired;       /* pages given back to the node */
-    uint64_t large;         /* runs that are one block */
-    uint64_t away[HFI_DISTANCES]; /* of claimed, fresh and large: from another node than the one wanted, which was full: from
-                             * the nearest, the second, ..., any further one */
-    uint64_t pressed;       /* times the application was asked to free memory */
-    uint64_t failed;        /* calls that ended in ENOMEM */
+    uint64_t listed;    /* blocks put on a free list to be allocated from */
+    uint64_t collected; /* refills from a page the theap already had */
+    uint64_t claimed;   /* idle pages of the node taken over */
+    uint64_t shared;    /* times a few blocks of an idle page were taken, on a tight node */
+    uint64_t stolen;    /* pages taken from threads that slept */
+    uint64_t fresh;     /* fresh runs cut into blocks */
+    uint64_t freed[2];  /* blocks freed into pages that are not the theap's own: enum counted_frees */
+    uint64_t received;  /* blocks that others freed into the theap's pages, as collected */
+    uint64_t adopted;   /* own full pages won back by freeing into them */
+    uint64_t retired;   /* pages given back to the node */
+    uint64_t large;     /* runs that are one block */
+    uint64_t away[HFI_DISTANCES]; /* of claimed, fresh and large: from another node than the one wanted,
+                                   * which was full: from the nearest, the second, ..., any further one */
+    uint64_t pressed;             /* times the application was asked to free memory */
+    uint64_t failed;              /* calls that ended in ENOMEM */
 };
 
 static inline uint64_t hfi_counters_freed(const struct counters *counters)

@@ -5,28 +5,29 @@
  *     Threads share words of bits, so both changes are atomic.
  *
  * H2: page->guard is GUARD_FAULT while the guard may be inaccessible, GUARD_PATTERN while its
- *     pattern stands whole: stored before the kernel is asked and after it has
- *     answered, after the pattern was written and before it is cleared.  So a forked child, which may
- *     find another thread's run half way, at worst lifts what is accessible or verifies nothing.
+ *     pattern stands whole: stored before the kernel is asked and after it has answered, after the
+ *     pattern was written and before it is cleared.  So a forked child, which may find another
+ *     thread's run half way, at worst lifts what is accessible or verifies nothing.
  * H3: memory that is free in the arena is accessible and holds no pattern.
  *
- * H4: a page whose guard the kernel would not lift (RLIMIT_DATA was lowered below what is in use) is on the stack
- *     of lost pages, and counts as Holdfast's own.  While there are any, no guard is made inaccessible
- *     until one of them was opened: so no more are lost than guards stood, and all come back.
+ * H4: a page whose guard the kernel would not lift (RLIMIT_DATA was lowered below what is in use)
+ *     is on the stack of lost pages, and counts as Holdfast's own.  While there are any, no guard
+ *     is made inaccessible until one of them was opened: so no more are lost than guards stood, and
+ *     all come back.
  *
  * A guard behind a run of blocks on OS pages of 4 KiB:
  *
  *     | blocks ... | slack: pattern, 2 KiB at most | inaccessible, 4 KiB |
  *
- * and on larger OS pages, which cannot be protected in part (transparent huge ones would be split), or
- * where the kernel or guards_max refuses:
+ * and on larger OS pages, which cannot be protected in part (transparent huge ones would be split),
+ * or where the kernel or guards_max refuses:
  *
  *     | blocks ... | pattern, 2 KiB | slack | pattern, 2 KiB |
  *
- * so that the first byte behind the last block and the last one before the next run are both watched.  A
- * large block has no slack.  The run in front brings the guard in front; of the first run of a node
- * that are the node's maps, which have one as well.  An inaccessible guard costs the process two
- * mappings (vm.max_map_count), of which half are left to the program.
+ * so that the first byte behind the last block and the last one before the next run are both
+ * watched.  A large block has no slack.  The run in front brings the guard in front; of the first
+ * run of a node that are the node's maps, which have one as well.  An inaccessible guard costs the
+ * process two mappings (vm.max_map_count), of which half are left to the program.
  *
  * Defeats: use of a freed block's link to reach an address (links are encoded and checked),
  * frees of interior pointers and double frees of any age (live bits), guessing the
@@ -51,12 +52,13 @@
 #define PATTERN_BYTES (HFI_GUARD_BYTES / 2)
 
 static _Atomic(uint64_t) *xlive_bits; /* atomic words; NULL before hfi_harden_init and in plain builds */
-static uint64_t secret[2];      /* const after hfi_harden_init */
-static _Atomic(uint64_t) xkeys; /* atomic: keys made, so that no two are alike */
-static uint64_t guards_max;     /* const after hfi_harden_init: inaccessible ones */
-static _Atomic(uint64_t) xguards; /* atomic: inaccessible ones now */
-static _Atomic(bool) xsaid;     /* atomic: the first guard that had to be a pattern was reported */
-static _Atomic(uint64_t) xlost; /* atomic: tag, and 1 + index of the first lost page; they are linked by head_delta */
+static uint64_t secret[2];            /* const after hfi_harden_init */
+static _Atomic(uint64_t) xkeys;       /* atomic: keys made, so that no two are alike */
+static uint64_t guards_max;           /* const after hfi_harden_init: inaccessible ones */
+static _Atomic(uint64_t) xguards;     /* atomic: inaccessible ones now */
+static _Atomic(bool) xsaid;           /* atomic: the first guard that had to be a pattern was reported */
+static _Atomic(uint64_t) xlost;       /* atomic: tag, and 1 + index of the first lost page; they are linked by
+                                 * head_delta */
 
 static uint64_t mix(uint64_t x)
 {
@@ -115,8 +117,10 @@ uint64_t hfi_harden_key(const struct page *page)
 
 void hfi_harden_bad_link(const struct page *page, const void *block)
 {
-    hfi_die("HF-E308", "page", "the link in freed block %p of %u bytes was overwritten: a write after free or an overflow "
-            "of its neighbour; run the program under valgrind", block, page->block_bytes);
+    hfi_die("HF-E308", "page",
+            "the link in freed block %p of %u bytes was overwritten: a write after free or an overflow "
+            "of its neighbour; run the program under valgrind",
+            block, page->block_bytes);
 }
 
 static _Atomic(uint64_t) *live_word(const void *block, uint64_t *bit)
@@ -131,8 +135,10 @@ void hfi_harden_mark_live(void *block)
     uint64_t bit;
     _Atomic(uint64_t) *word = live_word(block, &bit);
     if (hfi_unlikely(hfi_fetch_or_acq_rel(word, bit) & bit))
-        hfi_die("HF-E309", "malloc", "block %p was about to be handed out while it is live: its free list was corrupted; "
-                "run the program under valgrind", block);
+        hfi_die("HF-E309", "malloc",
+                "block %p was about to be handed out while it is live: its free list was corrupted; "
+                "run the program under valgrind",
+                block);
 }
 
 void hfi_harden_mark_dead(void *block)
@@ -140,8 +146,10 @@ void hfi_harden_mark_dead(void *block)
     uint64_t bit;
     _Atomic(uint64_t) *word = live_word(block, &bit);
     if (hfi_unlikely((uintptr_t)block % HFI_MAX_ALIGN != 0 || !(hfi_fetch_and_acq_rel(word, ~bit) & bit)))
-        hfi_die("HF-E307", "free", "%p is no live block: freed twice, or not what malloc returned; "
-                "run the program under valgrind to see where", block);
+        hfi_die("HF-E307", "free",
+                "%p is no live block: freed twice, or not what malloc returned; "
+                "run the program under valgrind to see where",
+                block);
 }
 
 void hfi_harden_expect_live(const void *block, const char *call)
@@ -149,8 +157,10 @@ void hfi_harden_expect_live(const void *block, const char *call)
     uint64_t bit;
     const _Atomic(uint64_t) *word = live_word(block, &bit);
     if (hfi_unlikely((uintptr_t)block % HFI_MAX_ALIGN != 0 || !(hfi_load_relaxed(word) & bit)))
-        hfi_die("HF-E307", call, "%p is no live block: freed before, or not what malloc returned; "
-                "run the program under valgrind to see where", block);
+        hfi_die("HF-E307", call,
+                "%p is no live block: freed before, or not what malloc returned; "
+                "run the program under valgrind to see where",
+                block);
 }
 
 /* Fisher and Yates, in the version of Durstenfeld 1964. */
@@ -202,7 +212,8 @@ static struct stretch last_stretch(const struct page *head, enum page_guard guar
     return (struct stretch){ run_end(head) - bytes, bytes };
 }
 
-/* Words differ, so that a copy of one is found in another's place.  Who can read a guard can write it again. */
+/* Words differ, so that a copy of one is found in another's place.  Who can read a guard can write
+ * it again. */
 static uint64_t pattern_word(uint64_t seed, size_t i)
 {
     return seed + i * 0x9e3779b97f4a7c15u;
@@ -225,11 +236,16 @@ static HFI_COLD _Noreturn void die_overwritten(const struct page *head, const ch
 {
     size_t behind = (size_t)(at - blocks_end(head));
     if (head->block_bytes == 0)
-        hfi_die("HF-E310", "guard", "the guard behind the large block %p of %zu bytes was overwritten, first at %p, %zu bytes "
-                "behind its end: an overflow of it, or an underflow of what begins at %p; run the program under valgrind",
-                (void *)hfi_page_start(head), (size_t)(blocks_end(head) - hfi_page_start(head)), (const void *)at, behind, (void *)run_end(head));
-    hfi_die("HF-E310", "guard", "the guard behind the page of %u-byte blocks at %p was overwritten, first at %p, %zu bytes "
-            "behind its last block: an overflow of block %p, or an underflow of what begins at %p; run the program under valgrind",
+        hfi_die("HF-E310", "guard",
+                "the guard behind the large block %p of %zu bytes was overwritten, first at %p, %zu bytes "
+                "behind its end: an overflow of it, or an underflow of what begins at %p; run the program "
+                "under valgrind",
+                (void *)hfi_page_start(head), (size_t)(blocks_end(head) - hfi_page_start(head)),
+                (const void *)at, behind, (void *)run_end(head));
+    hfi_die("HF-E310", "guard",
+            "the guard behind the page of %u-byte blocks at %p was overwritten, first at %p, %zu bytes "
+            "behind its last block: an overflow of block %p, or an underflow of what begins at %p; run the "
+            "program under valgrind",
             head->block_bytes, (void *)hfi_page_start(head), (const void *)at, behind,
             (void *)(blocks_end(head) - head->block_bytes), (void *)run_end(head));
 }
@@ -250,15 +266,19 @@ static HFI_COLD void say_pattern(int error)
     if (!hfi_cas_acq_rel(&xsaid, &said, true))
         return;
     if (error != 0)
-        hfi_say(SAY_WARNING, "HF-W311", "guard", "the kernel refused an inaccessible guard (%s, %llu stand): guards it refuses are "
-                "patterns, verified later; raise vm.max_map_count", hfi_os_error_name(error),
-                (unsigned long long)hfi_load_relaxed(&xguards));
+        hfi_say(SAY_WARNING, "HF-W311", "guard",
+                "the kernel refused an inaccessible guard (%s, %llu stand): guards it refuses are "
+                "patterns, verified later; raise vm.max_map_count",
+                hfi_os_error_name(error), (unsigned long long)hfi_load_relaxed(&xguards));
     else
-        hfi_say(SAY_INFO, "HF-I311", "guard", "%llu guards are inaccessible, half of what vm.max_map_count allows: further ones are "
-                "patterns, verified later; raise vm.max_map_count", (unsigned long long)guards_max);
+        hfi_say(SAY_INFO, "HF-I311", "guard",
+                "%llu guards are inaccessible, half of what vm.max_map_count allows: further ones are "
+                "patterns, verified later; raise vm.max_map_count",
+                (unsigned long long)guards_max);
 }
 
-/* Treiber's stack (1986); the tag is against ABA, and entries of the page table are always there to be read. */
+/* Treiber's stack (1986); the tag is against ABA, and entries of the page table are always there to
+ * be read. */
 static void lost_push(struct page *page)
 {
     uint64_t word = hfi_load_relaxed(&xlost), next;
@@ -287,8 +307,10 @@ static HFI_COLD void lose(struct page *page, int error)
 {
     static _Atomic(bool) xsaid_lost;
     if (!atomic_exchange(&xsaid_lost, true))
-        hfi_say(SAY_WARNING, "HF-W312", "guard", "the kernel refused to lift an inaccessible guard (%s): its 64 KiB are out of use until it "
-                "does, and further guards are patterns; raise the limit on data (ulimit -d)", hfi_os_error_name(error));
+        hfi_say(SAY_WARNING, "HF-W312", "guard",
+                "the kernel refused to lift an inaccessible guard (%s): its 64 KiB are out of use until it "
+                "does, and further guards are patterns; raise the limit on data (ulimit -d)",
+                hfi_os_error_name(error));
     hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xtheap_pages, 1);
     lost_push(page);
 }
@@ -371,8 +393,8 @@ bool hfi_harden_guard_lift(struct page *head)
     return guard_lift(head) == 0;
 }
 
-/* A guard that cannot be lifted stays, and its page is lost for now (H4): a run of its own, which a forked child may
- * step over (fork.c). */
+/* A guard that cannot be lifted stays, and its page is lost for now (H4): a run of its own, which a
+ * forked child may step over (fork.c). */
 uint32_t hfi_harden_guard_release(struct page *head)
 {
     uint32_t pages = head->run_pages;

@@ -32,8 +32,8 @@ void hfi_harden_expect_live(const void *block, const char *call);
 /* Fresh key for a page's links. */
 uint64_t hfi_harden_key(const struct page *page);
 
-/* Order in which a page's next `count` (up to HFI_EXTEND_BLOCKS_MAX) blocks are linked: a permutation
- * of [0, count). */
+/* Order in which a page's next `count` (up to HFI_EXTEND_BLOCKS_MAX) blocks are linked: a
+ * permutation of [0, count). */
 void hfi_harden_shuffle(const struct page *page, uint8_t *order, size_t count);
 
 /* See hfi_guard_place, hfi_guard_lift, hfi_guard_release. */
@@ -90,7 +90,8 @@ HFI_INLINE void hfi_expect_live(const void *block, const char *call)
         hfi_harden_expect_live(block, call);
 }
 
-/* Whether guards behind a node's runs may be inaccessible: where the kernel protects 4 KiB alone.  Elsewhere they are patterns. */
+/* Whether guards behind a node's runs may be inaccessible: where the kernel protects 4 KiB alone.
+ * Elsewhere they are patterns. */
 HFI_INLINE bool hfi_guards_may_fault(unsigned node)
 {
     return HFI_SECURE && hfi_arena.reservation.nodes[node].backing == BACKING_4K;

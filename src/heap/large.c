@@ -40,12 +40,15 @@ void hfi_large_free(struct page *head, void *pointer)
     uintptr_t large = HFI_OWNER_LARGE;
     uint32_t pages = head->run_pages;
     if (hfi_unlikely(pointer != hfi_page_start(head)))
-        hfi_die("HF-E303", "free", "%p points into a block of %zu bytes, not at its start; free what malloc returned",
-                pointer, hfi_large_bytes(head));
+        hfi_die("HF-E303", "free",
+                "%p points into a block of %zu bytes, not at its start; free what malloc returned", pointer,
+                hfi_large_bytes(head));
     hfi_dead(pointer);
     if (hfi_unlikely(!hfi_cas_acq_rel(hfi_owner_at(hfi_page_index(head)), &large, (uintptr_t)HFI_OWNER_NONE)))
-        hfi_die("HF-E304", "free", "block %p of %zu bytes was freed twice at the same time by two threads; "
-                "run the program under the secure build to see where", pointer, (size_t)pages << HFI_PAGE_SHIFT);
+        hfi_die("HF-E304", "free",
+                "block %p of %zu bytes was freed twice at the same time by two threads; "
+                "run the program under the secure build to see where",
+                pointer, (size_t)pages << HFI_PAGE_SHIFT);
     hfi_fetch_sub_relaxed(&hfi_node_of_page(head)->xlarge_pages, pages);
     hfi_pagemap_show(head, HF_PAGE_FREE);
     hfi_arena_release(head, hfi_guard_release(head));

@@ -13,12 +13,14 @@
 /* Dresses a run just claimed as one block; returns the block. */
 void *hfi_large_dress(struct page *head);
 
-/* Frees the large block of `head`.  `pointer` must be its start: message HF-E303 and abort if not. */
+/* Frees the large block of `head`.  `pointer` must be its start: message HF-E303 and abort if
+ * not. */
 void hfi_large_free(struct page *head, void *pointer);
 
-/* Makes a large block hold `bytes` (at least 1) where it is: gives back its tail,
- * or claims the pages behind it.  False when those are not free, its guard cannot be moved, or a block of up to a window would
- * lie across two of them: that only shrinking may lead to, where the block has to stay (`anyhow`). */
+/* Makes a large block hold `bytes` (at least 1) where it is: gives back its tail, or claims the
+ * pages behind it.  False when those are not free, its guard cannot be moved, or a block of up to a
+ * window would lie across two of them: that only shrinking may lead to, where the block has to stay
+ * (`anyhow`). */
 bool hfi_large_resize(struct page *head, size_t bytes, bool anyhow);
 
 /* Bytes of a large block. */

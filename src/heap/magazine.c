@@ -1,23 +1,27 @@
 /*
  * magazine: see magazine.h; doc/protocols.md ("Magazines").
  *
- * Concurrency: `incoming` and `previous` belong to whoever has the theap's lists (T5 in theap.c), `loaded` to its thread.
+ * Concurrency: `incoming` and `previous` belong to whoever has the theap's lists (T5 in theap.c),
+ * `loaded` to its thread.
  *
  * M1: a block in a magazine counts as handed out in its page.
- * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page in the
- *     direct table, and is loaded with what came in once the thread's own page has run dry (but M7): a
- *     thread with room of its own returns what it does not need, rather than freeing foreign blocks for ever.
+ * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page
+ *     in the direct table, and is loaded with what came in once the thread's own page has run dry
+ *     (but M7): a thread with room of its own returns what it does not need, rather than freeing
+ *     foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
- * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which nobody
- *     owns: they load ample_blocks of one at a time, which is what an idle page has.
+ * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which
+ *     nobody owns: they load ample_blocks of one at a time, which is what an idle page has.
  * M5: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
- * M6: a thread takes a page of its own first, but on a tight node: what it frees for others may share cache lines with
- *     what they hold, and it would go on with those blocks for ever (passive false sharing: Berger et al., ASPLOS 2000).
- * M7: a thread that hands on what it allocates, and frees what it is handed, takes what it freed last before its own, which
- *     others have had in their caches.  It shows when half of what it frees is not its own although it takes its own first: blocks that
- *     came back to it would be its own before long.  Looked at again after a while; never on a tight node, since
- *     what is loaded can be had by nobody else.
+ * M6: a thread takes a page of its own first, but on a tight node: what it frees for others may
+ *     share cache lines with what they hold, and it would go on with those blocks for ever (passive
+ *     false sharing: Berger et al., ASPLOS 2000).
+ * M7: a thread that hands on what it allocates, and frees what it is handed, takes what it freed
+ *     last before its own, which others have had in their caches.  It shows when half of what it
+ *     frees is not its own although it takes its own first: blocks that came back to it would be
+ *     its own before long.  Looked at again after a while; never on a tight node, since what is
+ *     loaded can be had by nobody else.
  *
  * Tests: tests/unit/core.c, tests/programs/fork.c.
  */
@@ -31,13 +35,15 @@
 #define LOOKED_AT 8u  /* links of a list that is taken over */
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
 
-/* What a list may hold: where there is room, twice that of a thread that hands on (M7), and where there is little. */
+/* What a list may hold: where there is room, twice that of a thread that hands on (M7), and where
+ * there is little. */
 #define ROOMY_BYTES 4096u
 #define ROOMY_BLOCKS 32u
 #define SCARCE_BYTES 1024u
 #define SCARCE_BLOCKS 8u
 
-/* Blocks that a thread takes until it is judged (M7), and until it is judged again once it was found to hand them on. */
+/* Blocks that a thread takes until it is judged (M7), and until it is judged again once it was
+ * found to hand them on. */
 #define JUDGED_BLOCKS 8192u
 #define HANDS_ON_BLOCKS (8 * JUDGED_BLOCKS)
 
@@ -54,7 +60,8 @@ static struct page *page_of_block(const struct block *block)
     return hfi_page_at(hfi_index_of(block)); /* runs of the direct table's classes are one page long (S5) */
 }
 
-/* The next of a list, which a write into a freed block may have replaced by anything: only what may be a block is followed. */
+/* The next of a list, which a write into a freed block may have replaced by anything: only what may
+ * be a block is followed. */
 static struct block *next_of(const struct block *block)
 {
     struct block *next = block->next;
@@ -62,7 +69,9 @@ static struct block *next_of(const struct block *block)
         return NULL;
     if (hfi_unlikely(!hfi_in_arena(next) || (uintptr_t)next % HFI_MAX_ALIGN != 0 ||
                      hfi_load_relaxed(hfi_owner_at(hfi_index_of(next))) < HFI_OWNER_NOBODY))
-        hfi_die("HF-E305", "magazine", "freed block %p of %u bytes leads to %p, which is no such block: it was written to after it was freed; "
+        hfi_die("HF-E305", "magazine",
+                "freed block %p of %u bytes leads to %p, which is no such block: it was written to after it "
+                "was freed; "
                 "run the program under the secure build or valgrind",
                 (const void *)block, page_of_block(block)->block_bytes, (const void *)next);
     return next;
@@ -178,13 +187,15 @@ struct page *hfi_magazine_load(struct theap *theap, unsigned class)
     return &magazine->loaded;
 }
 
-/* M7: of `listed` and `freed` blocks all but the returned ones were handed out, since what magazines keep is taken again. */
+/* M7: of `listed` and `freed` blocks all but the returned ones were handed out, since what
+ *     magazines keep is taken again. */
 bool hfi_magazine_is_first(struct theap *theap)
 {
     const struct counters *counters = &theap->counters;
     struct theap_trade *trade = &theap->trade;
     uint64_t listed = counters->listed - trade->listed, freed = hfi_counters_freed(counters) - trade->freed;
-    if (hfi_unlikely(listed + freed >= trade->returned + (theap->hands_on ? HANDS_ON_BLOCKS : JUDGED_BLOCKS))) {
+    if (hfi_unlikely(listed + freed >=
+                     trade->returned + (theap->hands_on ? HANDS_ON_BLOCKS : JUDGED_BLOCKS))) {
         theap->hands_on = !theap->hands_on && freed + trade->returned >= listed;
         *trade = (struct theap_trade){ .listed = counters->listed, .freed = hfi_counters_freed(counters) };
     }
@@ -196,7 +207,8 @@ bool hfi_magazine_is_first(struct theap *theap)
 bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block)
 {
     unsigned class = page->size_class;
-    if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node || !theap->lists_ours)
+    if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node ||
+        !theap->lists_ours)
         return false;
     struct magazine *magazine = &theap->magazines[class];
     hfi_store_relaxed(&theap->xmagazines, true); /* relaxed: a hint */
@@ -272,7 +284,7 @@ static void take_lists(struct magazine *magazine, struct block *lists[2])
 
 void hfi_magazines_return(struct theap *theap, bool listed)
 {
-    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class ++) {
         struct magazine *magazine = &theap->magazines[class];
         struct block *loaded = magazine->loaded.free, *lists[2] = { NULL, NULL };
         magazine->loaded.free = NULL;
@@ -291,7 +303,7 @@ uint32_t hfi_magazines_return_listed(struct theap *theap)
     if (!hfi_load_relaxed(&theap->xmagazines))
         return 0;
     hfi_store_relaxed(&theap->xmagazines, false);
-    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class ++) {
         struct block *lists[2];
         take_lists(&theap->magazines[class], lists);
         count += return_all(lists[0]) + return_all(lists[1]);
@@ -314,11 +326,12 @@ bool hfi_magazine_give_back(struct theap *theap)
 HFI_READS_OTHERS size_t hfi_magazines_bytes(const struct theap *theap)
 {
     size_t bytes = 0;
-    for (unsigned class = 0; class < HFI_DIRECT_CLASSES && !HFI_SECURE; class++) {
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES && !HFI_SECURE; class ++) {
         const struct magazine *magazine = &theap->magazines[class];
         uint32_t capacity = HFI_SHOWN(magazine->loaded.capacity), limit = HFI_SHOWN(magazine->incoming_limit);
         uint32_t blocks = capacity - hfi_min(HFI_SHOWN(magazine->loaded.used), capacity) + limit -
-                          hfi_min(HFI_SHOWN(magazine->incoming_room), limit) + HFI_SHOWN(magazine->previous_blocks);
+                          hfi_min(HFI_SHOWN(magazine->incoming_room), limit) +
+                          HFI_SHOWN(magazine->previous_blocks);
         bytes += (size_t)blocks * hfi_sizeclasses[class].block_bytes;
     }
     return bytes;
@@ -334,7 +347,7 @@ static uint32_t list_length(const struct block *list)
 
 const char *hfi_magazine_audit(const struct theap *theap)
 {
-    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class++) {
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class ++) {
         const struct magazine *magazine = &theap->magazines[class];
         const struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
         for (unsigned i = 0; i < 3; i++)
@@ -342,7 +355,8 @@ const char *hfi_magazine_audit(const struct theap *theap)
                 return "M4: a magazine holds too much";
         if (magazine->incoming_room > 2 * ROOMY_BLOCKS)
             return "M2: a magazine would take too much in";
-        if (list_length(lists[0]) != loaded_blocks(magazine) || list_length(lists[2]) != magazine->previous_blocks ||
+        if (list_length(lists[0]) != loaded_blocks(magazine) ||
+            list_length(lists[2]) != magazine->previous_blocks ||
             list_length(lists[1]) != magazine->incoming_limit - magazine->incoming_room)
             return "a magazine's blocks are miscounted";
     }

@@ -1,28 +1,31 @@
 /*
- * magazine: blocks of pages that are not this thread's which it freed, kept for its own next requests.
+ * magazine: blocks of pages that are not this thread's which it freed, kept for its own next
+ * requests.
  *
- * Threads that free each other's blocks would otherwise pay a contended CAS for each and get
- * their memory back cold, and who holds many blocks would touch a cold page with each call.  Per theap and class of the direct table; for who has
- * the theap's lists (theap.h), and what is loaded for its thread.  No memory of its own.
- * Source: Bonwick and Adams, "Magazines and Vmem", USENIX 2001 (loaded and previous magazine).
+ * Threads that free each other's blocks would otherwise pay a contended CAS for each and get their
+ * memory back cold, and who holds many blocks would touch a cold page with each call.  Per theap
+ * and class of the direct table; for who has the theap's lists (theap.h), and what is loaded for
+ * its thread.  No memory of its own.  Source: Bonwick and Adams, "Magazines and Vmem", USENIX 2001
+ * (loaded and previous magazine).
  */
 #ifndef HFI_MAGAZINE_H
 #define HFI_MAGAZINE_H
 
 #include "heap/theap.h"
 
-/* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or nobody. */
+/* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or
+ * nobody. */
 HFI_INLINE void hfi_magazine_count(struct theap *theap, uintptr_t owner)
 {
     theap->counters.freed[owner > HFI_OWNER_NOBODY ? FREED_REMOTE : FREED_UNOWNED]++;
 }
 
-/* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class.  False: not
- * taken, free it into its page.  Constant work: at most one CAS. */
+/* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class.
+ * False: not taken, free it into its page.  Constant work: at most one CAS. */
 bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block);
 
-/* The same where the magazine has room and the lists are the thread's, which has entered (xbusy), for a class of the direct table: false tells nothing
- * but to ask hfi_magazine_put. */
+/* The same where the magazine has room and the lists are the thread's, which has entered (xbusy),
+ * for a class of the direct table: false tells nothing but to ask hfi_magazine_put. */
 HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page *page, uintptr_t owner,
                                          unsigned class, struct block *block)
 {
@@ -39,17 +42,21 @@ HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page 
     return true;
 }
 
-/* Whether malloc should take from magazines before it takes from pages of its own: as the theap's thread trades.  Constant work. */
+/* Whether malloc should take from magazines before it takes from pages of its own: as the theap's
+ * thread trades.  Constant work. */
 bool hfi_magazine_is_first(struct theap *theap);
 
-/* Makes malloc take from the magazine of a class: its stand-in page, with a free block; NULL when it is empty. */
+/* Makes malloc take from the magazine of a class: its stand-in page, with a free block; NULL when
+ * it is empty. */
 struct page *hfi_magazine_load(struct theap *theap, unsigned class);
 
-/* Moves a few blocks of a page of the theap, in no list and with a free list, to the magazine of its class, lets go of the
- * page, and loads: for threads that share pages on a tight node.  Not in the secure build. */
+/* Moves a few blocks of a page of the theap, in no list and with a free list, to the magazine of
+ * its class, lets go of the page, and loads: for threads that share pages on a tight node.  Not in
+ * the secure build. */
 struct page *hfi_magazine_fill(struct theap *theap, struct page *page);
 
-/* On a tight node: returns some of what magazines hold that were not loaded of late, a few classes per call. */
+/* On a tight node: returns some of what magazines hold that were not loaded of late, a few classes
+ * per call. */
 void hfi_magazine_shed(struct theap *theap);
 
 /* Returns every block to its page; without `listed`, what is loaded alone. */
@@ -58,10 +65,12 @@ void hfi_magazines_return(struct theap *theap, bool listed);
 /* For who has a theap's lists: returns every block that is not loaded.  How many. */
 uint32_t hfi_magazines_return_listed(struct theap *theap);
 
-/* For who has the lists of a theap whose thread has ended: returns its blocks, lets go of its pages, and puts it up for the next thread. */
+/* For who has the lists of a theap whose thread has ended: returns its blocks, lets go of its
+ * pages, and puts it up for the next thread. */
 void hfi_magazine_end_theap(struct theap *theap);
 
-/* Returns every block, then gives back what the theap need not hold (hfi_theap_give_back).  True if pages went. */
+/* Returns every block, then gives back what the theap need not hold (hfi_theap_give_back).  True if
+ * pages went. */
 bool hfi_magazine_give_back(struct theap *theap);
 
 /* Bytes of the freed blocks that a theap's magazines hold.  Any thread: its own may be at work, and

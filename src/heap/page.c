@@ -6,15 +6,16 @@
  *     blocks handed out; then, and only then, a CAS that clears OPEN wins the page.
  * P3: who lets go stores HFI_OWNER_NOBODY first and opens xfree last (release);
  *     who wins reads xfree (acquire) first and writes itself into owners[] last.
- * P4: a page that is open and LISTED has its bit in the idle set for as much room as it has, ample or scant, or somebody
- *     is about to set it; a bit without such a page is a hint that leads nowhere, harmless.
- * P5: xidle_pages of a node counts pages that are LISTED: who sets that bit adds, who clears it takes off, after the CAS; so for a
- *     moment it may be below zero.
+ * P4: a page that is open and LISTED has its bit in the idle set for as much room as it has, ample
+ *     or scant, or somebody is about to set it; a bit without such a page is a hint that leads
+ *     nowhere, harmless.
+ * P5: xidle_pages of a node counts pages that are LISTED: who sets that bit adds, who clears it
+ *     takes off, after the CAS; so for a moment it may be below zero.
  *
- * Each step is a constant amount of work: lists are taken whole, their length
- * is known from counts, and a page's blocks are linked a few at a time.  What a
- * forked child may find half done, and believes (F3 in fork.c), is ordered by hfi_order_stores so that at
- * worst blocks are lost to the child, never handed out twice.
+ * Each step is a constant amount of work: lists are taken whole, their length is known from counts,
+ * and a page's blocks are linked a few at a time.  What a forked child may find half done, and
+ * believes (F3 in fork.c), is ordered by hfi_order_stores so that at worst blocks are lost to the
+ * child, never handed out twice.
  *
  * Tests: tests/unit/core.c.
  */
@@ -58,9 +59,10 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     page->free = page->local_free = NULL;
     page->used = 0;
     page->capacity = 0;
-    page->reserved = page->run_pages == cut->run_pages ? cut->blocks : (uint16_t)hfi_sizeclass_blocks(cut, page->run_pages);
+    page->reserved = page->run_pages == cut->run_pages ? cut->blocks
+                                                       : (uint16_t)hfi_sizeclass_blocks(cut, page->run_pages);
     page->block_bytes = cut->block_bytes;
-    page->size_class = (uint8_t)class;
+    page->size_class = (uint8_t) class;
     page->list = LIST_NONE;
     page->kept = false;
     page->free_zero = page->rest_zero = zero;
@@ -79,7 +81,8 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     hfi_page_set_owner(page, theap);
 }
 
-static HFI_COLD _Noreturn void die_misled(const struct page *page, const struct block *from, const struct block *to)
+static HFI_COLD _Noreturn void die_misled(const struct page *page, const struct block *from,
+                                          const struct block *to)
 {
     bool link = from != NULL && (!hfi_block_in_page(page, to) || (uintptr_t)to % HFI_MAX_ALIGN != 0);
     if (link)
@@ -87,13 +90,16 @@ static HFI_COLD _Noreturn void die_misled(const struct page *page, const struct 
                 "free list of a page of %u-byte blocks at %p leads from %p to %p, which is no block of it: "
                 "a freed block was written to; run the program under the secure build or valgrind",
                 page->block_bytes, (void *)hfi_page_start(page), (const void *)from, (const void *)to);
-    hfi_die("HF-E303", "free", "%p was freed, in a page of %u-byte blocks, and is none that malloc returned; "
-            "run the program under the secure build to see where", (const void *)to, page->block_bytes);
+    hfi_die("HF-E303", "free",
+            "%p was freed, in a page of %u-byte blocks, and is none that malloc returned; "
+            "run the program under the secure build to see where",
+            (const void *)to, page->block_bytes);
 }
 
 static HFI_COLD _Noreturn void die_freed_twice(const struct page *page)
 {
-    hfi_die("HF-E304", "free", "more blocks of %u bytes were freed into the page at %p than were handed out: "
+    hfi_die("HF-E304", "free",
+            "more blocks of %u bytes were freed into the page at %p than were handed out: "
             "a block was freed twice; run the program under the secure build to see where",
             page->block_bytes, (void *)hfi_page_start(page));
 }
@@ -105,8 +111,10 @@ _Noreturn void hfi_page_die_listed_twice(const struct page *page, const struct b
         for (uint32_t i = 0; i < links; i++) {
             other = hfi_link_get(page, other);
             if (other == list)
-                hfi_die("HF-E304", "free", "block %p of %u bytes was freed twice; "
-                        "run the program under the secure build to see where", (const void *)list, page->block_bytes);
+                hfi_die("HF-E304", "free",
+                        "block %p of %u bytes was freed twice; "
+                        "run the program under the secure build to see where",
+                        (const void *)list, page->block_bytes);
         }
     }
     die_freed_twice(page);
@@ -121,7 +129,8 @@ struct grid {
 HFI_INLINE struct grid page_grid(const struct page *page)
 {
     const struct sizeclass *class = &hfi_sizeclasses[page->size_class];
-    return (struct grid){ (uintptr_t)hfi_page_start(page), class->inverse, class->block_bytes, page->capacity };
+    return (struct grid){ (uintptr_t)hfi_page_start(page), class->inverse, class->block_bytes,
+                          page->capacity };
 }
 
 /* Any address: the product is exact for one that passes. */
@@ -132,9 +141,10 @@ HFI_INLINE bool grid_holds(const struct grid *grid, const struct block *block)
     return number < grid->blocks && number * grid->block_bytes == offset;
 }
 
-/* A list of what was freed, `count` blocks by the page's figures, before it is allocated from or its page changes
- * hands.  Its first `links` lead to blocks of the page, on from where they are, not to the first one, and to an
- * end where that is due.  What is wrong is told late, but a free costs nothing for it. */
+/* A list of what was freed, `count` blocks by the page's figures, before it is allocated from or
+ * its page changes hands.  Its first `links` lead to blocks of the page, on from where they are,
+ * not to the first one, and to an end where that is due.  What is wrong is told late, but a free
+ * costs nothing for it. */
 static void page_check_list(const struct page *page, const struct block *list, uint32_t count, uint32_t links)
 {
     struct grid grid = page_grid(page);
@@ -158,7 +168,8 @@ static bool page_holds(const struct page *page, const struct block *block)
     return hfi_block_in_page(page, block) && (uintptr_t)block % HFI_MAX_ALIGN == 0;
 }
 
-/* The same in brief: the first two links.  The first block lies in the page, or it would not have got here. */
+/* The same in brief: the first two links.  The first block lies in the page, or it would not have
+ * got here. */
 HFI_INLINE bool newest_are_good(const struct page *page)
 {
     const struct block *list = page->local_free;
@@ -332,8 +343,8 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
         HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
 }
 
-/* What a page's xfree becomes when its owner lets go; 0 where no block is out.  Counts that a block freed twice
- * has upset would spill into each other's bits. */
+/* What a page's xfree becomes when its owner lets go; 0 where no block is out.  Counts that a block
+ * freed twice has upset would spill into each other's bits. */
 static uint64_t page_opened(const struct page *page, uint64_t word)
 {
     uint32_t count = hfi_xfree_count(word);
@@ -363,7 +374,8 @@ void hfi_page_let_go(struct page *page)
         }
         enum hf_inspect_page_state state = open & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE;
         hfi_pagemap_show_blocks(page, state, 0, hfi_xfree_remaining(open));
-        /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which acquire */
+        /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which
+         * acquire */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, open));
     if (open & XFREE_LISTED)
         hfi_page_got_room(&run, 0, reserved - hfi_xfree_remaining(open));
@@ -404,7 +416,8 @@ uint32_t hfi_page_list_length(const struct page *page, const struct block *list)
 const char *hfi_page_audit(const struct page *page)
 {
     uint32_t out = hfi_page_out(page);
-    if (page->capacity != out + hfi_page_list_length(page, page->free) + hfi_page_list_length(page, page->local_free))
+    if (page->capacity !=
+        out + hfi_page_list_length(page, page->free) + hfi_page_list_length(page, page->local_free))
         return "page: capacity is not what is out + free + local_free";
     if (out < hfi_xfree_count(hfi_load_acquire(&page->xfree)))
         return "page: more blocks came back from other threads than were handed out";

@@ -29,11 +29,14 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
 /* Links of a list that are followed, at most, before it is trusted: bounded work. */
 #define HFI_PAGE_LINKS_CHECKED 16u
 
-/* Ends the program for a list of blocks of the page's size that is longer than it can be, or leads back to itself within
- * `links`, which can be followed: where it comes to twice is the block that was freed twice. */
-HFI_COLD _Noreturn void hfi_page_die_listed_twice(const struct page *page, const struct block *list, uint32_t links);
+/* Ends the program for a list of blocks of the page's size that is longer than it can be, or leads
+ * back to itself within `links`, which can be followed: where it comes to twice is the block that
+ * was freed twice. */
+HFI_COLD _Noreturn void hfi_page_die_listed_twice(const struct page *page, const struct block *list,
+                                                  uint32_t links);
 
-/* Ends the program where one of the blocks that the owner freed last is none, or was freed twice.  Constant work. */
+/* Ends the program where one of the blocks that the owner freed last is none, or was freed twice.
+ * Constant work. */
 void hfi_page_check_freed(const struct page *page);
 
 /* Makes `free` non-empty if the page has any room: swaps in local_free, else what
@@ -47,8 +50,8 @@ uint32_t hfi_page_refill_own(struct page *page);
 /* Swaps local_free, which must not be empty, in for `free`, which must be; as hfi_page_refill. */
 uint32_t hfi_page_swap(struct page *page);
 
-/* Takes what others freed, something, into a page just won, so that `used` says how many blocks are out; unless the page has frees of
- * its last owner. */
+/* Takes what others freed, something, into a page just won, so that `used` says how many blocks are
+ * out; unless the page has frees of its last owner. */
 void hfi_page_collect_won(struct page *page);
 
 /* Returns an empty page (used == 0, in no list, not kept) to its node. */
@@ -75,19 +78,20 @@ HFI_INLINE struct page_run hfi_page_run(const struct page *page)
     return (struct page_run){ node, hfi_node_member(node, page), page->size_class, page->run_pages };
 }
 
-/* Any thread: counts and lists a page that nobody owns, when its free blocks have become `room` where
- * they were `had`: in the set of the scant first, and in that of the ample once it has ample_blocks.
- * The scant set's bit stays, as a hint; only the page's owner may take it out. */
+/* Any thread: counts and lists a page that nobody owns, when its free blocks have become `room`
+ * where they were `had`: in the set of the scant first, and in that of the ample once it has
+ * ample_blocks.  The scant set's bit stays, as a hint; only the page's owner may take it out. */
 void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room);
 
-/* After this thread's CAS won a page: out of the idle sets and their count, if `found`, its xfree before, says that it is there. */
+/* After this thread's CAS won a page: out of the idle sets and their count, if `found`, its xfree
+ * before, says that it is there. */
 void hfi_page_won(struct page *page, uint64_t found);
 
 /* Writes the owner of a page this thread has just won. */
 void hfi_page_set_owner(struct page *page, struct theap *theap);
 
-/* A full page that its theap holds back: all its blocks are out, and `used` is 1, so that the owner's next free into it
- * reaches hfi_theap_emptied. */
+/* A full page that its theap holds back: all its blocks are out, and `used` is 1, so that the
+ * owner's next free into it reaches hfi_theap_emptied. */
 HFI_INLINE bool hfi_page_is_sealed(const struct page *page)
 {
     return page->list == LIST_FULL && page->local_free == NULL;

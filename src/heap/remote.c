@@ -36,12 +36,13 @@ struct pushed {
 
 _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *block)
 {
-    hfi_die("HF-E304", "free", "block %p of %u bytes was freed twice; run the program under the secure build to see where",
+    hfi_die("HF-E304", "free",
+            "block %p of %u bytes was freed twice; run the program under the secure build to see where",
             block, page->block_bytes);
 }
 
-static uint64_t push_onto_open(const struct page *page, const struct pushed *pushed, uint64_t word, uint64_t list,
-                               enum outcome *outcome)
+static uint64_t push_onto_open(const struct page *page, const struct pushed *pushed, uint64_t word,
+                               uint64_t list, enum outcome *outcome)
 {
     uint32_t remaining = hfi_xfree_remaining(word), ample = hfi_sizeclasses[page->size_class].ample_blocks;
     if (hfi_unlikely(remaining < pushed->count))
@@ -114,7 +115,9 @@ void hfi_remote_return(struct page *page, struct block *first, struct block *las
 void hfi_remote_free(struct theap *theap, struct page *page, struct block *block)
 {
     bool was_own = theap != NULL && hfi_load_relaxed(&page->xtheap) == theap;
-    struct pushed pushed = { .first = block, .last = block, .count = 1,
+    struct pushed pushed = { .first = block,
+                             .last = block,
+                             .count = 1,
                              .wanted = was_own && hfi_theap_wants(theap, page->size_class) };
     remote_return(theap, page, &pushed);
 }

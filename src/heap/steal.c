@@ -5,15 +5,19 @@
  * retired or cut anew since.  Winning its xfree decides; a page that turns out to be
  * of another class is let go again, which lists it where it belongs.
  *
- * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker. The owner stores xbusy and
- * loads xstate, or owners[] of a page; the stealer stores those and loads xbusy, with a membarrier between, which puts a full
- * barrier into the owner too: of the two at least one sees the other. If the owner may be inside, the stealer gives up.
+ * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker. The owner
+ * stores xbusy and loads xstate, or owners[] of a page; the stealer stores those and loads xbusy,
+ * with a membarrier between, which puts a full barrier into the owner too: of the two at least one
+ * sees the other. If the owner may be inside, the stealer gives up.
  *
- * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_ROBBED and does without.
- * H2: second barrier: the picked pages are the stealer's; the owner, freeing, sees HFI_OWNER_NOBODY.
+ * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_ROBBED
+ *     and does without.
+ * H2: second barrier: the picked pages are the stealer's; the owner, freeing, sees
+ *     HFI_OWNER_NOBODY.
  * H3: nobody waits: an owner goes another way, a stealer gives up.
  *
- * Source of the asymmetric barrier: Dice, Huang, Yang, "Asymmetric Dekker Synchronization", 2001; membarrier(2).
+ * Source of the asymmetric barrier: Dice, Huang, Yang, "Asymmetric Dekker Synchronization", 2001;
+ * membarrier(2).
  *
  * Tests: tests/unit/core.c, tests/programs/asleep.c, tests/models/handshake.pml.
  */
@@ -23,7 +27,8 @@
 #include "kernel/os.h"
 #include "base/say.h"
 
-static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
+static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node,
+                               unsigned class, size_t candidates)
 {
     for (size_t i = 0; i < candidates; i++) {
         size_t member = hfi_idleset_take(set);
@@ -53,8 +58,8 @@ struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsig
     return steal_from(&node->scant[class], theap, node, class, candidates);
 }
 
-/* Theaps robbed between two barriers.  A barrier costs as much as a visit to some fifty theaps; a stealer
- * that is preempted keeps the lists of so many from being used. */
+/* Theaps robbed between two barriers.  A barrier costs as much as a visit to some fifty theaps; a
+ * stealer that is preempted keeps the lists of so many from being used. */
 #define VICTIMS_MAX 64u
 #define PAGES_PER_VICTIM 32u
 
@@ -72,8 +77,10 @@ void hfi_steal_init(void)
     int error = hfi_os_barrier_register();
     has_barrier = error == 0;
     if (error != 0)
-        hfi_say(SAY_INFO, "HF-I003", "steal", "the kernel refuses membarrier (error %d): memory that sleeping threads hold back stays "
-                "theirs; allow membarrier in the seccomp filter", -error);
+        hfi_say(SAY_INFO, "HF-I003", "steal",
+                "the kernel refuses membarrier (error %d): memory that sleeping threads hold back stays "
+                "theirs; allow membarrier in the seccomp filter",
+                -error);
 }
 
 static unsigned take_lists(const struct theap *thief, struct theap **next, struct raid *raids)
@@ -82,7 +89,8 @@ static unsigned take_lists(const struct theap *thief, struct theap **next, struc
     for (; *next != NULL && count < VICTIMS_MAX; *next = (*next)->next_all) {
         uint32_t state = THEAP_LIVE;
         /* relaxed: a hint */
-        if (*next == thief || (hfi_load_relaxed(&(*next)->xlisted) == 0 && !hfi_load_relaxed(&(*next)->xmagazines)))
+        if (*next == thief ||
+            (hfi_load_relaxed(&(*next)->xlisted) == 0 && !hfi_load_relaxed(&(*next)->xmagazines)))
             continue;
         if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
             continue;
@@ -93,7 +101,8 @@ static unsigned take_lists(const struct theap *thief, struct theap **next, struc
     return count;
 }
 
-/* acquire: pairs with hfi_theap_leave and the end of hfi_free: what the owner did to the pages happened before */
+/* acquire: pairs with hfi_theap_leave and the end of hfi_free: what the owner did to the pages
+ * happened before */
 static bool is_inside(const struct theap *theap)
 {
     return hfi_load_acquire(&theap->xbusy) != 0;

@@ -12,9 +12,9 @@
 /* Of an idle set, looked at by a call that has other places to go. */
 #define HFI_STEAL_CANDIDATES ((size_t)8)
 
-/* A run of `class` on `node` that nobody owned and that has ample room, now owned by `theap` of this thread;
- * NULL when none of the first `candidates` members of the set was won.  Without a theap the page stays nobody's: the
- * caller lets go of it at once. */
+/* A run of `class` on `node` that nobody owned and that has ample room, now owned by `theap` of
+ * this thread; NULL when none of the first `candidates` members of the set was won.  Without a
+ * theap the page stays nobody's: the caller lets go of it at once. */
 struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
 /* The same, of those with less room. */
@@ -30,9 +30,10 @@ struct spoils {
     bool more;       /* a theap had more pages than one raid takes */
 };
 
-/* From some theaps whose threads are not inside malloc or free, without their help: takes pages with room on `node`, and lists
- * them as idle or free, and returns what blocks their magazines hold to their pages.  `*next` walks the list of all theaps
- * (hfi_theap_first); NULL at its end.  `theap` is the thread's own, or NULL.  Two membarrier system calls. */
+/* From some theaps whose threads are not inside malloc or free, without their help: takes pages
+ * with room on `node`, and lists them as idle or free, and returns what blocks their magazines hold
+ * to their pages.  `*next` walks the list of all theaps (hfi_theap_first); NULL at its end.
+ * `theap` is the thread's own, or NULL.  Two membarrier system calls. */
 struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);
 
 #endif

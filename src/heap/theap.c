@@ -5,18 +5,19 @@
  *     partial queue of its class, or in `full`; page->list says which.
  * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
  *     stands in for it.
- * T3: a page put into `full` is sealed: its `used` is 1 until the first free into it by the thread, or until it leaves
- *     `full`.
- * T4: kept pages are current or partial, and their `used` is one up, so that a free that
- *     empties them again stays on the fast path.  Together they have at most
- *     hold_pages pages.
- *     Nothing is kept, and nothing given up, while a stealer has the lists: a page that it picks stays what it was.
- * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong to the thread while xstate is THEAP_LIVE, to the stealer
- *     while it is THEAP_ROBBED; current and kept pages always to the thread.
+ * T3: a page put into `full` is sealed: its `used` is 1 until the first free into it by the thread,
+ *     or until it leaves `full`.
+ * T4: kept pages are current or partial, and their `used` is one up, so that a free that empties
+ *     them again stays on the fast path.  Together they have at most hold_pages pages.  Nothing is
+ *     kept, and nothing given up, while a stealer has the lists: a page that it picks stays what it
+ *     was.
+ * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong
+ *     to the thread while xstate is THEAP_LIVE, to the stealer while it is THEAP_ROBBED; current
+ *     and kept pages always to the thread.
  *
- * hold_pages is the node's size / 128 / theaps on the node, from 1 to 64.  A thread that sleeps does not hear
- * of later ones, so that the shares of n threads add up as 1 + 1/2 + ... + 1/n: what 64 sleeping
- * threads hold empty is at most 1/27 of a node of 512 MiB.
+ * hold_pages is the node's size / 128 / theaps on the node, from 1 to 64.  A thread that sleeps
+ * does not hear of later ones, so that the shares of n threads add up as 1 + 1/2 + ... + 1/n: what
+ * 64 sleeping threads hold empty is at most 1/27 of a node of 512 MiB.
  *
  * Tests: tests/unit/core.c.
  */
@@ -27,10 +28,10 @@
 #include "base/check.h"
 #include "arena/pagemap.h"
 
-#define HOLD_SHARE 128u   /* of a node, for the empty pages of all its theaps */
-#define FULL_MAX 16u      /* full pages held back; refill looks at each of them */
-#define PARTIAL_MAX 16u   /* pages with room of one class that a theap keeps when it wins them back */
-#define SHED_CLASSES 8u   /* looked at per call when the node is tight */
+#define HOLD_SHARE 128u /* of a node, for the empty pages of all its theaps */
+#define FULL_MAX 16u    /* full pages held back; refill looks at each of them */
+#define PARTIAL_MAX 16u /* pages with room of one class that a theap keeps when it wins them back */
+#define SHED_CLASSES 8u /* looked at per call when the node is tight */
 
 struct page hfi_empty_page;
 struct theap hfi_empty_theap = {
@@ -133,7 +134,8 @@ static void theap_update_hold(struct theap *theap)
 {
     size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), 1);
     size_t share = theap->node->page_count / HOLD_SHARE / theaps;
-    theap->hold_pages = hfi_node_is_tight(theap->node) ? 0 : (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
+    theap->hold_pages =
+        hfi_node_is_tight(theap->node) ? 0 : (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
 }
 
 struct theap *hfi_theap_new(struct arena_node *node)
@@ -145,7 +147,7 @@ struct theap *hfi_theap_new(struct arena_node *node)
         return NULL;
     size_t kept_fields = offsetof(struct theap, lists_ours);
     memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         theap->classes[class].current = &hfi_empty_page;
     hfi_store_relaxed(&theap->xlisted, 0);
     hfi_store_relaxed(&theap->xmagazines, false);
@@ -264,7 +266,8 @@ static void theap_give_up_slot(struct theap *theap)
         theap_retire(theap, page);
 }
 
-/* The first free into a sealed page is what local_free has.  A stealer may have the lists: then the page stays in `full`. */
+/* The first free into a sealed page is what local_free has.  A stealer may have the lists: then the
+ * page stays in `full`. */
 static void theap_unseal(struct theap *theap, struct page *page)
 {
     page->used = page->capacity - 1;
@@ -288,11 +291,12 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
             return;
     }
     if (hfi_unlikely(page->kept))
-        hfi_die("HF-E304", "free", "a block of %u bytes in the page at %p was freed twice; "
+        hfi_die("HF-E304", "free",
+                "a block of %u bytes in the page at %p was freed twice; "
                 "run the program under the secure build to see where",
                 page->block_bytes, (void *)hfi_page_start(page));
     if (!theap->lists_ours)
-        return; /* T4: it stays where it is, empty */
+        return;                    /* T4: it stays where it is, empty */
     if (page->list == LIST_FULL) { /* its first frees came while a stealer had the lists */
         full_remove(theap, page);
         list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
@@ -409,7 +413,8 @@ void hfi_theap_leave_away(struct theap *theap, unsigned class)
         return;
     if (queue->current != &hfi_empty_page && queue->current->node != theap->node->index)
         theap_let_go(theap, queue->current);
-    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL; page = next) {
+    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL;
+         page = next) {
         next = page->next;
         if (page->node != theap->node->index)
             theap_let_go(theap, page);
@@ -438,7 +443,8 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
 
 bool hfi_theap_wants(const struct theap *theap, unsigned class)
 {
-    return theap->lists_ours && theap->classes[class].partial.count < PARTIAL_MAX && !hfi_node_is_tight(theap->node);
+    return theap->lists_ours && theap->classes[class].partial.count < PARTIAL_MAX &&
+           !hfi_node_is_tight(theap->node);
 }
 
 void hfi_theap_adopt(struct theap *theap, struct page *page)
@@ -450,7 +456,8 @@ void hfi_theap_adopt(struct theap *theap, struct page *page)
     show(theap, page);
 }
 
-/* All blocks are back, some of them in xfree, which `used` does not know of: nobody is left to push. */
+/* All blocks are back, some of them in xfree, which `used` does not know of: nobody is left to
+ * push. */
 static bool page_is_empty(const struct page *page)
 {
     return page->used - page->kept == hfi_xfree_count(hfi_load_acquire(&page->xfree));
@@ -463,7 +470,8 @@ static bool class_give_back(struct theap *theap, struct theap_class *queue)
         theap_retire(theap, queue->current);
         gave = true;
     }
-    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL; page = next) {
+    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL;
+         page = next) {
         next = page->next;
         if (!page_is_empty(page))
             continue;
@@ -476,7 +484,7 @@ static bool class_give_back(struct theap *theap, struct theap_class *queue)
 bool hfi_theap_give_back(struct theap *theap)
 {
     bool gave = false;
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         gave |= class_give_back(theap, &theap->classes[class]);
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
         struct page *page = theap->kept[slot];
@@ -498,14 +506,14 @@ bool hfi_theap_give_back(struct theap *theap)
 
 static void let_go_of_current(struct theap *theap)
 {
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         if (theap->classes[class].current != &hfi_empty_page)
             theap_let_go(theap, theap->classes[class].current);
 }
 
 static void let_go_of_listed(struct theap *theap)
 {
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         while (theap->classes[class].partial.first != NULL)
             theap_let_go(theap, theap->classes[class].partial.first);
     while (theap->full.first != NULL)
@@ -554,8 +562,8 @@ bool hfi_theap_part(struct theap *theap)
         uint32_t state = THEAP_LIVE;
         if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
             return true;
-        /* release: what this thread did is there for hfi_theap_return_lists; a stealer that returned the lists
-         * between the two steps makes the next round */
+        /* release: what this thread did is there for hfi_theap_return_lists; a stealer that
+         * returned the lists between the two steps makes the next round */
         if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
             return false;
     }
@@ -582,7 +590,7 @@ static uint32_t revoke_from(const struct page_queue *queue, const struct arena_n
 uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max)
 {
     uint32_t count = revoke_from(&theap->full, node, max);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         count += revoke_from(&theap->classes[class].partial, node, max - count);
     return count;
 }
@@ -610,7 +618,7 @@ static uint32_t settle_from(struct theap *theap, const struct page_queue *queue,
 uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
 {
     uint32_t taken = settle_from(theap, &theap->full, &revoked, take);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         taken += settle_from(theap, &theap->classes[class].partial, &revoked, take);
     hfi_assert(revoked == 0);
     hfi_fetch_add_relaxed(&theap->xlost, taken);
@@ -620,7 +628,8 @@ uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
 bool hfi_theap_return_lists(struct theap *theap)
 {
     uint32_t state = THEAP_ROBBED;
-    /* release: pairs with hfi_theap_enter and hfi_magazine_put_quickly; acquire: with hfi_theap_part */
+    /* release: pairs with hfi_theap_enter and hfi_magazine_put_quickly; acquire: with
+     * hfi_theap_part */
     return hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LIVE);
 }
 
@@ -647,13 +656,15 @@ const char *hfi_theap_audit(const struct theap *theap)
 {
     const char *broken = queue_audit(&theap->full, LIST_FULL, theap);
     uint32_t kept_pages = 0;
-    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++) {
+    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class ++) {
         const struct theap_class *queue = &theap->classes[class];
         broken = queue_audit(&queue->partial, LIST_PARTIAL, theap);
         if (broken == NULL && queue->current != &hfi_empty_page)
-            broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere" : hfi_page_audit(queue->current);
+            broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere"
+                                                          : hfi_page_audit(queue->current);
         const struct sizeclass *cut = &hfi_sizeclasses[class];
-        for (unsigned i = cut->direct_first; theap == hfi_theap && class < HFI_DIRECT_CLASSES && i <= cut->direct_last; i++)
+        for (unsigned i = cut->direct_first;
+             theap == hfi_theap && class < HFI_DIRECT_CLASSES && i <= cut->direct_last; i++)
             if (hfi_direct[i] != queue->current && hfi_direct[i] != &theap->magazines[class].loaded)
                 broken = "T2: the direct table does not point at the current page";
     }

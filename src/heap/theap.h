@@ -27,17 +27,19 @@ struct theap_class {
  *   |loaded.free| == loaded.capacity - loaded.used
  *   |incoming| == incoming_limit - incoming_room */
 struct magazine {
-    struct page loaded;      /* owner: stands in for the current page; of it, free, used and capacity
+    struct page loaded;       /* owner: stands in for the current page; of it, free, used and capacity
                               * alone mean something */
-    struct block *incoming;  /* lists: freed since the last load */
-    struct block *previous;  /* lists: older, on the way back to their pages */
-    uint32_t incoming_room;  /* lists: blocks that `incoming` takes before it is asked again whether it may have more */
-    uint32_t incoming_limit; /* lists: blocks that it has, and that room */
+    struct block *incoming;   /* lists: freed since the last load */
+    struct block *previous;   /* lists: older, on the way back to their pages */
+    uint32_t incoming_room;   /* lists: blocks that `incoming` takes before it is asked again whether it may
+                              * have more */
+    uint32_t incoming_limit;  /* lists: blocks that it has, and that room */
     uint32_t previous_blocks; /* lists */
-    bool recent;             /* owner: loaded since hfi_magazine_shed last passed */
+    bool recent;              /* owner: loaded since hfi_magazine_shed last passed */
 };
 
-/* Who may touch a theap's lists of pages, and of blocks in magazines ("lists" in the comments below). */
+/* Who may touch a theap's lists of pages, and of blocks in magazines ("lists" in the comments
+ * below). */
 enum theap_state {
     THEAP_GONE,   /* nobody has it */
     THEAP_LIVE,   /* its thread */
@@ -45,47 +47,52 @@ enum theap_state {
     THEAP_LEFT,   /* a stealer, to the end: its thread has ended meanwhile */
 };
 
-/* What a theap without a slot in the inspection segment has added to a node's sums there (inspect.c). */
+/* What a theap without a slot in the inspection segment has added to a node's sums there
+ * (inspect.c). */
 struct theap_added {
     struct counters counters;
     uint64_t lost, kept, in_use;
     uint32_t node; /* whose sums have in_use and kept */
 };
 
-/* What came and went since a theap was last judged (M7 in magazine.c): `listed` and `freed` are counters of then. */
+/* What came and went since a theap was last judged (M7 in magazine.c): `listed` and `freed` are
+ * counters of then. */
 struct theap_trade {
     uint64_t listed, freed;
     uint64_t returned; /* blocks from magazines to their pages */
 };
 
 struct theap {
-    _Atomic(uint32_t) xbusy;  /* atomic: the owner is inside a call that may touch listed pages; the owner alone writes it */
-    _Atomic(uint32_t) xstate; /* atomic: enum theap_state */
-    _Atomic(uint32_t) xlisted; /* atomic: pages in partial and full, for stealers to see whether to try; the lists' holder writes it */
-    _Atomic(bool) xmagazines; /* atomic: magazines were put into since they were last robbed; likewise */
-    uint32_t index;           /* const: number of this theap, its slot in the inspection segment */
-    struct theap *next_all;   /* const once linked: list of all theaps */
+    _Atomic(uint32_t) xbusy;   /* atomic: the owner is inside a call that may touch listed pages; the owner
+                               * alone writes it */
+    _Atomic(uint32_t) xstate;  /* atomic: enum theap_state */
+    _Atomic(uint32_t) xlisted; /* atomic: pages in partial and full, for stealers to see whether to try; the
+                                * lists' holder writes it */
+    _Atomic(bool) xmagazines;  /* atomic: magazines were put into since they were last robbed; likewise */
+    uint32_t index;            /* const: number of this theap, its slot in the inspection segment */
+    struct theap *next_all;    /* const once linked: list of all theaps */
     _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */
-    struct counters counters; /* owner; sums outlive the threads */
-    _Atomic(uint64_t) xlost;  /* atomic: pages that stealers took; as long as counters */
-    uint64_t slow_ticks;      /* owner: spent in calls that looked beyond its own pages (inspect.c), and how many of which length */
+    struct counters counters;           /* owner; sums outlive the threads */
+    _Atomic(uint64_t) xlost;            /* atomic: pages that stealers took; as long as counters */
+    uint64_t slow_ticks; /* owner: spent in calls that looked beyond its own pages (inspect.c), and how
+                               * many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
-    struct theap_added added; /* owner, once there is a segment */
-    struct theap_trade trade; /* owner */
-    uint64_t thread_id;       /* owner: the kernel's id of the thread that has it, or had it last */
-    uintptr_t thread;         /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
-    struct arena_node *node;  /* owner, shown: home node, read again on slow paths */
+    struct theap_added added;        /* owner, once there is a segment */
+    struct theap_trade trade;        /* owner */
+    uint64_t thread_id;              /* owner: the kernel's id of the thread that has it, or had it last */
+    uintptr_t thread;        /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
+    struct arena_node *node; /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
-    bool lists_ours;          /* owner: xstate was THEAP_LIVE when it last entered */
-    bool hands_on;            /* owner: malloc takes from magazines first (M7 in magazine.c) */
-    uint32_t kept_next;       /* owner: slot to give up next */
-    uint32_t kept_pages;      /* owner, shown: pages of all slots */
-    uint32_t hold_pages;      /* owner: budget of kept */
-    uint32_t shed_next;       /* owner: class that hfi_theap_shed looks at next */
-    uint32_t magazine_shed_next; /* owner: class that hfi_magazine_shed looks at next */
+    bool lists_ours;                 /* owner: xstate was THEAP_LIVE when it last entered */
+    bool hands_on;                   /* owner: malloc takes from magazines first (M7 in magazine.c) */
+    uint32_t kept_next;              /* owner: slot to give up next */
+    uint32_t kept_pages;             /* owner, shown: pages of all slots */
+    uint32_t hold_pages;             /* owner: budget of kept */
+    uint32_t shed_next;              /* owner: class that hfi_theap_shed looks at next */
+    uint32_t magazine_shed_next;     /* owner: class that hfi_magazine_shed looks at next */
     struct page *kept[HFI_KEPT_MAX]; /* owner: pages that were empty once and are held back */
-    struct page_queue full;   /* lists: full pages held back, oldest first */
-    struct theap_class classes[HFI_CLASS_COUNT]; /* owner, but for the lists in it */
+    struct page_queue full;          /* lists: full pages held back, oldest first */
+    struct theap_class classes[HFI_CLASS_COUNT];   /* owner, but for the lists in it */
     struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner, but for the lists in it */
 };
 
@@ -101,8 +108,9 @@ extern HFI_HIDDEN HFI_TLS struct theap *hfi_theap;
  * load less for each malloc. */
 extern HFI_HIDDEN HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT];
 
-/* From entering to leaving no stealer takes listed pages of this thread's theap, unless it began before: then lists_ours
- * is false, and the owner does without its lists.  Two plain stores; the stealer pays for their order (steal.c). */
+/* From entering to leaving no stealer takes listed pages of this thread's theap, unless it began
+ * before: then lists_ours is false, and the owner does without its lists.  Two plain stores; the
+ * stealer pays for their order (steal.c). */
 HFI_INLINE void hfi_theap_enter(struct theap *theap)
 {
     hfi_store_relaxed(&theap->xbusy, 1);
@@ -123,22 +131,24 @@ struct theap *hfi_theap_new(struct arena_node *node);
 /* Makes `node` a theap's home; pages it has stay where they are. */
 void hfi_theap_move(struct theap *theap, struct arena_node *node);
 
-/* Where home has fresh pages: lets go of the pages of a class that are of another node, taken there before the
- * thread was moved or while home was full, so that the class goes on at home.  Bounded by the
- * pages with room that a theap keeps of a class. */
+/* Where home has fresh pages: lets go of the pages of a class that are of another node, taken there
+ * before the thread was moved or while home was full, so that the class goes on at home.  Bounded
+ * by the pages with room that a theap keeps of a class. */
 void hfi_theap_leave_away(struct theap *theap, unsigned class);
 
-/* The thread ends: lets go of current pages. True when the theap's lists are the caller's, to be ended (hfi_magazine_end_theap); false
- * when a stealer has them, and will. */
+/* The thread ends: lets go of current pages. True when the theap's lists are the caller's, to be
+ * ended (hfi_magazine_end_theap); false when a stealer has them, and will. */
 bool hfi_theap_part(struct theap *theap);
 
 /* Lets go of listed pages, and puts the theap up for the next thread. */
 void hfi_theap_end(struct theap *theap);
 
-/* In a forked child that took over: puts up every theap for the next threads.  Their pages were let go of. */
+/* In a forked child that took over: puts up every theap for the next threads.  Their pages were let
+ * go of. */
 void hfi_theaps_recycle(void);
 
-/* In a forked child that cannot follow it: the list of all begins at `first`, or is empty (NULL). */
+/* In a forked child that cannot follow it: the list of all begins at `first`, or is empty
+ * (NULL). */
 void hfi_theaps_forsake(struct theap *first);
 
 /* First theap of the list of all, in use or not; where that is told; and their number. */
@@ -149,11 +159,12 @@ uint32_t hfi_theaps_made(void);
 /* The current page of a class, with a free block; NULL when it has no room.  Constant work. */
 struct page *hfi_theap_refill(struct theap *theap, unsigned class);
 
-/* Puts the current page, which is full, aside, and another of the theap's pages with room in its place; NULL when there
- * is none.  Constant work. */
+/* Puts the current page, which is full, aside, and another of the theap's pages with room in its
+ * place; NULL when there is none.  Constant work. */
 struct page *hfi_theap_next_page(struct theap *theap, unsigned class);
 
-/* Makes malloc take blocks of a class of the direct table from `page`: the current page or its stand-in. */
+/* Makes malloc take blocks of a class of the direct table from `page`: the current page or its
+ * stand-in. */
 void hfi_theap_direct(unsigned class, struct page *page);
 
 /* Takes in a page with room that this thread has just won or cut, as current page. */
@@ -176,19 +187,22 @@ bool hfi_theap_give_back(struct theap *theap);
  * while, a few classes per call, so that threads share them instead of each holding its own. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
 
-/* Lets go of every page that may have room: the thread will sleep.  Its next calls claim them, or others, again. */
+/* Lets go of every page that may have room: the thread will sleep.  Its next calls claim them, or
+ * others, again. */
 void hfi_theap_let_go_all(struct theap *theap);
 
-/* For the stealer that has a theap's lists.  Picks up to `max` listed pages of `node` that are neither
- * current nor kept, and makes every free into them from now on the slow one.  Returns how many. */
+/* For the stealer that has a theap's lists.  Picks up to `max` listed pages of `node` that are
+ * neither current nor kept, and makes every free into them from now on the slow one.  Returns how
+ * many. */
 uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max);
 
-/* Ends that: with `take` lets go of those that have room, and gives the others back to the theap, whose
- * thread may have been inside.  What is in a page's local_free nobody but its holder may read: so a full
- * page is picked before that is known.  Returns how many pages it let go of. */
+/* Ends that: with `take` lets go of those that have room, and gives the others back to the theap,
+ * whose thread may have been inside.  What is in a page's local_free nobody but its holder may
+ * read: so a full page is picked before that is known.  Returns how many pages it let go of. */
 uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take);
 
-/* Returns the lists.  False when the thread has ended meanwhile: they are the caller's, to be ended (hfi_magazine_end_theap). */
+/* Returns the lists.  False when the thread has ended meanwhile: they are the caller's, to be ended
+ * (hfi_magazine_end_theap). */
 bool hfi_theap_return_lists(struct theap *theap);
 
 /* NULL, or the broken invariant. */

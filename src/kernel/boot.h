@@ -16,7 +16,8 @@
 
 #define HFI_BOOT_MAX_ALIGN ((size_t)4096)
 
-/* Zeroed block, aligned to `align` (a power of two up to HFI_BOOT_MAX_ALIGN); NULL when both regions are full. */
+/* Zeroed block, aligned to `align` (a power of two up to HFI_BOOT_MAX_ALIGN); NULL when both
+ * regions are full. */
 void *hfi_boot_alloc(size_t bytes, size_t align);
 
 /* Whether a pointer came from hfi_boot_alloc. */

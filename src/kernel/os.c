@@ -101,7 +101,8 @@ void hfi_os_unreserve(void *start, size_t bytes)
 int hfi_os_reserve_at(void *start, size_t bytes)
 {
     int saved_errno = errno;
-    void *mapped = mmap(start, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    void *mapped = mmap(start, bytes, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     int error = outcome((long)mapped, saved_errno);
     if (error != 0 || mapped == start)
         return error;
@@ -120,7 +121,9 @@ static int map_fixed(void *start, size_t bytes, int protection, int flags)
 
 int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes)
 {
-    int huge = os_page_bytes == 4096 ? 0 : MAP_HUGETLB | (int)((unsigned)__builtin_ctzll(os_page_bytes) << MAP_HUGE_SHIFT);
+    int huge = os_page_bytes == 4096
+                 ? 0
+                 : MAP_HUGETLB | (int)((unsigned)__builtin_ctzll(os_page_bytes) << MAP_HUGE_SHIFT);
     return map_fixed(start, bytes, PROT_READ | PROT_WRITE, huge);
 }
 
@@ -154,7 +157,8 @@ static int advise(void *start, size_t bytes, int advice)
 }
 
 /* For kernels without MADV_POPULATE_WRITE, and filters that refuse madvise: lets the kernel write
- * the zeros that are there already.  Where a page cannot be had, it says EFAULT instead of sending SIGBUS. */
+ * the zeros that are there already.  Where a page cannot be had, it says EFAULT instead of sending
+ * SIGBUS. */
 static int populate_by_reading(char *start, size_t bytes)
 {
     int zeros = hfi_sys_open("/dev/zero", O_RDONLY | O_CLOEXEC);
@@ -241,7 +245,8 @@ int hfi_os_bind(void *start, size_t bytes, unsigned node)
     if (node >= NODE_MASK_BITS)
         return -EINVAL;
     mask[node / (8 * sizeof mask[0])] = 1ul << (node % (8 * sizeof mask[0]));
-    return outcome(syscall(SYS_mbind, start, bytes, MPOL_BIND_MODE, mask, (unsigned long)NODE_MASK_BITS, 0ul), saved_errno);
+    return outcome(syscall(SYS_mbind, start, bytes, MPOL_BIND_MODE, mask, (unsigned long)NODE_MASK_BITS, 0ul),
+                   saved_errno);
 }
 
 bool hfi_os_is_refusal(int error)
@@ -325,7 +330,8 @@ static bool first_number(const char *text, uint64_t *number)
     if (*text == 0)
         return false;
     for (; is_digit(*text); text++)
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value))
             value = UINT64_MAX;
     *number = value;
     return true;
@@ -368,11 +374,15 @@ struct cgroup_kind {
 };
 
 static const struct cgroup_kind cgroup_v2 = {
-    .root = "/sys/fs/cgroup", .limit_name = "memory.max", .used_name = "memory.current",
+    .root = "/sys/fs/cgroup",
+    .limit_name = "memory.max",
+    .used_name = "memory.current",
     .cache_names = { "\ninactive_file ", "\nactive_file " },
 };
 static const struct cgroup_kind cgroup_v1 = {
-    .root = "/sys/fs/cgroup/memory", .limit_name = "memory.limit_in_bytes", .used_name = "memory.usage_in_bytes",
+    .root = "/sys/fs/cgroup/memory",
+    .limit_name = "memory.limit_in_bytes",
+    .used_name = "memory.usage_in_bytes",
     .cache_names = { "\ntotal_inactive_file ", "\ntotal_active_file " },
 };
 
@@ -399,7 +409,8 @@ static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind
         if (kind->cache_names[0] != NULL) {
             snprintf(path, sizeof path, "%s%s/memory.stat", kind->root, group);
             read_file(path, stat_text, sizeof stat_text, false);
-            cache = number_after(stat_text, kind->cache_names[0]) + number_after(stat_text, kind->cache_names[1]);
+            cache =
+                number_after(stat_text, kind->cache_names[0]) + number_after(stat_text, kind->cache_names[1]);
         }
         uint64_t held = used - hfi_min(used, cache);
         bound->room_bytes = hfi_min(bound->room_bytes, limit - hfi_min(limit, held));
@@ -469,7 +480,9 @@ static uint64_t cgroup_pool_room(size_t page_bytes)
         snprintf(names[2], sizeof names[2], "hugetlb.%s.%slimit_in_bytes", size, counted);
         snprintf(names[3], sizeof names[3], "hugetlb.%s.%susage_in_bytes", size, counted);
         struct cgroup_kind v2 = { .root = roots[i / 2], .limit_name = names[0], .used_name = names[1] };
-        struct cgroup_kind v1 = { .root = "/sys/fs/cgroup/hugetlb", .limit_name = names[2], .used_name = names[3] };
+        struct cgroup_kind v1 = { .root = "/sys/fs/cgroup/hugetlb",
+                                  .limit_name = names[2],
+                                  .used_name = names[3] };
         cgroup_find_kind(&bound, &v2, &v1, "hugetlb");
     }
     return bound.room_bytes;
@@ -505,8 +518,9 @@ uint64_t hfi_os_available_bytes(enum os_bound *bound)
     return hfi_min(available, cgroup.room_bytes);
 }
 
-/* Of what a node shows as free: watermarks, page tables, and what goes to the kernel's lists per CPU meanwhile, which it does
- * not empty for a strict binding: it kills who asks (tests/lab/eight-nodes.lab). */
+/* Of what a node shows as free: watermarks, page tables, and what goes to the kernel's lists per
+ * CPU meanwhile, which it does not empty for a strict binding: it kills who asks
+ * (tests/lab/eight-nodes.lab). */
 #define NODE_HELD_BACK ((uint64_t)32 << 20)
 
 uint64_t hfi_os_node_available_bytes(unsigned node)
@@ -515,7 +529,8 @@ uint64_t hfi_os_node_available_bytes(unsigned node)
     snprintf(path, sizeof path, "/sys/devices/system/node/node%u/meminfo", node);
     if (hfi_os_read_file(path, text, sizeof text) <= 0)
         return UINT64_MAX;
-    uint64_t free_bytes = 1024 * (number_after(text, " MemFree:") + number_after(text, " Active(file):") + number_after(text, " Inactive(file):"));
+    uint64_t free_bytes = 1024 * (number_after(text, " MemFree:") + number_after(text, " Active(file):") +
+                                  number_after(text, " Inactive(file):"));
     return free_bytes - hfi_min(free_bytes, NODE_HELD_BACK);
 }
 
@@ -570,7 +585,8 @@ bool hfi_os_may_have_other_threads(bool *known)
 bool hfi_os_has_thp(void)
 {
     char text[SMALL_FILE_BYTES];
-    if (read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text, true) <= 0 || strstr(text, "[never]") != NULL)
+    if (read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text, true) <= 0 ||
+        strstr(text, "[never]") != NULL)
         return false;
     int saved_errno = errno;
     int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
@@ -579,7 +595,8 @@ bool hfi_os_has_thp(void)
 }
 
 /* One line of /proc/self/smaps: "7f..-7f.. rw-p ..." opens a mapping, others describe it. */
-static void count_smaps_line(const char *line, uintptr_t start, uintptr_t end, bool *inside, uint64_t *huge_bytes)
+static void count_smaps_line(const char *line, uintptr_t start, uintptr_t end, bool *inside,
+                             uint64_t *huge_bytes)
 {
     uintptr_t first = 0, last = 0;
     const char *at = line;
@@ -638,7 +655,8 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
     char machine[80], of_node[80];
     uint64_t node_free;
     snprintf(machine, sizeof machine, "/sys/kernel/mm/hugepages/hugepages-%zukB", page_bytes / 1024);
-    snprintf(of_node, sizeof of_node, "/sys/devices/system/node/node%u/hugepages/hugepages-%zukB", node, page_bytes / 1024);
+    snprintf(of_node, sizeof of_node, "/sys/devices/system/node/node%u/hugepages/hugepages-%zukB", node,
+             page_bytes / 1024);
     snprintf(pool->path, sizeof pool->path, "%s/nr_hugepages", machine);
     pool->total_pages = pool->free_pages = 0;
     pool->bounded = false;
@@ -648,7 +666,8 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
     uint64_t free_pages = pool_number(machine, "free_hugepages");
     if (reserved <= pool->total_pages) /* below zero while a child outlives its parent (Linux 6.18) */
         free_pages -= hfi_min(free_pages, reserved);
-    uint64_t may_grow = pool_number(machine, "nr_overcommit_hugepages"), grown = pool_number(machine, "surplus_hugepages");
+    uint64_t may_grow = pool_number(machine, "nr_overcommit_hugepages"),
+             grown = pool_number(machine, "surplus_hugepages");
     may_grow -= hfi_min(may_grow, grown);
     if (!whole_machine) {
         snprintf(pool->path, sizeof pool->path, "%s/free_hugepages", of_node);
@@ -718,7 +737,8 @@ bool hfi_os_has_ticks(void)
 
 void hfi_os_sleep_us(unsigned microseconds)
 {
-    struct timespec time = { .tv_sec = microseconds / 1000000, .tv_nsec = (long)(microseconds % 1000000) * 1000 };
+    struct timespec time = { .tv_sec = microseconds / 1000000,
+                             .tv_nsec = (long)(microseconds % 1000000) * 1000 };
     hfi_sys_sleep(&time);
 }
 
@@ -753,13 +773,14 @@ uint64_t hfi_os_thread_id(void)
     clockid_t clock;
     if (pthread_getcpuclockid(pthread_self(), &clock) != 0)
         return (uint64_t)hfi_sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
-    return (uint64_t)~(clock >> 3);
+    return (uint64_t) ~(clock >> 3);
 }
 
 int hfi_os_barrier_register(void)
 {
     int saved_errno = errno;
-    return outcome((int)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0), saved_errno);
+    return outcome((int)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0),
+                   saved_errno);
 }
 
 int hfi_os_barrier(void)

@@ -17,10 +17,11 @@ void hfi_os_unreserve(void *start, size_t bytes);
  * 0 or -errno (EEXIST). */
 int hfi_os_reserve_at(void *start, size_t bytes);
 
-/* Replaces part of a reservation by private zeroed memory.  os_page_bytes: 4096, or
- * 2 MiB or 1 GiB for hugetlb.  Those are reserved in the machine's pool: of a process and its forked children, the
- * kernel then takes a page from a child where the pool has none left to copy to, not from the process.  A node's share of
- * the pool may still be short: populating tells.  0 or -errno (ENOMEM: the pool is short). */
+/* Replaces part of a reservation by private zeroed memory.  os_page_bytes: 4096, or 2 MiB or 1 GiB
+ * for hugetlb.  Those are reserved in the machine's pool: of a process and its forked children, the
+ * kernel then takes a page from a child where the pool has none left to copy to, not from the
+ * process.  A node's share of the pool may still be short: populating tells.  0 or -errno (ENOMEM:
+ * the pool is short). */
 int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes);
 
 /* The same, as zeros to be read only, until hfi_os_protect makes them accessible.  0 or -errno. */
@@ -40,7 +41,8 @@ int hfi_os_populate(void *start, size_t bytes);
 /* MADV_HUGEPAGE or MADV_NOHUGEPAGE.  0 or -errno. */
 int hfi_os_advise_huge(void *start, size_t bytes, bool huge);
 
-/* Fresh memory that a forked child finds wiped (MADV_WIPEONFORK, Linux 4.14); NULL where there is none. */
+/* Fresh memory that a forked child finds wiped (MADV_WIPEONFORK, Linux 4.14); NULL where there is
+ * none. */
 void *hfi_os_map_wiped(size_t bytes);
 
 /* MADV_DONTFORK; MADV_DONTDUMP is left to the operator.  0 or -errno. */
@@ -55,8 +57,8 @@ int hfi_os_lock_on_fault(void *start, size_t bytes);
 /* Binds strictly to one node (mbind MPOL_BIND).  0 or -errno (EPERM, ENOSYS under seccomp). */
 int hfi_os_bind(void *start, size_t bytes, unsigned node);
 
-/* EPERM, EACCES, ENOSYS: the call itself is forbidden, mostly by a filter of system calls (seccomp),
- * whatever memory there is. */
+/* EPERM, EACCES, ENOSYS: the call itself is forbidden, mostly by a filter of system calls
+ * (seccomp), whatever memory there is. */
 bool hfi_os_is_refusal(int error);
 
 /* "ENOMEM" for ENOMEM or -ENOMEM; of the errors these calls have, "error" for others. */
@@ -68,8 +70,8 @@ long hfi_os_read_file(const char *path, char *buffer, size_t buffer_bytes);
 /* First unsigned number in a file; false when there is none. */
 bool hfi_os_read_number(const char *path, uint64_t *number);
 
-/* Whether this process has a thread besides the caller's.  True where /proc does not tell, which *known says.  False
- * stays true until the caller makes one: nobody else is there to. */
+/* Whether this process has a thread besides the caller's.  True where /proc does not tell, which
+ * *known says.  False stays true until the caller makes one: nobody else is there to. */
 bool hfi_os_may_have_other_threads(bool *known);
 
 /* Memory that this process may use: the least of physical memory and the cgroup
@@ -86,7 +88,8 @@ enum os_bound { OS_BOUND_MACHINE, OS_BOUND_NODE, OS_BOUND_CGROUP };
  * becomes which of them it was.  UINT64_MAX when unknown. */
 uint64_t hfi_os_available_bytes(enum os_bound *bound);
 
-/* The same of one node: free memory and page cache, but for what the kernel holds back; UINT64_MAX when unknown. */
+/* The same of one node: free memory and page cache, but for what the kernel holds back; UINT64_MAX
+ * when unknown. */
 uint64_t hfi_os_node_available_bytes(unsigned node);
 
 /* What RLIMIT_AS and RLIMIT_DATA leave this process to map; UINT64_MAX when unlimited. */
@@ -120,8 +123,8 @@ bool hfi_os_huge_pool(struct os_huge_pool *pool, unsigned node, bool whole_machi
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t hfi_os_now_ns(void);
 
-/* Likewise to a few ms, without reading the processor's counter, which seccomp(2) and PR_SET_TSC may
- * forbid. */
+/* Likewise to a few ms, without reading the processor's counter, which seccomp(2) and PR_SET_TSC
+ * may forbid. */
 uint64_t hfi_os_now_coarse_ns(void);
 
 /* Whether this thread may read that counter, as far as the kernel tells. */
@@ -158,8 +161,9 @@ void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS]);
 unsigned hfi_os_current_node(void);
 unsigned hfi_os_current_cpu(void);
 
-/* Private expedited membarrier: when the second returns, every running thread of the process has passed a full barrier since the
- * call.  0, or -errno (ENOSYS, EPERM under seccomp); the first must have succeeded before. */
+/* Private expedited membarrier: when the second returns, every running thread of the process has
+ * passed a full barrier since the call.  0, or -errno (ENOSYS, EPERM under seccomp); the first must
+ * have succeeded before. */
 int hfi_os_barrier_register(void);
 int hfi_os_barrier(void);
 

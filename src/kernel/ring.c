@@ -4,9 +4,9 @@
  * Opcodes that liburing 2.3 does not know are given by number, from Linux 6.18
  * include/uapi/linux/io_uring.h; older kernels refuse them with EINVAL.
  *
- * liburing makes its system calls itself, or by syscall(2) where it was built on the C library.  Then
- * it calls close(2), a cancellation point, where a ring could not be opened: that is at start only,
- * where the thread cannot be cancelled (init.c).
+ * liburing makes its system calls itself, or by syscall(2) where it was built on the C library.
+ * Then it calls close(2), a cancellation point, where a ring could not be opened: that is at start
+ * only, where the thread cannot be cancelled (init.c).
  *
  * Tests: tests/programs/prefault.c, tests/programs/uring.c.
  */
@@ -20,12 +20,12 @@
 
 #include "base/sys.h"
 
-#define POPULATE_WRITE 23                    /* <asm-generic/mman-common.h> MADV_POPULATE_WRITE */
-#define REGISTER_CLONE_BUFFERS 30u           /* IORING_REGISTER_CLONE_BUFFERS */
+#define POPULATE_WRITE 23                       /* <asm-generic/mman-common.h> MADV_POPULATE_WRITE */
+#define REGISTER_CLONE_BUFFERS 30u              /* IORING_REGISTER_CLONE_BUFFERS */
 #define REGISTER_USE_REGISTERED_RING (1u << 31) /* IORING_REGISTER_USE_REGISTERED_RING */
-#define SOURCE_IS_REGISTERED 1u              /* IORING_REGISTER_SRC_REGISTERED */
-#define OPCODE_WRITEV_FIXED 61               /* IORING_OP_WRITEV_FIXED, one after READV_FIXED */
-#define URING_REGISTERED_ONLY 2u             /* liburing 2.4 src/int_flags.h INT_FLAG_REG_REG_RING */
+#define SOURCE_IS_REGISTERED 1u                 /* IORING_REGISTER_SRC_REGISTERED */
+#define OPCODE_WRITEV_FIXED 61                  /* IORING_OP_WRITEV_FIXED, one after READV_FIXED */
+#define URING_REGISTERED_ONLY 2u                /* liburing 2.4 src/int_flags.h INT_FLAG_REG_REG_RING */
 #define SQ_THREAD_IDLE_MS 1u
 #define UNBOUNDED_WORKERS 1u /* none of our requests needs them */
 
@@ -182,7 +182,8 @@ static bool is_registered_only(const struct io_uring *uring)
     return (uring->int_flags & URING_REGISTERED_ONLY) != 0;
 }
 
-/* io_uring_register(2) on a ring whose descriptor liburing may have replaced by a registered index. */
+/* io_uring_register(2) on a ring whose descriptor liburing may have replaced by a registered
+ * index. */
 static int register_raw(const struct io_uring *uring, unsigned opcode, void *argument, unsigned count)
 {
     int saved_errno = errno;
@@ -212,6 +213,7 @@ bool hfi_ring_has_vectored(struct io_uring *uring)
         struct io_uring_probe_op ops[256];
     } probe;
     memset(&probe, 0, sizeof probe);
-    return register_raw(uring, IORING_REGISTER_PROBE, &probe, 256) == 0 && probe.head.last_op >= OPCODE_WRITEV_FIXED &&
+    return register_raw(uring, IORING_REGISTER_PROBE, &probe, 256) == 0 &&
+           probe.head.last_op >= OPCODE_WRITEV_FIXED &&
            (probe.ops[OPCODE_WRITEV_FIXED].flags & IO_URING_OP_SUPPORTED) != 0;
 }

@@ -1,8 +1,8 @@
 /*
  * ring: io_uring.  The only liburing include of the library is in ring.c.
  *
- * Two uses: a ring of our own, by which kernel threads populate memory, and registration of buffers with
- * a ring of the application.  No malloc; every call returns 0 or -errno, or says so otherwise.
+ * Two uses: a ring of our own, by which kernel threads populate memory, and registration of buffers
+ * with a ring of the application.  No malloc; every call returns 0 or -errno, or says so otherwise.
  *
  * Our own ring holds no descriptor: its mappings keep it alive, requests are written before
  * the descriptor is closed, completions are read from memory.  What an application
@@ -22,8 +22,8 @@ struct ring {
     bool holds_descriptor;
 };
 
-/* A ring for up to `entries` requests, worked on by at most `workers` kernel threads on `cpus`.  -EPERM, -ENOSYS and
- * others where io_uring is refused. */
+/* A ring for up to `entries` requests, worked on by at most `workers` kernel threads on `cpus`.
+ * -EPERM, -ENOSYS and others where io_uring is refused. */
 int hfi_ring_open(struct ring *ring, unsigned entries, unsigned workers, const uint64_t cpus[HFI_CPU_WORDS]);
 
 /* Writes a request for MADV_POPULATE_WRITE; false when the ring is full.  Needs the descriptor. */
@@ -44,7 +44,8 @@ void hfi_ring_close(struct ring *ring);
 /* In a forked child, which has no mapping of it. */
 void hfi_ring_forget(struct ring *ring);
 
-/* Whether this is the child of a fork that had rings of our own open, and hfi_ring_found was not called yet. */
+/* Whether this is the child of a fork that had rings of our own open, and hfi_ring_found was not
+ * called yet. */
 bool hfi_ring_is_lost(void);
 void hfi_ring_found(void);
 

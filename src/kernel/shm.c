@@ -30,7 +30,7 @@
 
 #define ENTRIES_BYTES 1024u /* on the stack of whichever thread publishes */
 #define SWEEP_ROUNDS 64
-#define SWEEP_LOOKS 64      /* at processes that live: their numbers may have been used again */
+#define SWEEP_LOOKS 64                /* at processes that live: their numbers may have been used again */
 #define CHUNK_BYTES ((size_t)1 << 18) /* a signal has no more than this done again */
 #define RETRIES 100
 
@@ -62,7 +62,8 @@ static int map(int fd, size_t bytes, void **memory)
 {
     int error = -EFBIG;
     if (bytes <= hfi_shm_size_limit()) {
-        struct sys_hold hold = hfi_sys_hold(HFI_SIGNAL_BIT(SIGXFSZ)); /* another thread may lower the limit now */
+        /* another thread may lower the limit now */
+        struct sys_hold hold = hfi_sys_hold(HFI_SIGNAL_BIT(SIGXFSZ));
         error = fill(fd, bytes);
         hfi_sys_let_go(&hold, error == -EFBIG ? HFI_SIGNAL_BIT(SIGXFSZ) : 0);
     }
@@ -72,8 +73,8 @@ static int map(int fd, size_t bytes, void **memory)
     return *memory == MAP_FAILED ? -errno : 0;
 }
 
-/* Mode 0400: whoever opens it to write, or to cut it short, which would be a SIGBUS here, must mean to.
- * A umask may have left less, and the user's own tool could not read it. */
+/* Mode 0400: whoever opens it to write, or to cut it short, which would be a SIGBUS here, must mean
+ * to.  A umask may have left less, and the user's own tool could not read it. */
 int hfi_shm_create(const char *path, size_t bytes, void **memory)
 {
     int saved_errno = errno;
@@ -105,8 +106,8 @@ long hfi_shm_pid(void)
     return syscall(SYS_getpid);
 }
 
-/* Where an exec puts code and stack, which differs by chance, and without that by program, arguments
- * and environment. */
+/* Where an exec puts code and stack, which differs by chance, and without that by program,
+ * arguments and environment. */
 static uint32_t program_of(uint64_t start_code, uint64_t end_code, uint64_t start_stack)
 {
     uint64_t mixed = (start_code * 31 + end_code) * 31 + start_stack / 16;
@@ -146,8 +147,8 @@ bool hfi_shm_process_lives(long pid, uint64_t start_ticks)
     struct shm_process process;
     snprintf(path, sizeof path, "/proc/%ld/task/%ld/stat", pid, pid);
     bool lives = hfi_shm_read_process(path, &process)
-                     ? process.start_ticks == start_ticks && (process.state != 'Z' || process.threads > 1)
-                     : kill((pid_t)pid, 0) == 0 || errno == EPERM;
+                   ? process.start_ticks == start_ticks && (process.state != 'Z' || process.threads > 1)
+                   : kill((pid_t)pid, 0) == 0 || errno == EPERM;
     errno = saved_errno;
     return lives;
 }

@@ -1,7 +1,9 @@
 /*
- * shm: the named shared mapping that inspect publishes, and the processes that such mappings are of.
+ * shm: the named shared mapping that inspect publishes, and the processes that such mappings are
+ * of.
  *
- * As os.h: values or negative errno, errno untouched.  Nothing here is a cancellation point or allocates.
+ * As os.h: values or negative errno, errno untouched.  Nothing here is a cancellation point or
+ * allocates.
  */
 #ifndef HFI_SHM_H
 #define HFI_SHM_H
@@ -9,7 +11,8 @@
 #include "base/base.h"
 
 /* Creates `path` (mode 0400, replacing a leftover), maps `bytes` of it shared, zeroed and
- * populated, and keeps no descriptor.  0 or -errno; -EFBIG, and no SIGXFSZ, where RLIMIT_FSIZE is less. */
+ * populated, and keeps no descriptor.  0 or -errno; -EFBIG, and no SIGXFSZ, where RLIMIT_FSIZE is
+ * less. */
 int hfi_shm_create(const char *path, size_t bytes, void **memory);
 
 void hfi_shm_unlink(const char *path);
@@ -32,8 +35,8 @@ bool hfi_shm_read_process(const char *path, struct shm_process *process);
 /* False once the process that had this number and began then has ended, waited for or not. */
 bool hfi_shm_process_lives(long pid, uint64_t start_ticks);
 
-/* The namespaces in which this process's number and start time mean something: of processes (low half) and of
- * time.  0 where /proc does not tell, or is that of another namespace. */
+/* The namespaces in which this process's number and start time mean something: of processes (low
+ * half) and of time.  0 where /proc does not tell, or is that of another namespace. */
 uint64_t hfi_shm_namespace(void);
 
 /* "PREFIX<pid>.<start>.<namespace>", the last in hexadecimal: the name of a process's file. */
@@ -47,8 +50,8 @@ bool hfi_shm_parse_name(const char *name, const char *prefix, long *pid, uint64_
  * program that root starts and that gives up its privileges may leave some of either. */
 bool hfi_shm_may_sweep(unsigned owner);
 
-/* Removes such files in `directory` whose process was of this namespace and has ended; looks at some
- * hundreds of names at most. */
+/* Removes such files in `directory` whose process was of this namespace and has ended; looks at
+ * some hundreds of names at most. */
 void hfi_shm_sweep(const char *directory, const char *prefix);
 
 /* This process's number, asked of the kernel: in a child that ran no handler of fork it is not the

@@ -8,11 +8,16 @@
 void hfi_address_die(const void *pointer, const char *call, uintptr_t owner)
 {
     if (!hfi_in_arena(pointer))
-        hfi_die("HF-E301", call, "%p did not come from this allocator (arena %p to %p): freed memory of another allocator, "
+        hfi_die("HF-E301", call,
+                "%p did not come from this allocator (arena %p to %p): freed memory of another allocator, "
                 "of the stack, or a wild pointer; run the program under valgrind",
                 pointer, (void *)hfi_base, (void *)(hfi_base + hfi_span));
     if (owner == HFI_OWNER_META)
-        hfi_die("HF-E306", call, "%p lies in Holdfast's own structures: a wild pointer; run the program under valgrind", pointer);
-    hfi_die("HF-E302", call, "%p lies in a page that is not handed out: freed twice, or a pointer into the middle of a "
-            "large block; run the program under the secure build or valgrind", pointer);
+        hfi_die("HF-E306", call,
+                "%p lies in Holdfast's own structures: a wild pointer; run the program under valgrind",
+                pointer);
+    hfi_die("HF-E302", call,
+            "%p lies in a page that is not handed out: freed twice, or a pointer into the middle of a "
+            "large block; run the program under the secure build or valgrind",
+            pointer);
 }

@@ -1,8 +1,8 @@
 /*
  * address: from an address that should be a live block to the page it lies in.
  *
- * Any thread; constant work.  What is no block of this allocator ends the process with a message; `call` is the
- * function's name for it.
+ * Any thread; constant work.  What is no block of this allocator ends the process with a message;
+ * `call` is the function's name for it.
  */
 #ifndef HFI_ADDRESS_H
 #define HFI_ADDRESS_H
@@ -48,8 +48,9 @@ HFI_INLINE void hfi_address_check_start(const struct page *page, const void *poi
 {
     uint32_t offset = (uint32_t)((const char *)pointer - hfi_page_start(page));
     if (hfi_unlikely(!hfi_address_is_start(&hfi_sizeclasses[page->size_class], page->reserved, offset)))
-        hfi_die("HF-E303", call, "%p points into a block of %u bytes, not at its start; pass what malloc returned",
-                pointer, page->block_bytes);
+        hfi_die("HF-E303", call,
+                "%p points into a block of %u bytes, not at its start; pass what malloc returned", pointer,
+                page->block_bytes);
 }
 
 /* As check_start, for whatever block it is. */
@@ -58,8 +59,9 @@ HFI_INLINE void hfi_address_expect_start(const struct found *found, const void *
     if (found->owner != HFI_OWNER_LARGE)
         hfi_address_check_start(found->page, pointer, call);
     else if (hfi_unlikely(pointer != hfi_page_start(found->page)))
-        hfi_die("HF-E303", call, "%p points into a block of %zu bytes, not at its start; pass what malloc returned",
-                pointer, hfi_large_bytes(found->page));
+        hfi_die("HF-E303", call,
+                "%p points into a block of %zu bytes, not at its start; pass what malloc returned", pointer,
+                hfi_large_bytes(found->page));
 }
 
 #endif

@@ -104,8 +104,9 @@ HFI_INLINE void hfi_free(void *pointer)
     hfi_theap_leave(theap);
 }
 
-/* Whether realloc leaves a block of `has` bytes where it is: it is large enough, and another one would save half of it at
- * most.  Block sizes are multiples of 16, so what malloc would give is at most 15 bytes more than asked for. */
+/* Whether realloc leaves a block of `has` bytes where it is: it is large enough, and another one
+ * would save half of it at most.  Block sizes are multiples of 16, so what malloc would give is at
+ * most 15 bytes more than asked for. */
 HFI_INLINE bool hfi_block_stays(size_t has, size_t bytes)
 {
     return bytes <= has && 2 * bytes + 15 >= has;

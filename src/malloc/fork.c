@@ -1,32 +1,34 @@
 /*
  * fork: see fork.h; doc/protocols.md ("Fork").
  *
- * Where the process had one thread, the child has all that its parent had, as it was: nothing is to be done.
- * Else it looks at owners[] of all pages ever used, and lets go of each page whose owner is gone, so that its
- * memory can be used.  Pages of threads that vanish with the fork stand as they were, perhaps in the
- * middle of a call, and their lists are not followed (F3).
+ * Where the process had one thread, the child has all that its parent had, as it was: nothing is to
+ * be done.  Else it looks at owners[] of all pages ever used, and lets go of each page whose owner
+ * is gone, so that its memory can be used.  Pages of threads that vanish with the fork stand as
+ * they were, perhaps in the middle of a call, and their lists are not followed (F3).
  *
  * F1: the forking thread's own pages are whole: it was in fork, not in malloc.
  * F2: no state waits for a vanished thread: there are no locks.
- * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go on: what
- *     lies in the arena is then of an earlier moment than the page table, which is not pinned.  Direct I/O and a
- *     reader in another process pin for a moment, which nothing tells.  So the child of a process with
- *     threads believes the page table alone: it follows no list of blocks that another thread may have
- *     changed, and gives up its theap.
+ * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go
+ *     on: what lies in the arena is then of an earlier moment than the page table, which is not
+ *     pinned.  Direct I/O and a reader in another process pin for a moment, which nothing tells.
+ *     So the child of a process with threads believes the page table alone: it follows no list of
+ *     blocks that another thread may have changed, and gives up its theap.
  *
- * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes: its pages stay its own,
- * in the child as in the parent, until somebody who finds nothing else takes them (steal.c).
+ * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes: its
+ * pages stay its own, in the child as in the parent, until somebody who finds nothing else takes
+ * them (steal.c).
  *
- * The walk costs the child 8 bytes read per page ever used, and the parent a look into /proc/self/status for its threads; neither
- * where the process had one thread.
+ * The walk costs the child 8 bytes read per page ever used, and the parent a look into
+ * /proc/self/status for its threads; neither where the process had one thread.
  *
- * The first fork on huge pages of a pool says what it costs, where the pool could not copy the arena, or
- * at HOLDFAST_VERBOSE=1.  The first one of a forked child says it again where the pool is too small: the
- * kernel then takes pages from that child as readily as from its own.  vfork and posix_spawn run no
- * handlers, and cost nothing.
+ * The first fork on huge pages of a pool says what it costs, where the pool could not copy the
+ * arena, or at HOLDFAST_VERBOSE=1.  The first one of a forked child says it again where the pool is
+ * too small: the kernel then takes pages from that child as readily as from its own.  vfork and
+ * posix_spawn run no handlers, and cost nothing.
  *
- * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c, tests/programs/fork-pressure.c,
- * tests/programs/fork-pool.c, tests/programs/fork-signal.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
+ * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c,
+ * tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,
+ * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
  */
 #include "malloc/fork.h"
 
@@ -42,7 +44,8 @@
 #include "malloc/thread.h"
 
 /* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies
- * there.  Once the two have met they are one: a later run may lie across the place where they met. */
+ * there.  Once the two have met they are one: a later run may lie across the place where they
+ * met. */
 struct used_pages {
     unsigned count;
     size_t first[2], end[2];
@@ -72,8 +75,8 @@ static void claim_used(struct arena_node *node, size_t index, size_t end)
     }
 }
 
-/* What its theap knew of a page is gone: all blocks that were ever linked count as out, unless they are known to be
- * free, which is so in pages of the forking thread. */
+/* What its theap knew of a page is gone: all blocks that were ever linked count as out, unless they
+ * are known to be free, which is so in pages of the forking thread. */
 static void let_go_of_page(struct page *page, bool own)
 {
     page->used = own ? hfi_page_out(page) : page->capacity;
@@ -126,7 +129,7 @@ static void child_take_over(void)
 }
 
 static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was, or begins anew */
-static bool copied; /* written in a child before it goes on: no page is reserved for it */
+static bool copied;           /* written in a child before it goes on: no page is reserved for it */
 
 /* What is not in use yet counts as well: parent and child may both come to use it. */
 static void warn_of_copies(const struct reserved_node *node)
@@ -144,11 +147,14 @@ static void warn_of_copies(const struct reserved_node *node)
     else if (known && !enough)
         snprintf(mend, sizeof mend, "echo %llu > %s, ",
                  (unsigned long long)(pool.total_pages + pages - pool.free_pages), pool.path);
-    hfi_say(SAY_WARNING, "HF-W007", "fork", "node %u: after this fork the first write to a huge page, of "
-            "parent or child, copies %s from the pool: %zu pages at most, the pool has %llu free%s%s; %sstart "
-            "programs by posix_spawn or vfork, or set HOLDFAST_BACKING=thp", node->id, page, pages,
-            (unsigned long long)pool.free_pages, enough ? "" : ", and when it has none, the child is killed",
-            !enough && copied ? ", or this process, a forked child itself" : "", mend);
+    hfi_say(
+        SAY_WARNING, "HF-W007", "fork",
+        "node %u: after this fork the first write to a huge page, of "
+        "parent or child, copies %s from the pool: %zu pages at most, the pool has %llu free%s%s; %sstart "
+        "programs by posix_spawn or vfork, or set HOLDFAST_BACKING=thp",
+        node->id, page, pages, (unsigned long long)pool.free_pages,
+        enough ? "" : ", and when it has none, the child is killed",
+        !enough && copied ? ", or this process, a forked child itself" : "", mend);
 }
 
 static bool is_on_pool(const struct reserved_node *node)
@@ -166,7 +172,8 @@ static void warn_once(void)
             warn_of_copies(&hfi_arena.reservation.nodes[i]);
 }
 
-/* Huge pages stay reserved for the parent: of a child that forks in turn, the kernel may take any. */
+/* Huge pages stay reserved for the parent: of a child that forks in turn, the kernel may take
+ * any. */
 static void warn_again(void)
 {
     copied = true;
@@ -208,20 +215,24 @@ static bool may_have_other_threads(void)
         return false;
     bool known, others = hfi_os_may_have_other_threads(&known);
     if (!known && hfi_first_time(&xsaid))
-        hfi_say(SAY_WARNING, "HF-W020", "fork", "/proc/self/status cannot be read: children of forks do without what other threads, "
+        hfi_say(SAY_WARNING, "HF-W020", "fork",
+                "/proc/self/status cannot be read: children of forks do without what other threads, "
                 "should there be any, have free; mount /proc, or leave the process a free file descriptor");
     return others;
 }
 
-/* The C library itself uses the heap in the child, before any handler, once it has seen a second thread.  The
- * advice is not lifted then: that would lift the program's own as well, for memory it does RDMA with. */
+/* The C library itself uses the heap in the child, before any handler, once it has seen a second
+ * thread.  The advice is not lifted then: that would lift the program's own as well, for memory it
+ * does RDMA with. */
 static void warn_of_threads(void)
 {
     static _Atomic(bool) xsaid;
     if (!__libc_single_threaded && hfi_first_time(&xsaid))
-        hfi_say(SAY_WARNING, "HF-W021", "fork", "HOLDFAST_FORK=dontfork in a process that has, or had, threads: the C library touches "
-                "open streams and other blocks in each child of fork, which ends by SIGSEGV where it has any; "
-                "start programs by posix_spawn or vfork, or unset HOLDFAST_FORK");
+        hfi_say(
+            SAY_WARNING, "HF-W021", "fork",
+            "HOLDFAST_FORK=dontfork in a process that has, or had, threads: the C library touches "
+            "open streams and other blocks in each child of fork, which ends by SIGSEGV where it has any; "
+            "start programs by posix_spawn or vfork, or unset HOLDFAST_FORK");
 }
 
 /* No thread is cancelled here: what other handlers have locked is unlocked behind the fork. */
@@ -246,10 +257,13 @@ void hfi_fork_init(void)
             const struct reserved_node *node = &hfi_arena.reservation.nodes[i];
             int error = hfi_os_dontfork(node->start, node->bytes);
             if (error != 0)
-                hfi_say(SAY_WARNING, "HF-W004", "fork", "the kernel refused MADV_DONTFORK (error %d): children will "
-                        "share the arena copy-on-write; unset HOLDFAST_FORK", -error);
+                hfi_say(SAY_WARNING, "HF-W004", "fork",
+                        "the kernel refused MADV_DONTFORK (error %d): children will "
+                        "share the arena copy-on-write; unset HOLDFAST_FORK",
+                        -error);
         }
     if (pthread_atfork(before_fork, NULL, child_after_fork) != 0)
-        hfi_say(SAY_WARNING, "HF-W005", "fork", "pthread_atfork failed: memory of other threads is lost to forked "
+        hfi_say(SAY_WARNING, "HF-W005", "fork",
+                "pthread_atfork failed: memory of other threads is lost to forked "
                 "children; raise the process's memory limit");
 }

@@ -1,5 +1,6 @@
 /*
- * fork: what a process is told before its first fork, and what a forked child does before it goes on.
+ * fork: what a process is told before its first fork, and what a forked child does before it goes
+ * on.
  */
 #ifndef HFI_FORK_H
 #define HFI_FORK_H

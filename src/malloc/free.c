@@ -25,7 +25,8 @@ static void free_own(struct page *page, struct block *block)
         hfi_theap_emptied(hfi_theap, page);
 }
 
-/* This thread's theap, made if need be; NULL at the thread's end or when there is no memory for it. */
+/* This thread's theap, made if need be; NULL at the thread's end or when there is no memory for
+ * it. */
 static struct theap *thread_theap(void)
 {
     if (hfi_likely(hfi_theap->thread != 0))
@@ -67,8 +68,9 @@ static void free_inside(void *pointer)
         free_others(page, found.owner, pointer);
 }
 
-/* A small block of another thread's page, or nobody's, into this thread's magazine: what programs that hand blocks on, or hold
- * many, do all day.  False where anything is unusual.  hfi_free has entered. */
+/* A small block of another thread's page, or nobody's, into this thread's magazine: what programs
+ * that hand blocks on, or hold many, do all day.  False where anything is unusual.  hfi_free has
+ * entered. */
 HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
 {
     char *base = hfi_base;
@@ -80,7 +82,9 @@ HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
         return false;
     const struct page *page = hfi_page_from(base, index);
     unsigned class = page->size_class;
-    return class < HFI_DIRECT_CLASSES && hfi_address_is_start(&hfi_sizeclasses[class], hfi_sizeclasses[class].blocks, offset % HFI_PAGE_BYTES) &&
+    return class < HFI_DIRECT_CLASSES &&
+           hfi_address_is_start(&hfi_sizeclasses[class], hfi_sizeclasses[class].blocks,
+                                offset % HFI_PAGE_BYTES) &&
            hfi_magazine_put_quickly(theap, page, owner, class, pointer);
 }
 
@@ -106,7 +110,8 @@ void hfi_free_slow(void *pointer)
 void hfi_free_emptied(void *block)
 {
     struct theap *theap = hfi_theap;
-    struct page *page = hfi_page_at(hfi_index_of(block)); /* the fast path is for pages that are heads alone */
+    /* the fast path is for pages that are heads alone */
+    struct page *page = hfi_page_at(hfi_index_of(block));
     hfi_theap_enter(theap); /* inside already: no stealer has the page; but one may have the lists */
     hfi_theap_emptied(theap, page);
     hfi_theap_leave(theap);

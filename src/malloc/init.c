@@ -4,7 +4,8 @@
  * I1: the arena is set up once, by the first thread that calls malloc; whoever comes
  *     meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
  * I2: hfi_span is stored last: until then no pointer is in the arena.
- * I3: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation points.
+ * I3: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation
+ *     points.
  * I4: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
  *
  * Tests: tests/programs/early.c, tests/programs/cancel.c, tests/programs/late.c.
@@ -36,8 +37,8 @@ static void say_arena(const struct reservation *reservation)
         hfi_say(SAY_INFO, "HF-I001", "arena", "node %u: %s at %p on %s pages, %s, %s", node->id,
                 hfi_format_bytes(bytes, sizeof bytes, node->bytes), (void *)node->start,
                 hfi_backing_name(node->backing),
-                reservation->growing                    ? "populated in steps"
-                : hfi_prefault_closed_bytes(i) != 0     ? "being populated"
+                reservation->growing                   ? "populated in steps"
+                : hfi_prefault_closed_bytes(i) != 0    ? "being populated"
                 : node->populated_bytes == node->bytes ? "populated"
                                                        : "not populated",
                 node->locked ? "locked" : "not locked");
@@ -57,12 +58,16 @@ static void init_arena(void)
     bool quick = hfi_options.arena == ARENA_AUTO;
     int error = hfi_topology_load(&topology, quick);
     if (error == -EPERM)
-        hfi_say(SAY_WARNING, "HF-W019", "topology", "a program with privileges that its caller has not (AT_SECURE), and with threads, "
-                "does not ask hwloc, which reads the caller's environment: using node 0 alone, unbound; load Holdfast before the "
+        hfi_say(SAY_WARNING, "HF-W019", "topology",
+                "a program with privileges that its caller has not (AT_SECURE), and with threads, "
+                "does not ask hwloc, which reads the caller's environment: using node 0 alone, unbound; load "
+                "Holdfast before the "
                 "first thread");
     else if (error != 0)
-        hfi_say(SAY_WARNING, "HF-W002", "topology", "hwloc gave no answer (error %d): using node 0 alone, unbound; "
-                "check that /sys is mounted, or set HOLDFAST_STRICT=1 to stop here", -error);
+        hfi_say(SAY_WARNING, "HF-W002", "topology",
+                "hwloc gave no answer (error %d): using node 0 alone, unbound; "
+                "check that /sys is mounted, or set HOLDFAST_STRICT=1 to stop here",
+                -error);
     if (error != 0 && hfi_options.strict)
         _exit(EX_CONFIG);
     if (hfi_reserve(&reservation, &hfi_options, &topology) != 0)
@@ -70,13 +75,17 @@ static void init_arena(void)
     hfi_sizeclass_init();
     error = hfi_arena_init(&reservation);
     if (error == -ENOSPC)
-        hfi_die("HF-E003", "arena", "the arena is too small to hold its own maps; raise HOLDFAST_ARENA to at least 4M per node");
+        hfi_die("HF-E003", "arena",
+                "the arena is too small to hold its own maps; raise HOLDFAST_ARENA to at least 4M per node");
     if (error != 0)
-        hfi_die("HF-E017", "arena",
-                "the kernel refused to open the arena's maps (%s); raise the limit on data (ulimit -d), or with "
-                "vm.overcommit_memory=2 vm.overcommit_ratio", hfi_os_error_name(error));
+        hfi_die(
+            "HF-E017", "arena",
+            "the kernel refused to open the arena's maps (%s); raise the limit on data (ulimit -d), or with "
+            "vm.overcommit_memory=2 vm.overcommit_ratio",
+            hfi_os_error_name(error));
     if (hfi_harden_init() != 0)
-        hfi_die("HF-E004", "harden", "no memory for the live bits of the secure build; raise the memory limit");
+        hfi_die("HF-E004", "harden",
+                "no memory for the live bits of the secure build; raise the memory limit");
     say_arena(&reservation);
 }
 

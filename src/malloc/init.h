@@ -6,9 +6,9 @@
 
 #include "heap/theap.h"
 
-/* This thread's theap.  The first call of all sets the arena up; a thread's first call gives it a theap.
- * NULL while the arena is being set up (boot.h serves), in a child that has none, or when no memory
- * for a theap is left. */
+/* This thread's theap.  The first call of all sets the arena up; a thread's first call gives it a
+ * theap.  NULL while the arena is being set up (boot.h serves), in a child that has none, or when
+ * no memory for a theap is left. */
 struct theap *hfi_init_thread(void);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * ladder: see ladder.h.
  *
- * A rung is a function that answers with a page, or NULL for none.  Two tables of rungs are the policy: one for
- * the node that the theap wants, one for each other node.
+ * A rung is a function that answers with a page, or NULL for none.  Two tables of rungs are the
+ * policy: one for the node that the theap wants, one for each other node.
  *
  * W1: hfi_ladder answers "none" only after every allowed node was searched exactly (every page
  *     looked at), with this theap's own empty pages given back first.
@@ -26,7 +26,8 @@ enum search {
     SEARCH_EXACT, /* every page is looked at */
 };
 
-static struct page *take_run(struct theap *theap, struct arena_node *node, struct demand *demand, size_t pages, enum search search)
+static struct page *take_run(struct theap *theap, struct arena_node *node, struct demand *demand,
+                             size_t pages, enum search search)
 {
     bool zero = false;
     struct page *page = hfi_arena_claim(node, pages, demand->align_bytes, search == SEARCH_EXACT, &zero);
@@ -56,22 +57,27 @@ static size_t candidates(const struct arena_node *node, enum search search)
     return search == SEARCH_EXACT ? node->page_count : HFI_STEAL_CANDIDATES;
 }
 
-static struct page *take_ample_or_run(struct theap *theap, struct arena_node *node, struct demand *demand, enum search search)
+static struct page *take_ample_or_run(struct theap *theap, struct arena_node *node, struct demand *demand,
+                                      enum search search)
 {
     struct page *page = NULL;
     if (demand->class != HFI_CLASS_LARGE)
-        page = count_claimed(theap, demand, hfi_steal_idle(theap, node, demand->class, candidates(node, search)));
+        page = count_claimed(theap, demand,
+                             hfi_steal_idle(theap, node, demand->class, candidates(node, search)));
     return page != NULL ? page : take_run(theap, node, demand, demand->pages, search);
 }
 
-static struct page *take_scant(struct theap *theap, struct arena_node *node, const struct demand *demand, enum search search)
+static struct page *take_scant(struct theap *theap, struct arena_node *node, const struct demand *demand,
+                               enum search search)
 {
     if (demand->class == HFI_CLASS_LARGE)
         return NULL;
-    return count_claimed(theap, demand, hfi_steal_scant(theap, node, demand->class, candidates(node, search)));
+    return count_claimed(theap, demand,
+                         hfi_steal_scant(theap, node, demand->class, candidates(node, search)));
 }
 
-static struct page *take_short_run(struct theap *theap, struct arena_node *node, struct demand *demand, enum search search)
+static struct page *take_short_run(struct theap *theap, struct arena_node *node, struct demand *demand,
+                                   enum search search)
 {
     if (demand->class == HFI_CLASS_LARGE)
         return NULL;
@@ -83,10 +89,12 @@ static struct page *take_short_run(struct theap *theap, struct arena_node *node,
     return page;
 }
 
-/* An idle page, whatever its room, of the first class from `class` on that has one and is aligned. */
-static struct page *take_idle_from(struct theap *theap, struct arena_node *node, const struct demand *demand, unsigned class)
+/* An idle page, whatever its room, of the first class from `class` on that has one and is
+ * aligned. */
+static struct page *take_idle_from(struct theap *theap, struct arena_node *node, const struct demand *demand,
+                                   unsigned class)
 {
-    for (; class < HFI_CLASS_COUNT; class++) {
+    for (; class < HFI_CLASS_COUNT; class ++) {
         if (hfi_sizeclasses[class].block_bytes % demand->block_align != 0)
             continue;
         struct page *page = hfi_steal_idle(theap, node, class, candidates(node, SEARCH_EXACT));
@@ -99,7 +107,8 @@ static struct page *take_idle_from(struct theap *theap, struct arena_node *node,
 }
 
 /* One visit to each theap. */
-static struct page *rob_all(struct theap *theap, struct arena_node *node, struct demand *demand, struct spoils *spoils)
+static struct page *rob_all(struct theap *theap, struct arena_node *node, struct demand *demand,
+                            struct spoils *spoils)
 {
     struct page *page = NULL;
     *spoils = (struct spoils){ 0, 0, false };
@@ -122,7 +131,8 @@ static struct page *rung_at_hand(struct theap *theap, struct arena_node *node, s
     return take_ample_or_run(theap, node, demand, SEARCH_QUICK);
 }
 
-/* Pages with a few free blocks each: before anybody is robbed, or a larger class or another node has to serve. */
+/* Pages with a few free blocks each: before anybody is robbed, or a larger class or another node
+ * has to serve. */
 static struct page *rung_scant(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     return take_scant(theap, node, demand, SEARCH_QUICK);
@@ -141,9 +151,9 @@ static struct page *rung_short_run(struct theap *theap, struct arena_node *node,
     return take_short_run(theap, node, demand, SEARCH_QUICK);
 }
 
-/* What threads that sleep hold back.  Grows with what they hold.  A second visit finds pages that got
- * room from the magazines of a theap visited later; a further one is for theaps that have more than one
- * visit takes.  Each page is taken once: other threads may be quicker to take it back. */
+/* What threads that sleep hold back.  Grows with what they hold.  A second visit finds pages that
+ * got room from the magazines of a theap visited later; a further one is for theaps that have more
+ * than one visit takes.  Each page is taken once: other threads may be quicker to take it back. */
 static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     struct page *page = NULL;
@@ -155,7 +165,8 @@ static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, 
         stolen += spoils.pages;
         again = (spoils.more && spoils.pages != 0) || (visit == 0 && spoils.blocks != 0);
     }
-    if (page == NULL && hfi_theap_give_back(theap)) /* what was in their magazines may have been of these pages */
+    /* what was in their magazines may have been of these pages */
+    if (page == NULL && hfi_theap_give_back(theap))
         page = take_ample_or_run(theap, node, demand, SEARCH_QUICK);
     if (stolen != 0) {
         HFI_PROBE2(steal, node->id, stolen);
@@ -191,7 +202,8 @@ static rung *const other_nodes[] = {
     rung_at_hand, rung_scant, rung_short_run, rung_sleepers, rung_exact, NULL,
 };
 
-static struct page *climb(rung *const *rungs, struct theap *theap, struct arena_node *node, struct demand *demand)
+static struct page *climb(rung *const *rungs, struct theap *theap, struct arena_node *node,
+                          struct demand *demand)
 {
     struct page *page = NULL;
     while (page == NULL && *rungs != NULL)
@@ -247,7 +259,8 @@ static bool regain_lists(struct theap *theap)
     return theap->lists_ours;
 }
 
-/* The pages with room that the theap has itself, of larger classes perhaps: let go of, they are found like others'. */
+/* The pages with room that the theap has itself, of larger classes perhaps: let go of, they are
+ * found like others'. */
 static struct page *take_own(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     hfi_theap_let_go_all(theap);
@@ -276,7 +289,8 @@ struct arena_node *hfi_ladder_choose_node(struct theap *theap)
         return theap->node;
     if (hfi_options.place == PLACE_INTERLEAVE) {
         const struct counters *counters = &theap->counters;
-        return &hfi_arena.nodes[(theap->index + counters->fresh + counters->claimed + counters->large) % hfi_arena.node_count];
+        return &hfi_arena.nodes[(theap->index + counters->fresh + counters->claimed + counters->large) %
+                                hfi_arena.node_count];
     }
     if (hfi_options.place == PLACE_LOCAL) {
         struct arena_node *node = hfi_thread_node();

@@ -16,22 +16,25 @@ struct demand {
     size_t align_bytes;      /* of a fresh run */
     struct arena_node *only; /* from this node and no other; NULL: as HOLDFAST_PLACE says */
     bool dispensable;        /* not worth the theap's own pages */
-    bool share;              /* only a few blocks of a page, which others go on taking from: the node is tight */
+    bool share;              /* only a few blocks of a page, which others go on taking from: the node is
+                              * tight */
     bool zero;               /* out: the run's memory was never used (large only) */
 };
 
-/* A run of the class with a free block, or of a larger class, owned by `theap` and in none of its lists; or a large
- * one.  NULL when the arena has none.  The theap's thread has entered. */
+/* A run of the class with a free block, or of a larger class, owned by `theap` and in none of its
+ * lists; or a large one.  NULL when the arena has none.  The theap's thread has entered. */
 struct page *hfi_ladder(struct theap *theap, struct demand *demand);
 
-/* Where the theap's next pages come from (HOLDFAST_PLACE): a thread that was moved is followed.  Inside. */
+/* Where the theap's next pages come from (HOLDFAST_PLACE): a thread that was moved is followed.
+ * Inside. */
 struct arena_node *hfi_ladder_choose_node(struct theap *theap);
 
 /* For a thread without a theap: a page that nobody owned, of the class or a larger one, which the
  * caller lets go of at once.  NULL when there is none; a large run is not looked for. */
 struct page *hfi_ladder_idle_page(const struct demand *demand);
 
-/* For a thread without a theap: gives back what sleeping threads hold, on every node.  False: nothing. */
+/* For a thread without a theap: gives back what sleeping threads hold, on every node.  False:
+ * nothing. */
 bool hfi_ladder_rob_sleepers(void);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * malloc: what malloc and its kin do when the fast path ends (slow.h).
  *
- * From here the ladder is asked, at most twice: the second time after the application's pressure callbacks
- * have run.  Only this file says that the arena is full.
+ * From here the ladder is asked, at most twice: the second time after the application's pressure
+ * callbacks have run.  Only this file says that the arena is full.
  *
  * W5: no thread has entered (theap.h) when a message is written or a callback runs.
  *
@@ -28,7 +28,7 @@
 /* What malloc is asked for when this thread's own pages do not have it. */
 struct request {
     size_t bytes;
-    size_t align_bytes; /* over HFI_PAGE_BYTES: whole pages, whatever the size */
+    size_t align_bytes;      /* over HFI_PAGE_BYTES: whole pages, whatever the size */
     struct arena_node *only; /* on this node and no other */
     bool zero;
     bool dispensable; /* the caller can do without */
@@ -68,8 +68,10 @@ void *hfi_fail_enomem(void)
 
 static void *fail_as_asked(void)
 {
-    if (hfi_options.on_full == ON_FULL_ABORT && !hfi_pressure_is_calling()) /* the callback may be about to free */
-        hfi_die("HF-E013", "arena", "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; do what HF-E012 says, "
+    /* the callback may be about to free */
+    if (hfi_options.on_full == ON_FULL_ABORT && !hfi_pressure_is_calling())
+        hfi_die("HF-E013", "arena",
+                "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; do what HF-E012 says, "
                 "or set HOLDFAST_ON_FULL=fail");
     return hfi_fail_enomem();
 }
@@ -88,7 +90,8 @@ static HFI_COLD void *fail_impossible(size_t bytes, size_t align_bytes)
 {
     static _Atomic(bool) xsaid;
     if (hfi_first_time(&xsaid))
-        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena", bytes, align_bytes);
+        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena",
+                bytes, align_bytes);
     count_failure(hfi_theap);
     return hfi_fail_enomem();
 }
@@ -103,12 +106,13 @@ static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
         hfi_inspect_full(theap->node, bytes, NULL);
     count_failure(theap);
     if (hfi_stats_report_full(bytes, pages, align_bytes, &unreported))
-        hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes, unreported);
+        hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes,
+                          unreported);
     return fail_as_asked();
 }
 
-/* The arena is full: asks the application to free something.  Its callbacks run with nothing held, and may
- * allocate, free or fork: the thread may come back with another theap, or none. */
+/* The arena is full: asks the application to free something.  Its callbacks run with nothing held,
+ * and may allocate, free or fork: the thread may come back with another theap, or none. */
 static HFI_COLD bool ask_application(struct arena_node *node, size_t pages)
 {
     if (!hfi_pressure_is_wanted())
@@ -127,8 +131,10 @@ static HFI_COLD void *fail_boot(const struct request *request)
     size_t bytes = request->bytes;
     if (bytes <= HFI_BOOT_MAX_BYTES && request->align_bytes <= HFI_BOOT_MAX_ALIGN) {
         if (hfi_first_time(&xsaid))
-            hfi_say(SAY_ERROR, "HF-E014", "boot", "the %zu MiB that serve a program without an arena have no %zu bytes left, or the kernel "
-                    "refuses them; a child of HOLDFAST_FORK=dontfork should do little but exec: set HOLDFAST_FORK=private",
+            hfi_say(SAY_ERROR, "HF-E014", "boot",
+                    "the %zu MiB that serve a program without an arena have no %zu bytes left, or the kernel "
+                    "refuses them; a child of HOLDFAST_FORK=dontfork should do little but exec: set "
+                    "HOLDFAST_FORK=private",
                     HFI_BOOT_MAX_BYTES / HFI_MIB, bytes);
         return fail_as_asked();
     }
@@ -167,8 +173,9 @@ static void *take_large(struct theap *theap, const struct request *request)
     return block;
 }
 
-/* On a tight node threads share pages: the magazine is filled from one that others go on taking from.  A page of
- * a larger class, or of a node that was named, does not become the thread's for its ordinary blocks. */
+/* On a tight node threads share pages: the magazine is filled from one that others go on taking
+ * from.  A page of a larger class, or of a node that was named, does not become the thread's for
+ * its ordinary blocks. */
 static struct supply supply_from_ladder(struct theap *theap, unsigned class, const struct request *request)
 {
     struct demand demand = {
@@ -258,8 +265,8 @@ static void *take(struct theap *theap, const struct request *request)
     return is_large(request) ? take_large(theap, request) : take_block(theap, request);
 }
 
-/* For a thread without a theap, where no page is left for one: a page that nobody owns is won, gives one block, and
- * is let go. */
+/* For a thread without a theap, where no page is left for one: a page that nobody owns is won,
+ * gives one block, and is let go. */
 static void *block_of_idle_page(const struct request *request)
 {
     struct demand demand = { .class = hfi_sizeclass_of(request->bytes), .block_align = request->align_bytes };
@@ -275,7 +282,8 @@ static void *block_of_idle_page(const struct request *request)
 
 static void *take_boot(const struct request *request)
 {
-    return request->align_bytes <= HFI_BOOT_MAX_ALIGN ? hfi_boot_alloc(request->bytes, request->align_bytes) : NULL;
+    return request->align_bytes <= HFI_BOOT_MAX_ALIGN ? hfi_boot_alloc(request->bytes, request->align_bytes)
+                                                      : NULL;
 }
 
 /* Whatever this thread is by now. */
@@ -296,7 +304,8 @@ static HFI_COLD void *malloc_from_boot(const struct request *request)
 /* A callback may have left this thread in a child that has no arena. */
 static HFI_COLD void *fail(const struct request *request)
 {
-    return !hfi_arena_is_standing() ? malloc_from_boot(request) : fail_full(request->bytes, pages_of(request), request->align_bytes);
+    return !hfi_arena_is_standing() ? malloc_from_boot(request)
+                                    : fail_full(request->bytes, pages_of(request), request->align_bytes);
 }
 
 /* The end of a call: `had_theap` says whether the thread had one when it came. */
@@ -355,7 +364,7 @@ static unsigned class_aligned(size_t align, size_t bytes)
 {
     unsigned class = hfi_sizeclass_of(hfi_max(bytes, align));
     while (class < HFI_CLASS_COUNT && hfi_sizeclasses[class].block_bytes % align != 0)
-        class++;
+        class ++;
     return class;
 }
 
@@ -376,7 +385,8 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
         return hfi_fail_enomem();
     bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_init_thread();
-    return theap == NULL ? malloc_without_theap(&request) : served(had_theap, malloc_attached(theap, &request));
+    return theap == NULL ? malloc_without_theap(&request)
+                         : served(had_theap, malloc_attached(theap, &request));
 }
 
 void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
@@ -410,6 +420,8 @@ void *hfi_malloc_dispensable(size_t bytes)
     struct theap *theap = hfi_init_thread();
     if (theap == NULL)
         return NULL;
-    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false, .dispensable = true };
+    struct request request = {
+        .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false, .dispensable = true
+    };
     return served(had_theap, is_impossible(&request) ? NULL : take(theap, &request));
 }

@@ -25,8 +25,8 @@ size_t hfi_usable_size(const void *pointer)
     return found.owner == HFI_OWNER_LARGE ? hfi_large_bytes(found.page) : found.page->block_bytes;
 }
 
-/* A block that grew once will grow again: the largest class of at most a quarter more than asked for
- * (twice for small ones) saves every other copy of a text that is built piece by piece. */
+/* A block that grew once will grow again: the largest class of at most a quarter more than asked
+ * for (twice for small ones) saves every other copy of a text that is built piece by piece. */
 static size_t grown_bytes(size_t bytes)
 {
     size_t roomy = bytes <= 64 ? 2 * bytes : bytes + bytes / 4;

@@ -12,7 +12,8 @@
 /* malloc of any size; `zero` for calloc.  NULL and ENOMEM on failure. */
 void *hfi_malloc_slow(size_t bytes, bool zero);
 
-/* malloc of a block that the caller can do without: a full arena is nothing to report.  NULL, errno as it was. */
+/* malloc of a block that the caller can do without: a full arena is nothing to report.  NULL, errno
+ * as it was. */
 void *hfi_malloc_dispensable(size_t bytes);
 
 /* A block of `bytes` at a multiple of `align` (a power of two up to 1 GiB). */

@@ -1,11 +1,12 @@
 /*
  * thread: see thread.h.
  *
- * D1: a thread's theap is let go by a pthread key destructor.  Where all keys are taken, it is let go by the list of
- *     destructors that the C library keeps for C++'s thread_local; they run before those of keys.  Allocation by a later
- *     destructor attaches a new theap for that call alone (hfi_thread_served): the C library calls no destructor for
- *     ever; a free does not.  A thread that cannot be armed gets no theap: nobody would let go of its pages.
- *     To enter that list takes the loader's lock, which another thread may hold (list_thread).
+ * D1: a thread's theap is let go by a pthread key destructor.  Where all keys are taken, it is let
+ *     go by the list of destructors that the C library keeps for C++'s thread_local; they run
+ *     before those of keys.  Allocation by a later destructor attaches a new theap for that call
+ *     alone (hfi_thread_served): the C library calls no destructor for ever; a free does not.  A
+ *     thread that cannot be armed gets no theap: nobody would let go of its pages.  To enter that
+ *     list takes the loader's lock, which another thread may hold (list_thread).
  *
  * Tests: tests/programs/threads.c, tests/programs/nth-page.c, tests/programs/keys.c.
  */
@@ -28,13 +29,14 @@ static bool has_key; /* const after hfi_thread_init */
 static HFI_TLS bool thread_exited;
 static HFI_TLS bool thread_listed; /* without a key: the C library calls list_exit when the thread ends */
 
-/* The C library's, for C++'s thread_local: calls `end` with `argument` when the calling thread ends, or calls exit.
- * `library` is any address in the library that `end` lies in. */
+/* The C library's, for C++'s thread_local: calls `end` with `argument` when the calling thread
+ * ends, or calls exit.  `library` is any address in the library that `end` lies in. */
 extern int __cxa_thread_atexit_impl(void (*end)(void *), void *argument, void *library);
 
 #define LISTED_BYTES 32 /* of an entry of that list, which it gets from calloc */
 
-/* From here on the thread has no theap, and nothing that leads to one: what was its own is another thread's soon. */
+/* From here on the thread has no theap, and nothing that leads to one: what was its own is another
+ * thread's soon. */
 static void leave_theap(void)
 {
     hfi_theap = &hfi_empty_theap;
@@ -68,12 +70,13 @@ static void list_exit(void *unused)
     thread_exited = true;
 }
 
-/* glibc ends the program when its calloc has no memory for the entry.  So a block is freed first for it, in the page
- * that calloc takes from, beside one in use: the page stays this thread's.  Where dlopen brought the library,
- * malloc and calloc are not ours.
+/* glibc ends the program when its calloc has no memory for the entry.  So a block is freed first
+ * for it, in the page that calloc takes from, beside one in use: the page stays this thread's.
+ * Where dlopen brought the library, malloc and calloc are not ours.
  *
- * glibc holds the loader's lock meanwhile, as dlopen does while constructors run: one of them that waits for
- * this thread waits for ever.  A theap for each call instead would spare that, and make every call slow. */
+ * glibc holds the loader's lock meanwhile, as dlopen does while constructors run: one of them that
+ * waits for this thread waits for ever.  A theap for each call instead would spare that, and make
+ * every call slow. */
 static bool list_thread(void)
 {
     if (thread_listed)
@@ -98,9 +101,12 @@ void hfi_thread_init(void)
 {
     has_key = pthread_key_create(&thread_key, thread_exit) == 0;
     if (!has_key)
-        hfi_say(SAY_WARNING, "HF-W018", "thread", "all %d keys of pthread_key_create are taken: the end of a thread is noticed with its "
-                "thread_local objects, before the destructors of other keys, which allocate slowly then; load Holdfast before what takes "
-                "the keys", PTHREAD_KEYS_MAX);
+        hfi_say(SAY_WARNING, "HF-W018", "thread",
+                "all %d keys of pthread_key_create are taken: the end of a thread is noticed with its "
+                "thread_local objects, before the destructors of other keys, which allocate slowly then; "
+                "load Holdfast before what takes "
+                "the keys",
+                PTHREAD_KEYS_MAX);
 }
 
 void hfi_thread_forget(void)
@@ -151,7 +157,7 @@ struct theap *hfi_thread_attach(void)
         return NULL;
     if (theap->node != home)
         hfi_theap_move(theap, home); /* its own memory is elsewhere, what it hands out need not be */
-    hfi_theap = theap; /* before it is armed, which may allocate */
+    hfi_theap = theap;               /* before it is armed, which may allocate */
     if (!thread_exited && !arm_thread(theap)) {
         thread_detach(theap);
         return NULL;

@@ -77,8 +77,8 @@ HFI_EXPORT void *hf_malloc_onnode(size_t bytes, unsigned node)
     return block;
 }
 
-/* The node that an address lies in, or NULL.  The arena's span is no answer: it has room between the nodes
- * and before them, which a limit on address space leaves to others. */
+/* The node that an address lies in, or NULL.  The arena's span is no answer: it has room between
+ * the nodes and before them, which a limit on address space leaves to others. */
 static const struct reserved_node *node_around(const void *pointer)
 {
     for (unsigned i = 0; i < hfi_arena.node_count && hfi_in_arena(pointer); i++) {
@@ -195,7 +195,8 @@ HFI_EXPORT int hf_uring_unregister(struct io_uring *ring)
 
 HFI_EXPORT struct hf_frames *hf_frames_alloc(size_t count, size_t frame_bytes)
 {
-    if (!hfi_is_power_of_two(frame_bytes) || frame_bytes < HFI_FRAME_BYTES_MIN || frame_bytes > HFI_FRAME_BYTES_MAX || count == 0) {
+    if (!hfi_is_power_of_two(frame_bytes) || frame_bytes < HFI_FRAME_BYTES_MIN ||
+        frame_bytes > HFI_FRAME_BYTES_MAX || count == 0) {
         errno = EINVAL;
         return NULL;
     }

@@ -26,7 +26,7 @@ struct hash_table {
 };
 
 struct object {
-    const ElfW(Sym) *symbols;
+    const ElfW(Sym) * symbols;
     const char *names;
     const struct hash_table *table;
 };
@@ -47,7 +47,7 @@ static uint32_t hash_of(const char *name)
 }
 
 /* The loader has made addresses of the offsets in the file, except in the kernel's own object. */
-static const void *address(const struct dl_phdr_info *info, const ElfW(Dyn) *entry)
+static const void *address(const struct dl_phdr_info *info, const ElfW(Dyn) * entry)
 {
     bool is_offset = entry->d_un.d_ptr < info->dlpi_addr;
     return (const void *)(entry->d_un.d_ptr + (is_offset ? info->dlpi_addr : 0));
@@ -71,13 +71,13 @@ static bool object_read(struct object *object, const struct dl_phdr_info *info)
     return object->symbols != NULL && object->names != NULL && object->table != NULL;
 }
 
-static bool is_it(const struct object *object, const ElfW(Sym) *symbol, const char *name)
+static bool is_it(const struct object *object, const ElfW(Sym) * symbol, const char *name)
 {
     return symbol->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC &&
            strcmp(object->names + symbol->st_name, name) == 0;
 }
 
-static const ElfW(Sym) *symbol_find(const struct object *object, const struct search *search)
+static const ElfW(Sym) * symbol_find(const struct object *object, const struct search *search)
 {
     const struct hash_table *table = object->table;
     const uint32_t *buckets = (const uint32_t *)&table->bloom[table->bloom_words];

@@ -1,8 +1,8 @@
 /*
  * elf: functions of libraries that may have been loaded after this one.
  *
- * dlsym does not see what was loaded with RTLD_LOCAL, and with a handle from dlopen it may allocate:
- * these are looked for when nothing is left to allocate.
+ * dlsym does not see what was loaded with RTLD_LOCAL, and with a handle from dlopen it may
+ * allocate: these are looked for when nothing is left to allocate.
  */
 #ifndef HFI_ELF_H
 #define HFI_ELF_H
@@ -13,8 +13,8 @@ typedef void hfi_any_function(void);
  * Allocates nothing; waits while another thread is in dlopen or dlclose. */
 hfi_any_function *hfi_elf_find_in(const char *name, const void *address);
 
-/* The same of a C++ runtime that is an object of its own, or else of the first object of the process, in the order
- * of loading, that defines it for others. */
+/* The same of a C++ runtime that is an object of its own, or else of the first object of the
+ * process, in the order of loading, that defines it for others. */
 hfi_any_function *hfi_elf_find(const char *name);
 
 #endif

@@ -49,7 +49,8 @@ typedef new_handler *get_new_handler(void);
 new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
 void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
-/* Of the runtime that the caller has inside, if it has one: two in one process know nothing of each other. */
+/* Of the runtime that the caller has inside, if it has one: two in one process know nothing of each
+ * other. */
 static hfi_any_function *of_runtime(const char *name, hfi_any_function *bound, const void *caller)
 {
     hfi_any_function *found = hfi_elf_find_in(name, caller);
@@ -63,8 +64,11 @@ static _Noreturn void throw_bad_alloc(size_t bytes, const void *caller)
     hfi_any_function *throw = of_runtime("_ZSt17__throw_bad_allocv", _ZSt17__throw_bad_allocv, caller);
     if (throw != NULL)
         throw();
-    hfi_die("HF-E016", "cxx", "operator new found no memory for %zu bytes, and this process has no "
-            "std::__throw_bad_alloc to call; link libstdc++ as a shared library, or make room as HF-E012 says", bytes);
+    hfi_die(
+        "HF-E016", "cxx",
+        "operator new found no memory for %zu bytes, and this process has no "
+        "std::__throw_bad_alloc to call; link libstdc++ as a shared library, or make room as HF-E012 says",
+        bytes);
 }
 
 /* What [new.delete.single] asks for: the handler again and again, then bad_alloc. */
@@ -89,7 +93,8 @@ static HFI_NOINLINE void *new_slow(size_t bytes, const void *caller)
     return hfi_likely(block != NULL) ? block : new_failing(HFI_MAX_ALIGN, bytes, caller);
 }
 
-/* hfi_malloc, but that the failing path ends in a call that keeps `bytes`: no register is saved here. */
+/* hfi_malloc, but that the failing path ends in a call that keeps `bytes`: no register is saved
+ * here. */
 void *_Znwm(size_t bytes)
 {
     struct page *page = hfi_current_page(bytes);

@@ -29,7 +29,7 @@ __attribute__((constructor)) static void stand_before_main(void)
 
 /* --- C --- */
 
-void free_sized(void *pointer, size_t bytes);                      /* C23 */
+void free_sized(void *pointer, size_t bytes);                       /* C23 */
 void free_aligned_sized(void *pointer, size_t align, size_t bytes); /* C23 */
 
 HFI_EXPORT void *malloc(size_t bytes)

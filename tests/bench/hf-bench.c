@@ -1,9 +1,10 @@
 /*
  * hf-bench: Holdfast beside other allocators, in one interleaved run.
  *
- * Every round runs each workload once under each allocator (LD_PRELOAD), so that a machine whose speed
- * drifts slows all of them alike; the first round warms up and is not counted. Medians with their
- * spread go to a table and, with --json, to a file.  Further measurements by option.  No verdicts.
+ * Every round runs each workload once under each allocator (LD_PRELOAD), so that a machine whose
+ * speed drifts slows all of them alike; the first round warms up and is not counted. Medians with
+ * their spread go to a table and, with --json, to a file.  Further measurements by option.  No
+ * verdicts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,8 +38,9 @@ static int rounds = 5;
 static bool quick; /* a tenth of the work, once: to see that it runs */
 static json_t *results;
 
-static const char *const workload_names[] = { "server", "prodcons", "exchange", "churn", "churn-threads", "cache",
-                                              "bigblock", "strings", "pingpong", "passive", "startup" };
+static const char *const workload_names[] = { "server",        "prodcons", "exchange", "churn",
+                                              "churn-threads", "cache",    "bigblock", "strings",
+                                              "pingpong",      "passive",  "startup" };
 #define WORKLOADS (sizeof workload_names / sizeof workload_names[0])
 
 static _Noreturn void fail(const char *what, const char *about)
@@ -47,7 +49,8 @@ static _Noreturn void fail(const char *what, const char *about)
     exit(2);
 }
 
-/* Runs `argv` under an allocator; standard output and error to `output`.  The exit status, -1 when killed. */
+/* Runs `argv` under an allocator; standard output and error to `output`.  The exit status, -1 when
+ * killed. */
 static int run(const struct allocator *allocator, const char *arena_size, char *const argv[], char *output)
 {
     int ends[2];
@@ -110,9 +113,10 @@ static double median(struct sample *sample)
 static json_t *sample_json(struct sample *sample)
 {
     double middle = median(sample);
-    return sample->count == 0 ? json_null()
-                              : json_pack("{s:f, s:f, s:f, s:i}", "median", middle, "least", sample->values[0], "most",
-                                          sample->values[sample->count - 1], "runs", sample->count);
+    return sample->count == 0
+             ? json_null()
+             : json_pack("{s:f, s:f, s:f, s:i}", "median", middle, "least", sample->values[0], "most",
+                         sample->values[sample->count - 1], "runs", sample->count);
 }
 
 static size_t holdfast_index(void)
@@ -144,8 +148,10 @@ static void bench_workloads(const char *only)
             for (size_t a = 0; a < allocator_count; a++) {
                 if (only != NULL && strstr(only, workload_names[w]) == NULL)
                     continue;
-                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100", (char *)workload_names[w], NULL };
-                bool automatic = strcmp(workload_names[w], "startup") == 0; /* many programs: nothing is set */
+                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100",
+                                 (char *)workload_names[w], NULL };
+                bool automatic =
+                    strcmp(workload_names[w], "startup") == 0; /* many programs: nothing is set */
                 if (run(&allocators[a], automatic ? NULL : arena, argv, output) != 0)
                     fail("a workload failed:", output);
                 if (round > 0)
@@ -161,7 +167,8 @@ static void bench_workloads(const char *only)
         printf("%-14s", workload_names[w]);
         for (size_t a = 0; a < allocator_count; a++) {
             double middle = median(&samples[w][a]);
-            printf("  %5.3f (%5.3f..%5.3f)", middle, samples[w][a].values[0], samples[w][a].values[samples[w][a].count - 1]);
+            printf("  %5.3f (%5.3f..%5.3f)", middle, samples[w][a].values[0],
+                   samples[w][a].values[samples[w][a].count - 1]);
             json_object_set_new(row, allocators[a].name, sample_json(&samples[w][a]));
         }
         printf("\n");
@@ -192,11 +199,19 @@ static void bench_workloads(const char *only)
 
 /* --- instructions per malloc and free --- */
 
-static double count_instructions(const struct allocator *allocator, const char *bytes, const char *mode, const char *count)
+static double count_instructions(const struct allocator *allocator, const char *bytes, const char *mode,
+                                 const char *count)
 {
     static char output[OUTPUT_MAX];
-    char *argv[] = { "valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", (char *)workload_path, "pairs",
-                     (char *)bytes, (char *)mode, (char *)count, NULL };
+    char *argv[] = { "valgrind",
+                     "--tool=callgrind",
+                     "--callgrind-out-file=/dev/null",
+                     (char *)workload_path,
+                     "pairs",
+                     (char *)bytes,
+                     (char *)mode,
+                     (char *)count,
+                     NULL };
     if (run(allocator, "64M", argv, output) != 0)
         fail("callgrind failed:", output);
     return number_after(output, "Collected : ");
@@ -204,7 +219,9 @@ static double count_instructions(const struct allocator *allocator, const char *
 
 static double per_pair(const struct allocator *allocator, const char *bytes, const char *mode)
 {
-    return (count_instructions(allocator, bytes, mode, "300000") - count_instructions(allocator, bytes, mode, "100000")) / 200000;
+    return (count_instructions(allocator, bytes, mode, "300000") -
+            count_instructions(allocator, bytes, mode, "100000")) /
+           200000;
 }
 
 static void bench_pairs(void)
@@ -212,7 +229,8 @@ static void bench_pairs(void)
     static const char *const sizes[] = { "16", "32", "48", "64" };
     static const char *const modes[][2] = { { "alternate", "alternate-none" }, { "batch", "batch-none" } };
     json_t *table = json_object();
-    printf("instructions per malloc and free, the calls through the PLT included, the loop without them subtracted (callgrind)\n");
+    printf("instructions per malloc and free, the calls through the PLT included, the loop without them "
+           "subtracted (callgrind)\n");
     print_heads("mode, bytes");
     for (size_t m = 0; m < 2; m++) {
         double loop = per_pair(NULL, "16", modes[m][1]);
@@ -246,7 +264,8 @@ static void bench_latency(void)
     for (int round = 0; round < times; round++)
         for (size_t t = 0; t < 2; t++)
             for (size_t a = 0; a < allocator_count; a++) {
-                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100", "latency", (char *)threads[t], NULL };
+                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100", "latency",
+                                 (char *)threads[t],    NULL };
                 if (run(&allocators[a], arena, argv, output) != 0)
                     fail("latency failed:", output);
                 const char *free_line = strstr(output, "\nfree");
@@ -262,7 +281,9 @@ static void bench_latency(void)
         printf("%-14s", threads[t]);
         for (size_t a = 0; a < allocator_count; a++) {
             printf("        %5.0f / %5.0f", median(&samples[t][a][0]), median(&samples[t][a][1]));
-            json_object_set_new(row, allocators[a].name, json_pack("{s:f, s:f}", "malloc", median(&samples[t][a][0]), "free", median(&samples[t][a][1])));
+            json_object_set_new(row, allocators[a].name,
+                                json_pack("{s:f, s:f}", "malloc", median(&samples[t][a][0]), "free",
+                                          median(&samples[t][a][1])));
         }
         printf("\n");
         json_object_set_new(table, threads[t], row);
@@ -276,7 +297,8 @@ static void bench_latency(void)
 static void bench_memory(void)
 {
     static char output[OUTPUT_MAX];
-    static const char *const shapes[][6] = { { "200 threads", "200", "6144", "500", NULL }, { "one frees", "8", "0", "4000", "one-frees", NULL } };
+    static const char *const shapes[][6] = { { "200 threads", "200", "6144", "500", NULL },
+                                             { "one frees", "8", "0", "4000", "one-frees", NULL } };
     static const char *const quick_rounds[] = { "50", "400" };
     json_t *table = json_object();
     for (size_t s = 0; s < 2; s++) {
@@ -310,7 +332,9 @@ static void bench_memory(void)
             }
         }
         double ratio = (double)high * (1 << 20) / peak_there;
-        printf("  Holdfast: smallest arena %zu MiB, %.2f of peak live bytes, %.1f million steps per second there\n\n", high, ratio, rate);
+        printf("  Holdfast: smallest arena %zu MiB, %.2f of peak live bytes, %.1f million steps per second "
+               "there\n\n",
+               high, ratio, rate);
         json_object_set_new(row, "smallest_arena_over_peak", json_real(ratio));
         json_object_set_new(row, "rate_in_smallest_arena", json_real(rate));
         json_object_set_new(table, shapes[s][0], row);
@@ -340,15 +364,17 @@ static void bench_touch(void)
 static void bench_fill(void)
 {
     static char output[OUTPUT_MAX];
-    char *argv[] = { (char *)workload_path, "--scale", quick ? "40" : "100", "fill", quick ? "128" : "512", NULL };
+    char *argv[] = { (char *)workload_path, "--scale", quick ? "40" : "100", "fill",
+                     quick ? "128" : "512", NULL };
     char size[16];
     snprintf(size, sizeof size, "%sM", argv[4]);
     if (run(&allocators[holdfast_index()], size, argv, output) != 0)
         fail("fill failed:", output);
     double share = number_after(output, "least_live_share "), fits = number_after(output, "big_block_fits ");
-    printf("arena of %s: at least %.1f %% of it live at ENOMEM; afterwards a block of 90 %% %s\n\n", size, 100 * share,
-           fits != 0 ? "fits" : "does not fit");
-    json_object_set_new(results, "fill", json_pack("{s:f, s:b}", "least_live_share", share, "big_block_fits", fits != 0));
+    printf("arena of %s: at least %.1f %% of it live at ENOMEM; afterwards a block of 90 %% %s\n\n", size,
+           100 * share, fits != 0 ? "fits" : "does not fit");
+    json_object_set_new(results, "fill",
+                        json_pack("{s:f, s:b}", "least_live_share", share, "big_block_fits", fits != 0));
 }
 
 /* --- start and population --- */
@@ -379,7 +405,8 @@ static void bench_start(void)
     json_t *row = json_object();
     printf("`true`, ms, median of %d interleaved runs, nothing set\n", runs);
     for (size_t a = 0; a < allocator_count; a++) {
-        printf("  %-10s %.3f (+%.3f)\n", allocators[a].name, median(&samples[a]), median(&samples[a]) - median(&samples[0]));
+        printf("  %-10s %.3f (+%.3f)\n", allocators[a].name, median(&samples[a]),
+               median(&samples[a]) - median(&samples[0]));
         json_object_set_new(row, allocators[a].name, sample_json(&samples[a]));
     }
     printf("\n");
@@ -391,7 +418,8 @@ struct population {
     bool huge_pool, thp, lock;
 };
 
-/* Populates by hand in a process of its own, as it has to be for its memory to be given back unmeasured. */
+/* Populates by hand in a process of its own, as it has to be for its memory to be given back
+ * unmeasured. */
 static double plain_populate_seconds(size_t bytes, const struct population *kind)
 {
     int ends[2], status;
@@ -401,13 +429,17 @@ static double plain_populate_seconds(size_t bytes, const struct population *kind
     pid_t pid = fork();
     if (pid == 0) {
         double from = now_seconds();
-        char *memory = mmap(NULL, bytes + (2 << 20), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (kind->huge_pool ? MAP_HUGETLB | 21 << 26 : 0), -1, 0);
+        char *memory =
+            mmap(NULL, bytes + (2 << 20), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (kind->huge_pool ? MAP_HUGETLB | 21 << 26 : 0),
+                 -1, 0);
         if (memory == MAP_FAILED)
             _exit(1);
         memory = (char *)(((uintptr_t)memory + (2 << 20) - 1) & -(uintptr_t)(2 << 20));
         if (!kind->huge_pool)
             madvise(memory, bytes, kind->thp ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-        if (madvise(memory, bytes, 23 /* MADV_POPULATE_WRITE */) != 0 || (kind->lock && mlock(memory, bytes) != 0))
+        if (madvise(memory, bytes, 23 /* MADV_POPULATE_WRITE */) != 0 ||
+            (kind->lock && mlock(memory, bytes) != 0))
             _exit(1);
         taken = now_seconds() - from;
         _exit(write(ends[1], &taken, sizeof taken) != sizeof taken);
@@ -432,19 +464,20 @@ static double our_populate_seconds(const char *size, const char *prefault, bool 
     return number_after(output, "now ") - from;
 }
 
-/* Of the start the same with 8 MiB is subtracted: the loader, and the arena's own structures of any size. */
+/* Of the start the same with 8 MiB is subtracted: the loader, and the arena's own structures of any
+ * size. */
 static void bench_populate(void)
 {
     static const struct population kinds[] = {
-        { "2m", "2m", true, false, false },
-        { "thp", "thp", false, true, false },
-        { "thp, locked", "thp", false, true, true },
-        { "4k", "4k", false, false, false },
+        { "2m", "2m", true, false, false },          { "thp", "thp", false, true, false },
+        { "thp, locked", "thp", false, true, true }, { "4k", "4k", false, false, false },
         { "4k, locked", "4k", false, false, true },
     };
     const size_t bytes = (size_t)1 << 30;
     json_t *table = json_object();
-    printf("populating 1 GiB, s, median of %d: plain MADV_POPULATE_WRITE (then mlock), Holdfast's start, rate against plain, of pairs\n", rounds);
+    printf("populating 1 GiB, s, median of %d: plain MADV_POPULATE_WRITE (then mlock), Holdfast's start, "
+           "rate against plain, of pairs\n",
+           rounds);
     setenv("HOLDFAST_STRICT", "1", 1);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         struct sample plain = { .count = 0 }, ours = { .count = 0 }, ratios = { .count = 0 };
@@ -453,7 +486,8 @@ static void bench_populate(void)
         for (int round = 0; round <= rounds; round++) {
             bool good, small_good;
             double value = plain_populate_seconds(bytes, &kinds[k]);
-            double our = our_populate_seconds("1G", "startup", &good) - our_populate_seconds("8M", "startup", &small_good);
+            double our = our_populate_seconds("1G", "startup", &good) -
+                         our_populate_seconds("8M", "startup", &small_good);
             if (round == 0 || isnan(value) || !good || !small_good)
                 continue;
             plain.values[plain.count++] = value;
@@ -465,20 +499,25 @@ static void bench_populate(void)
             continue;
         }
         printf("  %-12s %.3f %.3f %.2f\n", kinds[k].name, median(&plain), median(&ours), median(&ratios));
-        json_object_set_new(table, kinds[k].name, json_pack("{s:o, s:o, s:o}", "plain", sample_json(&plain), "holdfast", sample_json(&ours), "rate", sample_json(&ratios)));
+        json_object_set_new(table, kinds[k].name,
+                            json_pack("{s:o, s:o, s:o}", "plain", sample_json(&plain), "holdfast",
+                                      sample_json(&ours), "rate", sample_json(&ratios)));
     }
     unsetenv("HOLDFAST_LOCK");
     struct sample starts = { .count = 0 };
     backing = "4k";
     for (int round = 0; round <= rounds; round++) {
         bool good;
-        double taken = (our_populate_seconds("8G", "background", &good) - our_populate_seconds("8M", "startup", &good)) * 1e3;
+        double taken =
+            (our_populate_seconds("8G", "background", &good) - our_populate_seconds("8M", "startup", &good)) *
+            1e3;
         if (round != 0 && good)
             starts.values[starts.count++] = taken;
     }
     unsetenv("HOLDFAST_STRICT");
     if (starts.count != 0)
-        printf("  start on 8 GiB populated in the background, ms more than on 8 MiB: %.1f\n", median(&starts));
+        printf("  start on 8 GiB populated in the background, ms more than on 8 MiB: %.1f\n",
+               median(&starts));
     json_object_set_new(table, "background_8g_ms", sample_json(&starts));
     printf("\n");
     json_object_set_new(results, "populate_seconds", table);
@@ -511,14 +550,48 @@ static void add_allocator(const char *name, const char *library, bool holdfast)
 
 int main(int argc, char **argv)
 {
-    enum { HOLDFAST = 256, WORKLOAD, SO, ARENA, BACKING, ROUNDS, ONLY, JSON, NO_WORKLOADS, PAIRS, LATENCY, MEMORY, TOUCH, FILL, START, POPULATE, QUICK, ALL, HELP };
+    enum {
+        HOLDFAST = 256,
+        WORKLOAD,
+        SO,
+        ARENA,
+        BACKING,
+        ROUNDS,
+        ONLY,
+        JSON,
+        NO_WORKLOADS,
+        PAIRS,
+        LATENCY,
+        MEMORY,
+        TOUCH,
+        FILL,
+        START,
+        POPULATE,
+        QUICK,
+        ALL,
+        HELP
+    };
     static const struct option options[] = {
-        { "holdfast", 1, NULL, HOLDFAST }, { "workload", 1, NULL, WORKLOAD }, { "so", 1, NULL, SO }, { "arena", 1, NULL, ARENA },
-        { "backing", 1, NULL, BACKING }, { "rounds", 1, NULL, ROUNDS }, { "only", 1, NULL, ONLY }, { "json", 1, NULL, JSON },
-        { "no-workloads", 0, NULL, NO_WORKLOADS }, { "pairs", 0, NULL, PAIRS }, { "latency", 0, NULL, LATENCY },
-        { "memory", 0, NULL, MEMORY }, { "touch", 0, NULL, TOUCH },
-        { "fill", 0, NULL, FILL }, { "quick", 0, NULL, QUICK }, { "start", 0, NULL, START }, { "populate", 0, NULL, POPULATE }, { "all", 0, NULL, ALL },
-        { "help", 0, NULL, HELP }, { NULL, 0, NULL, 0 },
+        { "holdfast", 1, NULL, HOLDFAST },
+        { "workload", 1, NULL, WORKLOAD },
+        { "so", 1, NULL, SO },
+        { "arena", 1, NULL, ARENA },
+        { "backing", 1, NULL, BACKING },
+        { "rounds", 1, NULL, ROUNDS },
+        { "only", 1, NULL, ONLY },
+        { "json", 1, NULL, JSON },
+        { "no-workloads", 0, NULL, NO_WORKLOADS },
+        { "pairs", 0, NULL, PAIRS },
+        { "latency", 0, NULL, LATENCY },
+        { "memory", 0, NULL, MEMORY },
+        { "touch", 0, NULL, TOUCH },
+        { "fill", 0, NULL, FILL },
+        { "quick", 0, NULL, QUICK },
+        { "start", 0, NULL, START },
+        { "populate", 0, NULL, POPULATE },
+        { "all", 0, NULL, ALL },
+        { "help", 0, NULL, HELP },
+        { NULL, 0, NULL, 0 },
     };
     const char *only = NULL, *json_path = NULL;
     bool wanted[ALL + 1] = { [NO_WORKLOADS] = false };

@@ -65,7 +65,9 @@ static size_t random_size(uint64_t *state, unsigned low, unsigned high)
 static size_t mixed_size(uint64_t *state)
 {
     uint64_t kind = next_random(state) % 100;
-    return kind < 80 ? random_size(state, 4, 8) : kind < 97 ? random_size(state, 8, 11) : random_size(state, 11, 13);
+    return kind < 80 ? random_size(state, 4, 8)
+         : kind < 97 ? random_size(state, 8, 11)
+                     : random_size(state, 11, 13);
 }
 
 /* A block that knows its size and carries a mark. */
@@ -429,7 +431,10 @@ static void pairs(int argc, char **argv)
     }
     if (!batch && none) {
         for (long i = 0; i < count; i++)
-            __asm__ volatile("" : : "r"(bytes) : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+            __asm__ volatile(""
+                             :
+                             : "r"(bytes)
+                             : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
     } else if (!batch) {
         for (long i = 0; i < count; i++)
             free(malloc(bytes));
@@ -437,12 +442,18 @@ static void pairs(int argc, char **argv)
         for (long round = 0; round < count / 1000; round++) {
             for (unsigned i = 0; i < 1000; i++) {
                 if (none)
-                    __asm__ volatile("" : : "r"(bytes) : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+                    __asm__ volatile(""
+                                     :
+                                     : "r"(bytes)
+                                     : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
                 blocks[i] = none ? NULL : malloc(bytes);
             }
             for (unsigned i = 0; i < 1000; i++) {
                 if (none)
-                    __asm__ volatile("" : : "r"(blocks[order[i]]) : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+                    __asm__ volatile(""
+                                     :
+                                     : "r"(blocks[order[i]])
+                                     : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
                 else
                     free(blocks[order[i]]);
             }
@@ -459,7 +470,8 @@ struct histogram {
 };
 
 #define LATENCY_THREADS_MAX 16
-static struct histogram mallocs[LATENCY_THREADS_MAX], frees[LATENCY_THREADS_MAX], empties[LATENCY_THREADS_MAX];
+static struct histogram mallocs[LATENCY_THREADS_MAX], frees[LATENCY_THREADS_MAX],
+    empties[LATENCY_THREADS_MAX];
 
 static uint64_t ticks(void)
 {
@@ -493,8 +505,10 @@ static void *latency_thread(void *argument)
         if (slot & 1)
             slot %= SLOTS / 10; /* a tenth of the blocks live short */
         uint64_t kind = next_random(&random) % 1000;
-        size_t bytes = kind < 800 ? random_size(&random, 4, 8) : kind < 970 ? random_size(&random, 8, 11)
-                     : kind < 995 ? random_size(&random, 11, 15) : random_size(&random, 15, 19);
+        size_t bytes = kind < 800 ? random_size(&random, 4, 8)
+                     : kind < 970 ? random_size(&random, 8, 11)
+                     : kind < 995 ? random_size(&random, 11, 15)
+                                  : random_size(&random, 15, 19);
         struct item *old = slots[slot];
         if (old != NULL && old->bytes == 0)
             fail("a block was overwritten");
@@ -515,7 +529,8 @@ static void *latency_thread(void *argument)
     return NULL;
 }
 
-static void latency_print(const char *name, const struct histogram *histograms, unsigned count, double ticks_per_ns)
+static void latency_print(const char *name, const struct histogram *histograms, unsigned count,
+                          double ticks_per_ns)
 {
     static const double shares[] = { 0.5, 0.99, 0.999, 0.9999 };
     uint64_t total = 0, longest = 0;
@@ -569,7 +584,7 @@ static struct {
     unsigned threads;
     size_t target_bytes; /* live bytes per thread swing around this */
     long rounds;
-    bool one_frees;      /* all but thread 0 only allocate */
+    bool one_frees; /* all but thread 0 only allocate */
     pthread_barrier_t all_started;
     _Atomic(struct letter *) mail[1024];
     _Atomic(int) mail_count[1024];
@@ -600,7 +615,8 @@ static long mail_free_all(unsigned of)
 {
     long bytes = 0;
     int count = 0;
-    for (struct letter *letter = atomic_exchange(&memory.mail[of], NULL), *next; letter != NULL; letter = next) {
+    for (struct letter *letter = atomic_exchange(&memory.mail[of], NULL), *next; letter != NULL;
+         letter = next) {
         next = letter->next;
         bytes += (long)letter->bytes;
         count++;
@@ -613,7 +629,9 @@ static long mail_free_all(unsigned of)
 static struct letter *letter_new(uint64_t *random)
 {
     uint64_t kind = next_random(random) % 100;
-    size_t bytes = kind < 85 ? random_size(random, 4, 9) : kind < 98 ? random_size(random, 9, 12) : random_size(random, 12, 15);
+    size_t bytes = kind < 85 ? random_size(random, 4, 9)
+                 : kind < 98 ? random_size(random, 9, 12)
+                             : random_size(random, 12, 15);
     struct letter *letter = malloc(bytes);
     if (letter == NULL) {
         static _Atomic(bool) said;
@@ -630,7 +648,8 @@ static void *memory_thread(void *argument)
     enum { SLOTS = 60000 };
     unsigned self = (unsigned)(uintptr_t)argument;
     uint64_t random = self * 77 + 5;
-    struct letter **slots = mmap(NULL, SLOTS * sizeof *slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct letter **slots =
+        mmap(NULL, SLOTS * sizeof *slots, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     size_t count = 0, live_bytes = 0;
     pthread_barrier_wait(&memory.all_started);
     while (memory.steps < memory.threads * memory.rounds * 400) { /* all threads to the end */
@@ -646,7 +665,8 @@ static void *memory_thread(void *argument)
                 struct letter *letter = slots[slot];
                 slots[slot] = slots[--count];
                 live_bytes -= letter->bytes;
-                if (next_random(&random) % 3 != 0 || !mail_send((unsigned)(next_random(&random) % memory.threads), letter)) {
+                if (next_random(&random) % 3 != 0 ||
+                    !mail_send((unsigned)(next_random(&random) % memory.threads), letter)) {
                     change -= (long)letter->bytes;
                     free(letter);
                 }
@@ -696,7 +716,8 @@ static void memory_run(int argc, char **argv)
     pthread_barrier_init(&memory.all_started, NULL, memory.threads);
     double from = now_seconds();
     in_threads(memory.threads, memory.one_frees ? one_frees_thread : memory_thread);
-    printf("peak_bytes %ld steps_per_second %.0f\n", (long)memory.peak_bytes, (double)memory.steps / (now_seconds() - from));
+    printf("peak_bytes %ld steps_per_second %.0f\n", (long)memory.peak_bytes,
+           (double)memory.steps / (now_seconds() - from));
 }
 
 /* --- fill: how much of an arena is live when malloc gives NULL; touch: page faults of first touches --- */
@@ -712,7 +733,8 @@ struct table {
 static struct table table_new(size_t room)
 {
     struct table table = { .room = room, .random = 20261123 };
-    table.items = mmap(NULL, room * sizeof table.items[0], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    table.items = mmap(NULL, room * sizeof table.items[0], PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table.items == MAP_FAILED)
         fail("mmap of the table");
     return table;
@@ -721,7 +743,8 @@ static struct table table_new(size_t room)
 /* 16 B to 1 MiB: the smaller of two even choices of a power of two. */
 static size_t table_size(struct table *table)
 {
-    unsigned a = (unsigned)((next_random(&table->random) >> 8) % 16), b = (unsigned)((next_random(&table->random) >> 8) % 16);
+    unsigned a = (unsigned)((next_random(&table->random) >> 8) % 16),
+             b = (unsigned)((next_random(&table->random) >> 8) % 16);
     unsigned bit = 4 + (a < b ? a : b);
     return random_size(&table->random, bit, bit + 1);
 }
@@ -804,7 +827,8 @@ static void touch(int argc, char **argv)
     long allocated = minor_faults();
     table_free(&table, false);
     long freed = minor_faults();
-    printf("minor_faults %ld (allocating and writing %ld, freeing %ld)\n", freed - before, allocated - before, freed - allocated);
+    printf("minor_faults %ld (allocating and writing %ld, freeing %ld)\n", freed - before, allocated - before,
+           freed - allocated);
 }
 
 /* --- */
@@ -813,9 +837,17 @@ static const struct {
     const char *name;
     void (*run)(void);
 } workloads[] = {
-    { "server", server }, { "prodcons", prodcons }, { "exchange", exchange }, { "churn", churn }, { "churn-threads", churn_threads }, { "cache", cache },
-    { "bigblock", bigblock }, { "strings", strings }, { "pingpong", pingpong },
-    { "passive", passive }, { "startup", startup },
+    { "server", server },
+    { "prodcons", prodcons },
+    { "exchange", exchange },
+    { "churn", churn },
+    { "churn-threads", churn_threads },
+    { "cache", cache },
+    { "bigblock", bigblock },
+    { "strings", strings },
+    { "pingpong", pingpong },
+    { "passive", passive },
+    { "startup", startup },
 };
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 /*
- * late: a C program that loads a C++ plugin, and libstdc++ with it: late PLUGIN local|global early|full.
+ * late: a C program that loads a C++ plugin, and libstdc++ with it: late PLUGIN local|global
+ * early|full.
  */
 #include <dlfcn.h>
 #include <stdio.h>

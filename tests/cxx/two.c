@@ -1,5 +1,6 @@
 /*
- * two: a C program that loads two C++ plugins, each with a C++ runtime of its own: two PLUGIN PLUGIN.
+ * two: a C program that loads two C++ plugins, each with a C++ runtime of its own: two PLUGIN
+ * PLUGIN.
  */
 #include <dlfcn.h>
 #include <stdio.h>

@@ -1,12 +1,13 @@
 /*
  * calls: libFuzzer over sequences of allocator calls by three threads.
  *
- * Four bytes of input are one call: who makes it and on which slot, what it is, a size.  The threads take turns, so
- * that an input does the same each time, but for what an earlier one left; blocks are freed by any of them, and
- * threads end and begin between calls.  A slot holds one block, and a chain of blocks of one size, long enough to
- * fill pages.  Marks at both ends of each block, zeroes of calloc, alignment, usable size and the contents kept by
- * realloc are checked; after each sequence theaps and arena are audited, and once threads have ended nine tenths of
- * the arena are one block.  The arena is small, so full ones are met too.
+ * Four bytes of input are one call: who makes it and on which slot, what it is, a size.  The
+ * threads take turns, so that an input does the same each time, but for what an earlier one left;
+ * blocks are freed by any of them, and threads end and begin between calls.  A slot holds one
+ * block, and a chain of blocks of one size, long enough to fill pages.  Marks at both ends of each
+ * block, zeroes of calloc, alignment, usable size and the contents kept by realloc are checked;
+ * after each sequence theaps and arena are audited, and once threads have ended nine tenths of the
+ * arena are one block.  The arena is small, so full ones are met too.
  *
  *   make fuzz FUZZ_SECONDS=3600
  */
@@ -36,7 +37,16 @@ struct slot {
     struct link *chain;
 };
 
-enum kind { KIND_MALLOC, KIND_CALLOC, KIND_ALIGNED, KIND_REALLOC, KIND_CHAIN, KIND_UNCHAIN, KIND_THREAD, KIND_FREE };
+enum kind {
+    KIND_MALLOC,
+    KIND_CALLOC,
+    KIND_ALIGNED,
+    KIND_REALLOC,
+    KIND_CHAIN,
+    KIND_UNCHAIN,
+    KIND_THREAD,
+    KIND_FREE
+};
 
 struct lane {
     sem_t begin, done;
@@ -71,7 +81,8 @@ static void mark(struct slot *slot, size_t bytes, unsigned char with)
         slot->block[0] = slot->block[bytes - 1] = with;
 }
 
-/* That `bytes` at `block` are zero; a block equal to itself one byte on is all of its first byte. */
+/* That `bytes` at `block` are zero; a block equal to itself one byte on is all of its first
+ * byte. */
 static bool is_zero(const unsigned char *block, size_t bytes)
 {
     return bytes == 0 || (block[0] == 0 && memcmp(block, block + 1, bytes - 1) == 0);
@@ -143,17 +154,10 @@ static void step(struct slot *slot, const uint8_t *input)
         if (bytes == 0 || !resize(slot, bytes))
             return;
         break;
-    case KIND_CHAIN:
-        extend_chain(slot, size % CHAIN_MAX, (size_t)16 * (1 + more * more));
-        return;
-    case KIND_UNCHAIN:
-        shorten_chain(slot, size % CHAIN_MAX, 1 + more % 4);
-        return;
-    case KIND_THREAD:
-        hf_thread_idle();
-        return;
-    default:
-        replace(slot, kind, 4 + more % 17, bytes);
+    case KIND_CHAIN: extend_chain(slot, size % CHAIN_MAX, (size_t)16 * (1 + more * more)); return;
+    case KIND_UNCHAIN: shorten_chain(slot, size % CHAIN_MAX, 1 + more % 4); return;
+    case KIND_THREAD: hf_thread_idle(); return;
+    default: replace(slot, kind, 4 + more % 17, bytes);
     }
     mark(slot, bytes, input[0] ^ input[2]);
 }
@@ -228,7 +232,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length)
         shorten_chain(slot, SIZE_MAX, 1);
         *slot = (struct slot){ .block = NULL };
     }
-    bool ends = length == 0 || input[0] % 2 == 0; /* the others sleep on, and keep a page of each size, or end */
+    /* the others sleep on, and keep a page of each size, or end */
+    bool ends = length == 0 || input[0] % 2 == 0;
     for (size_t i = 0; ends && i < LANES; i++)
         end_lane(&lanes[i]);
     void *most = hf_malloc(ARENA_BYTES / 10 * 9);

@@ -50,8 +50,8 @@ struct outcome {
     char said[SAID_BYTES]; /* to standard error */
 };
 
-static char victims[4096];       /* the folder that they are in */
-static char path[64];            /* of the sequence that the victim reads */
+static char victims[4096]; /* the folder that they are in */
+static char path[64];      /* of the sequence that the victim reads */
 static struct fuzz_shared *shared;
 static int shared_fd;
 
@@ -97,8 +97,9 @@ static void start_stderr(unsigned kind)
 static void start_as(const char *line, bool limits)
 {
     static const int resources[FUZZ_KINDS] = {
-        [FUZZ_limit_fsize] = RLIMIT_FSIZE, [FUZZ_limit_as] = RLIMIT_AS, [FUZZ_limit_data] = RLIMIT_DATA,
-        [FUZZ_limit_nofile] = RLIMIT_NOFILE, [FUZZ_limit_memlock] = RLIMIT_MEMLOCK,
+        [FUZZ_limit_fsize] = RLIMIT_FSIZE,     [FUZZ_limit_as] = RLIMIT_AS,
+        [FUZZ_limit_data] = RLIMIT_DATA,       [FUZZ_limit_nofile] = RLIMIT_NOFILE,
+        [FUZZ_limit_memlock] = RLIMIT_MEMLOCK,
     };
     char name[LINE_BYTES] = "";
     unsigned long value = 0;
@@ -113,7 +114,9 @@ static void start_as(const char *line, bool limits)
     case FUZZ_stdin_closed: close(0); break;
     case FUZZ_stdout_closed: close(1); break;
     case FUZZ_stderr_closed: close(2); break;
-    case FUZZ_stderr_log: case FUZZ_stderr_broken: case FUZZ_stderr_full: start_stderr(kind); break;
+    case FUZZ_stderr_log:
+    case FUZZ_stderr_broken:
+    case FUZZ_stderr_full: start_stderr(kind); break;
     default:
         if (kind == FUZZ_limit_as || kind == FUZZ_limit_data)
             setenv("FUZZ_LIMITED", "1", 1);
@@ -200,8 +203,8 @@ static bool listen_to(int fd, char *said)
 static bool is_expected(const struct sequence *sequence, const char *id)
 {
     static const char *const always[] = {
-        "HF-E012", "HF-E014", "HF-I001", "HF-I003", "HF-I014", "HF-I202", "HF-I205", "HF-I224",
-        "HF-I311", "HF-W009", "HF-W021", "HF-W205", "HF-W222", "HF-W311",
+        "HF-E012", "HF-E014", "HF-I001", "HF-I003", "HF-I014", "HF-I202", "HF-I205",
+        "HF-I224", "HF-I311", "HF-W009", "HF-W021", "HF-W205", "HF-W222", "HF-W311",
     };
     static const char *const limited[] = {
         "HF-E206", "HF-E218", "HF-E226", "HF-W002", "HF-W004", "HF-W005", "HF-W006", "HF-W020",

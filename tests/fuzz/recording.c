@@ -1,8 +1,9 @@
 /*
  * recording: libFuzzer over what `holdfast tune FILE` and `holdfast report FILE` read.
  *
- * Input is a recording.  Its head and checksums are put right first, unless its first byte is odd, so that what is behind
- * them is met; then it is read, and advice and the whole page are written to /dev/null.
+ * Input is a recording.  Its head and checksums are put right first, unless its first byte is odd,
+ * so that what is behind them is met; then it is read, and advice and the whole page are written to
+ * /dev/null.
  *
  *   make fuzz-recording FUZZ_SECONDS=600
  */
@@ -66,7 +67,12 @@ static void show(const struct history *history)
         nowhere = fopen("/dev/null", "w");
     unsigned count = advice_give(history, 0, advice);
     struct report report = {
-        .out = nowhere, .history = history, .sample = history->last, .snapshot = &history->last->snapshot, .advice = advice, .advice_count = count,
+        .out = nowhere,
+        .history = history,
+        .sample = history->last,
+        .snapshot = &history->last->snapshot,
+        .advice = advice,
+        .advice_count = count,
     };
     report_page(&report, NULL);
     tune_print(history, advice, count, false);

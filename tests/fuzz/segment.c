@@ -1,9 +1,10 @@
 /*
  * segment: libFuzzer over what `holdfast stat`, `list` and `map` read of another process.
  *
- * Input is a segment.  Its head is put right first, unless its last byte is odd: magic, version, process, and sizes that the
- * input has room for, so that what is behind them is met.  Then it is read, derived and printed in every way.  What is
- * required: sums that hold whatever the segment says, JSON without a hole, and no byte on a terminal that it might obey.
+ * Input is a segment.  Its head is put right first, unless its last byte is odd: magic, version,
+ * process, and sizes that the input has room for, so that what is behind them is met.  Then it is
+ * read, derived and printed in every way.  What is required: sums that hold whatever the segment
+ * says, JSON without a hole, and no byte on a terminal that it might obey.
  *
  *   make fuzz-segment FUZZ_SECONDS=600
  */
@@ -85,8 +86,10 @@ static void put_right_tables(uint8_t *bytes, const struct hf_inspect_segment *he
     for (uint32_t i = 0; i < header->classes.count; i++) {
         class = (void *)(bytes + header->classes.offset + i * sizeof *class);
         class->run_pages += class->run_pages == 0;
-        if ((uint64_t)class->run_blocks * class->block_bytes > (uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES)
-            class->run_blocks = (uint32_t)((uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES / class->block_bytes);
+        if ((uint64_t) class->run_blocks * class->block_bytes >
+            (uint64_t) class->run_pages * HF_INSPECT_PAGE_BYTES)
+            class->run_blocks =
+                (uint32_t)((uint64_t) class->run_pages * HF_INSPECT_PAGE_BYTES / class->block_bytes);
     }
     for (uint32_t i = 0; i < header->nodes.count; i++) {
         node = (void *)(bytes + header->nodes.offset + i * sizeof *node);
@@ -215,7 +218,8 @@ static void show_json(const struct snapshot *snapshot)
     json_array_foreach(json_object_get(object, "nodes"), index, node)
         require(json_object_size(node) == (snapshot->pages != NULL ? 27 : 20));
     json_array_foreach(json_object_get(object, "theaps"), index, theap)
-        require(json_is_string(json_object_get(theap, "name")) && json_is_real(json_object_get(theap, "age_seconds")));
+        require(json_is_string(json_object_get(theap, "name")) &&
+                json_is_real(json_object_get(theap, "age_seconds")));
     shown_begin();
     require(tool_json_print(object) == 0);
     shown_end();
@@ -268,7 +272,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         /* Without the map, into memory that held one, and with other figures of threads. */
         uint64_t theaps[16];
         memset(theaps, 0x5a, sizeof theaps);
-        require(pwrite(file, theaps, snapshot->theap_count != 0 ? sizeof theaps : 0, (off_t)snapshot->header.theaps.offset) >= 0);
+        require(pwrite(file, theaps, snapshot->theap_count != 0 ? sizeof theaps : 0,
+                       (off_t)snapshot->header.theaps.offset) >= 0);
         if (snapshot_read(later, file, getpid(), start_ticks, true, &reason) == SEGMENT_OK &&
             snapshot_read(later, file, getpid(), start_ticks, false, &reason) == SEGMENT_OK) {
             show_text(later);

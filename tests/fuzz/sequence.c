@@ -29,15 +29,28 @@ static uint64_t draw(uint64_t below)
 static uint64_t draw_size(void)
 {
     static const uint64_t silly[] = {
-        0, 1, SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4095, INT64_MAX, (uint64_t)INT64_MAX + 1,
-        (uint64_t)1 << 40, (uint64_t)1 << 47, SIZE_MAX / 2 - 4096, SIZE_MAX / 16, SIZE_MAX / 3,
+        0,
+        1,
+        SIZE_MAX,
+        SIZE_MAX - 15,
+        SIZE_MAX - 4095,
+        INT64_MAX,
+        (uint64_t)INT64_MAX + 1,
+        (uint64_t)1 << 40,
+        (uint64_t)1 << 47,
+        SIZE_MAX / 2 - 4096,
+        SIZE_MAX / 16,
+        SIZE_MAX / 3,
     };
     switch (draw(16)) {
     case 0: return silly[draw(sizeof silly / sizeof silly[0])];
     case 1: return draw((uint64_t)40 << 20);
     case 2: return draw((uint64_t)8 << 20);
-    case 3: case 4: return draw(1500000);
-    case 5: case 6: case 7: return draw(70000);
+    case 3:
+    case 4: return draw(1500000);
+    case 5:
+    case 6:
+    case 7: return draw(70000);
     case 8: return (uint64_t)65536 * (1 + draw(40));
     default: return draw(1100);
     }
@@ -46,8 +59,18 @@ static uint64_t draw_size(void)
 static uint64_t draw_align(void)
 {
     static const uint64_t silly[] = {
-        0, 1, 3, 24, 48, 4097, (uint64_t)1 << 30, (uint64_t)1 << 31, ((uint64_t)1 << 30) + 1,
-        (uint64_t)1 << 40, (uint64_t)1 << 63, SIZE_MAX,
+        0,
+        1,
+        3,
+        24,
+        48,
+        4097,
+        (uint64_t)1 << 30,
+        (uint64_t)1 << 31,
+        ((uint64_t)1 << 30) + 1,
+        (uint64_t)1 << 40,
+        (uint64_t)1 << 63,
+        SIZE_MAX,
     };
     return draw(6) == 0 ? silly[draw(sizeof silly / sizeof silly[0])]
                         : (uint64_t)1 << draw(draw(4) == 0 ? 26 : 18);

@@ -25,10 +25,10 @@ struct command {
     unsigned line; // in the sequence's text
 };
 
-#define REQUIRE(condition)                                           \
-    do {                                                             \
-        if (!(condition))                                            \
-            fail(__FILE__, __LINE__, #condition, __builtin_frame_address(0)); \
+#define REQUIRE(condition)                                                                                   \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            fail(__FILE__, __LINE__, #condition, __builtin_frame_address(0));                                \
     } while (0)
 
 // Tells the driver and ends the process.
@@ -36,15 +36,15 @@ struct command {
 
 // What this process is, and what it may be asked for.
 struct process {
-    unsigned depth;      // of forks
-    bool no_arena;       // a child of HOLDFAST_FORK=dontfork
-    bool loses;          // memory of threads that vanished: the arena need not be whole again
-    bool limited;        // address space or data: memory may be refused early
+    unsigned depth; // of forks
+    bool no_arena;  // a child of HOLDFAST_FORK=dontfork
+    bool loses;     // memory of threads that vanished: the arena need not be whole again
+    bool limited;   // address space or data: memory may be refused early
     bool few_descriptors;
-    bool inherits;       // perhaps a descriptor that a thread of a storm had open for a moment
+    bool inherits; // perhaps a descriptor that a thread of a storm had open for a moment
     bool growing, background, dontfork;
-    size_t most;         // one block that a whole named arena has room for
-    unsigned lane;       // that leads
+    size_t most;   // one block that a whole named arena has room for
+    unsigned lane; // that leads
 };
 
 extern struct process process;
@@ -53,13 +53,13 @@ extern struct command commands[FUZZ_COMMANDS_MAX];
 extern unsigned command_count;
 
 // --- victim.cc ---
-void step(const struct command *command);  // by the calling thread
-void run(unsigned at);                     // to the end of the child that leads, or of the sequence
+void step(const struct command *command); // by the calling thread
+void run(unsigned at);                    // to the end of the child that leads, or of the sequence
 void run_ahead(unsigned at, unsigned count, unsigned where); // what the calling thread may run
 unsigned command_index(const struct command *command);
-void skip_to(unsigned at);                 // the leading thread goes on there
+void skip_to(unsigned at); // the leading thread goes on there
 [[noreturn]] void end_process(size_t end);
-void lanes_forget();                       // in a forked child
+void lanes_forget(); // in a forked child
 void lanes_end();
 const pthread_attr_t *thread_attributes();
 

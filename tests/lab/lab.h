@@ -2,8 +2,8 @@
  * lab: what the programs of the multi-node lab share.
  *
  * They are linked with Holdfast's own objects, so that malloc is ours and its internals can be
- * looked at.  Each prints TAP lines without numbers or plan (lab counts them): lab_ok is a test, CHECK
- * (test.h) the end of the program.
+ * looked at.  Each prints TAP lines without numbers or plan (lab counts them): lab_ok is a test,
+ * CHECK (test.h) the end of the program.
  */
 #ifndef LAB_H
 #define LAB_H
@@ -39,7 +39,8 @@ static inline void lab_start(void)
     free(malloc(1)); /* the arena stands */
 }
 
-/* A number in a node's file of the kernel, those before it skipped; -1 when there is none.  Allocates nothing. */
+/* A number in a node's file of the kernel, those before it skipped; -1 when there is none.
+ * Allocates nothing. */
 static inline int lab_node_number(unsigned node, const char *file, unsigned skip)
 {
     char path[128], text[256];

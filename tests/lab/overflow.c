@@ -35,8 +35,9 @@ static void test_allow(size_t bytes)
     struct lab_blocks blocks = fill(bytes, turns, &turn_count);
     hfi_stats_counters(&after);
     lab_ok(errno == ENOMEM, "%zu bytes: full is ENOMEM", bytes);
-    lab_ok(turn_count == hfi_arena.node_count, "%zu bytes: %u nodes were filled, one after the other (%u changes)", bytes,
-           hfi_arena.node_count, turn_count);
+    lab_ok(turn_count == hfi_arena.node_count,
+           "%zu bytes: %u nodes were filled, one after the other (%u changes)", bytes, hfi_arena.node_count,
+           turn_count);
     for (unsigned i = 0; i < turn_count && turn_count == hfi_arena.node_count; i++) {
         int next = lab_node_number(start, "distance", turns[i]);
         printf("# %u. node %u, distance %d\n", i, turns[i], next);
@@ -47,8 +48,9 @@ static void test_allow(size_t bytes)
     uint64_t taken = after.fresh + after.claimed + after.large - before.fresh - before.claimed - before.large;
     uint64_t away = hfi_counters_away(&after) - hfi_counters_away(&before);
     uint64_t expected = taken / hfi_arena.node_count * (hfi_arena.node_count - 1);
-    lab_ok(away > expected / 10 * 9 && away < expected / 10 * 11, "%zu bytes: counters: of %llu pages %llu are away, %llu would be all other nodes",
-           bytes, (unsigned long long)taken, (unsigned long long)away, (unsigned long long)expected);
+    lab_ok(away > expected / 10 * 9 && away < expected / 10 * 11,
+           "%zu bytes: counters: of %llu pages %llu are away, %llu would be all other nodes", bytes,
+           (unsigned long long)taken, (unsigned long long)away, (unsigned long long)expected);
     size_t total = blocks.count;
     lab_free_all(&blocks);
     size_t home = 0, wanted = total / hfi_arena.node_count / 2;
@@ -57,8 +59,9 @@ static void test_allow(size_t bytes)
         CHECK(lab_push(&blocks, malloc(bytes)));
     hfi_stats_counters(&after);
     home = lab_on_node(&blocks, start);
-    lab_ok(home == wanted && hfi_counters_away(&after) == hfi_counters_away(&before), "%zu bytes: freed again, %zu of %zu blocks come from home, %llu pages from away", bytes,
-           home, wanted, (unsigned long long)(hfi_counters_away(&after) - hfi_counters_away(&before)));
+    lab_ok(home == wanted && hfi_counters_away(&after) == hfi_counters_away(&before),
+           "%zu bytes: freed again, %zu of %zu blocks come from home, %llu pages from away", bytes, home,
+           wanted, (unsigned long long)(hfi_counters_away(&after) - hfi_counters_away(&before)));
     lab_free_all(&blocks);
 }
 
@@ -82,7 +85,8 @@ static void test_home_has_room_again(void)
     free(freed_away);
     free(freed_home);
     void *first = malloc(bytes), *second = malloc(bytes);
-    lab_ok(first != NULL && lab_node_of(first) == (int)start, "one place free at home and one away: home's is taken first");
+    lab_ok(first != NULL && lab_node_of(first) == (int)start,
+           "one place free at home and one away: home's is taken first");
     lab_ok(second != NULL && lab_node_of(second) != (int)start, "then the one away");
     free(first);
     free(second);
@@ -97,12 +101,14 @@ static void test_deny(size_t bytes)
     lab_ok(errno == ENOMEM, "%zu bytes: a full home is ENOMEM", bytes);
     lab_ok(turn_count == 1 && turns[0] == start, "%zu bytes: no block is of another node", bytes);
     size_t got = blocks.count * bytes;
-    lab_ok(got >= hfi_arena.nodes[0].page_count * HFI_PAGE_BYTES / 100 * 85, "%zu bytes: home was full (%zu MiB in blocks)", bytes, got >> 20);
+    lab_ok(got >= hfi_arena.nodes[0].page_count * HFI_PAGE_BYTES / 100 * 85,
+           "%zu bytes: home was full (%zu MiB in blocks)", bytes, got >> 20);
     hfi_stats_counters(&counters);
     lab_ok(hfi_counters_away(&counters) == 0, "%zu bytes: counters: no page from away", bytes);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         if (hfi_arena.nodes[i].id != start)
-            lab_ok(hfi_arena_free_pages(&hfi_arena.nodes[i]) >= hfi_arena.nodes[i].page_count - hfi_arena.nodes[i].meta_pages - 1,
+            lab_ok(hfi_arena_free_pages(&hfi_arena.nodes[i]) >=
+                       hfi_arena.nodes[i].page_count - hfi_arena.nodes[i].meta_pages - 1,
                    "%zu bytes: node %u is untouched", bytes, hfi_arena.nodes[i].id);
     lab_free_all(&blocks);
 }
@@ -134,7 +140,8 @@ int main(int argc, char **argv)
     CHECK(pthread_join(thread, NULL) == 0);
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         const char *broken = hfi_arena_audit(&hfi_arena.nodes[i]);
-        lab_ok(broken == NULL, "audit of node %u: %s", hfi_arena.nodes[i].id, broken == NULL ? "whole" : broken);
+        lab_ok(broken == NULL, "audit of node %u: %s", hfi_arena.nodes[i].id,
+               broken == NULL ? "whole" : broken);
     }
     return 0;
 }

@@ -12,7 +12,8 @@
 
 #define SHARE ((size_t)12 << 20) /* bytes that a test puts on a node */
 
-/* Blocks of all sizes, some freed at once, SHARE bytes in all; how many of those that stay are not on the node. */
+/* Blocks of all sizes, some freed at once, SHARE bytes in all; how many of those that stay are not
+ * on the node. */
 static size_t astray_of(unsigned node, size_t share, struct lab_blocks *blocks, size_t *disagree)
 {
     uint64_t random = node + 1;
@@ -46,8 +47,10 @@ static void *fill_where_it_runs(void *argument)
     size_t disagree = 0;
     lab_run_on(errand->runs_on);
     size_t astray = astray_of(errand->node, SHARE, &blocks, &disagree);
-    lab_ok(astray == 0, "thread on node %u: all of %zu blocks are on node %u (%zu are not)", errand->runs_on, blocks.count, errand->node, astray);
-    lab_ok(disagree == 0, "thread on node %u: hf_node_of agrees with the kernel (%zu times not)", errand->runs_on, disagree);
+    lab_ok(astray == 0, "thread on node %u: all of %zu blocks are on node %u (%zu are not)", errand->runs_on,
+           blocks.count, errand->node, astray);
+    lab_ok(disagree == 0, "thread on node %u: hf_node_of agrees with the kernel (%zu times not)",
+           errand->runs_on, disagree);
     lab_free_all(&blocks);
     return NULL;
 }
@@ -79,13 +82,17 @@ static void *follow(void *unused)
             if (lab_node_of(block) != (int)node)
                 break;
         }
-        lab_ok(blocks.count == before + 10 && lab_node_of(blocks.first) == (int)node, "moved to node %u, its next pages are there", node);
-        for (int n = 0; n < 400; n++, small++) { /* what is left of the page before may come first: 64 blocks of 1000 bytes */
+        lab_ok(blocks.count == before + 10 && lab_node_of(blocks.first) == (int)node,
+               "moved to node %u, its next pages are there", node);
+        /* what is left of the page before may come first: 64 blocks of 1000 bytes */
+        for (int n = 0; n < 400; n++, small++) {
             void *block = malloc(1000);
             CHECK(lab_push(&blocks, block));
             small_astray += lab_node_of(block) != (int)node;
         }
-        lab_ok(small_astray <= 65, "moved to node %u, of %zu small blocks %zu are elsewhere, a page full at most", node, small, small_astray);
+        lab_ok(small_astray <= 65,
+               "moved to node %u, of %zu small blocks %zu are elsewhere, a page full at most", node, small,
+               small_astray);
     }
     lab_free_all(&blocks);
     return unused;
@@ -100,8 +107,10 @@ static void test_local(void)
     }
     in_thread(follow, NULL);
     hfi_stats_counters(&counters);
-    lab_ok(counters.fresh + counters.large > 0 && hfi_counters_away(&counters) == 0, "counters: %llu pages taken, %llu away from home",
-           (unsigned long long)(counters.fresh + counters.claimed + counters.large), (unsigned long long)hfi_counters_away(&counters));
+    lab_ok(counters.fresh + counters.large > 0 && hfi_counters_away(&counters) == 0,
+           "counters: %llu pages taken, %llu away from home",
+           (unsigned long long)(counters.fresh + counters.claimed + counters.large),
+           (unsigned long long)hfi_counters_away(&counters));
 }
 
 static void test_home(char **pairs)
@@ -130,11 +139,13 @@ static void test_interleave(void)
     size_t most = 0, least = SIZE_MAX;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         size_t here = lab_on_node(&blocks, hfi_arena.nodes[i].id);
-        printf("# node %u has %zu of %zu blocks, %zu pages used\n", hfi_arena.nodes[i].id, here, blocks.count, pages_of(i));
+        printf("# node %u has %zu of %zu blocks, %zu pages used\n", hfi_arena.nodes[i].id, here, blocks.count,
+               pages_of(i));
         most = hfi_max(most, here);
         least = hfi_min(least, here);
     }
-    lab_ok(most - least <= blocks.count / 20 && least > 0, "interleave: of %zu blocks the nodes have from %zu to %zu", blocks.count, least, most);
+    lab_ok(most - least <= blocks.count / 20 && least > 0,
+           "interleave: of %zu blocks the nodes have from %zu to %zu", blocks.count, least, most);
     lab_free_all(&blocks);
 }
 
@@ -159,14 +170,17 @@ static void *ask_all_nodes(void *argument)
             unsigned char *block = hf_malloc_onnode(bytes, node);
             CHECK(block != NULL);
             memset(block, n, bytes);
-            astray += lab_node_of(block) != (int)node || lab_node_of(block + bytes - 1) != (int)node || hf_node_of(block) != (int)node;
+            astray += lab_node_of(block) != (int)node || lab_node_of(block + bytes - 1) != (int)node ||
+                      hf_node_of(block) != (int)node;
             lab_push(&blocks, block);
             CHECK(lab_push(&own, malloc(bytes)));
             own_astray += lab_node_of(own.first) != (int)errand->runs_on;
         }
-        lab_ok(astray == 0, "thread on node %u: 50 blocks of node %u are there (%zu are not)", errand->runs_on, node, astray);
+        lab_ok(astray == 0, "thread on node %u: 50 blocks of node %u are there (%zu are not)",
+               errand->runs_on, node, astray);
     }
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) { /* pages that it fills elsewhere and frees into do not become its own */
+    /* pages that it fills elsewhere and frees into do not become its own */
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         void *there[40];
         for (int n = 0; n < 40; n++)
             CHECK((there[n] = hf_malloc_onnode(5000, hfi_arena.nodes[i].id)) != NULL);
@@ -179,7 +193,8 @@ static void *ask_all_nodes(void *argument)
         for (int n = 1; n < 40; n += 2)
             free(there[n]);
     }
-    lab_ok(own_astray == 0, "thread on node %u: its ordinary blocks meanwhile are at home (%zu are not)", errand->runs_on, own_astray);
+    lab_ok(own_astray == 0, "thread on node %u: its ordinary blocks meanwhile are at home (%zu are not)",
+           errand->runs_on, own_astray);
     lab_free_all(&blocks);
     lab_free_all(&own);
     return NULL;
@@ -197,8 +212,10 @@ static void test_onnode(void)
     errno = 0;
     for (void *block; (block = hf_malloc_onnode(60000, last)) != NULL; got += 60000)
         lab_push(&blocks, block);
-    lab_ok(errno == ENOMEM && lab_on_node(&blocks, last) == blocks.count, "a full node is ENOMEM, and nothing went elsewhere");
-    lab_ok(got > hfi_arena.reservation.nodes[hfi_arena.node_count - 1].bytes / 100 * 90, "it was full (%zu MiB in blocks)", got >> 20);
+    lab_ok(errno == ENOMEM && lab_on_node(&blocks, last) == blocks.count,
+           "a full node is ENOMEM, and nothing went elsewhere");
+    lab_ok(got > hfi_arena.reservation.nodes[hfi_arena.node_count - 1].bytes / 100 * 90,
+           "it was full (%zu MiB in blocks)", got >> 20);
     lab_free_all(&blocks);
     char on_stack;
     lab_ok(hf_node_of(&on_stack) == -1 && hf_node_of(NULL) == -1, "hf_node_of outside of the arena is -1");
@@ -220,7 +237,8 @@ int main(int argc, char **argv)
         test_onnode();
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         const char *broken = hfi_arena_audit(&hfi_arena.nodes[i]);
-        lab_ok(broken == NULL, "audit of node %u: %s", hfi_arena.nodes[i].id, broken == NULL ? "whole" : broken);
+        lab_ok(broken == NULL, "audit of node %u: %s", hfi_arena.nodes[i].id,
+               broken == NULL ? "whole" : broken);
     }
     return 0;
 }

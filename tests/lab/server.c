@@ -1,10 +1,11 @@
 /*
- * server: the shape of a server on several nodes.  In each phase new threads, two per node, allocate blocks and
- * leave them in the mailboxes of others, who read and free them; in mid-phase each thread is moved to another
- * node.  Some blocks stay for the next phase.
+ * server: the shape of a server on several nodes.  In each phase new threads, two per node,
+ * allocate blocks and leave them in the mailboxes of others, who read and free them; in mid-phase
+ * each thread is moved to another node.  Some blocks stay for the next phase.
  *
- * Every block is as it was left; every phase ends with the maps and theaps whole; the arena holds no more after the last
- * phase than after the second; in the end all blocks are accounted for.  Reports the share of pages from away.
+ * Every block is as it was left; every phase ends with the maps and theaps whole; the arena holds
+ * no more after the last phase than after the second; in the end all blocks are accounted for.
+ * Reports the share of pages from away.
  */
 #include "lab.h"
 #include "app/stats.h"
@@ -15,7 +16,7 @@
 #define PHASES 5
 #define STEPS 4000
 #define ROUND_STEPS 100 /* threads meet after so many: software emulation runs them in long turns */
-#define MAILBOXES 256 /* of each thread */
+#define MAILBOXES 256   /* of each thread */
 
 struct letter {
     size_t bytes;
@@ -42,7 +43,8 @@ static void open_letter(struct letter *letter, unsigned reader)
 
 static struct letter *write_letter(uint64_t *random, unsigned writer)
 {
-    size_t bytes = test_random_size(random, sizeof(struct letter) + 1, test_random(random) % 64 == 0 ? 500000 : 3000);
+    size_t bytes =
+        test_random_size(random, sizeof(struct letter) + 1, test_random(random) % 64 == 0 ? 500000 : 3000);
     struct letter *letter = malloc(bytes);
     CHECK(letter != NULL);
     *letter = (struct letter){ bytes, writer };
@@ -77,7 +79,8 @@ static size_t used_pages(void)
     size_t used = 0;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         const struct arena_node *node = &hfi_arena.nodes[i];
-        used += node->page_count - hfi_arena_free_pages(node) - node->meta_pages - hfi_load_relaxed(&node->xtheap_pages);
+        used += node->page_count - hfi_arena_free_pages(node) - node->meta_pages -
+                hfi_load_relaxed(&node->xtheap_pages);
     }
     return used;
 }
@@ -115,18 +118,24 @@ int main(void)
         hfi_stats_counters(&after);
         used[phase] = used_pages();
         const char *broken = audit();
-        uint64_t taken = after.fresh + after.claimed + after.large - before.fresh - before.claimed - before.large;
-        printf("# phase %d: %zu pages used; of %llu taken %llu are from away\n", phase, used[phase], (unsigned long long)taken,
+        uint64_t taken =
+            after.fresh + after.claimed + after.large - before.fresh - before.claimed - before.large;
+        printf("# phase %d: %zu pages used; of %llu taken %llu are from away\n", phase, used[phase],
+               (unsigned long long)taken,
                (unsigned long long)(hfi_counters_away(&after) - hfi_counters_away(&before)));
         lab_ok(broken == NULL, "phase %d: audit: %s", phase, broken == NULL ? "whole" : broken);
-        lab_ok(hfi_counters_away(&after) == hfi_counters_away(&before), "phase %d: no page from away while every node has room", phase);
+        lab_ok(hfi_counters_away(&after) == hfi_counters_away(&before),
+               "phase %d: no page from away while every node has room", phase);
     }
-    printf("# of %zu letters %zu were opened by another thread, %zu lay on another node than their writer's\n", (size_t)sent,
-           (size_t)remote_letters, (size_t)astray_letters);
+    printf(
+        "# of %zu letters %zu were opened by another thread, %zu lay on another node than their writer's\n",
+        (size_t)sent, (size_t)remote_letters, (size_t)astray_letters);
     lab_ok(spoilt == 0, "every letter was as it was written");
     lab_ok(remote_letters > received / 2, "most were opened by another thread");
-    lab_ok(astray_letters < sent / 8, "seven of eight lie on the node of their writer (%zu of %zu do not)", (size_t)astray_letters, (size_t)sent);
-    lab_ok(used[PHASES - 1] <= used[1] + used[1] / 10 + 16, "no growth: %zu pages after the second phase, %zu after the last", used[1], used[PHASES - 1]);
+    lab_ok(astray_letters < sent / 8, "seven of eight lie on the node of their writer (%zu of %zu do not)",
+           (size_t)astray_letters, (size_t)sent);
+    lab_ok(used[PHASES - 1] <= used[1] + used[1] / 10 + 16,
+           "no growth: %zu pages after the second phase, %zu after the last", used[1], used[PHASES - 1]);
     for (unsigned i = 0; i < THREADS_MAX * MAILBOXES; i++)
         open_letter(atomic_exchange(&mailboxes[i / MAILBOXES][i % MAILBOXES], NULL), THREADS_MAX);
     hf_thread_idle();

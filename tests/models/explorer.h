@@ -1,10 +1,10 @@
 /*
  * explorer: three calls, interleaved as preemption could.
  *
- * Call 0 is interrupted at each of its atomic steps in turn by the whole of call 1.  Call 2 comes in the middle of
- * call 1, or at that or a later step of call 0, or not at all.  All in one thread, so a fault is met again at each run; the
- * order of memory accesses is that of the program, which a weaker machine need not keep (tests/tsan.sh and the
- * stress tests are for that).
+ * Call 0 is interrupted at each of its atomic steps in turn by the whole of call 1.  Call 2 comes
+ * in the middle of call 1, or at that or a later step of call 0, or not at all.  All in one thread,
+ * so a fault is met again at each run; the order of memory accesses is that of the program, which a
+ * weaker machine need not keep (tests/tsan.sh and the stress tests are for that).
  *
  * A program includes this once, and defines what the calls do and what must hold after them.
  */
@@ -34,11 +34,11 @@ static const char *broken_now(void);
 /* Prints the three calls: the program's. */
 static void describe(void);
 
-static int running = -1;     /* the call that steps count for; -1: steps do not count */
+static int running = -1; /* the call that steps count for; -1: steps do not count */
 static long steps_done[CALLS];
-static long second_at;       /* step of call 0 at which call 1 comes */
-static long third_at;        /* step at which call 2 comes ... */
-static int third_in;         /* ... of this call */
+static long second_at; /* step of call 0 at which call 1 comes */
+static long third_at;  /* step at which call 2 comes ... */
+static int third_in;   /* ... of this call */
 static long interleavings, faults;
 
 static void run(int call)
@@ -94,7 +94,8 @@ static bool interleave(long second, int in, long third)
     return reached;
 }
 
-/* Call 1 at each step of call 0; with it call 2 at `tries` steps of call 1 and at `tries` later ones of call 0. */
+/* Call 1 at each step of call 0; with it call 2 at `tries` steps of call 1 and at `tries` later
+ * ones of call 0. */
 static inline void explore_some(int tries)
 {
     for (long second = 0; interleave(second, 0, NEVER); second++)
@@ -109,7 +110,8 @@ static inline void explore_all(void)
 {
     for (long second = 0; interleave(second, 0, NEVER); second++)
         for (int in = 0; in <= 1; in++)
-            for (long third = in == 0 ? second : 0; interleave(second, in, third) && steps_done[in] > third; third++)
+            for (long third = in == 0 ? second : 0; interleave(second, in, third) && steps_done[in] > third;
+                 third++)
                 ;
 }
 

@@ -1,9 +1,9 @@
 /*
  * idleset: calls on an idle set, each interrupted at each atomic step by others (explorer.h).
  *
- * Members at the edges of words of every level: each is taken out once for each time it was put in, I1 to I3 of
- * idleset.c hold after the calls, and whatever is in can then be taken.  A member can be found as soon as its add
- * has returned, though another call stands still in the middle.
+ * Members at the edges of words of every level: each is taken out once for each time it was put in,
+ * I1 to I3 of idleset.c hold after the calls, and whatever is in can then be taken.  A member can
+ * be found as soon as its add has returned, though another call stands still in the middle.
  *
  *   idleset [SEED [FACTOR]]    FACTOR times as many rounds
  */
@@ -53,12 +53,8 @@ static void perform(int number)
         if (bit_is_set(0, call->member) && !can_be_found(call->member))
             broken = "an add has returned, and its member cannot be found";
         break;
-    case REMOVE:
-        members -= hfi_idleset_remove(&set, call->member);
-        break;
-    case TAKE:
-        members -= hfi_idleset_take(&set) != HFI_IDLESET_NONE;
-        break;
+    case REMOVE: members -= hfi_idleset_remove(&set, call->member); break;
+    case TAKE: members -= hfi_idleset_take(&set) != HFI_IDLESET_NONE; break;
     }
 }
 
@@ -85,7 +81,8 @@ static void restore(void)
         members += hfi_idleset_add(&set, at_start[i]);
 }
 
-/* Whoever cannot be reached stays behind when all is taken.  The audit reads the whole set, so once in a while only. */
+/* Whoever cannot be reached stays behind when all is taken.  The audit reads the whole set, so once
+ * in a while only. */
 static const char *broken_now(void)
 {
     if (broken == NULL && random_below(64) == 0)
@@ -111,7 +108,8 @@ int main(int argc, char **argv)
         for (size_t j = 0; j < at_start_count; j++)
             at_start[j] = edges[random_below(EDGES)];
         for (int call = 0; call < CALLS; call++)
-            calls[call] = (struct call){ .kind = (enum kind)random_below(3), .member = edges[random_below(EDGES)] };
+            calls[call] =
+                (struct call){ .kind = (enum kind)random_below(3), .member = edges[random_below(EDGES)] };
         explore_all();
     }
     return explored();

@@ -1,9 +1,9 @@
 /*
  * runmap: calls on a run map, each interrupted at each atomic step by others (explorer.h).
  *
- * From random maps of two chunks, of four, and of three windows: no page is handed out twice or lost, and M1 to M3 of runmap.c
- * hold after the calls; hints past the last window stay zero.  And on a map of 100 GiB no call takes more steps than
- * runmap.c promises.
+ * From random maps of two chunks, of four, and of three windows: no page is handed out twice or
+ * lost, and M1 to M3 of runmap.c hold after the calls; hints past the last window stay zero.  And
+ * on a map of 100 GiB no call takes more steps than runmap.c promises.
  *
  *   runmap [SEED [FACTOR]]    FACTOR times as many rounds: for a night
  */
@@ -62,12 +62,8 @@ static void perform(int number)
         if (!hfi_runmap_release(&map, call->first, call->count))
             broken = "a release was refused";
         return;
-    case CLAIM:
-        first = hfi_runmap_claim(&map, call->count, call->align, 0);
-        break;
-    case CLAIM_EXACT:
-        first = hfi_runmap_claim_exact(&map, call->count, call->align, 0);
-        break;
+    case CLAIM: first = hfi_runmap_claim(&map, call->count, call->align, 0); break;
+    case CLAIM_EXACT: first = hfi_runmap_claim_exact(&map, call->count, call->align, 0); break;
     case CLAIM_AT:
         if (hfi_runmap_claim_at(&map, call->first, call->count))
             first = call->first;
@@ -81,8 +77,8 @@ static void describe(void)
 {
     static const char *const names[] = { "release", "claim", "claim_exact", "claim_at" };
     for (int i = 0; i < CALLS; i++)
-        printf("  call %d: %s first %zu count %zu align %zu\n", i, names[calls[i].kind], calls[i].first, calls[i].count,
-               calls[i].align);
+        printf("  call %d: %s first %zu count %zu align %zu\n", i, names[calls[i].kind], calls[i].first,
+               calls[i].count, calls[i].align);
 }
 
 static void restore(void)
@@ -102,7 +98,8 @@ static const char *broken_now(void)
         if (atomic_load(&map.xwords[bit / 64]) != (~taken[bit / 64] & hfi_mask(0, (unsigned)here)))
             broken = "a page is neither free nor taken, or both";
     }
-    for (_Atomic(uint16_t) *hint = map.xwindow_hints + map.window_count; hint < (_Atomic(uint16_t) *)map.xwords; hint++)
+    for (_Atomic(uint16_t) *hint = map.xwindow_hints + map.window_count;
+         hint < (_Atomic(uint16_t) *)map.xwords; hint++)
         if (broken == NULL && atomic_load(hint) != 0)
             broken = "a hint past the last window was raised";
     return broken;
@@ -147,11 +144,15 @@ static bool choose_release(struct call *call, uint64_t *promised)
 
 static void choose_call(struct call *call, uint64_t *promised)
 {
-    static const enum kind kinds[] = { RELEASE, RELEASE, RELEASE, CLAIM, CLAIM, CLAIM, CLAIM_EXACT, CLAIM_AT };
+    static const enum kind kinds[] = {
+        RELEASE, RELEASE, RELEASE, CLAIM, CLAIM, CLAIM, CLAIM_EXACT, CLAIM_AT
+    };
     enum kind kind = kinds[random_below(8)];
     if (kind == RELEASE && choose_release(call, promised))
         return;
-    *call = (struct call){ .kind = kind == RELEASE ? CLAIM : kind, .count = some_count(), .align = random_below(4) != 0 ? 1 : 8 };
+    *call = (struct call){ .kind = kind == RELEASE ? CLAIM : kind,
+                           .count = some_count(),
+                           .align = random_below(4) != 0 ? 1 : 8 };
     call->first = hfi_min(some_place(), map.bit_count - call->count);
 }
 
@@ -187,11 +188,11 @@ static void rounds(long count, size_t bits, int tries)
 /* --- bounds --- */
 
 #define LARGE_BITS (100 * HFI_RUNMAP_WINDOW_BITS)
-#define WINDOWS 100l       /* hints read where no window fits */
-#define IN_WINDOW 32l      /* its chunks' hints */
-#define IN_CHUNK 8l        /* words */
+#define WINDOWS 100l  /* hints read where no window fits */
+#define IN_WINDOW 32l /* its chunks' hints */
+#define IN_CHUNK 8l   /* words */
 #define WORDS_OF_WINDOW 256l
-#define TO_TAKE 12l        /* clearing a bit, the count, the hints of what is left behind, the map's own fields */
+#define TO_TAKE 12l /* clearing a bit, the count, the hints of what is left behind, the map's own fields */
 
 static struct runmap large;
 
@@ -227,13 +228,16 @@ static void release_counted(size_t first, size_t count, const char *what)
     hfi_runmap_release(&large, first, count);
     running = -1;
     /* the words set; those of the window before and behind; two hints for each run and window */
-    at_most(2 * (long)(count / 64) + 2 * WORDS_OF_WINDOW + 8 * (long)(1 + count / HFI_RUNMAP_WINDOW_BITS) + TO_TAKE, what);
+    at_most(2 * (long)(count / 64) + 2 * WORDS_OF_WINDOW + 8 * (long)(1 + count / HFI_RUNMAP_WINDOW_BITS) +
+                TO_TAKE,
+            what);
 }
 
 static void bounds(void)
 {
     static const char *const one = "one page", *const run_of = "a run", *const none = "a run that is nowhere";
-    char *large_memory = aligned_alloc(HFI_CACHE_LINE, hfi_align_up(hfi_runmap_bytes(LARGE_BITS), HFI_CACHE_LINE));
+    char *large_memory =
+        aligned_alloc(HFI_CACHE_LINE, hfi_align_up(hfi_runmap_bytes(LARGE_BITS), HFI_CACHE_LINE));
     if (large_memory == NULL)
         abort();
     memset(large_memory, 0, hfi_runmap_bytes(LARGE_BITS));
@@ -245,7 +249,8 @@ static void bounds(void)
         bool is_one = count == 1;
         release_counted(LARGE_BITS - count, count, "a release at the end");
         claims_get(count + 1, HFI_RUNMAP_NONE, 1 + WINDOWS, none);
-        claims_get(count, LARGE_BITS - count, WINDOWS + IN_WINDOW + (is_one ? IN_CHUNK : 3 * WORDS_OF_WINDOW) + TO_TAKE,
+        claims_get(count, LARGE_BITS - count,
+                   WINDOWS + IN_WINDOW + (is_one ? IN_CHUNK : 3 * WORDS_OF_WINDOW) + TO_TAKE,
                    is_one ? one : run_of);
     }
     for (size_t bit = 1; bit < LARGE_BITS; bit += 2)
@@ -265,7 +270,8 @@ static void bounds(void)
     for (size_t bit = 0; bit < LARGE_BITS; bit += 2)
         release_counted(bit, 1, "a release that joins others");
     release_counted(1, 1, "the last release");
-    /* Pages run out from the lowest on: a call meets at most one chunk and one window that have just become empty. */
+    /* Pages run out from the lowest on: a call meets at most one chunk and one window that have
+     * just become empty. */
     for (size_t i = 0; i < LARGE_BITS; i++)
         claims_get(1, i, WINDOWS + 5 * IN_WINDOW + 5 * IN_CHUNK + TO_TAKE, "one page of all");
     release_counted(0, LARGE_BITS, "a release of all");

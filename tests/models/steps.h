@@ -1,6 +1,6 @@
 /*
- * steps: forced in front of a room under test (-include), so that model_step() is called before each of its
- * atomic accesses.
+ * steps: forced in front of a room under test (-include), so that model_step() is called before
+ * each of its atomic accesses.
  */
 #ifndef STEPS_H
 #define STEPS_H

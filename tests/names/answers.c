@@ -14,13 +14,50 @@
 
 /* None between the 1 GiB at which Holdfast's end and what an address space holds. */
 static const size_t aligns[] = {
-    0, 1, 2, 3, 7, 8, 16, 24, 32, 48, 64, 4095, 4096, 4097, 65536, 1 << 21,
-    (size_t)1 << 48, ((size_t)1 << 48) + 1, (size_t)1 << 62, ((size_t)1 << 62) + 1, (size_t)1 << 63, ((size_t)1 << 63) + 1, SIZE_MAX - 1, SIZE_MAX,
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    16,
+    24,
+    32,
+    48,
+    64,
+    4095,
+    4096,
+    4097,
+    65536,
+    1 << 21,
+    (size_t)1 << 48,
+    ((size_t)1 << 48) + 1,
+    (size_t)1 << 62,
+    ((size_t)1 << 62) + 1,
+    (size_t)1 << 63,
+    ((size_t)1 << 63) + 1,
+    SIZE_MAX - 1,
+    SIZE_MAX,
 };
 static const size_t sizes[] = {
-    0, 1, 24, 100, 4096, 70000, (size_t)1 << 48, PTRDIFF_MAX - 65536, PTRDIFF_MAX - 1, PTRDIFF_MAX,
-    (size_t)PTRDIFF_MAX + 1, SIZE_MAX - 65536, SIZE_MAX - 4097, SIZE_MAX - 4096, SIZE_MAX - 4095, SIZE_MAX - 16,
-    SIZE_MAX - 1, SIZE_MAX,
+    0,
+    1,
+    24,
+    100,
+    4096,
+    70000,
+    (size_t)1 << 48,
+    PTRDIFF_MAX - 65536,
+    PTRDIFF_MAX - 1,
+    PTRDIFF_MAX,
+    (size_t)PTRDIFF_MAX + 1,
+    SIZE_MAX - 65536,
+    SIZE_MAX - 4097,
+    SIZE_MAX - 4096,
+    SIZE_MAX - 4095,
+    SIZE_MAX - 16,
+    SIZE_MAX - 1,
+    SIZE_MAX,
 };
 
 static size_t power_above(size_t align)
@@ -34,18 +71,18 @@ static size_t power_above(size_t align)
 static void print(const char *call, size_t first, size_t second, const void *block, size_t align)
 {
     int error = errno;
-    const char *kind = block == NULL                  ? "none"
-                       : (uintptr_t)block % align == 0 ? "block"
-                                                       : "block, not aligned";
+    const char *kind = block == NULL                 ? "none"
+                     : (uintptr_t)block % align == 0 ? "block"
+                                                     : "block, not aligned";
     printf("%s(%#zx, %#zx): %s, errno %d\n", call, first, second, kind, error);
 }
 
-#define ANSWER(call, first, second, align, expression) \
-    do {                                               \
-        errno = 0;                                     \
-        void *block = (expression);                    \
-        print(call, first, second, block, align);      \
-        free(block);                                   \
+#define ANSWER(call, first, second, align, expression)                                                       \
+    do {                                                                                                     \
+        errno = 0;                                                                                           \
+        void *block = (expression);                                                                          \
+        print(call, first, second, block, align);                                                            \
+        free(block);                                                                                         \
     } while (0)
 
 /* Its errno is left open by POSIX; glibc's changes. */
@@ -54,7 +91,9 @@ static void print_posix_memalign(size_t align, size_t bytes)
     void *block = NULL;
     int error = posix_memalign(&block, align, bytes);
     printf("posix_memalign(%#zx, %#zx): %d, %s\n", align, bytes, error,
-           block == NULL ? "none" : (uintptr_t)block % align == 0 ? "block" : "block, not aligned");
+           block == NULL                   ? "none"
+           : (uintptr_t)block % align == 0 ? "block"
+                                           : "block, not aligned");
     free(block);
 }
 

@@ -182,8 +182,8 @@ static void questions(void)
     free(block);
 }
 
-/* Only nodes' memory is the arena's own: between the tables before them others may map memory, where address
- * space is limited. */
+/* Only nodes' memory is the arena's own: between the tables before them others may map memory,
+ * where address space is limited. */
 static void owned(void)
 {
     char *block = malloc(100);

@@ -6,8 +6,8 @@
  * whole and holds as much as before.
  *
  * The core is linked without the names of malloc, so that the first call can come from such a
- * thread.  Two functions of prefault.c are wrapped by the linker: other threads seem to populate all
- * that is left, for three looks.
+ * thread.  Two functions of prefault.c are wrapped by the linker: other threads seem to populate
+ * all that is left, for three looks.
  *
  * Each case is a process of its own, with its own environment.
  */

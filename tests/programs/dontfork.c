@@ -30,7 +30,8 @@ static void allocates(void)
 /* Refused, with errno, and nothing overlaps what is there. */
 static void asks_too_much(void)
 {
-    static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 3, SIZE_MAX - 15, SIZE_MAX - 4096, PTRDIFF_MAX, (size_t)1 << 40 };
+    static const size_t sizes[] = { SIZE_MAX,        SIZE_MAX - 3, SIZE_MAX - 15,
+                                    SIZE_MAX - 4096, PTRDIFF_MAX,  (size_t)1 << 40 };
     char *block = malloc(100);
     void *aligned = NULL;
     memset(block, 1, 100);
@@ -71,8 +72,18 @@ static void fills(void)
 static void allocates_by_all(void)
 {
     void *blocks[] = {
-        malloc(100), calloc(10, 10), reallocarray(NULL, 10, 10), memalign(64, 100), aligned_alloc(64, 100),
-        valloc(100), pvalloc(100), hf_malloc(100), hf_calloc(10, 10), hf_realloc(NULL, 100), hf_aligned_alloc(64, 100), NULL,
+        malloc(100),
+        calloc(10, 10),
+        reallocarray(NULL, 10, 10),
+        memalign(64, 100),
+        aligned_alloc(64, 100),
+        valloc(100),
+        pvalloc(100),
+        hf_malloc(100),
+        hf_calloc(10, 10),
+        hf_realloc(NULL, 100),
+        hf_aligned_alloc(64, 100),
+        NULL,
     };
     size_t count = sizeof blocks / sizeof blocks[0];
     CHECK(posix_memalign(&blocks[count - 1], 64, 100) == 0);

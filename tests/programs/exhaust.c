@@ -63,7 +63,8 @@ int main(int argc, char **argv)
     test_on_arena(argv, "512M");
     static char output[4096]; /* or stdio would hold a block in the middle of the arena */
     setvbuf(stdout, output, _IOFBF, sizeof output);
-    struct live *live = mmap(NULL, BLOCKS_MAX * sizeof *live, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct live *live = mmap(NULL, BLOCKS_MAX * sizeof *live, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(live != MAP_FAILED);
     uint64_t random = 20261123;
     size_t count = 0, live_bytes = 0, worst = ARENA;

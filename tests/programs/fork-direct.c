@@ -1,6 +1,7 @@
 /*
- * fork-direct: a process forks while threads read by direct I/O into live blocks, which pins their memory
- * for a moment, and another thread allocates and frees beside them: no child meets a torn list.
+ * fork-direct: a process forks while threads read by direct I/O into live blocks, which pins their
+ * memory for a moment, and another thread allocates and frees beside them: no child meets a torn
+ * list.
  *
  * Skipped where the file system has no direct I/O of 512 bytes.
  */

@@ -1,6 +1,7 @@
 /*
  * fork-full: a threaded process forks after its arena was full, where the child cannot learn
- * whether memory is pinned (no descriptor for /proc): it frees every block, and fills the arena again.
+ * whether memory is pinned (no descriptor for /proc): it frees every block, and fills the arena
+ * again.
  *
  * Runs of several pages then lie across the place where single pages and runs once met.
  */

@@ -1,7 +1,7 @@
 /*
- * fork-pool: who lives when the pool of huge pages has few pages, or none, for what a fork copies, and
- * whether HF-W007 said so before.  The process that made the arena always lives, its child only while there
- * are pages for its copies, and so does a server that is a forked child itself.
+ * fork-pool: who lives when the pool of huge pages has few pages, or none, for what a fork copies,
+ * and whether HF-W007 said so before.  The process that made the arena always lives, its child only
+ * while there are pages for its copies, and so does a server that is a forked child itself.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -137,9 +137,9 @@ static void start_again(int number)
     end_as(status);
 }
 
-/* Takes what the pool has beyond so many pages; NULL where it has fewer.  They are populated, as they would
- * not stay reserved: when a parent ends before its child, Linux 6.18 counts its pages as free, and gives
- * away those of others. */
+/* Takes what the pool has beyond so many pages; NULL where it has fewer.  They are populated, as
+ * they would not stay reserved: when a parent ends before its child, Linux 6.18 counts its pages as
+ * free, and gives away those of others. */
 static void *take_all_but(uint64_t pages, size_t *bytes)
 {
     uint64_t left = pool_number("free_hugepages") - pool_number("resv_hugepages");
@@ -168,10 +168,10 @@ static bool run(int number)
     for (const char *at = output; (at = strstr(at, "HF-W007")) != NULL; at++)
         warnings++;
     bool itself = strstr(output, "has 4 free, and when it has none, the child is killed, or this process, a "
-                         "forked child itself") != NULL;
+                                 "forked child itself") != NULL;
     int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    bool good = (signal != 0 || status == 0) && signal == setting->signal &&
-                warnings == setting->warnings && itself == (warnings == 2);
+    bool good = (signal != 0 || status == 0) && signal == setting->signal && warnings == setting->warnings &&
+                itself == (warnings == 2);
     printf("%s: %s, %u spare (status %#x) %s", good ? "ok" : "not so", setting->how, setting->spare_pages,
            (unsigned)status, output[0] ? output : "\n");
     return good;
@@ -181,10 +181,12 @@ int main(int argc, char **argv)
 {
     program = argv[0];
     if (argc > 1) {
-        strcmp(argv[1], "daemon") == 0 ? fork_as_daemon() : fork_and_write(strcmp(argv[1], "child-writes") == 0);
+        strcmp(argv[1], "daemon") == 0 ? fork_as_daemon()
+                                       : fork_and_write(strcmp(argv[1], "child-writes") == 0);
         return 0;
     }
-    uint64_t pages = access("/sys/kernel/mm/hugepages/hugepages-2048kB", F_OK) == 0 ? pool_number("nr_hugepages") : 0;
+    uint64_t pages =
+        access("/sys/kernel/mm/hugepages/hugepages-2048kB", F_OK) == 0 ? pool_number("nr_hugepages") : 0;
     if (pages < 2 * ARENA_PAGES || pages > POOL_PAGES_MOST) {
         printf("the pool of 2 MiB pages has %llu, not %d to %d\n", (unsigned long long)pages, 2 * ARENA_PAGES,
                POOL_PAGES_MOST);

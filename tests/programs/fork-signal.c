@@ -1,9 +1,9 @@
 /*
  * fork-signal: a signal handler forks in the middle of malloc and free.
  *
- * The process has one thread.  The processor's trap flag raises a signal after each instruction of a
- * call that looks beyond the thread's own pages, and every few instructions the handler forks: the
- * child returns from it, ends the call, and goes on as its parent does.
+ * The process has one thread.  The processor's trap flag raises a signal after each instruction of
+ * a call that looks beyond the thread's own pages, and every few instructions the handler forks:
+ * the child returns from it, ends the call, and goes on as its parent does.
  */
 #include <holdfast/holdfast.h>
 #include <signal.h>

@@ -1,9 +1,10 @@
 /*
  * fork-steps: a fork after each instruction of a thread that gives a page back.
  *
- * The thread frees the last block of a page that nobody owns, one instruction at a time (the processor's trap flag), and
- * waits after each while the main thread forks: the child sees it vanish right there.  What
- * the child allocates of that size must lie in blocks of that size, each of its own.
+ * The thread frees the last block of a page that nobody owns, one instruction at a time (the
+ * processor's trap flag), and waits after each while the main thread forks: the child sees it
+ * vanish right there.  What the child allocates of that size must lie in blocks of that size, each
+ * of its own.
  */
 #include <holdfast/holdfast.h>
 #include <pthread.h>

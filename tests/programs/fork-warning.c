@@ -1,7 +1,8 @@
 /*
- * fork-warning: on huge pages of a pool the first fork says what it costs, once, when the pool could not copy what
- * is in use, or when asked to be told (HOLDFAST_VERBOSE=1); nothing is said where nothing is copied by the huge page.
- * Under HOLDFAST_FORK=dontfork a process that had threads is told, once, what its children may die of.
+ * fork-warning: on huge pages of a pool the first fork says what it costs, once, when the pool
+ * could not copy what is in use, or when asked to be told (HOLDFAST_VERBOSE=1); nothing is said
+ * where nothing is copied by the huge page.  Under HOLDFAST_FORK=dontfork a process that had
+ * threads is told, once, what its children may die of.
  */
 #include <pthread.h>
 #include <spawn.h>
@@ -10,17 +11,14 @@
 
 struct setting {
     const char *verbose, *backing, *fork, *how; /* how: "fork", "spawn", or "threads": fork after a thread */
-    const char *warning; /* its id, or NULL */
+    const char *warning;                        /* its id, or NULL */
 };
 
 static const struct setting settings[] = {
-    { "0", "4k", "dontfork", "threads", "HF-W021" },
-    { "1", "4k", "dontfork", "fork", NULL },
-    { "1", "4k", "private", "threads", NULL },
-    { "1", "4k", "private", "fork", NULL },
+    { "0", "4k", "dontfork", "threads", "HF-W021" }, { "1", "4k", "dontfork", "fork", NULL },
+    { "1", "4k", "private", "threads", NULL },       { "1", "4k", "private", "fork", NULL },
     { "1", "2m", "private", "fork", "HF-W007" }, /* the first on 2m tells whether there is a pool */
-    { "0", "2m", "private", "fork", NULL },
-    { "1", "2m", "dontfork", "fork", NULL },
+    { "0", "2m", "private", "fork", NULL },          { "1", "2m", "dontfork", "fork", NULL },
     { "1", "2m", "private", "spawn", NULL },
 };
 
@@ -91,8 +89,10 @@ static bool is_right(const struct setting *setting, const char *output)
 {
     const char *warning = setting->warning;
     bool copies = warning != NULL && strcmp(warning, "HF-W007") == 0;
-    return count_of(output, "HF-W007") == copies && count_of(output, "HF-W021") == (warning != NULL && !copies) &&
-           (strstr(output, "copies 2 MiB from the pool") != NULL) == copies && (warning == NULL || strstr(output, "posix_spawn") != NULL);
+    return count_of(output, "HF-W007") == copies &&
+           count_of(output, "HF-W021") == (warning != NULL && !copies) &&
+           (strstr(output, "copies 2 MiB from the pool") != NULL) == copies &&
+           (warning == NULL || strstr(output, "posix_spawn") != NULL);
 }
 
 int main(int argc, char **argv)
@@ -112,15 +112,16 @@ int main(int argc, char **argv)
         int status;
         do
             status = test_in_child(start_again, i, output, sizeof output);
-        while ((status != 0 || (first && strstr(output, "on 2m pages") == NULL)) && test_pool_again(setting->backing, &tries));
+        while ((status != 0 || (first && strstr(output, "on 2m pages") == NULL)) &&
+               test_pool_again(setting->backing, &tries));
         if (first && strstr(output, "on 2m pages") == NULL) {
             printf("no 8 huge pages of 2 MiB free here\n%s", output);
             return failed != 0 ? 1 : 77;
         }
         pool = pool || first;
         bool good = status == 0 && is_right(setting, output);
-        printf("%s: verbose %s, %s, %s, %s (status %#x) %s", good ? "ok" : "NOT OK", setting->verbose, setting->backing,
-               setting->fork, setting->how, (unsigned)status, output[0] ? output : "\n");
+        printf("%s: verbose %s, %s, %s, %s (status %#x) %s", good ? "ok" : "NOT OK", setting->verbose,
+               setting->backing, setting->fork, setting->how, (unsigned)status, output[0] ? output : "\n");
         failed += !good;
     }
     return failed != 0;

@@ -20,7 +20,8 @@ static void *busy(void *argument)
 {
     uint64_t random = (uintptr_t)argument;
     while (!stop)
-        free(atomic_exchange(&shared[test_random(&random) % SHARED], malloc(test_random_size(&random, 16, 3000))));
+        free(atomic_exchange(&shared[test_random(&random) % SHARED],
+                             malloc(test_random_size(&random, 16, 3000))));
     return NULL;
 }
 
@@ -46,7 +47,8 @@ static void child(int number)
 int main(int argc, char **argv)
 {
     (void)argc;
-    setenv("HOLDFAST_BACKING", "thp", 0); /* not the pool, which others use: what a child cannot copy kills it */
+    setenv("HOLDFAST_BACKING", "thp",
+           0); /* not the pool, which others use: what a child cannot copy kills it */
     test_on_arena(argv, "64M");
     pthread_t threads[3];
     for (uintptr_t i = 0; i < 3; i++)

@@ -1,11 +1,11 @@
 /*
  * grows: what a growing arena takes of the machine.
  *
- * Many threads that begin at once: pages that are used, and one step ahead of them, not a step for each
- * thread.
- * A block larger than a step: the program populates it by its touches, with huge pages all the same.
- * A request that cannot be served: nothing, while one that the rest can serve is served.
- * A full one says what bounds it: a limit of addresses, the cgroup's limit, what the kernel refuses now.
+ * Many threads that begin at once: pages that are used, and one step ahead of them, not a step for
+ * each thread.  A block larger than a step: the program populates it by its touches, with huge
+ * pages all the same.  A request that cannot be served: nothing, while one that the rest can serve
+ * is served.  A full one says what bounds it: a limit of addresses, the cgroup's limit, what the
+ * kernel refuses now.
  */
 #include <pthread.h>
 #include <sys/resource.h>
@@ -17,9 +17,9 @@
 
 #define THREADS 100
 #define SIZES 40
-#define STEP_BYTES ((size_t)64 << 20)  /* src/arena/arena.c: most that is populated ahead of use */
+#define STEP_BYTES ((size_t)64 << 20)        /* src/arena/arena.c: most that is populated ahead of use */
 #define SMALL_PAGES_BYTES ((size_t)32 << 20) /* src/arena/reserve.c: no huge pages before that */
-#define OTHER_BYTES ((size_t)48 << 20) /* stacks, code, the arena's maps, the inspection segment */
+#define OTHER_BYTES ((size_t)48 << 20)       /* stacks, code, the arena's maps, the inspection segment */
 
 static pthread_barrier_t all_began, all_hold;
 
@@ -51,12 +51,14 @@ static void begin_at_once(void)
         CHECK(pthread_join(threads[i], NULL) == 0);
     CHECK(hf_stats_get(&stats, sizeof stats) == 0);
     size_t resident = test_number_in("/proc/self/status", "VmHWM:") << 10;
-    printf("high water %llu MiB, resident at most %zu MiB\n", (unsigned long long)stats.high_water >> 20, resident >> 20);
+    printf("high water %llu MiB, resident at most %zu MiB\n", (unsigned long long)stats.high_water >> 20,
+           resident >> 20);
     CHECK(resident <= stats.high_water + STEP_BYTES + OTHER_BYTES);
     CHECK(stats.high_water <= (size_t)THREADS * SIZES * 2 * 65536);
 }
 
-/* Whether the kernel was asked for huge pages at an address: "hg" among the flags of its mapping. */
+/* Whether the kernel was asked for huge pages at an address: "hg" among the flags of its
+ * mapping. */
 static bool is_advised(const char *address)
 {
     static char line[4096];
@@ -154,7 +156,8 @@ static bool make_group(void)
     static const struct {
         const char *mark, *root, *limit;
     } kinds[] = {
-        { "memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes" }, { "0::", "/sys/fs/cgroup", "memory.max" },
+        { "memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes" },
+        { "0::", "/sys/fs/cgroup", "memory.max" },
     };
     char text[4096];
     test_read("/proc/self/cgroup", text, sizeof text);
@@ -163,7 +166,8 @@ static bool make_group(void)
         if (at == NULL)
             continue;
         at += strlen(kinds[i].mark);
-        snprintf(group, sizeof group, "%s%.*s/holdfast-grows-%d", kinds[i].root, (int)strcspn(at, "\n"), at, (int)getpid());
+        snprintf(group, sizeof group, "%s%.*s/holdfast-grows-%d", kinds[i].root, (int)strcspn(at, "\n"), at,
+                 (int)getpid());
         if (mkdir(group, 0755) == 0 && put(kinds[i].limit, "268435456"))
             return true;
         rmdir(group);
@@ -183,7 +187,8 @@ static const struct {
     { "large-blocks", have_large_blocks, RLIM_INFINITY, NULL, false },
     { "too-much", ask_for_too_much, (size_t)3 << 30,
       "are half of the addresses that the limits leave; raise them (ulimit -v unlimited", false },
-    { "cgroup", fill_up, RLIM_INFINITY, "its 256 MiB are what the cgroup's limit allows; raise memory.max (MemoryMax=)", true },
+    { "cgroup", fill_up, RLIM_INFINITY,
+      "its 256 MiB are what the cgroup's limit allows; raise memory.max (MemoryMax=)", true },
     { "refused", fill_up_what_may_be_opened, (size_t)3 << 30,
       "are more than the kernel lets it open; raise the limit on data (ulimit -d)", false },
 };
@@ -212,7 +217,8 @@ int main(int argc, char **argv)
             continue;
         int status = test_in_child(start, (int)i, said, sizeof said);
         printf("%s: status %d\n%s", cases[i].name, status, said);
-        failed = failed || !WIFEXITED(status) || WEXITSTATUS(status) != 0 || (cases[i].says != NULL && strstr(said, cases[i].says) == NULL);
+        failed = failed || !WIFEXITED(status) || WEXITSTATUS(status) != 0 ||
+                 (cases[i].says != NULL && strstr(said, cases[i].says) == NULL);
     }
     if (group[0] != 0)
         rmdir(group);

@@ -39,10 +39,12 @@ static struct lines read_stats(void)
     struct lines lines;
     int end = 0;
     CHECK(test_in_child(print_stats, 0, output, sizeof output) == 0);
-    int found = sscanf(output, "Arena 0:\nsystem bytes     = %zu\nin use bytes     = %zu\n"
+    int found = sscanf(output,
+                       "Arena 0:\nsystem bytes     = %zu\nin use bytes     = %zu\n"
                        "Total (incl. mmap):\nsystem bytes     = %zu\nin use bytes     = %zu\n"
-                       "max mmap regions = %zu\nmax mmap bytes   = %zu\n%n", &lines.system, &lines.used,
-                       &lines.total_system, &lines.total_used, &lines.regions, &lines.mapped, &end);
+                       "max mmap regions = %zu\nmax mmap bytes   = %zu\n%n",
+                       &lines.system, &lines.used, &lines.total_system, &lines.total_used, &lines.regions,
+                       &lines.mapped, &end);
     CHECK(found == 6 && output[end] == 0);
     return lines;
 }

@@ -1,6 +1,7 @@
 /*
- * inspect: what the segment shows is what is there: the page map adds up to the nodes' figures after a storm of threads, in
- * a named arena, in one that grows and publishes late, and in a forked child; events, counters and thread ids are told.
+ * inspect: what the segment shows is what is there: the page map adds up to the nodes' figures
+ * after a storm of threads, in a named arena, in one that grows and publishes late, and in a forked
+ * child; events, counters and thread ids are told.
  */
 #include <holdfast/holdfast.h>
 #include <pthread.h>
@@ -18,18 +19,35 @@ static const struct hf_inspect_segment *segment;
 static _Atomic(char *) letters[LETTERS];
 static void *kept[THREADS][KEPT];
 
-static const struct hf_inspect_node *nodes(void) { return test_table(segment, segment->nodes); }
-static const struct hf_inspect_class *classes(void) { return test_table(segment, segment->classes); }
-static const struct hf_inspect_theap *theaps(void) { return test_table(segment, segment->theaps); }
-static const struct hf_inspect_event *events(void) { return test_table(segment, segment->events); }
-static const uint64_t *pages(void) { return test_table(segment, segment->pages); }
+static const struct hf_inspect_node *nodes(void)
+{
+    return test_table(segment, segment->nodes);
+}
+static const struct hf_inspect_class *classes(void)
+{
+    return test_table(segment, segment->classes);
+}
+static const struct hf_inspect_theap *theaps(void)
+{
+    return test_table(segment, segment->theaps);
+}
+static const struct hf_inspect_event *events(void)
+{
+    return test_table(segment, segment->events);
+}
+static const uint64_t *pages(void)
+{
+    return test_table(segment, segment->pages);
+}
 
 /* --- the page map --- */
 
 static uint64_t run_length(uint64_t entry)
 {
     switch (HF_PAGE_STATE(entry)) {
-    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
+    case HF_PAGE_OWNED:
+    case HF_PAGE_IDLE:
+    case HF_PAGE_LOOSE:
         CHECK(HF_PAGE_CLASS(entry) < segment->classes.count);
         return classes()[HF_PAGE_CLASS(entry)].run_pages - HF_PAGE_SHORT(entry);
     case HF_PAGE_LARGE: return HF_PAGE_COUNT(entry);
@@ -62,18 +80,21 @@ static void check_map(const char *when)
     const struct hf_inspect_node *node = nodes();
     struct sums sums;
     sum_map(&sums, node);
-    uint64_t unit = HF_INSPECT_PAGE_BYTES, free_pages = sums.pages[HF_PAGE_UNTOUCHED] + sums.pages[HF_PAGE_FREE];
-    uint64_t used = sums.pages[HF_PAGE_OWNED] + sums.pages[HF_PAGE_IDLE] + sums.pages[HF_PAGE_LOOSE] + sums.pages[HF_PAGE_LARGE] +
-                    sums.pages[HF_PAGE_META];
-    printf("%s: owned %llu idle %llu loose %llu large %llu meta %llu free %llu\n", when, (unsigned long long)sums.pages[HF_PAGE_OWNED],
-           (unsigned long long)sums.pages[HF_PAGE_IDLE], (unsigned long long)sums.pages[HF_PAGE_LOOSE],
-           (unsigned long long)sums.pages[HF_PAGE_LARGE], (unsigned long long)sums.pages[HF_PAGE_META], (unsigned long long)free_pages);
+    uint64_t unit = HF_INSPECT_PAGE_BYTES,
+             free_pages = sums.pages[HF_PAGE_UNTOUCHED] + sums.pages[HF_PAGE_FREE];
+    uint64_t used = sums.pages[HF_PAGE_OWNED] + sums.pages[HF_PAGE_IDLE] + sums.pages[HF_PAGE_LOOSE] +
+                    sums.pages[HF_PAGE_LARGE] + sums.pages[HF_PAGE_META];
+    printf("%s: owned %llu idle %llu loose %llu large %llu meta %llu free %llu\n", when,
+           (unsigned long long)sums.pages[HF_PAGE_OWNED], (unsigned long long)sums.pages[HF_PAGE_IDLE],
+           (unsigned long long)sums.pages[HF_PAGE_LOOSE], (unsigned long long)sums.pages[HF_PAGE_LARGE],
+           (unsigned long long)sums.pages[HF_PAGE_META], (unsigned long long)free_pages);
     CHECK(free_pages * unit == node->free);
     CHECK(used * unit == node->used && node->used + node->free == node->total);
     CHECK(sums.pages[HF_PAGE_IDLE] * unit == node->idle);
     CHECK(sums.pages[HF_PAGE_LARGE] * unit == node->large);
     CHECK(sums.pages[HF_PAGE_META] * unit == node->meta);
-    CHECK(node->high_water >= node->used && node->high_water <= node->total && node->high_water_ticks >= segment->clock_ticks);
+    CHECK(node->high_water >= node->used && node->high_water <= node->total &&
+          node->high_water_ticks >= segment->clock_ticks);
 }
 
 /* --- the storm --- */
@@ -148,7 +169,7 @@ static void check_blocks(void)
     struct sums before, after;
     unsigned class = 0;
     while (classes()[class].block_bytes < 200)
-        class++;
+        class ++;
     sum_map(&before, nodes());
     for (int i = 0; i < COUNT; i++)
         CHECK((blocks[i] = malloc(200)) != NULL);
@@ -184,7 +205,8 @@ static void check_slow_paths(void)
     CHECK(calls > 100 && calls == taken);
 }
 
-/* To the last byte and back: the node is full, the failure counted, and over when there is room again. */
+/* To the last byte and back: the node is full, the failure counted, and over when there is room
+ * again. */
 static void check_full(void)
 {
     static void *blocks[4096];
@@ -193,7 +215,8 @@ static void check_full(void)
     CHECK(!has_event(HF_EVENT_NODE_FULL));
     while (count < 4096 && (blocks[count] = malloc(1 << 18)) != NULL)
         count++;
-    CHECK(count < 4096 && has_event(HF_EVENT_NODE_FULL) && has_event(HF_EVENT_REPORT) && segment->reports == 1);
+    CHECK(count < 4096 && has_event(HF_EVENT_NODE_FULL) && has_event(HF_EVENT_REPORT) &&
+          segment->reports == 1);
     CHECK(own_slot()->failed == failed + 1);
     CHECK(nodes()->flags & HF_INSPECT_NODE_FULL);
     check_map("full");
@@ -241,7 +264,8 @@ static void check_child(void)
 int main(int argc, char **argv)
 {
     static char output[4096];
-    setvbuf(stdout, output, _IOLBF, sizeof output); /* which would be malloc's in the middle of a comparison */
+    /* which would be malloc's in the middle of a comparison */
+    setvbuf(stdout, output, _IOLBF, sizeof output);
     setenv("HOLDFAST_INSPECT", "children", 0);
     if (getenv("HOLDFAST_ARENA") == NULL) { /* once more, on an arena that grows */
         setenv("HOLDFAST_VERBOSE", "0", 1);
@@ -255,7 +279,8 @@ int main(int argc, char **argv)
         int status;
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     }
-    setenv("HOLDFAST_BACKING", "thp", 0); /* not the pool, which others use: what a child cannot copy kills it */
+    setenv("HOLDFAST_BACKING", "thp",
+           0); /* not the pool, which others use: what a child cannot copy kills it */
     test_on_arena(argv, "256M");
     if (argc == 1) {
         segment = test_segment();

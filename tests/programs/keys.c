@@ -1,8 +1,8 @@
 /*
  * keys: a program that has taken every key of pthread_key_create before the library asks for one.
  *
- * Keys are the program's: no value of one changes.  Threads end, many more than the arena could bear if each left its
- * theap behind, and also when the arena is full.
+ * Keys are the program's: no value of one changes.  Threads end, many more than the arena could
+ * bear if each left its theap behind, and also when the arena is full.
  */
 #include <limits.h>
 #include <pthread.h>
@@ -26,7 +26,8 @@ static void destroy(void *value)
 /* Before the constructors of libraries. */
 static void take_keys(void)
 {
-    while (key_count < PTHREAD_KEYS_MAX && pthread_key_create(&keys[key_count], key_count == 0 ? destroy : NULL) == 0)
+    while (key_count < PTHREAD_KEYS_MAX &&
+           pthread_key_create(&keys[key_count], key_count == 0 ? destroy : NULL) == 0)
         key_count++;
 }
 __attribute__((section(".preinit_array"), used)) static void (*const before_all)(void) = take_keys;

@@ -60,7 +60,8 @@ static void case_closed(int unused)
 
 #define PIPE "late.fifo"
 
-/* hwloc waits for a description of the machine, which never comes: meanwhile the environment is the program's. */
+/* hwloc waits for a description of the machine, which never comes: meanwhile the environment is the
+ * program's. */
 static void case_environment(int unused)
 {
     (void)unused;

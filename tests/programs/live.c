@@ -3,8 +3,8 @@
  * were given a few blocks each and sleep, of blocks freed by other threads, of magazines, of full
  * pages held back, of blocks of whole pages.
  *
- * With an argument: waits in each state, for tests/tool-live.sh, which looks from outside.  With "forged": has a segment that says
- * more of its theaps than there is, and waits once.
+ * With an argument: waits in each state, for tests/tool-live.sh, which looks from outside.  With
+ * "forged": has a segment that says more of its theaps than there is, and waits once.
  */
 #include <holdfast/holdfast.h>
 #include <malloc.h>
@@ -57,9 +57,9 @@ static void check(const char *state)
     struct hf_stats stats;
     char text[160];
     CHECK(hf_stats_get(&stats, sizeof stats) == 0);
-    int length = snprintf(text, sizeof text, "%s %llu %llu %llu\n", state, (unsigned long long)expected,
-                          (unsigned long long)(stats.allocated + stats.idle),
-                          (unsigned long long)stats.remote_frees);
+    int length =
+        snprintf(text, sizeof text, "%s %llu %llu %llu\n", state, (unsigned long long)expected,
+                 (unsigned long long)(stats.allocated + stats.idle), (unsigned long long)stats.remote_frees);
     if (now != expected)
         fprintf(stderr, "%s: %llu live, %llu are said to be\n", state, (unsigned long long)expected,
                 (unsigned long long)now);

@@ -1,6 +1,6 @@
 /*
- * lockall: mlockall(MCL_CURRENT) of a program on a growing arena, as daemons of clocks and clusters call
- * it, locks what the program uses, and a little more.
+ * lockall: mlockall(MCL_CURRENT) of a program on a growing arena, as daemons of clocks and clusters
+ * call it, locks what the program uses, and a little more.
  *
  * Address space is limited first: too much would else be all of the machine's memory.
  */

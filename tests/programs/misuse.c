@@ -155,7 +155,8 @@ static void page_never_handed_out(int unused)
 {
     (void)unused;
     char *volatile pointer = malloc(1 << 20);
-    free((char *)((uintptr_t)pointer & ~(uintptr_t)0x3fffffff) + 0x3ff0000); /* a page of the arena's middle */
+    /* a page of the arena's middle */
+    free((char *)((uintptr_t)pointer & ~(uintptr_t)0x3fffffff) + 0x3ff0000);
 }
 
 /* The second free of `company[0]` comes after others: it is at the head of no list. */
@@ -376,7 +377,8 @@ static const struct misuse misuses[] = {
     { "small block freed twice among others", small_twice_in_company, "HF-E304", "HF-E307" },
     { "small block freed twice, then another", small_twice_then_another, "HF-E304", "HF-E307" },
     { "small block freed twice, others between", small_twice_not_in_a_row, NULL, "HF-E307" },
-    { "small block freed twice, its page cut anew", small_twice_in_another_page, NULL, "HF-E307 HF-E303 HF-E302" },
+    { "small block freed twice, its page cut anew", small_twice_in_another_page, NULL,
+      "HF-E307 HF-E303 HF-E302" },
     { "small block freed inside", small_interior, NULL, "HF-E307" },
     { "small block freed inside, then others", small_interior_then_more, "HF-E303", "HF-E307" },
     { "small block freed at an odd place", small_odd, "HF-E303", "HF-E307" },
@@ -384,16 +386,19 @@ static const struct misuse misuses[] = {
     { "small block freed twice, one of three", small_twice_of_three, "HF-E304", "HF-E307" },
     { "small block freed inside, then the thread ends", interior_then_the_thread_ends, "HF-E303", "HF-E307" },
     { "freed twice by another thread, some between", twice_by_a_thread_some_between, "HF-E304", "HF-E307" },
-    { "block freed twice by other threads, some between", twice_by_threads_some_between, "HF-E304", "HF-E307" },
+    { "block freed twice by other threads, some between", twice_by_threads_some_between, "HF-E304",
+      "HF-E307" },
     { "block freed twice by other threads", remote_twice, "HF-E304", "HF-E307" },
     { "block freed twice by other threads, others between", remote_twice_not_in_a_row, NULL, "HF-E307" },
-    { "more blocks freed by other threads than were out", remote_twice_then_the_owner_ends, "HF-E304", "HF-E307" },
+    { "more blocks freed by other threads than were out", remote_twice_then_the_owner_ends, "HF-E304",
+      "HF-E307" },
     { "block freed inside by another thread", remote_interior, "HF-E303", "HF-E303" },
     { "freed block resized", realloc_of_freed, NULL, "HF-E307" },
     { "size of a block's inside", size_of_interior, "HF-E303", "HF-E303" },
     { "size of a large block's inside", large_size_of_interior, "HF-E303", "HF-E303" },
     { "link of a freed block overwritten", link_overwritten, "HF-E305", "HF-E308" },
-    { "link of another thread's freed block overwritten", link_of_another_s_overwritten, "HF-E305", "HF-E308 HF-E305" },
+    { "link of another thread's freed block overwritten", link_of_another_s_overwritten, "HF-E305",
+      "HF-E308 HF-E305" },
     { "page that was never handed out", page_never_handed_out, "HF-E302", "HF-E302" },
 };
 
@@ -428,7 +433,8 @@ int main(int argc, char **argv)
         int status = test_in_child(misuses[i].commit, 0, output, sizeof output);
         bool good = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && says_one_of(output, ids) &&
                     names_culprit(output) && strstr(output, "; ") != NULL;
-        printf("%s: %s (status %#x) %s", good ? "ok" : "NOT OK", misuses[i].name, (unsigned)status, output[0] ? output : "(silent)\n");
+        printf("%s: %s (status %#x) %s", good ? "ok" : "NOT OK", misuses[i].name, (unsigned)status,
+               output[0] ? output : "(silent)\n");
         failed += !good;
     }
     return failed != 0;

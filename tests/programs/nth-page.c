@@ -1,16 +1,16 @@
 /*
  * nth-page: each entry point, with the first, second, third ... page it asks its node for refused.
  *
- * The library's own sources, malloc replaced, with the three functions that claim pages wrapped by the
- * linker (--wrap): nothing is added to the library for it.  A call is repeated with a later page refused
- * until it asks for fewer, twice over:
+ * The library's own sources, malloc replaced, with the three functions that claim pages wrapped by
+ * the linker (--wrap): nothing is added to the library for it.  A call is repeated with a later
+ * page refused until it asks for fewer, twice over:
  *
  *   from the Nth page on   NULL and ENOMEM, and the old block of a realloc as it was; or a block of a
  *                          page that is there already
  *   the Nth page alone     success: the ladder asks again before it gives up (W1 in ladder.c)
  *
- * by threads with a theap that has no page, and by threads that have none while none is left.  After
- * each, the theaps, the arena and the idle sets are audited, and every page is back.
+ * by threads with a theap that has no page, and by threads that have none while none is left.
+ * After each, the theaps, the arena and the idle sets are audited, and every page is back.
  *
  * Keys of thread-local data are used up before the library takes its own, so that a thread's first
  * pthread_setspecific allocates: one more page to refuse.
@@ -70,14 +70,17 @@ static bool is_refused(bool for_theaps)
     return answer;
 }
 
-struct page *__real_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, bool exact, bool *zero);
-struct page *__wrap_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, bool exact, bool *zero);
+struct page *__real_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, bool exact,
+                                    bool *zero);
+struct page *__wrap_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, bool exact,
+                                    bool *zero);
 bool __real_hfi_arena_claim_at(struct arena_node *, struct page *first, size_t pages, bool *zero);
 bool __wrap_hfi_arena_claim_at(struct arena_node *, struct page *first, size_t pages, bool *zero);
 void *__real_hfi_arena_claim_meta(struct arena_node *);
 void *__wrap_hfi_arena_claim_meta(struct arena_node *);
 
-struct page *__wrap_hfi_arena_claim(struct arena_node *from, size_t pages, size_t align_bytes, bool exact, bool *zero)
+struct page *__wrap_hfi_arena_claim(struct arena_node *from, size_t pages, size_t align_bytes, bool exact,
+                                    bool *zero)
 {
     return is_refused(false) ? NULL : __real_hfi_arena_claim(from, pages, align_bytes, exact, zero);
 }
@@ -123,7 +126,7 @@ static void check_sound(void)
         if (broken == NULL && theap->thread != 0)
             broken = hfi_theap_audit(theap);
     }
-    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class ++)
         broken = hfi_arena_audit_idle(node, class);
     if (broken != NULL)
         fprintf(stderr, "%s\n", broken);
@@ -157,7 +160,8 @@ static void *park(void *argument)
 {
     struct parked *parked = argument;
     bool attached = parked->attached = attach(parked->block);
-    hfi_magazines_return(hfi_theap, true); /* nor does it keep the block, which others would take from it while it sleeps */
+    /* nor does it keep the block, which others would take from it while it sleeps */
+    hfi_magazines_return(hfi_theap, true);
     CHECK(sem_post(&parked->ready) == 0);
     while (attached)
         pause();
@@ -169,7 +173,8 @@ static void use_up_theaps(void)
 {
     static struct parked parked;
     pthread_attr_t attributes;
-    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
+    CHECK(pthread_attr_init(&attributes) == 0 &&
+          pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
     do {
         pthread_t thread;
         CHECK(theaps_in_use < PARKED_MAX);
@@ -379,12 +384,16 @@ static void *attempt_in_thread(void *argument)
     int error = errno;
     refusing = NONE;
     attempt->last = refused == 0;
-    if (!attempt->last && attempt->which == FROM_NTH && block == NULL) { /* else an idle page served, which no claim brings */
+    /* else an idle page served, which no claim brings */
+    if (!attempt->last && attempt->which == FROM_NTH && block == NULL) {
         CHECK(error == ENOMEM);
         return NULL;
     }
     CHECK(block != NULL && hf_owns(block) && malloc_usable_size(block) >= bytes);
-    CHECK((uintptr_t)block % (attempt->entry->aligning == AS_ASKED ? align : attempt->entry->aligning == PAGE_ALIGNED ? 4096 : 16) == 0);
+    CHECK((uintptr_t)block % (attempt->entry->aligning == AS_ASKED       ? align
+                              : attempt->entry->aligning == PAGE_ALIGNED ? 4096
+                                                                         : 16) ==
+          0);
     memset(block, 0xa5, bytes);
     free(block);
     return NULL;
@@ -404,7 +413,8 @@ static void walk(const struct entry *entry, const struct shape *shape, enum refu
         check_sound();
         CHECK(pages_left() == before);
     }
-    /* A block's page; without a theap, the page of theaps and one for pthread_setspecific before it. */
+    /* A block's page; without a theap, the page of theaps and one for pthread_setspecific before
+     * it. */
     CHECK(attempt.nth > (with_theap ? 1 : 3));
 }
 
@@ -424,14 +434,16 @@ static void *array_realloc(void *pointer, size_t bytes)
     return reallocarray(pointer, bytes / 8, 8);
 }
 
-static void *(*const reallocs[])(void *pointer, size_t bytes) = { realloc, hf_realloc, __libc_realloc, array_realloc };
+static void *(*const reallocs[])(void *pointer, size_t bytes) = { realloc, hf_realloc, __libc_realloc,
+                                                                  array_realloc };
 
 /* 64 in place of 32, and 3 MiB in place of 1, are served where room is in hand; here it is not. */
 static const struct {
     size_t from, to;
 } resizes[] = {
-    { 32, 64 }, { 40, 5000 }, { 3000, 200000 }, { 3000, 1 << 20 }, { 1 << 20, 3 << 20 }, { 3 << 20, 40 << 20 },
-    { 5000, 40 }, { 200000, 3000 }, { 1 << 20, 3000 }, { 3 << 20, 1 << 20 },
+    { 32, 64 },           { 40, 5000 },          { 3000, 200000 }, { 3000, 1 << 20 },
+    { 1 << 20, 3 << 20 }, { 3 << 20, 40 << 20 }, { 5000, 40 },     { 200000, 3000 },
+    { 1 << 20, 3000 },    { 3 << 20, 1 << 20 },
 };
 #define RESIZES (sizeof resizes / sizeof resizes[0])
 
@@ -468,7 +480,8 @@ static void *block_with_room_behind(size_t bytes)
 static void *resize_in_thread(void *argument)
 {
     struct resize *resize = argument;
-    unsigned char *old = resize->from == 1 << 20 ? block_with_room_behind(resize->from) : malloc(resize->from);
+    unsigned char *old =
+        resize->from == 1 << 20 ? block_with_room_behind(resize->from) : malloc(resize->from);
     CHECK(old != NULL);
     size_t usable = malloc_usable_size(old);
     fill(old, resize->from);
@@ -494,7 +507,9 @@ static void walk_reallocs(int index)
 {
     for (size_t i = 0; i < RESIZES; i++)
         for (enum refusing which = FROM_NTH; which <= NTH_ALONE; which++) {
-            struct resize resize = { .call = reallocs[index], .from = resizes[i].from, .to = resizes[i].to, .which = which };
+            struct resize resize = {
+                .call = reallocs[index], .from = resizes[i].from, .to = resizes[i].to, .which = which
+            };
             while (!resize.last) {
                 resize.nth++;
                 CHECK(resize.nth < CLAIMS_MAX);
@@ -570,7 +585,8 @@ static void *free_blocks(void *theapless)
     }
     CHECK(refused != 0 || theapless == NULL);
     refusing = NONE;
-    CHECK(hfi_theap->thread != 0 || theapless != NULL); /* what was freed may have given it room for a theap's key */
+    /* what was freed may have given it room for a theap's key */
+    CHECK(hfi_theap->thread != 0 || theapless != NULL);
     return NULL;
 }
 
@@ -580,8 +596,8 @@ static void *make_nothing(void *unused)
     return unused;
 }
 
-/* Own blocks; those of a thread that lives, freed by one that has no theap; those of one that ended, by
- * one with a theap and by one without. */
+/* Own blocks; those of a thread that lives, freed by one that has no theap; those of one that
+ * ended, by one with a theap and by one without. */
 static void walk_frees(int unused)
 {
     (void)unused;

@@ -3,9 +3,9 @@
  * They wait for nobody, raise no signal, and keep errno.  What is dropped is counted, and the last
  * message is kept.
  *
- * The core is linked without the names of malloc.  Each case is a process of its own, whose standard
- * error is a pipe that the first process reads, or what the case asks for.  alarm(2) ends one that
- * waits.
+ * The core is linked without the names of malloc.  Each case is a process of its own, whose
+ * standard error is a pipe that the first process reads, or what the case asks for.  alarm(2) ends
+ * one that waits.
  */
 #include <holdfast/holdfast.h>
 #include <linux/filter.h>
@@ -110,7 +110,8 @@ static void left_alone(int flags)
     unlink(path);
     put_back();
     CHECK(bytes == 0);
-    CHECK(strstr(hfi_last_message, "HF-E012") != NULL && strstr(hfi_last_message, "are what HOLDFAST_ARENA names; raise HOLDFAST_ARENA") != NULL);
+    CHECK(strstr(hfi_last_message, "HF-E012") != NULL &&
+          strstr(hfi_last_message, "are what HOLDFAST_ARENA names; raise HOLDFAST_ARENA") != NULL);
 }
 
 static void case_database(void)

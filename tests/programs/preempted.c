@@ -1,18 +1,20 @@
 /*
  * preempted (G5): no call waits for a thread that is not running.
  *
- * One CPU, two threads.  The worker (SCHED_OTHER) claims, steals, adopts, lists, lets go of and retires pages, and
- * ends and starts again.  The freer (SCHED_FIFO) preempts it in the middle of that and makes a bounded number of
- * calls on the same pages: it frees every block the worker has out, allocates, and gives pages back.  The worker
- * cannot run while the freer does, so a freer that waited for it would wait until the kernel takes the CPU away
- * from it (after 0.95 s of each second): the worker would then run in the middle of the freer's round.
+ * One CPU, two threads.  The worker (SCHED_OTHER) claims, steals, adopts, lists, lets go of and
+ * retires pages, and ends and starts again.  The freer (SCHED_FIFO) preempts it in the middle of
+ * that and makes a bounded number of calls on the same pages: it frees every block the worker has
+ * out, allocates, and gives pages back.  The worker cannot run while the freer does, so a freer
+ * that waited for it would wait until the kernel takes the CPU away from it (after 0.95 s of each
+ * second): the worker would then run in the middle of the freer's round.
  *
  *   at seams    the worker wakes the freer before and after each step of an ownership change, which
  *               are wrapped by the linker (--wrap): when sem_post returns, the round must be over
  *   by timer    the freer wakes by itself, at any instruction: the worker's count of steps must be
  *               the same at the end of a round as it was at its start
  *
- * No time is measured.  Speaks TAP: skipped where SCHED_FIFO is not to be had.  Afterwards everything is audited, and every page is back.
+ * No time is measured.  Speaks TAP: skipped where SCHED_FIFO is not to be had.  Afterwards
+ * everything is audited, and every page is back.
  */
 #include <holdfast/holdfast.h>
 #include <pthread.h>
@@ -38,19 +40,21 @@ static _Atomic(void *) of_worker_alone[SLOTS]; /* fill its pages, so that its ow
 static sem_t wake;
 static _Atomic(bool) stop;
 static _Atomic(bool) by_timer;
-static _Atomic(long) rounds;       /* the freer's, ended */
+static _Atomic(long) rounds; /* the freer's, ended */
 static _Atomic(long) worker_steps;
-static _Atomic(long) interrupted;  /* rounds in the middle of which the worker ran */
+static _Atomic(long) interrupted; /* rounds in the middle of which the worker ran */
 
 /* --- the seams --- */
 
-/* At one in sixteen, so that the worker gets on between two rounds and pages fill with what the freer frees. */
+/* At one in sixteen, so that the worker gets on between two rounds and pages fill with what the
+ * freer frees. */
 static HFI_TLS bool is_worker;
 static HFI_TLS uint64_t worker_random;
 
 static void interrupt_here(unsigned *count)
 {
-    if (!is_worker || by_timer || rounds >= ROUNDS_AT_SEAMS || interrupted != 0 || test_random(&worker_random) % 16 != 0)
+    if (!is_worker || by_timer || rounds >= ROUNDS_AT_SEAMS || interrupted != 0 ||
+        test_random(&worker_random) % 16 != 0)
         return;
     long before = rounds;
     CHECK(sem_post(&wake) == 0);
@@ -58,55 +62,60 @@ static void interrupt_here(unsigned *count)
     (*count)++;
 }
 
-#define SEAM(result, name, parameters, ...)                          \
-    result __real_##name parameters;                                 \
-    result __wrap_##name parameters;                                 \
-    static unsigned count_##name;                                    \
-    result __wrap_##name parameters                                  \
-    {                                                                \
-        interrupt_here(&count_##name);                               \
-        result answer = __real_##name(__VA_ARGS__);                  \
-        interrupt_here(&count_##name);                               \
-        return answer;                                               \
+#define SEAM(result, name, parameters, ...)                                                                  \
+    result __real_##name parameters;                                                                         \
+    result __wrap_##name parameters;                                                                         \
+    static unsigned count_##name;                                                                            \
+    result __wrap_##name parameters                                                                          \
+    {                                                                                                        \
+        interrupt_here(&count_##name);                                                                       \
+        result answer = __real_##name(__VA_ARGS__);                                                          \
+        interrupt_here(&count_##name);                                                                       \
+        return answer;                                                                                       \
     }
-#define SEAM_VOID(name, parameters, ...)                             \
-    void __real_##name parameters;                                   \
-    void __wrap_##name parameters;                                   \
-    static unsigned count_##name;                                    \
-    void __wrap_##name parameters                                    \
-    {                                                                \
-        interrupt_here(&count_##name);                               \
-        __real_##name(__VA_ARGS__);                                  \
-        interrupt_here(&count_##name);                               \
+#define SEAM_VOID(name, parameters, ...)                                                                     \
+    void __real_##name parameters;                                                                           \
+    void __wrap_##name parameters;                                                                           \
+    static unsigned count_##name;                                                                            \
+    void __wrap_##name parameters                                                                            \
+    {                                                                                                        \
+        interrupt_here(&count_##name);                                                                       \
+        __real_##name(__VA_ARGS__);                                                                          \
+        interrupt_here(&count_##name);                                                                       \
     }
 
-SEAM(bool, hfi_idleset_add, (struct idleset *set, size_t member), set, member)
-SEAM(bool, hfi_idleset_remove, (struct idleset *set, size_t member), set, member)
-SEAM(size_t, hfi_idleset_take, (struct idleset *set), set)
-SEAM(bool, hfi_page_try_own, (struct page *page), page)
-SEAM(bool, hfi_runmap_release, (struct runmap *map, size_t first, size_t count), map, first, count)
-SEAM(size_t, hfi_runmap_claim, (struct runmap *map, size_t count, size_t align, size_t origin), map, count, align, origin)
-SEAM_VOID(hfi_page_collect_won, (struct page *page), page)
-SEAM_VOID(hfi_page_init, (struct page *page, struct theap *theap, unsigned class, bool zero), page, theap, class, zero)
-SEAM_VOID(hfi_page_let_go, (struct page *page), page)
-SEAM_VOID(hfi_page_retire, (struct page *page), page)
-SEAM_VOID(hfi_page_set_owner, (struct page *page, struct theap *theap), page, theap)
-SEAM_VOID(hfi_theap_adopt, (struct theap *theap, struct page *page), theap, page)
+SEAM(bool, hfi_idleset_add, (struct idleset * set, size_t member), set, member)
+SEAM(bool, hfi_idleset_remove, (struct idleset * set, size_t member), set, member)
+SEAM(size_t, hfi_idleset_take, (struct idleset * set), set)
+SEAM(bool, hfi_page_try_own, (struct page * page), page)
+SEAM(bool, hfi_runmap_release, (struct runmap * map, size_t first, size_t count), map, first, count)
+SEAM(size_t, hfi_runmap_claim, (struct runmap * map, size_t count, size_t align, size_t origin), map, count,
+     align, origin)
+SEAM_VOID(hfi_page_collect_won, (struct page * page), page)
+SEAM_VOID(hfi_page_init, (struct page * page, struct theap *theap, unsigned class, bool zero), page, theap,
+          class, zero)
+SEAM_VOID(hfi_page_let_go, (struct page * page), page)
+SEAM_VOID(hfi_page_retire, (struct page * page), page)
+SEAM_VOID(hfi_page_set_owner, (struct page * page, struct theap *theap), page, theap)
+SEAM_VOID(hfi_theap_adopt, (struct theap * theap, struct page *page), theap, page)
 
 static const struct {
     const char *name;
     const unsigned *count;
 } seams[] = {
-#define ROW(name) { #name, &count_##name }
-    ROW(hfi_idleset_add), ROW(hfi_idleset_remove), ROW(hfi_idleset_take), ROW(hfi_page_try_own), ROW(hfi_runmap_release),
-    ROW(hfi_runmap_claim), ROW(hfi_page_collect_won), ROW(hfi_page_init), ROW(hfi_page_let_go), ROW(hfi_page_retire),
-    ROW(hfi_page_set_owner), ROW(hfi_theap_adopt),
+#define ROW(name)                                                                                            \
+    {                                                                                                        \
+#name, &count_##name                                                                                 \
+    }
+    ROW(hfi_idleset_add),    ROW(hfi_idleset_remove), ROW(hfi_idleset_take),     ROW(hfi_page_try_own),
+    ROW(hfi_runmap_release), ROW(hfi_runmap_claim),   ROW(hfi_page_collect_won), ROW(hfi_page_init),
+    ROW(hfi_page_let_go),    ROW(hfi_page_retire),    ROW(hfi_page_set_owner),   ROW(hfi_theap_adopt),
 };
 
 /* --- the two threads --- */
 
-/* Few blocks to a page, so that pages change hands often.  Those of the worker alone are of other classes, or they
- * would keep the freer from emptying any page. */
+/* Few blocks to a page, so that pages change hands often.  Those of the worker alone are of other
+ * classes, or they would keep the freer from emptying any page. */
 static size_t some_size(uint64_t *random, bool alone)
 {
     static const size_t shared[] = { 2000, 8000, 16000, 30000, 60000 }, of_one[] = { 3000, 10000, 20000 };
@@ -257,7 +266,8 @@ static void at_seams(void)
         printf("# %6u at %s\n", *seams[i].count, seams[i].name);
         missed += *seams[i].count == 0;
     }
-    printf("%s 1 - a worker stopped at a seam is waited for by nobody (%ld rounds, %ld cut short, %u seams not met)\n",
+    printf("%s 1 - a worker stopped at a seam is waited for by nobody (%ld rounds, %ld cut short, %u seams "
+           "not met)\n",
            interrupted == 0 && missed == 0 ? "ok" : "not ok", (long)rounds, (long)interrupted, missed);
 }
 
@@ -293,9 +303,10 @@ int main(void)
     const char *broken = hfi_arena_audit(node);
     if (broken == NULL)
         broken = hfi_theap_audit(hfi_theap);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class ++)
         broken = hfi_arena_audit_idle(node, class);
-    printf("%s 3 - all is sound, and every page is back (%zu of %zu%s%s)\n", broken == NULL && after == before ? "ok" : "not ok",
-           after, before, broken != NULL ? "; " : "", broken != NULL ? broken : "");
+    printf("%s 3 - all is sound, and every page is back (%zu of %zu%s%s)\n",
+           broken == NULL && after == before ? "ok" : "not ok", after, before, broken != NULL ? "; " : "",
+           broken != NULL ? broken : "");
     return 0;
 }

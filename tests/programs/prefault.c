@@ -1,8 +1,8 @@
 /*
  * prefault: an arena populated in the background, and what can happen to a program meanwhile.
  *
- * Each case is a program of its own, started from this one with its own environment.  All of them hold
- * that no block that malloc gives out faults, or is outside what was populated.
+ * Each case is a program of its own, started from this one with its own environment.  All of them
+ * hold that no block that malloc gives out faults, or is outside what was populated.
  */
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -76,7 +76,8 @@ static void fill_arena(bool forked)
     long before = minor_faults();
     for (size_t i = 0; i < ARENA_MIB && (blocks[i] = malloc(1 << 20)) != NULL; i++, total++)
         memset(blocks[i], 1, 1 << 20);
-    CHECK(forked || minor_faults() - before < 64); /* `blocks` itself; after a fork, the first write to each OS page */
+    /* `blocks` itself; after a fork, the first write to each OS page */
+    CHECK(forked || minor_faults() - before < 64);
     CHECK(total > ARENA_MIB * 95 / 100);
     for (size_t i = 0; i < total; i++)
         free(blocks[i]);
@@ -84,7 +85,8 @@ static void fill_arena(bool forked)
 
 /* --- cases --- */
 
-/* The program works while it is populated, and has all of it in the end; then no thread of the kernel is left. */
+/* The program works while it is populated, and has all of it in the end; then no thread of the
+ * kernel is left. */
 static void case_works_meanwhile(void)
 {
     CHECK(ring_descriptors() == 0);
@@ -112,7 +114,8 @@ static void case_shows_progress(void)
         steps += node->populated > last;
         last = node->populated;
     }
-    CHECK(steps > 1 && node->populated == node->total && (node->flags & HF_INSPECT_NODE_POPULATING) == 0 && node->populate_error == 0);
+    CHECK(steps > 1 && node->populated == node->total && (node->flags & HF_INSPECT_NODE_POPULATING) == 0 &&
+          node->populate_error == 0);
 }
 
 static void *waits(void *argument)
@@ -180,7 +183,8 @@ static void case_threads_need_all(void)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* A daemon closes everything and opens its own files under the same numbers: population goes on, and touches none. */
+/* A daemon closes everything and opens its own files under the same numbers: population goes on,
+ * and touches none. */
 static void case_closes_all_descriptors(void)
 {
     char path[] = "/tmp/holdfast-test-XXXXXX";
@@ -287,7 +291,8 @@ static void case_unshares(void)
 {
     free(malloc(100000));
     CHECK(thread_count() == 1 && ring_descriptors() == 0);
-    CHECK(unshare(CLONE_NEWUSER) == 0 || errno == EPERM || errno == ENOSPC); /* not EINVAL, which threads cause */
+    /* not EINVAL, which threads cause */
+    CHECK(unshare(CLONE_NEWUSER) == 0 || errno == EPERM || errno == ENOSPC);
 }
 
 /* After a start with a ring, the kernel's threads are gone within a moment. */

@@ -1,5 +1,6 @@
 /*
- * privileged: a set-user-ID copy of this program, started by nobody, who asks for what nobody may not have.
+ * privileged: a set-user-ID copy of this program, started by nobody, who asks for what nobody may
+ * not have.
  *
  * Needs root, and a file system that knows set-user-ID.
  */
@@ -23,12 +24,14 @@ struct environment {
 };
 
 static const struct environment environments[] = {
-    { "more", { "HOLDFAST_ARENA=64M", "HOLDFAST_BACKING=2m", "HOLDFAST_LOCK=yes", "HOLDFAST_PREFAULT=background",
-                "HOLDFAST_ON_FULL=abort", "HOLDFAST_FORK=dontfork", "HOLDFAST_REMOTE=deny", "HOLDFAST_STRICT=1",
-                "HOLDFAST_VERBOSE=3", "HOLDFAST_NODES=9", "HOLDFAST_NO_OPTION=1", "HWLOC_SYNTHETIC=numa:4 core:2 pu:1",
-                "HWLOC_COMPONENTS_VERBOSE=1", "HWLOC_XMLFILE=/nowhere" } },
-    { "less", { "HOLDFAST_BACKING=4k", "HOLDFAST_LOCK=no", "HOLDFAST_PREFAULT=none", "HOLDFAST_INSPECT=0",
-                "HOLDFAST_ARENA=auto", "HOLDFAST_TEST_HOOK=1" } },
+    { "more",
+      { "HOLDFAST_ARENA=64M", "HOLDFAST_BACKING=2m", "HOLDFAST_LOCK=yes", "HOLDFAST_PREFAULT=background",
+        "HOLDFAST_ON_FULL=abort", "HOLDFAST_FORK=dontfork", "HOLDFAST_REMOTE=deny", "HOLDFAST_STRICT=1",
+        "HOLDFAST_VERBOSE=3", "HOLDFAST_NODES=9", "HOLDFAST_NO_OPTION=1",
+        "HWLOC_SYNTHETIC=numa:4 core:2 pu:1", "HWLOC_COMPONENTS_VERBOSE=1", "HWLOC_XMLFILE=/nowhere" } },
+    { "less",
+      { "HOLDFAST_BACKING=4k", "HOLDFAST_LOCK=no", "HOLDFAST_PREFAULT=none", "HOLDFAST_INSPECT=0",
+        "HOLDFAST_ARENA=auto", "HOLDFAST_TEST_HOOK=1" } },
 };
 
 /* --- in the copy --- */
@@ -45,8 +48,10 @@ static int privileged(const char *name)
     CHECK(hfi_options.lock == (less ? LOCK_NO : LOCK_AUTO));
     CHECK(hfi_options.backing == (less ? BACKING_4K : BACKING_AUTO));
     CHECK(hfi_options.prefault == (less ? PREFAULT_NONE : PREFAULT_STARTUP));
-    CHECK(hfi_options.inspect == !less && !hfi_options.strict && hfi_options.verbose == 0 && hfi_options.errors == 0);
-    CHECK(hfi_options.remote_allow && hfi_options.on_full == ON_FULL_FAIL && hfi_options.fork == FORK_PRIVATE);
+    CHECK(hfi_options.inspect == !less && !hfi_options.strict && hfi_options.verbose == 0 &&
+          hfi_options.errors == 0);
+    CHECK(hfi_options.remote_allow && hfi_options.on_full == ON_FULL_FAIL &&
+          hfi_options.fork == FORK_PRIVATE);
     CHECK(hfi_options.nodes == ~(uint64_t)0);
     CHECK(test_number_in("/proc/self/status", "VmLck:") == 0);
     return 0;
@@ -66,7 +71,8 @@ static void skip(const char *why)
 static void make_copy(void)
 {
     static char buffer[1 << 16];
-    int from = open("/proc/self/exe", O_RDONLY), to = open(COPY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    int from = open("/proc/self/exe", O_RDONLY),
+        to = open(COPY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
     CHECK(from >= 0 && to >= 0);
     for (ssize_t got; (got = read(from, buffer, sizeof buffer)) > 0;)
         CHECK(write(to, buffer, (size_t)got) == got);
@@ -103,12 +109,14 @@ int main(int argc, char **argv)
         return privileged(argv[1]);
     if (getuid() != 0)
         skip("this needs root");
-    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 0 || statvfs(".", &system) != 0 || (system.f_flag & (ST_NOSUID | ST_NOEXEC)) != 0)
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 0 || statvfs(".", &system) != 0 ||
+        (system.f_flag & (ST_NOSUID | ST_NOEXEC)) != 0)
         skip("no program gets privileges here");
     make_copy();
     for (int i = 0; i < 2; i++) {
         int status = test_in_child(start_copy, i, said, sizeof said);
-        bool told = i == 0 ? count(said, "HF-W103") == 1 && strstr(said, ": 11 of the caller's") != NULL : said[0] == 0;
+        bool told = i == 0 ? count(said, "HF-W103") == 1 && strstr(said, ": 11 of the caller's") != NULL
+                           : said[0] == 0;
         printf("%s: status %d\n%s", environments[i].name, status, said);
         passed = passed && WIFEXITED(status) && WEXITSTATUS(status) == 0 && told && count(said, "\n") <= 1;
     }

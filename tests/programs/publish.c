@@ -1,8 +1,9 @@
 /*
- * publish: making the segment hurts nobody, and it has its mode.  A limit of file sizes raises no signal, a pending
- * cancel ends no thread inside malloc, a signal handler that forks meanwhile makes a child that tells nothing in its
- * parent's name, a child without handlers of fork takes nothing away and tells nothing, and where the processor's
- * counter is forbidden there is no segment, or with HOLDFAST_INSPECT=0 nothing that reads the counter.
+ * publish: making the segment hurts nobody, and it has its mode.  A limit of file sizes raises no
+ * signal, a pending cancel ends no thread inside malloc, a signal handler that forks meanwhile
+ * makes a child that tells nothing in its parent's name, a child without handlers of fork takes
+ * nothing away and tells nothing, and where the processor's counter is forbidden there is no
+ * segment, or with HOLDFAST_INSPECT=0 nothing that reads the counter.
  *
  * Each case is a program of its own: this one again, with another argument and environment.
  */
@@ -28,7 +29,7 @@ static void run(int unused)
     struct rlimit limit = { size_limit, size_limit };
     setenv("HOLDFAST_ARENA", arena, 1);
     setenv("HOLDFAST_INSPECT", inspect, 1);
-    umask(0777); /* the segment can be read all the same */
+    umask(0777);                          /* the segment can be read all the same */
     setenv("HOLDFAST_BACKING", "thp", 1); /* the hardened build asks the kernel for guards on 4k */
     CHECK(size_limit == 0 || setrlimit(RLIMIT_FSIZE, &limit) == 0);
     execv("/proc/self/exe", again);
@@ -177,7 +178,8 @@ static void clone_and_exit(void)
         CHECK(HF_PAGE_STATE(pages[i]) != HF_PAGE_LARGE);
 }
 
-/* Run by segment.sh as the first process of a namespace: the child has the same number in its own. */
+/* Run by segment.sh as the first process of a namespace: the child has the same number in its
+ * own. */
 static void clone_first_without_proc(void)
 {
     CHECK(getpid() == 1);

@@ -1,7 +1,7 @@
 /*
  * quiet-child: the child of a fork keeps to what its parent promises.  On a named arena no call of
- * malloc or free makes a system call, ever; on one that grows, none does that does not grow it.  With
- * HOLDFAST_INSPECT=children the child is shown, and from the fork on.
+ * malloc or free makes a system call, ever; on one that grows, none does that does not grow it.
+ * With HOLDFAST_INSPECT=children the child is shown, and from the fork on.
  *
  * In the child a seccomp filter ends the process at any system call but write and exit_group.
  */
@@ -87,7 +87,10 @@ static void make_room(void)
 int main(int argc, char **argv)
 {
     static const char *const cases[][2] = {
-        { "256M", "1" }, { "256M", "children" }, { "auto", "1" }, { "auto", "children" },
+        { "256M", "1" },
+        { "256M", "children" },
+        { "auto", "1" },
+        { "auto", "children" },
     };
     if (argc == 3) {
         make_room();

@@ -24,16 +24,19 @@
 static _Atomic(int) phase, ready, done;
 static _Atomic(void *) slots[SLOTS];
 
-static const int forbidden[] = { SYS_mmap, SYS_munmap, SYS_mremap, SYS_brk, SYS_madvise, SYS_mprotect, SYS_mbind, SYS_mlock, SYS_futex };
+static const int forbidden[] = { SYS_mmap,     SYS_munmap, SYS_mremap, SYS_brk,  SYS_madvise,
+                                 SYS_mprotect, SYS_mbind,  SYS_mlock,  SYS_futex };
 #define FORBIDDEN (sizeof forbidden / sizeof forbidden[0])
 
 static void forbid(void)
 {
     struct sock_filter filter[2 + 2 * FORBIDDEN];
     unsigned short length = 0;
-    filter[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    filter[length++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < FORBIDDEN; i++) {
-        filter[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)forbidden[i], 0, 1);
+        filter[length++] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)forbidden[i], 0, 1);
         filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     }
     filter[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);

@@ -1,8 +1,8 @@
 /*
  * refused: the kernel does not let a growing arena grow, here by a limit on data, and later does.
  *
- * malloc fails as on a full arena, with one message that names the limit.  Nothing is lost, and each
- * block is one caller's.
+ * malloc fails as on a full arena, with one message that names the limit.  Nothing is lost, and
+ * each block is one caller's.
  */
 #include <pthread.h>
 #include <sys/resource.h>

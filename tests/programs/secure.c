@@ -1,8 +1,8 @@
 /*
  * secure: what only the hardened build holds: guards behind runs, random order of blocks.
  *
- * Each case runs in a process of its own on each backing: 4k, whose guards are inaccessible, thp and
- * 2m, whose guards are patterns.  A write past the end ends by SIGSEGV at once, or by HF-E310
+ * Each case runs in a process of its own on each backing: 4k, whose guards are inaccessible, thp
+ * and 2m, whose guards are patterns.  A write past the end ends by SIGSEGV at once, or by HF-E310
  * when the run is given back; work that stays inside must end well, whatever was protected before.
  */
 #include <holdfast/holdfast.h>
@@ -160,7 +160,8 @@ static void work_inside(void)
     free(most);
 }
 
-/* The guard of the shrunk block lies inside the block grown again: what stood there must not be its pattern. */
+/* The guard of the shrunk block lies inside the block grown again: what stood there must not be its
+ * pattern. */
 static void pattern_is_not_left_behind(void)
 {
     unsigned char *block = malloc(2000000), *shrunk = block;
@@ -240,7 +241,8 @@ static void more_runs_than_mappings(void)
         many[i][0] = 1;
     }
     for (int i = 0; i < 1000; i++)
-        CHECK(mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+        CHECK(mmap(NULL, 4096, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                   0) != MAP_FAILED);
     for (size_t i = 0; i < 20000; i++)
         free(many[i]);
     hf_thread_idle();
@@ -260,7 +262,8 @@ static void order_is_random(void)
             offsets[pages][in_page++] = offset_in_page(blocks[i]);
             if (in_page == 15) {
                 in_page = 0;
-                for (pages++; i + 1 < BLOCKS && (uintptr_t)blocks[i + 1] / PAGE == (uintptr_t)blocks[i] / PAGE; i++)
+                for (pages++;
+                     i + 1 < BLOCKS && (uintptr_t)blocks[i + 1] / PAGE == (uintptr_t)blocks[i] / PAGE; i++)
                     ;
             }
         }
@@ -285,10 +288,12 @@ struct scene {
 static const struct scene scenes[] = {
     { "overrun-of-small-block", overrun_of_small_block, AT_ONCE, LATE, "page of 4096-byte blocks at", false },
     { "overrun-into-slack", overrun_into_slack, LATE, LATE, ", 3 bytes behind its last block", false },
-    { "overrun-of-large-block", overrun_of_large_block, AT_ONCE, LATE, "of 1044480 bytes was overwritten, first at", false },
+    { "overrun-of-large-block", overrun_of_large_block, AT_ONCE, LATE,
+      "of 1044480 bytes was overwritten, first at", false },
     { "overrun-then-grown", overrun_then_grown, AT_ONCE, LATE, ", 4095 bytes behind its end", false },
     { "overrun-then-shrunk", overrun_then_shrunk, AT_ONCE, LATE, ", 100 bytes behind its end", false },
-    { "underrun-of-small-block", underrun_of_small_block, AT_ONCE, LATE, ", 4095 bytes behind its last block", false },
+    { "underrun-of-small-block", underrun_of_small_block, AT_ONCE, LATE, ", 4095 bytes behind its last block",
+      false },
     { "underrun-into-own-structures", underrun_into_own_structures, WELL, WELL, NULL, true },
     { "pattern-is-not-left-behind", pattern_is_not_left_behind, WELL, WELL, NULL, false },
     { "work-inside", work_inside, WELL, WELL, NULL, false },
@@ -322,7 +327,8 @@ static bool ends_so(int status, const char *output, enum ending ending, const ch
     case AT_ONCE: return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV;
     case LATE: break;
     }
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(output, "HF-E310") != NULL && strstr(output, says) != NULL;
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(output, "HF-E310") != NULL &&
+           strstr(output, says) != NULL;
 }
 
 static long mappings_max(void)
@@ -361,7 +367,8 @@ int main(int argc, char **argv)
                 status = test_in_child(start_again, (int)i, output, sizeof output);
             while (!ends_so(status, output, ending, scenes[i].says) && test_pool_again(backing, &tries));
             bool good = ends_so(status, output, ending, scenes[i].says);
-            printf("%s: %s, %s (status %#x) %s", good ? "ok" : "NOT OK", scenes[i].name, backing, (unsigned)status, output[0] ? output : "\n");
+            printf("%s: %s, %s (status %#x) %s", good ? "ok" : "NOT OK", scenes[i].name, backing,
+                   (unsigned)status, output[0] ? output : "\n");
             failed += !good;
         }
     return failed != 0;

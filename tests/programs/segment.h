@@ -25,8 +25,10 @@ static inline void test_segment_path(char *path, size_t path_bytes)
     const char *at = strrchr(text, ')');
     for (int field = 2; field < 22; field++)
         at = strchr(at + 1, ' ');
-    snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu.%llx", (int)getpid(), strtoull(at, NULL, 10),
-             (unsigned long long)test_inode("/proc/self/ns/time") << 32 | (unsigned long long)test_inode("/proc/self/ns/pid"));
+    snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu.%llx", (int)getpid(),
+             strtoull(at, NULL, 10),
+             (unsigned long long)test_inode("/proc/self/ns/time") << 32 |
+                 (unsigned long long)test_inode("/proc/self/ns/pid"));
 }
 
 static inline const struct hf_inspect_segment *test_segment(void)
@@ -38,7 +40,8 @@ static inline const struct hf_inspect_segment *test_segment(void)
     CHECK(fd >= 0);
     CHECK(fstat(fd, &file) == 0);
     const struct hf_inspect_segment *segment = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_SHARED, fd, 0);
-    CHECK(segment != MAP_FAILED && segment->magic == HF_INSPECT_MAGIC && segment->segment_bytes == (uint64_t)file.st_size);
+    CHECK(segment != MAP_FAILED && segment->magic == HF_INSPECT_MAGIC &&
+          segment->segment_bytes == (uint64_t)file.st_size);
     close(fd);
     return segment;
 }

@@ -1,6 +1,7 @@
 /*
- * stats: hf_stats_get adds up to the arena at every moment of a storm, and says what is there when it is over; frees into pages that
- * nobody owns are not remote; old and new sizes of its struct; hf_stats_json.
+ * stats: hf_stats_get adds up to the arena at every moment of a storm, and says what is there when
+ * it is over; frees into pages that nobody owns are not remote; old and new sizes of its struct;
+ * hf_stats_json.
  */
 #include <holdfast/holdfast.h>
 #include <pthread.h>
@@ -44,7 +45,8 @@ static void check_storm(void)
         CHECK(stats.arena == ARENA && sum(&stats) == ARENA && sum(&node) == ARENA);
         CHECK(stats.large <= stats.allocated && stats.high_water <= ARENA && stats.longest_free <= ARENA);
     }
-    CHECK(stats.threads == THREADS + 1 && stats.pages_fresh > 0 && stats.large_blocks > 0 && stats.allocated > 0);
+    CHECK(stats.threads == THREADS + 1 && stats.pages_fresh > 0 && stats.large_blocks > 0 &&
+          stats.allocated > 0);
     finish = true;
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
@@ -57,7 +59,8 @@ static void check_rest(void)
     CHECK(before.threads == 1 && before.allocated < ((uint64_t)4 << 20) && before.large == 0);
     void *block = malloc((size_t)64 << 20);
     CHECK(hf_stats_get(&after, sizeof after) == 0);
-    CHECK(after.large == (uint64_t)64 << 20 && after.allocated == before.allocated + after.large && after.free == before.free - after.large);
+    CHECK(after.large == (uint64_t)64 << 20 && after.allocated == before.allocated + after.large &&
+          after.free == before.free - after.large);
     CHECK(after.large_blocks == before.large_blocks + 1 && after.failures == before.failures);
     CHECK(malloc((size_t)512 << 20) == NULL && malloc((size_t)255 << 20) == NULL);
     CHECK(hf_stats_get(&after, sizeof after) == 0 && after.failures == before.failures + 2);
@@ -65,7 +68,8 @@ static void check_rest(void)
     CHECK(hf_stats_get(&after, sizeof after) == 0 && after.longest_free == before.longest_free);
 }
 
-/* A thread that fills many pages lets most of them go: what it frees into these goes to no other thread's. */
+/* A thread that fills many pages lets most of them go: what it frees into these goes to no other
+ * thread's. */
 static void check_unowned(void)
 {
     enum { COUNT = 200000 };
@@ -77,7 +81,8 @@ static void check_unowned(void)
     CHECK(hf_stats_get(&after, sizeof after) == 0 && after.live == before.live + (uint64_t)COUNT * 64);
     for (int i = 0; i < COUNT; i++)
         free(blocks[i]);
-    CHECK(hf_stats_get(&after, sizeof after) == 0 && after.live == before.live && after.remote_frees == before.remote_frees);
+    CHECK(hf_stats_get(&after, sizeof after) == 0 && after.live == before.live &&
+          after.remote_frees == before.remote_frees);
 }
 
 static void check_sizes(void)
@@ -87,9 +92,11 @@ static void check_sizes(void)
         uint64_t later[4];
     } larger;
     memset(&larger, 0xff, sizeof larger);
-    CHECK(hf_stats_get(&larger.stats, sizeof larger) == 0 && larger.later[3] == 0 && larger.stats.arena == ARENA);
+    CHECK(hf_stats_get(&larger.stats, sizeof larger) == 0 && larger.later[3] == 0 &&
+          larger.stats.arena == ARENA);
     memset(&larger, 0xff, sizeof larger);
-    CHECK(hf_stats_get(&larger.stats, 5 * sizeof(uint64_t)) == 0 && sum(&larger.stats) == ARENA && larger.stats.large == UINT64_MAX);
+    CHECK(hf_stats_get(&larger.stats, 5 * sizeof(uint64_t)) == 0 && sum(&larger.stats) == ARENA &&
+          larger.stats.large == UINT64_MAX);
     CHECK(hf_stats_get(&larger.stats, 8) == -EINVAL && hf_stats_get(&larger.stats, 77) == -EINVAL);
     CHECK(hf_stats_get_node(&larger.stats, sizeof larger.stats, 1) == -ENOENT);
 }
@@ -99,8 +106,10 @@ static void check_json(void)
     static char whole[4096], part[100];
     int length = hf_stats_json(whole, sizeof whole);
     CHECK(length > 100 && (size_t)length == strlen(whole) && whole[0] == '{' && whole[length - 1] == '}');
-    CHECK(strstr(whole, "\"arena\": 268435456, ") != NULL && strstr(whole, "\"per_node\": [{\"id\": 0, ") != NULL);
-    CHECK(hf_stats_json(part, sizeof part) == length && strlen(part) == sizeof part - 1 && memcmp(part, whole, sizeof part - 1) == 0);
+    CHECK(strstr(whole, "\"arena\": 268435456, ") != NULL &&
+          strstr(whole, "\"per_node\": [{\"id\": 0, ") != NULL);
+    CHECK(hf_stats_json(part, sizeof part) == length && strlen(part) == sizeof part - 1 &&
+          memcmp(part, whole, sizeof part - 1) == 0);
     CHECK(hf_stats_json(NULL, 0) == length);
 }
 

@@ -18,15 +18,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK(condition)                                                                   \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            fprintf(stderr, "%s:%d: %s does not hold (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-            exit(1);                                                                       \
-        }                                                                                  \
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: %s does not hold (errno %d)\n", __FILE__, __LINE__, #condition, errno);  \
+            exit(1);                                                                                         \
+        }                                                                                                    \
     } while (0)
 
-/* The hardened build: guards take 4 KiB of every run, of a page's 64 at most, and runs are longer. */
+/* The hardened build: guards take 4 KiB of every run, of a page's 64 at most, and runs are
+ * longer. */
 #ifdef HFI_ENABLE_SECURE
 #define TEST_SECURE true
 #else
@@ -39,7 +40,8 @@ static inline size_t test_less_guards(size_t bytes)
     return TEST_SECURE ? bytes / 16 * 14 : bytes;
 }
 
-/* Starts the program again on a named arena, unless it was started on one: call it first in main. */
+/* Starts the program again on a named arena, unless it was started on one: call it first in
+ * main. */
 static inline void test_on_arena(char **argv, const char *size)
 {
     if (getenv("HOLDFAST_ARENA") != NULL)
@@ -104,8 +106,8 @@ static inline bool test_marked(const void *block, size_t bytes)
     return b[0] == (unsigned char)((uintptr_t)block >> 4) && b[bytes - 1] == (unsigned char)bytes;
 }
 
-/* Whether to try a case once more that failed on huge pages: other programs take and give back the pool meanwhile, and a
- * child whose copy of a page the pool does not have is killed. */
+/* Whether to try a case once more that failed on huge pages: other programs take and give back the
+ * pool meanwhile, and a child whose copy of a page the pool does not have is killed. */
 static inline bool test_pool_again(const char *backing, unsigned *tries)
 {
     if (strcmp(backing, "2m") != 0 || ++*tries == 6)
@@ -130,7 +132,8 @@ static inline int test_in_child(void (*child)(int), int argument, char *output, 
     close(ends[1]);
     char rest[1024]; /* what `output` has no room for */
     size_t length = 0, room = output_bytes - 1;
-    for (ssize_t got; (got = read(ends[0], room != 0 ? output + length : rest, room != 0 ? room : sizeof rest)) > 0;) {
+    for (ssize_t got;
+         (got = read(ends[0], room != 0 ? output + length : rest, room != 0 ? room : sizeof rest)) > 0;) {
         length += room != 0 ? (size_t)got : 0;
         room = output_bytes - 1 - length;
     }

@@ -54,7 +54,8 @@ static void *churn(void *argument)
     pthread_setspecific(late_key, malloc(77));
     for (int i = 0; i < ROUNDS; i++) {
         size_t most = i % 64 == 0 ? 400000 : i % 8 == 0 ? 20000 : 800;
-        struct slot *fresh = test_random(&random) % 4 == 0 ? NULL : slot_new(test_random_size(&random, 1, most));
+        struct slot *fresh =
+            test_random(&random) % 4 == 0 ? NULL : slot_new(test_random_size(&random, 1, most));
         slot_free(atomic_exchange(&slots[test_random(&random) % SLOTS], fresh));
     }
     return NULL;

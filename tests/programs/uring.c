@@ -1,8 +1,8 @@
 /*
  * uring: the arena as registered buffers, and what can happen to a program that uses it so.
  *
- * Each case is a program of its own, started from this one with its own environment; what it says on standard error is
- * looked through for a message.
+ * Each case is a program of its own, started from this one with its own environment; what it says
+ * on standard error is looked through for a message.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -127,7 +127,8 @@ static void case_vectors(void)
     struct io_uring_sqe *entry = io_uring_get_sqe(&ring);
     hf_uring_prep_readv(entry, file, vectors, 2, 8192);
     CHECK(entry->opcode == (hf_uring_arena.vectored ? 60 : IORING_OP_READV));
-    CHECK(complete(&ring) == 74096 && holds(vectors[0].iov_base, 4096, 8192) && holds(vectors[1].iov_base, 70000, 12288));
+    CHECK(complete(&ring) == 74096 && holds(vectors[0].iov_base, 4096, 8192) &&
+          holds(vectors[1].iov_base, 70000, 12288));
     entry = io_uring_get_sqe(&ring);
     hf_uring_prep_writev(entry, file, vectors, 2, FILE_BYTES);
     CHECK(complete(&ring) == 74096);
@@ -217,7 +218,8 @@ static bool in_one_window(const void *block, size_t bytes)
 
 static const size_t mib = (size_t)1 << 20;
 
-/* A block that shrank to what fits a window lies in one, unless there is nowhere to move it.  Nothing is populated for this. */
+/* A block that shrank to what fits a window lies in one, unless there is nowhere to move it.
+ * Nothing is populated for this. */
 static void case_shrinks(void)
 {
     enum { EACH = 32, MOST = 3072 / EACH };
@@ -228,8 +230,11 @@ static void case_shrinks(void)
         count++;
     }
     char *start = (char *)((uintptr_t)lowest & ~(1024 * mib - 1)); /* of the arena: three windows */
-    for (size_t i = 0; i < count; i++) /* room for one block of 1300 MiB, from the middle of the first window on, and for one of 1000 in the third */
-        if (filler[i] >= start + 2048 * mib || (filler[i] >= start + 512 * mib && filler[i] < start + 1900 * mib))
+    /* room for one block of 1300 MiB, from the middle of the first window on, and for one of
+     * 1000 in the third */
+    for (size_t i = 0; i < count; i++)
+        if (filler[i] >= start + 2048 * mib ||
+            (filler[i] >= start + 512 * mib && filler[i] < start + 1900 * mib))
             free(filler[i]);
     char *block = malloc(1300 * mib);
     CHECK(block != NULL && block > start + 500 * mib);
@@ -258,8 +263,10 @@ static void case_little_stack(void)
     struct io_uring ring = new_ring(0);
     pthread_attr_t attributes;
     pthread_t thread;
-    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
-    CHECK(pthread_create(&thread, &attributes, registers_on_little_stack, &ring) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(pthread_attr_init(&attributes) == 0 &&
+          pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
+    CHECK(pthread_create(&thread, &attributes, registers_on_little_stack, &ring) == 0 &&
+          pthread_join(thread, NULL) == 0);
     read_sizes(&ring, true);
     io_uring_queue_exit(&ring);
 }
@@ -349,7 +356,8 @@ static void case_single_issuer(void)
     pthread_t thread;
     void *result;
     read_sizes(&ring, false);
-    CHECK(pthread_create(&thread, NULL, registers_elsewhere, &ring) == 0 && pthread_join(thread, &result) == 0);
+    CHECK(pthread_create(&thread, NULL, registers_elsewhere, &ring) == 0 &&
+          pthread_join(thread, &result) == 0);
     CHECK((intptr_t)result == -EEXIST);
     CHECK(hf_uring_register(&ring) == 0);
     read_sizes(&ring, true);
@@ -451,7 +459,8 @@ static void fork_among_threads(void)
     for (int i = 0; i < 100; i++) {
         int status;
         struct rlimit none = { .rlim_cur = 0, .rlim_max = 0 };
-        CHECK(i != 50 || setrlimit(RLIMIT_NOFILE, &none) == 0); /* from now on nothing is known of pinned memory */
+        /* from now on nothing is known of pinned memory */
+        CHECK(i != 50 || setrlimit(RLIMIT_NOFILE, &none) == 0);
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0)
@@ -463,7 +472,8 @@ static void fork_among_threads(void)
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* The kernel copies pinned memory at the fork, while threads go on: lists of blocks are of several moments. */
+/* The kernel copies pinned memory at the fork, while threads go on: lists of blocks are of several
+ * moments. */
 static void case_forks_among_threads(void)
 {
     struct io_uring ring = new_ring(0);
@@ -549,7 +559,8 @@ static void refuse_registration(void)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = { .len = sizeof filter / sizeof filter[0], .filter = filter };
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
 static void case_seccomp(void)
@@ -634,11 +645,13 @@ static void case_frames(void)
     }
     errno = 0;
     CHECK(hf_frames_alloc(10, 5000) == NULL && errno == EINVAL);
-    CHECK(hf_frames_alloc(10, 2048) == NULL && hf_frames_alloc(10, (size_t)4 << 20) == NULL && hf_frames_alloc(0, 4096) == NULL && errno == EINVAL);
+    CHECK(hf_frames_alloc(10, 2048) == NULL && hf_frames_alloc(10, (size_t)4 << 20) == NULL &&
+          hf_frames_alloc(0, 4096) == NULL && errno == EINVAL);
     CHECK(hf_frames_alloc((size_t)1 << 40, 4096) == NULL && errno == ENOMEM);
     CHECK(hf_frames_alloc(SIZE_MAX, 4096) == NULL && errno == ENOMEM);
     hf_frames_free(NULL);
-    struct hf_frames *most = hf_frames_alloc(((size_t)48 << 20) / 4096, 4096); /* of 64 MiB: all that was given back is there */
+    /* of 64 MiB: all that was given back is there */
+    struct hf_frames *most = hf_frames_alloc(((size_t)48 << 20) / 4096, 4096);
     CHECK(most != NULL);
     hf_frames_free(most);
 }
@@ -647,7 +660,9 @@ static void case_frames(void)
 static void case_frames_interleaved(void)
 {
     static char memory[3][64];
-    struct hf_frames frames = { .count = 19, .frame_bytes = 2, .run_count = 3,
+    struct hf_frames frames = { .count = 19,
+                                .frame_bytes = 2,
+                                .run_count = 3,
                                 .runs = { { memory[0], 5, 0 }, { memory[1], 12, 1 }, { memory[2], 2, 2 } } };
     for (size_t i = 0; i < 19; i++) {
         ++*(char *)hf_frame(&frames, i);
@@ -656,8 +671,10 @@ static void case_frames_interleaved(void)
     for (size_t run = 0; run < 3; run++)
         for (size_t i = 0; i < 64; i++)
             CHECK(memory[run][i] == (i % 2 == 0 && i / 2 < frames.runs[run].count ? 3 : 0));
-    CHECK(hf_frame_interleaved(&frames, 0) == memory[0] && hf_frame_interleaved(&frames, 1) == memory[1] && hf_frame_interleaved(&frames, 5) == memory[2] + 2);
-    CHECK(hf_frame_interleaved(&frames, 6) == memory[0] + 4 && hf_frame_interleaved(&frames, 7) == memory[1] + 4);
+    CHECK(hf_frame_interleaved(&frames, 0) == memory[0] && hf_frame_interleaved(&frames, 1) == memory[1] &&
+          hf_frame_interleaved(&frames, 5) == memory[2] + 2);
+    CHECK(hf_frame_interleaved(&frames, 6) == memory[0] + 4 &&
+          hf_frame_interleaved(&frames, 7) == memory[1] + 4);
 }
 
 struct test_case {
@@ -728,7 +745,8 @@ int main(void)
         bool short_pool = strcmp(cases[i].backing, "2m") == 0 && huge_pages < 48;
         int status = short_pool ? EXIT_SKIP << 8 : test_in_child(start_case, (int)i, said, sizeof said);
         bool skip = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP;
-        bool good = skip || (WIFEXITED(status) && WEXITSTATUS(status) == 0 && strstr(said, cases[i].says) != NULL);
+        bool good =
+            skip || (WIFEXITED(status) && WEXITSTATUS(status) == 0 && strstr(said, cases[i].says) != NULL);
         if (!good && test_pool_again(cases[i].backing, &tries)) {
             i--;
             continue;

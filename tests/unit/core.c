@@ -92,7 +92,8 @@ Test(core, random_work_leaves_everything_sound)
     hf_thread_idle();
     assert_sound();
     cr_assert_eq(hfi_theap->kept_pages, 0);
-    cr_assert_eq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before + 1, "all pages are back, and the first one's too");
+    cr_assert_eq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before + 1,
+                 "all pages are back, and the first one's too");
 }
 
 struct hand_over {
@@ -265,7 +266,8 @@ Test(core, full_pages_get_room_again_and_change_hands_no_more)
     size_t each = fill_pages(blocks);
     struct page *first = page_of(blocks[0]);
     uintptr_t self = (uintptr_t)hfi_theap;
-    cr_assert(hfi_page_is_sealed(first) && hfi_page_out(first) == each, "%u blocks of %zu", hfi_page_out(first), each);
+    cr_assert(hfi_page_is_sealed(first) && hfi_page_out(first) == each, "%u blocks of %zu",
+              hfi_page_out(first), each);
     for (size_t page = 0; page < PAGES; page++)
         cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(blocks[page * each]))), self);
     uint64_t fresh = hfi_theap->counters.fresh, claimed = hfi_theap->counters.claimed;
@@ -276,8 +278,8 @@ Test(core, full_pages_get_room_again_and_change_hands_no_more)
         if (step % 100 == 0)
             assert_sound();
     }
-    cr_assert(hfi_theap->counters.fresh <= fresh + 1 && hfi_theap->counters.claimed == claimed, "%llu fresh pages more",
-              (unsigned long long)(hfi_theap->counters.fresh - fresh));
+    cr_assert(hfi_theap->counters.fresh <= fresh + 1 && hfi_theap->counters.claimed == claimed,
+              "%llu fresh pages more", (unsigned long long)(hfi_theap->counters.fresh - fresh));
     for (size_t i = 0; i < PAGES * each; i++)
         hf_free(blocks[i]);
     assert_sound();
@@ -302,7 +304,15 @@ Test(core, a_full_page_emptied_around_a_raid_is_kept_among_those_with_room)
 
 static pthread_key_t rearmed_key;
 
-enum late_call { LATE_MALLOC, LATE_ON_NODE, LATE_NO_NODE, LATE_TOO_LARGE, LATE_NESTED, LATE_WAIT, LATE_CALLS };
+enum late_call {
+    LATE_MALLOC,
+    LATE_ON_NODE,
+    LATE_NO_NODE,
+    LATE_TOO_LARGE,
+    LATE_NESTED,
+    LATE_WAIT,
+    LATE_CALLS
+};
 
 struct late {
     enum late_call call;
@@ -371,7 +381,7 @@ Test(core, full_pages_of_one_block)
 {
     static void *blocks[8];
     size_t bytes = 0;
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         if (hfi_sizeclasses[class].blocks == 1)
             bytes = hfi_sizeclasses[class].block_bytes;
     if (bytes == 0)
@@ -395,7 +405,8 @@ Test(core, blocks_of_others_do_not_stand_in_for_a_page_of_ones_own)
     for (size_t i = 0; i < 4; i++)
         hf_free(hand_over.blocks[i]);
     void *own = hf_malloc(1000);
-    cr_assert_neq(page_of(own), page_of(hand_over.blocks[0]), "its cache lines are the other thread's as well");
+    cr_assert_neq(page_of(own), page_of(hand_over.blocks[0]),
+                  "its cache lines are the other thread's as well");
     for (size_t i = 0; i < 100; i++) {
         hf_free(own);
         void *next = hf_malloc(1000);
@@ -455,7 +466,8 @@ Test(core, threads_that_exchange_blocks_take_first_what_they_freed_last)
     struct page *taken = page_of(hf_malloc(1000));
     cr_assert_neq(hfi_load_relaxed(hfi_owner_at(hfi_page_index(taken))), (uintptr_t)hfi_theap);
     const struct page *own = hfi_theap->classes[hfi_sizeclass_of(1000)].current;
-    cr_assert(own->free != NULL || own->local_free != NULL || own->capacity < own->reserved, "its own page has room");
+    cr_assert(own->free != NULL || own->local_free != NULL || own->capacity < own->reserved,
+              "its own page has room");
     for (int i = 0; i < 10 * EXCHANGES; i++) { /* from now on its blocks come back */
         allocate_all(&hand_over);
         free_all(&hand_over);
@@ -518,7 +530,8 @@ Test(core, threads_share_pages_on_a_tight_node)
     cr_assert(hfi_node_is_tight(&hfi_arena.nodes[0]));
     pthread_barrier_wait(&all_hold);
     pthread_barrier_wait(&all_hold);
-    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), 20, "about one page per size, not per size and thread");
+    cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), 20,
+                  "about one page per size, not per size and thread");
     pthread_barrier_wait(&all_hold);
     for (int i = 0; i < SHARERS; i++)
         pthread_join(threads[i], NULL);
@@ -592,7 +605,8 @@ Test(core, a_larger_block_is_aligned_as_well)
 Test(core, a_full_page_of_ones_own_is_won_back_once_it_has_ample_room)
 {
     static void *blocks[2000];
-    const struct sizeclass *class = &hfi_sizeclasses[hfi_sizeclass_of(2048)]; /* above the direct table: no magazine */
+    /* above the direct table: no magazine */
+    const struct sizeclass *class = &hfi_sizeclasses[hfi_sizeclass_of(2048)];
     unsigned count = 0;
     do {
         cr_assert_lt(count, 2000);
@@ -746,9 +760,9 @@ Test(core, what_sleeping_threads_have_in_magazines_pins_no_pages)
 Test(core, few_empty_pages_are_held)
 {
     void *blocks[HFI_CLASS_COUNT];
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         blocks[class] = hf_malloc(hfi_sizeclasses[class].block_bytes);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class++)
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         hf_free(blocks[class]);
     cr_assert_leq(hfi_theap->kept_pages, hfi_theap->hold_pages);
     assert_sound();
@@ -952,7 +966,8 @@ Test(core, a_page_whose_guard_stays_is_a_run_of_one)
     cr_assert_eq(last->run_pages, 1);
 }
 
-/* No more pages are lost than guards stood when they could not be lifted any more, and all come back. */
+/* No more pages are lost than guards stood when they could not be lifted any more, and all come
+ * back. */
 Test(core, pages_whose_guards_stay_are_few_and_come_back)
 {
     enum { RUNS = 20 };
@@ -985,8 +1000,8 @@ static void *allocate_and_wait(void *unused)
     return unused;
 }
 
-/* What a fork among threads may copy of pinned memory: a theap as it was before it was linked.  That no file
- * can be opened makes memory count as pinned. */
+/* What a fork among threads may copy of pinned memory: a theap as it was before it was linked.
+ * That no file can be opened makes memory count as pinned. */
 static int status_of_torn_child(void)
 {
     struct rlimit files, none;

@@ -1,6 +1,6 @@
 /*
- * full: a node with little left. Whatever free run holds the block serves it; nothing that a theap or
- * an idle set holds stays hidden from the last search.
+ * full: a node with little left. Whatever free run holds the block serves it; nothing that a theap
+ * or an idle set holds stays hidden from the last search.
  *
  * hfi_arena_claim is wrapped: a test may end a raid in the middle of a search.
  */
@@ -18,12 +18,15 @@
 #define PAGES_MAX 1200
 #define PAGE_BLOCK_BYTES (HFI_SECURE ? (size_t)57344 : HFI_PAGE_BYTES) /* of a run of one page */
 
-struct page *__real_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero);
-struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero);
+struct page *__real_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+                                    bool *zero);
+struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+                                    bool *zero);
 
 static bool raid_ends;
 
-struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact, bool *zero)
+struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+                                    bool *zero)
 {
     if (exact && raid_ends)
         hfi_store_relaxed(&hfi_theap->xstate, THEAP_LIVE);
@@ -94,7 +97,8 @@ struct list {
     size_t bytes;
 };
 
-/* Blocks of one size until the arena is full, each written whole; their sum.  Then all are freed. */
+/* Blocks of one size until the arena is full, each written whole; their sum.  Then all are
+ * freed. */
 static size_t fill_with(size_t bytes)
 {
     struct list *first = NULL;
@@ -122,11 +126,13 @@ static void serve_all_sizes(size_t length)
     static char *pages[PAGES_MAX];
     size_t before = hfi_arena_free_pages(node);
     size_t freed = leave_runs(pages, length), run_bytes = length * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
-    for (unsigned class = 1; class < HFI_CLASS_COUNT && hfi_sizeclass_least_pages(&hfi_sizeclasses[class]) <= length; class++) {
+    for (unsigned class = 1;
+         class < HFI_CLASS_COUNT && hfi_sizeclass_least_pages(&hfi_sizeclasses[class]) <= length; class ++) {
         size_t bytes = hfi_sizeclasses[class - 1].block_bytes + 1;
         size_t free_before = hfi_arena_free_pages(node);
         size_t sum = fill_with(bytes);
-        cr_assert_geq(sum, freed * HFI_PAGE_BYTES / 100 * 41, "%zu bytes: %zu of %zu", bytes, sum, freed * HFI_PAGE_BYTES);
+        cr_assert_geq(sum, freed * HFI_PAGE_BYTES / 100 * 41, "%zu bytes: %zu of %zu", bytes, sum,
+                      freed * HFI_PAGE_BYTES);
         cr_assert_eq(hfi_arena_free_pages(node), free_before, "%zu bytes", bytes);
     }
     cr_assert_null(hf_malloc(run_bytes + 1));
@@ -151,7 +157,7 @@ Test(full, a_short_run_is_checked_and_counted_by_its_own_length)
     leave_runs(pages, 1);
     unsigned class = 0;
     while (hfi_sizeclasses[class].run_pages == 1)
-        class++;
+        class ++;
     cr_assert_eq(hfi_sizeclass_least_pages(&hfi_sizeclasses[class]), 1);
     char *block = hf_malloc(hfi_sizeclasses[class].block_bytes);
     struct page *page = hfi_page_at(hfi_index_of(block));
@@ -262,7 +268,9 @@ static size_t leave_holes(size_t bytes)
 
 Test(full, a_larger_block_serves_though_it_is_aligned_to_less)
 {
-    static const struct { size_t asked, there; } sizes[] = { { 256, 288 }, { 2048, 3000 }, { 32768, 40000 }, { 65536, 81920 } };
+    static const struct {
+        size_t asked, there;
+    } sizes[] = { { 256, 288 }, { 2048, 3000 }, { 32768, 40000 }, { 65536, 81920 } };
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t got = 0, holes = leave_holes(sizes[i].there);
         hf_thread_idle();

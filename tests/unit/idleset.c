@@ -72,11 +72,26 @@ static void against_model(size_t capacity, size_t steps, uint64_t state)
     set_close(&set);
 }
 
-Test(idleset, model_of_1) { against_model(1, 5000, 1); }
-Test(idleset, model_of_64) { against_model(64, 100000, 2); }
-Test(idleset, model_of_65) { against_model(65, 100000, 3); }
-Test(idleset, model_of_5000) { against_model(5000, 200000, 4); }
-Test(idleset, model_of_300000) { against_model(300000, 100000, 5); }
+Test(idleset, model_of_1)
+{
+    against_model(1, 5000, 1);
+}
+Test(idleset, model_of_64)
+{
+    against_model(64, 100000, 2);
+}
+Test(idleset, model_of_65)
+{
+    against_model(65, 100000, 3);
+}
+Test(idleset, model_of_5000)
+{
+    against_model(5000, 200000, 4);
+}
+Test(idleset, model_of_300000)
+{
+    against_model(300000, 100000, 5);
+}
 
 Test(idleset, one_member_anywhere_in_a_huge_set)
 {

@@ -1,7 +1,7 @@
 /*
- * nodes: placement on an arena of four nodes that this machine does not have: a description gives them distances,
- * memory lies wherever the kernel puts it, and hf_node_of says which part of the arena it is.  What needs
- * real nodes is tested in tests/lab.
+ * nodes: placement on an arena of four nodes that this machine does not have: a description gives
+ * them distances, memory lies wherever the kernel puts it, and hf_node_of says which part of the
+ * arena it is.  What needs real nodes is tested in tests/lab.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -113,7 +113,8 @@ Test(nodes, blocks_on_a_node)
         }
     assert_sound();
     for (unsigned i = 1; i < NODES; i++)
-        cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[i]), hfi_arena.nodes[i].page_count - hfi_arena.nodes[i].meta_pages - 1,
+        cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[i]),
+                      hfi_arena.nodes[i].page_count - hfi_arena.nodes[i].meta_pages - 1,
                       "node %u is empty again, but for theaps", i);
 }
 
@@ -212,7 +213,8 @@ Test(nodes, threads_ask_for_all_nodes)
         hf_free(exchange[i]);
     assert_sound();
     for (unsigned i = 1; i < NODES; i++)
-        cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[i]), hfi_arena.nodes[i].page_count - hfi_arena.nodes[i].meta_pages - 2,
+        cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[i]),
+                      hfi_arena.nodes[i].page_count - hfi_arena.nodes[i].meta_pages - 2,
                       "node %u holds no page but theaps", i);
 }
 
@@ -224,10 +226,12 @@ Test(nodes, interleave)
     for (int i = 0; i < 200; i++)
         cr_assert(push(&list, hf_malloc(60000)));
     for (unsigned i = 0; i < NODES; i++)
-        cr_assert(list.on_node[i] >= 48 && list.on_node[i] <= 52, "node %u has %zu of 200", i, list.on_node[i]);
+        cr_assert(list.on_node[i] >= 48 && list.on_node[i] <= 52, "node %u has %zu of 200", i,
+                  list.on_node[i]);
     while (push(&list, hf_malloc(60000)))
         ;
-    cr_assert_gt(list.count * 60000, NODES * NODE_BYTES / 100 * 85, "deny does not keep it from filling all nodes");
+    cr_assert_gt(list.count * 60000, NODES * NODE_BYTES / 100 * 85,
+                 "deny does not keep it from filling all nodes");
     free_all(&list);
     assert_sound();
 }

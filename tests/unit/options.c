@@ -23,11 +23,24 @@ static struct options read_with(const char *name, const char *value)
 
 Test(options, sizes)
 {
-    static const struct { const char *text; size_t bytes; } good[] = {
-        { "1", 1 }, { "4096", 4096 }, { "64K", 65536 }, { "64k", 65536 }, { "8G", (size_t)8 << 30 }, { "1.5G", (size_t)3 << 29 },
-        { "512MiB", (size_t)512 << 20 }, { "2T", (size_t)2 << 40 }, { "0.25M", (size_t)1 << 18 },
+    static const struct {
+        const char *text;
+        size_t bytes;
+    } good[] = {
+        { "1", 1 },
+        { "4096", 4096 },
+        { "64K", 65536 },
+        { "64k", 65536 },
+        { "8G", (size_t)8 << 30 },
+        { "1.5G", (size_t)3 << 29 },
+        { "512MiB", (size_t)512 << 20 },
+        { "2T", (size_t)2 << 40 },
+        { "0.25M", (size_t)1 << 18 },
     };
-    static const char *const bad[] = { "", "0", "G", "-1", "8GG", "8 G", "1e9", "99999999999999999999", "99999999999T", "0.0G", "8Gi", "8.G", ".5G", "1.5", "8GB", "0x10" };
+    static const char *const bad[] = {
+        "",     "0",   "G",   "-1",  "8GG", "8 G", "1e9", "99999999999999999999", "99999999999T",
+        "0.0G", "8Gi", "8.G", ".5G", "1.5", "8GB", "0x10"
+    };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         size_t bytes = 0;
         cr_assert(hfi_parse_bytes(good[i].text, &bytes, NULL), "%s", good[i].text);
@@ -68,7 +81,8 @@ Test(options, arena)
     struct options nodes = read_with("HOLDFAST_ARENA", "0:4G,3:1G");
     cr_assert_eq(nodes.arena, ARENA_PER_NODE);
     cr_assert_eq(nodes.arena_node_bytes[3], (size_t)1 << 30);
-    static const char *const bad[] = { "", "0%", "101%", "4G,1G", "0:4G,0:1G", "64:1G", "0:", ":1G", "0:1G,", "big" };
+    static const char *const bad[] = { "",      "0%", "101%", "4G,1G", "0:4G,0:1G",
+                                       "64:1G", "0:", ":1G",  "0:1G,", "big" };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct options options = read_with("HOLDFAST_ARENA", bad[i]);
         cr_assert_eq(options.errors, 1, "%s", bad[i]);
@@ -109,7 +123,8 @@ Test(options, unknown_names_are_no_errors_but_defaults_stand)
 Test(options, every_default_in_the_table_is_accepted)
 {
     for (size_t i = 0; i < hfi_option_count; i++)
-        cr_assert_eq(read_with(hfi_option_table[i].name, hfi_option_table[i].initial).errors, 0, "%s", hfi_option_table[i].name);
+        cr_assert_eq(read_with(hfi_option_table[i].name, hfi_option_table[i].initial).errors, 0, "%s",
+                     hfi_option_table[i].name);
 }
 
 /* --- what is said --- */
@@ -153,13 +168,15 @@ Test(options, a_refused_value_is_said_with_what_is_allowed_and_what_is_done)
 {
     setenv("HOLDFAST_LOCK", "maybe", 1);
     cr_assert_eq(listen_to(NULL).errors, 1);
-    assert_said_after_prefix("error HF-E102 options: HOLDFAST_LOCK=maybe is not allowed, the default (auto) is used instead; "
-                             "set it to auto | yes | no");
+    assert_said_after_prefix(
+        "error HF-E102 options: HOLDFAST_LOCK=maybe is not allowed, the default (auto) is used instead; "
+        "set it to auto | yes | no");
     setenv("HOLDFAST_STRICT", "1", 1);
     struct options options = listen_to(NULL);
     cr_assert(options.strict && options.errors == 1 && options.lock == LOCK_AUTO);
-    assert_said_after_prefix("error HF-E102 options: HOLDFAST_LOCK=maybe is not allowed, the program does not start "
-                             "(HOLDFAST_STRICT=1); set it to auto | yes | no, or unset it for auto");
+    assert_said_after_prefix(
+        "error HF-E102 options: HOLDFAST_LOCK=maybe is not allowed, the program does not start "
+        "(HOLDFAST_STRICT=1); set it to auto | yes | no, or unset it for auto");
 }
 
 Test(options, every_refused_value_is_counted)
@@ -176,8 +193,9 @@ Test(options, unknown_names_are_said_with_the_nearest)
 {
     setenv("HOLDFAST_AREAN", "8G", 1);
     cr_assert_eq(listen_to(NULL).errors, 0);
-    assert_said_after_prefix("warning HF-W101 options: HOLDFAST_AREAN is no option and is ignored; did you mean HOLDFAST_ARENA? "
-                             "see holdfast(7)");
+    assert_said_after_prefix(
+        "warning HF-W101 options: HOLDFAST_AREAN is no option and is ignored; did you mean HOLDFAST_ARENA? "
+        "see holdfast(7)");
     unsetenv("HOLDFAST_AREAN");
     static const char *const pairs[][2] = {
         { "HOLDFAST_VERBOSITY", "HOLDFAST_VERBOSE" }, { "HOLDFAST_PREFAULTS", "HOLDFAST_PREFAULT" },
@@ -268,9 +286,18 @@ Test(say, lines)
 
 Test(say, bytes)
 {
-    static const struct { uint64_t bytes; const char *text; } cases[] = {
-        { 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1 KiB" }, { 1536, "1.5 KiB" }, { (uint64_t)8 << 30, "8 GiB" },
-        { ((uint64_t)1 << 30) - 1, "1023.9 MiB" }, { (uint64_t)3 << 40, "3 TiB" }, { UINT64_MAX, "1677721.5 TiB" },
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {
+        { 0, "0 B" },
+        { 1023, "1023 B" },
+        { 1024, "1 KiB" },
+        { 1536, "1.5 KiB" },
+        { (uint64_t)8 << 30, "8 GiB" },
+        { ((uint64_t)1 << 30) - 1, "1023.9 MiB" },
+        { (uint64_t)3 << 40, "3 TiB" },
+        { UINT64_MAX, "1677721.5 TiB" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[16];

@@ -1,6 +1,6 @@
 /*
- * plan: machines that no virtual one of ours can be (tests/topologies), from hwloc's description to the plan: who
- * gets how much, who turns to whom, what is said.
+ * plan: machines that no virtual one of ours can be (tests/topologies), from hwloc's description to
+ * the plan: who gets how much, who turns to whom, what is said.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -197,7 +197,8 @@ Test(plan, faster_memory)
     cr_assert_eq(planned(&options, 2), 0, "all does not mean it");
     cr_assert_eq(reserve_in_child(&options, 1), 0);
     cr_assert_eq(reservation->node_count, 2);
-    ASSERT_SAID("info HF-I223 reserve: node 2 has 64 GiB of faster memory without CPUs, and gets no arena; name it in HOLDFAST_NODES to use it\n");
+    ASSERT_SAID("info HF-I223 reserve: node 2 has 64 GiB of faster memory without CPUs, and gets no arena; "
+                "name it in HOLDFAST_NODES to use it\n");
     ASSERT_SAID("node 3 has");
     options.nodes = 0xc;
     cr_assert_eq(reserve_in_child(&options, 1), 0);
@@ -219,7 +220,8 @@ Test(plan, auto_leaves_other_memory_alone)
     options = options_of(ARENA_PERCENT, 0);
     options.arena_percent = 10;
     size_t share = planned(&options, 0);
-    cr_assert_eq(share, hfi_align_up(hfi_os_usable_bytes() / 100 * 10 / 2, HFI_PAGE_BYTES), "divided by two, not by four");
+    cr_assert_eq(share, hfi_align_up(hfi_os_usable_bytes() / 100 * 10 / 2, HFI_PAGE_BYTES),
+                 "divided by two, not by four");
 }
 
 Test(plan, slower_memory)
@@ -267,7 +269,8 @@ Test(plan, container)
     options.nodes = 0xf;
     options.strict = true;
     cr_assert_eq(reserve_in_child(&options, 0), EXIT_STOPPED);
-    ASSERT_SAID("error HF-E211 reserve: HOLDFAST_NODES names node 0, which has no memory this process may use");
+    ASSERT_SAID(
+        "error HF-E211 reserve: HOLDFAST_NODES names node 0, which has no memory this process may use");
     options.strict = false;
     cr_assert_eq(reserve_in_child(&options, 0), 0);
     cr_assert_eq(reservation->node_count, 2);
@@ -317,7 +320,8 @@ Test(plan, seventy_nodes)
     cr_assert_eq(topology.left_out_count, 6);
     struct options options = options_of(ARENA_BYTES, 64 * 4 * HFI_MIB);
     cr_assert_eq(reserve_in_child(&options, 0), 0);
-    ASSERT_SAID("warning HF-W220 reserve: nodes numbered above 63 cannot be used: 6, from node 64 on: they get no arena");
+    ASSERT_SAID("warning HF-W220 reserve: nodes numbered above 63 cannot be used: 6, from node 64 on: they "
+                "get no arena");
     cr_assert_eq(reservation->node_count, 64);
     cr_assert_eq(reservation->nodes[63].nearest[0], 63);
     cr_assert_eq(reservation->nodes[63].nearest[1], 0, "cyclic");
@@ -332,7 +336,8 @@ Test(plan, seventy_nodes)
 /* Every node's list holds every node once, itself first, by distances that do not fall. */
 Test(plan, orders_are_whole)
 {
-    static const char *const machines[] = { "eight-sockets", "snc-sixteen", "hbm", "cxl", "apart", "container", "bare" };
+    static const char *const machines[] = { "eight-sockets", "snc-sixteen", "hbm", "cxl",
+                                            "apart",         "container",   "bare" };
     for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++) {
         load(machines[m]);
         for (unsigned i = 0; i < topology.node_count; i++) {
@@ -342,7 +347,8 @@ Test(plan, orders_are_whole)
             cr_assert_eq(order[0], i);
             for (unsigned j = 0; j < topology.node_count; j++) {
                 seen |= (uint64_t)1 << order[j];
-                cr_assert(j == 0 || topology.nodes[i].distance[order[j]] >= topology.nodes[i].distance[order[j - 1]]);
+                cr_assert(j == 0 ||
+                          topology.nodes[i].distance[order[j]] >= topology.nodes[i].distance[order[j - 1]]);
             }
             cr_assert_eq(seen, ((uint64_t)1 << topology.node_count) - 1);
         }
@@ -362,7 +368,8 @@ Test(plan, cpus_of_a_node)
     cr_assert_eq(sched_getaffinity(0, sizeof own, &own), 0);
     if (hfi_os_node_cpus(1, (uint64_t[HFI_CPU_WORDS]){ 0 }) == -ENOENT)
         for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-            cr_assert(!CPU_ISSET(cpu, &own) || (cpus[cpu / 64] >> (cpu % 64) & 1), "CPU %d is of the only node", cpu);
+            cr_assert(!CPU_ISSET(cpu, &own) || (cpus[cpu / 64] >> (cpu % 64) & 1),
+                      "CPU %d is of the only node", cpu);
     cr_assert_lt(hfi_os_node_cpus(999, cpus), 0);
 }
 
@@ -408,7 +415,9 @@ Test(plan, what_is_reserved_is_what_was_planned)
     for (unsigned i = 2; i + 1 < count; i += 2) {
         cr_assert_geq(parts[i].offset, HFI_TABLE_OFFSET);
         cr_assert_leq(parts[i].offset + parts[i].bytes, HFI_WINDOWS_OFFSET);
-        cr_assert_eq(parts[i].bytes, hfi_align_up(planned.nodes[i / 2 - 1].bytes / HFI_PAGE_BYTES * HFI_TABLE_ENTRY_BYTES, 4096));
+        cr_assert_eq(
+            parts[i].bytes,
+            hfi_align_up(planned.nodes[i / 2 - 1].bytes / HFI_PAGE_BYTES * HFI_TABLE_ENTRY_BYTES, 4096));
         cr_assert_leq(parts[i + 1].offset + parts[i + 1].bytes, planned.span);
     }
 }
@@ -416,9 +425,11 @@ Test(plan, what_is_reserved_is_what_was_planned)
 Test(plan, rungs)
 {
     cr_assert(hfi_rung_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB));
-    cr_assert(!hfi_rung_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB + HFI_MIB), "auto would round up by much");
+    cr_assert(!hfi_rung_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB + HFI_MIB),
+              "auto would round up by much");
     cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_1G, HFI_MIB));
-    cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_2M, HFI_MIB), "what was asked for is the first rung, not the only one");
+    cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_2M, HFI_MIB),
+              "what was asked for is the first rung, not the only one");
     cr_assert(!hfi_rung_is_asked(BACKING_2M, BACKING_1G, HFI_GIB));
     cr_assert(!hfi_rung_is_asked(BACKING_4K, BACKING_THP, HFI_GIB));
     size_t left = 100 * HFI_GIB - hfi_plan_segment_bytes(100 * HFI_GIB);
@@ -468,7 +479,9 @@ Test(plan, buffers_of_io_uring_go_by_the_window)
     cut.nodes[0].bytes = HFI_GIB + HFI_GIB / 2; /* less was to be had, when the places were given */
     cr_assert_eq(hfi_buffers_list(&cut, windows), 5);
     for (unsigned i = 0; i < 5; i++)
-        cr_assert(windows[i].iov_base == NULL || windows[i].iov_base == cut.base + HFI_WINDOWS_OFFSET + i * HFI_GIB, "%u", i);
+        cr_assert(windows[i].iov_base == NULL ||
+                      windows[i].iov_base == cut.base + HFI_WINDOWS_OFFSET + i * HFI_GIB,
+                  "%u", i);
     cr_assert(windows[0].iov_len == HFI_GIB && windows[1].iov_len == HFI_GIB / 2);
     cr_assert(windows[2].iov_base == NULL && windows[2].iov_len == 0);
     cr_assert(windows[3].iov_len == HFI_GIB && windows[4].iov_len == HFI_GIB / 4);

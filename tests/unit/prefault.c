@@ -31,7 +31,8 @@ static _Atomic(unsigned) given[CHUNKS];
 
 static char *map(size_t bytes)
 {
-    char *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *start =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     cr_assert_neq(start, MAP_FAILED);
     madvise(start, bytes, MADV_NOHUGEPAGE);
     return start;
@@ -39,8 +40,14 @@ static char *map(size_t bytes)
 
 static struct prefault_order order(size_t from)
 {
-    return (struct prefault_order){ .node_id = 0, .memory = memory, .from = from, .bytes = BYTES, .owners = owners, .table = table,
-                                    .owner_bytes = 8, .entry_bytes = 128 };
+    return (struct prefault_order){ .node_id = 0,
+                                    .memory = memory,
+                                    .from = from,
+                                    .bytes = BYTES,
+                                    .owners = owners,
+                                    .table = table,
+                                    .owner_bytes = 8,
+                                    .entry_bytes = 128 };
 }
 
 static void set_up(void)
@@ -173,7 +180,8 @@ Test(prefault, an_error_is_its_chunks_alone)
     hfi_prefault_background(0, &all);
     hfi_prefault_start();
     for (int i = 0; hfi_prefault_closed_bytes(0) != 0; i++)
-        if (hfi_prefault_next(0, &part) || ((i == 5 || !hfi_prefault_goes_on(0)) && hfi_prefault_force(0, &part) == 0))
+        if (hfi_prefault_next(0, &part) ||
+            ((i == 5 || !hfi_prefault_goes_on(0)) && hfi_prefault_force(0, &part) == 0))
             check_given(part);
         else
             usleep(1000);

@@ -63,7 +63,8 @@ static void make_topology(unsigned node_count)
 {
     topology = (struct topology){ .node_count = node_count };
     for (unsigned i = 0; i < node_count; i++)
-        topology.nodes[i] = (struct topology_node){ .id = i, .memory_bytes = (size_t)8 << 30, .has_cpus = true };
+        topology.nodes[i] =
+            (struct topology_node){ .id = i, .memory_bytes = (size_t)8 << 30, .has_cpus = true };
 }
 
 static void set_up(void)
@@ -81,7 +82,8 @@ struct outcome {
 };
 
 /* Runs hfi_reserve in a child after `prepare`, then `check`; both may be NULL. */
-static struct outcome run(struct options options, void (*prepare)(void), bool (*check)(const struct reservation *))
+static struct outcome run(struct options options, void (*prepare)(void),
+                          bool (*check)(const struct reservation *))
 {
     struct outcome outcome;
     int ends[2], status;
@@ -116,11 +118,13 @@ static struct outcome run(struct options options, void (*prepare)(void), bool (*
 /* The pool was too small at the moment, or was taken between the look and the mapping. */
 static bool others_took_the_pool(const struct outcome *outcome, bool refused_on_purpose)
 {
-    return strstr(outcome->said, "201 reserve: ") != NULL || (!refused_on_purpose && strstr(outcome->said, "203 reserve: ") != NULL);
+    return strstr(outcome->said, "201 reserve: ") != NULL ||
+           (!refused_on_purpose && strstr(outcome->said, "203 reserve: ") != NULL);
 }
 
 /* The same, again while others hold the pool. */
-static struct outcome run_on_the_pool(struct options options, void (*prepare)(void), bool (*check)(const struct reservation *))
+static struct outcome run_on_the_pool(struct options options, void (*prepare)(void),
+                                      bool (*check)(const struct reservation *))
 {
     struct outcome outcome = run(options, prepare, check);
     for (unsigned i = 1; i < POOL_TRIES && others_took_the_pool(&outcome, prepare != NULL); i++)
@@ -143,23 +147,28 @@ static unsigned lines_of(const char *text)
     return lines;
 }
 
-#define ASSERT_SAID(outcome, id) cr_assert_not_null(strstr((outcome).said, id), "%s was to be said, not: %s", id, (outcome).said)
-#define ASSERT_STATUS(outcome, expected) \
-    cr_assert_eq((outcome).status, expected, "status %d, not %d; said: %s", (outcome).status, expected, (outcome).said)
+#define ASSERT_SAID(outcome, id)                                                                             \
+    cr_assert_not_null(strstr((outcome).said, id), "%s was to be said, not: %s", id, (outcome).said)
+#define ASSERT_STATUS(outcome, expected)                                                                     \
+    cr_assert_eq((outcome).status, expected, "status %d, not %d; said: %s", (outcome).status, expected,      \
+                 (outcome).said)
 
-/* Makes one system call fail with `error`; with `value` >= 0 only where argument `argument` has it. */
+/* Makes one system call fail with `error`; with `value` >= 0 only where argument `argument` has
+ * it. */
 static void refuse(unsigned call, int argument, int value, int error)
 {
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(offsetof(struct seccomp_data, args) + 8 * (unsigned)argument)),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 (unsigned)(offsetof(struct seccomp_data, args) + 8 * (unsigned)argument)),
         BPF_JUMP(BPF_JMP | (value >= 0 ? BPF_JEQ : BPF_JGE) | BPF_K, value >= 0 ? (unsigned)value : 0, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = { .len = sizeof filter / sizeof filter[0], .filter = filter };
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
         _exit(EXIT_CHECK);
 }
 
@@ -228,16 +237,19 @@ static bool layout_holds(const struct reservation *r)
     for (size_t i = 0; i < r->span >> HFI_PAGE_SHIFT; i += 512) /* V3: or SIGSEGV */
         holds = holds && owners[i] == 0;
     /* guards are mapped, so nobody else is there, but not accessible */
-    holds = holds && mincore(r->base - 4096, 4096, &page) == 0 && mincore(r->base + r->span, 4096, &page) == 0;
+    holds =
+        holds && mincore(r->base - 4096, 4096, &page) == 0 && mincore(r->base + r->span, 4096, &page) == 0;
     int ends[2];
-    holds = holds && pipe(ends) == 0 && write(ends[1], r->base - 1, 1) == -1 && write(ends[1], r->base + r->span, 1) == -1;
+    holds = holds && pipe(ends) == 0 && write(ends[1], r->base - 1, 1) == -1 &&
+            write(ends[1], r->base + r->span, 1) == -1;
     return holds && end == r->span;
 }
 
 static bool table_is_writable(const struct reservation *r)
 {
     for (unsigned i = 0; i < r->node_count; i++) {
-        size_t first = (size_t)(r->nodes[i].start - r->base) >> HFI_PAGE_SHIFT, count = r->nodes[i].bytes >> HFI_PAGE_SHIFT;
+        size_t first = (size_t)(r->nodes[i].start - r->base) >> HFI_PAGE_SHIFT,
+               count = r->nodes[i].bytes >> HFI_PAGE_SHIFT;
         memset(r->base + HFI_TABLE_OFFSET + first * 128, 1, count * 128);
         r->nodes[i].start[r->nodes[i].bytes - 1] = 1;
     }
@@ -248,7 +260,8 @@ static bool named_holds(const struct reservation *r)
 {
     bool holds = layout_holds(r) && table_is_writable(r) && !r->growing;
     for (unsigned i = 0; i < r->node_count; i++)
-        holds = holds && r->nodes[i].populated_bytes == r->nodes[i].bytes && resident(r->nodes[i].start, r->nodes[i].bytes);
+        holds = holds && r->nodes[i].populated_bytes == r->nodes[i].bytes &&
+                resident(r->nodes[i].start, r->nodes[i].bytes);
     return holds;
 }
 
@@ -256,8 +269,8 @@ static bool auto_holds(const struct reservation *r)
 {
     bool holds = layout_holds(r) && r->growing;
     for (unsigned i = 0; i < r->node_count; i++)
-        holds = holds && r->nodes[i].populated_bytes == 0 && r->nodes[i].os_page_bytes == 4096 && !r->nodes[i].locked &&
-                r->nodes[i].bytes % HFI_PAGE_BYTES == 0;
+        holds = holds && r->nodes[i].populated_bytes == 0 && r->nodes[i].os_page_bytes == 4096 &&
+                !r->nodes[i].locked && r->nodes[i].bytes % HFI_PAGE_BYTES == 0;
     return holds;
 }
 
@@ -278,7 +291,8 @@ Test(reserve, auto_of_several_nodes)
 
 static bool backing_is_4k(const struct reservation *r)
 {
-    return named_holds(r) && r->nodes[0].backing == BACKING_4K && r->nodes[0].bytes == 8 * HFI_MIB + HFI_PAGE_BYTES;
+    return named_holds(r) && r->nodes[0].backing == BACKING_4K &&
+           r->nodes[0].bytes == 8 * HFI_MIB + HFI_PAGE_BYTES;
 }
 
 Test(reserve, named_4k)
@@ -303,7 +317,8 @@ Test(reserve, named_thp_is_rounded_to_huge_pages)
 
 static bool backing_is_2m(const struct reservation *r)
 {
-    return named_holds(r) && r->nodes[0].backing == BACKING_2M && r->nodes[0].locked && r->nodes[0].os_page_bytes == 2 * HFI_MIB;
+    return named_holds(r) && r->nodes[0].backing == BACKING_2M && r->nodes[0].locked &&
+           r->nodes[0].os_page_bytes == 2 * HFI_MIB;
 }
 
 static uint64_t pool_reserved(void)
@@ -351,7 +366,8 @@ Test(reserve, named_2m_and_populated_even_with_prefault_none)
 static bool nothing_populated(const struct reservation *r)
 {
     unsigned char page = 1;
-    return layout_holds(r) && r->nodes[0].populated_bytes == 0 && mincore(r->nodes[0].start, 4096, &page) == 0 && !(page & 1);
+    return layout_holds(r) && r->nodes[0].populated_bytes == 0 &&
+           mincore(r->nodes[0].start, 4096, &page) == 0 && !(page & 1);
 }
 
 Test(reserve, prefault_none)
@@ -363,7 +379,8 @@ Test(reserve, prefault_none)
 
 static bool lead_populated(const struct reservation *r)
 {
-    return layout_holds(r) && r->nodes[0].populated_bytes == r->nodes[0].bytes && resident(r->nodes[0].start, 4 * HFI_MIB) &&
+    return layout_holds(r) && r->nodes[0].populated_bytes == r->nodes[0].bytes &&
+           resident(r->nodes[0].start, 4 * HFI_MIB) &&
            hfi_prefault_closed_bytes(0) > r->nodes[0].bytes - 32 * HFI_MIB;
 }
 
@@ -378,7 +395,8 @@ Test(reserve, prefault_background_populates_what_it_needs_to_begin)
 
 static bool arena_begins(const struct reservation *r)
 {
-    return r->nodes[0].bytes == 4 * HFI_GIB && hfi_prefault_closed_bytes(0) >= 4 * HFI_GIB - 32 * HFI_MIB && hfi_arena_init(r) == 0;
+    return r->nodes[0].bytes == 4 * HFI_GIB && hfi_prefault_closed_bytes(0) >= 4 * HFI_GIB - 32 * HFI_MIB &&
+           hfi_arena_init(r) == 0;
 }
 
 /* Its own structures are the larger the larger it is, and are there before the rest follows. */
@@ -409,7 +427,8 @@ Test(reserve, prefault_background_refused_populates_at_start)
 
 /* --- the ladder --- */
 
-/* More than the pool has, however much others give back meanwhile: 2 MiB pages that are missing, no populating. */
+/* More than the pool has, however much others give back meanwhile: 2 MiB pages that are missing, no
+ * populating. */
 static struct options more_than_the_pool(enum option_backing backing)
 {
     struct os_huge_pool pool = { 0 };
@@ -461,7 +480,8 @@ static void refuse_populate_no_memory(void)
 
 Test(reserve, populating_fails)
 {
-    struct outcome outcome = run(options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_4K), refuse_populate_no_memory, NULL);
+    struct outcome outcome =
+        run(options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_4K), refuse_populate_no_memory, NULL);
     ASSERT_STATUS(outcome, EXIT_FAILED);
     ASSERT_SAID(outcome, "error HF-E210");
     ASSERT_SAID(outcome, "ENOMEM");
@@ -487,7 +507,8 @@ static void refuse_populate_invalid(void)
 
 Test(reserve, kernels_without_populate_write)
 {
-    ASSERT_STATUS(run(options_of(ARENA_BYTES, 8 * HFI_MIB + 1, BACKING_4K), refuse_populate_invalid, backing_is_4k), 0);
+    ASSERT_STATUS(
+        run(options_of(ARENA_BYTES, 8 * HFI_MIB + 1, BACKING_4K), refuse_populate_invalid, backing_is_4k), 0);
 }
 
 /* Filters of system calls: what is forbidden is named, and is no lack of memory. */
@@ -520,7 +541,9 @@ Test(reserve, refused_madvise)
     static const struct {
         int error;
         const char *said;
-    } refusals[] = { { EPERM, "refused (madvise: EPERM" }, { ENOSYS, "refused (madvise: ENOSYS" }, { EACCES, "refused (madvise: EACCES" } };
+    } refusals[] = { { EPERM, "refused (madvise: EPERM" },
+                     { ENOSYS, "refused (madvise: ENOSYS" },
+                     { EACCES, "refused (madvise: EACCES" } };
     for (int i = 0; i < 3; i++) {
         struct options options = options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_4K);
         refusal = refusals[i].error;
@@ -634,8 +657,8 @@ Test(reserve, more_than_there_is)
 
 static bool is_largest(const struct reservation *r)
 {
-    return layout_holds(r) && r->nodes[0].bytes <= HFI_WINDOWS_BYTES_MAX && r->nodes[0].bytes > 3 * ((size_t)1 << 40) &&
-           r->span <= HFI_ARENA_MAX_BYTES;
+    return layout_holds(r) && r->nodes[0].bytes <= HFI_WINDOWS_BYTES_MAX &&
+           r->nodes[0].bytes > 3 * ((size_t)1 << 40) && r->span <= HFI_ARENA_MAX_BYTES;
 }
 
 Test(reserve, more_than_an_arena_can_be)
@@ -746,7 +769,8 @@ static bool make_cgroup(void)
         return false;
     group += strlen(":memory:");
     group[strcspn(group, "\n")] = 0;
-    snprintf(cgroup_path, sizeof cgroup_path, "/sys/fs/cgroup/memory%.300s/holdfast-%ld", group, (long)getpid());
+    snprintf(cgroup_path, sizeof cgroup_path, "/sys/fs/cgroup/memory%.300s/holdfast-%ld", group,
+             (long)getpid());
     if (mkdir(cgroup_path, 0755) != 0)
         return false;
     snprintf(path, sizeof path, "%s/memory.limit_in_bytes", cgroup_path);
@@ -789,18 +813,21 @@ static bool nodes_fit_the_cgroup(const struct reservation *r)
 
 static bool auto_fits_the_cgroup(const struct reservation *r)
 {
-    return auto_holds(r) && r->nodes[0].bytes <= 256 * HFI_MIB && r->nodes[0].prefault_bytes < 192 * HFI_MIB &&
-           r->nodes[0].bound_by == PLAN_BOUND_CGROUP;
+    return auto_holds(r) && r->nodes[0].bytes <= 256 * HFI_MIB &&
+           r->nodes[0].prefault_bytes < 192 * HFI_MIB && r->nodes[0].bound_by == PLAN_BOUND_CGROUP;
 }
 
 Test(reserve, a_cgroup_limit_is_respected_not_met_by_the_oom_killer)
 {
     if (!make_cgroup())
         cr_skip_test("no cgroup of our own can be made");
-    struct outcome named = run(options_of(ARENA_BYTES, 186 * HFI_MIB, BACKING_4K), enter_cgroup, fits_the_cgroup);
-    struct outcome beyond = run(options_of(ARENA_BYTES, 512 * HFI_MIB, BACKING_4K), enter_cgroup, takes_half_of_the_cgroup);
+    struct outcome named =
+        run(options_of(ARENA_BYTES, 186 * HFI_MIB, BACKING_4K), enter_cgroup, fits_the_cgroup);
+    struct outcome beyond =
+        run(options_of(ARENA_BYTES, 512 * HFI_MIB, BACKING_4K), enter_cgroup, takes_half_of_the_cgroup);
     make_topology(2);
-    struct outcome nodes = run(options_of(ARENA_BYTES, 184 * HFI_MIB, BACKING_4K), enter_cgroup, nodes_fit_the_cgroup);
+    struct outcome nodes =
+        run(options_of(ARENA_BYTES, 184 * HFI_MIB, BACKING_4K), enter_cgroup, nodes_fit_the_cgroup);
     make_topology(1);
     struct outcome grows = run(options_of(ARENA_AUTO, 0, BACKING_AUTO), enter_cgroup, auto_fits_the_cgroup);
     rmdir(cgroup_path);
@@ -832,13 +859,15 @@ static bool steps_populate(const struct reservation *r)
     char *owners_end = owners + HFI_WINDOW_PAGES * HFI_OWNER_ENTRY_BYTES;
     bool closed = !accessible(node->start) && !accessible(table) && !accessible(owners) && table[0] == 0 &&
                   owners[0] == 0;
-    bool opened = hfi_open_step(node, 0, 128 * HFI_MIB) == 0 && accessible(node->start) && !accessible(step_end);
+    bool opened =
+        hfi_open_step(node, 0, 128 * HFI_MIB) == 0 && accessible(node->start) && !accessible(step_end);
     bool maps = hfi_open_maps(r, node, 0, HFI_WINDOW_PAGES) == 0 && accessible(table) && accessible(owners) &&
                 !accessible(table_end) && !accessible(owners_end);
-    return closed && opened && maps &&
-           hfi_prefault_step(node, 64 * HFI_MIB, 4 * HFI_MIB) == 0 && resident(node->start + 64 * HFI_MIB, 4 * HFI_MIB) &&
-           hfi_prefault_step(node, 4 * HFI_MIB, 64 * HFI_KIB) == 0 && resident(node->start + 4 * HFI_MIB, 64 * HFI_KIB) &&
-           !resident(node->start + 5 * HFI_MIB, 4096) && hfi_prefault_step(node, node->prefault_bytes, HFI_MIB) == -ENOMEM;
+    return closed && opened && maps && hfi_prefault_step(node, 64 * HFI_MIB, 4 * HFI_MIB) == 0 &&
+           resident(node->start + 64 * HFI_MIB, 4 * HFI_MIB) &&
+           hfi_prefault_step(node, 4 * HFI_MIB, 64 * HFI_KIB) == 0 &&
+           resident(node->start + 4 * HFI_MIB, 64 * HFI_KIB) && !resident(node->start + 5 * HFI_MIB, 4096) &&
+           hfi_prefault_step(node, node->prefault_bytes, HFI_MIB) == -ENOMEM;
 }
 
 Test(reserve, steps_of_a_growing_arena)

@@ -145,7 +145,7 @@ static void against_model(size_t bits, size_t steps, uint64_t state)
 {
     struct runmap map;
     map_open(&map, bits);
-    struct model model = {bits, calloc(bits, 1)};
+    struct model model = { bits, calloc(bits, 1) };
     for (size_t i = 0; i < steps; i++) {
         /* the share of releases swings, so that the map is sparse and full by turns */
         uint64_t die = random_next(&state) % 100;
@@ -163,13 +163,34 @@ static void against_model(size_t bits, size_t steps, uint64_t state)
     map_close(&map);
 }
 
-Test(runmap, model_of_1) { against_model(1, 20000, 1); }
-Test(runmap, model_of_63) { against_model(63, 60000, 2); }
-Test(runmap, model_of_64) { against_model(64, 60000, 3); }
-Test(runmap, model_of_65) { against_model(65, 60000, 4); }
-Test(runmap, model_of_1000) { against_model(1000, 300000, 5); }
-Test(runmap, model_of_a_window) { against_model(WINDOW, 150000, 6); }
-Test(runmap, model_of_40000) { against_model(40000, 100000, 7); }
+Test(runmap, model_of_1)
+{
+    against_model(1, 20000, 1);
+}
+Test(runmap, model_of_63)
+{
+    against_model(63, 60000, 2);
+}
+Test(runmap, model_of_64)
+{
+    against_model(64, 60000, 3);
+}
+Test(runmap, model_of_65)
+{
+    against_model(65, 60000, 4);
+}
+Test(runmap, model_of_1000)
+{
+    against_model(1000, 300000, 5);
+}
+Test(runmap, model_of_a_window)
+{
+    against_model(WINDOW, 150000, 6);
+}
+Test(runmap, model_of_40000)
+{
+    against_model(40000, 100000, 7);
+}
 
 /* ---- single properties ---- */
 
@@ -380,7 +401,7 @@ static void *stress_thread(void *argument)
                 continue;
             }
             stress_mark(first, count, 0, me);
-            held[holds++] = (struct held){first, count};
+            held[holds++] = (struct held){ first, count };
         } else if (holds > 0) {
             size_t victim = random_next(&state) % holds;
             stress_give_back(&held[victim], me);
@@ -424,11 +445,17 @@ static void stress(bool fill, size_t steps)
 #define STRESS_STEPS 300000
 #endif
 
-Test(runmap, threads_never_share_a_bit) { stress(false, STRESS_STEPS); }
-Test(runmap, threads_that_fill_the_map) { stress(true, STRESS_STEPS); }
+Test(runmap, threads_never_share_a_bit)
+{
+    stress(false, STRESS_STEPS);
+}
+Test(runmap, threads_that_fill_the_map)
+{
+    stress(true, STRESS_STEPS);
+}
 
-/* Rounds of two threads on a small map, and an audit after each: short windows between two steps are met
- * by the number of rounds. */
+/* Rounds of two threads on a small map, and an audit after each: short windows between two steps
+ * are met by the number of rounds. */
 static struct runmap duel_map;
 static pthread_barrier_t duel_barrier;
 static size_t duel_got;
@@ -450,7 +477,8 @@ static void *duel_releases(void *unused)
     return NULL;
 }
 
-/* A release of several words against claims of the words set first: the hint of what stays must be raised. */
+/* A release of several words against claims of the words set first: the hint of what stays must be
+ * raised. */
 Test(runmap, a_release_overtaken_by_claims_leaves_no_low_hint)
 {
     map_open(&duel_map, 1024);
@@ -493,7 +521,8 @@ static void *duel_claims_exact(void *unused)
     return NULL;
 }
 
-/* At least 900 of 1024 bits stay free: the last word before ENOMEM must not say that there are none. */
+/* At least 900 of 1024 bits stay free: the last word before ENOMEM must not say that there are
+ * none. */
 Test(runmap, an_exact_claim_finds_what_is_free_beside_others)
 {
     map_open(&duel_map, 1024);

@@ -105,27 +105,30 @@ Test(topology, nodes_that_share_cpus_and_gaps_in_numbers)
 }
 
 /* Three nodes, 0, 2 and 5, in this order of CPUs, with distances that differ by direction. */
-static const char xml[] =
-    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-    "<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n"
-    "<topology version=\"2.0\">\n"
-    "<object type=\"Machine\" os_index=\"0\" cpuset=\"0x7\" complete_cpuset=\"0x7\" allowed_cpuset=\"0x7\" nodeset=\"0x25\" "
-    "complete_nodeset=\"0x25\" allowed_nodeset=\"0x25\" gp_index=\"1\">\n"
+static const char xml[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                          "<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n"
+                          "<topology version=\"2.0\">\n"
+                          "<object type=\"Machine\" os_index=\"0\" cpuset=\"0x7\" complete_cpuset=\"0x7\" "
+                          "allowed_cpuset=\"0x7\" nodeset=\"0x25\" "
+                          "complete_nodeset=\"0x25\" allowed_nodeset=\"0x25\" gp_index=\"1\">\n"
 #undef PACKAGE
-#define PACKAGE(number, cpu, node, nodeset, gp, memory)                                                                         \
-    "<object type=\"Package\" os_index=\"" number "\" cpuset=\"" cpu "\" complete_cpuset=\"" cpu "\" nodeset=\"" nodeset        \
-    "\" complete_nodeset=\"" nodeset "\" gp_index=\"" gp "1\">\n<object type=\"NUMANode\" os_index=\"" node "\" cpuset=\"" cpu \
-    "\" complete_cpuset=\"" cpu "\" nodeset=\"" nodeset "\" complete_nodeset=\"" nodeset "\" gp_index=\"" gp                    \
-    "2\" local_memory=\"" memory "\"/>\n<object type=\"PU\" os_index=\"" number "\" cpuset=\"" cpu "\" complete_cpuset=\"" cpu \
-    "\" nodeset=\"" nodeset "\" complete_nodeset=\"" nodeset "\" gp_index=\"" gp "3\"/>\n</object>\n"
+#define PACKAGE(number, cpu, node, nodeset, gp, memory)                                                      \
+    "<object type=\"Package\" os_index=\"" number "\" cpuset=\"" cpu "\" complete_cpuset=\"" cpu             \
+    "\" nodeset=\"" nodeset "\" complete_nodeset=\"" nodeset "\" gp_index=\"" gp                             \
+    "1\">\n<object type=\"NUMANode\" os_index=\"" node "\" cpuset=\"" cpu "\" complete_cpuset=\"" cpu        \
+    "\" nodeset=\"" nodeset "\" complete_nodeset=\"" nodeset "\" gp_index=\"" gp                             \
+    "2\" local_memory=\"" memory "\"/>\n<object type=\"PU\" os_index=\"" number "\" cpuset=\"" cpu           \
+    "\" complete_cpuset=\"" cpu "\" nodeset=\"" nodeset "\" complete_nodeset=\"" nodeset "\" gp_index=\"" gp \
+    "3\"/>\n</object>\n"
     PACKAGE("0", "0x1", "5", "0x20", "1", "1073741824") PACKAGE("1", "0x2", "0", "0x1", "2", "2147483648")
-    PACKAGE("2", "0x4", "2", "0x4", "3", "3221225472")
-    "</object>\n"
-    "<distances2 type=\"NUMANode\" nbobjs=\"3\" kind=\"5\" name=\"NUMALatency\" indexing=\"os\">\n"
-    "<indexes length=\"6\">5 0 2 </indexes>\n"
-    "<u64values length=\"27\">10 17 21 18 10 31 22 32 10 </u64values>\n"
-    "</distances2>\n"
-    "</topology>\n";
+        PACKAGE("2", "0x4", "2", "0x4", "3",
+                "3221225472") "</object>\n"
+                              "<distances2 type=\"NUMANode\" nbobjs=\"3\" kind=\"5\" name=\"NUMALatency\" "
+                              "indexing=\"os\">\n"
+                              "<indexes length=\"6\">5 0 2 </indexes>\n"
+                              "<u64values length=\"27\">10 17 21 18 10 31 22 32 10 </u64values>\n"
+                              "</distances2>\n"
+                              "</topology>\n";
 
 Test(topology, xml_with_gaps_and_distances)
 {
@@ -160,27 +163,32 @@ Test(topology, no_answer_is_one_node_and_an_error)
     fclose(stderr);
     int error = hfi_topology_load(&topology, false);
     /* hwloc may fall back to this machine: then that is the answer */
-    cr_assert(error == 0 ? topology.from_hwloc : !topology.from_hwloc && topology.node_count == 1 && topology.nodes[0].id == 0);
+    cr_assert(error == 0 ? topology.from_hwloc
+                         : !topology.from_hwloc && topology.node_count == 1 && topology.nodes[0].id == 0);
     assert_sound();
 }
 
 Test(topology, loads_no_plugins)
 {
     static char maps[1 << 20];
-    setenv("HWLOC_PLUGINS_PATH", "/usr/lib:/usr/lib/x86_64-linux-gnu/hwloc:/usr/lib/aarch64-linux-gnu/hwloc:/usr/lib64/hwloc", 1);
+    setenv("HWLOC_PLUGINS_PATH",
+           "/usr/lib:/usr/lib/x86_64-linux-gnu/hwloc:/usr/lib/aarch64-linux-gnu/hwloc:/usr/lib64/hwloc", 1);
     cr_assert_eq(hfi_topology_load(&topology, false), 0);
     cr_assert_gt(hfi_os_read_file("/proc/self/maps", maps, sizeof maps), 0);
     cr_assert_null(strstr(maps, "libOpenCL"));
     cr_assert_null(strstr(maps, "libX11"));
     cr_assert_null(strstr(maps, "hwloc_xml_libxml"));
-    cr_assert_str_eq(getenv("HWLOC_PLUGINS_PATH"), "/usr/lib:/usr/lib/x86_64-linux-gnu/hwloc:/usr/lib/aarch64-linux-gnu/hwloc:/usr/lib64/hwloc");
+    cr_assert_str_eq(
+        getenv("HWLOC_PLUGINS_PATH"),
+        "/usr/lib:/usr/lib/x86_64-linux-gnu/hwloc:/usr/lib/aarch64-linux-gnu/hwloc:/usr/lib64/hwloc");
 }
 
 /* --- another machine, by description --- */
 
 Test(topology, describe)
 {
-    setenv("HWLOC_XMLFILE", "/nonexistent", 1); /* a description is not mixed with what the environment describes */
+    setenv("HWLOC_XMLFILE", "/nonexistent",
+           1); /* a description is not mixed with what the environment describes */
     setenv("HWLOC_THISSYSTEM", "1", 1);
     cr_assert_eq(hfi_topology_describe(&topology, NULL, "node:3(memory=2147483648) core:2 pu:1"), 0);
     cr_assert_eq(topology.node_count, 3);
@@ -193,7 +201,8 @@ Test(topology, describe)
     cr_assert_eq(topology.node_count, 0);
 }
 
-/* hwloc takes a hundred nodes of one number from a file: they are one, and do not run over the end of nodes[]. */
+/* hwloc takes a hundred nodes of one number from a file: they are one, and do not run over the end
+ * of nodes[]. */
 Test(topology, describe_one_number_a_hundred_times)
 {
     char path[] = "/tmp/holdfast-topology-XXXXXX", bit[64];
@@ -201,18 +210,25 @@ Test(topology, describe_one_number_a_hundred_times)
     int fd = mkstemp(path);
     cr_assert_geq(fd, 0);
     FILE *file = fdopen(fd, "w");
-    fprintf(file, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n<topology version=\"2.0\">\n"
-            "<object type=\"Machine\" os_index=\"0\" cpuset=\"%s\" complete_cpuset=\"%s\" allowed_cpuset=\"%s\" nodeset=\"%s\" "
-            "complete_nodeset=\"%s\" allowed_nodeset=\"%s\" gp_index=\"1\">\n", all, all, all, all, all, all);
+    fprintf(file,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM "
+            "\"hwloc2.dtd\">\n<topology version=\"2.0\">\n"
+            "<object type=\"Machine\" os_index=\"0\" cpuset=\"%s\" complete_cpuset=\"%s\" "
+            "allowed_cpuset=\"%s\" nodeset=\"%s\" "
+            "complete_nodeset=\"%s\" allowed_nodeset=\"%s\" gp_index=\"1\">\n",
+            all, all, all, all, all, all);
     for (unsigned i = 0; i < 100; i++) {
         uint32_t words[4] = { 0 };
         words[i / 32] = (uint32_t)1 << i % 32;
         snprintf(bit, sizeof bit, "0x%08x,0x%08x,0x%08x,0x%08x", words[3], words[2], words[1], words[0]);
         static const char *const objects[] = {
-            "<object type=\"Package\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" complete_nodeset=\"%s\" gp_index=\"%u\">\n",
-            "<object type=\"NUMANode\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" complete_nodeset=\"%s\" gp_index=\"%u\" "
+            "<object type=\"Package\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" "
+            "complete_nodeset=\"%s\" gp_index=\"%u\">\n",
+            "<object type=\"NUMANode\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" "
+            "complete_nodeset=\"%s\" gp_index=\"%u\" "
             "local_memory=\"1073741824\"/>\n",
-            "<object type=\"PU\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" complete_nodeset=\"%s\" gp_index=\"%u\"/>\n</object>\n",
+            "<object type=\"PU\" os_index=\"%u\" cpuset=\"%s\" complete_cpuset=\"%s\" nodeset=\"%s\" "
+            "complete_nodeset=\"%s\" gp_index=\"%u\"/>\n</object>\n",
         };
         for (unsigned j = 0; j < 3; j++)
             fprintf(file, objects[j], j == 1 ? 3 : i, bit, bit, bit, bit, 2 + 3 * i + j);

@@ -30,7 +30,8 @@ static void look_at_theaps(struct advice_view *view)
         const struct hf_inspect_theap *theap = &snapshot->theaps[i];
         if (theap->home_node < snapshot->node_count)
             add_home(&view->homes[theap->home_node], theap);
-        uint64_t pages_bytes = snapshot->theap_pages[i].pages * HF_INSPECT_PAGE_BYTES, used_bytes = snapshot->theap_pages[i].used_bytes;
+        uint64_t pages_bytes = snapshot->theap_pages[i].pages * HF_INSPECT_PAGE_BYTES,
+                 used_bytes = snapshot->theap_pages[i].used_bytes;
         double age_s = snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9;
         if (theap->in_use == 0 || age_s < ADVICE_SLEEP_S || pages_bytes <= used_bytes)
             continue;
@@ -55,7 +56,8 @@ static void look_at_events(struct advice_view *view)
     const struct history *history = view->history;
     for (unsigned i = 0; i < history->event_count; i++) {
         const struct hf_inspect_event *event = &history->events[i].event;
-        struct advice_home *home = event->node < view->snapshot->node_count ? &view->homes[event->node] : NULL;
+        struct advice_home *home =
+            event->node < view->snapshot->node_count ? &view->homes[event->node] : NULL;
         if (home != NULL && (event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REPORT)) {
             home->fulls += event->kind == HF_EVENT_NODE_FULL;
             home->refused = hfi_max(home->refused, event->a);
@@ -72,8 +74,13 @@ static void look_at_events(struct advice_view *view)
 void advice_look(struct advice_view *view, const struct history *history, double settled_s)
 {
     *view = (struct advice_view){
-        .history = history, .sample = history->last, .snapshot = &history->last->snapshot, .settled_s = settled_s,
-        .life_s = history_life_s(history), .failed = history->last->sum.failed, .away = snapshot_sum_away(&history->last->sum),
+        .history = history,
+        .sample = history->last,
+        .snapshot = &history->last->snapshot,
+        .settled_s = settled_s,
+        .life_s = history_life_s(history),
+        .failed = history->last->sum.failed,
+        .away = snapshot_sum_away(&history->last->sum),
     };
     for (unsigned i = 0; i < view->snapshot->node_count; i++)
         view->total_bytes += view->snapshot->nodes[i].total;
@@ -102,7 +109,8 @@ bool advice_request_was_large(const struct advice_view *view, unsigned node)
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
     if (home->failed == 0)
         return false;
-    return home->refused != 0 ? advice_refused(view, node) == 0 : home->fulls == 0 && figures->high_water <= figures->total / 2;
+    return home->refused != 0 ? advice_refused(view, node) == 0
+                              : home->fulls == 0 && figures->high_water <= figures->total / 2;
 }
 
 static bool failed_there(const struct advice_view *view, unsigned node)
@@ -114,15 +122,16 @@ bool advice_node_is_small(const struct advice_view *view, unsigned node)
 {
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
     return !is_growing(view, node) && figures->total != 0 &&
-           (sample_percent(figures->high_water, figures->total) >= TIGHT_PERCENT || failed_there(view, node) || view->homes[node].away != 0);
+           (sample_percent(figures->high_water, figures->total) >= TIGHT_PERCENT ||
+            failed_there(view, node) || view->homes[node].away != 0);
 }
 
 double advice_full_in_s(const struct advice_view *view, unsigned node)
 {
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
     double bytes_per_s;
-    if (is_growing(view, node) || view->homes[node].failed != 0 || view->homes[node].away != 0 || figures->high_water >= figures->total ||
-        !history_rises(view->history, node, &bytes_per_s))
+    if (is_growing(view, node) || view->homes[node].failed != 0 || view->homes[node].away != 0 ||
+        figures->high_water >= figures->total || !history_rises(view->history, node, &bytes_per_s))
         return 0;
     double seconds = (double)(figures->total - figures->high_water) / bytes_per_s;
     return seconds < MONTH_S ? seconds : 0;
@@ -133,7 +142,8 @@ static bool is_rising(const struct advice_view *view, unsigned node)
 {
     const struct history *history = view->history;
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
-    bool recent = snapshot_age_ns(view->snapshot, figures->high_water_ticks) / 1e9 < RECENT_SHARE * view->life_s;
+    bool recent =
+        snapshot_age_ns(view->snapshot, figures->high_water_ticks) / 1e9 < RECENT_SHARE * view->life_s;
     return recent && (history->point_count < 2 || history_span_s(history) < RECENT_SHARE * view->life_s ||
                       history->points[0].nodes[node].high_water < figures->high_water);
 }
@@ -141,17 +151,20 @@ static bool is_rising(const struct advice_view *view, unsigned node)
 bool advice_node_is_large(const struct advice_view *view, unsigned node)
 {
     const struct hf_inspect_node *figures = &view->snapshot->nodes[node];
-    return !is_growing(view, node) && !advice_node_is_small(view, node) && view->life_s >= view->settled_s && !is_rising(view, node) &&
-           figures->high_water <= figures->total / 2 && advice_node_bytes(view, node) <= figures->total / 4 * 3;
+    return !is_growing(view, node) && !advice_node_is_small(view, node) && view->life_s >= view->settled_s &&
+           !is_rising(view, node) && figures->high_water <= figures->total / 2 &&
+           advice_node_bytes(view, node) <= figures->total / 4 * 3;
 }
 
-/* What the node would be if it had given what others did, by the pages taken: at most GROWTH_MAX of what it is. */
+/* What the node would be if it had given what others did, by the pages taken: at most GROWTH_MAX of
+ * what it is. */
 static uint64_t bytes_with_away(const struct advice_view *view, unsigned node)
 {
     const struct advice_home *home = &view->homes[node];
     uint64_t kept = home->taken - hfi_min(home->away, home->taken);
     double growth = kept == 0 ? GROWTH_MAX : (double)home->taken / (double)kept;
-    return (uint64_t)((double)hfi_min(view->snapshot->nodes[node].total, UINT64_MAX / 16) * (growth < GROWTH_MAX ? growth : GROWTH_MAX));
+    return (uint64_t)((double)hfi_min(view->snapshot->nodes[node].total, UINT64_MAX / 16) *
+                      (growth < GROWTH_MAX ? growth : GROWTH_MAX));
 }
 
 static uint64_t bytes_with_failed(const struct advice_view *view, unsigned node)
@@ -176,7 +189,9 @@ uint64_t advice_node_bytes(const struct advice_view *view, unsigned node)
         bytes = hfi_max(bytes, bytes_with_failed(view, node));
     if (view->homes[node].away != 0)
         bytes = hfi_max(bytes, bytes_with_away(view, node));
-    uint64_t unit = view->snapshot->header.asked_backing == HF_BACKING_1G ? HFI_GIB : bytes >= 8 * HFI_GIB ? 256 * HFI_MIB : 2 * HFI_MIB;
+    uint64_t unit = view->snapshot->header.asked_backing == HF_BACKING_1G ? HFI_GIB
+                  : bytes >= 8 * HFI_GIB                                  ? 256 * HFI_MIB
+                                                                          : 2 * HFI_MIB;
     return hfi_max(hfi_align_up(bytes, unit), HFI_NODE_BYTES_MIN);
 }
 
@@ -184,7 +199,9 @@ uint64_t advice_node_bytes(const struct advice_view *view, unsigned node)
 static void size_text(char *text, size_t text_bytes, uint64_t bytes)
 {
     bool whole = bytes % HFI_GIB == 0;
-    snprintf(text, text_bytes, "%llu%c", (unsigned long long)(whole ? bytes / HFI_GIB : hfi_divide_up(bytes, HFI_MIB)), whole ? 'G' : 'M');
+    snprintf(text, text_bytes, "%llu%c",
+             (unsigned long long)(whole ? bytes / HFI_GIB : hfi_divide_up(bytes, HFI_MIB)),
+             whole ? 'G' : 'M');
 }
 
 void advice_arena(const struct advice_view *view, char *text, size_t text_bytes)
@@ -195,7 +212,8 @@ void advice_arena(const struct advice_view *view, char *text, size_t text_bytes)
     for (unsigned i = 0; i < snapshot->node_count && (size_t)used < text_bytes; i++) {
         bool change = is_growing(view, i) || advice_node_is_small(view, i) || advice_node_is_large(view, i);
         size_text(size, sizeof size, change ? advice_node_bytes(view, i) : snapshot->nodes[i].total);
-        used += snapshot->node_count == 1 ? snprintf(text + used, text_bytes - (size_t)used, "%s", size) :
-                snprintf(text + used, text_bytes - (size_t)used, "%s%u:%s", i == 0 ? "" : ",", snapshot->nodes[i].id, size);
+        used += snapshot->node_count == 1 ? snprintf(text + used, text_bytes - (size_t)used, "%s", size)
+                                          : snprintf(text + used, text_bytes - (size_t)used, "%s%u:%s",
+                                                     i == 0 ? "" : ",", snapshot->nodes[i].id, size);
     }
 }

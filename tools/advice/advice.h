@@ -1,8 +1,8 @@
 /*
  * advice: what to change about an arena, by what was seen of it.
  *
- * advice.c holds the rules, one entry of its table each: condition, evidence, setting, severity.  A rule applies only where
- * a number says so, and its evidence names that number.
+ * advice.c holds the rules, one entry of its table each: condition, evidence, setting, severity.  A
+ * rule applies only where a number says so, and its evidence names that number.
  */
 #ifndef HFT_ADVICE_H
 #define HFT_ADVICE_H
@@ -28,8 +28,8 @@ struct advice {
 
 #define ADVICE_MAX 256
 
-/* Fills `advice` (of ADVICE_MAX) in the order of severity; how many.  An arena that lived less than `settled_s`
- * is not called too large. */
+/* Fills `advice` (of ADVICE_MAX) in the order of severity; how many.  An arena that lived less than
+ * `settled_s` is not called too large. */
 unsigned advice_give(const struct history *history, double settled_s, struct advice *advice);
 
 const char *advice_severity_name(enum severity severity);
@@ -54,22 +54,25 @@ struct advice_view {
     double settled_s, life_s;
     struct advice_home homes[HF_INSPECT_MAX_NODES];
     uint64_t total_bytes, failed, away;
-    uint64_t sleepers, sleeping_bytes; /* theaps with no slow path for ADVICE_SLEEP_S, and what they hold unused */
-    char sleeper[SAMPLE_NAME];         /* the one that holds most */
-    double sleep_s;                    /* its last slow path was so long ago */
-    uint64_t refused_bytes, refused_errno; /* registration with io_uring, the last; 0: none, or one succeeded since */
+    uint64_t sleepers, sleeping_bytes;     /* theaps with no slow path for ADVICE_SLEEP_S, and what they hold
+                                        * unused */
+    char sleeper[SAMPLE_NAME];             /* the one that holds most */
+    double sleep_s;                        /* its last slow path was so long ago */
+    uint64_t refused_bytes, refused_errno; /* registration with io_uring, the last; 0: none, or one
+                                            * succeeded since */
 };
 
 #define ADVICE_SLEEP_S 5.0
 
 void advice_look(struct advice_view *view, const struct history *history, double settled_s);
 
-/* What the node should have: its high water and what was refused, with a quarter to spare; where calls failed, twice what it has at
- * least, and what they would take if all asked for the largest, four times what it has at most.  Whole OS pages. */
+/* What the node should have: its high water and what was refused, with a quarter to spare; where
+ * calls failed, twice what it has at least, and what they would take if all asked for the largest,
+ * four times what it has at most.  Whole OS pages. */
 uint64_t advice_node_bytes(const struct advice_view *view, unsigned node);
 
-/* Seconds until the node is full, if the most that it used goes on to rise as it did, and nothing was refused yet; 0: it does not
- * rise, or not within a month. */
+/* Seconds until the node is full, if the most that it used goes on to rise as it did, and nothing
+ * was refused yet; 0: it does not rise, or not within a month. */
 double advice_full_in_s(const struct advice_view *view, unsigned node);
 
 /* Largest request refused there, if such a one could ever fit; else 0. */
@@ -78,7 +81,8 @@ uint64_t advice_refused(const struct advice_view *view, unsigned node);
 /* Calls failed there because of requests that no arena here could serve. */
 bool advice_request_was_large(const struct advice_view *view, unsigned node);
 
-/* "HOLDFAST_ARENA=..." for all nodes, each as advice_node_bytes or, where that is not to be changed, as it is. */
+/* "HOLDFAST_ARENA=..." for all nodes, each as advice_node_bytes or, where that is not to be
+ * changed, as it is. */
 void advice_arena(const struct advice_view *view, char *text, size_t text_bytes);
 
 bool advice_node_is_small(const struct advice_view *view, unsigned node);

@@ -1,5 +1,6 @@
 /*
- * tune: what to change about the arena of a process, by what it came through; the rules are advice.c's.
+ * tune: what to change about the arena of a process, by what it came through; the rules are
+ * advice.c's.
  *
  * Test: tests/tool-tune.sh.
  */
@@ -14,18 +15,21 @@ static void print_advice(const struct history *history, const struct advice *adv
     if (advice->node >= 0)
         printf(", node %u", history->last->snapshot.nodes[advice->node].id);
     char evidence[ADVICE_TEXT]; /* may name a thread */
-    printf(": %s\n      set: %s\n", tool_printable(evidence, sizeof evidence, advice->evidence), advice->setting);
+    printf(": %s\n      set: %s\n", tool_printable(evidence, sizeof evidence, advice->evidence),
+           advice->setting);
 }
 
 static void print_nothing(const struct history *history)
 {
     const struct snapshot *snapshot = &history->last->snapshot;
     char most[16], total[16];
-    printf("nothing to change: %llu calls failed, %llu pages came from other nodes", (unsigned long long)history->last->sum.failed,
+    printf("nothing to change: %llu calls failed, %llu pages came from other nodes",
+           (unsigned long long)history->last->sum.failed,
            (unsigned long long)snapshot_sum_away(&history->last->sum));
     for (unsigned i = 0; i < snapshot->node_count; i++)
         printf("; node %u used at most %s of %s, on %s pages", snapshot->nodes[i].id,
-               hfi_format_bytes(most, sizeof most, snapshot->nodes[i].high_water), hfi_format_bytes(total, sizeof total, snapshot->nodes[i].total),
+               hfi_format_bytes(most, sizeof most, snapshot->nodes[i].high_water),
+               hfi_format_bytes(total, sizeof total, snapshot->nodes[i].total),
                snapshot_backing_name(snapshot->nodes[i].backing));
     putchar('\n');
 }
@@ -33,7 +37,8 @@ static void print_nothing(const struct history *history)
 static int print_text(const struct history *history, const struct advice *advice, unsigned count)
 {
     char name[SAMPLE_NAME];
-    printf("process %llu (%s), %.1f s after its arena was made", (unsigned long long)history->last->snapshot.header.pid,
+    printf("process %llu (%s), %.1f s after its arena was made",
+           (unsigned long long)history->last->snapshot.header.pid,
            tool_printable(name, sizeof name, history->last->clock.name), history_life_s(history));
     if (!history->live)
         printf(", %llu samples of %.1f s", (unsigned long long)history->samples, history_span_s(history));
@@ -50,7 +55,9 @@ static json_t *advice_json(const struct history *history, const struct advice *a
     json_t *object = json_object();
     json_object_set_new(object, "rule", json_string(advice->rule));
     json_object_set_new(object, "severity", json_string(advice_severity_name(advice->severity)));
-    json_object_set_new(object, "node", advice->node < 0 ? json_null() : tool_json_number(history->last->snapshot.nodes[advice->node].id));
+    json_object_set_new(object, "node",
+                        advice->node < 0 ? json_null()
+                                         : tool_json_number(history->last->snapshot.nodes[advice->node].id));
     json_object_set_new(object, "evidence", json_string(advice->evidence));
     json_object_set_new(object, "setting", json_string(advice->setting));
     return object;
@@ -82,7 +89,10 @@ enum { OPTION_SETTLED = 256 };
 static int tune_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "settled", required_argument, NULL, OPTION_SETTLED }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "settled", required_argument, NULL, OPTION_SETTLED },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     static struct advice advice[ADVICE_MAX];
     struct history history = { .samples = 0 };
@@ -117,16 +127,15 @@ static int tune_main(int argc, char **argv)
 const struct command tool_tune = {
     .name = "tune",
     .summary = "say what to change about an arena, and by what evidence",
-    .help =
-        "usage: holdfast tune [--settled SECONDS] [--json] [PID | FILE]\n"
-        "\n"
-        "Prints advice: what was found in numbers, and the setting that mends it.  FILE is a recording\n"
-        "of `holdfast record`.  Without either: the only process that shows an arena.\n"
-        "Exit status 0: nothing to change; 1: advice was given; 2: there is nothing to judge by.\n"
-        "\n"
-        "  --settled SECONDS  life of an arena from which it is called too large (default: 600)\n"
-        "  --json             one object: pid, name, life_seconds, samples, advice, of which each has\n"
-        "                     rule, severity, node, evidence, setting\n"
-        "  --help             this text\n",
+    .help = "usage: holdfast tune [--settled SECONDS] [--json] [PID | FILE]\n"
+            "\n"
+            "Prints advice: what was found in numbers, and the setting that mends it.  FILE is a recording\n"
+            "of `holdfast record`.  Without either: the only process that shows an arena.\n"
+            "Exit status 0: nothing to change; 1: advice was given; 2: there is nothing to judge by.\n"
+            "\n"
+            "  --settled SECONDS  life of an arena from which it is called too large (default: 600)\n"
+            "  --json             one object: pid, name, life_seconds, samples, advice, of which each has\n"
+            "                     rule, severity, node, evidence, setting\n"
+            "  --help             this text\n",
     .run = tune_main,
 };

@@ -66,7 +66,8 @@ void checks_library(struct examination *examination)
     struct check check = { "HF-D02", "library", .mend = "install Holdfast, or set HOLDFAST_LIBRARY" };
     if (library == NULL)
         check.verdict = checks_fail_if_named(examination);
-    checks_report(examination, &check, "%s%s", library != NULL ? library : tried, library != NULL ? "" : " is not there");
+    checks_report(examination, &check, "%s%s", library != NULL ? library : tried,
+                  library != NULL ? "" : " is not there");
 }
 
 void checks_thp(struct examination *examination)
@@ -83,7 +84,8 @@ void checks_thp(struct examination *examination)
                                    "/etc/tmpfiles.d/holdfast-thp.conf" };
     if (!hfi_os_has_thp() && needed)
         check.verdict = asked == BACKING_THP ? checks_fail_if_named(examination) : VERDICT_WARN;
-    checks_report(examination, &check, "transparent huge pages: enabled %s, defrag %s; %s", enabled, defrag, needed ? "would be used" : "not needed");
+    checks_report(examination, &check, "transparent huge pages: enabled %s, defrag %s; %s", enabled, defrag,
+                  needed ? "would be used" : "not needed");
 }
 
 void checks_swap(struct examination *examination)
@@ -99,7 +101,8 @@ void checks_swap(struct examination *examination)
     if (swap == 0)
         checks_report(examination, &check, "none");
     else
-        checks_report(examination, &check, "%s, swappiness %llu", checks_size(text, swap), (unsigned long long)swappiness);
+        checks_report(examination, &check, "%s, swappiness %llu", checks_size(text, swap),
+                      (unsigned long long)swappiness);
 }
 
 /* With several nodes, each is tried. */
@@ -110,24 +113,33 @@ void checks_mbind(struct examination *examination)
     bool several = topology->node_count > 1;
     unsigned refused = 0;
     for (unsigned i = 0; i < topology->node_count; i++) {
-        int error = page == MAP_FAILED ? -ENOMEM : hfi_os_bind(page, HFI_SMALL_PAGE_BYTES, topology->nodes[i].id);
-        struct check check = { "HF-D12", "mbind", several ? checks_fail_if_named(examination) : VERDICT_WARN, &topology->nodes[i],
-            .mend = error == -EINVAL ? "see whether the node is online, and this machine's own (HWLOC_XMLFILE, HWLOC_SYNTHETIC)" :
-                    checks_has_capability(CAPABILITY_SYS_NICE) ? "allow mbind in the seccomp profile of the container" :
-                    "allow mbind in the seccomp profile of the container (docker: --cap-add SYS_NICE)" };
+        int error =
+            page == MAP_FAILED ? -ENOMEM : hfi_os_bind(page, HFI_SMALL_PAGE_BYTES, topology->nodes[i].id);
+        struct check check = {
+            "HF-D12", "mbind", several ? checks_fail_if_named(examination) : VERDICT_WARN,
+            &topology->nodes[i],
+            .mend = error == -EINVAL ? "see whether the node is online, and this machine's own "
+                                       "(HWLOC_XMLFILE, HWLOC_SYNTHETIC)"
+                  : checks_has_capability(CAPABILITY_SYS_NICE)
+                      ? "allow mbind in the seccomp profile of the container"
+                      : "allow mbind in the seccomp profile of the container (docker: --cap-add SYS_NICE)"
+        };
         if (error == 0)
             continue;
         refused++;
-        checks_report(examination, &check, "node %u: a page cannot be bound (%s)", topology->nodes[i].id, hfi_os_error_name(error));
+        checks_report(examination, &check, "node %u: a page cannot be bound (%s)", topology->nodes[i].id,
+                      hfi_os_error_name(error));
     }
     if (page != MAP_FAILED)
         munmap(page, HFI_SMALL_PAGE_BYTES);
     if (refused == 0)
-        checks_report(examination, &(struct check){ .id = "HF-D12", .name = "mbind" }, several ? "pages can be bound to each of %u nodes" : "pages can be bound",
+        checks_report(examination, &(struct check){ .id = "HF-D12", .name = "mbind" },
+                      several ? "pages can be bound to each of %u nodes" : "pages can be bound",
                       topology->node_count);
 }
 
-/* Not needed by the arena itself, whose start is faster with a ring: for programs that register it. */
+/* Not needed by the arena itself, whose start is faster with a ring: for programs that register
+ * it. */
 void checks_uring(struct examination *examination)
 {
     struct io_uring ring;
@@ -135,13 +147,15 @@ void checks_uring(struct examination *examination)
     bool known = hfi_os_read_number("/proc/sys/kernel/io_uring_disabled", &disabled);
     int error = io_uring_queue_init(2, &ring, 0);
     char keep[CHECKS_KEEP_BYTES];
-    struct check check = { "HF-D13", "io_uring", error == 0 ? VERDICT_OK : VERDICT_WARN, .mend = "allow io_uring_setup in the seccomp profile" };
+    struct check check = { "HF-D13", "io_uring", error == 0 ? VERDICT_OK : VERDICT_WARN,
+                           .mend = "allow io_uring_setup in the seccomp profile" };
     if (error == 0)
         io_uring_queue_exit(&ring);
     if (disabled == 2)
         check.mend = "sysctl kernel.io_uring_disabled=0";
     else if (disabled != 0)
-        check.mend = "sysctl kernel.io_uring_disabled=0, or set kernel.io_uring_group to a group of this user";
+        check.mend =
+            "sysctl kernel.io_uring_disabled=0, or set kernel.io_uring_group to a group of this user";
     else if (error == -ENOMEM)
         check.mend = "ulimit -l unlimited";
     else if (error == -ENOSYS)
@@ -152,16 +166,20 @@ void checks_uring(struct examination *examination)
         check.keep = checks_keep_limits(keep, checks_no_memlock);
     char number[32];
     snprintf(number, sizeof number, "%llu", (unsigned long long)disabled);
-    checks_report(examination, &check, "%s%s%s%s", error == 0 ? "a ring can be made" : "no ring can be made: ", error == 0 ? "" : hfi_os_error_name(error),
-                  known ? "; kernel.io_uring_disabled is " : "", known ? number : "");
+    checks_report(examination, &check, "%s%s%s%s",
+                  error == 0 ? "a ring can be made" : "no ring can be made: ",
+                  error == 0 ? "" : hfi_os_error_name(error), known ? "; kernel.io_uring_disabled is " : "",
+                  known ? number : "");
 }
 
 void checks_membarrier(struct examination *examination)
 {
     long commands = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
     bool available = commands > 0 && (commands & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0;
-    checks_report(examination, &(struct check){ "HF-D14", "membarrier", available ? VERDICT_OK : VERDICT_WARN,
-                      .mend = "use a kernel of 4.14 or later with CONFIG_MEMBARRIER, and allow membarrier in the seccomp profile" },
+    checks_report(examination,
+                  &(struct check){ "HF-D14", "membarrier", available ? VERDICT_OK : VERDICT_WARN,
+                                   .mend = "use a kernel of 4.14 or later with CONFIG_MEMBARRIER, and allow "
+                                           "membarrier in the seccomp profile" },
                   "private expedited barriers are %s", available ? "there" : "missing");
 }
 
@@ -174,8 +192,12 @@ void checks_inspection(struct examination *examination)
     uint64_t scope;
     char yama[64] = "";
     if (hfi_os_read_number("/proc/sys/kernel/yama/ptrace_scope", &scope))
-        snprintf(yama, sizeof yama, ", whatever kernel.yama.ptrace_scope is (%llu)", (unsigned long long)scope);
-    checks_report(examination, &(struct check){ "HF-D15", "inspection", writable || !wanted ? VERDICT_OK : VERDICT_WARN,
-                      .mend = "mount a tmpfs on " HF_INSPECT_DIRECTORY " that programs can write, or set HOLDFAST_INSPECT=0" },
-                  HF_INSPECT_DIRECTORY " %s%s%s", writable ? "is writable" : strerror(error), writable ? "; no ptrace needed" : "", writable ? yama : "");
+        snprintf(yama, sizeof yama, ", whatever kernel.yama.ptrace_scope is (%llu)",
+                 (unsigned long long)scope);
+    checks_report(examination,
+                  &(struct check){ "HF-D15", "inspection", writable || !wanted ? VERDICT_OK : VERDICT_WARN,
+                                   .mend = "mount a tmpfs on " HF_INSPECT_DIRECTORY
+                                           " that programs can write, or set HOLDFAST_INSPECT=0" },
+                  HF_INSPECT_DIRECTORY " %s%s%s", writable ? "is writable" : strerror(error),
+                  writable ? "; no ptrace needed" : "", writable ? yama : "");
 }

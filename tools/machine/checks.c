@@ -37,12 +37,16 @@ void checks_report(struct examination *examination, const struct check *check, c
     json_object_set_new(object, "id", json_string(check->id));
     json_object_set_new(object, "name", json_string(check->name));
     json_object_set_new(object, "verdict", json_string(words[check->verdict]));
-    json_object_set_new(object, "node", check->node != NULL ? tool_json_number(check->node->id) : json_null());
+    json_object_set_new(object, "node",
+                        check->node != NULL ? tool_json_number(check->node->id) : json_null());
     json_object_set_new(object, "need", check->counted ? tool_json_number(check->need) : json_null());
     json_object_set_new(object, "have", check->counted ? tool_json_number(check->have) : json_null());
-    json_object_set_new(object, "page_bytes", check->page_bytes != 0 ? tool_json_number(check->page_bytes) : json_null());
+    json_object_set_new(object, "page_bytes",
+                        check->page_bytes != 0 ? tool_json_number(check->page_bytes) : json_null());
     json_object_set_new(object, "found", json_string(found));
-    json_object_set_new(object, "mend", check->verdict != VERDICT_OK && check->mend != NULL ? json_string(check->mend) : json_null());
+    json_object_set_new(object, "mend",
+                        check->verdict != VERDICT_OK && check->mend != NULL ? json_string(check->mend)
+                                                                            : json_null());
     json_object_set_new(object, "keep", lines_of(check->verdict != VERDICT_OK ? check->keep : NULL));
     json_array_append_new(examination->checks, object);
 }
@@ -66,14 +70,17 @@ void checks_print(const struct examination *examination, bool all)
 {
     size_t index, line;
     json_t *check, *text;
-    json_array_foreach(examination->checks, index, check) {
+    json_array_foreach(examination->checks, index, check)
+    {
         const char *verdict = word_of(check, "verdict"), *mend = word_of(check, "mend");
         if (!all && strcmp(verdict, "ok") == 0)
             continue;
-        printf("%-4s %s %-*s %s\n", verdict, word_of(check, "id"), NAME_COLUMNS, word_of(check, "name"), word_of(check, "found"));
+        printf("%-4s %s %-*s %s\n", verdict, word_of(check, "id"), NAME_COLUMNS, word_of(check, "name"),
+               word_of(check, "found"));
         if (mend != NULL)
             printf("%*s mend: %s\n", MEND_COLUMN, "", mend);
-        json_array_foreach(json_object_get(check, "keep"), line, text) {
+        json_array_foreach(json_object_get(check, "keep"), line, text)
+        {
             printf("%*s keep: %s\n", MEND_COLUMN, "", json_string_value(text));
         }
     }

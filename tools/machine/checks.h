@@ -1,11 +1,13 @@
 /*
- * checks: what stands in the way of an arena, one verdict each, with what was found in numbers and the command that mends it.
+ * checks: what stands in the way of an arena, one verdict each, with what was found in numbers and
+ * the command that mends it.
  *
- * `holdfast doctor` prints all of them, `holdfast plan` those about sizes that are not ok.  They ask the kernel by trying where
- * that is cheap and leaves no trace (mbind on one page, a small ring); no memory of the arena's size is touched.
+ * `holdfast doctor` prints all of them, `holdfast plan` those about sizes that are not ok.  They
+ * ask the kernel by trying where that is cheap and leaves no trace (mbind on one page, a small
+ * ring); no memory of the arena's size is touched.
  *
- * K1: `fail` is given only for a named arena that would not stand as asked, or where no arena at all could; what would cost speed
- *     or comfort is `warn`.
+ * K1: `fail` is given only for a named arena that would not stand as asked, or where no arena at
+ *     all could; what would cost speed or comfort is `warn`.
  */
 #ifndef HFT_CHECKS_H
 #define HFT_CHECKS_H
@@ -16,9 +18,9 @@ enum verdict { VERDICT_OK, VERDICT_WARN, VERDICT_FAIL };
 
 struct examination {
     struct outlook outlook;
-    json_t *checks;             /* array; see holdfast(1) for the keys */
+    json_t *checks; /* array; see holdfast(1) for the keys */
     unsigned warned, failed;
-    unsigned arena_failed;      /* of them, what is about the arena itself; doctor sets it */
+    unsigned arena_failed; /* of them, what is about the arena itself; doctor sets it */
 };
 
 /* What a check has to say beside the text of what it found. */
@@ -29,11 +31,13 @@ struct check {
     bool counted;                     /* need and have say something, in bytes, or in pages of page_bytes */
     uint64_t need, have;
     size_t page_bytes;
-    const char *mend;                 /* left out where the verdict is ok */
-    const char *keep;                 /* likewise: lines that make it outlive a reboot; NULL: it does, or none do */
+    const char *mend; /* left out where the verdict is ok */
+    const char *keep; /* likewise: lines that make it outlive a reboot; NULL: it does, or
+                                       * none do */
 };
 
-void HFI_PRINTF(3, 4) checks_report(struct examination *examination, const struct check *check, const char *format, ...);
+void HFI_PRINTF(3, 4)
+    checks_report(struct examination *examination, const struct check *check, const char *format, ...);
 
 /* K1 */
 enum verdict checks_fail_if_named(const struct examination *examination);
@@ -74,7 +78,8 @@ void checks_registering(struct examination *examination);
 void checks_overcommit(struct examination *examination);
 void checks_result(struct examination *examination);
 
-/* K2: of forked children that are asked for, `fail` means that one may be killed while the arena stands. */
+/* K2: of forked children that are asked for, `fail` means that one may be killed while the arena
+ *     stands. */
 void checks_forks(struct examination *examination);
 
 /* --- checks-machine.c: what the kernel and the installation have to offer --- */

@@ -33,17 +33,23 @@ static void examine(struct examination *examination)
 static int print_text(const struct examination *examination)
 {
     checks_print(examination, true);
-    checks_print_sum(examination, "the arena would stand as asked", examination->arena_failed != 0 ?
-                     "the arena would not stand as asked" : "the arena would stand as asked, and its forked children may be killed");
+    checks_print_sum(examination, "the arena would stand as asked",
+                     examination->arena_failed != 0
+                         ? "the arena would not stand as asked"
+                         : "the arena would stand as asked, and its forked children may be killed");
     return fflush(stdout) != 0 || ferror(stdout);
 }
 
 static int doctor_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "arena", required_argument, NULL, TOOL_SETS_VARIABLE }, { "backing", required_argument, NULL, TOOL_SETS_VARIABLE },
-        { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE }, { "forks", required_argument, NULL, 'f' },
-        { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "arena", required_argument, NULL, TOOL_SETS_VARIABLE },
+        { "backing", required_argument, NULL, TOOL_SETS_VARIABLE },
+        { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
+        { "forks", required_argument, NULL, 'f' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     static struct examination examination;
     uint32_t forks = 0;
@@ -63,7 +69,8 @@ static int doctor_main(int argc, char **argv)
             return EXIT_CONFIG;
     }
     if (optind != argc) {
-        hfi_say(SAY_ERROR, "HF-E410", "doctor", "%s is not understood; see `holdfast help doctor`", argv[optind]);
+        hfi_say(SAY_ERROR, "HF-E410", "doctor", "%s is not understood; see `holdfast help doctor`",
+                argv[optind]);
         return EXIT_USAGE;
     }
     examination.checks = json_array();
@@ -80,22 +87,22 @@ static int doctor_main(int argc, char **argv)
 const struct command tool_doctor = {
     .name = "doctor",
     .summary = "check whether this machine is set up for an arena",
-    .help =
-        "usage: holdfast doctor [--arena SIZE] [--backing PAGES] [--nodes NODES] [--forks COUNT]\n"
-        "                       [--json]\n"
-        "\n"
-        "Prints one line per check: ok, warn or fail, what was found, what mends it now, and what\n"
-        "keeps it so over a reboot.\n"
-        "The arena checked for is that of the options, else of the HOLDFAST_* environment.\n"
-        "Exit status 1: a named arena would not stand as asked, or its forked children not live.\n"
-        "\n"
-        "  --arena SIZE     as HOLDFAST_ARENA\n"
-        "  --backing PAGES  as HOLDFAST_BACKING\n"
-        "  --nodes NODES    as HOLDFAST_NODES\n"
-        "  --forks COUNT    count what so many forked children at a time may copy: 1 for Redis, max_connections\n"
-        "                   and some for PostgreSQL\n"
-        "  --json           an array of checks: id, name, verdict, node, need, have, page_bytes, found,\n"
-        "                   mend, keep\n"
-        "  --help           this text\n",
+    .help = "usage: holdfast doctor [--arena SIZE] [--backing PAGES] [--nodes NODES] [--forks COUNT]\n"
+            "                       [--json]\n"
+            "\n"
+            "Prints one line per check: ok, warn or fail, what was found, what mends it now, and what\n"
+            "keeps it so over a reboot.\n"
+            "The arena checked for is that of the options, else of the HOLDFAST_* environment.\n"
+            "Exit status 1: a named arena would not stand as asked, or its forked children not live.\n"
+            "\n"
+            "  --arena SIZE     as HOLDFAST_ARENA\n"
+            "  --backing PAGES  as HOLDFAST_BACKING\n"
+            "  --nodes NODES    as HOLDFAST_NODES\n"
+            "  --forks COUNT    count what so many forked children at a time may copy: 1 for Redis, "
+            "max_connections\n"
+            "                   and some for PostgreSQL\n"
+            "  --json           an array of checks: id, name, verdict, node, need, have, page_bytes, found,\n"
+            "                   mend, keep\n"
+            "  --help           this text\n",
     .run = doctor_main,
 };

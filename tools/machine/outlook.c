@@ -1,8 +1,8 @@
 /*
  * outlook: see outlook.h.
  *
- * O1: a description is loaded by a child process with bounds on its time and memory, which hands plain numbers back: hwloc
- *     trusts what it reads, and may end or never come back.
+ * O1: a description is loaded by a child process with bounds on its time and memory, which hands
+ *     plain numbers back: hwloc trusts what it reads, and may end or never come back.
  *
  * Test: tests/tool-plan.sh.
  */
@@ -57,21 +57,30 @@ static void load_as_child(struct answer *answer, const char *path, const char *s
 static int say_refused(const char *shown, bool file, bool ended, const char *command)
 {
     if (ended)
-        hfi_say(SAY_ERROR, "HF-E455", command, "hwloc did not get to the end of %s within %d s and %llu GiB; describe fewer cores, or name a file "
-                "of `lstopo file.xml`", shown, DESCRIPTION_CPU_SECONDS, (unsigned long long)(DESCRIPTION_MEMORY_BYTES / HFI_GIB));
+        hfi_say(SAY_ERROR, "HF-E455", command,
+                "hwloc did not get to the end of %s within %d s and %llu GiB; describe fewer cores, or name "
+                "a file "
+                "of `lstopo file.xml`",
+                shown, DESCRIPTION_CPU_SECONDS, (unsigned long long)(DESCRIPTION_MEMORY_BYTES / HFI_GIB));
     else if (file)
-        hfi_say(SAY_ERROR, "HF-E451", command, "%s is no description of a machine with memory that hwloc understands; "
-                "write one there with `lstopo file.xml`", shown);
+        hfi_say(SAY_ERROR, "HF-E451", command,
+                "%s is no description of a machine with memory that hwloc understands; "
+                "write one there with `lstopo file.xml`",
+                shown);
     else
-        hfi_say(SAY_ERROR, "HF-E452", command, "'%s' is neither a file nor a synthetic topology that hwloc understands; "
-                "name a file of `lstopo file.xml`, or describe levels as in 'node:4 core:2 pu:1'", shown);
+        hfi_say(SAY_ERROR, "HF-E452", command,
+                "'%s' is neither a file nor a synthetic topology that hwloc understands; "
+                "name a file of `lstopo file.xml`, or describe levels as in 'node:4 core:2 pu:1'",
+                shown);
     return EXIT_CONFIG;
 }
 
-/* What load_as_child found is not believed beyond what bounds loops; sizes are clamped where they are added. */
+/* What load_as_child found is not believed beyond what bounds loops; sizes are clamped where they
+ * are added. */
 static bool is_sane(const struct topology *topology)
 {
-    if (topology->node_count == 0 || topology->node_count > HFI_MAX_NODES || topology->bare_count > HFI_MAX_NODES - topology->node_count)
+    if (topology->node_count == 0 || topology->node_count > HFI_MAX_NODES ||
+        topology->bare_count > HFI_MAX_NODES - topology->node_count)
         return false;
     for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++)
         if (topology->nodes[i].id >= HFI_MAX_NODES)
@@ -87,15 +96,18 @@ static int describe(struct topology *topology, const char *description, const ch
     bool file = stat(description, &status) == 0;
     int ended;
     if (file && (!S_ISREG(status.st_mode) || access(description, R_OK) != 0)) {
-        hfi_say(SAY_ERROR, "HF-E450", command, "%s cannot be read (%s); name a file of `lstopo file.xml`", shown,
-                S_ISREG(status.st_mode) ? strerror(errno) : "no regular file");
+        hfi_say(SAY_ERROR, "HF-E450", command, "%s cannot be read (%s); name a file of `lstopo file.xml`",
+                shown, S_ISREG(status.st_mode) ? strerror(errno) : "no regular file");
         return EXIT_CONFIG;
     }
-    struct answer *answer = mmap(NULL, sizeof *answer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct answer *answer =
+        mmap(NULL, sizeof *answer, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t child = answer == MAP_FAILED ? -1 : fork();
     if (child < 0) {
-        hfi_say(SAY_ERROR, "HF-E453", command, "no process could be started to read the description (%s); raise the process limit (ulimit -u)",
-                strerror(errno));
+        hfi_say(
+            SAY_ERROR, "HF-E453", command,
+            "no process could be started to read the description (%s); raise the process limit (ulimit -u)",
+            strerror(errno));
         return EXIT_FAILURE;
     }
     if (child == 0)
@@ -122,9 +134,11 @@ static size_t memory_bytes(const struct topology *topology)
 
 /* --- where it stands --- */
 
-bool outlook_pool(const struct outlook *outlook, unsigned id, enum option_backing rung, struct os_huge_pool *pool)
+bool outlook_pool(const struct outlook *outlook, unsigned id, enum option_backing rung,
+                  struct os_huge_pool *pool)
 {
-    return outlook->described == NULL && hfi_os_huge_pool(pool, id, outlook->topology.node_count == 1, hfi_backing_page_bytes(rung));
+    return outlook->described == NULL &&
+           hfi_os_huge_pool(pool, id, outlook->topology.node_count == 1, hfi_backing_page_bytes(rung));
 }
 
 const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_huge_pool *pool, uint64_t pages)
@@ -132,9 +146,12 @@ const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_hug
     uint64_t lack = pages - hfi_min(pages, pool->free_pages);
     text[0] = 0;
     if (lack != 0 && pool->bounded)
-        snprintf(text, text_bytes, "let the cgroup have %llu pages more (hugetlb.*.max; Kubernetes: hugepages-2Mi)", (unsigned long long)lack);
+        snprintf(text, text_bytes,
+                 "let the cgroup have %llu pages more (hugetlb.*.max; Kubernetes: hugepages-2Mi)",
+                 (unsigned long long)lack);
     else if (lack != 0)
-        snprintf(text, text_bytes, "echo %llu > %s", (unsigned long long)(pool->total_pages + lack), pool->path);
+        snprintf(text, text_bytes, "echo %llu > %s", (unsigned long long)(pool->total_pages + lack),
+                 pool->path);
     return text;
 }
 
@@ -146,14 +163,16 @@ uint64_t outlook_copies(const struct outlook *outlook, uint64_t amount)
     return __builtin_mul_overflow(amount, (uint64_t)outlook->forks, &copies) ? UINT64_MAX / 2 : copies;
 }
 
-static uint64_t pages_of_rung(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung)
+static uint64_t pages_of_rung(const struct outlook *outlook, const struct reserved_node *part,
+                              enum option_backing rung)
 {
     if (!outlook->named || !hfi_rung_is_asked(outlook->options.backing, rung, part->bytes))
         return 0;
     return hfi_divide_up(part->bytes, hfi_backing_page_bytes(rung));
 }
 
-uint64_t outlook_pages(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung)
+uint64_t outlook_pages(const struct outlook *outlook, const struct reserved_node *part,
+                       enum option_backing rung)
 {
     return outlook->pages[part - outlook->reservation.nodes][rung];
 }
@@ -169,16 +188,20 @@ static enum option_backing stop_at(const struct outlook *outlook, const struct r
         if (needed != 0 && outlook_pool(outlook, part->id, rung, &pool) && pool.free_pages >= needed)
             return rung;
     }
-    return asked == BACKING_4K || (outlook->described == NULL && !hfi_os_has_thp()) ? BACKING_4K : BACKING_THP;
+    return asked == BACKING_4K || (outlook->described == NULL && !hfi_os_has_thp()) ? BACKING_4K
+                                                                                    : BACKING_THP;
 }
 
 /* The only node has all of the memory, even where its own file has not heard of some (hotplug). */
 uint64_t outlook_node_memory(const struct outlook *outlook, const struct topology_node *node)
 {
-    return outlook->topology.node_count == 1 && outlook->described == NULL ? hfi_max(node->memory_bytes, hfi_os_usable_bytes()) : node->memory_bytes;
+    return outlook->topology.node_count == 1 && outlook->described == NULL
+             ? hfi_max(node->memory_bytes, hfi_os_usable_bytes())
+             : node->memory_bytes;
 }
 
-const struct reserved_node *outlook_part(const struct outlook *outlook, unsigned index, enum option_backing *rung)
+const struct reserved_node *outlook_part(const struct outlook *outlook, unsigned index,
+                                         enum option_backing *rung)
 {
     for (unsigned i = 0; i < outlook->reservation.node_count; i++)
         if (outlook->reservation.nodes[i].id == outlook->topology.nodes[index].id) {
@@ -205,8 +228,8 @@ static void add_up(struct outlook *outlook)
     for (unsigned i = 0, count = hfi_plan_parts(reservation, &outlook->options, parts); i < count; i++)
         outlook->space_least_bytes += parts[i].bytes;
     if (outlook->options.inspect)
-        outlook->segment_bytes = hfi_inspect_bytes(reservation->node_count,
-                                                   outlook->total_bytes >> HFI_PAGE_SHIFT);
+        outlook->segment_bytes =
+            hfi_inspect_bytes(reservation->node_count, outlook->total_bytes >> HFI_PAGE_SHIFT);
 }
 
 static void make_plan(struct outlook *outlook)
@@ -222,13 +245,15 @@ static void make_plan(struct outlook *outlook)
     for (unsigned i = 0; i < reservation->node_count; i++) {
         struct reserved_node *part = &reservation->nodes[i];
         for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++)
-            outlook->pages[i][rung] = pages_of_rung(outlook, part, rung); /* of the size before it is rounded */
+            /* of the size before it is rounded */
+            outlook->pages[i][rung] = pages_of_rung(outlook, part, rung);
         outlook->rung[i] = stop_at(outlook, part);
         if (outlook->named)
             part->bytes = hfi_align_up(part->bytes, hfi_backing_unit_bytes(outlook->rung[i]));
     }
     hfi_plan_span(reservation);
-    hfi_plan_place(reservation, (char *)(uintptr_t)HFI_GIB); /* no address of anything: distances alone count */
+    /* no address of anything: distances alone count */
+    hfi_plan_place(reservation, (char *)(uintptr_t)HFI_GIB);
     add_up(outlook);
 }
 

@@ -1,6 +1,6 @@
 /*
- * plan: what an arena would be, on this machine or on a described one: who gets how much, on which OS pages, who turns to whom, and
- * what it costs; then the checks about sizes that are not ok.
+ * plan: what an arena would be, on this machine or on a described one: who gets how much, on which
+ * OS pages, who turns to whom, and what it costs; then the checks about sizes that are not ok.
  *
  * All of it is the library's own plan (outlook.h); nothing is reserved.
  *
@@ -53,9 +53,12 @@ static void print_head(const struct outlook *outlook)
 {
     char size[16], machine[64];
     unsigned nodes = outlook->topology.node_count;
-    printf("%s%s, backing %s, on %u of %u node%s of %s\n\n", outlook->named ? "arena of " : "arena that grows up to ",
-           checks_size(size, outlook->total_bytes), hfi_backing_name(outlook->options.backing), outlook->reservation.node_count, nodes,
-           nodes == 1 ? "" : "s", outlook->described == NULL ? "this machine" : tool_printable(machine, sizeof machine, outlook->described));
+    printf("%s%s, backing %s, on %u of %u node%s of %s\n\n",
+           outlook->named ? "arena of " : "arena that grows up to ", checks_size(size, outlook->total_bytes),
+           hfi_backing_name(outlook->options.backing), outlook->reservation.node_count, nodes,
+           nodes == 1 ? "" : "s",
+           outlook->described == NULL ? "this machine"
+                                      : tool_printable(machine, sizeof machine, outlook->described));
 }
 
 static void print_pages(uint64_t pages, int columns)
@@ -88,7 +91,8 @@ static void print_node(const struct outlook *outlook, unsigned index)
     const struct topology_node *node = &outlook->topology.nodes[index];
     enum option_backing rung = BACKING_AUTO;
     const struct reserved_node *part = outlook_part(outlook, index, &rung);
-    printf("%4u %9s %-8s", node->id, checks_size(text, outlook_node_memory(outlook, node)), kind_word(node->memory));
+    printf("%4u %9s %-8s", node->id, checks_size(text, outlook_node_memory(outlook, node)),
+           kind_word(node->memory));
     if (part == NULL) {
         printf(" %9s\n", "-");
         return;
@@ -101,7 +105,8 @@ static void print_node(const struct outlook *outlook, unsigned index)
     putchar('\n');
 }
 
-static void print_pool(const struct outlook *outlook, const struct reserved_node *part, enum option_backing rung)
+static void print_pool(const struct outlook *outlook, const struct reserved_node *part,
+                       enum option_backing rung)
 {
     struct os_huge_pool pool;
     uint64_t pages = outlook_pages(outlook, part, rung);
@@ -114,7 +119,8 @@ static void print_pool(const struct outlook *outlook, const struct reserved_node
     if (copies != 0)
         printf(" of %llu", (unsigned long long)copies);
     puts(" spare for forks");
-    if (outlook_pool_mend(mend, sizeof mend, &pool, pages + copies)[0] != 0 && part->bytes <= hfi_os_physical_bytes())
+    if (outlook_pool_mend(mend, sizeof mend, &pool, pages + copies)[0] != 0 &&
+        part->bytes <= hfi_os_physical_bytes())
         printf("               mend: %s\n", mend);
 }
 
@@ -123,21 +129,26 @@ static void print_costs(const struct outlook *outlook)
     const struct topology *topology = &outlook->topology;
     const struct reservation *reservation = &outlook->reservation;
     char a[16], b[16], c[16];
-    printf("\nown maps       %s of owners, %s of page table, on the nodes of the arena%s\n", checks_size(a, outlook->owners_bytes),
-           checks_size(b, outlook->table_bytes), outlook->named ? "" : ", when all is used");
-    printf("address space  %s; %s where a limit has no room for the gaps\n", checks_size(a, outlook->space_bytes), checks_size(b, outlook->space_least_bytes));
+    printf("\nown maps       %s of owners, %s of page table, on the nodes of the arena%s\n",
+           checks_size(a, outlook->owners_bytes), checks_size(b, outlook->table_bytes),
+           outlook->named ? "" : ", when all is used");
+    printf("address space  %s; %s where a limit has no room for the gaps\n",
+           checks_size(a, outlook->space_bytes), checks_size(b, outlook->space_least_bytes));
     if (outlook->named)
-        printf("io_uring       %zu window%s of %s to register; memlock %s, or CAP_IPC_LOCK\n", outlook->windows, outlook->windows == 1 ? "" : "s",
-               checks_size(a, HFI_WINDOW_BYTES), checks_size(c, outlook->total_bytes));
+        printf("io_uring       %zu window%s of %s to register; memlock %s, or CAP_IPC_LOCK\n",
+               outlook->windows, outlook->windows == 1 ? "" : "s", checks_size(a, HFI_WINDOW_BYTES),
+               checks_size(c, outlook->total_bytes));
     else
         printf("io_uring       cannot be registered: name a size\n");
     if (outlook->segment_bytes != 0)
-        printf("inspection     a segment of %s in " HF_INSPECT_DIRECTORY "\n", checks_size(a, outlook->segment_bytes));
+        printf("inspection     a segment of %s in " HF_INSPECT_DIRECTORY "\n",
+               checks_size(a, outlook->segment_bytes));
     for (unsigned i = 0; i < reservation->node_count; i++)
         for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++)
             print_pool(outlook, &reservation->nodes[i], rung);
     for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++)
-        if (topology->nodes[i].has_cpus && (i >= topology->node_count || outlook_part(outlook, i, NULL) == NULL))
+        if (topology->nodes[i].has_cpus &&
+            (i >= topology->node_count || outlook_part(outlook, i, NULL) == NULL))
             printf("threads        of node %u are at home on node %u\n", topology->nodes[i].id,
                    reservation->nodes[reservation->home[topology->nodes[i].id]].id);
 }
@@ -191,16 +202,20 @@ static json_t *node_json(const struct outlook *outlook, unsigned index)
     const struct reservation *reservation = &outlook->reservation;
     const struct topology_node *node = &outlook->topology.nodes[index];
     enum option_backing rung = BACKING_AUTO;
-    const struct reserved_node *part = index < outlook->topology.node_count ? outlook_part(outlook, index, &rung) : NULL;
+    const struct reserved_node *part =
+        index < outlook->topology.node_count ? outlook_part(outlook, index, &rung) : NULL;
     json_t *object = json_object(), *order = json_array(), *distances = json_array();
     json_object_set_new(object, "id", tool_json_number(node->id));
     json_object_set_new(object, "memory", tool_json_number(outlook_node_memory(outlook, node)));
-    json_object_set_new(object, "kind", json_string(node->memory_bytes == 0 ? "none" : kind_word(node->memory)));
+    json_object_set_new(object, "kind",
+                        json_string(node->memory_bytes == 0 ? "none" : kind_word(node->memory)));
     json_object_set_new(object, "cpus", tool_json_number(node->cpu_count));
     json_object_set_new(object, "arena", tool_json_number(part != NULL ? part->bytes : 0));
     json_object_set_new(object, "asked", tool_json_number(part != NULL ? part->asked_bytes : 0));
-    json_object_set_new(object, "backing", part != NULL ? json_string(backing_word(outlook, rung)) : json_null());
-    json_object_set_new(object, "own_maps", tool_json_number(part != NULL ? hfi_plan_maps_bytes(part->bytes) : 0));
+    json_object_set_new(object, "backing",
+                        part != NULL ? json_string(backing_word(outlook, rung)) : json_null());
+    json_object_set_new(object, "own_maps",
+                        tool_json_number(part != NULL ? hfi_plan_maps_bytes(part->bytes) : 0));
     json_object_set_new(object, "windows", tool_json_number(part != NULL ? hfi_plan_windows(part) : 0));
     json_object_set_new(object, "pools", part != NULL ? pools_json(outlook, part) : json_array());
     for (unsigned i = 0; part != NULL && i < reservation->node_count; i++)
@@ -209,7 +224,10 @@ static json_t *node_json(const struct outlook *outlook, unsigned index)
         json_array_append_new(distances, tool_json_number(node->distance[i]));
     json_object_set_new(object, "order", order);
     json_object_set_new(object, "distances", distances);
-    json_object_set_new(object, "home", reservation->node_count != 0 ? tool_json_number(reservation->nodes[reservation->home[node->id]].id) : json_null());
+    json_object_set_new(object, "home",
+                        reservation->node_count != 0
+                            ? tool_json_number(reservation->nodes[reservation->home[node->id]].id)
+                            : json_null());
     return object;
 }
 
@@ -245,10 +263,14 @@ enum { OPTION_TOPOLOGY = TOOL_SETS_VARIABLE + 1 };
 static int plan_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "topology", required_argument, NULL, OPTION_TOPOLOGY }, { "arena", required_argument, NULL, TOOL_SETS_VARIABLE },
-        { "backing", required_argument, NULL, TOOL_SETS_VARIABLE }, { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
-        { "forks", required_argument, NULL, 'f' }, { "json", no_argument, NULL, 'j' },
-        { "help", no_argument, NULL, 'h' }, { 0 },
+        { "topology", required_argument, NULL, OPTION_TOPOLOGY },
+        { "arena", required_argument, NULL, TOOL_SETS_VARIABLE },
+        { "backing", required_argument, NULL, TOOL_SETS_VARIABLE },
+        { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
+        { "forks", required_argument, NULL, 'f' },
+        { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     static struct examination examination;
     const char *description = NULL;

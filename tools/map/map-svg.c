@@ -2,8 +2,10 @@
  * map-svg: see map.h.
  *
  * V1: well-formed XML whatever the segment says: it writes numbers and words of its own only.
- * V2: bounded: at most COLUMNS_MANY * ROWS_MAX cells per node, and neighbours that look the same are one.
- * V3: nothing is fetched, and no script is in it; its style rules name class hfmap, so they stay apart from a page's own.
+ * V2: bounded: at most COLUMNS_MANY * ROWS_MAX cells per node, and neighbours that look the same
+ *     are one.
+ * V3: nothing is fetched, and no script is in it; its style rules name class hfmap, so they stay
+ *     apart from a page's own.
  *
  * Test: tests/tool-map.sh.
  */
@@ -28,15 +30,21 @@
 
 static const char style[] =
     "<style>\n"
-    ".hfmap{font:14px system-ui,'DejaVu Sans',sans-serif;--ink:#1c2024;--soft:#5b6570;--f:#e6e9ec;--o:#1f8f4c;--n:#0b7285;"
+    ".hfmap{font:14px system-ui,'DejaVu "
+    "Sans',sans-serif;--ink:#1c2024;--soft:#5b6570;--f:#e6e9ec;--o:#1f8f4c;--n:#0b7285;"
     "--l:#3b5bdb;--i:#e08e00;--k:#a9d8bb;--m:#9c36b5;--alarm:#c92a2a}\n"
-    "@media (prefers-color-scheme:dark){.hfmap{--ink:#eceff2;--soft:#a2abb5;--f:#2b3138;--o:#40c471;--n:#3bc9db;--l:#7a96ff;"
+    "@media "
+    "(prefers-color-scheme:dark){.hfmap{--ink:#eceff2;--soft:#a2abb5;--f:#2b3138;--o:#40c471;--n:#3bc9db;--l:"
+    "#7a96ff;"
     "--i:#ffc14d;--k:#2f6b47;--m:#d68bf0;--alarm:#ff8787}}\n"
-    ".hfmap text{fill:var(--ink)}.hfmap .soft{fill:var(--soft);font-size:12px}.hfmap .head{font-size:16px;font-weight:600}"
+    ".hfmap text{fill:var(--ink)}.hfmap .soft{fill:var(--soft);font-size:12px}.hfmap "
+    ".head{font-size:16px;font-weight:600}"
     ".hfmap .alarm{fill:var(--alarm);font-weight:600}\n"
-    ".hfmap .f{fill:var(--f)}.hfmap .o{fill:var(--o)}.hfmap .n{fill:var(--n)}.hfmap .l{fill:var(--l)}.hfmap .i{fill:var(--i)}"
+    ".hfmap .f{fill:var(--f)}.hfmap .o{fill:var(--o)}.hfmap .n{fill:var(--n)}.hfmap .l{fill:var(--l)}.hfmap "
+    ".i{fill:var(--i)}"
     ".hfmap .k{fill:var(--k)}.hfmap .m{fill:var(--m)}\n"
-    ".hfmap .q0{fill-opacity:.35}.hfmap .q1{fill-opacity:.55}.hfmap .q2{fill-opacity:.78}.hfmap rect:hover{stroke:var(--ink)}\n"
+    ".hfmap .q0{fill-opacity:.35}.hfmap .q1{fill-opacity:.55}.hfmap .q2{fill-opacity:.78}.hfmap "
+    "rect:hover{stroke:var(--ink)}\n"
     "</style>\n";
 
 static unsigned columns_of(const struct snapshot *snapshot, unsigned node)
@@ -47,7 +55,8 @@ static unsigned columns_of(const struct snapshot *snapshot, unsigned node)
 static unsigned rows_of(const struct snapshot *snapshot, unsigned node)
 {
     struct show_grid grid;
-    unsigned rows = show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX) ? grid.rows : 0;
+    unsigned rows =
+        show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX) ? grid.rows : 0;
     show_grid_free(&grid);
     return rows;
 }
@@ -81,7 +90,8 @@ static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset)
     double all = (double)sum->all_pages * HF_INSPECT_PAGE_BYTES;
     const char *separator = "";
     char from[16], size[16];
-    fprintf(out, "<title>%s at %s: ", hfi_format_bytes(size, sizeof size, (uint64_t)all), hfi_format_bytes(from, sizeof from, offset));
+    fprintf(out, "<title>%s at %s: ", hfi_format_bytes(size, sizeof size, (uint64_t)all),
+            hfi_format_bytes(from, sizeof from, offset));
     for (unsigned i = 0; i < sizeof show_order; i++) {
         unsigned state = show_order[i];
         if (sum->pages[state] == 0)
@@ -106,8 +116,9 @@ static void write_cells(FILE *out, const struct show_grid *grid, size_t first, s
     fprintf(out, "<rect class=\"%s", show_states[sum.state].css);
     if (sum.state != HF_PAGE_FREE && sum.state != SHOW_KEPT && fill < 3)
         fprintf(out, " q%u", fill);
-    fprintf(out, "\" x=\"%zu\" y=\"%zu\" width=\"%zu\" height=\"%u\">", LABEL_WIDTH + first % grid->columns * side,
-            TOP_HEIGHT + first / grid->columns * side, count * side, side - 1);
+    fprintf(out, "\" x=\"%zu\" y=\"%zu\" width=\"%zu\" height=\"%u\">",
+            LABEL_WIDTH + first % grid->columns * side, TOP_HEIGHT + first / grid->columns * side,
+            count * side, side - 1);
     write_title(out, &sum, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES);
     fputs("</rect>\n", out);
 }
@@ -118,8 +129,8 @@ static void write_row(FILE *out, const struct show_grid *grid, unsigned row)
     unsigned side = PICTURE_WIDTH / grid->columns;
     char offset[16];
     if (side >= 12 || row % 2 == 0)
-        fprintf(out, "<text class=\"soft\" text-anchor=\"end\" x=\"%u\" y=\"%u\">%s</text>\n", LABEL_WIDTH - 8,
-                TOP_HEIGHT + row * side + side / 2 + 4,
+        fprintf(out, "<text class=\"soft\" text-anchor=\"end\" x=\"%u\" y=\"%u\">%s</text>\n",
+                LABEL_WIDTH - 8, TOP_HEIGHT + row * side + side / 2 + 4,
                 hfi_format_bytes(offset, sizeof offset, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
     while (first < end) {
         size_t last = first + 1;
@@ -142,11 +153,14 @@ static void write_head(FILE *out, const struct snapshot *snapshot, unsigned inde
     if ((node->flags & HF_INSPECT_NODE_FULL) != 0)
         fputs(" <tspan class=\"alarm\">full: the last request did not fit</tspan>", out);
     fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%s; %.1f %% free, longest run %s; most ever used %.1f %%",
-            LABEL_WIDTH, show_live(live, sizeof live, pages->live_bytes, pages->held_bytes), show_percent(node->free, node->total),
-            hfi_format_bytes(longest, sizeof longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
+            LABEL_WIDTH, show_live(live, sizeof live, pages->live_bytes, pages->held_bytes),
+            show_percent(node->free, node->total),
+            hfi_format_bytes(longest, sizeof longest,
+                             snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
             show_percent(node->high_water, node->total));
     if (node->high_water_ticks != 0)
-        fprintf(out, ", %s ago", show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
+        fprintf(out, ", %s ago",
+                show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
     fputs("</text>\n", out);
 }
 
@@ -156,11 +170,16 @@ static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
     char size[16], row[16];
     for (unsigned i = 0; i < sizeof show_order; i++) {
         const struct show_state *state = &show_states[show_order[i]];
-        fprintf(out, "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"13\" height=\"13\"/><text x=\"%u\" y=\"%u\">%s</text>\n", state->css, x,
-                y + 14, x + 20, y + 25, state->meaning);
+        fprintf(out,
+                "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"13\" height=\"13\"/><text x=\"%u\" "
+                "y=\"%u\">%s</text>\n",
+                state->css, x, y + 14, x + 20, y + 25, state->meaning);
         x += 48 + 8 * (unsigned)strlen(state->meaning);
     }
-    fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">A row is %s, in steps of %s; the fainter, the less of it is in use.</text>\n", LABEL_WIDTH, y + 50,
+    fprintf(out,
+            "<text class=\"soft\" x=\"%u\" y=\"%u\">A row is %s, in steps of %s; the fainter, the less of it "
+            "is in use.</text>\n",
+            LABEL_WIDTH, y + 50,
             hfi_format_bytes(row, sizeof row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),
             hfi_format_bytes(size, sizeof size, grid->cell_pages * HF_INSPECT_PAGE_BYTES));
 }
@@ -171,15 +190,19 @@ static void write_node(FILE *out, const struct snapshot *snapshot, unsigned node
     struct show_grid grid;
     bool there = show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX);
     unsigned height = height_of(snapshot, node, there ? grid.rows : 0);
-    fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"hfmap\" role=\"img\" aria-label=\"Page map of node %u\" viewBox=\"0 0 %u %u\" "
-            "y=\"%u\" width=\"%u\" height=\"%u\">\n%s", snapshot->nodes[node].id, WIDTH, height, y, WIDTH, height, style);
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"hfmap\" role=\"img\" aria-label=\"Page map of "
+            "node %u\" viewBox=\"0 0 %u %u\" "
+            "y=\"%u\" width=\"%u\" height=\"%u\">\n%s",
+            snapshot->nodes[node].id, WIDTH, height, y, WIDTH, height, style);
     write_head(out, snapshot, node);
     if (there) {
         for (unsigned row = 0; row < grid.rows; row++)
             write_row(out, &grid, row);
         write_legend(out, &grid, height - LEGEND_HEIGHT);
     } else {
-        fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">There is no page map.</text>\n", LABEL_WIDTH, TOP_HEIGHT + 12);
+        fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">There is no page map.</text>\n", LABEL_WIDTH,
+                TOP_HEIGHT + 12);
     }
     fputs("</svg>\n", out);
     show_grid_free(&grid);
@@ -196,9 +219,12 @@ void map_svg_file(FILE *out, const struct snapshot *snapshot, const uint32_t *on
     for (unsigned i = 0; i < snapshot->node_count; i++)
         if (only == NULL || snapshot->nodes[i].id == *only)
             height += height_of(snapshot, i, rows_of(snapshot, i));
-    fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\">\n"
+    fprintf(out,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
+            "viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\">\n"
             "<title>Arena of process %llu</title>\n"
-            "<style>:root{color-scheme:light dark}.ground{fill:#fff}@media (prefers-color-scheme:dark){.ground{fill:#15181c}}</style>\n"
+            "<style>:root{color-scheme:light dark}.ground{fill:#fff}@media "
+            "(prefers-color-scheme:dark){.ground{fill:#15181c}}</style>\n"
             "<rect class=\"ground\" width=\"100%%\" height=\"100%%\"/>\n",
             WIDTH, height, WIDTH, height, (unsigned long long)snapshot->header.pid);
     for (unsigned i = 0; i < snapshot->node_count; i++)

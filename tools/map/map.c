@@ -1,8 +1,9 @@
 /*
  * map: the arena of a running process as a picture, in the terminal or as SVG (map-svg.c).
  *
- * A cell stands for neighbouring pages.  With colours and UTF-8 its colour is the state of most of them and its shade how
- * much of its bytes is in use; otherwise a letter, small where less than half is.
+ * A cell stands for neighbouring pages.  With colours and UTF-8 its colour is the state of most of
+ * them and its shade how much of its bytes is in use; otherwise a letter, small where less than
+ * half is.
  *
  * Test: tests/tool-map.sh.
  */
@@ -21,9 +22,9 @@
 #define WIDTH_MIN 20u
 #define WIDTH_MAX 1000u
 #define LABEL_WIDTH 11u /* "  63.5 GiB " */
-#define LIVE_BYTES 160 /* of a line about what is live */
+#define LIVE_BYTES 160  /* of a line about what is live */
 #define ROWS_ALONE 20u
-#define ROWS_TOTAL 48u  /* of all nodes together, but */
+#define ROWS_TOTAL 48u /* of all nodes together, but */
 #define ROWS_MIN 4u
 
 struct style {
@@ -65,7 +66,9 @@ static bool terminal_has_colours(void)
 static void set_colour(const struct style *style, unsigned state)
 {
     if (style->colour)
-        printf("\033[%dm", state == HF_PAGE_FREE ? 90 : state == HF_PAGE_LARGE ? 94 : 30 + show_states[state].colour);
+        printf("\033[%dm", state == HF_PAGE_FREE    ? 90
+                           : state == HF_PAGE_LARGE ? 94
+                                                    : 30 + show_states[state].colour);
 }
 
 static void reset_colour(const struct style *style)
@@ -80,7 +83,8 @@ static void print_row(const struct show_grid *grid, unsigned row, const struct s
     unsigned state = SNAPSHOT_STATES;
     size_t end = hfi_min(grid->count, (size_t)(row + 1) * grid->columns);
     printf("%*s ", (int)LABEL_WIDTH - 1,
-           hfi_format_bytes(offset, sizeof offset, (uint64_t)row * grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+           hfi_format_bytes(offset, sizeof offset,
+                            (uint64_t)row * grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
     for (size_t i = (size_t)row * grid->columns; i < end; i++) {
         if (grid->cells[i].state != state)
             set_colour(style, grid->cells[i].state);
@@ -100,21 +104,24 @@ static void print_summary(const struct snapshot *snapshot, unsigned index)
            hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing),
            show_percent(node->used, node->total), show_percent(node->free, node->total));
     printf("  %s\n", show_live(live, sizeof live, pages->live_bytes, pages->held_bytes));
-    printf("  longest free run %s; most ever used %.1f %%", 
-           hfi_format_bytes(longest, sizeof longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
+    printf("  longest free run %s; most ever used %.1f %%",
+           hfi_format_bytes(longest, sizeof longest,
+                            snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
            show_percent(node->high_water, node->total));
     if (node->high_water_ticks != 0)
         printf(", %s ago", show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
     puts((node->flags & HF_INSPECT_NODE_FULL) != 0 ? "; FULL: the last request did not fit" : "");
 }
 
-static int print_node(const struct snapshot *snapshot, unsigned node, const struct style *style, unsigned rows_max)
+static int print_node(const struct snapshot *snapshot, unsigned node, const struct style *style,
+                      unsigned rows_max)
 {
     struct show_grid grid;
     char cell[16];
     print_summary(snapshot, node);
     if (!show_grid_fill(&grid, snapshot, node, style->columns, rows_max)) {
-        hfi_say(SAY_ERROR, "HF-E430", "map", "there is no memory for a picture of %zu pages; free some", snapshot->page_count);
+        hfi_say(SAY_ERROR, "HF-E430", "map", "there is no memory for a picture of %zu pages; free some",
+                snapshot->page_count);
         return EXIT_FAILURE;
     }
     printf("  a cell is %zu page%s, %s\n", grid.cell_pages, grid.cell_pages == 1 ? "" : "s",
@@ -144,12 +151,14 @@ static void print_legend(const struct style *style, unsigned width)
         printf(" %s", state->meaning);
         at += needed;
     }
-    puts(style->shade ? "\n  ░ ▒ ▓ █ a quarter, half, three quarters, all of it in use" : "\n  small letter: less than half of it in use");
+    puts(style->shade ? "\n  ░ ▒ ▓ █ a quarter, half, three quarters, all of it in use"
+                      : "\n  small letter: less than half of it in use");
 }
 
 static int print_picture(const struct snapshot *snapshot, const struct wanted *wanted)
 {
-    unsigned width = wanted->width != 0 ? wanted->width : terminal_width(), nodes = wanted->one_node ? 1 : snapshot->node_count;
+    unsigned width = wanted->width != 0 ? wanted->width : terminal_width(),
+             nodes = wanted->one_node ? 1 : snapshot->node_count;
     bool colour = !wanted->no_colour && terminal_has_colours();
     struct style style = { .colour = colour, .shade = colour && show_utf8(), .columns = cells_in(width) };
     unsigned rows_max = nodes == 1 ? ROWS_ALONE : (unsigned)hfi_max(ROWS_TOTAL / nodes, ROWS_MIN);
@@ -181,7 +190,8 @@ static int write_svg(const struct snapshot *snapshot, const struct wanted *wante
         if ((standard || fclose(out) == 0) && whole)
             return 0;
     }
-    hfi_say(SAY_ERROR, "HF-E431", "map", "%s could not be written (%s); name another file", wanted->svg, strerror(errno));
+    hfi_say(SAY_ERROR, "HF-E431", "map", "%s could not be written (%s); name another file", wanted->svg,
+            strerror(errno));
     return EXIT_FAILURE;
 }
 
@@ -193,13 +203,17 @@ static int draw(const struct snapshot *snapshot, const struct wanted *wanted)
     for (unsigned i = 0; i < snapshot->node_count; i++)
         found += !wanted->one_node || snapshot->nodes[i].id == wanted->node;
     if (found == 0) {
-        hfi_say(SAY_ERROR, "HF-E433", "map", "the arena has no part on node %u; the first of its %u node(s) is %u", wanted->node,
+        hfi_say(SAY_ERROR, "HF-E433", "map",
+                "the arena has no part on node %u; the first of its %u node(s) is %u", wanted->node,
                 snapshot->node_count, snapshot->nodes[0].id);
         return EXIT_CONFIG;
     }
     if (snapshot->pages == NULL) {
-        hfi_say(SAY_ERROR, "HF-E434", "map", "process %llu shows no page map: " HF_INSPECT_DIRECTORY " had no room for it when the process "
-                "started; make room and start it again, or see `holdfast stat`", (unsigned long long)snapshot->header.pid);
+        hfi_say(SAY_ERROR, "HF-E434", "map",
+                "process %llu shows no page map: " HF_INSPECT_DIRECTORY
+                " had no room for it when the process "
+                "started; make room and start it again, or see `holdfast stat`",
+                (unsigned long long)snapshot->header.pid);
         return EXIT_FAILURE;
     }
     return wanted->svg != NULL ? write_svg(snapshot, wanted) : print_picture(snapshot, wanted);
@@ -208,8 +222,9 @@ static int draw(const struct snapshot *snapshot, const struct wanted *wanted)
 static int map_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "node", required_argument, NULL, 'n' }, { "width", required_argument, NULL, 'w' }, { "svg", required_argument, NULL, 's' },
-        { "no-color", no_argument, NULL, 'c' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "node", required_argument, NULL, 'n' }, { "width", required_argument, NULL, 'w' },
+        { "svg", required_argument, NULL, 's' },  { "no-color", no_argument, NULL, 'c' },
+        { "help", no_argument, NULL, 'h' },       { 0 },
     };
     struct wanted wanted = { .svg = NULL };
     struct snapshot snapshot = { .pages = NULL };
@@ -237,7 +252,8 @@ static int map_main(int argc, char **argv)
         }
     }
     if (argc - optind > 1) {
-        hfi_say(SAY_ERROR, "HF-E416", "map", "one process at a time, not %d; see `holdfast help map`", argc - optind);
+        hfi_say(SAY_ERROR, "HF-E416", "map", "one process at a time, not %d; see `holdfast help map`",
+                argc - optind);
         return EXIT_USAGE;
     }
     int status = target_open(&target, argv[optind], "map");
@@ -254,16 +270,15 @@ static int map_main(int argc, char **argv)
 const struct command tool_map = {
     .name = "map",
     .summary = "draw the arena of a running process",
-    .help =
-        "usage: holdfast map [--node N] [--width COLUMNS] [--no-color] [--svg FILE] [PID]\n"
-        "\n"
-        "Draws the pages of process PID's arena, node by node: what each is used for, and how much\n"
-        "of it is in use.  Without PID: the only process that shows an arena.\n"
-        "\n"
-        "  --node N         only node N\n"
-        "  --width COLUMNS  as wide as that, 20 to 1000 (default: the terminal, else 80)\n"
-        "  --no-color       letters in place of colours and shades; so do NO_COLOR and a pipe\n"
-        "  --svg FILE       write a picture for browsers instead; - for standard output\n"
-        "  --help           this text\n",
+    .help = "usage: holdfast map [--node N] [--width COLUMNS] [--no-color] [--svg FILE] [PID]\n"
+            "\n"
+            "Draws the pages of process PID's arena, node by node: what each is used for, and how much\n"
+            "of it is in use.  Without PID: the only process that shows an arena.\n"
+            "\n"
+            "  --node N         only node N\n"
+            "  --width COLUMNS  as wide as that, 20 to 1000 (default: the terminal, else 80)\n"
+            "  --no-color       letters in place of colours and shades; so do NO_COLOR and a pipe\n"
+            "  --svg FILE       write a picture for browsers instead; - for standard output\n"
+            "  --help           this text\n",
     .run = map_main,
 };

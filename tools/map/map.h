@@ -8,8 +8,9 @@
 
 #include "reader/snapshot.h"
 
-/* Writes one node's pages as an <svg> element of its own: colours for light and dark, a <title> at each cell, a legend.  It
- * stands in an HTML page as it is.  `node` is an index; without a page map a line of text says so. */
+/* Writes one node's pages as an <svg> element of its own: colours for light and dark, a <title> at
+ * each cell, a legend.  It stands in an HTML page as it is.  `node` is an index; without a page map
+ * a line of text says so. */
 void map_svg(FILE *out, const struct snapshot *snapshot, unsigned node);
 
 /* Writes a whole SVG file: the node whose number is *only, or for NULL all, one below the other. */

@@ -1,8 +1,9 @@
 /*
  * history: see history.h.
  *
- * Memory is bounded: POINTS points, then neighbours are merged two by two and each new one stands for
- * twice as many samples.  What must not be lost in merging is kept by the direction that matters: the most used, the least free.
+ * Memory is bounded: POINTS points, then neighbours are merged two by two and each new one stands
+ * for twice as many samples.  What must not be lost in merging is kept by the direction that
+ * matters: the most used, the least free.
  *
  * Tests: tests/tool-report.sh, tests/fuzz/recording.c.
  */
@@ -44,7 +45,8 @@ static void fill_bands(struct history_node *point, const struct sample *sample, 
     }
 }
 
-/* Without a page map, which a sample may lack, what is held follows from what is used; all of it may be live. */
+/* Without a page map, which a sample may lack, what is held follows from what is used; all of it
+ * may be live. */
 static struct history_node figures_of(const struct sample *sample, unsigned index)
 {
     const struct hf_inspect_node *node = &sample->snapshot.nodes[index];
@@ -52,9 +54,15 @@ static struct history_node figures_of(const struct sample *sample, unsigned inde
     bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
     uint64_t held = known ? pages->held_bytes : node->used > node->meta ? node->used - node->meta : 0;
     uint64_t live = known && pages->live_bytes < held ? pages->live_bytes : held;
-    return (struct history_node){ .total = node->total, .used = node->used, .idle = node->idle, .free = node->free,
-                                  .large = node->large < held ? node->large : held, .meta = node->meta,
-                                  .high_water = node->high_water, .held = held, .live = live };
+    return (struct history_node){ .total = node->total,
+                                  .used = node->used,
+                                  .idle = node->idle,
+                                  .free = node->free,
+                                  .large = node->large < held ? node->large : held,
+                                  .meta = node->meta,
+                                  .high_water = node->high_water,
+                                  .held = held,
+                                  .live = live };
 }
 
 static void fill_point(struct history_point *point, const struct sample *sample, unsigned node_count)
@@ -74,7 +82,8 @@ static void fill_point(struct history_point *point, const struct sample *sample,
     for (unsigned i = 0; i < HF_INSPECT_MAX_CLASSES; i++) {
         const struct class_pages *pages = &sample->snapshot.class_pages[i];
         bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
-        point->class_live[i] = known ? pages->live_bytes : pages->pages * HF_INSPECT_PAGE_BYTES - pages->waste_bytes;
+        point->class_live[i] =
+            known ? pages->live_bytes : pages->pages * HF_INSPECT_PAGE_BYTES - pages->waste_bytes;
     }
     for (unsigned i = 0; i < node_count; i++) {
         point->nodes[i] = figures_of(sample, i);
@@ -146,7 +155,8 @@ static void add_event(struct history *history, const struct hf_inspect_event *ev
         history->events_missed++;
     }
     history->events[history->event_count++] =
-        (struct history_event){ .event = *event, .ns = (double)snapshot->taken_ns - snapshot_age_ns(snapshot, event->ticks) };
+        (struct history_event){ .event = *event,
+                                .ns = (double)snapshot->taken_ns - snapshot_age_ns(snapshot, event->ticks) };
 }
 
 static void add_events(struct history *history)
@@ -176,7 +186,8 @@ static bool add(struct history *history)
     fill_point(spare, history->last, history->node_count);
     if (history->pending == 0 && history->point_count == HISTORY_POINTS)
         halve(history);
-    struct history_point *to = &history->points[history->pending == 0 ? history->point_count : history->point_count - 1];
+    struct history_point *to =
+        &history->points[history->pending == 0 ? history->point_count : history->point_count - 1];
     if (history->pending == 0)
         fill_point(&history->points[history->point_count++], history->last, history->node_count);
     else
@@ -189,7 +200,9 @@ static bool add(struct history *history)
 
 static int refuse(const char *path, const char *reason, const char *command)
 {
-    hfi_say(SAY_ERROR, "HF-E443", command, "%s cannot be read as a recording: %s; make one with `holdfast record PID -o FILE`", path, reason);
+    hfi_say(SAY_ERROR, "HF-E443", command,
+            "%s cannot be read as a recording: %s; make one with `holdfast record PID -o FILE`", path,
+            reason);
     return EXIT_FAILURE;
 }
 
@@ -212,7 +225,8 @@ int history_read(struct history *history, FILE *file, const char *path, const ch
     if (verdict == RECORDING_BAD || history->samples == 0)
         return refuse(path, reason == NULL ? "it has no sample" : reason, command);
     if (verdict == RECORDING_CUT)
-        hfi_say(SAY_WARNING, "HF-W444", command, "%s: %s; the %llu samples before that are used", path, reason, (unsigned long long)history->samples);
+        hfi_say(SAY_WARNING, "HF-W444", command, "%s: %s; the %llu samples before that are used", path,
+                reason, (unsigned long long)history->samples);
     history->cut = verdict == RECORDING_CUT ? reason : NULL;
     return 0;
 }
@@ -282,7 +296,8 @@ static double high_water_at(const struct history *history, unsigned node, double
     return (double)history->points[last].nodes[node].high_water;
 }
 
-/* Mean of what was used from one moment to another; of the point before that, where there is none between. */
+/* Mean of what was used from one moment to another; of the point before that, where there is none
+ * between. */
 static double mean_used(const struct history *history, unsigned node, double from_ns, double to_ns)
 {
     double sum = 0;
@@ -301,16 +316,21 @@ static double mean_used(const struct history *history, unsigned node, double fro
 
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s)
 {
-    const struct history_point *first = history->points, *last = first + history->point_count - (history->point_count != 0);
+    const struct history_point *first = history->points,
+                               *last = first + history->point_count - (history->point_count != 0);
     *bytes_per_s = 0;
-    if (history->point_count <= RISE_PARTS || last->ns <= first->ns || (double)(last->ns - first->ns) < RISE_SECONDS_MIN * 1e9)
+    if (history->point_count <= RISE_PARTS || last->ns <= first->ns ||
+        (double)(last->ns - first->ns) < RISE_SECONDS_MIN * 1e9)
         return false;
-    double span_ns = (double)(last->ns - first->ns), rise = (double)last->nodes[node].high_water - (double)first->nodes[node].high_water;
+    double span_ns = (double)(last->ns - first->ns),
+           rise = (double)last->nodes[node].high_water - (double)first->nodes[node].high_water;
     double before = (double)first->nodes[node].high_water, mean_before = 0;
     for (unsigned part = 1; part <= RISE_PARTS; part++) {
-        double from_ns = (double)first->ns + span_ns * (part - 1) / RISE_PARTS, to_ns = from_ns + span_ns / RISE_PARTS;
+        double from_ns = (double)first->ns + span_ns * (part - 1) / RISE_PARTS,
+               to_ns = from_ns + span_ns / RISE_PARTS;
         double now = high_water_at(history, node, to_ns), mean = mean_used(history, node, from_ns, to_ns);
-        if (now - before <= 0 || now - before < rise / RISE_PARTS / 4 || (part > 1 && mean - mean_before < rise / RISE_PARTS / 4))
+        if (now - before <= 0 || now - before < rise / RISE_PARTS / 4 ||
+            (part > 1 && mean - mean_before < rise / RISE_PARTS / 4))
             return false; /* by its mean too: a higher peak now and then is no rise */
         before = now;
         mean_before = mean;

@@ -1,6 +1,7 @@
 /*
- * history: what an arena came through, from a recording or from a live process watched for a while: the last sample
- * whole, of those before it the figures that a picture over time needs, and all events that were seen.
+ * history: what an arena came through, from a recording or from a live process watched for a while:
+ * the last sample whole, of those before it the figures that a picture over time needs, and all
+ * events that were seen.
  */
 #ifndef HFT_HISTORY_H
 #define HFT_HISTORY_H
@@ -12,16 +13,18 @@
 #define HISTORY_EVENTS 512u  /* the last ones */
 
 struct history_node {
-    uint64_t total, used, idle, free, large, meta, high_water; /* of a merged point: the most used, the least free */
+    uint64_t total, used, idle, free, large, meta, high_water; /* of a merged point: the most used, the
+                                                                * least free */
     uint64_t held, live; /* in pages of blocks, and of it in blocks that the program has; see live_known */
-    uint8_t bands[HISTORY_BANDS];                              /* as a sample's cells */
+    uint8_t bands[HISTORY_BANDS]; /* as a sample's cells */
 };
 
 struct history_point {
-    uint64_t ns;     /* CLOCK_MONOTONIC */
+    uint64_t ns;                                                                /* CLOCK_MONOTONIC */
     uint64_t failed, away, taken, remote_frees, listed, slow_calls, slow_ticks; /* totals so far */
-    uint64_t in_use; /* theaps */
-    uint64_t class_live[HF_INSPECT_MAX_CLASSES]; /* bytes in live blocks, by size class; held ones where that is not known */
+    uint64_t in_use;                                                            /* theaps */
+    uint64_t class_live[HF_INSPECT_MAX_CLASSES]; /* bytes in live blocks, by size class; held ones where
+                                                  * that is not known */
     struct history_node *nodes;
 };
 
@@ -34,23 +37,23 @@ struct history {
     struct sample *last;
     uint64_t first_ns;
     uint64_t samples;
-    uint64_t interval_ns;          /* as recorded or watched */
-    unsigned node_count;           /* of the first sample, and of all points */
+    uint64_t interval_ns; /* as recorded or watched */
+    unsigned node_count;  /* of the first sample, and of all points */
     struct history_point *points;
     unsigned point_count;
-    struct history_event *events;  /* oldest first */
+    struct history_event *events; /* oldest first */
     unsigned event_count;
     uint64_t next_sequence;
-    uint64_t events_missed;        /* overwritten before they were seen */
-    uint64_t stride, pending;      /* samples a point stands for; seen of the one in work */
-    bool live;                     /* watched, not recorded */
-    uint64_t live_known;           /* the least of all samples' (enum snapshot_live) */
-    const char *cut;               /* why a recording ended early; NULL */
-    const char *path;              /* of a recording */
+    uint64_t events_missed;   /* overwritten before they were seen */
+    uint64_t stride, pending; /* samples a point stands for; seen of the one in work */
+    bool live;                /* watched, not recorded */
+    uint64_t live_known;      /* the least of all samples' (enum snapshot_live) */
+    const char *cut;          /* why a recording ended early; NULL */
+    const char *path;         /* of a recording */
 };
 
-/* Reads `what`, a file or a process's number; the process is watched for `seconds_ns`, 0 for one look.  0, or an exit status
- * after a message. */
+/* Reads `what`, a file or a process's number; the process is watched for `seconds_ns`, 0 for one
+ * look.  0, or an exit status after a message. */
 int history_load(struct history *history, const char *what, uint64_t seconds_ns, const char *command);
 
 /* Reads a recording from a stream.  0, or an exit status after HF-E443. */
@@ -58,8 +61,9 @@ int history_read(struct history *history, FILE *file, const char *path, const ch
 
 void history_free(struct history *history);
 
-/* Whether the most that a node ever used, and the mean of what it used, rose all the while that is known of, a minute at least: in each
- * quarter of it, and by a quarter of the mean rise at least.  *bytes_per_s: how fast, from its first moment to its last. */
+/* Whether the most that a node ever used, and the mean of what it used, rose all the while that is
+ * known of, a minute at least: in each quarter of it, and by a quarter of the mean rise at least.
+ * *bytes_per_s: how fast, from its first moment to its last. */
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s);
 
 /* Bytes of memory that is held and in no live block. */
@@ -68,7 +72,8 @@ static inline uint64_t history_unused(const struct history_node *node)
     return node->held > node->live ? node->held - node->live : 0;
 }
 
-/* Figures of all nodes together, of the last sample; and of a point, node by node.  Without bands. */
+/* Figures of all nodes together, of the last sample; and of a point, node by node.  Without
+ * bands. */
 struct history_node history_sum(const struct history *history);
 void history_add(struct history_node *sum, const struct history_node *node);
 

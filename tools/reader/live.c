@@ -25,10 +25,10 @@
 #include "base/bits.h"
 #include "tool.h"
 
-#define ENTRY_MAX 256u     /* bytes of an entry of the page table */
-#define GROUP_PAGES 512u   /* that one read covers at most */
-#define GAP_PAGES 32u      /* read for nothing rather than by a second call */
-#define PREFIX_MAX 512u    /* bytes of a theap that hold its link and state */
+#define ENTRY_MAX 256u   /* bytes of an entry of the page table */
+#define GROUP_PAGES 512u /* that one read covers at most */
+#define GAP_PAGES 32u    /* read for nothing rather than by a second call */
+#define PREFIX_MAX 512u  /* bytes of a theap that hold its link and state */
 #define MAGAZINES_MAX ((size_t)64 << 10)
 #define MAGAZINE_BLOCKS 4096u /* more are none */
 #define THEAPS_MAX (1u << 20)
@@ -38,9 +38,9 @@ struct work {
     struct snapshot *snapshot;
     const struct hf_inspect_live *live;
     int fd;
-    int error;                    /* of the first read that failed */
-    unsigned node;                /* in work */
-    size_t heads[GROUP_PAGES];    /* of the group that is being gathered: numbers in the node */
+    int error;                 /* of the first read that failed */
+    unsigned node;             /* in work */
+    size_t heads[GROUP_PAGES]; /* of the group that is being gathered: numbers in the node */
     size_t head_count;
     uint8_t entries[GROUP_PAGES * ENTRY_MAX];
     uint8_t magazines[MAGAZINES_MAX];
@@ -210,8 +210,8 @@ static void read_theaps(struct work *work)
         if (in_use)
             read_memory(work, theap + live->magazines, work->magazines, magazines_bytes);
         left -= in_use ? magazines_bytes : 0;
-        for (unsigned class = 0; class < classes && in_use && work->error == 0; class++)
-            count_magazine(work, class, work->magazines + (size_t)class * live->magazine_bytes);
+        for (unsigned class = 0; class < classes && in_use && work->error == 0; class ++)
+            count_magazine(work, class, work->magazines + (size_t) class * live->magazine_bytes);
         theap = work->error == 0 ? word_at(prefix, live->next, 8) : 0;
     }
 }

@@ -1,5 +1,6 @@
 /*
- * live: which blocks another process has at this moment, from its own memory (struct hf_inspect_live).
+ * live: which blocks another process has at this moment, from its own memory (struct
+ * hf_inspect_live).
  *
  * Read through /proc/PID/mem, which takes the right to trace the process, and stops nothing.
  * Neither does it pin pages, as process_vm_readv does: those a fork would copy early.

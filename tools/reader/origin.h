@@ -23,9 +23,9 @@ struct sample_origin {
     uint64_t cgroup_memory_bytes; /* the least of its and its parents'; ORIGIN_UNLIMITED; 0: not told */
     uint64_t cgroup_high_bytes;
     uint64_t cgroup_pool_bytes[2]; /* of huge pages of 2 MiB, of 1 GiB */
-    uint64_t command_bytes;       /* of the whole command line; more than `command` has: it was cut */
-    uint64_t hidden;              /* words of it that are hidden */
-    uint64_t ended;               /* 1: the process had ended when it was looked at */
+    uint64_t command_bytes;        /* of the whole command line; more than `command` has: it was cut */
+    uint64_t hidden;               /* words of it that are hidden */
+    uint64_t ended;                /* 1: the process had ended when it was looked at */
 };
 
 /* What cannot be read stays as it was: a process that has ended has the origin that it had. */

@@ -1,10 +1,10 @@
 /*
  * recording: see recording.h.
  *
- * R1: nothing in a file is believed: lengths are held against the rest of the file, counts against the tables, before
- *     they are followed; a word is stored only inside its table.
- * R2: memory is bounded by the tables of one sample and by the file's own length, but for the page map, of PAGES_MAX words at
- *     most, whose repeated words take none.
+ * R1: nothing in a file is believed: lengths are held against the rest of the file, counts against
+ *     the tables, before they are followed; a word is stored only inside its table.
+ * R2: memory is bounded by the tables of one sample and by the file's own length, but for the page
+ *     map, of PAGES_MAX words at most, whose repeated words take none.
  * R3: a sample is used only if its checksum is right and all of it was understood.
  *
  * Tests: tests/tool-report.sh, tests/fuzz/recording.c.
@@ -25,21 +25,38 @@
 #define PAYLOAD_MAX ((size_t)1 << 30)
 
 enum part {
-    PART_HEADER = 1, PART_CLOCK, PART_MACHINE, PART_NODES, PART_NODE_PAGES, PART_PLACES, PART_CLASSES, PART_CLASS_PAGES, PART_SUM,
-    PART_OTHERS, PART_EVENTS, PART_CELLS, PART_THEAPS, PART_THEAP_PAGES, PART_THREADS, PART_PAGES, PART_LIVE,
-    PART_ORIGIN, PART_COUNT
+    PART_HEADER = 1,
+    PART_CLOCK,
+    PART_MACHINE,
+    PART_NODES,
+    PART_NODE_PAGES,
+    PART_PLACES,
+    PART_CLASSES,
+    PART_CLASS_PAGES,
+    PART_SUM,
+    PART_OTHERS,
+    PART_EVENTS,
+    PART_CELLS,
+    PART_THEAPS,
+    PART_THEAP_PAGES,
+    PART_THREADS,
+    PART_PAGES,
+    PART_LIVE,
+    PART_ORIGIN,
+    PART_COUNT
 };
 
 /* Sizes of their entries in files of version 1, whose head does not tell them: 0 for parts that it
  * does not have. */
 static const uint32_t first_sizes[PART_COUNT] = {
-    [PART_HEADER] = 256, [PART_CLOCK] = 48, [PART_MACHINE] = 3096, [PART_NODES] = 128, [PART_NODE_PAGES] = 80,
-    [PART_PLACES] = 32, [PART_CLASSES] = 16, [PART_CLASS_PAGES] = 40, [PART_SUM] = 424, [PART_OTHERS] = 320,
-    [PART_EVENTS] = 48, [PART_CELLS] = 8,
-    [PART_THEAPS] = 320, [PART_THEAP_PAGES] = 16, [PART_THREADS] = 24, [PART_PAGES] = 8,
+    [PART_HEADER] = 256,    [PART_CLOCK] = 48,       [PART_MACHINE] = 3096, [PART_NODES] = 128,
+    [PART_NODE_PAGES] = 80, [PART_PLACES] = 32,      [PART_CLASSES] = 16,   [PART_CLASS_PAGES] = 40,
+    [PART_SUM] = 424,       [PART_OTHERS] = 320,     [PART_EVENTS] = 48,    [PART_CELLS] = 8,
+    [PART_THEAPS] = 320,    [PART_THEAP_PAGES] = 16, [PART_THREADS] = 24,   [PART_PAGES] = 8,
 };
 #define ENTRY_MOST 8192u /* bytes of an entry of a later tool */
-#define LIVE_BYTES (offsetof(struct snapshot, magazine_bytes) + sizeof(uint64_t) - offsetof(struct snapshot, live_known))
+#define LIVE_BYTES                                                                                           \
+    (offsetof(struct snapshot, magazine_bytes) + sizeof(uint64_t) - offsetof(struct snapshot, live_known))
 
 /* One table of a sample. */
 struct table {
@@ -59,13 +76,14 @@ struct recording {
     uint32_t entry_bytes[PART_COUNT]; /* in the file: an older tool's are shorter, a newer one's longer */
     uint64_t *before[PART_COUNT]; /* words of the sample before, as in the file, each table at its longest */
     struct bytes payload;
-    unsigned node_count;          /* of its first sample, and of all */
-    bool complete;                /* the page map was read: nothing may follow */
+    unsigned node_count; /* of its first sample, and of all */
+    bool complete;       /* the page map was read: nothing may follow */
 };
 
 _Static_assert(LIVE_BYTES == 6 * sizeof(uint64_t), "nothing lies between");
-_Static_assert(sizeof(struct hf_inspect_segment) % 8 == 0 && sizeof(struct hf_inspect_class) % 8 == 0 && sizeof(struct sample_clock) % 8 == 0 &&
-               sizeof(struct sample_thread) % 8 == 0 && sizeof(struct snapshot_sum) % 8 == 0 && sizeof(struct sample_origin) % 8 == 0,
+_Static_assert(sizeof(struct hf_inspect_segment) % 8 == 0 && sizeof(struct hf_inspect_class) % 8 == 0 &&
+                   sizeof(struct sample_clock) % 8 == 0 && sizeof(struct sample_thread) % 8 == 0 &&
+                   sizeof(struct snapshot_sum) % 8 == 0 && sizeof(struct sample_origin) % 8 == 0,
                "tables are made of words");
 
 static struct table table_of(struct sample *sample, enum part part)
@@ -76,19 +94,37 @@ static struct table table_of(struct sample *sample, enum part part)
     case PART_HEADER: return (struct table){ &snapshot->header, 1, 1, sizeof snapshot->header };
     case PART_CLOCK: return (struct table){ &sample->clock, 1, 1, sizeof sample->clock };
     case PART_MACHINE: return (struct table){ &sample->machine, 1, 1, sizeof sample->machine };
-    case PART_NODES: return (struct table){ snapshot->nodes, nodes, HF_INSPECT_MAX_NODES, sizeof snapshot->nodes[0] };
-    case PART_NODE_PAGES: return (struct table){ snapshot->node_pages, nodes, HF_INSPECT_MAX_NODES, sizeof snapshot->node_pages[0] };
-    case PART_PLACES: return (struct table){ sample->places, nodes, HF_INSPECT_MAX_NODES, sizeof sample->places[0] };
-    case PART_CLASSES: return (struct table){ snapshot->classes, classes, HF_INSPECT_MAX_CLASSES, sizeof snapshot->classes[0] };
-    case PART_CLASS_PAGES: return (struct table){ snapshot->class_pages, classes, HF_INSPECT_MAX_CLASSES, sizeof snapshot->class_pages[0] };
+    case PART_NODES:
+        return (struct table){ snapshot->nodes, nodes, HF_INSPECT_MAX_NODES, sizeof snapshot->nodes[0] };
+    case PART_NODE_PAGES:
+        return (struct table){ snapshot->node_pages, nodes, HF_INSPECT_MAX_NODES,
+                               sizeof snapshot->node_pages[0] };
+    case PART_PLACES:
+        return (struct table){ sample->places, nodes, HF_INSPECT_MAX_NODES, sizeof sample->places[0] };
+    case PART_CLASSES:
+        return (struct table){ snapshot->classes, classes, HF_INSPECT_MAX_CLASSES,
+                               sizeof snapshot->classes[0] };
+    case PART_CLASS_PAGES:
+        return (struct table){ snapshot->class_pages, classes, HF_INSPECT_MAX_CLASSES,
+                               sizeof snapshot->class_pages[0] };
     case PART_SUM: return (struct table){ &sample->sum, 1, 1, sizeof sample->sum };
-    case PART_OTHERS: return (struct table){ snapshot->others, nodes, HF_INSPECT_MAX_NODES, sizeof snapshot->others[0] };
-    case PART_EVENTS: return (struct table){ sample->ring, HF_INSPECT_EVENTS, HF_INSPECT_EVENTS, sizeof sample->ring[0] };
-    case PART_CELLS: return (struct table){ sample->cells, nodes * SAMPLE_CELLS, HF_INSPECT_MAX_NODES * SAMPLE_CELLS, sizeof sample->cells[0] };
-    case PART_THEAPS: return (struct table){ snapshot->theaps, theaps, HF_INSPECT_MAX_THEAPS, sizeof snapshot->theaps[0] };
-    case PART_THEAP_PAGES: return (struct table){ snapshot->theap_pages, theaps, HF_INSPECT_MAX_THEAPS, sizeof snapshot->theap_pages[0] };
-    case PART_THREADS: return (struct table){ sample->threads, theaps, HF_INSPECT_MAX_THEAPS, sizeof sample->threads[0] };
-    case PART_PAGES: return (struct table){ snapshot->pages, snapshot->page_count, RECORDING_PAGES_MAX, sizeof snapshot->pages[0] };
+    case PART_OTHERS:
+        return (struct table){ snapshot->others, nodes, HF_INSPECT_MAX_NODES, sizeof snapshot->others[0] };
+    case PART_EVENTS:
+        return (struct table){ sample->ring, HF_INSPECT_EVENTS, HF_INSPECT_EVENTS, sizeof sample->ring[0] };
+    case PART_CELLS:
+        return (struct table){ sample->cells, nodes * SAMPLE_CELLS, HF_INSPECT_MAX_NODES * SAMPLE_CELLS,
+                               sizeof sample->cells[0] };
+    case PART_THEAPS:
+        return (struct table){ snapshot->theaps, theaps, HF_INSPECT_MAX_THEAPS, sizeof snapshot->theaps[0] };
+    case PART_THEAP_PAGES:
+        return (struct table){ snapshot->theap_pages, theaps, HF_INSPECT_MAX_THEAPS,
+                               sizeof snapshot->theap_pages[0] };
+    case PART_THREADS:
+        return (struct table){ sample->threads, theaps, HF_INSPECT_MAX_THEAPS, sizeof sample->threads[0] };
+    case PART_PAGES:
+        return (struct table){ snapshot->pages, snapshot->page_count, RECORDING_PAGES_MAX,
+                               sizeof snapshot->pages[0] };
     case PART_LIVE: return (struct table){ &snapshot->live_known, 1, 1, LIVE_BYTES };
     case PART_ORIGIN: return (struct table){ &sample->origin, 1, 1, sizeof sample->origin };
     case PART_COUNT: break;
@@ -172,9 +208,13 @@ static bool put_words(struct bytes *bytes, const uint64_t *words, uint64_t *befo
 {
     for (size_t i = 0; i < count;) {
         size_t same = i, end;
-        while (same < count && words[same] == (before != NULL ? before[same] : same == 0 ? 0 : words[same - 1]))
+        while (same < count && words[same] == (before != NULL ? before[same]
+                                               : same == 0    ? 0
+                                                              : words[same - 1]))
             same++;
-        for (end = same; end < count && words[end] != (before != NULL ? before[end] : end == 0 ? 0 : words[end - 1]);)
+        for (end = same; end < count && words[end] != (before != NULL ? before[end]
+                                                       : end == 0     ? 0
+                                                                      : words[end - 1]);)
             end++;
         if (!make_room(bytes, 20 + (end - same) * 10))
             return false;
@@ -206,14 +246,17 @@ struct recording *recording_create(FILE *file, uint64_t interval_ns, const char 
 {
     struct recording *recording = calloc(1, sizeof *recording);
     if (recording == NULL) {
-        hfi_say(SAY_ERROR, "HF-E445", command, "no memory for a recording (%zu bytes); end other programs", sizeof *recording);
+        hfi_say(SAY_ERROR, "HF-E445", command, "no memory for a recording (%zu bytes); end other programs",
+                sizeof *recording);
         return NULL;
     }
     recording->file = file;
     recording->head = (struct recording_head){
-        .magic = RECORDING_MAGIC, .version = RECORDING_VERSION,
+        .magic = RECORDING_MAGIC,
+        .version = RECORDING_VERSION,
         .head_bytes = sizeof recording->head + sizeof recording->entry_bytes,
-        .layout = HF_INSPECT_VERSION, .interval_ns = interval_ns,
+        .layout = HF_INSPECT_VERSION,
+        .interval_ns = interval_ns,
     };
     set_own_sizes(recording);
     recording->head.sample_bytes = sum_of_entries(recording->entry_bytes);
@@ -231,9 +274,10 @@ int recording_append(struct recording *recording, struct sample *sample, bool wh
     recording->payload.used = sizeof(uint32_t[2]); /* the frame, filled last */
     for (enum part part = PART_HEADER; part < PART_COUNT && there; part++) {
         bool of_theaps = part == PART_THEAPS || part == PART_THEAP_PAGES || part == PART_THREADS;
-        bool of_map = part == PART_NODE_PAGES || part == PART_PLACES || part == PART_CLASS_PAGES || part == PART_CELLS || part == PART_PAGES ||
-                      part == PART_LIVE;
-        if ((of_theaps && !whole) || (of_map && sample->snapshot.pages == NULL) || (part == PART_PAGES && !last))
+        bool of_map = part == PART_NODE_PAGES || part == PART_PLACES || part == PART_CLASS_PAGES ||
+                      part == PART_CELLS || part == PART_PAGES || part == PART_LIVE;
+        if ((of_theaps && !whole) || (of_map && sample->snapshot.pages == NULL) ||
+            (part == PART_PAGES && !last))
             continue;
         there = put_part(recording, sample, part);
     }
@@ -265,8 +309,8 @@ static bool get_words(const uint8_t **at, const uint8_t *end, uint64_t *words, b
 {
     for (size_t i = 0; i < count;) {
         uint64_t same, different, number;
-        if (!get_varint(at, end, &same) || !get_varint(at, end, &different) || same > count - i || different > count - i - same ||
-            same + different == 0)
+        if (!get_varint(at, end, &same) || !get_varint(at, end, &different) || same > count - i ||
+            different > count - i - same || same + different == 0)
             return false;
         for (uint64_t j = 0; forward && j < same; j++)
             words[i + j] = i + j == 0 ? 0 : words[i + j - 1];
@@ -308,19 +352,23 @@ static void copy_entries(const struct table *table, const uint64_t *words, size_
     }
 }
 
-static const char *get_part(struct recording *recording, struct sample *sample, const uint8_t **at, const uint8_t *end)
+static const char *get_part(struct recording *recording, struct sample *sample, const uint8_t **at,
+                            const uint8_t *end)
 {
     uint64_t part, count;
-    if (!get_varint(at, end, &part) || !get_varint(at, end, &count) || part < PART_HEADER || part >= PART_COUNT ||
-        recording->entry_bytes[part] == 0)
+    if (!get_varint(at, end, &part) || !get_varint(at, end, &count) || part < PART_HEADER ||
+        part >= PART_COUNT || recording->entry_bytes[part] == 0)
         return "it has a part that is none";
     struct table table = table_of(sample, (enum part)part);
     if (count > table.max || (table.max == 1 && count != 1))
         return "one of its tables is too long";
     if (part == PART_PAGES) {
-        const char *fault = recording->complete ? "it has two page maps" : get_pages(&sample->snapshot, count);
+        const char *fault =
+            recording->complete ? "it has two page maps" : get_pages(&sample->snapshot, count);
         recording->complete = true;
-        return fault != NULL || get_words(at, end, sample->snapshot.pages, true, count) ? fault : "its page map is no such";
+        return fault != NULL || get_words(at, end, sample->snapshot.pages, true, count)
+                 ? fault
+                 : "its page map is no such";
     }
     uint64_t *words = words_before(recording, sample, (enum part)part);
     if (words == NULL)
@@ -379,7 +427,8 @@ static bool read_payload(struct recording *recording, size_t length)
         return false;
     while (recording->payload.used < length) {
         size_t step = length - recording->payload.used < 1 << 20 ? length - recording->payload.used : 1 << 20;
-        if (!make_room(&recording->payload, step) || fread(recording->payload.at + recording->payload.used, 1, step, recording->file) != step)
+        if (!make_room(&recording->payload, step) ||
+            fread(recording->payload.at + recording->payload.used, 1, step, recording->file) != step)
             return false;
         recording->payload.used += step;
     }
@@ -389,10 +438,12 @@ static bool read_payload(struct recording *recording, size_t length)
 static bool get_sizes(struct recording *recording)
 {
     const struct recording_head *head = &recording->head;
-    size_t told = head->head_bytes - sizeof *head; /* parts that came later are not in an older file: of size 0 */
+    /* parts that came later are not in an older file: of size 0 */
+    size_t told = head->head_bytes - sizeof *head;
     if (head->version < RECORDING_VERSION)
         memcpy(recording->entry_bytes, first_sizes, sizeof first_sizes);
-    else if (head->head_bytes < sizeof *head || told > sizeof recording->entry_bytes || told % sizeof recording->entry_bytes[0] != 0 ||
+    else if (head->head_bytes < sizeof *head || told > sizeof recording->entry_bytes ||
+             told % sizeof recording->entry_bytes[0] != 0 ||
              fread(recording->entry_bytes, 1, told, recording->file) != told)
         return false;
     for (enum part part = PART_HEADER; part < PART_COUNT; part++) {
@@ -416,7 +467,8 @@ struct recording *recording_open(FILE *file, const char **reason)
     if (fread(head, sizeof *head, 1, file) != 1 || head->magic != RECORDING_MAGIC)
         *reason = "it does not begin as a recording of this kind of machine";
     else if (head->version > RECORDING_VERSION || head->layout != HF_INSPECT_VERSION)
-        *reason = head->layout < HF_INSPECT_VERSION ? "it is older than this tool" : "it is newer than this tool";
+        *reason =
+            head->layout < HF_INSPECT_VERSION ? "it is older than this tool" : "it is newer than this tool";
     else if (!get_sizes(recording))
         *reason = "its tables are not those of this tool";
     if (*reason == NULL)
@@ -432,7 +484,8 @@ enum recording_verdict recording_next(struct recording *recording, struct sample
     if (got == 0)
         return RECORDING_END;
     *reason = recording->complete ? "there is something behind its end" : NULL;
-    if (*reason == NULL && (got != sizeof frame || frame[0] > PAYLOAD_MAX || !read_payload(recording, frame[0])))
+    if (*reason == NULL &&
+        (got != sizeof frame || frame[0] > PAYLOAD_MAX || !read_payload(recording, frame[0])))
         *reason = "it ends in the middle of a sample";
     if (*reason == NULL && checksum(recording->payload.at, frame[0]) != frame[1])
         *reason = "a sample's checksum is wrong";

@@ -9,10 +9,11 @@
  *     words   = (same different word*)*   until `count` words are there: how many are as they were,
  *               how many follow
  *
- * A part is a table of a sample as 64-bit words (recording.c lists them).  Each word is stored as its difference to the same
- * word of the sample before, zigzagged, as a varint of 7 bits a byte; the page map's to the word in front of it.  A part that is
- * left out is as it was.  The page map, 8 bytes per 64 KiB of arena, is in the last sample alone, and nothing follows it;
- * the theaps are in one sample of THEAPS_EVERY.
+ * A part is a table of a sample as 64-bit words (recording.c lists them).  Each word is stored as
+ * its difference to the same word of the sample before, zigzagged, as a varint of 7 bits a byte;
+ * the page map's to the word in front of it.  A part that is left out is as it was.  The page map,
+ * 8 bytes per 64 KiB of arena, is in the last sample alone, and nothing follows it; the theaps are
+ * in one sample of THEAPS_EVERY.
  *
  * A file that is cut short is good up to its last whole sample.
  */
@@ -40,7 +41,8 @@ struct recording;
 /* Starts a recording at the stream's position; NULL after a message. */
 struct recording *recording_create(FILE *file, uint64_t interval_ns, const char *command);
 
-/* Appends a sample and flushes; 0 or -errno.  `whole`: with the theaps; `last`: with the page map too, if it has one. */
+/* Appends a sample and flushes; 0 or -errno.  `whole`: with the theaps; `last`: with the page map
+ * too, if it has one. */
 int recording_append(struct recording *recording, struct sample *sample, bool whole, bool last);
 
 enum recording_verdict {
@@ -52,7 +54,8 @@ enum recording_verdict {
 
 /* Opens a recording for reading; NULL with the reason.  Nothing in it is believed. */
 struct recording *recording_open(FILE *file, const char **reason);
-enum recording_verdict recording_next(struct recording *recording, struct sample *sample, const char **reason);
+enum recording_verdict recording_next(struct recording *recording, struct sample *sample,
+                                      const char **reason);
 
 uint64_t recording_interval_ns(const struct recording *recording);
 

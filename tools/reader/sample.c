@@ -18,7 +18,8 @@ struct sample *sample_new(const char *command)
 {
     struct sample *sample = calloc(1, sizeof *sample);
     if (sample == NULL)
-        hfi_say(SAY_ERROR, "HF-E445", command, "no memory for a sample (%zu KiB); end other programs", sizeof *sample / 1024);
+        hfi_say(SAY_ERROR, "HF-E445", command, "no memory for a sample (%zu KiB); end other programs",
+                sizeof *sample / 1024);
     return sample;
 }
 
@@ -57,8 +58,12 @@ static uint64_t cell_of(const struct cells *work)
     for (unsigned i = HF_PAGE_OWNED; i < SNAPSHOT_STATES; i++)
         if (work->pages[i] > (state == HF_PAGE_FREE ? 0 : work->pages[state]))
             state = i;
-    double sixteenths = state == HF_PAGE_FREE || work->filled == 0 ? 0 : ceil(work->used * 15 / (double)work->filled - 1e-9);
-    return (uint64_t)state << 4 | (uint64_t)(state == HF_PAGE_FREE ? 0 : sixteenths < 1 ? 1 : sixteenths > 15 ? 15 : sixteenths);
+    double sixteenths =
+        state == HF_PAGE_FREE || work->filled == 0 ? 0 : ceil(work->used * 15 / (double)work->filled - 1e-9);
+    return (uint64_t)state << 4 | (uint64_t)(state == HF_PAGE_FREE ? 0
+                                             : sixteenths < 1      ? 1
+                                             : sixteenths > 15     ? 15
+                                                                   : sixteenths);
 }
 
 static void end_cell(struct cells *work)
@@ -74,12 +79,16 @@ static double used_share(const struct snapshot *snapshot, size_t pages, uint64_t
 {
     unsigned class = HF_PAGE_CLASS(entry);
     switch (HF_PAGE_STATE(entry)) {
-    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
+    case HF_PAGE_OWNED:
+    case HF_PAGE_IDLE:
+    case HF_PAGE_LOOSE:
         if (class >= snapshot->class_count)
             return 0;
-        double used = (double)HF_PAGE_BLOCKS(entry) * snapshot->classes[class].block_bytes, room = (double)pages * HF_INSPECT_PAGE_BYTES;
+        double used = (double)HF_PAGE_BLOCKS(entry) * snapshot->classes[class].block_bytes,
+               room = (double)pages * HF_INSPECT_PAGE_BYTES;
         return used < room ? used / room : 1;
-    case HF_PAGE_LARGE: case HF_PAGE_META: return 1;
+    case HF_PAGE_LARGE:
+    case HF_PAGE_META: return 1;
     default: return 0;
     }
 }
@@ -110,7 +119,9 @@ static void fill_cells(struct sample *sample, unsigned node)
         return;
     place->cell_pages = hfi_divide_up(pages, SAMPLE_CELLS);
     place->cells = hfi_divide_up(pages, place->cell_pages);
-    struct cells work = { .cells = &sample->cells[node * SAMPLE_CELLS], .cell_pages = place->cell_pages, .snapshot = &sample->snapshot };
+    struct cells work = { .cells = &sample->cells[node * SAMPLE_CELLS],
+                          .cell_pages = place->cell_pages,
+                          .snapshot = &sample->snapshot };
     snapshot_each_run(&sample->snapshot, node, add_run, &work);
     if (work.filled != 0)
         end_cell(&work);
@@ -118,7 +129,8 @@ static void fill_cells(struct sample *sample, unsigned node)
 
 /* --- who is where --- */
 
-static uint64_t node_of_cpu(const struct snapshot *snapshot, const uint64_t (*cpus)[HFI_CPU_WORDS], uint32_t cpu)
+static uint64_t node_of_cpu(const struct snapshot *snapshot, const uint64_t (*cpus)[HFI_CPU_WORDS],
+                            uint32_t cpu)
 {
     for (unsigned i = 0; i < snapshot->node_count; i++)
         if (cpu < HFI_CPU_WORDS * 64 && (cpus[i][cpu / 64] >> cpu % 64 & 1) != 0)
@@ -137,7 +149,8 @@ static void find_threads(struct sample *sample, bool names)
         const struct hf_inspect_theap *theap = &snapshot->theaps[i];
         struct sample_thread *thread = &sample->threads[i];
         char name[SAMPLE_NAME];
-        thread->cpu_node = snapshot_theap_is_blank(theap) ? SAMPLE_NODE_UNKNOWN : node_of_cpu(snapshot, cpus, theap->cpu);
+        thread->cpu_node =
+            snapshot_theap_is_blank(theap) ? SAMPLE_NODE_UNKNOWN : node_of_cpu(snapshot, cpus, theap->cpu);
         if (!names || theap->in_use == 0)
             continue;
         target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name);
@@ -173,14 +186,17 @@ static uint64_t thp_setting(void)
     char text[128];
     if (hfi_os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) <= 0)
         return THP_UNKNOWN;
-    return strstr(text, "[never]") != NULL ? THP_NEVER : strstr(text, "[madvise]") != NULL ? THP_MADVISE : THP_ALWAYS;
+    return strstr(text, "[never]") != NULL   ? THP_NEVER
+         : strstr(text, "[madvise]") != NULL ? THP_MADVISE
+                                             : THP_ALWAYS;
 }
 
 static uint64_t memlock_limit(pid_t pid)
 {
     char path[64], text[4096];
     snprintf(path, sizeof path, "/proc/%ld/limits", (long)pid);
-    const char *line = hfi_os_read_file(path, text, sizeof text) <= 0 ? NULL : strstr(text, "Max locked memory");
+    const char *line =
+        hfi_os_read_file(path, text, sizeof text) <= 0 ? NULL : strstr(text, "Max locked memory");
     if (line == NULL)
         return UINT64_MAX;
     line += strlen("Max locked memory");
@@ -191,7 +207,8 @@ static uint64_t memlock_limit(pid_t pid)
 static uint64_t swap_bytes(void)
 {
     char text[8192];
-    const char *line = hfi_os_read_file("/proc/meminfo", text, sizeof text) <= 0 ? NULL : strstr(text, "SwapTotal:");
+    const char *line =
+        hfi_os_read_file("/proc/meminfo", text, sizeof text) <= 0 ? NULL : strstr(text, "SwapTotal:");
     return line == NULL ? 0 : strtoull(line + strlen("SwapTotal:"), NULL, 10) * 1024;
 }
 
@@ -277,7 +294,9 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
     find_threads(sample, thoroughly);
     for (unsigned i = 0; i < snapshot->node_count && with_map; i++) {
         sample->places[i] = (struct sample_place){ 0 };
-        struct owners owners = { .sample = sample, .place = &sample->places[i], .node_id = snapshot->nodes[i].id };
+        struct owners owners = { .sample = sample,
+                                 .place = &sample->places[i],
+                                 .node_id = snapshot->nodes[i].id };
         fill_cells(sample, i);
         snapshot_each_run(snapshot, i, add_owner, &owners);
     }

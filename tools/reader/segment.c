@@ -1,8 +1,9 @@
 /*
  * segment: which processes show an arena, and the files they show it in.
  *
- * S1: nothing about a file is believed.  It is opened for reading only, without following a
- *     link or waiting for a writer; owner and kind are looked at before the contents, which are snapshot.c's.
+ * S1: nothing about a file is believed.  It is opened for reading only, without following a link or
+ *     waiting for a writer; owner and kind are looked at before the contents, which are
+ *     snapshot.c's.
  * S2: a file is removed only where its process is known to have ended, or to have executed another
  *     program since: what is of another namespace cannot be judged from here.
  *
@@ -88,7 +89,8 @@ uint32_t segment_program(int fd)
 {
     struct hf_inspect_segment header;
     ssize_t got = pread(fd, &header, sizeof header, 0);
-    bool known = got == sizeof header && header.magic == HF_INSPECT_MAGIC && header.version == HF_INSPECT_VERSION;
+    bool known =
+        got == sizeof header && header.magic == HF_INSPECT_MAGIC && header.version == HF_INSPECT_VERSION;
     return known ? header.program : 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * snapshot-pages: see snapshot.h; what follows from the page map.
  *
- * Each page of a node is counted once; what the map has wrong is cut to what there can be (S1 in snapshot.c).
+ * Each page of a node is counted once; what the map has wrong is cut to what there can be (S1 in
+ * snapshot.c).
  *
  * Tests: tests/tool-live.sh, tests/tool-stat.sh, tests/fuzz/segment.c.
  */
@@ -13,15 +14,16 @@
 static size_t run_pages(const struct snapshot *snapshot, uint64_t entry)
 {
     switch (HF_PAGE_STATE(entry)) {
-    case HF_PAGE_OWNED: case HF_PAGE_IDLE: case HF_PAGE_LOOSE:
+    case HF_PAGE_OWNED:
+    case HF_PAGE_IDLE:
+    case HF_PAGE_LOOSE:
         if (HF_PAGE_CLASS(entry) >= snapshot->class_count ||
             HF_PAGE_SHORT(entry) >= snapshot->classes[HF_PAGE_CLASS(entry)].run_pages)
             return 1;
         return snapshot->classes[HF_PAGE_CLASS(entry)].run_pages - HF_PAGE_SHORT(entry);
-    case HF_PAGE_LARGE: case HF_PAGE_META:
-        return HF_PAGE_COUNT(entry) == 0 ? 1 : HF_PAGE_COUNT(entry);
-    default:
-        return 1;
+    case HF_PAGE_LARGE:
+    case HF_PAGE_META: return HF_PAGE_COUNT(entry) == 0 ? 1 : HF_PAGE_COUNT(entry);
+    default: return 1;
     }
 }
 

@@ -1,12 +1,13 @@
 /*
  * snapshot: see snapshot.h.
  *
- * S1: nothing in the file is believed: sizes and offsets are held against the file's size, counts against the
- *     arrays, and what a figure leads to (a node's pages, a page's class) is looked at before it is followed.
+ * S1: nothing in the file is believed: sizes and offsets are held against the file's size, counts
+ *     against the arrays, and what a figure leads to (a node's pages, a page's class) is looked at
+ *     before it is followed.
  * S2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
  *     read, where a mapping would make a SIGBUS.
- * S3: a segment of an older library has shorter structs, of a newer one longer ones: fields are added
- *     at the end alone.  What is not there is zero.
+ * S3: a segment of an older library has shorter structs, of a newer one longer ones: fields are
+ *     added at the end alone.  What is not there is zero.
  *
  * Words may change while they are copied; each is true of some moment.
  *
@@ -77,14 +78,17 @@ static const char *read_table(int fd, const struct hf_inspect_table *table, size
     return fault;
 }
 
-static const char *header_fault(const struct hf_inspect_segment *header, pid_t pid, uint64_t start_ticks, uint64_t file_bytes)
+static const char *header_fault(const struct hf_inspect_segment *header, pid_t pid, uint64_t start_ticks,
+                                uint64_t file_bytes)
 {
     uint64_t bytes = header->segment_bytes;
     if (header->magic != HF_INSPECT_MAGIC)
         return "it does not begin as one";
     if (header->version != HF_INSPECT_VERSION)
-        return header->version < HF_INSPECT_VERSION ? "its library is older than this tool" : "its library is newer than this tool";
-    if (!size_is_ours(header->header_bytes, HEADER_LEAST) || bytes > file_bytes || bytes < header->header_bytes)
+        return header->version < HF_INSPECT_VERSION ? "its library is older than this tool"
+                                                    : "its library is newer than this tool";
+    if (!size_is_ours(header->header_bytes, HEADER_LEAST) || bytes > file_bytes ||
+        bytes < header->header_bytes)
         return "its header and its length do not agree";
     if (!table_fits(&header->nodes, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_node), bytes) ||
         !table_fits(&header->classes, HF_INSPECT_MAX_CLASSES, sizeof(struct hf_inspect_class), bytes) ||
@@ -105,7 +109,8 @@ const char *snapshot_fault(const struct snapshot *snapshot)
 {
     for (unsigned i = 0; i < snapshot->class_count; i++) {
         const struct hf_inspect_class *class = &snapshot->classes[i];
-        if (class->run_pages == 0 || (uint64_t)class->run_blocks * class->block_bytes > (uint64_t)class->run_pages * HF_INSPECT_PAGE_BYTES)
+        if (class->run_pages == 0 || (uint64_t) class->run_blocks * class->block_bytes >
+                                         (uint64_t) class->run_pages * HF_INSPECT_PAGE_BYTES)
             return "its size classes are none";
     }
     for (unsigned i = 0; i < snapshot->node_count && snapshot->pages != NULL; i++) {
@@ -117,7 +122,8 @@ const char *snapshot_fault(const struct snapshot *snapshot)
     return NULL;
 }
 
-/* A writer stores 0, the fields, and the sequence last: an entry whose sequence is its number's is whole. */
+/* A writer stores 0, the fields, and the sequence last: an entry whose sequence is its number's is
+ * whole. */
 static void keep_events(struct snapshot *snapshot, const struct hf_inspect_event *ring)
 {
     uint64_t count = snapshot->header.events.count, end = snapshot->header.event_count;
@@ -134,7 +140,8 @@ static void set_clock(struct snapshot *snapshot)
     snapshot->taken_ticks = hfi_os_ticks();
     double ns = (double)(snapshot->taken_ns - snapshot->header.clock_ns);
     double ticks = (double)(snapshot->taken_ticks - snapshot->header.clock_ticks);
-    bool sensible = snapshot->taken_ns > snapshot->header.clock_ns && snapshot->taken_ticks > snapshot->header.clock_ticks;
+    bool sensible = snapshot->taken_ns > snapshot->header.clock_ns &&
+                    snapshot->taken_ticks > snapshot->header.clock_ticks;
     snapshot->ticks_per_ns = sensible ? ticks / ns : 1;
 }
 
@@ -151,7 +158,8 @@ static const char *make_room(struct snapshot *snapshot, bool with_pages)
         snapshot->pages = page_count == 0 ? NULL : malloc(page_count * sizeof *snapshot->pages);
         snapshot->page_count = page_count;
     }
-    bool there = snapshot->theaps != NULL && snapshot->theap_pages != NULL && (page_count == 0 || snapshot->pages != NULL);
+    bool there = snapshot->theaps != NULL && snapshot->theap_pages != NULL &&
+                 (page_count == 0 || snapshot->pages != NULL);
     return there ? NULL : "there is no memory for a copy of it";
 }
 
@@ -178,7 +186,8 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
         fault = READ_TABLE(events, header->events.count, ring);
 #undef READ_TABLE
     if (fault == NULL && snapshot->pages != NULL)
-        fault = read_at(fd, snapshot->pages, snapshot->page_count * sizeof snapshot->pages[0], header->pages.offset);
+        fault = read_at(fd, snapshot->pages, snapshot->page_count * sizeof snapshot->pages[0],
+                        header->pages.offset);
     if (fault == NULL)
         keep_events(snapshot, ring);
     return fault;
@@ -193,11 +202,14 @@ static uint64_t wanted_last(const struct snapshot *snapshot, unsigned node)
     return snapshot->nodes[node].total / HF_INSPECT_ROOM_SHARE;
 }
 
-/* A node counts as full until there is room: what frees memory does not look, who asks next does. */
+/* A node counts as full until there is room: what frees memory does not look, who asks next
+ * does. */
 static void settle_full(struct snapshot *snapshot)
 {
     for (unsigned i = 0; i < snapshot->node_count; i++) {
-        uint64_t room = snapshot->pages == NULL ? snapshot->nodes[i].free : snapshot->node_pages[i].longest_free * HF_INSPECT_PAGE_BYTES;
+        uint64_t room = snapshot->pages == NULL
+                          ? snapshot->nodes[i].free
+                          : snapshot->node_pages[i].longest_free * HF_INSPECT_PAGE_BYTES;
         if (room >= HF_INSPECT_PAGE_BYTES && room >= wanted_last(snapshot, i))
             snapshot->nodes[i].flags &= ~HF_INSPECT_NODE_FULL;
     }
@@ -216,8 +228,8 @@ static const char *read_header(int fd, struct hf_inspect_segment *header, uint64
 }
 
 /* What is known of the last look at the same process.  The page map with exact counts: one that has
- * ended is still read, and its memory is gone.  And whether its memory was refused, which the kernel
- * may log each time. */
+ * ended is still read, and its memory is gone.  And whether its memory was refused, which the
+ * kernel may log each time. */
 struct earlier {
     bool refused;
     uint64_t *pages;
@@ -225,7 +237,8 @@ struct earlier {
     uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES];
 };
 
-static void look_back(struct earlier *earlier, const struct snapshot *snapshot, pid_t pid, uint64_t start_ticks)
+static void look_back(struct earlier *earlier, const struct snapshot *snapshot, pid_t pid,
+                      uint64_t start_ticks)
 {
     bool same = snapshot->header.pid == (uint64_t)pid && snapshot->header.start_ticks == start_ticks;
     bool denied = snapshot->live_error == EACCES || snapshot->live_error == EPERM;
@@ -263,7 +276,9 @@ static bool take_counts(struct snapshot *snapshot, const struct earlier *earlier
 static void count_live(struct snapshot *snapshot, const struct earlier *earlier, pid_t pid,
                        uint64_t start_ticks)
 {
-    int error = snapshot->pages == NULL ? 0 : earlier->refused ? -EACCES : live_read(snapshot, pid, start_ticks);
+    int error = snapshot->pages == NULL ? 0
+              : earlier->refused        ? -EACCES
+                                        : live_read(snapshot, pid, start_ticks);
     bool ended = error == -ESRCH || error == -ENOENT;
     bool exact = error == 0 || (ended && take_counts(snapshot, earlier));
     snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : exact ? LIVE_EXACT : LIVE_SHOWN;
@@ -426,7 +441,8 @@ static const char *name_in(const char *const *names, size_t count, uint32_t code
 const char *snapshot_backing_name(uint32_t backing)
 {
     static const char *const names[] = {
-        [HF_BACKING_NONE] = "none", [HF_BACKING_1G] = "1g", [HF_BACKING_2M] = "2m", [HF_BACKING_THP] = "thp", [HF_BACKING_4K] = "4k",
+        [HF_BACKING_NONE] = "none", [HF_BACKING_1G] = "1g", [HF_BACKING_2M] = "2m",
+        [HF_BACKING_THP] = "thp",   [HF_BACKING_4K] = "4k",
     };
     return NAME_IN(names, backing);
 }
@@ -434,8 +450,9 @@ const char *snapshot_backing_name(uint32_t backing)
 const char *snapshot_state_name(uint32_t state)
 {
     static const char *const names[] = {
-        [HF_PAGE_UNTOUCHED] = "untouched", [HF_PAGE_FREE] = "free", [HF_PAGE_OWNED] = "owned", [HF_PAGE_IDLE] = "idle",
-        [HF_PAGE_LOOSE] = "loose", [HF_PAGE_LARGE] = "large", [HF_PAGE_META] = "meta",
+        [HF_PAGE_UNTOUCHED] = "untouched", [HF_PAGE_FREE] = "free",   [HF_PAGE_OWNED] = "owned",
+        [HF_PAGE_IDLE] = "idle",           [HF_PAGE_LOOSE] = "loose", [HF_PAGE_LARGE] = "large",
+        [HF_PAGE_META] = "meta",
     };
     return NAME_IN(names, state);
 }
@@ -443,11 +460,18 @@ const char *snapshot_state_name(uint32_t state)
 const char *snapshot_event_name(uint32_t kind)
 {
     static const char *const names[] = {
-        [HF_EVENT_NONE] = "none", [HF_EVENT_PUBLISHED] = "published", [HF_EVENT_NODE_FULL] = "node full",
-        [HF_EVENT_NODE_ROOM] = "node has room again", [HF_EVENT_REMOTE_BEGAN] = "remote fallback began",
-        [HF_EVENT_REMOTE_ENDED] = "remote fallback ended", [HF_EVENT_REPORT] = "report printed", [HF_EVENT_POPULATED] = "population done",
-        [HF_EVENT_PRESSURE] = "application asked to free memory", [HF_EVENT_STOLEN] = "pages taken from sleeping threads",
-        [HF_EVENT_FORKED] = "forked", [HF_EVENT_REGISTERED] = "registered with io_uring",
+        [HF_EVENT_NONE] = "none",
+        [HF_EVENT_PUBLISHED] = "published",
+        [HF_EVENT_NODE_FULL] = "node full",
+        [HF_EVENT_NODE_ROOM] = "node has room again",
+        [HF_EVENT_REMOTE_BEGAN] = "remote fallback began",
+        [HF_EVENT_REMOTE_ENDED] = "remote fallback ended",
+        [HF_EVENT_REPORT] = "report printed",
+        [HF_EVENT_POPULATED] = "population done",
+        [HF_EVENT_PRESSURE] = "application asked to free memory",
+        [HF_EVENT_STOLEN] = "pages taken from sleeping threads",
+        [HF_EVENT_FORKED] = "forked",
+        [HF_EVENT_REGISTERED] = "registered with io_uring",
         [HF_EVENT_REGISTER_REFUSED] = "registration with io_uring refused",
     };
     return NAME_IN(names, kind);

@@ -1,8 +1,9 @@
 /*
  * snapshot: the arena of another process at one moment, checked, and what follows from it.
  *
- * Filled from a live process's segment (snapshot_read) or from a recording (recording.h); everything that shows an
- * arena works on it.  All counts are within the arrays they belong to, whatever the file said.
+ * Filled from a live process's segment (snapshot_read) or from a recording (recording.h);
+ * everything that shows an arena works on it.  All counts are within the arrays they belong to,
+ * whatever the file said.
  */
 #ifndef HFT_SNAPSHOT_H
 #define HFT_SNAPSHOT_H
@@ -12,8 +13,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Entries of a page map that are read for every line of a list or a watch: 256 GiB of arena.  Larger
- * ones take 32 MiB and more to copy. */
+/* Entries of a page map that are read for every line of a list or a watch: 256 GiB of arena.
+ * Larger ones take 32 MiB and more to copy. */
 #define SNAPSHOT_MAP_OFTEN (1u << 22)
 
 enum segment_verdict {
@@ -27,7 +28,8 @@ enum segment_verdict {
 /* How well live blocks are known: what live_bytes and all counts of blocks in use are worth. */
 enum snapshot_live {
     LIVE_UNKNOWN, /* there is no page map */
-    LIVE_SHOWN,   /* as of each page's last slow path, off by what came and went since: magazines count as live */
+    LIVE_SHOWN,   /* as of each page's last slow path, off by what came and went since: magazines count as
+                   * live */
     LIVE_EXACT,   /* as of this moment, from the process's memory */
 };
 
@@ -36,13 +38,14 @@ enum snapshot_live {
 /* What the page map says of one node, in pages. */
 struct node_pages {
     uint64_t state[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state; UNTOUCHED counts as FREE */
-    uint64_t owned_empty;            /* of OWNED: no block in use; with LIVE_SHOWN, what threads said of that */
+    uint64_t owned_empty;            /* of OWNED: no block in use; with LIVE_SHOWN, what threads said of
+                                      * that */
     uint64_t owned_partly;           /* of OWNED: neither empty nor full */
     uint64_t longest_free;           /* run of free pages */
     uint64_t held_bytes;             /* in pages of blocks, large ones too: neither free nor Holdfast's own */
     uint64_t live_bytes;             /* of held_bytes: in blocks that the program has */
     uint64_t idle_live_bytes;        /* of the pages that are IDLE: in blocks that are in use */
-    uint64_t magazine_bytes;         /* of held_bytes: freed blocks that threads keep in magazines; not live */
+    uint64_t magazine_bytes; /* of held_bytes: freed blocks that threads keep in magazines; not live */
 };
 
 /* What the page map says of one size class, over all nodes. */
@@ -66,14 +69,15 @@ struct snapshot {
     struct hf_inspect_node nodes[HF_INSPECT_MAX_NODES];
     struct hf_inspect_class classes[HF_INSPECT_MAX_CLASSES];
     struct hf_inspect_theap *theaps;
-    struct hf_inspect_theap others[HF_INSPECT_MAX_NODES]; /* by node: sums of the theaps past the table's end */
-    struct hf_inspect_event events[HF_INSPECT_EVENTS]; /* whole ones, oldest first */
-    uint64_t *pages;         /* the page map; NULL when it was not asked for or is not there */
+    struct hf_inspect_theap others[HF_INSPECT_MAX_NODES]; /* by node: sums of the theaps past the table's
+                                                           * end */
+    struct hf_inspect_event events[HF_INSPECT_EVENTS];    /* whole ones, oldest first */
+    uint64_t *pages; /* the page map; NULL when it was not asked for or is not there */
     unsigned node_count, class_count, theap_count, event_count;
     size_t page_count;
-    uint64_t taken_ns;       /* CLOCK_MONOTONIC of this copy */
+    uint64_t taken_ns; /* CLOCK_MONOTONIC of this copy */
     uint64_t taken_ticks;
-    double ticks_per_ns;     /* of the process's counter */
+    double ticks_per_ns; /* of the process's counter */
     /* From here on what follows from the page map, where there is one. */
     struct node_pages node_pages[HF_INSPECT_MAX_NODES];
     struct class_pages class_pages[HF_INSPECT_MAX_CLASSES];
@@ -81,29 +85,31 @@ struct snapshot {
     /* Freed blocks that threads keep; with LIVE_EXACT. */
     uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES];
     /* Sums over all nodes. */
-    uint64_t live_known;     /* enum snapshot_live */
-    uint64_t live_error;     /* errno that kept it from LIVE_EXACT; 0 for none */
+    uint64_t live_known; /* enum snapshot_live */
+    uint64_t live_error; /* errno that kept it from LIVE_EXACT; 0 for none */
     uint64_t held_bytes, live_bytes, idle_live_bytes, magazine_bytes;
 };
 
 /* Sums over all theaps, those past the table's end too; in_use counts those that a thread has. */
 struct snapshot_sum {
-    uint64_t in_use, listed, collected, claimed, shared, stolen, lost, fresh, large, adopted, retired, remote_frees, received,
-             pressed, failed, kept, slow_ticks, away[HF_INSPECT_DISTANCES], slow[HF_INSPECT_BUCKETS], unowned_frees;
+    uint64_t in_use, listed, collected, claimed, shared, stolen, lost, fresh, large, adopted, retired,
+        remote_frees, received, pressed, failed, kept, slow_ticks, away[HF_INSPECT_DISTANCES],
+        slow[HF_INSPECT_BUCKETS], unowned_frees;
 };
 
-/* Copies a segment from `fd` and checks the copy: read, not mapped, so that a file cut short meanwhile is
- * no SIGBUS.  `with_pages`: the page map too (8 bytes per 64 KiB of arena), and counts of blocks from the process's
- * memory, where that may be read (128 bytes per run of blocks).  The snapshot must be zeroed before its first use;
- * later calls reuse its memory. */
-enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks, bool with_pages,
-                                   const char **reason);
+/* Copies a segment from `fd` and checks the copy: read, not mapped, so that a file cut short
+ * meanwhile is no SIGBUS.  `with_pages`: the page map too (8 bytes per 64 KiB of arena), and counts
+ * of blocks from the process's memory, where that may be read (128 bytes per run of blocks).  The
+ * snapshot must be zeroed before its first use; later calls reuse its memory. */
+enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks,
+                                   bool with_pages, const char **reason);
 
-/* For who reads by turns into two: the next read of `snapshot` keeps the counts of `last`, read since,
- * should the process have ended. */
+/* For who reads by turns into two: the next read of `snapshot` keeps the counts of `last`, read
+ * since, should the process have ended. */
 void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last);
 
-/* Classes that a page could not hold, and nodes beyond the page map, lead nowhere: NULL, or why the copy cannot be used. */
+/* Classes that a page could not hold, and nodes beyond the page map, lead nowhere: NULL, or why the
+ * copy cannot be used. */
 const char *snapshot_fault(const struct snapshot *snapshot);
 
 /* Fills what follows from the page map.  snapshot_read has done so. */
@@ -114,11 +120,12 @@ void snapshot_free(struct snapshot *snapshot);
 void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum);
 uint64_t snapshot_sum_away(const struct snapshot_sum *sum);
 
-/* Theaps in the table that no thread has any more: of threads that have ended, and taken by no later
- * one. */
+/* Theaps in the table that no thread has any more: of threads that have ended, and taken by no
+ * later one. */
 unsigned snapshot_threads_ended(const struct snapshot *snapshot);
 
-/* Theaps in the table that a thread has: fewer than the sum's in_use where the table is too short. */
+/* Theaps in the table that a thread has: fewer than the sum's in_use where the table is too
+ * short. */
 unsigned snapshot_threads_listed(const struct snapshot *snapshot);
 
 /* A slot that no theap ever had is blank. */
@@ -128,16 +135,18 @@ bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap);
 double snapshot_ns(const struct snapshot *snapshot, uint64_t ticks);
 double snapshot_age_ns(const struct snapshot *snapshot, uint64_t ticks);
 
-/* Lower bound of the bucket of the slow path's histogram in which the given part (0..1) of all calls ends, in ns; its upper
- * bound is twice that.  0 when there were none. */
+/* Lower bound of the bucket of the slow path's histogram in which the given part (0..1) of all
+ * calls ends, in ns; its upper bound is twice that.  0 when there were none. */
 double snapshot_slow_quantile(const struct snapshot *snapshot, const struct snapshot_sum *sum, double part);
 
-/* Calls `each` for every run of a node's pages in order, free stretches included: first page within the node, pages, the
- * entry of its head. */
+/* Calls `each` for every run of a node's pages in order, free stretches included: first page within
+ * the node, pages, the entry of its head. */
 void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
-                       void (*each)(size_t first, size_t pages, uint64_t entry, void *argument), void *argument);
+                       void (*each)(size_t first, size_t pages, uint64_t entry, void *argument),
+                       void *argument);
 
-/* "1g", "2m", "thp", "4k"; "?" for a code this version does not know.  Likewise "owned", "node full", ... */
+/* "1g", "2m", "thp", "4k"; "?" for a code this version does not know.  Likewise "owned", "node
+ * full", ... */
 const char *snapshot_backing_name(uint32_t backing);
 const char *snapshot_state_name(uint32_t state);
 const char *snapshot_event_name(uint32_t kind);

@@ -74,7 +74,9 @@ const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_
 
 static int say_none(const char *command)
 {
-    hfi_say(SAY_ERROR, "HF-E412", command, "no process shows an arena that you may read: none runs under Holdfast, or with HOLDFAST_INSPECT=0, or as "
+    hfi_say(SAY_ERROR, "HF-E412", command,
+            "no process shows an arena that you may read: none runs under Holdfast, or with "
+            "HOLDFAST_INSPECT=0, or as "
             "another user, or each has used less than 8 MiB of a growing arena, or is the child of a fork; "
             "start one with `holdfast run --arena SIZE`, see `holdfast list`");
     return EXIT_FAILURE;
@@ -99,26 +101,33 @@ static bool parse_pid(const char *text, pid_t *pid)
     return errno == 0 && end != text && *end == 0 && number > 0 && number <= INT_MAX;
 }
 
-static int say_refused(const struct target *target, enum segment_verdict verdict, const char *reason, const char *command)
+static int say_refused(const struct target *target, enum segment_verdict verdict, const char *reason,
+                       const char *command)
 {
     char path[SEGMENT_PATH_BYTES], why[768];
     long pid = (long)target->pid;
     segment_path(path, target->pid, target->start_ticks);
     switch (verdict) {
     case SEGMENT_NONE:
-        hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena: %s", pid, unshown_reason(target->pid, why, sizeof why));
+        hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena: %s", pid,
+                unshown_reason(target->pid, why, sizeof why));
         break;
     case SEGMENT_DENIED:
-        hfi_say(SAY_ERROR, "HF-E413", command, "%s cannot be read (%s); run this as root, or as the user whom the file belongs to", path, reason);
+        hfi_say(SAY_ERROR, "HF-E413", command,
+                "%s cannot be read (%s); run this as root, or as the user whom the file belongs to", path,
+                reason);
         break;
     case SEGMENT_STRANGE:
-        hfi_say(SAY_ERROR, "HF-E413", command, "%s is not taken for the segment of process %ld: %s; find out who made it, and remove it",
+        hfi_say(SAY_ERROR, "HF-E413", command,
+                "%s is not taken for the segment of process %ld: %s; find out who made it, and remove it",
                 path, pid, reason);
         break;
-    case SEGMENT_MALFORMED: case SEGMENT_OK:
-        hfi_say(SAY_ERROR, "HF-E414", command, "%s is no segment this tool can read: %s (wanted version %d, %zu bytes); "
-                "use the tool of the same version as the library, or try again", path, reason, HF_INSPECT_VERSION,
-                sizeof(struct hf_inspect_segment));
+    case SEGMENT_MALFORMED:
+    case SEGMENT_OK:
+        hfi_say(SAY_ERROR, "HF-E414", command,
+                "%s is no segment this tool can read: %s (wanted version %d, %zu bytes); "
+                "use the tool of the same version as the library, or try again",
+                path, reason, HF_INSPECT_VERSION, sizeof(struct hf_inspect_segment));
         break;
     }
     return EXIT_FAILURE;
@@ -137,8 +146,7 @@ static int choose(const char *text, pid_t *pid, bool *left, const char *command)
     *left = text != NULL && segment_start_ticks(*pid, &start_ticks) && segment_is_left(*pid, start_ticks);
     unsigned swept = segment_each(remember, &found).swept;
     if (swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) whose program has ended",
-                swept);
+        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) whose program has ended", swept);
     if (text != NULL)
         return 0;
     if (found.count == 0)
@@ -159,13 +167,17 @@ int target_open(struct target *target, const char *text, const char *command)
     if (status != 0)
         return status;
     if (!segment_start_ticks(target->pid, &target->start_ticks)) {
-        hfi_say(SAY_ERROR, "HF-E411", command, "there is no process %ld, or /proc hides it; see `holdfast list`", (long)target->pid);
+        hfi_say(SAY_ERROR, "HF-E411", command,
+                "there is no process %ld, or /proc hides it; see `holdfast list`", (long)target->pid);
         return EXIT_FAILURE;
     }
     if (left) {
-        hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena: it has executed another program "
-                "since it showed one, which does not run under Holdfast, or not yet; start that with `holdfast run "
-                "--arena SIZE`", (long)target->pid);
+        hfi_say(SAY_ERROR, "HF-E412", command,
+                "process %ld shows no arena: it has executed another program "
+                "since it showed one, which does not run under Holdfast, or not yet; start that with "
+                "`holdfast run "
+                "--arena SIZE`",
+                (long)target->pid);
         return EXIT_FAILURE;
     }
     segment_path(path, target->pid, target->start_ticks);
@@ -177,7 +189,8 @@ int target_open(struct target *target, const char *text, const char *command)
 int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command)
 {
     const char *reason;
-    enum segment_verdict verdict = snapshot_read(snapshot, target->fd, target->pid, target->start_ticks, with_pages, &reason);
+    enum segment_verdict verdict =
+        snapshot_read(snapshot, target->fd, target->pid, target->start_ticks, with_pages, &reason);
     return verdict == SEGMENT_OK ? 0 : say_refused(target, verdict, reason, command);
 }
 
@@ -186,7 +199,8 @@ bool target_lives(const struct target *target)
 {
     struct stat file;
     return segment_process_lives(target->pid, target->start_ticks) &&
-           segment_program_runs(target->pid, target->program) && fstat(target->fd, &file) == 0 && file.st_nlink != 0;
+           segment_program_runs(target->pid, target->program) && fstat(target->fd, &file) == 0 &&
+           file.st_nlink != 0;
 }
 
 void target_close(struct target *target)

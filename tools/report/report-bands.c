@@ -104,8 +104,8 @@ static void draw_columns(const struct report *report, unsigned node)
     const struct history *history = report->history;
     unsigned columns = history->point_count < COLUMNS ? history->point_count : COLUMNS;
     double end = history->point_count < 2
-                     ? REPORT_RIGHT
-                     : report_x(report, (double)history->points[history->point_count - 1].ns),
+                   ? REPORT_RIGHT
+                   : report_x(report, (double)history->points[history->point_count - 1].ns),
            from = REPORT_LEFT;
     for (unsigned i = 0; i < columns; i++) {
         unsigned point = report_row_point(history, i, columns),

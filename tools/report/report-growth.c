@@ -1,5 +1,6 @@
 /*
- * report-growth: live bytes by size of block, over time: the sizes that changed most, where a leak shows.
+ * report-growth: live bytes by size of block, over time: the sizes that changed most, where a leak
+ * shows.
  *
  * Test: tests/tool-report.sh.
  */
@@ -32,8 +33,8 @@ static int by_change(const void *one, const void *other)
     const struct series *a = one, *b = other;
     uint64_t change_a = a->most - a->least, change_b = b->most - b->least;
     return change_a != change_b ? (change_a < change_b ? 1 : -1)
-           : a->last < b->last  ? 1
-           : a->last > b->last  ? -1
+         : a->last < b->last    ? 1
+         : a->last > b->last    ? -1
                                 : 0;
 }
 

@@ -17,7 +17,10 @@ struct figure {
     double (*of)(const struct report *report); /* NAN: there is none */
 };
 
-static double over(double of, double whole) { return whole <= 0 ? NAN : of / whole; }
+static double over(double of, double whole)
+{
+    return whole <= 0 ? NAN : of / whole;
+}
 
 static double held_over_live(const struct report *report)
 {
@@ -30,12 +33,30 @@ static double live(const struct report *report)
     return report->snapshot->live_known == LIVE_UNKNOWN ? NAN : (double)history_sum(report->history).live;
 }
 
-static double held(const struct report *report) { return (double)history_sum(report->history).held; }
-static double most(const struct report *report) { return (double)history_sum(report->history).high_water; }
-static double arena(const struct report *report) { return (double)history_sum(report->history).total; }
-static double failed(const struct report *report) { return (double)report->sample->sum.failed; }
-static double threads(const struct report *report) { return (double)report->sample->sum.in_use; }
-static double forks(const struct report *report) { return (double)report->snapshot->header.forks; }
+static double held(const struct report *report)
+{
+    return (double)history_sum(report->history).held;
+}
+static double most(const struct report *report)
+{
+    return (double)history_sum(report->history).high_water;
+}
+static double arena(const struct report *report)
+{
+    return (double)history_sum(report->history).total;
+}
+static double failed(const struct report *report)
+{
+    return (double)report->sample->sum.failed;
+}
+static double threads(const struct report *report)
+{
+    return (double)report->sample->sum.in_use;
+}
+static double forks(const struct report *report)
+{
+    return (double)report->snapshot->header.forks;
+}
 static double away(const struct report *report)
 {
     return report->snapshot->node_count < 2 ? NAN
@@ -95,7 +116,10 @@ static const struct figure figures[] = {
 };
 
 /* What a file says may be nonsense, and larger than there are numbers. */
-static uint64_t whole(double value) { return value < 0x1p63 ? (uint64_t)value : INT64_MAX; }
+static uint64_t whole(double value)
+{
+    return value < 0x1p63 ? (uint64_t)value : INT64_MAX;
+}
 
 static char *figure_text(char *text, enum form form, double value)
 {

@@ -113,7 +113,10 @@ static void begin_tip(const struct report *report, unsigned row)
             4 + ROW_HEIGHT * row, REPORT_WIDTH, ROW_HEIGHT);
 }
 
-static void end_tip(const struct report *report) { fputs("</title></rect>\n", report->out); }
+static void end_tip(const struct report *report)
+{
+    fputs("</title></rect>\n", report->out);
+}
 
 static void key_of_bars(const struct report *report, const char *waste)
 {
@@ -123,7 +126,10 @@ static void key_of_bars(const struct report *report, const char *waste)
     report_key_end(report);
 }
 
-static unsigned height_of_bars(unsigned rows) { return (unsigned)ROW_HEIGHT * rows + 26; }
+static unsigned height_of_bars(unsigned rows)
+{
+    return (unsigned)ROW_HEIGHT * rows + 26;
+}
 
 static void draw_class(const struct report *report, unsigned row, struct ranked ranked)
 {

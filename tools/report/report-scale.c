@@ -133,7 +133,10 @@ double report_x(const struct report *report, double ns)
     return x_between(report, ns, REPORT_LEFT, REPORT_RIGHT);
 }
 
-double report_y(double part) { return REPORT_BOTTOM - REPORT_PLOT * (part < 0 ? 0 : part > 1 ? 1 : part); }
+double report_y(double part)
+{
+    return REPORT_BOTTOM - REPORT_PLOT * (part < 0 ? 0 : part > 1 ? 1 : part);
+}
 
 void report_ground(const struct report *report, double part)
 {

@@ -40,7 +40,10 @@ char *report_count(char *text, uint64_t count)
     return text;
 }
 
-char *report_bytes(char *text, uint64_t bytes) { return hfi_format_bytes(text, REPORT_TEXT, bytes); }
+char *report_bytes(char *text, uint64_t bytes)
+{
+    return hfi_format_bytes(text, REPORT_TEXT, bytes);
+}
 
 char *report_percent(char *text, uint64_t part, uint64_t whole)
 {
@@ -164,7 +167,10 @@ void report_figure(const struct report *report, const char *css, const char *for
     fputs("</figcaption>\n", report->out);
 }
 
-void report_figure_end(const struct report *report) { fputs("</figure>\n", report->out); }
+void report_figure_end(const struct report *report)
+{
+    fputs("</figure>\n", report->out);
+}
 
 void report_svg(const struct report *report, unsigned height, const char *format, ...)
 {
@@ -177,7 +183,10 @@ void report_svg(const struct report *report, unsigned height, const char *format
     fputs("\">\n", report->out);
 }
 
-void report_key(const struct report *report) { fputs("<ul class=\"key\">", report->out); }
+void report_key(const struct report *report)
+{
+    fputs("<ul class=\"key\">", report->out);
+}
 
 /* A line has a line for its mark, all else a square. */
 void report_key_entry(const struct report *report, const char *css, const char *format, ...)
@@ -196,7 +205,10 @@ void report_key_entry(const struct report *report, const char *css, const char *
     fputs("</li>", report->out);
 }
 
-void report_key_end(const struct report *report) { fputs("</ul>\n", report->out); }
+void report_key_end(const struct report *report)
+{
+    fputs("</ul>\n", report->out);
+}
 
 void report_table(const struct report *report, const char *caption, const char *heads)
 {

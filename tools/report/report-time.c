@@ -18,10 +18,22 @@ struct layer {
     uint64_t (*reach)(const struct history_node *node); /* the bytes up to where it goes */
 };
 
-static uint64_t meta_reach(const struct history_node *node) { return node->meta; }
-static uint64_t large_reach(const struct history_node *node) { return node->meta + node->large; }
-static uint64_t live_reach(const struct history_node *node) { return node->meta + node->live; }
-static uint64_t held_reach(const struct history_node *node) { return node->meta + node->held; }
+static uint64_t meta_reach(const struct history_node *node)
+{
+    return node->meta;
+}
+static uint64_t large_reach(const struct history_node *node)
+{
+    return node->meta + node->large;
+}
+static uint64_t live_reach(const struct history_node *node)
+{
+    return node->meta + node->live;
+}
+static uint64_t held_reach(const struct history_node *node)
+{
+    return node->meta + node->held;
+}
 
 enum { HELD, LIVE, LARGE };
 static const struct layer layers[] = {
@@ -71,7 +83,10 @@ static void draw_layers(const struct report *report, unsigned node, uint64_t top
     report_bytes_axis(report, top);
 }
 
-static bool knows_live(const struct report *report) { return report->history->live_known != LIVE_UNKNOWN; }
+static bool knows_live(const struct report *report)
+{
+    return report->history->live_known != LIVE_UNKNOWN;
+}
 
 /* Of colours that occur. */
 static void key_of_layers(const struct report *report, unsigned node)

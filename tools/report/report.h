@@ -16,17 +16,17 @@
 
 /* How far the axes of a report's pictures go; two reports side by side share one. */
 struct report_scale {
-    double span_ns;                           /* of time, from the first sample on */
+    double span_ns; /* of time, from the first sample on */
     uint64_t node_bytes[HF_INSPECT_MAX_NODES];
-    uint64_t memory_bytes;                    /* of all nodes together */
-    uint64_t class_bytes, theap_bytes;        /* the longest bar */
-    uint64_t growth_bytes;                    /* live, of a size of blocks */
+    uint64_t memory_bytes;             /* of all nodes together */
+    uint64_t class_bytes, theap_bytes; /* the longest bar */
+    uint64_t growth_bytes;             /* live, of a size of blocks */
     uint64_t threads;
-    double excess, excess_last;               /* held over live: the most, and at the end */
+    double excess, excess_last; /* held over live: the most, and at the end */
     double pages_per_s;
-    unsigned slow_first, slow_last;           /* buckets of the histogram; first > last: none */
+    unsigned slow_first, slow_last; /* buckets of the histogram; first > last: none */
     uint64_t slow_most;
-    bool relative;                            /* moments are told as time since the first sample */
+    bool relative; /* moments are told as time since the first sample */
 };
 
 struct report {
@@ -58,8 +58,8 @@ char *report_bytes(char *text, uint64_t bytes);
 char *report_percent(char *text, uint64_t part, uint64_t whole);
 char *report_ns(char *text, double ns);
 char *report_ratio(char *text, uint64_t of, uint64_t over); /* "1.23 times" */
-char *report_round_ns(char *text, double ns); /* a tick of an axis: "10 us" */
-char *report_short(char *text, double count); /* "12", "3.4k" */
+char *report_round_ns(char *text, double ns);               /* a tick of an axis: "10 us" */
+char *report_short(char *text, double count);               /* "12", "3.4k" */
 char *report_counted(char *text, uint64_t count, const char *one, const char *many);
 /* `ns` is of CLOCK_MONOTONIC; the text is the local time of day, or of two the time since the
  * first sample. */
@@ -160,7 +160,7 @@ double report_excess_at(const struct report *report, unsigned point);
 
 /* --- its parts, in the page's order; each writes figures into a section that is open --- */
 
-void report_origin(const struct report *report);  /* report-head.c: what, where, when */
+void report_origin(const struct report *report); /* report-head.c: what, where, when */
 void report_status(const struct report *report);
 void report_tiles(const struct report *report);
 void report_advice(const struct report *report);
@@ -178,7 +178,7 @@ void report_classes(const struct report *report); /* report-parts.c */
 void report_theaps(const struct report *report);
 void report_latency(const struct report *report); /* report-slow.c */
 void report_counters(const struct report *report);
-void report_settings(const struct report *report); /* report-settings.c */
+void report_settings(const struct report *report);                                /* report-settings.c */
 void report_differences(const struct report *report, const struct report *other); /* report-pair.c */
 
 #endif

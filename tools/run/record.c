@@ -1,9 +1,9 @@
 /*
  * record: samples of a live process into a file; recording.h has its form.
  *
- * The file is whole after each sample: it can be cut, copied or read while it grows.  An interrupt, the end of
- * the time given or of the process makes a last sample, with the page map in full; a process that ended is read a last time from
- * the segment's open descriptor.
+ * The file is whole after each sample: it can be cut, copied or read while it grows.  An interrupt,
+ * the end of the time given or of the process makes a last sample, with the page map in full; a
+ * process that ended is read a last time from the segment's open descriptor.
  *
  * Test: tests/tool-report.sh.
  */
@@ -51,19 +51,25 @@ struct job {
 static int write_failed(const struct job *job, int error)
 {
     if (job->samples == 0)
-        hfi_say(SAY_ERROR, "HF-E441", "record", "%s could not be written (%s), and holds no sample; name a file elsewhere with -o",
-                job->path, strerror(error));
+        hfi_say(SAY_ERROR, "HF-E441", "record",
+                "%s could not be written (%s), and holds no sample; name a file elsewhere with -o", job->path,
+                strerror(error));
     else
-        hfi_say(SAY_ERROR, "HF-E441", "record", "%s could not be written to its end (%s): the first %llu samples are whole; look at them with "
-                "`holdfast report`, and name a file elsewhere with -o", job->path, strerror(error), (unsigned long long)job->samples);
+        hfi_say(
+            SAY_ERROR, "HF-E441", "record",
+            "%s could not be written to its end (%s): the first %llu samples are whole; look at them with "
+            "`holdfast report`, and name a file elsewhere with -o",
+            job->path, strerror(error), (unsigned long long)job->samples);
     return EXIT_FAILURE;
 }
 
 /* Some file systems tell only now that there was no room. */
 static int close_failed(const struct job *job, int error)
 {
-    hfi_say(SAY_ERROR, "HF-E441", "record", "%s could not be closed (%s), and may lack some of its %llu samples; see what `holdfast report` "
-            "finds in it, and name a file elsewhere with -o", job->path, strerror(error), (unsigned long long)job->samples);
+    hfi_say(SAY_ERROR, "HF-E441", "record",
+            "%s could not be closed (%s), and may lack some of its %llu samples; see what `holdfast report` "
+            "finds in it, and name a file elsewhere with -o",
+            job->path, strerror(error), (unsigned long long)job->samples);
     return EXIT_FAILURE;
 }
 
@@ -121,11 +127,15 @@ static int record(struct job *job)
     uint64_t start = hfi_os_now_ns();
     int status = follow(job);
     if (status == 0)
-        hfi_say(SAY_INFO, "HF-I442", "record", "%llu samples in %.1f s, %s in %s%s%s; look at it with `holdfast report %s -o FILE.html`",
+        hfi_say(SAY_INFO, "HF-I442", "record",
+                "%llu samples in %.1f s, %s in %s%s%s; look at it with `holdfast report %s -o FILE.html`",
                 (unsigned long long)job->samples, (double)(hfi_os_now_ns() - start) / 1e9,
-                hfi_format_bytes(size, sizeof size, fstat(fd, &file) == 0 ? (uint64_t)file.st_size : 0), job->path,
-                target_lives(&job->target) ? "" : ", and the process ended",
-                job->sample->origin.command[0] != 0 ? ", with the command line in it, which --no-command leaves out" : "", job->path);
+                hfi_format_bytes(size, sizeof size, fstat(fd, &file) == 0 ? (uint64_t)file.st_size : 0),
+                job->path, target_lives(&job->target) ? "" : ", and the process ended",
+                job->sample->origin.command[0] != 0
+                    ? ", with the command line in it, which --no-command leaves out"
+                    : "",
+                job->path);
     return status;
 }
 
@@ -136,9 +146,12 @@ enum { OPTION_INTERVAL = 256, OPTION_DURATION, OPTION_NO_COMMAND };
 static int record_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "interval", required_argument, NULL, OPTION_INTERVAL }, { "duration", required_argument, NULL, OPTION_DURATION },
-        { "output", required_argument, NULL, 'o' }, { "no-command", no_argument, NULL, OPTION_NO_COMMAND },
-        { "help", no_argument, NULL, 'h' }, { 0 },
+        { "interval", required_argument, NULL, OPTION_INTERVAL },
+        { "duration", required_argument, NULL, OPTION_DURATION },
+        { "output", required_argument, NULL, 'o' },
+        { "no-command", no_argument, NULL, OPTION_NO_COMMAND },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     struct job job = { .interval_ns = 1000000000 };
     int option;
@@ -151,7 +164,8 @@ static int record_main(int argc, char **argv)
             job.path = optarg;
         else if (option == OPTION_NO_COMMAND)
             job.without_command = true;
-        else if (!tool_seconds(optarg, 0.01, option == OPTION_INTERVAL ? &job.interval_ns : &job.duration_ns, "record"))
+        else if (!tool_seconds(optarg, 0.01, option == OPTION_INTERVAL ? &job.interval_ns : &job.duration_ns,
+                               "record"))
             return EXIT_CONFIG;
     }
     if (job.path != NULL && !tool_is_file(job.path, "-o", "record"))
@@ -176,18 +190,17 @@ static int record_main(int argc, char **argv)
 const struct command tool_record = {
     .name = "record",
     .summary = "record the arena of a running process over time",
-    .help =
-        "usage: holdfast record [PID] -o FILE [--interval SECONDS] [--duration SECONDS] [--no-command]\n"
-        "\n"
-        "Writes samples of the arena of process PID into FILE, until the process ends, the time is\n"
-        "over, or Ctrl-C.  `holdfast report FILE` and `holdfast tune FILE` read it; a file that was\n"
-        "cut short too.  Without PID: the only process that shows an arena.  It has the process's\n"
-        "command line, in which values of options that are named after a secret are hidden.\n"
-        "\n"
-        "  -o, --output FILE   the file to write, made anew\n"
-        "  --interval SECONDS  between samples; 0.01 at least (default: 1)\n"
-        "  --duration SECONDS  how long\n"
-        "  --no-command        leave the command line out\n"
-        "  --help              this text\n",
+    .help = "usage: holdfast record [PID] -o FILE [--interval SECONDS] [--duration SECONDS] [--no-command]\n"
+            "\n"
+            "Writes samples of the arena of process PID into FILE, until the process ends, the time is\n"
+            "over, or Ctrl-C.  `holdfast report FILE` and `holdfast tune FILE` read it; a file that was\n"
+            "cut short too.  Without PID: the only process that shows an arena.  It has the process's\n"
+            "command line, in which values of options that are named after a secret are hidden.\n"
+            "\n"
+            "  -o, --output FILE   the file to write, made anew\n"
+            "  --interval SECONDS  between samples; 0.01 at least (default: 1)\n"
+            "  --duration SECONDS  how long\n"
+            "  --no-command        leave the command line out\n"
+            "  --help              this text\n",
     .run = record_main,
 };

@@ -40,10 +40,14 @@ static void print_memory(FILE *out, const struct run_end *end)
     char peak[16], huge[16], both[16];
     uint64_t of_pool = huge_bytes(end);
     if (of_pool == 0)
-        fprintf(out, "  memory     resident at most %s", hfi_format_bytes(peak, sizeof peak, resident_bytes(end)));
+        fprintf(out, "  memory     resident at most %s",
+                hfi_format_bytes(peak, sizeof peak, resident_bytes(end)));
     else
-        fprintf(out, "  memory     at most %s: %s in huge pages of the pool, and %s resident, which does not count them",
-                hfi_format_bytes(both, sizeof both, resident_bytes(end) + of_pool), hfi_format_bytes(huge, sizeof huge, of_pool),
+        fprintf(out,
+                "  memory     at most %s: %s in huge pages of the pool, and %s resident, which does not "
+                "count them",
+                hfi_format_bytes(both, sizeof both, resident_bytes(end) + of_pool),
+                hfi_format_bytes(huge, sizeof huge, of_pool),
                 hfi_format_bytes(peak, sizeof peak, resident_bytes(end)));
     fprintf(out, "; faults: %ld minor, %ld major\n", end->usage.ru_minflt, end->usage.ru_majflt);
 }
@@ -51,10 +55,13 @@ static void print_memory(FILE *out, const struct run_end *end)
 static void print_node(FILE *out, const struct hf_inspect_node *node)
 {
     char total[16], populated[16], used[16], high[16], meta[16];
-    fprintf(out, "  node %-5u %s on %s pages%s, populated %s, own structures %s\n", node->id, hfi_format_bytes(total, sizeof total, node->total),
-            snapshot_backing_name(node->backing), (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? " (growing)" : "",
-            hfi_format_bytes(populated, sizeof populated, node->populated), hfi_format_bytes(meta, sizeof meta, node->meta));
-    fprintf(out, "             used at most %s (%.0f %%), at last %s\n", hfi_format_bytes(high, sizeof high, node->high_water),
+    fprintf(out, "  node %-5u %s on %s pages%s, populated %s, own structures %s\n", node->id,
+            hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing),
+            (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? " (growing)" : "",
+            hfi_format_bytes(populated, sizeof populated, node->populated),
+            hfi_format_bytes(meta, sizeof meta, node->meta));
+    fprintf(out, "             used at most %s (%.0f %%), at last %s\n",
+            hfi_format_bytes(high, sizeof high, node->high_water),
             show_percent(node->high_water, node->total), hfi_format_bytes(used, sizeof used, node->used));
 }
 
@@ -65,8 +72,10 @@ static void print_live(FILE *out, const struct run_end *end)
     char most[16], text[160];
     if (end->live_most == 0 || snapshot->live_known != LIVE_EXACT)
         return;
-    fprintf(out, "  live       at most %s, as seen ten times a second; at last:\n", hfi_format_bytes(most, sizeof most, end->live_most));
-    fprintf(out, "             %s\n", show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
+    fprintf(out, "  live       at most %s, as seen ten times a second; at last:\n",
+            hfi_format_bytes(most, sizeof most, end->live_most));
+    fprintf(out, "             %s\n",
+            show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
 }
 
 /* A node that is not what was asked for; false when it is. */
@@ -77,11 +86,12 @@ static bool print_short(FILE *out, const struct snapshot *snapshot, const struct
     bool small = (node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked;
     bool slow = wanted != HF_BACKING_NONE && node->backing != wanted;
     if (small)
-        fprintf(out, "  warn       node %u got %s of %s; mend: see `holdfast doctor`\n", node->id, hfi_format_bytes(total, sizeof total, node->total),
+        fprintf(out, "  warn       node %u got %s of %s; mend: see `holdfast doctor`\n", node->id,
+                hfi_format_bytes(total, sizeof total, node->total),
                 hfi_format_bytes(asked, sizeof asked, node->asked));
     if (slow)
-        fprintf(out, "  warn       node %u is on %s pages, not %s; mend: see `holdfast doctor`\n", node->id, snapshot_backing_name(node->backing),
-                snapshot_backing_name(wanted));
+        fprintf(out, "  warn       node %u is on %s pages, not %s; mend: see `holdfast doctor`\n", node->id,
+                snapshot_backing_name(node->backing), snapshot_backing_name(wanted));
     return small || slow;
 }
 
@@ -93,18 +103,23 @@ static void print_arena(FILE *out, const struct snapshot *snapshot)
     uint64_t away = snapshot_sum_away(&sum);
     for (uint32_t i = 0; i < snapshot->node_count; i++)
         print_node(out, &snapshot->nodes[i]);
-    fprintf(out, "  pages      %llu fresh, %llu idle ones claimed, %llu won back, %llu given back\n", (unsigned long long)sum.fresh,
-            (unsigned long long)sum.claimed, (unsigned long long)sum.adopted, (unsigned long long)sum.retired);
+    fprintf(out, "  pages      %llu fresh, %llu idle ones claimed, %llu won back, %llu given back\n",
+            (unsigned long long)sum.fresh, (unsigned long long)sum.claimed, (unsigned long long)sum.adopted,
+            (unsigned long long)sum.retired);
     fprintf(out, "  blocks     %llu listed, %llu large, %llu freed into other threads' pages\n",
-            (unsigned long long)sum.listed, (unsigned long long)sum.large, (unsigned long long)sum.remote_frees);
+            (unsigned long long)sum.listed, (unsigned long long)sum.large,
+            (unsigned long long)sum.remote_frees);
     for (uint32_t i = 0; i < snapshot->node_count; i++)
         amiss = print_short(out, snapshot, &snapshot->nodes[i]) || amiss;
     if (sum.failed != 0)
-        fprintf(out, "  fail       %llu request%s found no room; mend: %s\n", (unsigned long long)sum.failed, sum.failed == 1 ? "" : "s",
+        fprintf(out, "  fail       %llu request%s found no room; mend: %s\n", (unsigned long long)sum.failed,
+                sum.failed == 1 ? "" : "s",
                 grows ? "HF-E012 says what bounds an arena without a named size" : "raise --arena");
     if (away != 0)
-        fprintf(out, "  warn       %llu page%s came from other nodes; mend: raise --arena for the node that was full\n", (unsigned long long)away,
-                away == 1 ? "" : "s");
+        fprintf(out,
+                "  warn       %llu page%s came from other nodes; mend: raise --arena for the node that was "
+                "full\n",
+                (unsigned long long)away, away == 1 ? "" : "s");
     if (!amiss && sum.failed == 0 && away == 0)
         fprintf(out, "  ok         every node as asked, every request served from its own\n");
 }
@@ -112,12 +127,15 @@ static void print_arena(FILE *out, const struct snapshot *snapshot)
 static void print_text(FILE *out, const struct run_end *end)
 {
     char printable[256];
-    fprintf(out, "holdfast: %s (pid %ld) ", tool_printable(printable, sizeof printable, end->name), (long)end->pid);
+    fprintf(out, "holdfast: %s (pid %ld) ", tool_printable(printable, sizeof printable, end->name),
+            (long)end->pid);
     if (WIFSIGNALED(end->status))
-        fprintf(out, "was ended by signal %d (%s)\n", WTERMSIG(end->status), strsignal(WTERMSIG(end->status)));
+        fprintf(out, "was ended by signal %d (%s)\n", WTERMSIG(end->status),
+                strsignal(WTERMSIG(end->status)));
     else
         fprintf(out, "exited with status %d\n", WEXITSTATUS(end->status));
-    fprintf(out, "  time       %.3f s, cpu %.3f s user, %.3f s system\n", end->seconds, seconds(end->usage.ru_utime), seconds(end->usage.ru_stime));
+    fprintf(out, "  time       %.3f s, cpu %.3f s user, %.3f s system\n", end->seconds,
+            seconds(end->usage.ru_utime), seconds(end->usage.ru_stime));
     print_memory(out, end);
     if (end->snapshot == NULL)
         return;
@@ -143,7 +161,8 @@ static void print_json(FILE *out, const struct run_end *end)
     json_object_set_new(object, "major_faults", json_integer(end->usage.ru_majflt));
     json_object_set_new(object, "resident", tool_json_number(resident_bytes(end)));
     json_object_set_new(object, "huge_pages", tool_json_number(huge_bytes(end)));
-    json_object_set_new(object, "live_most", end->live_most == 0 ? json_null() : tool_json_number(end->live_most));
+    json_object_set_new(object, "live_most",
+                        end->live_most == 0 ? json_null() : tool_json_number(end->live_most));
     json_object_set_new(object, "arena", end->snapshot != NULL ? stat_json(end->snapshot) : json_null());
     json_dumpf(object, out, JSON_INDENT(2));
     fputc('\n', out);
@@ -157,7 +176,8 @@ bool run_report(FILE *out, const struct run_end *end, bool json)
     else
         print_text(out, end);
     if (end->snapshot == NULL)
-        hfi_say(SAY_WARNING, "HF-W408", "run", "no arena was seen: the program used less than 8 MiB of a growing one, ended at once, "
+        hfi_say(SAY_WARNING, "HF-W408", "run",
+                "no arena was seen: the program used less than 8 MiB of a growing one, ended at once, "
                 "was not preloaded, or HOLDFAST_INSPECT=0; name a size with --arena");
     return fflush(out) == 0 && ferror(out) == 0;
 }

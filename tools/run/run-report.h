@@ -14,7 +14,8 @@ struct run_end {
     int status; /* as wait(2) has it */
     double seconds;
     struct rusage usage; /* its ru_maxrss counts no huge pages of a pool */
-    uint64_t huge_bytes; /* most that was seen of those; of a short program none perhaps, but the snapshot tells */
+    uint64_t huge_bytes; /* most that was seen of those; of a short program none perhaps, but the snapshot
+                          * tells */
     uint64_t live_most;  /* most bytes in live blocks that were seen; 0 where they never were */
     const struct snapshot *snapshot; /* the last one; NULL: no arena was seen */
 };

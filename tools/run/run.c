@@ -39,7 +39,7 @@
 struct request {
     const char *library;
     bool report, json;
-    bool children; /* what the program starts gets the variables too */
+    bool children;      /* what the program starts gets the variables too */
     const char *output; /* NULL: standard error */
     char **command;
 };
@@ -116,8 +116,9 @@ static const char *preload_obstacle(const char *path, char *interpreter, size_t 
         snprintf(interpreter, interpreter_bytes, "%s", word);
     } else if (got >= (ssize_t)sizeof head.elf && memcmp(head.elf.e_ident, ELFMAG, SELFMAG) == 0) {
         if (gains_rights(path))
-            obstacle = "it is setuid, setgid or has file capabilities, and the loader then ignores LD_PRELOAD; "
-                       "run it as the user it runs for, or link it with -lholdfast";
+            obstacle =
+                "it is setuid, setgid or has file capabilities, and the loader then ignores LD_PRELOAD; "
+                "run it as the user it runs for, or link it with -lholdfast";
         else if (head.elf.e_ident[EI_CLASS] != ELFCLASS64)
             obstacle = "it is a 32-bit program; use a 64-bit one";
         else if (!has_interpreter(fd, &head.elf))
@@ -149,16 +150,21 @@ static bool set_preload(const char *chosen)
     const char *library = tool_library(chosen, &tried);
     const char *before = getenv("LD_PRELOAD");
     if (library == NULL) {
-        hfi_say(SAY_ERROR, "HF-E403", "run", "there is no library %s; install Holdfast, or name it with --library or HOLDFAST_LIBRARY", tried);
+        hfi_say(SAY_ERROR, "HF-E403", "run",
+                "there is no library %s; install Holdfast, or name it with --library or HOLDFAST_LIBRARY",
+                tried);
         return false;
     }
     if (strpbrk(library, " :\t\n") != NULL) {
-        hfi_say(SAY_ERROR, "HF-E404", "run", "the loader cannot preload %s: blanks and colons separate paths there; "
-                "name a path without them with --library", library);
+        hfi_say(SAY_ERROR, "HF-E404", "run",
+                "the loader cannot preload %s: blanks and colons separate paths there; "
+                "name a path without them with --library",
+                library);
         return false;
     }
     char *list = NULL;
-    if (asprintf(&list, "%s%s%s", library, before != NULL && *before != 0 ? ":" : "", before != NULL ? before : "") < 0)
+    if (asprintf(&list, "%s%s%s", library, before != NULL && *before != 0 ? ":" : "",
+                 before != NULL ? before : "") < 0)
         return false;
     setenv("LD_PRELOAD", list, 1);
     free(list);
@@ -168,11 +174,13 @@ static bool set_preload(const char *chosen)
 
 static int say_not_started(const char *name, int error)
 {
-    hfi_say(SAY_ERROR, "HF-E405", "run", "%s could not be started (%s); check the name and PATH", name, strerror(error));
+    hfi_say(SAY_ERROR, "HF-E405", "run", "%s could not be started (%s); check the name and PATH", name,
+            strerror(error));
     return error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTED;
 }
 
-/* What the program starts is not to take an arena of that size each; a number, as the program may be a script. */
+/* What the program starts is not to take an arena of that size each; a number, as the program may
+ * be a script. */
 static void set_only(void)
 {
     char pid[16];
@@ -196,11 +204,12 @@ struct watch {
     pid_t child;
     uint64_t start_ticks;
     char path[SEGMENT_PATH_BYTES];
-    int inotify; /* -1: polled */
-    int fd;      /* the segment, -1 before there is one */
-    bool seen;   /* last_snapshot holds something */
-    uint64_t live_most; /* bytes, as far as they were seen */
-    uint64_t huge_bytes; /* most that was seen of the pools' pages: the kernel counts them in no resident size */
+    int inotify;         /* -1: polled */
+    int fd;              /* the segment, -1 before there is one */
+    bool seen;           /* last_snapshot holds something */
+    uint64_t live_most;  /* bytes, as far as they were seen */
+    uint64_t huge_bytes; /* most that was seen of the pools' pages: the kernel counts them in no resident
+                          * size */
 };
 
 static struct snapshot last_snapshot;
@@ -275,7 +284,8 @@ static bool inotify_names_segment(struct watch *watch)
     while ((got = read(watch->inotify, events, sizeof events)) > 0)
         for (char *at = events; at < events + got;) {
             struct inotify_event *event = (struct inotify_event *)at;
-            named = named || (event->mask & IN_Q_OVERFLOW) != 0 || (event->len != 0 && strcmp(event->name, name) == 0);
+            named = named || (event->mask & IN_Q_OVERFLOW) != 0 ||
+                    (event->len != 0 && strcmp(event->name, name) == 0);
             at += sizeof *event + event->len;
         }
     return named;
@@ -290,7 +300,8 @@ static int watch_wait(struct watch *watch, struct rusage *usage)
         pid_t done = wait4(watch->child, &status, WNOHANG, usage);
         if (done == watch->child || (done < 0 && errno == ECHILD))
             break;
-        struct pollfd wanted[2] = { { .fd = watch->inotify, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+        struct pollfd wanted[2] = { { .fd = watch->inotify, .events = POLLIN },
+                                    { .fd = pidfd, .events = POLLIN } };
         poll(wanted, 2, turn < POLL_FIRST_TURNS && !watch->seen ? POLL_FIRST_MS : POLL_LATER_MS);
         if (watch->fd < 0 || (watch->inotify >= 0 && inotify_names_segment(watch)))
             watch_open(watch);
@@ -315,7 +326,9 @@ static FILE *open_output(const char *path)
 {
     FILE *out = path == NULL ? stderr : fopen(path, "we");
     if (out == NULL)
-        hfi_say(SAY_ERROR, "HF-E456", "run", "%s cannot be written (%s); name another file with --output, and nothing was started", path, strerror(errno));
+        hfi_say(SAY_ERROR, "HF-E456", "run",
+                "%s cannot be written (%s); name another file with --output, and nothing was started", path,
+                strerror(errno));
     return out;
 }
 
@@ -331,12 +344,14 @@ static int run_with_report(const struct request *request)
         inotify_add_watch(watch.inotify, HF_INSPECT_DIRECTORY, IN_CREATE);
     double start = now_seconds();
     sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, &before); /* until it is known whom to forward to */
+    sigprocmask(SIG_BLOCK, &all, &before);               /* until it is known whom to forward to */
     sighandler_t of_children = signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status away */
     watch.child = fork();
     if (watch.child < 0) {
-        hfi_say(SAY_ERROR, "HF-E406", "run", "no process could be started (%s); raise the process limit (ulimit -u), or leave --report out",
-                strerror(errno));
+        hfi_say(
+            SAY_ERROR, "HF-E406", "run",
+            "no process could be started (%s); raise the process limit (ulimit -u), or leave --report out",
+            strerror(errno));
         return EXIT_FAILURE;
     }
     if (watch.child == 0) {
@@ -358,8 +373,12 @@ static int run_with_report(const struct request *request)
     end.huge_bytes = watch.huge_bytes;
     bool whole = run_report(out, &end, request->json) || out == stderr;
     if (!whole)
-        hfi_say(SAY_ERROR, "HF-E457", "run", "%s is not whole: writing it was refused; name another file with --output", request->output);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : whole ? 0 : EXIT_FAILURE;
+        hfi_say(SAY_ERROR, "HF-E457", "run",
+                "%s is not whole: writing it was refused; name another file with --output", request->output);
+    return WIFSIGNALED(status)      ? 128 + WTERMSIG(status)
+         : WEXITSTATUS(status) != 0 ? WEXITSTATUS(status)
+         : whole                    ? 0
+                                    : EXIT_FAILURE;
 }
 
 /* --- the command line --- */
@@ -453,8 +472,10 @@ const struct command tool_run = {
         "  --children         they are for what COMMAND starts as well\n"
         "  --library PATH     the library to preload\n"
         "  --report           afterwards, print to standard error what the arena saw, faults and cpu time\n"
-        "  --json             the report as one JSON object: name, pid, status, signal, seconds, user_seconds,\n"
-        "                     system_seconds, minor_faults, major_faults, resident, huge_pages, arena (as `stat --json`)\n"
+        "  --json             the report as one JSON object: name, pid, status, signal, seconds, "
+        "user_seconds,\n"
+        "                     system_seconds, minor_faults, major_faults, resident, huge_pages, arena (as "
+        "`stat --json`)\n"
         "  -o, --output FILE  the report goes there instead\n"
         "  --help             this text\n",
     .run = run_main,

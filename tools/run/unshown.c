@@ -68,27 +68,37 @@ const char *unshown_reason(pid_t pid, char *text, size_t text_bytes)
     int mapped = maps_library(pid);
     read_variable(pid, "HOLDFAST_INSPECT", inspect, sizeof inspect);
     read_variable(pid, "HOLDFAST_ARENA", arena, sizeof arena);
-    const char *next = strcmp(inspect, "children") == 0
-                           ? "look for HF-W006 on its standard error"
-                           : "start it with HOLDFAST_INSPECT=children, or look for HF-W006 on its standard error";
+    const char *next =
+        strcmp(inspect, "children") == 0
+            ? "look for HF-W006 on its standard error"
+            : "start it with HOLDFAST_INSPECT=children, or look for HF-W006 on its standard error";
     if (mapped < 0)
-        snprintf(text, text_bytes, "whether it runs under Holdfast cannot be seen (%s); run this as its user, or "
-                 "as root", strerror(-mapped));
+        snprintf(text, text_bytes,
+                 "whether it runs under Holdfast cannot be seen (%s); run this as its user, or "
+                 "as root",
+                 strerror(-mapped));
     else if (mapped == 0)
-        snprintf(text, text_bytes, "it has no libholdfast.so mapped, so it does not run under Holdfast, or has "
+        snprintf(text, text_bytes,
+                 "it has no libholdfast.so mapped, so it does not run under Holdfast, or has "
                  "the library inside; start it with `holdfast run --arena SIZE`");
     else if (strcmp(inspect, "0") == 0)
         snprintf(text, text_bytes, "HOLDFAST_INSPECT=0 is set; start it without");
     else if (is_elsewhere(pid))
-        snprintf(text, text_bytes, "it is in another namespace of processes, such as a container; run holdfast "
+        snprintf(text, text_bytes,
+                 "it is in another namespace of processes, such as a container; run holdfast "
                  "there");
     else if (strcmp(arena, "auto") == 0)
-        snprintf(text, text_bytes, "its arena grows, and has used less than 8 MiB, or it is the child of a fork "
+        snprintf(text, text_bytes,
+                 "its arena grows, and has used less than 8 MiB, or it is the child of a fork "
                  "and has not grown since, or it sees another " HF_INSPECT_DIRECTORY "; name a size in "
-                 "HOLDFAST_ARENA, %s", next);
+                 "HOLDFAST_ARENA, %s",
+                 next);
     else
-        snprintf(text, text_bytes, "it is the child of a fork, or still populates its arena, or sees another "
-                 HF_INSPECT_DIRECTORY ", or could not publish; look again, %s", next);
+        snprintf(
+            text, text_bytes,
+            "it is the child of a fork, or still populates its arena, or sees another " HF_INSPECT_DIRECTORY
+            ", or could not publish; look again, %s",
+            next);
     return text;
 }
 

@@ -1,9 +1,9 @@
 /*
  * list: which processes show an arena.
  *
- * Reads each segment that the user may read, counts those of other users and those that are of no use
- * apart, names processes that have the library and no segment, and removes what killed processes of
- * the user left behind.
+ * Reads each segment that the user may read, counts those of other users and those that are of no
+ * use apart, names processes that have the library and no segment, and removes what killed
+ * processes of the user left behind.
  *
  * Tests: tests/tool-stat.sh, tests/segment.sh.
  */
@@ -75,7 +75,8 @@ static json_t *process_json(const struct snapshot *snapshot, const char *name)
     }
     json_object_set_new(process, "pid", tool_json_number(snapshot->header.pid));
     json_object_set_new(process, "name", json_string(name));
-    json_object_set_new(process, "age_seconds", json_real(snapshot_age_ns(snapshot, snapshot->header.clock_ticks) / 1e9));
+    json_object_set_new(process, "age_seconds",
+                        json_real(snapshot_age_ns(snapshot, snapshot->header.clock_ticks) / 1e9));
     json_object_set_new(process, "nodes", nodes);
     bool known = snapshot->live_known != LIVE_UNKNOWN;
     json_object_set_new(process, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
@@ -102,11 +103,12 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     case SEGMENT_OK: break;
     case SEGMENT_NONE: return; /* it ended meanwhile */
     case SEGMENT_DENIED: listing->not_readable++; return;
-    case SEGMENT_STRANGE: case SEGMENT_MALFORMED: listing->unusable++; return;
+    case SEGMENT_STRANGE:
+    case SEGMENT_MALFORMED: listing->unusable++; return;
     }
     if (listing->processes == NULL && listing->shown == 0)
-        printf("%7s %-15s %5s %-4s %6s %4s %4s %7s %6s %s\n", "pid", "process", "arena", "on", "live", "now", "most",
-               "threads", "for", "nodes");
+        printf("%7s %-15s %5s %-4s %6s %4s %4s %7s %6s %s\n", "pid", "process", "arena", "on", "live", "now",
+               "most", "threads", "for", "nodes");
     listing->shown++;
     listing->not_exact += listing->snapshot.live_known == LIVE_SHOWN;
     target_name(pid, name, sizeof name);
@@ -134,7 +136,9 @@ static void print_unshown(const json_t *unshown)
 
 static int list_main(int argc, char **argv)
 {
-    static const struct option long_options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option long_options[] = { { "json", no_argument, NULL, 'j' },
+                                                  { "help", no_argument, NULL, 'h' },
+                                                  { 0 } };
     struct listing listing = { .shown = 0 };
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "list")) != -1) {
@@ -146,7 +150,8 @@ static int list_main(int argc, char **argv)
             listing.processes = json_array();
     }
     if (argc != optind) {
-        hfi_say(SAY_ERROR, "HF-E416", "list", "%s is too much: list takes no process; see `holdfast help list`", argv[optind]);
+        hfi_say(SAY_ERROR, "HF-E416", "list",
+                "%s is too much: list takes no process; see `holdfast help list`", argv[optind]);
         return EXIT_USAGE;
     }
     struct segment_count count = segment_each(list_one, &listing);
@@ -170,30 +175,29 @@ static int list_main(int argc, char **argv)
     if (listing.not_readable != 0)
         printf("%u more, not yours to read\n", listing.not_readable);
     if (listing.unusable != 0)
-        printf("%u more, of another version or not what they claim to be: holdfast stat PID says\n", listing.unusable);
+        printf("%u more, of another version or not what they claim to be: holdfast stat PID says\n",
+               listing.unusable);
     if (count.elsewhere != 0)
         printf("%u more in other namespaces, such as containers: holdfast list says there\n",
                count.elsewhere);
     print_unshown(listing.unshown);
     json_decref(listing.unshown);
     if (count.swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) whose program has ended",
-                count.swept);
+        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) whose program has ended", count.swept);
     return fflush(stdout) != 0;
 }
 
 const struct command tool_list = {
     .name = "list",
     .summary = "list the processes that show an arena",
-    .help =
-        "usage: holdfast list [--json]\n"
-        "\n"
-        "Prints the processes whose arena you may read: its size, what the program has in live\n"
-        "blocks, how much of the arena is used now and was at most, threads, for how long, and each\n"
-        "node's share in use, of many nodes how many and the least and greatest share; and those\n"
-        "that have the library and show nothing.  Removes what killed processes of yours left behind.\n"
-        "\n"
-        "  --json  print them as JSON\n"
-        "  --help  this text\n",
+    .help = "usage: holdfast list [--json]\n"
+            "\n"
+            "Prints the processes whose arena you may read: its size, what the program has in live\n"
+            "blocks, how much of the arena is used now and was at most, threads, for how long, and each\n"
+            "node's share in use, of many nodes how many and the least and greatest share; and those\n"
+            "that have the library and show nothing.  Removes what killed processes of yours left behind.\n"
+            "\n"
+            "  --json  print them as JSON\n"
+            "  --help  this text\n",
     .run = list_main,
 };

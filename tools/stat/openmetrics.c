@@ -1,8 +1,9 @@
 /*
  * openmetrics: see stat.h; OpenMetrics 1.0 text, for the textfile collector of a metrics system.
  *
- * One table names each figure; families are printed whole, one after the other, as the format wants it.  No type is used that
- * the older text format does not have: node_exporter's collector would refuse the file.
+ * One table names each figure; families are printed whole, one after the other, as the format wants
+ * it.  No type is used that the older text format does not have: node_exporter's collector would
+ * refuse the file.
  *
  * Test: tests/tool-stat.sh, by prometheus_client's parser.
  */
@@ -10,7 +11,7 @@
 
 #include "stat/stat.h"
 
-#define LE_LEAST 5u  /* 32 ns */
+#define LE_LEAST 5u /* 32 ns */
 #define LE_MOST 30u /* 1.07 s */
 
 static char labels[160]; /* of the process, in front of all others */
@@ -27,7 +28,8 @@ static void set_labels(const struct snapshot *snapshot)
             escaped[length++] = *at;
         }
     escaped[length] = 0;
-    snprintf(labels, sizeof labels, "pid=\"%llu\",process=\"%s\"", (unsigned long long)snapshot->header.pid, escaped);
+    snprintf(labels, sizeof labels, "pid=\"%llu\",process=\"%s\"", (unsigned long long)snapshot->header.pid,
+             escaped);
 }
 
 static void head(const char *name, const char *type, const char *unit, const char *help)
@@ -46,7 +48,8 @@ static const struct node_gauge {
     size_t offset; /* in struct hf_inspect_node */
 } node_gauges[] = {
     { "arena_bytes", "Size of the arena.", offsetof(struct hf_inspect_node, total) },
-    { "populated_bytes", "Part of the arena that is populated.", offsetof(struct hf_inspect_node, populated) },
+    { "populated_bytes", "Part of the arena that is populated.",
+      offsetof(struct hf_inspect_node, populated) },
     { "used_bytes", "Pages that are handed out or held.", offsetof(struct hf_inspect_node, used) },
     { "idle_bytes", "Of used: pages that nobody owns and that have room, if only for one block.",
       offsetof(struct hf_inspect_node, idle) },
@@ -83,7 +86,8 @@ static void print_live(const struct snapshot *snapshot)
         }
     }
     head("live_exact", "gauge", NULL,
-         "1 where live bytes and blocks are of this moment, 0 where they are as of each thread's last slow path.");
+         "1 where live bytes and blocks are of this moment, 0 where they are as of each thread's last slow "
+         "path.");
     printf("holdfast_live_exact{%s} %d\n", labels, snapshot->live_known == LIVE_EXACT);
 }
 
@@ -94,8 +98,8 @@ static void print_nodes(const struct snapshot *snapshot)
         for (unsigned node = 0; node < snapshot->node_count; node++) {
             uint64_t value;
             memcpy(&value, (const char *)&snapshot->nodes[node] + node_gauges[i].offset, sizeof value);
-            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", node_gauges[i].name, labels, snapshot->nodes[node].id, node,
-                   (unsigned long long)value);
+            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", node_gauges[i].name, labels,
+                   snapshot->nodes[node].id, node, (unsigned long long)value);
         }
     }
     head("node_full", "gauge", NULL, "1 while what was asked for last did not fit on the node.");
@@ -123,16 +127,19 @@ static void print_counter(const char *name, const char *help, uint64_t count)
 
 static void print_counters(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
-    head("pages", "counter", NULL, "Pages that slow paths found, by path; large counts blocks of whole pages.");
+    head("pages", "counter", NULL,
+         "Pages that slow paths found, by path; large counts blocks of whole pages.");
     print_path("claimed", sum->claimed);
     print_path("shared", sum->shared);
     print_path("fresh", sum->fresh);
     print_path("stolen", sum->stolen);
     print_path("large", sum->large);
     head("away", "counter", NULL,
-         "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth and farther.");
+         "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth "
+         "and farther.");
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
-        printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1, (unsigned long long)sum->away[i]);
+        printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1,
+               (unsigned long long)sum->away[i]);
     print_counter("blocks_listed", "Blocks put on free lists, for the fast path to hand out.", sum->listed);
     print_counter("remote_frees", "Blocks freed into pages that other threads owned.", sum->remote_frees);
     print_counter("unowned_frees", "Blocks freed into pages that nobody owned.", sum->unowned_frees);
@@ -143,9 +150,10 @@ static void print_counters(const struct snapshot *snapshot, const struct snapsho
     print_counter("forks", "Forks of the process.", snapshot->header.forks);
 }
 
-/* The segment's buckets end at powers of two of ticks, whose rate every scrape measures anew; bounds of time series must stay
- * the same.  So they are powers of two of nanoseconds, and a bucket counts under the first that it ends at or below, within a
- * hundredth; the segment's last bucket has no end. */
+/* The segment's buckets end at powers of two of ticks, whose rate every scrape measures anew;
+ * bounds of time series must stay the same.  So they are powers of two of nanoseconds, and a bucket
+ * counts under the first that it ends at or below, within a hundredth; the segment's last bucket
+ * has no end. */
 static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
     uint64_t calls = 0;
@@ -154,9 +162,11 @@ static void print_slow(const struct snapshot *snapshot, const struct snapshot_su
          "Calls that had to look beyond their thread's own pages, by how long that took.");
     for (unsigned power = LE_LEAST; power <= LE_MOST; power++) {
         double le_ns = (double)((uint64_t)1 << power);
-        while (bucket + 1 < HF_INSPECT_BUCKETS && snapshot_ns(snapshot, (uint64_t)2 << bucket) <= 1.01 * le_ns)
+        while (bucket + 1 < HF_INSPECT_BUCKETS &&
+               snapshot_ns(snapshot, (uint64_t)2 << bucket) <= 1.01 * le_ns)
             calls += sum->slow[bucket++];
-        printf("holdfast_slow_path_seconds_bucket{%s,le=\"%.10g\"} %llu\n", labels, le_ns / 1e9, (unsigned long long)calls);
+        printf("holdfast_slow_path_seconds_bucket{%s,le=\"%.10g\"} %llu\n", labels, le_ns / 1e9,
+               (unsigned long long)calls);
     }
     while (bucket < HF_INSPECT_BUCKETS)
         calls += sum->slow[bucket++];
@@ -167,14 +177,14 @@ static void print_slow(const struct snapshot *snapshot, const struct snapshot_su
 
 /* --- size classes --- */
 
-static void print_class_family(const struct snapshot *snapshot, const char *name, const char *unit, const char *help,
-                               uint64_t (*value)(const struct class_pages *pages))
+static void print_class_family(const struct snapshot *snapshot, const char *name, const char *unit,
+                               const char *help, uint64_t (*value)(const struct class_pages *pages))
 {
     head(name, "gauge", unit, help);
     for (unsigned i = 0; i < snapshot->class_count; i++)
         if (snapshot->class_pages[i].pages != 0)
-            printf("holdfast_%s{%s,class=\"%u\",block=\"%u\"} %llu\n", name, labels, i, snapshot->classes[i].block_bytes,
-                   (unsigned long long)value(&snapshot->class_pages[i]));
+            printf("holdfast_%s{%s,class=\"%u\",block=\"%u\"} %llu\n", name, labels, i,
+                   snapshot->classes[i].block_bytes, (unsigned long long)value(&snapshot->class_pages[i]));
 }
 
 static uint64_t class_bytes(const struct class_pages *pages)

@@ -41,8 +41,9 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     set_flag(object, "growing", (node->flags & HF_INSPECT_NODE_GROWING) != 0);
     set_flag(object, "populating", (node->flags & HF_INSPECT_NODE_POPULATING) != 0);
     set_flag(object, "full", (node->flags & HF_INSPECT_NODE_FULL) != 0);
-    json_object_set_new(object, "populate_error",
-                        node->populate_error == 0 ? json_null() : json_string(hfi_os_error_name((int)node->populate_error)));
+    json_object_set_new(
+        object, "populate_error",
+        node->populate_error == 0 ? json_null() : json_string(hfi_os_error_name((int)node->populate_error)));
     set_number(object, "asked", node->asked);
     set_number(object, "total", node->total);
     set_number(object, "populated", node->populated);
@@ -50,7 +51,8 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "idle", node->idle);
     set_number(object, "free", node->free);
     set_number(object, "high_water", node->high_water);
-    json_object_set_new(object, "high_water_age_seconds", json_real(snapshot_age_ns(snapshot, node->high_water_ticks) / 1e9));
+    json_object_set_new(object, "high_water_age_seconds",
+                        json_real(snapshot_age_ns(snapshot, node->high_water_ticks) / 1e9));
     set_number(object, "large", node->large);
     set_number(object, "meta", node->meta);
     set_number(object, "threads", node->theaps);
@@ -85,12 +87,14 @@ static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
     char name[20];
     set_number(object, "index", index);
     set_flag(object, "in_use", theap->in_use != 0);
-    json_object_set_new(object, "name",
-                        json_string(target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name)));
+    json_object_set_new(
+        object, "name",
+        json_string(target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name)));
     set_number(object, "tid", theap->tid);
     set_number(object, "home_node", theap->home_node);
     set_number(object, "cpu", theap->cpu);
-    json_object_set_new(object, "age_seconds", json_real(snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9));
+    json_object_set_new(object, "age_seconds",
+                        json_real(snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9));
     set_number(object, "listed", theap->listed);
     set_number(object, "collected", theap->collected);
     set_number(object, "claimed", theap->claimed);
@@ -145,7 +149,8 @@ static json_t *slow_json(const struct snapshot *snapshot, const struct snapshot_
     json_t *array = json_array();
     for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++) {
         json_t *bucket = json_object();
-        json_object_set_new(bucket, "from_ns", json_real(i == 0 ? 0 : snapshot_ns(snapshot, (uint64_t)1 << i)));
+        json_object_set_new(bucket, "from_ns",
+                            json_real(i == 0 ? 0 : snapshot_ns(snapshot, (uint64_t)1 << i)));
         set_number(bucket, "calls", sum->slow[i]);
         json_array_append_new(array, bucket);
     }
@@ -194,7 +199,10 @@ static json_t *events_json(const struct snapshot *snapshot)
 static const char *asked_arena(uint32_t code)
 {
     static const char *const names[] = {
-        [HF_ARENA_AUTO] = "auto", [HF_ARENA_BYTES] = "bytes", [HF_ARENA_PERCENT] = "percent", [HF_ARENA_PER_NODE] = "per_node",
+        [HF_ARENA_AUTO] = "auto",
+        [HF_ARENA_BYTES] = "bytes",
+        [HF_ARENA_PERCENT] = "percent",
+        [HF_ARENA_PER_NODE] = "per_node",
     };
     return code < sizeof names / sizeof names[0] ? names[code] : "?";
 }
@@ -205,9 +213,10 @@ static json_t *options_json(uint32_t options)
         uint32_t bit;
         const char *word;
     } words[] = {
-        { HF_INSPECT_REMOTE_DENY, "remote_deny" }, { HF_INSPECT_FULL_ABORTS, "full_aborts" }, { HF_INSPECT_DONTFORK, "dontfork" },
-        { HF_INSPECT_STRICT, "strict" }, { HF_INSPECT_LOCK_NO, "lock_no" }, { HF_INSPECT_PLACE_INTERLEAVE, "place_interleave" },
-        { HF_INSPECT_PLACE_NODE, "place_node" }, { HF_INSPECT_SECURE, "secure" },
+        { HF_INSPECT_REMOTE_DENY, "remote_deny" }, { HF_INSPECT_FULL_ABORTS, "full_aborts" },
+        { HF_INSPECT_DONTFORK, "dontfork" },       { HF_INSPECT_STRICT, "strict" },
+        { HF_INSPECT_LOCK_NO, "lock_no" },         { HF_INSPECT_PLACE_INTERLEAVE, "place_interleave" },
+        { HF_INSPECT_PLACE_NODE, "place_node" },   { HF_INSPECT_SECURE, "secure" },
     };
     json_t *array = json_array();
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
@@ -223,7 +232,8 @@ static void set_live(json_t *object, const struct snapshot *snapshot)
     json_object_set_new(object, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
     json_object_set_new(object, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
     json_object_set_new(object, "unused", known ? tool_json_number(unused) : json_null());
-    json_object_set_new(object, "magazines", known ? tool_json_number(snapshot->magazine_bytes) : json_null());
+    json_object_set_new(object, "magazines",
+                        known ? tool_json_number(snapshot->magazine_bytes) : json_null());
     json_object_set_new(object, "live_as_of", known ? json_string(show_live_as_of(snapshot)) : json_null());
 }
 
@@ -240,11 +250,13 @@ json_t *stat_json(const struct snapshot *snapshot)
         if (!snapshot_theap_is_blank(&snapshot->theaps[i]))
             json_array_append_new(theaps, theap_json(snapshot, i));
     set_number(object, "version", header->version);
-    json_object_set_new(object, "library", json_string(tool_printable(library, sizeof library, header->library)));
+    json_object_set_new(object, "library",
+                        json_string(tool_printable(library, sizeof library, header->library)));
     set_number(object, "pid", header->pid);
     json_object_set_new(object, "name", json_string(target_name((pid_t)header->pid, name, sizeof name)));
     set_number(object, "start_ticks", header->start_ticks);
-    json_object_set_new(object, "age_seconds", json_real(snapshot_age_ns(snapshot, header->clock_ticks) / 1e9));
+    json_object_set_new(object, "age_seconds",
+                        json_real(snapshot_age_ns(snapshot, header->clock_ticks) / 1e9));
     set_live(object, snapshot);
     set_number(object, "arena_base", header->arena_base);
     set_number(object, "arena_span", header->arena_span);
@@ -252,7 +264,8 @@ json_t *stat_json(const struct snapshot *snapshot)
     set_number(object, "reports", header->reports);
     set_number(object, "registered", header->registered);
     json_object_set_new(object, "asked_arena", json_string(asked_arena(header->asked_arena)));
-    const char *backing = header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing);
+    const char *backing =
+        header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing);
     json_object_set_new(object, "asked_backing", json_string(backing));
     json_object_set_new(object, "options", options_json(header->options));
     set_number(object, "event_count", header->event_count);

@@ -50,18 +50,24 @@ static void print_shares(const struct snapshot *snapshot, unsigned node)
     for (unsigned i = 0; i < SHOW_ORDER; i++) {
         const struct show_share *share = &shares[i];
         bool begins = i == 0 || share->state == SHOW_KEPT;
-        printf("%s%s %s", i == 0 ? "  " : begins ? "\n  " : ", ", show_states[share->state].word, show_size(bytes, share->bytes));
+        printf("%s%s %s",
+               i == 0   ? "  "
+               : begins ? "\n  "
+                        : ", ",
+               show_states[share->state].word, show_size(bytes, share->bytes));
         if (share->state == HF_PAGE_IDLE && share->bytes != 0 && snapshot->live_known != LIVE_UNKNOWN)
             printf(" (%.0f %% live)", show_percent(share->live, share->bytes));
     }
     if (snapshot->pages != NULL)
-        printf("; longest free run %s", show_size(bytes, snapshot->node_pages[node].longest_free * HF_INSPECT_PAGE_BYTES));
+        printf("; longest free run %s",
+               show_size(bytes, snapshot->node_pages[node].longest_free * HF_INSPECT_PAGE_BYTES));
 }
 
 static void print_legend(void)
 {
     for (unsigned i = 0; i < SHOW_ORDER; i++)
-        printf("  %s %s", show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, false), show_states[show_order[i]].word);
+        printf("  %s %s", show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, false),
+               show_states[show_order[i]].word);
     printf("  %s unused\n", show_glyph(HF_PAGE_OWNED, 0, false));
 }
 
@@ -74,11 +80,13 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
     print_bar(snapshot, index);
     printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
     if ((node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked)
-        printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n", bytes_of(node->asked, a));
+        printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n",
+               bytes_of(node->asked, a));
     if (snapshot->node_count > 1 && snapshot->live_known != LIVE_UNKNOWN)
         printf("  %s\n", show_live(text, sizeof text, pages->live_bytes, pages->held_bytes));
     print_shares(snapshot, index);
-    printf("\n  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a), show_percent(node->high_water, node->total),
+    printf("\n  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a),
+           show_percent(node->high_water, node->total),
            show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
     if (node->populated < node->total)
         printf("; populated %s", bytes_of(node->populated, b));
@@ -98,13 +106,17 @@ static void print_count(const char *name, uint64_t count, const char *meaning)
 
 static void print_share(const char *name, uint64_t count, uint64_t all, const char *meaning)
 {
-    printf("  %-13s %14llu %5.1f %% %s\n", name, (unsigned long long)count, show_percent(count, all), meaning);
+    printf("  %-13s %14llu %5.1f %% %s\n", name, (unsigned long long)count, show_percent(count, all),
+           meaning);
 }
 
 static void print_paths(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
     static const char *const distances[HF_INSPECT_DISTANCES] = {
-        "... from the nearest other node", "... from the second nearest", "... from the third", "... from nodes farther away",
+        "... from the nearest other node",
+        "... from the second nearest",
+        "... from the third",
+        "... from nodes farther away",
     };
     uint64_t pages = sum->claimed + sum->fresh + sum->large, all = sum->collected + sum->shared + pages;
     unsigned ended = snapshot_threads_ended(snapshot);
@@ -145,7 +157,8 @@ static uint64_t slow_calls(const struct snapshot_sum *sum)
 }
 
 /* What a part of all calls stayed under; of the last bucket only the lower end is known. */
-static void print_quantile(const char *name, const struct snapshot *snapshot, const struct snapshot_sum *sum, double part)
+static void print_quantile(const char *name, const struct snapshot *snapshot, const struct snapshot_sum *sum,
+                           double part)
 {
     double from = snapshot_slow_quantile(snapshot, sum, part);
     bool last = from >= snapshot_ns(snapshot, (uint64_t)1 << (HF_INSPECT_BUCKETS - 1));
@@ -171,13 +184,15 @@ static const struct snapshot *sorted;
 
 static int by_class_pages(const void *a, const void *b)
 {
-    uint64_t x = sorted->class_pages[*(const unsigned *)a].pages, y = sorted->class_pages[*(const unsigned *)b].pages;
+    uint64_t x = sorted->class_pages[*(const unsigned *)a].pages,
+             y = sorted->class_pages[*(const unsigned *)b].pages;
     return (x < y) - (x > y);
 }
 
 static int by_theap_pages(const void *a, const void *b)
 {
-    uint64_t x = sorted->theap_pages[*(const unsigned *)a].pages, y = sorted->theap_pages[*(const unsigned *)b].pages;
+    uint64_t x = sorted->theap_pages[*(const unsigned *)a].pages,
+             y = sorted->theap_pages[*(const unsigned *)b].pages;
     return (x < y) - (x > y);
 }
 
@@ -192,7 +207,8 @@ static void print_classes(const struct snapshot *snapshot, unsigned length)
         return;
     sorted = snapshot;
     qsort(order, count, sizeof order[0], by_class_pages);
-    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "held", "blocks in use", "have room for", "in use", "waste");
+    printf("%12s %10s %14s %14s %8s %10s\n", "block bytes", "held", "blocks in use", "have room for",
+           "in use", "waste");
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct class_pages *class = &snapshot->class_pages[order[i]];
         printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
@@ -216,24 +232,29 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
         return;
     sorted = snapshot;
     qsort(order, count, sizeof order[0], by_theap_pages);
-    printf("%-15s %7s %4s %4s %5s %5s %5s %5s %7s %6s %5s\n", "thread", "tid", "home", "cpu", "pages", "bytes", "out", "in",
-           "claimed", "stolen", "lost");
+    printf("%-15s %7s %4s %4s %5s %5s %5s %5s %7s %6s %5s\n", "thread", "tid", "home", "cpu", "pages",
+           "bytes", "out", "in", "claimed", "stolen", "lost");
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct hf_inspect_theap *theap = &snapshot->theaps[order[i]];
         const struct theap_pages *pages = &snapshot->theap_pages[order[i]];
-        const uint64_t counts[] = { pages->pages, theap->remote_frees, theap->received, theap->claimed, theap->stolen, theap->lost };
+        const uint64_t counts[] = { pages->pages,   theap->remote_frees, theap->received,
+                                    theap->claimed, theap->stolen,       theap->lost };
         char text[6][SHOW_SHORT];
-        unsigned home = theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
+        unsigned home =
+            theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
         for (unsigned j = 0; j < 6; j++)
             show_count(text[j], (double)counts[j], 5);
         printf("%s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
-               show_name(cell, sizeof cell, target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), 15),
-               (unsigned long long)theap->tid, home, theap->cpu, text[0], show_bytes(bytes, (double)pages->used_bytes, 5), text[1], text[2], text[3], text[4], text[5]);
+               show_name(cell, sizeof cell,
+                         target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), 15),
+               (unsigned long long)theap->tid, home, theap->cpu, text[0],
+               show_bytes(bytes, (double)pages->used_bytes, 5), text[1], text[2], text[3], text[4], text[5]);
     }
     if (count > length)
         printf("%-15s of %u more threads: --theaps\n", "", count - length);
     if (count < sum->in_use)
-        printf("%-15s %u of %llu threads shown: the segment's table ends there\n", "", count, (unsigned long long)sum->in_use);
+        printf("%-15s %u of %llu threads shown: the segment's table ends there\n", "", count,
+               (unsigned long long)sum->in_use);
 }
 
 static void print_events(const struct snapshot *snapshot, unsigned length)
@@ -245,7 +266,8 @@ static void print_events(const struct snapshot *snapshot, unsigned length)
     for (unsigned i = snapshot->event_count; i-- > first;) {
         const struct hf_inspect_event *event = &snapshot->events[i];
         unsigned id = event->node < snapshot->node_count ? snapshot->nodes[event->node].id : event->node;
-        printf("  %8s ago  node %u: %s\n", show_span(span, sizeof span, snapshot_age_ns(snapshot, event->ticks)), id,
+        printf("  %8s ago  node %u: %s\n",
+               show_span(span, sizeof span, snapshot_age_ns(snapshot, event->ticks)), id,
                show_event(text, sizeof text, snapshot, event));
     }
 }
@@ -257,7 +279,8 @@ static void print_live(const struct snapshot *snapshot)
     if (snapshot->live_known != LIVE_UNKNOWN)
         printf("%s\n", show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
     if (snapshot->magazine_bytes != 0)
-        printf("  of unused: %s that threads keep for their next requests\n", bytes_of(snapshot->magazine_bytes, bytes));
+        printf("  of unused: %s that threads keep for their next requests\n",
+               bytes_of(snapshot->magazine_bytes, bytes));
     if (limits != NULL)
         printf("  %s\n", limits);
 }

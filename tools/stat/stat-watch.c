@@ -1,7 +1,9 @@
 /*
- * stat-watch: see stat.h; what happened in the span between two snapshots of a process, as a line for people or as JSON.
+ * stat-watch: see stat.h; what happened in the span between two snapshots of a process, as a line
+ * for people or as JSON.
  *
- * One table names the figures; a counter that went back, which an honest process's does not, counts as no change.
+ * One table names the figures; a counter that went back, which an honest process's does not, counts
+ * as no change.
  *
  * Test: tests/tool-stat.sh.
  */
@@ -11,9 +13,19 @@
 #include "stat/stat.h"
 
 enum {
-    SPAN_LIVE, SPAN_HELD, SPAN_USED, SPAN_IDLE, SPAN_FREE, SPAN_SLOW, SPAN_CLAIMED, SPAN_FRESH, SPAN_STOLEN,
-    SPAN_REMOTE_FREES, SPAN_AWAY,
-    SPAN_FAILED, SPAN_FIGURES,
+    SPAN_LIVE,
+    SPAN_HELD,
+    SPAN_USED,
+    SPAN_IDLE,
+    SPAN_FREE,
+    SPAN_SLOW,
+    SPAN_CLAIMED,
+    SPAN_FRESH,
+    SPAN_STOLEN,
+    SPAN_REMOTE_FREES,
+    SPAN_AWAY,
+    SPAN_FAILED,
+    SPAN_FIGURES,
 };
 #define SPAN_COUNTERS SPAN_SLOW /* the first that counts; those before are sizes as they are now */
 
@@ -97,12 +109,15 @@ void stat_watch_line(const struct snapshot *before, const struct snapshot *after
         if (i == SPAN_LIVE)
             printf(" %*s", figures[i].width, show_live_cell(text, after, width));
         else if (figures[i].head != NULL)
-            printf(" %*s", figures[i].width, i == SPAN_HELD && after->live_known == LIVE_UNKNOWN ? "?" :
-                   show_bytes(text, (double)span[i], width));
+            printf(" %*s", figures[i].width,
+                   i == SPAN_HELD && after->live_known == LIVE_UNKNOWN
+                       ? "?"
+                       : show_bytes(text, (double)span[i], width));
     }
     for (unsigned i = SPAN_COUNTERS; i < SPAN_FIGURES; i++)
-        printf(" %*s", figures[i].width, delta ? show_count(text, (double)span[i], (unsigned)figures[i].width) :
-               show_rate(text, (double)span[i] / seconds, (unsigned)figures[i].width));
+        printf(" %*s", figures[i].width,
+               delta ? show_count(text, (double)span[i], (unsigned)figures[i].width)
+                     : show_rate(text, (double)span[i] / seconds, (unsigned)figures[i].width));
     putchar('\n');
 }
 
@@ -119,7 +134,9 @@ json_t *stat_watch_json(const struct snapshot *before, const struct snapshot *af
     bool known = after->live_known != LIVE_UNKNOWN;
     json_object_set_new(object, "live_as_of", known ? json_string(show_live_as_of(after)) : json_null());
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
-        json_object_set_new(object, figures[i].key, (i == SPAN_LIVE || i == SPAN_HELD) && !known ? json_null() :
-                            i < SPAN_COUNTERS || delta ? tool_json_number(span[i]) : json_real((double)span[i] / seconds));
+        json_object_set_new(object, figures[i].key,
+                            (i == SPAN_LIVE || i == SPAN_HELD) && !known ? json_null()
+                            : i < SPAN_COUNTERS || delta                 ? tool_json_number(span[i])
+                                                         : json_real((double)span[i] / seconds));
     return object;
 }

@@ -1,8 +1,9 @@
 /*
  * stat: shows the arena of a running process, once or again and again.
  *
- * Neither ptrace nor root is needed for a process of the same user, and the process is not
- * stopped: its inspection segment is copied and printed (stat-text.c, stat-watch.c, stat-json.c, openmetrics.c).
+ * Neither ptrace nor root is needed for a process of the same user, and the process is not stopped:
+ * its inspection segment is copied and printed (stat-text.c, stat-watch.c, stat-json.c,
+ * openmetrics.c).
  *
  * Test: tests/tool.sh, tests/tool-stat.sh.
  */
@@ -51,7 +52,8 @@ static int print_once(const struct snapshot *snapshot, const struct settings *se
 }
 
 /* A line for people, or a JSON object on a line of its own. */
-static int print_span(const struct snapshot *before, const struct snapshot *after, const struct settings *settings)
+static int print_span(const struct snapshot *before, const struct snapshot *after,
+                      const struct settings *settings)
 {
     if (settings->format == FORMAT_TEXT) {
         stat_watch_line(before, after, settings->delta);
@@ -63,7 +65,8 @@ static int print_span(const struct snapshot *before, const struct snapshot *afte
     return error != 0 || putchar('\n') == EOF || fflush(stdout) != 0;
 }
 
-/* From here on signals arrive nowhere but in wait_for_interval: none falls between a look at `interrupted` and a wait. */
+/* From here on signals arrive nowhere but in wait_for_interval: none falls between a look at
+ * `interrupted` and a wait. */
 static void catch_signals(sigset_t *outside)
 {
     struct sigaction action = { .sa_handler = interrupt };
@@ -78,12 +81,14 @@ static void catch_signals(sigset_t *outside)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* False when somebody has seen enough.  A signal that is not ours, such as of a window's size, ends no interval. */
+/* False when somebody has seen enough.  A signal that is not ours, such as of a window's size, ends
+ * no interval. */
 static bool wait_for_interval(uint64_t end_ns, const sigset_t *outside)
 {
     for (uint64_t now = hfi_os_now_ns(); now < end_ns && !interrupted; now = hfi_os_now_ns()) {
         const uint64_t ns = end_ns - now;
-        const struct timespec left = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
+        const struct timespec left = { .tv_sec = (time_t)(ns / 1000000000),
+                                       .tv_nsec = (long)(ns % 1000000000) };
         ppoll(NULL, 0, &left, outside);
     }
     return !interrupted;
@@ -122,13 +127,16 @@ static bool parse_number(const char *text, double least, double most, double *nu
     *number = strtod(text, &end);
     if (errno == 0 && end != text && *end == 0 && *number >= least && *number <= most)
         return true;
-    hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a number from %g to %g; see `holdfast help stat`", text, least, most);
+    hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a number from %g to %g; see `holdfast help stat`", text,
+            least, most);
     return false;
 }
 
 static bool parse_format(const char *text, enum format *format)
 {
-    static const char *const names[] = { [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_OPENMETRICS] = "openmetrics" };
+    static const char *const names[] = {
+        [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_OPENMETRICS] = "openmetrics"
+    };
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(text, names[i]) == 0) {
             *format = (enum format)i;
@@ -151,7 +159,8 @@ static bool parse_option(int option, struct settings *settings)
         settings->count = (unsigned long)number;
         if ((double)settings->count == number)
             return true;
-        hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a whole number of lines; see `holdfast help stat`", optarg);
+        hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a whole number of lines; see `holdfast help stat`",
+                optarg);
         return false;
     case 'd': settings->delta = true; return true;
     case 'c': settings->lengths.classes = UINT_MAX; return true;
@@ -164,9 +173,11 @@ static bool parse_option(int option, struct settings *settings)
 static int stat_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "json", no_argument, NULL, 'j' }, { "format", required_argument, NULL, 'f' }, { "watch", required_argument, NULL, 'w' },
-        { "count", required_argument, NULL, 'n' }, { "delta", no_argument, NULL, 'd' }, { "classes", no_argument, NULL, 'c' },
-        { "theaps", no_argument, NULL, 't' }, { "events", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' }, { 0 },
+        { "json", no_argument, NULL, 'j' },        { "format", required_argument, NULL, 'f' },
+        { "watch", required_argument, NULL, 'w' }, { "count", required_argument, NULL, 'n' },
+        { "delta", no_argument, NULL, 'd' },       { "classes", no_argument, NULL, 'c' },
+        { "theaps", no_argument, NULL, 't' },      { "events", no_argument, NULL, 'e' },
+        { "help", no_argument, NULL, 'h' },        { 0 },
     };
     struct settings settings = { .lengths = { LIST_LENGTH, LIST_LENGTH, LIST_LENGTH } };
     struct snapshot snapshot = { .pages = NULL };
@@ -179,13 +190,15 @@ static int stat_main(int argc, char **argv)
             return option == '?' ? EXIT_USAGE : EXIT_CONFIG;
     }
     if (argc - optind > 1) {
-        hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`", argc - optind);
+        hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`",
+                argc - optind);
         return EXIT_USAGE;
     }
     if ((settings.delta || settings.count != 0) && settings.watch_seconds == 0)
         settings.watch_seconds = 1;
     if (settings.watch_seconds != 0 && settings.format == FORMAT_OPENMETRICS) {
-        hfi_say(SAY_ERROR, "HF-E420", "stat", "OpenMetrics is of one moment, and the metrics system makes the rates; "
+        hfi_say(SAY_ERROR, "HF-E420", "stat",
+                "OpenMetrics is of one moment, and the metrics system makes the rates; "
                 "leave out --watch, --delta and --count");
         return EXIT_USAGE;
     }
@@ -204,20 +217,19 @@ static int stat_main(int argc, char **argv)
 const struct command tool_stat = {
     .name = "stat",
     .summary = "show the arena of a running process",
-    .help =
-        "usage: holdfast stat [OPTION...] [PID]\n"
-        "\n"
-        "Prints what the arena of process PID holds, per node, where its memory came from, its\n"
-        "size classes, threads and last events.  Without PID: the only process that shows an\n"
-        "arena, or a list of those there are.\n"
-        "\n"
-        "  --watch SECONDS  a line every SECONDS, with rates per second; with --json an object\n"
-        "  --delta          differences from line to line instead of rates\n"
-        "  --count N        N lines; without, until the process ends or an interrupt\n"
-        "  --classes, --theaps, --events\n"
-        "                   all of them, not the first ten\n"
-        "  --format FORMAT  text, json or openmetrics\n"
-        "  --json           as --format json\n"
-        "  --help           this text\n",
+    .help = "usage: holdfast stat [OPTION...] [PID]\n"
+            "\n"
+            "Prints what the arena of process PID holds, per node, where its memory came from, its\n"
+            "size classes, threads and last events.  Without PID: the only process that shows an\n"
+            "arena, or a list of those there are.\n"
+            "\n"
+            "  --watch SECONDS  a line every SECONDS, with rates per second; with --json an object\n"
+            "  --delta          differences from line to line instead of rates\n"
+            "  --count N        N lines; without, until the process ends or an interrupt\n"
+            "  --classes, --theaps, --events\n"
+            "                   all of them, not the first ten\n"
+            "  --format FORMAT  text, json or openmetrics\n"
+            "  --json           as --format json\n"
+            "  --help           this text\n",
     .run = stat_main,
 };

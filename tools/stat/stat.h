@@ -20,8 +20,9 @@ json_t *stat_json(const struct snapshot *snapshot);
 /* As OpenMetrics text, from the first line to `# EOF`. */
 void stat_openmetrics(const struct snapshot *snapshot);
 
-/* The span between two snapshots of a process: sizes as of the later one, counters per second, or with `delta` their
- * differences.  As a line under stat_watch_head's, 80 columns in all, or as a JSON object. */
+/* The span between two snapshots of a process: sizes as of the later one, counters per second, or
+ * with `delta` their differences.  As a line under stat_watch_head's, 80 columns in all, or as a
+ * JSON object. */
 void stat_watch_head(bool delta);
 void stat_watch_line(const struct snapshot *before, const struct snapshot *after, bool delta);
 json_t *stat_watch_json(const struct snapshot *before, const struct snapshot *after, bool delta);

@@ -1,10 +1,11 @@
 /*
  * top-data: samples of a process, and what changed from one to the next.
  *
- * D1: a sample costs a copy of the theaps in use; the page map, 8 bytes per 64 KiB of arena, is read once a second or, if
- *     that takes long, after two hundred times as long.
+ * D1: a sample costs a copy of the theaps in use; the page map, 8 bytes per 64 KiB of arena, is
+ *     read once a second or, if that takes long, after two hundred times as long.
  * D2: names are asked for when a row is shown, and kept for some seconds.
- * D3: a counter that fell changed by nothing: a slot that is hostile, or was written while it was read.
+ * D3: a counter that fell changed by nothing: a slot that is hostile, or was written while it was
+ *     read.
  *
  * Test: tests/tool-top.sh.
  */
@@ -16,7 +17,7 @@
 #include "top/top.h"
 
 #define SECOND_NS UINT64_C(1000000000)
-#define MAP_SHARE 200u       /* of the time, one part */
+#define MAP_SHARE 200u /* of the time, one part */
 #define FADE_SECONDS 2.0
 #define NAME_NS (5 * SECOND_NS)
 
@@ -38,7 +39,8 @@ static uint64_t slow_paths(const struct hf_inspect_theap *theap)
     return count;
 }
 
-static void follow_theap(struct top_theap *known, const struct hf_inspect_theap *theap, double seconds, double weight)
+static void follow_theap(struct top_theap *known, const struct hf_inspect_theap *theap, double seconds,
+                         double weight)
 {
     uint64_t slow = slow_paths(theap);
     if (weight != 0) {
@@ -74,7 +76,10 @@ static void follow_sum(struct top *top, const struct snapshot_sum *sum, double s
 static int read_segment(struct top *top, struct snapshot *snapshot, bool with_pages)
 {
     const char *reason;
-    return snapshot_read(snapshot, top->target.fd, top->target.pid, top->target.start_ticks, with_pages, &reason) == SEGMENT_OK ? 0 : -1;
+    return snapshot_read(snapshot, top->target.fd, top->target.pid, top->target.start_ticks, with_pages,
+                         &reason) == SEGMENT_OK
+             ? 0
+             : -1;
 }
 
 static int read_map(struct top *top)
@@ -102,8 +107,8 @@ static void remember(struct top *top)
     double pages = top->rates.claimed + top->rates.fresh + top->rates.large;
     last->values[LANE_LIVE] = map->live_known == LIVE_UNKNOWN ? -1 : (double)map->live_bytes;
     last->values[LANE_HELD] = (double)top_held(top);
-    last->values[LANE_SLOW] = top->rates.slow > last->values[LANE_SLOW] ? top->rates.slow
-                                                                        : last->values[LANE_SLOW];
+    last->values[LANE_SLOW] =
+        top->rates.slow > last->values[LANE_SLOW] ? top->rates.slow : last->values[LANE_SLOW];
     last->values[LANE_PAGES] = pages > last->values[LANE_PAGES] ? pages : last->values[LANE_PAGES];
 }
 
@@ -125,7 +130,9 @@ int top_sample(struct top *top)
         return -1;
     snapshot_sum(&top->now, &sum);
     double seconds = (double)(top->now.taken_ns - top->sampled_ns) / 1e9;
-    double weight = top->samples == 0 || seconds <= 0 ? 0 : top->samples == 1 ? 1 : seconds / (seconds + FADE_SECONDS);
+    double weight = top->samples == 0 || seconds <= 0 ? 0
+                  : top->samples == 1                 ? 1
+                                                      : seconds / (seconds + FADE_SECONDS);
     if (weight != 0)
         follow_sum(top, &sum, seconds, weight);
     for (unsigned i = 0; i < top->now.theap_count; i++)
@@ -143,7 +150,8 @@ bool top_set_delay(struct top *top, const char *text)
     errno = 0;
     double seconds = strtod(text, &end);
     bool plain = text[strspn(text, "0123456789.")] == 0; /* no sign, exponent, nan or hexadecimal */
-    if (!plain || end == text || *end != 0 || errno != 0 || seconds < TOP_DELAY_MIN || seconds > TOP_DELAY_MAX)
+    if (!plain || end == text || *end != 0 || errno != 0 || seconds < TOP_DELAY_MIN ||
+        seconds > TOP_DELAY_MAX)
         return false;
     top->delay = seconds;
     return true;
@@ -155,7 +163,8 @@ const char *top_theap_name(struct top *top, unsigned theap)
     uint64_t tid = top->now.theaps[theap].tid;
     if (known->named_ns == 0 || known->named_tid != tid || top->sampled_ns - known->named_ns > NAME_NS) {
         char name[TOP_NAME_BYTES];
-        tool_printable(known->name, sizeof known->name, target_thread_name(top->target.pid, tid, name, sizeof name));
+        tool_printable(known->name, sizeof known->name,
+                       target_thread_name(top->target.pid, tid, name, sizeof name));
         known->named_tid = tid;
         known->named_ns = top->sampled_ns;
     }

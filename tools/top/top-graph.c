@@ -17,8 +17,8 @@
 
 #define LABEL_COLUMNS 8
 #define FIGURE_COLUMNS 8
-#define MOST_COLUMNS 12  /* " most 60.4Mi" */
-#define MOST_FROM 60     /* columns of the screen from which there is room for it */
+#define MOST_COLUMNS 12 /* " most 60.4Mi" */
+#define MOST_FROM 60    /* columns of the screen from which there is room for it */
 #define HEIGHT_MAX 8
 #define EIGHTHS 8
 
@@ -30,8 +30,10 @@ struct lane {
 };
 
 static const struct lane lanes[TOP_LANES] = {
-    { LANE_LIVE, "live", COLOR_GREEN, true }, { LANE_HELD, "held", COLOR_YELLOW, true },
-    { LANE_SLOW, "slow/s", COLOR_CYAN, false }, { LANE_PAGES, "pages/s", COLOR_BLUE, false },
+    { LANE_LIVE, "live", COLOR_GREEN, true },
+    { LANE_HELD, "held", COLOR_YELLOW, true },
+    { LANE_SLOW, "slow/s", COLOR_CYAN, false },
+    { LANE_PAGES, "pages/s", COLOR_BLUE, false },
 };
 
 /* Where the columns lie in the past. */

@@ -1,5 +1,6 @@
 /*
- * top-head: the head of top's screen: what the process has, what happens now, and each node as a bar.
+ * top-head: the head of top's screen: what the process has, what happens now, and each node as a
+ * bar.
  *
  * Test: tests/tool-top.sh.
  */
@@ -12,11 +13,11 @@
 #include "top/top.h"
 
 #define FIGURE_COLUMNS 6
-#define HEAD_ROWS 4     /* title, what is live, rates */
+#define HEAD_ROWS 4 /* title, what is live, rates */
 #define BAR_LABEL 9
-#define BAR_WORDS 27    /* "  61.2 % of 64 GiB 2m FULL" */
+#define BAR_WORDS 27 /* "  61.2 % of 64 GiB 2m FULL" */
 #define BAR_WORDS_FEW 9
-#define LEGEND_FROM 16  /* rows of the screen */
+#define LEGEND_FROM 16 /* rows of the screen */
 #define LEGEND_WHOLE 24
 
 /* --- lines of words --- */
@@ -225,7 +226,8 @@ static int draw_bar_legend(const struct top *top, int row, bool drawn_too)
     return row + 1 - first;
 }
 
-/* Nodes that have a bar: of too many one less than there is room for, which a line about the others takes. */
+/* Nodes that have a bar: of too many one less than there is room for, which a line about the others
+ * takes. */
 static unsigned node_lines(const struct top *top)
 {
     unsigned room = (unsigned)(LINES > 16 ? (LINES - 8) / 2 : 2), nodes = top->map.node_count;

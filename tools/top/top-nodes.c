@@ -1,5 +1,6 @@
 /*
- * top-nodes: the view of nodes: the figures behind the bars, and below them their pages, as `map` draws them.
+ * top-nodes: the view of nodes: the figures behind the bars, and below them their pages, as `map`
+ * draws them.
  *
  * Test: tests/tool-top.sh.
  */
@@ -17,8 +18,8 @@
 static void draw_figures(const struct top *top, int row, unsigned index)
 {
     bool mapped = index < top->map.node_count && top->map.pages != NULL;
-    const struct hf_inspect_node *node = mapped ? &top->map.nodes[index]
-                                                : &top->now.nodes[index]; /* all of one moment */
+    const struct hf_inspect_node *node =
+        mapped ? &top->map.nodes[index] : &top->now.nodes[index]; /* all of one moment */
     const struct node_pages *pages = &top->map.node_pages[index];
     char text[7][SHOW_SHORT], span[16], line[256];
     const uint64_t figures[] = { node->total,

@@ -1,10 +1,12 @@
 /*
  * top-screen: the terminal, keys and signals of top.
  *
- * T1: whatever ends it, the terminal is as it was: by a key, the end of the process, a terminal that is gone, or a signal that
- *     can be caught.  Signals that ask it to end are let in while it waits, for keys or for a terminal that takes nothing, so that
- *     nothing is interrupted half-way; a fault of its own restores the terminal with what a handler may do.
- *     While ncurses writes, standard output is a file in memory, and what came of it is written to the terminal at once.
+ * T1: whatever ends it, the terminal is as it was: by a key, the end of the process, a terminal
+ *     that is gone, or a signal that can be caught.  Signals that ask it to end are let in while it
+ *     waits, for keys or for a terminal that takes nothing, so that nothing is interrupted
+ *     half-way; a fault of its own restores the terminal with what a handler may do.  While ncurses
+ *     writes, standard output is a file in memory, and what came of it is written to the terminal
+ *     at once.
  * T2: a key is answered at once, from the last sample; only the delay makes a new one.
  *
  * Test: tests/tool-top.sh.
@@ -107,7 +109,8 @@ static void write_frame(size_t bytes)
     }
 }
 
-/* ncurses writes each time the cursor jumps, some sixty times a refresh: collected, they are one write. */
+/* ncurses writes each time the cursor jumps, some sixty times a refresh: collected, they are one
+ * write. */
 void top_refresh(void)
 {
     if (terminal < 0 || lseek(frame, 0, SEEK_SET) != 0 || dup2(frame, STDOUT_FILENO) < 0) {
@@ -122,7 +125,8 @@ void top_refresh(void)
 
 static void catch_signals(void)
 {
-    struct sigaction ending = { .sa_handler = note_signal }, fault = { .sa_handler = restore_at_fault, .sa_flags = SA_RESETHAND };
+    struct sigaction ending = { .sa_handler = note_signal },
+                     fault = { .sa_handler = restore_at_fault, .sa_flags = SA_RESETHAND };
     sigset_t blocked;
     sigemptyset(&blocked);
     for (size_t i = 0; i < COUNT_OF(fault_signals); i++)
@@ -153,7 +157,8 @@ static void move_by(struct top *top, long rows)
 {
     struct top_sight *sight = &top->sights[top->view];
     long scroll = (long)sight->scroll + rows;
-    sight->scroll = scroll < 0 ? 0 : scroll > (long)top->rows ? top->rows : (unsigned)scroll; /* drawing clamps it further */
+    /* drawing clamps it further */
+    sight->scroll = scroll < 0 ? 0 : scroll > (long)top->rows ? top->rows : (unsigned)scroll;
 }
 
 static void sort_by(struct top *top, unsigned column)
@@ -211,9 +216,14 @@ static bool obey(struct top *top, int key)
     }
     switch (key) {
     case 'q': return false;
-    case 'h': case '?': top->help = !top->help; break;
+    case 'h':
+    case '?': top->help = !top->help; break;
     case KEY_ESCAPE: top->help = false; break;
-    case '1': case '2': case '3': case '4': case '5': show_view(top, (unsigned)(key - '1')); break;
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5': show_view(top, (unsigned)(key - '1')); break;
     case '\t': show_view(top, top->view + 1); break;
     case KEY_BTAB: show_view(top, top->view + TOP_VIEWS - 1); break;
     case KEY_UP: move_by(top, -1); break;
@@ -222,8 +232,10 @@ static bool obey(struct top *top, int key)
     case KEY_NPAGE: move_by(top, (long)top_visible()); break;
     case KEY_HOME: move_by(top, -(long)top->rows); break;
     case KEY_END: move_by(top, (long)top->rows); break;
-    case '<': case KEY_LEFT: sort_by_next(top, (unsigned)-1); break;
-    case '>': case KEY_RIGHT: sort_by_next(top, 1); break;
+    case '<':
+    case KEY_LEFT: sort_by_next(top, (unsigned)-1); break;
+    case '>':
+    case KEY_RIGHT: sort_by_next(top, 1); break;
     case 'r': top->sights[top->view].rising = !top->sights[top->view].rising; break;
     case 'd':
         top->prompting = true;
@@ -297,7 +309,8 @@ static bool start_screen(struct top *top)
     keypad(stdscr, TRUE);
     curs_set(0);
     top->utf8 = show_utf8();
-    top->colour = has_colors() && (refused == NULL || *refused == 0) && start_color() == OK && use_default_colors() == OK;
+    top->colour = has_colors() && (refused == NULL || *refused == 0) && start_color() == OK &&
+                  use_default_colors() == OK;
     for (short i = 1; i < 8 && top->colour; i++)
         init_pair(i, i == COLOR_BLUE && COLORS >= 16 ? COLOR_BLUE + 8 : i, -1);
     return true;
@@ -325,7 +338,8 @@ int top_screen(struct top *top)
     if (!start_screen(top)) {
         const char *type = getenv("TERM");
         char name[64];
-        hfi_say(SAY_ERROR, "HF-E438", "top", "TERM=%s is no terminal that ncurses can draw on; set TERM, or use `holdfast stat`",
+        hfi_say(SAY_ERROR, "HF-E438", "top",
+                "TERM=%s is no terminal that ncurses can draw on; set TERM, or use `holdfast stat`",
                 tool_printable(name, sizeof name, type == NULL ? "" : type));
         return EXIT_FAILURE;
     }
@@ -336,10 +350,12 @@ int top_screen(struct top *top)
         end_by_signal();
     endwin();
     switch (end) {
-    case END_SIGNAL: case END_TERMINAL: return EXIT_FAILURE;
+    case END_SIGNAL:
+    case END_TERMINAL: return EXIT_FAILURE;
     case END_UNREADABLE: return say_unreadable(top);
     case END_PROCESS:
-        hfi_say(SAY_INFO, "HF-I439", "top", "process %ld (%s) has ended; `holdfast list` has those that run", (long)top->target.pid, top->name);
+        hfi_say(SAY_INFO, "HF-I439", "top", "process %ld (%s) has ended; `holdfast list` has those that run",
+                (long)top->target.pid, top->name);
         return 0;
     default: return 0;
     }

@@ -1,8 +1,8 @@
 /*
  * top-table: the columns of top's views, and the order of their rows.
  *
- * A view is sorted by one number per row; those that are equal stay in the order of their slots, so rows do not
- * jump.  Names are compared as text.
+ * A view is sorted by one number per row; those that are equal stay in the order of their slots, so
+ * rows do not jump.  Names are compared as text.
  *
  * Test: tests/tool-top.sh.
  */
@@ -22,7 +22,7 @@ struct column {
     unsigned char width;
     enum cell_kind kind;
     double (*value)(const struct top *top, unsigned row);
-    bool of_map;         /* there is none without a page map */
+    bool of_map; /* there is none without a page map */
 };
 
 /* --- theaps --- */
@@ -39,16 +39,46 @@ static const struct theap_pages *pages_of(const struct top *top, unsigned row)
     return row < top->map.theap_count ? &top->map.theap_pages[row] : &none;
 }
 
-static double theap_tid(const struct top *top, unsigned row) { return (double)theap_of(top, row)->tid; }
-static double theap_cpu(const struct top *top, unsigned row) { return theap_of(top, row)->cpu; }
-static double theap_pages(const struct top *top, unsigned row) { return (double)pages_of(top, row)->pages; }
-static double theap_bytes(const struct top *top, unsigned row) { return (double)pages_of(top, row)->used_bytes; }
-static double theap_slow(const struct top *top, unsigned row) { return top->theaps[row].slow_rate; }
-static double theap_out(const struct top *top, unsigned row) { return top->theaps[row].out_rate; }
-static double theap_in(const struct top *top, unsigned row) { return top->theaps[row].in_rate; }
-static double theap_claimed(const struct top *top, unsigned row) { return (double)theap_of(top, row)->claimed; }
-static double theap_stolen(const struct top *top, unsigned row) { return (double)theap_of(top, row)->stolen; }
-static double theap_lost(const struct top *top, unsigned row) { return (double)theap_of(top, row)->lost; }
+static double theap_tid(const struct top *top, unsigned row)
+{
+    return (double)theap_of(top, row)->tid;
+}
+static double theap_cpu(const struct top *top, unsigned row)
+{
+    return theap_of(top, row)->cpu;
+}
+static double theap_pages(const struct top *top, unsigned row)
+{
+    return (double)pages_of(top, row)->pages;
+}
+static double theap_bytes(const struct top *top, unsigned row)
+{
+    return (double)pages_of(top, row)->used_bytes;
+}
+static double theap_slow(const struct top *top, unsigned row)
+{
+    return top->theaps[row].slow_rate;
+}
+static double theap_out(const struct top *top, unsigned row)
+{
+    return top->theaps[row].out_rate;
+}
+static double theap_in(const struct top *top, unsigned row)
+{
+    return top->theaps[row].in_rate;
+}
+static double theap_claimed(const struct top *top, unsigned row)
+{
+    return (double)theap_of(top, row)->claimed;
+}
+static double theap_stolen(const struct top *top, unsigned row)
+{
+    return (double)theap_of(top, row)->stolen;
+}
+static double theap_lost(const struct top *top, unsigned row)
+{
+    return (double)theap_of(top, row)->lost;
+}
 
 /* The kernel's number, where the segment names a node that there is. */
 static double theap_home(const struct top *top, unsigned row)
@@ -83,12 +113,30 @@ static const struct column theap_columns[] = {
 
 /* --- size classes --- */
 
-static double class_block(const struct top *top, unsigned row) { return top->now.classes[row].block_bytes; }
-static double class_runs(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].runs; }
-static double class_bytes(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].pages * HF_INSPECT_PAGE_BYTES; }
-static double class_used(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].used_blocks; }
-static double class_room(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].room_blocks; }
-static double class_waste(const struct top *top, unsigned row) { return (double)top->map.class_pages[row].waste_bytes; }
+static double class_block(const struct top *top, unsigned row)
+{
+    return top->now.classes[row].block_bytes;
+}
+static double class_runs(const struct top *top, unsigned row)
+{
+    return (double)top->map.class_pages[row].runs;
+}
+static double class_bytes(const struct top *top, unsigned row)
+{
+    return (double)top->map.class_pages[row].pages * HF_INSPECT_PAGE_BYTES;
+}
+static double class_used(const struct top *top, unsigned row)
+{
+    return (double)top->map.class_pages[row].used_blocks;
+}
+static double class_room(const struct top *top, unsigned row)
+{
+    return (double)top->map.class_pages[row].room_blocks;
+}
+static double class_waste(const struct top *top, unsigned row)
+{
+    return (double)top->map.class_pages[row].waste_bytes;
+}
 
 static double class_fill(const struct top *top, unsigned row)
 {
@@ -125,10 +173,22 @@ unsigned top_column_width(enum top_view view, unsigned column, bool wide)
     return !wide ? of->width : of->kind == CELL_NAME ? TOP_NAME_BYTES - 1 : of->width + 3u;
 }
 
-const char *top_column_title(enum top_view view, unsigned column) { return columns_of(view)[column].title; }
-const char *top_column_meaning(enum top_view view, unsigned column) { return columns_of(view)[column].meaning; }
-char top_column_key(enum top_view view, unsigned column) { return columns_of(view)[column].key; }
-bool top_column_is_text(enum top_view view, unsigned column) { return columns_of(view)[column].kind == CELL_NAME; }
+const char *top_column_title(enum top_view view, unsigned column)
+{
+    return columns_of(view)[column].title;
+}
+const char *top_column_meaning(enum top_view view, unsigned column)
+{
+    return columns_of(view)[column].meaning;
+}
+char top_column_key(enum top_view view, unsigned column)
+{
+    return columns_of(view)[column].key;
+}
+bool top_column_is_text(enum top_view view, unsigned column)
+{
+    return columns_of(view)[column].kind == CELL_NAME;
+}
 
 /* --- cells --- */
 

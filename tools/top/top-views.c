@@ -1,9 +1,12 @@
 /*
  * top-views: what top shows below its head: one of five views, or the help.
  *
- * W1: whatever does not fit is left out whole, from the right and from below; nothing is drawn outside of the screen.
- * W2: rows of a table stay on the screen from one refresh to the next, and of one that changes the part that does is written.
- * W3: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is wrong by words.
+ * W1: whatever does not fit is left out whole, from the right and from below; nothing is drawn
+ *     outside of the screen.
+ * W2: rows of a table stay on the screen from one refresh to the next, and of one that changes the
+ *     part that does is written.
+ * W3: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is
+ *     wrong by words.
  *
  * Test: tests/tool-top.sh.
  */
@@ -62,7 +65,8 @@ static int draw_tabs(const struct top *top, int row)
 /* The first columns always, the others so that the one it is sorted by is among them. */
 static unsigned choose_columns(const struct top *top, unsigned *chosen)
 {
-    unsigned all = top_column_count(top->view), fixed = top->view == TOP_THEAPS ? 2 : 1, count = 0, from = fixed;
+    unsigned all = top_column_count(top->view), fixed = top->view == TOP_THEAPS ? 2 : 1, count = 0,
+             from = fixed;
     unsigned sorted = top->sights[top->view].column;
     for (;; from++) {
         int width = 0;
@@ -80,7 +84,8 @@ static unsigned choose_columns(const struct top *top, unsigned *chosen)
 }
 
 /* A cell at its column's width: names from the left, figures from the right. */
-static size_t put_cell(const struct top *top, char *line, size_t line_bytes, unsigned column, char *text, int width)
+static size_t put_cell(const struct top *top, char *line, size_t line_bytes, unsigned column, char *text,
+                       int width)
 {
     int length = (int)strlen(text);
     if (top_column_is_text(top->view, column))
@@ -124,7 +129,8 @@ static bool is_ascii(const char *text)
     return *text == 0;
 }
 
-/* Of a row that says something else than before, from the first character that differs to the last. */
+/* Of a row that says something else than before, from the first character that differs to the
+ * last. */
 static void put_row(int row, char *line)
 {
     char *before = row < ROWS_KEPT ? drawn.rows[row] : NULL;
@@ -161,7 +167,8 @@ static void draw_table_row(struct top *top, int row, const unsigned *columns, un
     put_row(row, line);
 }
 
-/* Before the first row of a view is drawn: whether the rows below it are as draw_table left them. */
+/* Before the first row of a view is drawn: whether the rows below it are as draw_table left
+ * them. */
 static bool keeps_rows(const struct top *top, int first)
 {
     return drawn.first == first && drawn.view == top->view && drawn.columns == COLS && drawn.lines == LINES;
@@ -212,9 +219,11 @@ static void draw_event(struct top *top, int row, const struct hf_inspect_event *
     if (event->tid != 0)
         snprintf(who, sizeof who, "  (%llu %s)", (unsigned long long)event->tid,
                  thread_name(top, event->tid, name, sizeof name));
-    snprintf(line, sizeof line, "%7s ago  node %-2u  %s%s", show_span(span, sizeof span, snapshot_age_ns(&top->now, event->ticks)), id,
+    snprintf(line, sizeof line, "%7s ago  node %-2u  %s%s",
+             show_span(span, sizeof span, snapshot_age_ns(&top->now, event->ticks)), id,
              show_event(text, sizeof text, &top->now, event), who);
-    bool alarming = event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REMOTE_BEGAN || event->kind == HF_EVENT_REPORT;
+    bool alarming = event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REMOTE_BEGAN ||
+                    event->kind == HF_EVENT_REPORT;
     chtype look = alarming ? top->colour ? (chtype)COLOR_PAIR(COLOR_RED) : A_BOLD : A_NORMAL;
     attron(look);
     mvaddnstr(row, 0, line, COLS);
@@ -224,7 +233,8 @@ static void draw_event(struct top *top, int row, const struct hf_inspect_event *
 /* The latest first. */
 static int draw_events(struct top *top, int row)
 {
-    mvprintw(row++, 0, "%llu so far, the last %u", (unsigned long long)top->now.header.event_count, top->rows);
+    mvprintw(row++, 0, "%llu so far, the last %u", (unsigned long long)top->now.header.event_count,
+             top->rows);
     for (unsigned i = top->sights[TOP_EVENTS].scroll; i < top->rows && row < LINES; i++)
         draw_event(top, row++, &top->now.events[top->rows - 1 - i]);
     return row;
@@ -235,7 +245,8 @@ static int draw_events(struct top *top, int row)
 #define PAST_ROWS 6 /* a blank one, a heading, and a line for each graph */
 #define BELOW_MIN 5 /* rows from which there is something: a blank one, a heading, and three of either */
 
-/* The size classes that have pages, in the order of their view, and the last events: `row` is the first that the threads leave. */
+/* The size classes that have pages, in the order of their view, and the last events: `row` is the
+ * first that the threads leave. */
 static int draw_below(struct top *top, int row, int end)
 {
     unsigned theaps = top->rows, classes = 0, events = top->now.event_count;
@@ -246,7 +257,8 @@ static int draw_below(struct top *top, int row, int end)
         if (top->map.pages != NULL && top->map.class_pages[top->order[i]].runs != 0)
             top->order[classes++] = top->order[i];
     top->rows = classes;
-    /* Half of what blank lines and headings leave for each, and what one does not need for the other. */
+    /* Half of what blank lines and headings leave for each, and what one does not need for the
+     * other. */
     size_t spare = room > 4 ? (size_t)room - 4 : 0;
     unsigned for_events = (unsigned)hfi_min(events, hfi_max(spare / 2, spare - hfi_min(spare, classes)));
     if (classes != 0) {
@@ -275,8 +287,13 @@ static int draw_below(struct top *top, int row, int end)
 static void draw_help(const struct top *top)
 {
     static const char *const keys[] = {
-        "1 to 5, Tab  another view", "arrows, PgUp PgDn, Home End  scroll", "< >  sort by the next column",
-        "r  turn the order round", "d  set the delay", "h  this help; h or Escape goes back", "q  quit",
+        "1 to 5, Tab  another view",
+        "arrows, PgUp PgDn, Home End  scroll",
+        "< >  sort by the next column",
+        "r  turn the order round",
+        "d  set the delay",
+        "h  this help; h or Escape goes back",
+        "q  quit",
     };
     int row = 2, count = (int)(sizeof keys / sizeof keys[0]);
     mvaddnstr(0, 0, "holdfast top: keys", COLS);
@@ -338,7 +355,8 @@ void top_draw(struct top *top)
     }
     if (COLS < COLUMNS_MIN || LINES < ROWS_MIN) {
         char text[80];
-        snprintf(text, sizeof text, "too small: %dx%d, top needs %dx%d; q quits", COLS, LINES, COLUMNS_MIN, ROWS_MIN);
+        snprintf(text, sizeof text, "too small: %dx%d, top needs %dx%d; q quits", COLS, LINES, COLUMNS_MIN,
+                 ROWS_MIN);
         for (int row = 0, at = 0; row < LINES && at < (int)strlen(text); row++, at += COLS)
             mvaddnstr(row, 0, text + at, COLS);
     } else if (top->help) {

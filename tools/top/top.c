@@ -14,7 +14,8 @@ static int watch(struct top *top)
     tool_printable(top->name, sizeof top->name, target_name(top->target.pid, name, sizeof name));
     top->theaps = calloc(HF_INSPECT_MAX_THEAPS, sizeof *top->theaps);
     if (top->theaps == NULL) {
-        hfi_say(SAY_ERROR, "HF-E430", "top", "there is no memory for %d threads; free some", HF_INSPECT_MAX_THEAPS);
+        hfi_say(SAY_ERROR, "HF-E430", "top", "there is no memory for %d threads; free some",
+                HF_INSPECT_MAX_THEAPS);
         return EXIT_FAILURE;
     }
     int status = target_read(&top->target, &top->now, false, "top");
@@ -28,7 +29,9 @@ static int watch(struct top *top)
 
 static int top_main(int argc, char **argv)
 {
-    static const struct option long_options[] = { { "delay", required_argument, NULL, 'd' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option long_options[] = { { "delay", required_argument, NULL, 'd' },
+                                                  { "help", no_argument, NULL, 'h' },
+                                                  { 0 } };
     static struct top top = { .delay = 1 };
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "top")) != -1) {
@@ -37,13 +40,15 @@ static int top_main(int argc, char **argv)
         if (option != 'd')
             return EXIT_USAGE;
         if (!top_set_delay(&top, optarg)) {
-            hfi_say(SAY_ERROR, "HF-E436", "top", "--delay %s: not a number of seconds from %.1f to %.0f; see `holdfast help top`", optarg,
+            hfi_say(SAY_ERROR, "HF-E436", "top",
+                    "--delay %s: not a number of seconds from %.1f to %.0f; see `holdfast help top`", optarg,
                     TOP_DELAY_MIN, TOP_DELAY_MAX);
             return EXIT_CONFIG;
         }
     }
     if (argc - optind > 1) {
-        hfi_say(SAY_ERROR, "HF-E416", "top", "one process at a time, not %d; see `holdfast help top`", argc - optind);
+        hfi_say(SAY_ERROR, "HF-E416", "top", "one process at a time, not %d; see `holdfast help top`",
+                argc - optind);
         return EXIT_USAGE;
     }
     int status = target_open(&top.target, argv[optind], "top");
@@ -52,7 +57,8 @@ static int top_main(int argc, char **argv)
     if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) {
         status = watch(&top);
     } else {
-        hfi_say(SAY_ERROR, "HF-E435", "top", "standard input and output are no terminal; start it in one, or use `holdfast stat`");
+        hfi_say(SAY_ERROR, "HF-E435", "top",
+                "standard input and output are no terminal; start it in one, or use `holdfast stat`");
         status = EXIT_FAILURE;
     }
     target_close(&top.target);
@@ -62,16 +68,15 @@ static int top_main(int argc, char **argv)
 const struct command tool_top = {
     .name = "top",
     .summary = "watch the arena of a running process",
-    .help =
-        "usage: holdfast top [--delay SECONDS] [PID]\n"
-        "\n"
-        "Shows process PID's arena on the whole terminal, of 40x10 characters or more: what is live and\n"
-        "held, nodes, rates, threads, size classes, events, and how it went since top was started.\n"
-        "Without PID: the only process that shows an arena.\n"
-        "Keys: 1 to 5 or Tab another view, arrows scroll, < > or a capital letter sort, r turns the\n"
-        "order round, d another delay, h help, q quit.\n"
-        "\n"
-        "  --delay SECONDS  between refreshes, 0.1 to 60 (default: 1)\n"
-        "  --help           this text\n",
+    .help = "usage: holdfast top [--delay SECONDS] [PID]\n"
+            "\n"
+            "Shows process PID's arena on the whole terminal, of 40x10 characters or more: what is live and\n"
+            "held, nodes, rates, threads, size classes, events, and how it went since top was started.\n"
+            "Without PID: the only process that shows an arena.\n"
+            "Keys: 1 to 5 or Tab another view, arrows scroll, < > or a capital letter sort, r turns the\n"
+            "order round, d another delay, h help, q quit.\n"
+            "\n"
+            "  --delay SECONDS  between refreshes, 0.1 to 60 (default: 1)\n"
+            "  --help           this text\n",
     .run = top_main,
 };

@@ -26,9 +26,9 @@ struct top_rates {
 
 /* What is known of a theap's slot from one sample to the next. */
 struct top_theap {
-    uint64_t slow, out, in;               /* its counters at the last sample */
+    uint64_t slow, out, in; /* its counters at the last sample */
     double slow_rate, out_rate, in_rate;
-    uint64_t named_tid, named_ns;         /* whose name it is, and since when; 0 for none */
+    uint64_t named_tid, named_ns; /* whose name it is, and since when; 0 for none */
     char name[TOP_NAME_BYTES];
 };
 
@@ -43,9 +43,9 @@ struct top_point {
 
 /* How a view is looked at. */
 struct top_sight {
-    unsigned column;  /* it is sorted by */
+    unsigned column; /* it is sorted by */
     bool rising;
-    unsigned scroll;  /* rows above the first that is shown */
+    unsigned scroll; /* rows above the first that is shown */
 };
 
 struct top {
@@ -54,24 +54,24 @@ struct top {
     double delay;              /* seconds between samples */
 
     /* top-data.c */
-    struct snapshot now;       /* each sample; without the page map */
-    struct snapshot map;       /* with it: seldom */
+    struct snapshot now; /* each sample; without the page map */
+    struct snapshot map; /* with it: seldom */
     uint64_t map_due_ns;
-    uint64_t sampled_ns;       /* of `now`; 0 before the first */
+    uint64_t sampled_ns; /* of `now`; 0 before the first */
     unsigned samples;
     struct snapshot_sum sum;
     struct top_rates rates;
     double slow[HF_INSPECT_BUCKETS]; /* of late: fades as the rates do */
-    struct top_theap *theaps;  /* HF_INSPECT_MAX_THEAPS */
+    struct top_theap *theaps;        /* HF_INSPECT_MAX_THEAPS */
     struct top_point past[TOP_PAST]; /* number n stands at n % TOP_PAST */
-    unsigned past_count;       /* so far */
+    unsigned past_count;             /* so far */
 
     /* the screen */
     enum top_view view;
     struct top_sight sights[TOP_VIEWS];
     bool help, prompting;
-    char prompt[8];            /* the delay as typed so far */
-    char refused[8];           /* what was typed before, and is none; empty */
+    char prompt[8];  /* the delay as typed so far */
+    char refused[8]; /* what was typed before, and is none; empty */
     bool colour, utf8;
     unsigned order[HF_INSPECT_MAX_THEAPS]; /* rows of the view, sorted */
     double keys[HF_INSPECT_MAX_THEAPS];    /* of each row, what it is sorted by */
@@ -80,8 +80,8 @@ struct top {
 
 /* --- top-data.c --- */
 
-/* Samples the process; 0, or -1 when there is nothing to be read.  A page map is read once a second, or less often where that
- * would cost more than a two hundredth of the time. */
+/* Samples the process; 0, or -1 when there is nothing to be read.  A page map is read once a
+ * second, or less often where that would cost more than a two hundredth of the time. */
 int top_sample(struct top *top);
 
 /* Bytes in pages of blocks, large ones included. */
@@ -93,7 +93,8 @@ bool top_set_delay(struct top *top, const char *text);
 /* Name of a theap's thread, read again every few seconds. */
 const char *top_theap_name(struct top *top, unsigned theap);
 
-/* Upper bound of the time within which 99 of 100 slow paths ended, in ns: of late, and ever.  0 without any. */
+/* Upper bound of the time within which 99 of 100 slow paths ended, in ns: of late, and ever.  0
+ * without any. */
 double top_p99_ns(const struct top *top);
 double top_p99_ever_ns(const struct top *top);
 
@@ -102,7 +103,8 @@ double top_p99_ever_ns(const struct top *top);
 /* Fills `order` and `rows` for the view. */
 void top_sort(struct top *top);
 
-/* Columns of a view; how wide one is, its heading, the cell of a row, the key that sorts by it (0 for none). */
+/* Columns of a view; how wide one is, its heading, the cell of a row, the key that sorts by it (0
+ * for none). */
 unsigned top_column_count(enum top_view view);
 unsigned top_column_width(enum top_view view, unsigned column, bool wide);
 const char *top_column_title(enum top_view view, unsigned column);

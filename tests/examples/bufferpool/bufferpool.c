@@ -1,23 +1,26 @@
 /*
  * bufferpool: a small buffer pool manager over a file that is bigger than its pool.
  *
- * Frames of a pool hold pages of the file.  Each thread has a part of the pages, with its own frames, hash table, clock
- * hand and io_uring ring, as databases partition theirs.  A page is looked up; if it is not in a frame, the clock finds one
- * to reuse, a dirty page in it is written back, and the page is read with direct I/O.  Each page carries its number, a
- * version and a checksum of all of its bytes, verified at every read from the file; a quarter of the accesses (--writes)
- * change the page.
+ * Frames of a pool hold pages of the file.  Each thread has a part of the pages, with its own
+ * frames, hash table, clock hand and io_uring ring, as databases partition theirs.  A page is
+ * looked up; if it is not in a frame, the clock finds one to reuse, a dirty page in it is written
+ * back, and the page is read with direct I/O.  Each page carries its number, a version and a
+ * checksum of all of its bytes, verified at every read from the file; a quarter of the accesses
+ * (--writes) change the page.
  *
  * Several accesses are under way at a time (--depth): those that miss are submitted together.
  *
  *   bufferpool [--page BYTES] [--pool BYTES] [--file BYTES] [--threads N] [--depth N]
- *              [--seconds S | --operations N] [--writes PERCENT] [--no-verify] [--buffers registered|plain|malloc] [--path FILE] [--keep]
+ *              [--seconds S | --operations N] [--writes PERCENT] [--no-verify]
+ *              [--buffers registered|plain|malloc] [--path FILE] [--keep]
  *
  *   registered   frames of hf_frames_alloc, the ring knows them (hf_uring_register)
  *   plain        the same frames, ordinary operations
  *   malloc       frames of whatever malloc there is (aligned_alloc), ordinary operations
  *
- * Prints one line: operations, their rate, CPU time for each, checksum errors.  Without --buffers: registered, then plain.
- * --no-verify leaves checksums to the end; with --writes 0 the CPU time is then that of input and table alone.
+ * Prints one line: operations, their rate, CPU time for each, checksum errors.  Without --buffers:
+ * registered, then plain.  --no-verify leaves checksums to the end; with --writes 0 the CPU time is
+ * then that of input and table alone.
  *
  * --keep leaves the file, and uses one that is there from a run with the same --page and --file.
  *
@@ -74,8 +77,8 @@ struct page_head {
 
 struct frame {
     char *memory;
-    uint64_t page;     /* number within the thread's part */
-    uint32_t next;     /* in its hash chain */
+    uint64_t page; /* number within the thread's part */
+    uint32_t next; /* in its hash chain */
     bool used, dirty, referenced, busy;
 };
 
@@ -212,7 +215,7 @@ static void prepare(struct pool *pool, uint32_t at, bool write)
         hf_uring_prep_read(entry, 0, frame->memory, bytes, offset);
     else
 #endif
-    if (write)
+        if (write)
         io_uring_prep_write(entry, 0, frame->memory, bytes, offset);
     else
         io_uring_prep_read(entry, 0, frame->memory, bytes, offset);
@@ -344,10 +347,12 @@ static void set_up(struct pool *pool)
         fail("set up", errno);
     memset(pool->buckets, 0xff, pool->bucket_count * sizeof *pool->buckets);
 #if HAVE_HOLDFAST
-    if (pool->buffers != BUFFERS_MALLOC && (pool->memory = hf_frames_alloc(pool->frame_count, settings->page_bytes)) == NULL)
+    if (pool->buffers != BUFFERS_MALLOC &&
+        (pool->memory = hf_frames_alloc(pool->frame_count, settings->page_bytes)) == NULL)
         fail("frames", errno);
 #endif
-    if (pool->buffers == BUFFERS_MALLOC && (pool->plain_memory = aligned_alloc(4096, pool->frame_count * settings->page_bytes)) == NULL)
+    if (pool->buffers == BUFFERS_MALLOC &&
+        (pool->plain_memory = aligned_alloc(4096, pool->frame_count * settings->page_bytes)) == NULL)
         fail("malloc", errno);
     for (size_t i = 0; i < pool->frame_count; i++) {
 #if HAVE_HOLDFAST
@@ -356,9 +361,11 @@ static void set_up(struct pool *pool)
         else
 #endif
             pool->frames[i].memory = pool->plain_memory + i * settings->page_bytes;
-        memset(pool->frames[i].memory, 0, settings->page_bytes); /* malloc's is there before it is measured, too */
+        /* malloc's is there before it is measured, too */
+        memset(pool->frames[i].memory, 0, settings->page_bytes);
     }
-    int error = io_uring_queue_init(settings->depth, &pool->ring, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+    int error = io_uring_queue_init(settings->depth, &pool->ring,
+                                    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
     if (error == -EINVAL)
         error = io_uring_queue_init(settings->depth, &pool->ring, 0);
     if (error != 0)
@@ -406,7 +413,8 @@ static void *run_thread(void *argument)
     double until = started + settings->seconds;
     for (unsigned round = 1;; round++) {
         access_round(pool);
-        if (settings->operations != 0 ? pool->reads >= settings->operations : round % 16 == 0 && seconds_of(CLOCK_MONOTONIC) >= until)
+        if (settings->operations != 0 ? pool->reads >= settings->operations
+                                      : round % 16 == 0 && seconds_of(CLOCK_MONOTONIC) >= until)
             break;
     }
     mark(&ended, &cpu_ended);
@@ -420,7 +428,8 @@ static void *run_thread(void *argument)
 static void make_file(const struct settings *settings)
 {
     struct stat found;
-    if (settings->keep && stat(settings->path, &found) == 0 && (uint64_t)found.st_size == settings->file_bytes)
+    if (settings->keep && stat(settings->path, &found) == 0 &&
+        (uint64_t)found.st_size == settings->file_bytes)
         return;
     int file = open(settings->path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
     size_t step = (size_t)1 << 20;
@@ -482,9 +491,11 @@ static uint64_t run(const struct settings *settings, enum buffers buffers)
     if (!settings->keep || settings->writes_percent != 0)
         errors += check_file(settings);
     double wall = ended - started, cpu = cpu_ended - cpu_started;
-    printf("%-10s page %zu accesses %llu reads %llu writes %llu io_per_second %.0f cpu_us_per_io %.3f errors %llu\n", buffers_names[buffers],
-           settings->page_bytes, (unsigned long long)operations, (unsigned long long)reads, (unsigned long long)writes,
-           (double)(reads + writes) / wall, cpu * 1e6 / (double)(reads + writes), (unsigned long long)errors);
+    printf("%-10s page %zu accesses %llu reads %llu writes %llu io_per_second %.0f cpu_us_per_io %.3f errors "
+           "%llu\n",
+           buffers_names[buffers], settings->page_bytes, (unsigned long long)operations,
+           (unsigned long long)reads, (unsigned long long)writes, (double)(reads + writes) / wall,
+           cpu * 1e6 / (double)(reads + writes), (unsigned long long)errors);
     fflush(stdout);
     return errors;
 }
@@ -499,14 +510,29 @@ static size_t bytes_of(const char *text)
 
 int main(int argc, char **argv)
 {
-    struct settings settings = { .page_bytes = 4096, .pool_bytes = (size_t)64 << 20, .file_bytes = (size_t)256 << 20, .threads = 1, .depth = 32, .writes_percent = 25,
-                                 .seconds = 2, .path = "bufferpool.data", .verify = true };
+    struct settings settings = { .page_bytes = 4096,
+                                 .pool_bytes = (size_t)64 << 20,
+                                 .file_bytes = (size_t)256 << 20,
+                                 .threads = 1,
+                                 .depth = 32,
+                                 .writes_percent = 25,
+                                 .seconds = 2,
+                                 .path = "bufferpool.data",
+                                 .verify = true };
     static const struct option options[] = {
-        { "page", required_argument, NULL, 'p' }, { "pool", required_argument, NULL, 'm' }, { "file", required_argument, NULL, 'f' },
-        { "threads", required_argument, NULL, 't' }, { "depth", required_argument, NULL, 'd' }, { "seconds", required_argument, NULL, 's' },
-        { "operations", required_argument, NULL, 'o' }, { "buffers", required_argument, NULL, 'b' }, { "path", required_argument, NULL, 'P' },
-        { "writes", required_argument, NULL, 'w' }, { "no-verify", no_argument, NULL, 'n' },
-        { "keep", no_argument, NULL, 'k' }, { 0 },
+        { "page", required_argument, NULL, 'p' },
+        { "pool", required_argument, NULL, 'm' },
+        { "file", required_argument, NULL, 'f' },
+        { "threads", required_argument, NULL, 't' },
+        { "depth", required_argument, NULL, 'd' },
+        { "seconds", required_argument, NULL, 's' },
+        { "operations", required_argument, NULL, 'o' },
+        { "buffers", required_argument, NULL, 'b' },
+        { "path", required_argument, NULL, 'P' },
+        { "writes", required_argument, NULL, 'w' },
+        { "no-verify", no_argument, NULL, 'n' },
+        { "keep", no_argument, NULL, 'k' },
+        { 0 },
     };
     bool chosen[3] = { HAVE_HOLDFAST, HAVE_HOLDFAST, !HAVE_HOLDFAST };
     int option;
@@ -530,10 +556,13 @@ int main(int argc, char **argv)
         default: return 2;
         }
     size_t page = settings.page_bytes;
-    if (page < 4096 || page > (size_t)1 << 20 || (page & (page - 1)) != 0 || settings.threads < 1 || settings.threads > THREADS_MAX ||
-        settings.depth < 1 || settings.depth > DEPTH_MAX || settings.pool_bytes / page / settings.threads < 2 * settings.depth ||
-        settings.file_bytes % ((size_t)1 << 20) != 0 || settings.file_bytes / page / settings.threads < 4 * settings.depth) {
-        fprintf(stderr, "bufferpool: pages are powers of two from 4 KiB to 1 MiB, the file whole MiB, and pool and file hold several times --depth pages per thread\n");
+    if (page < 4096 || page > (size_t)1 << 20 || (page & (page - 1)) != 0 || settings.threads < 1 ||
+        settings.threads > THREADS_MAX || settings.depth < 1 || settings.depth > DEPTH_MAX ||
+        settings.pool_bytes / page / settings.threads < 2 * settings.depth ||
+        settings.file_bytes % ((size_t)1 << 20) != 0 ||
+        settings.file_bytes / page / settings.threads < 4 * settings.depth) {
+        fprintf(stderr, "bufferpool: pages are powers of two from 4 KiB to 1 MiB, the file whole MiB, and "
+                        "pool and file hold several times --depth pages per thread\n");
         return 2;
     }
     make_file(&settings);

@@ -67,7 +67,8 @@ static void fill(sqlite3 *database, long rows)
              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %ld)"
              " INSERT INTO customer SELECT i, 'customer ' || i * 7919, 'city ' || (i * 31 %% 997) FROM n;"
              "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %ld)"
-             " INSERT INTO item SELECT i, i * 2654435761 %% %ld + 1, i * 40503 %% 100003, hex(i * 2654435761) FROM n;",
+             " INSERT INTO item SELECT i, i * 2654435761 %% %ld + 1, i * 40503 %% 100003, hex(i * "
+             "2654435761) FROM n;",
              rows / 10, rows, rows / 10);
     run(database, "insert", sql);
 }
@@ -89,16 +90,25 @@ int main(int argc, char **argv)
     if (sqlite3_open(":memory:", &database) != SQLITE_OK)
         fail(database, "open");
     fill(database, rows);
-    run(database, "index", "CREATE INDEX item_customer ON item(customer); CREATE INDEX customer_city ON customer(city);");
-    run(database, "join", "SELECT city, count(*), sum(amount) FROM item JOIN customer ON customer.id = item.customer GROUP BY city ORDER BY city;");
-    run(database, "sort", "SELECT count(*), max(r) FROM (SELECT note || amount AS r FROM item ORDER BY note, amount LIMIT -1 OFFSET 1);");
-    run(database, "text", "SELECT customer % 1000, length(group_concat(note, ',')) FROM item GROUP BY 1 ORDER BY 1;");
-    run(database, "update", "UPDATE item SET note = note || note WHERE id % 3 = 0; DELETE FROM item WHERE id % 5 = 0;");
+    run(database, "index",
+        "CREATE INDEX item_customer ON item(customer); CREATE INDEX customer_city ON customer(city);");
+    run(database, "join",
+        "SELECT city, count(*), sum(amount) FROM item JOIN customer ON customer.id = item.customer GROUP BY "
+        "city ORDER BY city;");
+    run(database, "sort",
+        "SELECT count(*), max(r) FROM (SELECT note || amount AS r FROM item ORDER BY note, amount LIMIT -1 "
+        "OFFSET 1);");
+    run(database, "text",
+        "SELECT customer % 1000, length(group_concat(note, ',')) FROM item GROUP BY 1 ORDER BY 1;");
+    run(database, "update",
+        "UPDATE item SET note = note || note WHERE id % 3 = 0; DELETE FROM item WHERE id % 5 = 0;");
     run(database, "aggregate", "SELECT count(DISTINCT note), sum(length(note)), avg(amount) FROM item;");
     long long held = sqlite3_memory_used();
     sqlite3_close(database);
     getrusage(RUSAGE_SELF, &after);
-    printf("sqlite-job: rows %ld checksum %016" PRIx64 " sqlite_bytes %lld seconds %.3f minor_faults %ld major_faults %ld\n", rows,
-           checksum, held, now_seconds() - begin, after.ru_minflt - before.ru_minflt, after.ru_majflt - before.ru_majflt);
+    printf("sqlite-job: rows %ld checksum %016" PRIx64
+           " sqlite_bytes %lld seconds %.3f minor_faults %ld major_faults %ld\n",
+           rows, checksum, held, now_seconds() - begin, after.ru_minflt - before.ru_minflt,
+           after.ru_majflt - before.ru_majflt);
     return 0;
 }
