@@ -300,7 +300,8 @@ static const struct end_text growing_ends[PLAN_BOUNDS] = {
     [PLAN_BOUND_MACHINE] = { "all memory of the machine", "let the program keep less, or add memory" },
     [PLAN_BOUND_NODE] = { "all memory of the node", "let the program keep less, allow other nodes "
                                                     "(HOLDFAST_REMOTE=allow), or add memory" },
-    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit allows", "raise memory.max (MemoryMax=)" AGAIN },
+    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit allows",
+                            "raise the cgroup's memory limit (MemoryMax=)" AGAIN },
     [PLAN_BOUND_SPACE] = { "half of the addresses that the limits leave",
                            "raise them (ulimit -v unlimited, ulimit -d unlimited)" AGAIN },
     [PLAN_BOUND_LARGEST] = { "the most that an arena can be", "spread the work over several processes" },
@@ -312,7 +313,8 @@ static const struct end_text cut_ends[PLAN_BOUNDS] = {
                              "stop what else uses memory, or add memory" AGAIN },
     [PLAN_BOUND_NODE] = { "what the node had to spare at start",
                           "spread the arena over more nodes, or add memory" AGAIN },
-    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit left at start", "raise memory.max (MemoryMax=)" AGAIN },
+    [PLAN_BOUND_CGROUP] = { "what the cgroup's limit left at start",
+                            "raise the cgroup's memory limit (MemoryMax=)" AGAIN },
     [PLAN_BOUND_LARGEST] = { "the most that an arena can be", "spread the work over several processes" },
 };
 

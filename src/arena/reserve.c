@@ -201,7 +201,7 @@ static void say_capped(const struct attempt *attempt)
     uint64_t asked = hfi_plan_asked(attempt->reservation);
     size_t taken = hfi_plan_bytes(attempt->reservation);
     char instead[64];
-    snprintf(instead, sizeof instead, "taking %s", bytes_text(taken).text);
+    snprintf(instead, sizeof instead, "taking at most %s", bytes_text(taken).text);
     if (attempt->options->arena != ARENA_AUTO)
         degraded(attempt, "HF-W215", "HF-E215", instead, "lower HOLDFAST_ARENA",
                  "%s are more than an arena can be", bytes_text(asked).text);
@@ -414,7 +414,7 @@ struct shortage {
 static const char *const shortage_steps[] = {
     [OS_BOUND_MACHINE] = "lower HOLDFAST_ARENA, or stop what else uses memory",
     [OS_BOUND_NODE] = "lower HOLDFAST_ARENA for this node, or spread it over more nodes",
-    [OS_BOUND_CGROUP] = "lower HOLDFAST_ARENA, or raise memory.max (MemoryMax=)",
+    [OS_BOUND_CGROUP] = "lower HOLDFAST_ARENA, or raise the cgroup's memory limit (MemoryMax=)",
 };
 
 /* "the machine has 20 GiB free" */
@@ -458,8 +458,8 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
     bytes = hfi_align_down(bytes, bytes > HUGE_BYTES ? HUGE_BYTES : HFI_PAGE_BYTES);
     if (bytes < HFI_NODE_BYTES_MIN) {
         hfi_say(SAY_ERROR, "HF-E210", "reserve",
-                "%s were asked for on node %u, %s, too little for an arena; %s", bytes_text(node->bytes).text,
-                node->id, why, shortage_steps[shortage->bound]);
+                "%s were asked for on node %u, %s, too little for an arena; %s",
+                bytes_text(node->asked_bytes).text, node->id, why, shortage_steps[shortage->bound]);
         return false;
     }
     snprintf(instead, sizeof instead, "taking %s%s", bytes_text(bytes).text,
@@ -469,10 +469,10 @@ static bool settle_for(const struct attempt *attempt, struct reserved_node *node
                  attempt->options->strict
                      ? "name a size that fits"
                      : "name a size that fits, or set HOLDFAST_STRICT=1 to stop here instead",
-                 "%s were asked for on node %u, %s", bytes_text(node->bytes).text, node->id, why);
+                 "%s were asked for on node %u, %s", bytes_text(node->asked_bytes).text, node->id, why);
     else
         degraded(attempt, "HF-W209", "HF-E209", instead, shortage_steps[shortage->bound],
-                 "%s were asked for on node %u, %s", bytes_text(node->bytes).text, node->id, why);
+                 "%s were asked for on node %u, %s", bytes_text(node->asked_bytes).text, node->id, why);
     node->bytes = bytes;
     node->bound_by = bounds[shortage->bound];
     return true;
@@ -502,12 +502,12 @@ static bool is_on_pool(const struct attempt *attempt, unsigned index)
 static void look_beyond(const struct attempt *attempt, const struct reserved_node *node,
                         struct shortage *shortage)
 {
-    size_t usable = hfi_os_usable_bytes(), planned = 0;
+    size_t usable = hfi_os_usable_bytes(), asked = 0;
     const struct topology_node *here = find_node(attempt->topology, node->id);
     for (unsigned i = 0; i < attempt->reservation->node_count; i++)
         if (!is_on_pool(attempt, i))
-            planned += attempt->planned_bytes[i];
-    if (planned > usable) {
+            asked += attempt->reservation->nodes[i].asked_bytes;
+    if (asked > usable) {
         shortage->all = usable;
         shortage->bound = in_cgroup(usable) ? OS_BOUND_CGROUP : OS_BOUND_MACHINE;
     } else if (attempt->topology->node_count > 1 && node->bytes > here->memory_bytes) {

@@ -277,13 +277,19 @@ static bool parse_verbose(struct options *options, const char *text)
     return true;
 }
 
+/* Of a path the last part alone counts: links and scripts change what stands before it. */
+static const char *last_part(const char *text)
+{
+    const char *slash = strrchr(text, '/');
+    return slash == NULL ? text : slash + 1;
+}
+
 /* The file name of this process's program. */
 static const char *program_name(char path[PROGRAM_BYTES])
 {
     ssize_t length = readlink("/proc/self/exe", path, PROGRAM_BYTES - 1);
     path[length > 0 ? length : 0] = 0;
-    const char *slash = strrchr(path, '/');
-    return slash == NULL ? path : slash + 1;
+    return last_part(path);
 }
 
 static bool is_only(const char *text)
@@ -294,6 +300,7 @@ static bool is_only(const char *text)
         return true;
     if (parse_unsigned(text, INT_MAX, &pid, NULL))
         return pid == (unsigned)getpid();
+    text = last_part(text);
     return strcmp(text, program_name(path)) == 0 || strcmp(text, program_invocation_short_name) == 0;
 }
 
@@ -301,7 +308,7 @@ static bool is_only(const char *text)
 static bool parse_only(struct options *options, const char *text)
 {
     (void)options;
-    return *text != 0 && strchr(text, '/') == NULL;
+    return *last_part(text) != 0;
 }
 
 /* --- the table --- */

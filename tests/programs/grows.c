@@ -188,7 +188,7 @@ static const struct {
     { "too-much", ask_for_too_much, (size_t)3 << 30,
       "are half of the addresses that the limits leave; raise them (ulimit -v unlimited", false },
     { "cgroup", fill_up, RLIM_INFINITY,
-      "its 256 MiB are what the cgroup's limit allows; raise memory.max (MemoryMax=)", true },
+      "its 256 MiB are what the cgroup's limit allows; raise the cgroup's memory limit (MemoryMax=)", true },
     { "refused", fill_up_what_may_be_opened, (size_t)3 << 30,
       "are more than the kernel lets it open; raise the limit on data (ulimit -d)", false },
 };

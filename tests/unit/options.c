@@ -58,7 +58,10 @@ Test(options, only)
     snprintf(self, sizeof self, "%ld", (long)getpid());
     const char *name = strrchr(program_invocation_name, '/');
     name = name == NULL ? program_invocation_name : name + 1;
-    const char *const meant[] = { "all", self, name }, *const others[] = { "1", "redis-server" };
+    char path[300];
+    snprintf(path, sizeof path, "/no/such/folder/%s", name);
+    const char *const meant[] = { "all", self, name, path };
+    const char *const others[] = { "1", "redis-server", "/usr/bin/redis-server" };
     setenv("HOLDFAST_ARENA", "8G", 1);
     for (size_t i = 0; i < sizeof meant / sizeof meant[0]; i++)
         cr_assert_eq(read_with("HOLDFAST_ONLY", meant[i]).arena_bytes, (size_t)8 << 30, "%s", meant[i]);
@@ -69,7 +72,7 @@ Test(options, only)
     }
     unsetenv("HOLDFAST_BACKING");
     cr_assert_eq(read_with("HOLDFAST_ONLY", "").errors, 1);
-    cr_assert_eq(read_with("HOLDFAST_ONLY", "/usr/bin/redis-server").errors, 1);
+    cr_assert_eq(read_with("HOLDFAST_ONLY", "/usr/bin/").errors, 1);
     unsetenv("HOLDFAST_ARENA");
 }
 

@@ -668,7 +668,7 @@ Test(reserve, more_than_an_arena_can_be)
     struct outcome outcome = run(options, NULL, is_largest);
     ASSERT_STATUS(outcome, 0);
     ASSERT_SAID(outcome, "warning HF-W215");
-    ASSERT_SAID(outcome, "1024 TiB are more than an arena can be: taking 3.9 TiB");
+    ASSERT_SAID(outcome, "1024 TiB are more than an arena can be: taking at most 3.9 TiB");
     options.strict = true;
     outcome = run(options, NULL, NULL);
     ASSERT_STATUS(outcome, EXIT_STOPPED);

@@ -160,8 +160,9 @@ void checks_memory(struct examination *examination)
                            true,
                            want_bytes,
                            available,
-                           .mend = in_cgroup ? "lower HOLDFAST_ARENA, or raise memory.max (MemoryMax=)"
-                                             : "lower HOLDFAST_ARENA, or stop what else uses memory" };
+                           .mend = in_cgroup
+                                     ? "lower HOLDFAST_ARENA, or raise the cgroup's memory limit (MemoryMax=)"
+                                     : "lower HOLDFAST_ARENA, or stop what else uses memory" };
     if (!outlook->named)
         checks_report(examination, &check, "%s free%s", checks_size(have, available),
                       in_cgroup ? " by the cgroup's limit" : "");
