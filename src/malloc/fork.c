@@ -21,10 +21,10 @@
  * The walk costs the child 8 bytes read per page ever used, and the parent a look into
  * /proc/self/status for its threads; neither where the process had one thread.
  *
- * The first fork on huge pages of a pool says what it costs, where the pool could not copy the
- * arena, or at HOLDFAST_VERBOSE=1.  The first one of a forked child says it again where the pool is
- * too small: the kernel then takes pages from that child as readily as from its own.  vfork and
- * posix_spawn run no handlers, and cost nothing.
+ * The first fork on huge pages of a pool warns where the pool could not copy the arena (HF-W007).
+ * Where it could, HOLDFAST_VERBOSE=1 says so (HF-I007).  The first fork of a forked child warns
+ * again where the pool is too small: the kernel then takes pages from that child as readily as from
+ * its own.  vfork and posix_spawn run no handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c,
  * tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,
@@ -128,33 +128,43 @@ static void child_take_over(void)
     hfi_theaps_recycle();
 }
 
-static _Atomic(bool) xwarned; /* atomic: in the child it stays as it was, or begins anew */
-static bool copied;           /* written in a child before it goes on: no page is reserved for it */
+static _Atomic(bool) xtold; /* atomic: in the child it stays as it was, or begins anew */
+static bool copied;         /* written in a child before it goes on: no page is reserved for it */
+
+static void warn_of_copies(const struct reserved_node *node, const struct os_huge_pool *pool, bool known,
+                           size_t pages, const char *page)
+{
+    char mend[160] = "";
+    if (pool->bounded)
+        snprintf(mend, sizeof mend, "raise the cgroup's limit of huge pages (hugetlb.*.max), ");
+    else if (known)
+        snprintf(mend, sizeof mend, "echo %llu > %s, ",
+                 (unsigned long long)(pool->total_pages + pages - pool->free_pages), pool->path);
+    hfi_say(SAY_WARNING, "HF-W007", "fork",
+            "node %u: after this fork the first write to a huge page, of parent or child, copies %s from the "
+            "pool: %zu pages at most, the pool has %llu free, and when it has none, the child is killed%s; "
+            "%sstart programs by posix_spawn or vfork, or set HOLDFAST_BACKING=thp",
+            node->id, page, pages, (unsigned long long)pool->free_pages,
+            copied ? ", or this process, a forked child itself" : "", mend);
+}
 
 /* What is not in use yet counts as well: parent and child may both come to use it. */
-static void warn_of_copies(const struct reserved_node *node)
+static void tell_of_copies(const struct reserved_node *node)
 {
     struct os_huge_pool pool = { .free_pages = 0 };
-    char page[16], mend[160] = "";
+    char page[16];
     size_t pages = hfi_divide_up(node->bytes, node->os_page_bytes);
     hfi_format_bytes(page, sizeof page, node->os_page_bytes);
     bool known = hfi_os_huge_pool(&pool, node->id, hfi_arena.node_count == 1, node->os_page_bytes);
-    bool enough = pool.free_pages >= pages;
-    if (enough && (hfi_say_verbosity() < 1 || copied))
-        return;
-    if (pool.bounded && !enough)
-        snprintf(mend, sizeof mend, "raise the cgroup's limit of huge pages (hugetlb.*.max), ");
-    else if (known && !enough)
-        snprintf(mend, sizeof mend, "echo %llu > %s, ",
-                 (unsigned long long)(pool.total_pages + pages - pool.free_pages), pool.path);
-    hfi_say(
-        SAY_WARNING, "HF-W007", "fork",
-        "node %u: after this fork the first write to a huge page, of "
-        "parent or child, copies %s from the pool: %zu pages at most, the pool has %llu free%s%s; %sstart "
-        "programs by posix_spawn or vfork, or set HOLDFAST_BACKING=thp",
-        node->id, page, pages, (unsigned long long)pool.free_pages,
-        enough ? "" : ", and when it has none, the child is killed",
-        !enough && copied ? ", or this process, a forked child itself" : "", mend);
+    unsigned long long children = pool.free_pages / pages;
+    if (children == 0)
+        warn_of_copies(node, &pool, known, pages, page);
+    else if (!copied)
+        hfi_say(SAY_INFO, "HF-I007", "fork",
+                "node %u: after this fork the first write to a huge page, of parent or child, copies %s from "
+                "the pool: %zu pages at most, the pool has %llu free, enough for %llu child%s at a time",
+                node->id, page, pages, (unsigned long long)pool.free_pages, children,
+                children == 1 ? "" : "ren");
 }
 
 static bool is_on_pool(const struct reserved_node *node)
@@ -162,22 +172,22 @@ static bool is_on_pool(const struct reserved_node *node)
     return node->backing == BACKING_1G || node->backing == BACKING_2M;
 }
 
-static void warn_once(void)
+static void tell_once(void)
 {
-    bool warned = false;
-    if (!hfi_cas_acq_rel(&xwarned, &warned, true))
+    bool told = false;
+    if (!hfi_cas_acq_rel(&xtold, &told, true))
         return;
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         if (is_on_pool(&hfi_arena.reservation.nodes[i]))
-            warn_of_copies(&hfi_arena.reservation.nodes[i]);
+            tell_of_copies(&hfi_arena.reservation.nodes[i]);
 }
 
 /* Huge pages stay reserved for the parent: of a child that forks in turn, the kernel may take
  * any. */
-static void warn_again(void)
+static void tell_again(void)
 {
     copied = true;
-    hfi_store_relaxed(&xwarned, false); /* one thread */
+    hfi_store_relaxed(&xtold, false); /* one thread */
 }
 
 /* The child of HOLDFAST_FORK=dontfork has no arena.  No pointer is in it from the first line on. */
@@ -204,7 +214,7 @@ static void child_after_fork(void)
         child_take_over();
     else if (hfi_theap->thread != 0)
         hfi_inspect_attach(hfi_theap); /* by a new thread id */
-    warn_again();
+    tell_again();
     hfi_inspect_child();
 }
 
@@ -245,7 +255,7 @@ static void before_fork(void)
         warn_of_threads();
     } else {
         hfi_store_relaxed(&xthreaded, may_have_other_threads());
-        warn_once();
+        tell_once();
     }
     pthread_setcancelstate(cancel, NULL);
 }
