@@ -95,6 +95,39 @@ expect 1 'HOLDFAST_INSPECT=0 is set; start it without' stat "$live"
 start_child HOLDFAST_ARENA=auto
 expect 1 'its arena grows, and has used less than 8 MiB' stat "$live"
 
+# --- whom HOLDFAST_ONLY does not mean has a growing arena, whatever the other variables say ---
+for setting in HOLDFAST_INSPECT=1 HOLDFAST_INSPECT=0; do
+    env "$setting" HOLDFAST_ONLY=elsewhere HOLDFAST_ARENA=16M HOLDFAST_BACKING=4k LD_PRELOAD="$library" sleep 60 &
+    live=$!
+    children="$children $live"
+    until_true runs "$live" sleep || fail "sleep does not start"
+    expect 1 'HOLDFAST_ONLY=elsewhere names another program, so its arena grows, whatever size is set, and has used less than 8 MiB' stat "$live"
+    kill "$live"
+done
+start_child HOLDFAST_ARENA=16M HOLDFAST_ONLY=sh
+expect 1 'it is the child of a fork' stat "$live"
+start_of_run() # ARGUMENT...: of holdfast run; a shell, and in $live the program that it starts
+{
+    rm -f "$work/pid"
+    "$holdfast" run --library "$library" --arena 16M --backing 4k "$@" &
+    children="$children $!"
+    until_true test -e "$work/pid" || fail "no child"
+    live=$(cat "$work/pid")
+    children="$children $live"
+}
+# shellcheck disable=SC2016  # another shell's
+start_of_run sh -c 'sleep 60 & echo $! > "$1.pid"; mv "$1.pid" "$1"; wait' sh "$work/pid"
+until_true runs "$live" sleep || fail "sh does not start sleep"
+expect 1 " names another process, so its arena grows, whatever size is set, and has used less than 8 MiB" stat "$live"
+# shellcheck disable=SC2016
+start_of_run sh -c '{ read -r line < "$2"; } & echo $! > "$1.pid"; mv "$1.pid" "$1"; wait' sh "$work/pid" "$work/never"
+expect 1 'it is the child of a fork, or still populates its arena' stat "$live"
+# shellcheck disable=SC2016
+start_of_run sh -c 'sleep 60 & echo $! > "$1.pid"; mv "$1.pid" "$1"' sh "$work/pid"
+until_true runs "$live" sleep || fail "sh does not start sleep"
+wait $! 2> /dev/null
+expect 1 ' names a process that has ended: it is the child of a fork of that one, or its arena grows' stat "$live"
+
 # --- leftovers, as a program that starts sees them ---
 preloaded() { HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k LD_PRELOAD=$library sleep 0; }
 sleep 0 &

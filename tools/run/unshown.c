@@ -1,22 +1,28 @@
 /*
  * unshown: processes that have the library and show no arena, and why that may be.
  *
- * U1: what /proc says of another process is a hint: its mappings and the environment that it was
- *     executed with.  A program that has the library inside (libholdfast.a) does not show it there.
+ * U1: what /proc says of another process is a hint: its mappings, its program, and the environment
+ *     that it was executed with.  A program that has the library inside (libholdfast.a) does not
+ *     show it there.
  *
  * Test: tests/segment.sh.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernel/os.h"
 #include "kernel/shm.h"
 #include "tool.h"
 
 #define LIBRARY "/libholdfast.so"
+#define TEXT_BYTES 4096 /* of a path, or of what a file in /proc begins with */
+#define ONLY_BYTES 256  /* of a file name */
 
 /* 1: the library is mapped; 0: it is not; -errno. */
 static int maps_library(pid_t pid)
@@ -62,32 +68,91 @@ static bool is_elsewhere(pid_t pid)
     return stat("/proc/self/ns/pid", &own) == 0 && stat(path, &other) == 0 && own.st_ino != other.st_ino;
 }
 
-const char *unshown_reason(pid_t pid, char *text, size_t text_bytes)
+/* --- HOLDFAST_ONLY --- */
+
+/* Behind a blank may be what is not of the path: a server's title, or that the file was deleted. */
+static bool has_file_name(char *path, const char *name)
 {
-    char inspect[16] = "1", arena[64] = "auto";
-    int mapped = maps_library(pid);
-    read_variable(pid, "HOLDFAST_INSPECT", inspect, sizeof inspect);
+    const char *slash = strrchr(path, '/');
+    if (strcmp(slash == NULL ? path : slash + 1, name) == 0)
+        return true;
+    path[strcspn(path, " ")] = 0;
+    slash = strrchr(path, '/');
+    return strcmp(slash == NULL ? path : slash + 1, name) == 0;
+}
+
+/* By its file, or by what it was called, as the library compares (is_only in src/base/options.c). */
+static bool runs_program(pid_t pid, const char *name)
+{
+    char path[64], text[TEXT_BYTES];
+    snprintf(path, sizeof path, "/proc/%ld/exe", (long)pid);
+    ssize_t length = readlink(path, text, sizeof text - 1);
+    text[length > 0 ? length : 0] = 0;
+    if (has_file_name(text, name))
+        return true;
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)pid);
+    return hfi_os_read_file(path, text, sizeof text) > 0 && has_file_name(text, name);
+}
+
+/* Whether both are of one execve(2), so that forks alone lie between them: the kernel loads a program
+ * at other addresses each time. */
+static bool is_fork_of(pid_t pid, pid_t other)
+{
+    char path[64], one[TEXT_BYTES], two[TEXT_BYTES];
+    snprintf(path, sizeof path, "/proc/%ld/auxv", (long)pid);
+    long length = hfi_os_read_file(path, one, sizeof one);
+    snprintf(path, sizeof path, "/proc/%ld/auxv", (long)other);
+    return length > 0 && hfi_os_read_file(path, two, sizeof two) == length &&
+           memcmp(one, two, (size_t)length) == 0;
+}
+
+/* Whom the HOLDFAST_ONLY of a process means.  Of an ended one nobody can tell what it forked. */
+enum meant { MEANT_IT, MEANT_PROGRAM, MEANT_PROCESS, MEANT_ENDED };
+
+static enum meant whom_only_means(pid_t pid, const char *only)
+{
+    if (*only == 0 || strcmp(only, "all") == 0 || strchr(only, '/') != NULL) /* which is refused */
+        return MEANT_IT;
+    long number = only[strspn(only, "0123456789")] == 0 ? strtol(only, NULL, 10) : 0;
+    if (number <= 0 || number > INT_MAX)
+        return runs_program(pid, only) ? MEANT_IT : MEANT_PROGRAM;
+    if (number == pid || is_fork_of(pid, (pid_t)number))
+        return MEANT_IT;
+    return kill((pid_t)number, 0) != 0 && errno == ESRCH ? MEANT_ENDED : MEANT_PROCESS;
+}
+
+/* Whoever is not meant gets the defaults. */
+static bool is_not_meant(pid_t pid, char *text, size_t text_bytes)
+{
+    static const char *const names[] = {
+        [MEANT_PROGRAM] = "another program, so its arena",
+        [MEANT_PROCESS] = "another process, so its arena",
+        [MEANT_ENDED] = "a process that has ended: it is the child of a fork of that one, or its arena",
+    };
+    char only[ONLY_BYTES] = "", shown[ONLY_BYTES];
+    read_variable(pid, "HOLDFAST_ONLY", only, sizeof only);
+    enum meant meant = whom_only_means(pid, only);
+    if (meant == MEANT_IT)
+        return false;
+    snprintf(text, text_bytes,
+             "HOLDFAST_ONLY=%s names %s grows, whatever size is set, and has used less than 8 MiB; name its "
+             "program with `holdfast run --only PROGRAM`, or have it meant as well with --children",
+             tool_printable(shown, sizeof shown, only), names[meant]);
+    return true;
+}
+
+/* --- why --- */
+
+/* It has an arena, and the library would show that. */
+static void say_not_yet(pid_t pid, const char *inspect, char *text, size_t text_bytes)
+{
+    char arena[64] = "auto";
     read_variable(pid, "HOLDFAST_ARENA", arena, sizeof arena);
     const char *next =
         strcmp(inspect, "children") == 0
             ? "look for HF-W006 on its standard error"
             : "start it with HOLDFAST_INSPECT=children, or look for HF-W006 on its standard error";
-    if (mapped < 0)
-        snprintf(text, text_bytes,
-                 "whether it runs under Holdfast cannot be seen (%s); run this as its user, or "
-                 "as root",
-                 strerror(-mapped));
-    else if (mapped == 0)
-        snprintf(text, text_bytes,
-                 "it has no libholdfast.so mapped, so it does not run under Holdfast, or has "
-                 "the library inside; start it with `holdfast run --arena SIZE`");
-    else if (strcmp(inspect, "0") == 0)
-        snprintf(text, text_bytes, "HOLDFAST_INSPECT=0 is set; start it without");
-    else if (is_elsewhere(pid))
-        snprintf(text, text_bytes,
-                 "it is in another namespace of processes, such as a container; run holdfast "
-                 "there");
-    else if (strcmp(arena, "auto") == 0)
+    if (strcmp(arena, "auto") == 0)
         snprintf(text, text_bytes,
                  "its arena grows, and has used less than 8 MiB, or it is the child of a fork "
                  "and has not grown since, or it sees another " HF_INSPECT_DIRECTORY "; name a size in "
@@ -99,6 +164,33 @@ const char *unshown_reason(pid_t pid, char *text, size_t text_bytes)
             "it is the child of a fork, or still populates its arena, or sees another " HF_INSPECT_DIRECTORY
             ", or could not publish; look again, %s",
             next);
+}
+
+const char *unshown_reason(pid_t pid, char *text, size_t text_bytes)
+{
+    char inspect[16] = "1";
+    int mapped = maps_library(pid);
+    bool elsewhere = is_elsewhere(pid);
+    read_variable(pid, "HOLDFAST_INSPECT", inspect, sizeof inspect);
+    if (mapped < 0)
+        snprintf(text, text_bytes,
+                 "whether it runs under Holdfast cannot be seen (%s); run this as its user, or "
+                 "as root",
+                 strerror(-mapped));
+    else if (mapped == 0)
+        snprintf(text, text_bytes,
+                 "it has no libholdfast.so mapped, so it does not run under Holdfast, or has "
+                 "the library inside; start it with `holdfast run --arena SIZE`");
+    else if (!elsewhere && is_not_meant(pid, text, text_bytes))
+        ; /* its other variables do not count */
+    else if (strcmp(inspect, "0") == 0)
+        snprintf(text, text_bytes, "HOLDFAST_INSPECT=0 is set; start it without");
+    else if (elsewhere)
+        snprintf(text, text_bytes,
+                 "it is in another namespace of processes, such as a container; run holdfast "
+                 "there");
+    else
+        say_not_yet(pid, inspect, text, text_bytes);
     return text;
 }
 
