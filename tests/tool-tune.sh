@@ -121,7 +121,7 @@ kill "$sleepers" "$thoughtful"
 HOLDFAST_ARENA=32M HOLDFAST_BACKING=1g HOLDFAST_PREFAULT=none start fill 16
 case $("$holdfast" stat --json "$live" | sed -n 's/^ *"backing": "\([0-9a-z]*\)",$/\1/p') in
 1g) ;;
-*) given huge-page-pool 'hugepages-1048576kB/nr_hugepages.*hugepagesz=1G|sysctl vm.nr' "$live" ;;
+*) given huge-page-pool 'hugepages-1048576kB/nr_hugepages.*hugepagesz=1G|vm.nr_hugepages = ' "$live" ;;
 esac
 stop
 
@@ -177,21 +177,21 @@ given io-uring-memlock 'set: LimitMEMLOCK=131M .*; 64 MiB are pinned already, co
 changed refused=22 memlock=65536
 spared io-uring-memlock "$work/changed"
 changed backing=4 thp=1 asked_backing=0 pool_pages=20 pool_free=12
-given transparent-huge-pages 'set: echo madvise' "$work/changed"
+given transparent-huge-pages 'set: echo madvise .*; for good: .* /etc/tmpfiles.d/holdfast-thp.conf' "$work/changed"
 given huge-page-pool 'has 12 of 20 free, 32 are needed' "$work/changed"
-given huge-page-pool 'set: sysctl vm.nr_hugepages=40 before it starts; at boot: hugepages=40' "$work/changed"
+given huge-page-pool "set: echo 40 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages before it starts; for good: echo 'vm.nr_hugepages = 40' > /etc/sysctl.d/60-holdfast-hugepages.conf" "$work/changed"
 changed backing=4 thp=2 asked_backing=0 pool_pages=64 pool_free=64
 spared transparent-huge-pages "$work/changed"
-given huge-page-pool 'set: start the program again' "$work/changed"
+given huge-page-pool "set: start the program again: the pool holds it now; for good: echo 'vm.nr_hugepages = 64' > /etc/sysctl.d/" "$work/changed"
 changed backing=4 thp=1 asked_backing=4
 spared transparent-huge-pages "$work/changed"
 spared huge-page-pool "$work/changed"
 changed backing=3 asked_backing=3
 spared huge-page-pool "$work/changed"
 changed backing=3 asked_backing=2 pool_pages=0 pool_free=0
-given huge-page-pool 'set: sysctl vm.nr_hugepages=32 ' "$work/changed"
+given huge-page-pool 'set: echo 32 > .*2048kB' "$work/changed"
 changed backing=2 asked_backing=1
-given huge-page-pool 'set: echo 1 > .*1048576kB' "$work/changed"
+given huge-page-pool 'set: echo 1 > .*1048576kB.*; for good: sed -i .*&hugepagesz=1G hugepages=1 ' "$work/changed"
 changed backing=2 forks=2 options=0
 given fork-on-huge-pages '2 forks' "$work/changed"
 given fork-on-huge-pages 'MiB spare in the pool for each of them' "$work/changed"

@@ -95,6 +95,22 @@ json_t *tool_json_number(uint64_t number);
 /* Prints a value and releases it; 0, or 1 when standard output was refused. */
 int tool_json_print(json_t *value);
 
+/* --- checks-keep.c: lines to paste, as root, that make a setting outlive a reboot --- */
+
+/* A pool of 2 MiB pages, on a machine of one node whose usual huge pages these are. */
+const char *tool_keep_sysctl_pool(char *text, size_t text_bytes, uint64_t pages);
+
+/* A pool of one node; `path` is the file that sets it. */
+const char *tool_keep_node_pool(char *text, size_t text_bytes, const char *path, uint64_t pages,
+                                unsigned node, const char *backing);
+
+/* Pools of 1 GiB pages; `pages` is a number, or a list by node. */
+const char *tool_keep_command_line(char *text, size_t text_bytes, const char *pages);
+
+#define TOOL_KEEP_THP                                                                                        \
+    "echo 'w /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise' > "                                \
+    "/etc/tmpfiles.d/holdfast-thp.conf"
+
 /* --- target.c --- */
 
 /* A process that shows an arena. */

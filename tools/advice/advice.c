@@ -13,12 +13,14 @@
 
 #include "base/bits.h"
 #include "kernel/os.h"
+#include "tool.h"
 
 #define NOTICED_PERCENT 1.0    /* of pages taken: less came from elsewhere by chance */
 #define ELSEWHERE_PERCENT 10.0 /* of a node's owned pages */
 #define ELSEWHERE_BYTES HFI_MIB
 #define SLEEPING_PERCENT 3.0 /* of the arena */
 #define SLEEPING_BYTES HFI_MIB
+#define KEEP_BYTES 256
 
 struct rule {
     const char *name, *headline;
@@ -254,6 +256,20 @@ static void tell_pool(const struct advice_view *view, unsigned node, char *text)
         (count)pool_needed(view, node, pool));
 }
 
+/* As `holdfast doctor` says it; pages of 1 GiB of several nodes are in one list there. */
+static const char *keep_pool(const struct advice_view *view, unsigned node, char *text, const char *path,
+                             uint64_t pages)
+{
+    char number[24];
+    int pool = wanted_pool(view, node);
+    bool alone = view->snapshot->node_count == 1;
+    snprintf(number, sizeof number, "%llu", (count)pages);
+    if (pool == 1)
+        return alone ? tool_keep_command_line(text, KEEP_BYTES, number) : "see `holdfast doctor`";
+    return alone ? tool_keep_sysctl_pool(text, KEEP_BYTES, pages)
+                 : tool_keep_node_pool(text, KEEP_BYTES, path, pages, figures(view, node)->id, "2m");
+}
+
 static void set_pool(const struct advice_view *view, unsigned node, char *text)
 {
     int pool = wanted_pool(view, node);
@@ -261,21 +277,17 @@ static void set_pool(const struct advice_view *view, unsigned node, char *text)
     uint64_t needed = pool_needed(view, node, pool);
     uint64_t pages = machine->pool_pages[pool] + needed - hfi_min(needed, machine->pool_free[pool]);
     const char *folder = pool == 1 ? "hugepages-1048576kB" : "hugepages-2048kB";
-    const char *boot = pool == 1 ? "hugepagesz=1G " : "";
-    if (machine->pool_free[pool] >= needed)
-        SAY(text, "start the program again: the pool holds it now; at boot: %shugepages=%llu", boot,
-            (count)pages);
-    else if (view->snapshot->node_count > 1)
-        SAY(text, "echo %llu > /sys/devices/system/node/node%u/hugepages/%s/nr_hugepages before it starts",
-            (count)pages, figures(view, node)->id, folder);
-    else if (pool == 0)
-        SAY(text, "sysctl vm.nr_hugepages=%llu before it starts; at boot: hugepages=%llu", (count)pages,
-            (count)pages);
+    char path[96], keep[KEEP_BYTES];
+    if (view->snapshot->node_count > 1)
+        snprintf(path, sizeof path, "/sys/devices/system/node/node%u/hugepages/%s/nr_hugepages",
+                 figures(view, node)->id, folder);
     else
-        SAY(text,
-            "echo %llu > /sys/kernel/mm/hugepages/%s/nr_hugepages before it starts; at boot: "
-            "%shugepages=%llu",
-            (count)pages, folder, boot, (count)pages);
+        snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/%s/nr_hugepages", folder);
+    const char *for_good = keep_pool(view, node, keep, path, pages);
+    if (machine->pool_free[pool] >= needed)
+        SAY(text, "start the program again: the pool holds it now; for good: %s", for_good);
+    else
+        SAY(text, "echo %llu > %s before it starts; for good: %s", (count)pages, path, for_good);
 }
 
 static bool thp_is_off(const struct advice_view *view, unsigned node)
@@ -293,8 +305,8 @@ static void tell_thp(const struct advice_view *view, unsigned node, char *text)
 static void set_thp(const struct advice_view *view, unsigned node, char *text)
 {
     (void)view, (void)node;
-    SAY(text, "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled before it starts; at boot: "
-              "transparent_hugepage=madvise");
+    SAY(text, "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled before it starts; for "
+              "good: " TOOL_KEEP_THP);
 }
 
 static bool is_unbound(const struct advice_view *view, unsigned node)

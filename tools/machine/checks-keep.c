@@ -39,6 +39,30 @@ const char *checks_keep_limits(char text[CHECKS_KEEP_BYTES], const char *const (
     return text;
 }
 
+const char *tool_keep_command_line(char *text, size_t text_bytes, const char *pages)
+{
+    snprintf(
+        text, text_bytes,
+        "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&hugepagesz=1G hugepages=%s /' /etc/default/grub && update-grub",
+        pages);
+    return text;
+}
+
+const char *tool_keep_sysctl_pool(char *text, size_t text_bytes, uint64_t pages)
+{
+    snprintf(text, text_bytes, "echo 'vm.nr_hugepages = %llu' > /etc/sysctl.d/60-holdfast-hugepages.conf",
+             (unsigned long long)pages);
+    return text;
+}
+
+const char *tool_keep_node_pool(char *text, size_t text_bytes, const char *path, uint64_t pages,
+                                unsigned node, const char *backing)
+{
+    snprintf(text, text_bytes, "echo 'w %s - - - - %llu' > /etc/tmpfiles.d/holdfast-node%u-%s.conf", path,
+             (unsigned long long)pages, node, backing);
+    return text;
+}
+
 /* Of all nodes at once, for the first that lacks some: the kernel takes one number for a size,
  * or one list. */
 static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
@@ -64,11 +88,7 @@ static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const stru
     }
     if (first == NULL || first->id != node->id)
         return NULL;
-    snprintf(
-        text, CHECKS_KEEP_BYTES,
-        "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&hugepagesz=1G hugepages=%s /' /etc/default/grub && update-grub",
-        list);
-    return text;
+    return tool_keep_command_line(text, CHECKS_KEEP_BYTES, list);
 }
 
 const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
@@ -82,12 +102,7 @@ const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook 
         return NULL;
     if (outlook->topology.node_count == 1 && checks_meminfo("Hugepagesize", &usual) &&
         usual == hfi_backing_page_bytes(rung))
-        snprintf(text, CHECKS_KEEP_BYTES,
-                 "echo 'vm.nr_hugepages = %llu' > /etc/sysctl.d/60-holdfast-hugepages.conf",
-                 (unsigned long long)total_pages);
-    else
-        snprintf(text, CHECKS_KEEP_BYTES,
-                 "echo 'w %s - - - - %llu' > /etc/tmpfiles.d/holdfast-node%u-%s.conf", pool.path,
-                 (unsigned long long)total_pages, node->id, hfi_backing_name(rung));
-    return text;
+        return tool_keep_sysctl_pool(text, CHECKS_KEEP_BYTES, total_pages);
+    return tool_keep_node_pool(text, CHECKS_KEEP_BYTES, pool.path, total_pages, node->id,
+                               hfi_backing_name(rung));
 }

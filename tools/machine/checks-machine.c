@@ -80,8 +80,7 @@ void checks_thp(struct examination *examination)
     chosen_word("/sys/kernel/mm/transparent_hugepage/defrag", defrag, sizeof defrag);
     struct check check = { "HF-D07", "thp",
                            .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-                           .keep = "echo 'w /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise' > "
-                                   "/etc/tmpfiles.d/holdfast-thp.conf" };
+                           .keep = TOOL_KEEP_THP };
     if (!hfi_os_has_thp() && needed)
         check.verdict = asked == BACKING_THP ? checks_fail_if_named(examination) : VERDICT_WARN;
     checks_report(examination, &check, "transparent huge pages: enabled %s, defrag %s; %s", enabled, defrag,
