@@ -106,6 +106,12 @@ def round_bytes(f):
     return True
 
 
+def size(count):
+    """Bytes as every part of the tool writes them for people."""
+    unit = max((unit for unit in UNITS if UNITS[unit] <= count + UNITS[unit] / 2048), key=UNITS.get, default='B')
+    return f'{count / UNITS[unit]:.3g} {unit}'
+
+
 def round_counts(f, unit):
     """0, then multiples of 1, 2 or 5 times a power of ten, each with its unit."""
     ticks, values = left(f), []

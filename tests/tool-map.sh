@@ -72,7 +72,7 @@ live 4.29 MiB, held 4.56 MiB (1.06 times live), unused 276 KiB
 
 node 0: 8 MiB on 2m pages, 58.6 % used, 41.4 % free
   live 4.29 MiB, held 4.56 MiB (1.06 times live), unused 276 KiB
-  longest free run 2.6 MiB; most ever used 58.6 %; FULL: the last request did not fit
+  longest free run 2.69 MiB; most ever used 58.6 %; FULL: the last request did not fit
   a cell is 1 page, 64 KiB
        0 B SSOoIiFOOoo.....................................................
      4 MiB LLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLL

@@ -193,6 +193,15 @@ figures "$work/block.html" 'all(16 <= float(page.tiles[name].split(" MiB")[0]) <
     'page.tiles["Held over live"] in ("1.00 times", "1.01 times")'
 stop
 
+# --- every size is right to half a per cent, and so the same as in stat: 19.6875 MiB are 19.7 ---
+HOLDFAST_ARENA=20160K HOLDFAST_BACKING=4k start request 3538944
+expect 0 '' report "$live" -o "$work/digits.html" --seconds 0
+"$holdfast" stat --json "$live" > "$work/stat"
+figures "$work/digits.html" 'page.tiles["Live"] == size(json.load(open("'"$work/stat"'"))["live"])' \
+    'page.tiles["Held"] == size(json.load(open("'"$work/stat"'"))["held"])' '"19.7 MiB" in page.text and "19.6 MiB" not in page.text'
+for command in stat map; do expect 0 ' 19.7 MiB ' $command "$live"; done
+stop
+
 # --- one node, a short time, and where it ran ---
 HOLDFAST_ARENA=64M HOLDFAST_NODES=0 start fill 20 --password hunter2 --api-key=hunter3 redis://me:hunter4@host/ 'two words'
 expect 0 'with the command line in it, which --no-command leaves out' record "$live" -o "$work/one" --interval 0.02 --duration 0.3

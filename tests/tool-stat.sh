@@ -107,14 +107,17 @@ patch() # OFFSET, words on standard input
 entry 2 1 1 16 | patch $((1664 + 191 * 8))
 expect 0 'away                      23  18.7 %' stat "$victim"
 narrow stat
-for line in '^node 0  .*L.* 4.6 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' '^  owned 256 KiB, full 64 KiB, large 4 MiB, idle 128 KiB (30 % live)$' \
+for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' '^  owned 256 KiB, full 64 KiB, large 4 MiB, idle 128 KiB (30 % live)$' \
     '^  kept empty 128 KiB, own 128 KiB, free 3.31 MiB; longest free run 2.69 MiB$' '^node 0   \[OFLLLLLLLLLLLLLLLLLLieS\.*\]' \
     '^  O owned  F full  L large  I idle  e kept empty  S own  . free  o unused$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
     "^sleep  *$victim  *0  *5  *2  70Ki  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5 192Ki  *144  *155  *111  *122  *133$' \
-    '^ *64  *320 KiB  *2758  *5120  *54 %  *147.6 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
+    '^ *64  *320 KiB  *2758  *5120  *54 %  *148 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
     'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
+le64 1032192 | patch $((256 + 128 + 56))
+expect 0 '  high water 1008 KiB (25 %), ' stat "$victim" # not 0.984 MiB
+le64 0 | patch $((256 + 128 + 56))
 cp "$segment" "$work/before"
 watching "$work/watched" --delta --watch 1.5 --count 2 "$victim"
 { le64 16 0 29 33 4; repeat 3 0; le64 1044 55 0 2 0 9 0 0 0 0; le32 13; } > "$work/counters"

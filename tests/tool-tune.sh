@@ -48,6 +48,9 @@ expect 2 'HF-E443' tune "$work/none"
 expect 2 'HF-E411' tune 2147483647
 
 # --- nothing to change ---
+HOLDFAST_ARENA=66240K HOLDFAST_BACKING=4k start fill 32
+expect 0 ' MiB of 64.7 MiB, on 4k pages' tune "$live" # they are 64.6875
+stop
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=thp start fill 32
 expect 0 'nothing to change: 0 calls failed' tune "$live"
 for rule in backing-short arena-too-small request-too-large node-full io-uring-memlock node-not-bound threads-elsewhere fork-on-huge-pages \

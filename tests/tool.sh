@@ -262,7 +262,7 @@ for _ in 1 2 3 4 5 6 7 8 9; do
 done
 grep -q 'mend: HF-E012 says what bounds an arena without a named size' "$work/err" || fail "run --report: a size is to be raised that was not named"
 export HWLOC_SYNTHETIC='numa:2 pu:1'
-expect 0 'used at most 8.1 MiB (26 %), at last 8.1 MiB' run --arena 0:4M,1:32M --backing 4k --report dd if=/dev/zero bs=8M count=300 of=/dev/null
+expect 0 'used at most 8.19 MiB (26 %), at last 8.19 MiB' run --arena 0:4M,1:32M --backing 4k --report dd if=/dev/zero bs=8M count=300 of=/dev/null
 unset HWLOC_SYNTHETIC
 "$holdfast" run --arena 64M --backing 4k --json -o "$work/report" sh -c 'exit 5' > "$work/out" 2> "$work/err"
 [ $? = 5 ] || fail "run --json: the exit status is not the program's"

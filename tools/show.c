@@ -163,13 +163,17 @@ char *show_span(char *text, size_t text_bytes, double ns)
     return text;
 }
 
-/* With a unit; at most three digits count. */
+/* With a unit; at most three digits count, and those before the point are whole: "1008 MiB". */
 static char *shorten(char text[SHOW_SHORT], double number, double step, const char *const *units,
                      unsigned columns)
 {
-    for (; number >= 999.5 && units[1] != NULL; units++)
+    for (; number >= step - 0.5 && units[1] != NULL; units++)
         number /= step;
-    snprintf(text, SHOW_SHORT, "%.3g%s", number, *units);
+    snprintf(text, SHOW_SHORT, number < 999.5 ? "%.3g%s" : "%.0f%s", number, *units);
+    if (strlen(text) > columns && number >= 999.5 && units[1] != NULL) {
+        number /= step;
+        units++;
+    }
     if (strlen(text) > columns)
         snprintf(text, SHOW_SHORT, number < 9.95 ? "%.1f%s" : "%.0f%s", number, *units);
     return text;
@@ -298,8 +302,8 @@ static void add_event(char *text, size_t text_bytes, const char *format, const c
 char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
                  const struct hf_inspect_event *event)
 {
-    char bytes[16];
-    hfi_format_bytes(bytes, sizeof bytes, event->a);
+    char bytes[SHOW_SHORT];
+    show_size(bytes, event->a);
     snprintf(text, text_bytes, "%s", snapshot_event_name(event->kind));
     switch (event->kind) {
     case HF_EVENT_PUBLISHED: add_event(text, text_bytes, ": arena of %s", bytes, 0); break;

@@ -13,6 +13,7 @@
 
 #include "base/bits.h"
 #include "kernel/os.h"
+#include "show.h"
 #include "tool.h"
 
 #define NOTICED_PERCENT 1.0    /* of pages taken: less came from elsewhere by chance */
@@ -32,7 +33,7 @@ struct rule {
 };
 
 #define SAY(text, ...) snprintf(text, ADVICE_TEXT, __VA_ARGS__)
-#define SIZE(bytes) hfi_format_bytes((char[16]){ 0 }, 16, bytes)
+#define SIZE(bytes) show_size((char[SHOW_SHORT]){ 0 }, bytes)
 typedef unsigned long long count; /* for printf */
 
 static const struct hf_inspect_node *figures(const struct advice_view *view, unsigned node)

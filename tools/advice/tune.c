@@ -8,6 +8,7 @@
 
 #include "advice/advice.h"
 #include "kernel/os.h"
+#include "show.h"
 
 static void print_advice(const struct history *history, const struct advice *advice)
 {
@@ -22,14 +23,13 @@ static void print_advice(const struct history *history, const struct advice *adv
 static void print_nothing(const struct history *history)
 {
     const struct snapshot *snapshot = &history->last->snapshot;
-    char most[16], total[16];
+    char most[SHOW_SHORT], total[SHOW_SHORT];
     printf("nothing to change: %llu calls failed, %llu pages came from other nodes",
            (unsigned long long)history->last->sum.failed,
            (unsigned long long)snapshot_sum_away(&history->last->sum));
     for (unsigned i = 0; i < snapshot->node_count; i++)
         printf("; node %u used at most %s of %s, on %s pages", snapshot->nodes[i].id,
-               hfi_format_bytes(most, sizeof most, snapshot->nodes[i].high_water),
-               hfi_format_bytes(total, sizeof total, snapshot->nodes[i].total),
+               show_size(most, snapshot->nodes[i].high_water), show_size(total, snapshot->nodes[i].total),
                snapshot_backing_name(snapshot->nodes[i].backing));
     putchar('\n');
 }

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "base/say.h"
 #include "show.h"
 
 #define COLUMNS_FEW 64u
@@ -89,9 +88,8 @@ static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset)
 {
     double all = (double)sum->all_pages * HF_INSPECT_PAGE_BYTES;
     const char *separator = "";
-    char from[16], size[16];
-    fprintf(out, "<title>%s at %s: ", hfi_format_bytes(size, sizeof size, (uint64_t)all),
-            hfi_format_bytes(from, sizeof from, offset));
+    char from[SHOW_SHORT], size[SHOW_SHORT];
+    fprintf(out, "<title>%s at %s: ", show_size(size, (uint64_t)all), show_size(from, offset));
     for (unsigned i = 0; i < sizeof show_order; i++) {
         unsigned state = show_order[i];
         if (sum->pages[state] == 0)
@@ -127,11 +125,11 @@ static void write_row(FILE *out, const struct show_grid *grid, unsigned row)
 {
     size_t first = (size_t)row * grid->columns, end = hfi_min(grid->count, first + grid->columns);
     unsigned side = PICTURE_WIDTH / grid->columns;
-    char offset[16];
+    char offset[SHOW_SHORT];
     if (side >= 12 || row % 2 == 0)
         fprintf(out, "<text class=\"soft\" text-anchor=\"end\" x=\"%u\" y=\"%u\">%s</text>\n",
                 LABEL_WIDTH - 8, TOP_HEIGHT + row * side + side / 2 + 4,
-                hfi_format_bytes(offset, sizeof offset, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+                show_size(offset, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
     while (first < end) {
         size_t last = first + 1;
         while (last < end && look_the_same(&grid->cells[first], &grid->cells[last]))
@@ -147,16 +145,15 @@ static void write_head(FILE *out, const struct snapshot *snapshot, unsigned inde
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    char total[16], longest[16], span[16] = "", live[160];
+    char total[SHOW_SHORT], longest[SHOW_SHORT], span[16] = "", live[160];
     fprintf(out, "<text class=\"head\" x=\"%u\" y=\"20\">Node %u: %s on %s pages", LABEL_WIDTH, node->id,
-            hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing));
+            show_size(total, node->total), snapshot_backing_name(node->backing));
     if ((node->flags & HF_INSPECT_NODE_FULL) != 0)
         fputs(" <tspan class=\"alarm\">full: the last request did not fit</tspan>", out);
     fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%s; %.1f %% free, longest run %s; most ever used %.1f %%",
             LABEL_WIDTH, show_live(live, sizeof live, pages->live_bytes, pages->held_bytes),
             show_percent(node->free, node->total),
-            hfi_format_bytes(longest, sizeof longest,
-                             snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
+            show_size(longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
             show_percent(node->high_water, node->total));
     if (node->high_water_ticks != 0)
         fprintf(out, ", %s ago",
@@ -167,7 +164,7 @@ static void write_head(FILE *out, const struct snapshot *snapshot, unsigned inde
 static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
 {
     unsigned x = LABEL_WIDTH;
-    char size[16], row[16];
+    char size[SHOW_SHORT], row[SHOW_SHORT];
     for (unsigned i = 0; i < sizeof show_order; i++) {
         const struct show_state *state = &show_states[show_order[i]];
         fprintf(out,
@@ -179,9 +176,8 @@ static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
     fprintf(out,
             "<text class=\"soft\" x=\"%u\" y=\"%u\">A row is %s, in steps of %s; the fainter, the less of it "
             "is in use.</text>\n",
-            LABEL_WIDTH, y + 50,
-            hfi_format_bytes(row, sizeof row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),
-            hfi_format_bytes(size, sizeof size, grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+            LABEL_WIDTH, y + 50, show_size(row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),
+            show_size(size, grid->cell_pages * HF_INSPECT_PAGE_BYTES));
 }
 
 /* At `y` of what it stands in; 0 for alone. */

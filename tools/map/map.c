@@ -79,12 +79,11 @@ static void reset_colour(const struct style *style)
 
 static void print_row(const struct show_grid *grid, unsigned row, const struct style *style)
 {
-    char offset[16];
+    char offset[SHOW_SHORT];
     unsigned state = SNAPSHOT_STATES;
     size_t end = hfi_min(grid->count, (size_t)(row + 1) * grid->columns);
     printf("%*s ", (int)LABEL_WIDTH - 1,
-           hfi_format_bytes(offset, sizeof offset,
-                            (uint64_t)row * grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+           show_size(offset, (uint64_t)row * grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
     for (size_t i = (size_t)row * grid->columns; i < end; i++) {
         if (grid->cells[i].state != state)
             set_colour(style, grid->cells[i].state);
@@ -99,14 +98,13 @@ static void print_summary(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    char total[16], longest[16], span[16], live[LIVE_BYTES];
-    printf("node %u: %s on %s pages, %.1f %% used, %.1f %% free\n", node->id,
-           hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing),
-           show_percent(node->used, node->total), show_percent(node->free, node->total));
+    char total[SHOW_SHORT], longest[SHOW_SHORT], span[16], live[LIVE_BYTES];
+    printf("node %u: %s on %s pages, %.1f %% used, %.1f %% free\n", node->id, show_size(total, node->total),
+           snapshot_backing_name(node->backing), show_percent(node->used, node->total),
+           show_percent(node->free, node->total));
     printf("  %s\n", show_live(live, sizeof live, pages->live_bytes, pages->held_bytes));
     printf("  longest free run %s; most ever used %.1f %%",
-           hfi_format_bytes(longest, sizeof longest,
-                            snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
+           show_size(longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
            show_percent(node->high_water, node->total));
     if (node->high_water_ticks != 0)
         printf(", %s ago", show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
@@ -117,7 +115,7 @@ static int print_node(const struct snapshot *snapshot, unsigned node, const stru
                       unsigned rows_max)
 {
     struct show_grid grid;
-    char cell[16];
+    char cell[SHOW_SHORT];
     print_summary(snapshot, node);
     if (!show_grid_fill(&grid, snapshot, node, style->columns, rows_max)) {
         hfi_say(SAY_ERROR, "HF-E430", "map", "there is no memory for a picture of %zu pages; free some",
@@ -125,7 +123,7 @@ static int print_node(const struct snapshot *snapshot, unsigned node, const stru
         return EXIT_FAILURE;
     }
     printf("  a cell is %zu page%s, %s\n", grid.cell_pages, grid.cell_pages == 1 ? "" : "s",
-           hfi_format_bytes(cell, sizeof cell, grid.cell_pages * HF_INSPECT_PAGE_BYTES));
+           show_size(cell, grid.cell_pages * HF_INSPECT_PAGE_BYTES));
     for (unsigned row = 0; row < grid.rows; row++)
         print_row(&grid, row, style);
     show_grid_free(&grid);

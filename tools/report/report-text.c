@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "kernel/os.h"
+#include "show.h"
 
 void report_text(FILE *out, const char *text)
 {
@@ -42,7 +43,7 @@ char *report_count(char *text, uint64_t count)
 
 char *report_bytes(char *text, uint64_t bytes)
 {
-    return hfi_format_bytes(text, REPORT_TEXT, bytes);
+    return show_size(text, bytes);
 }
 
 char *report_percent(char *text, uint64_t part, uint64_t whole)

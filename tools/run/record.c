@@ -19,6 +19,7 @@
 
 #include "kernel/os.h"
 #include "reader/recording.h"
+#include "show.h"
 
 static volatile sig_atomic_t interrupted;
 
@@ -112,7 +113,7 @@ static int follow(struct job *job)
 
 static int record(struct job *job)
 {
-    char size[16];
+    char size[SHOW_SHORT];
     struct stat file;
     int fd = open(job->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
     job->file = fd < 0 ? NULL : fdopen(fd, "w");
@@ -130,8 +131,8 @@ static int record(struct job *job)
         hfi_say(SAY_INFO, "HF-I442", "record",
                 "%llu samples in %.1f s, %s in %s%s%s; look at it with `holdfast report %s -o FILE.html`",
                 (unsigned long long)job->samples, (double)(hfi_os_now_ns() - start) / 1e9,
-                hfi_format_bytes(size, sizeof size, fstat(fd, &file) == 0 ? (uint64_t)file.st_size : 0),
-                job->path, target_lives(&job->target) ? "" : ", and the process ended",
+                show_size(size, fstat(fd, &file) == 0 ? (uint64_t)file.st_size : 0), job->path,
+                target_lives(&job->target) ? "" : ", and the process ended",
                 job->sample->origin.command[0] != 0
                     ? ", with the command line in it, which --no-command leaves out"
                     : "",

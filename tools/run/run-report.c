@@ -37,43 +37,39 @@ static uint64_t resident_bytes(const struct run_end *end)
 
 static void print_memory(FILE *out, const struct run_end *end)
 {
-    char peak[16], huge[16], both[16];
+    char peak[SHOW_SHORT], huge[SHOW_SHORT], both[SHOW_SHORT];
     uint64_t of_pool = huge_bytes(end);
     if (of_pool == 0)
-        fprintf(out, "  memory     resident at most %s",
-                hfi_format_bytes(peak, sizeof peak, resident_bytes(end)));
+        fprintf(out, "  memory     resident at most %s", show_size(peak, resident_bytes(end)));
     else
         fprintf(out,
                 "  memory     at most %s: %s in huge pages of the pool, and %s resident, which does not "
                 "count them",
-                hfi_format_bytes(both, sizeof both, resident_bytes(end) + of_pool),
-                hfi_format_bytes(huge, sizeof huge, of_pool),
-                hfi_format_bytes(peak, sizeof peak, resident_bytes(end)));
+                show_size(both, resident_bytes(end) + of_pool), show_size(huge, of_pool),
+                show_size(peak, resident_bytes(end)));
     fprintf(out, "; faults: %ld minor, %ld major\n", end->usage.ru_minflt, end->usage.ru_majflt);
 }
 
 static void print_node(FILE *out, const struct hf_inspect_node *node)
 {
-    char total[16], populated[16], used[16], high[16], meta[16];
+    char total[SHOW_SHORT], populated[SHOW_SHORT], used[SHOW_SHORT], high[SHOW_SHORT], meta[SHOW_SHORT];
     fprintf(out, "  node %-5u %s on %s pages%s, populated %s, own structures %s\n", node->id,
-            hfi_format_bytes(total, sizeof total, node->total), snapshot_backing_name(node->backing),
+            show_size(total, node->total), snapshot_backing_name(node->backing),
             (node->flags & HF_INSPECT_NODE_GROWING) != 0 ? " (growing)" : "",
-            hfi_format_bytes(populated, sizeof populated, node->populated),
-            hfi_format_bytes(meta, sizeof meta, node->meta));
-    fprintf(out, "             used at most %s (%.0f %%), at last %s\n",
-            hfi_format_bytes(high, sizeof high, node->high_water),
-            show_percent(node->high_water, node->total), hfi_format_bytes(used, sizeof used, node->used));
+            show_size(populated, node->populated), show_size(meta, node->meta));
+    fprintf(out, "             used at most %s (%.0f %%), at last %s\n", show_size(high, node->high_water),
+            show_percent(node->high_water, node->total), show_size(used, node->used));
 }
 
 /* What is live at the end the program leaves to the kernel, or lost. */
 static void print_live(FILE *out, const struct run_end *end)
 {
     const struct snapshot *snapshot = end->snapshot;
-    char most[16], text[160];
+    char most[SHOW_SHORT], text[160];
     if (end->live_most == 0 || snapshot->live_known != LIVE_EXACT)
         return;
     fprintf(out, "  live       at most %s, as seen ten times a second; at last:\n",
-            hfi_format_bytes(most, sizeof most, end->live_most));
+            show_size(most, end->live_most));
     fprintf(out, "             %s\n",
             show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
 }
@@ -81,14 +77,13 @@ static void print_live(FILE *out, const struct run_end *end)
 /* A node that is not what was asked for; false when it is. */
 static bool print_short(FILE *out, const struct snapshot *snapshot, const struct hf_inspect_node *node)
 {
-    char total[16], asked[16];
+    char total[SHOW_SHORT], asked[SHOW_SHORT];
     uint32_t wanted = snapshot->header.asked_backing;
     bool small = (node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked;
     bool slow = wanted != HF_BACKING_NONE && node->backing != wanted;
     if (small)
         fprintf(out, "  warn       node %u got %s of %s; mend: see `holdfast doctor`\n", node->id,
-                hfi_format_bytes(total, sizeof total, node->total),
-                hfi_format_bytes(asked, sizeof asked, node->asked));
+                show_size(total, node->total), show_size(asked, node->asked));
     if (slow)
         fprintf(out, "  warn       node %u is on %s pages, not %s; mend: see `holdfast doctor`\n", node->id,
                 snapshot_backing_name(node->backing), snapshot_backing_name(wanted));

@@ -13,11 +13,6 @@
 
 #define BAR_COLUMNS 38 /* beside them the largest sizes end at column 80 */
 
-static const char *bytes_of(uint64_t bytes, char text[16])
-{
-    return hfi_format_bytes(text, 16, bytes);
-}
-
 /* --- nodes --- */
 
 static void print_bar(const struct snapshot *snapshot, unsigned node)
@@ -75,21 +70,21 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    char a[16], b[16], span[16], text[160];
+    char a[SHOW_SHORT], b[SHOW_SHORT], span[16], text[160];
     printf("node %-3u ", node->id);
     print_bar(snapshot, index);
-    printf(" %s of %s used\n", bytes_of(node->used, a), bytes_of(node->total, b));
+    printf(" %s of %s used\n", show_size(a, node->used), show_size(b, node->total));
     if ((node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked)
         printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n",
-               bytes_of(node->asked, a));
+               show_size(a, node->asked));
     if (snapshot->node_count > 1 && snapshot->live_known != LIVE_UNKNOWN)
         printf("  %s\n", show_live(text, sizeof text, pages->live_bytes, pages->held_bytes));
     print_shares(snapshot, index);
-    printf("\n  high water %s (%.0f %%), %s ago", bytes_of(node->high_water, a),
+    printf("\n  high water %s (%.0f %%), %s ago", show_size(a, node->high_water),
            show_percent(node->high_water, node->total),
            show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
     if (node->populated < node->total)
-        printf("; populated %s", bytes_of(node->populated, b));
+        printf("; populated %s", show_size(b, node->populated));
     printf("\n  %s pages, ", snapshot_backing_name(node->backing));
     print_flags(node);
     if (node->populate_error != 0)
@@ -199,7 +194,7 @@ static int by_theap_pages(const void *a, const void *b)
 static void print_classes(const struct snapshot *snapshot, unsigned length)
 {
     unsigned order[HF_INSPECT_MAX_CLASSES], count = 0;
-    char bytes[16], waste[16];
+    char bytes[SHOW_SHORT], waste[SHOW_SHORT];
     for (unsigned i = 0; i < snapshot->class_count; i++)
         if (snapshot->class_pages[i].pages != 0)
             order[count++] = i;
@@ -212,9 +207,9 @@ static void print_classes(const struct snapshot *snapshot, unsigned length)
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct class_pages *class = &snapshot->class_pages[order[i]];
         printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
-               bytes_of(class->pages * HF_INSPECT_PAGE_BYTES, bytes), (unsigned long long)class->used_blocks,
+               show_size(bytes, class->pages * HF_INSPECT_PAGE_BYTES), (unsigned long long)class->used_blocks,
                (unsigned long long)class->room_blocks, show_percent(class->used_blocks, class->room_blocks),
-               bytes_of(class->waste_bytes, waste));
+               show_size(waste, class->waste_bytes));
     }
     if (count > length)
         printf("%12s of %u more sizes: --classes\n", "", count - length);
@@ -275,12 +270,12 @@ static void print_events(const struct snapshot *snapshot, unsigned length)
 static void print_live(const struct snapshot *snapshot)
 {
     const char *limits = show_live_limits(snapshot);
-    char text[160], bytes[16];
+    char text[160], bytes[SHOW_SHORT];
     if (snapshot->live_known != LIVE_UNKNOWN)
         printf("%s\n", show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
     if (snapshot->magazine_bytes != 0)
         printf("  of unused: %s that threads keep for their next requests\n",
-               bytes_of(snapshot->magazine_bytes, bytes));
+               show_size(bytes, snapshot->magazine_bytes));
     if (limits != NULL)
         printf("  %s\n", limits);
 }

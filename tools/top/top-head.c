@@ -58,13 +58,13 @@ static void put_rate(int row, int *x, const char *label, double rate)
 static void draw_title(const struct top *top)
 {
     const struct hf_inspect_segment *header = &top->now.header;
-    char left[160], right[64], span[16], arena[16];
+    char left[160], right[64], span[16], arena[SHOW_SHORT];
     uint64_t total = 0;
     for (unsigned i = 0; i < top->now.node_count; i++)
         total += top->now.nodes[i].total;
     double age = top->now.taken_ns > header->clock_ns ? (double)(top->now.taken_ns - header->clock_ns) : 0;
     size_t used = (size_t)snprintf(left, sizeof left, "%s (%ld)  %s", top->name, (long)top->target.pid,
-                                   hfi_format_bytes(arena, sizeof arena, total));
+                                   show_size(arena, total));
     if (COLS >= TOP_ROOMY)
         used += (size_t)snprintf(left + used, sizeof left - used, " on %u node%s", top->now.node_count,
                                  top->now.node_count == 1 ? "" : "s");
@@ -169,7 +169,7 @@ static void draw_bar(const struct top *top, unsigned node, unsigned width)
 static void draw_node_line(const struct top *top, int row, unsigned index)
 {
     const struct hf_inspect_node *node = &top->map.nodes[index];
-    char size[16];
+    char size[SHOW_SHORT];
     bool roomy = COLS >= TOP_ROOMY;
     int words = roomy ? BAR_WORDS : BAR_WORDS_FEW;
     mvprintw(row, 1, "node %-2u", node->id);
@@ -179,7 +179,7 @@ static void draw_node_line(const struct top *top, int row, unsigned index)
     printw(" %5.1f %%", show_percent(node->used, node->total));
     if (!roomy)
         return;
-    printw(" of %s ", hfi_format_bytes(size, sizeof size, node->total));
+    printw(" of %s ", show_size(size, node->total));
     if ((node->flags & HF_INSPECT_NODE_FULL) != 0) {
         attron(alarm_of(top));
         addstr("FULL");

@@ -50,10 +50,10 @@ static unsigned map_columns(void)
 
 static void draw_map_row(const struct top *top, const struct show_grid *grid, unsigned row, int at)
 {
-    char offset[16];
+    char offset[SHOW_SHORT];
     size_t i = (size_t)row * grid->columns, end = hfi_min(grid->count, i + grid->columns);
     mvprintw(at, 0, "%*s ", OFFSET_COLUMNS - 1,
-             hfi_format_bytes(offset, sizeof offset, (uint64_t)i * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+             show_size(offset, (uint64_t)i * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
     while (i < end) {
         size_t first = i++;
         while (i < end && grid->cells[i].state == grid->cells[first].state &&
@@ -67,12 +67,12 @@ static void draw_map_row(const struct top *top, const struct show_grid *grid, un
 static int draw_map(const struct top *top, unsigned node, int row, int end)
 {
     struct show_grid grid;
-    char size[16];
+    char size[SHOW_SHORT];
     if (!show_grid_fill(&grid, &top->map, node, map_columns(), (unsigned)(end - row - 1)))
         return row;
     attron(A_BOLD);
     mvprintw(row++, 0, "node %u: a cell is %s", top->map.nodes[node].id,
-             hfi_format_bytes(size, sizeof size, grid.cell_pages * HF_INSPECT_PAGE_BYTES));
+             show_size(size, grid.cell_pages * HF_INSPECT_PAGE_BYTES));
     attroff(A_BOLD);
     for (unsigned i = 0; i < grid.rows && row < end; i++)
         draw_map_row(top, &grid, i, row++);
