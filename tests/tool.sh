@@ -228,6 +228,9 @@ arenas 1
 arenas 3 --children
 arenas 1 --only ls
 arenas 0 --only nobody
+expect 2 'HF-E459 run: --children is for all that the program starts, --only ls for' run --only ls --children -- true
+expect 2 'HF-E459' run --children --arena 16M --only true -- true
+HOLDFAST_ONLY=ls expect 0 '' run --children -- true
 expect 78 'HF-E215' run --arena 16M -- "$holdfast" run --strict --arena 64T -- true
 expect 0 'HF-I001' run --arena 16M -- "$holdfast" run --children --verbose --arena 16M -- sh -c 'ls / > /dev/null; exit 0'
 expect 3 'exited with status 3' run --arena 16M -- perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' "$holdfast" run --report -- sh -c 'exit 3'

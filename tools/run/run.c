@@ -409,6 +409,18 @@ static const struct option long_options[] = {
     { 0 },
 };
 
+/* HOLDFAST_ONLY is from --only: any other was removed. */
+static bool contradicts_itself(const struct request *request)
+{
+    const char *only = getenv("HOLDFAST_ONLY");
+    if (!request->children || only == NULL)
+        return false;
+    hfi_say(SAY_ERROR, "HF-E459", "run",
+            "--children is for all that the program starts, --only %s for what that names; leave one out",
+            only);
+    return true;
+}
+
 static int run_main(int argc, char **argv)
 {
     struct request request = { 0 };
@@ -434,6 +446,8 @@ static int run_main(int argc, char **argv)
         } else if (!tool_set_variable(long_options, optarg != NULL ? optarg : "1", "run"))
             return EXIT_CONFIG;
     }
+    if (contradicts_itself(&request))
+        return EXIT_USAGE;
     request.command = argv + optind;
     if (request.command[0] == NULL) {
         hfi_say(SAY_ERROR, "HF-E409", "run", "no program to run was named; see `holdfast help run`");
@@ -469,7 +483,7 @@ const struct command tool_run = {
         "  --inspect WHETHER  0, 1, children                  (HOLDFAST_INSPECT)\n"
         "  --verbose[=LEVEL]  0 to 3; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
         "  --only PROGRAM     whom these are for, by file name; else COMMAND alone (HOLDFAST_ONLY)\n"
-        "  --children         they are for what COMMAND starts as well\n"
+        "  --children         they are for what COMMAND starts as well; not together with --only\n"
         "  --library PATH     the library to preload\n"
         "  --report           afterwards, print to standard error what the arena saw, faults and cpu time\n"
         "  --json             the report as one JSON object: name, pid, status, signal, seconds, "
