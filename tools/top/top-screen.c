@@ -188,8 +188,10 @@ static void type_delay(struct top *top, int key)
         top->prompting = false;
     } else if ((key == KEY_BACKSPACE || key == 127 || key == 8) && length != 0) {
         top->prompt[length - 1] = 0;
-    } else if (((key >= '0' && key <= '9') || key == '.') && length + 1 < sizeof top->prompt) {
-        top->prompt[length] = (char)key;
+    } else if (key >= ' ' && key <= '~' && length + 1 == sizeof top->prompt) {
+        top->prompt[length - 1] = '>'; /* too long to be one: nothing is left out without a sign */
+    } else if (key >= ' ' && key <= '~') {
+        top->prompt[length] = (char)key; /* what is no number too, so that it is seen and refused */
         top->prompt[length + 1] = 0;
     }
 }
