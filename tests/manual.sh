@@ -105,6 +105,13 @@ while read -r command; do
     awk -v wanted="$command" '/^\.S[sh]/ { here = ($1 == ".Ss" && $2 == "holdfast" && $3 == wanted) }
         here && /^\.It Fl -/ { print "-" $3 }' "$man/holdfast.1" > "$work/manual_options"
     compare "option of $command" "$work/options" "holdfast $command --help" "$work/manual_options" "holdfast(1)"
+    awk -v wanted="$command" '/^\.S[sh]/ { synopsis = ($2 == "SYNOPSIS") } /^\.Nm$/ { here = 0 }
+        synopsis && $1 == ".Cm" && $2 == wanted { here = 1 }
+        synopsis && here && /^\.(Op )?Fl / { print ($1 == ".Op" ? $3 : $2) }' "$man/holdfast.1" |
+        sed 's/^o$/-output/; s/^/-/' > "$work/synopsis"
+    sort -u -o "$work/synopsis" "$work/synopsis"
+    grep -vx -e --help "$work/options" | sort -u | comm -23 - "$work/synopsis" > "$work/missing"
+    while read -r option; do fail "the SYNOPSIS of holdfast(1) lacks $option of $command"; done < "$work/missing"
 done < "$work/commands"
 
 # --- mdoc ---
