@@ -273,6 +273,10 @@ expect 1 'HF-E457' run --report -o /dev/full -- true
 expect 5 'HF-E457' run --report -o /dev/full -- sh -c 'exit 5'
 is_json < "$work/report" || fail "run --json is no JSON"
 grep -q '"status": 5' "$work/report" && grep -q '"minor_faults"' "$work/report" || fail "run --json does not say how it ended"
+sed -n 's/^  "\([a-z_]*\)": .*/\1/p' "$work/report" > "$work/keys"
+[ -s "$work/keys" ] || fail "run --json: no key is found"
+"$holdfast" run --help > "$work/help"
+while read -r key; do grep -qw "$key" "$work/help" || fail "run --help does not name the key $key of --json"; done < "$work/keys"
 expect 0 'HOLDFAST_ARENA=64M' run --arena 64M --strict --lock no --place local --on-full abort --nodes 0 --remote deny --fork dontfork --inspect 0 env
 for value in HOLDFAST_STRICT=1 HOLDFAST_LOCK=no HOLDFAST_PLACE=local HOLDFAST_ON_FULL=abort HOLDFAST_NODES=0 HOLDFAST_REMOTE=deny \
     HOLDFAST_FORK=dontfork HOLDFAST_INSPECT=0 LD_PRELOAD=/; do

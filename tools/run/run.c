@@ -486,9 +486,9 @@ const struct command tool_run = {
         "  --children         they are for what COMMAND starts as well; not together with --only\n"
         "  --library PATH     the library to preload\n"
         "  --report           afterwards, print to standard error what the arena saw, faults and cpu time\n"
-        "  --json             the report as one JSON object: name, pid, status, signal, seconds, user_seconds,\n"
-        "                     system_seconds, minor_faults, major_faults, resident, huge_pages, live_most,\n"
-        "                     arena (as `stat --json`)\n"
+        "  --json             the report as one JSON object: name, pid, status, signal, seconds,\n"
+        "                     user_seconds, system_seconds, minor_faults, major_faults, resident,\n"
+        "                     huge_pages, live_most, arena (as `stat --json`)\n"
         "  -o, --output FILE  the report goes there instead\n"
         "  --help             this text\n",
     .run = run_main,
