@@ -97,8 +97,9 @@ UNITS = {'B': 1, 'KiB': 2**10, 'MiB': 2**20, 'GiB': 2**30, 'TiB': 2**40}
 
 
 def round_bytes(f):
-    """0, then multiples of a power of two, each with its unit."""
+    """0, then multiples of a power of two, each with the same unit."""
     ticks = left(f)
+    assert len({tick.split()[1] for tick in ticks[1:]}) == 1, ticks
     assert ticks[0] == '0' and len(ticks) > 2, ticks
     values = [float(tick.split()[0]) * UNITS[tick.split()[1]] for tick in ticks[1:]]
     step = int(values[0])
@@ -113,8 +114,9 @@ def size(count):
 
 
 def round_counts(f, unit):
-    """0, then multiples of 1, 2 or 5 times a power of ten, each with its unit."""
+    """0, then multiples of 1, 2 or 5 times a power of ten, each with the same unit."""
     ticks, values = left(f), []
+    assert len({tick.lstrip('0123456789.') for tick in ticks[1:]}) == 1, ticks
     for tick in ticks[1:]:
         parts = re.fullmatch(r'([0-9.]+)([kM]?)' + re.escape(unit), tick)
         assert parts, tick

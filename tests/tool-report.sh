@@ -202,6 +202,17 @@ figures "$work/digits.html" 'page.tiles["Live"] == size(json.load(open("'"$work/
 for command in stat map; do expect 0 ' 19.7 MiB ' $command "$live"; done
 stop
 
+# --- one unit to an axis: bytes to some 1.6 MiB, and rates that double until they pass 10,000 ---
+HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start request 786432
+expect 0 '' report "$live" -o "$work/axis.html" --seconds 0
+figures "$work/axis.html" 'round_bytes(figure("Live and held"))' 'left(figure("Live and held"))[1][:2] == "0."'
+stop
+for step in 0.4 0.2 0.1 0.05 0.025 0.0125 0.00625 0.003; do
+    "$edit" "$work/waves" "$work/fast" step=$step || fail "tool-edit cannot edit the recording"
+    expect 0 '' report "$work/fast" -o "$work/fast.html"
+    figures "$work/fast.html" 'round_counts(figure("Pages taken per second"), "/s")'
+done
+
 # --- one node, a short time, and where it ran ---
 HOLDFAST_ARENA=64M HOLDFAST_NODES=0 start fill 20 --password hunter2 --api-key=hunter3 redis://me:hunter4@host/ 'two words'
 expect 0 'with the command line in it, which --no-command leaves out' record "$live" -o "$work/one" --interval 0.02 --duration 0.3

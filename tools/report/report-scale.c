@@ -1,8 +1,8 @@
 /*
  * report-scale: how far axes go, and their ticks.
  *
- * A1: a tick stands at a round number of its unit and says the unit; no two ticks of an axis read
- *      the same.
+ * A1: a tick stands at a round number of its unit and says the unit, which is that of the largest
+ *      for all ticks of an axis; no two of them read the same.
  * A2: the axis of time goes from the first sample to the last, of two reports side by side the
  *      longer of both.
  *
@@ -265,21 +265,38 @@ static void draw_line(const struct report *report, double part, const char *text
             REPORT_LEFT, y, REPORT_RIGHT, REPORT_LEFT - 6, y + 4, text);
 }
 
-void report_bytes_axis(const struct report *report, uint64_t top)
+/* In the unit of the last tick. */
+static char *bytes_tick(char *text, double bytes, double last)
 {
-    uint64_t step = report_step_bytes(top, TICKS_HEIGHT);
-    draw_line(report, 0, "0");
-    for (unsigned i = 1; i <= TICKS_HEIGHT && top != 0 && i * step <= top; i++)
-        draw_line(report, (double)(i * step) / (double)top, BYTES(i * step));
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+    unsigned i = 0;
+    for (; last >= 1024 && i < 6; i++) {
+        last /= 1024;
+        bytes /= 1024;
+    }
+    snprintf(text, REPORT_TEXT, "%.6g %s", bytes, units[i]);
+    return text;
 }
 
-/* "20,000" is as wide as there is room for. */
-static char *count_tick(char *text, double count, const char *unit)
+void report_bytes_axis(const struct report *report, uint64_t top)
+{
+    uint64_t step = report_step_bytes(top, TICKS_HEIGHT), last = hfi_min(top / step, TICKS_HEIGHT) * step;
+    char text[REPORT_TEXT];
+    draw_line(report, 0, "0");
+    for (unsigned i = 1; i <= TICKS_HEIGHT && top != 0 && i * step <= top; i++)
+        draw_line(report, (double)(i * step) / (double)top,
+                  bytes_tick(text, (double)(i * step), (double)last));
+}
+
+/* In the unit of the last tick; "20,000" is as wide as there is room for. */
+static char *count_tick(char *text, double count, double last, const char *unit)
 {
     static const char *const prefixes[] = { "", "k", "M", "G", "T" };
     unsigned i = 0;
-    for (; count >= 9999.5 && i < 4; i++)
+    for (; last >= 9999.5 && i < 4; i++) {
+        last /= 1000;
         count /= 1000;
+    }
     snprintf(text, REPORT_TEXT, "%.6g%s%s", count, prefixes[i], unit);
     return text;
 }
@@ -290,9 +307,10 @@ void report_count_axis(const struct report *report, double top, const char *unit
     char text[REPORT_TEXT];
     if (unit[0] == 0 && step < 1)
         step = 1;
+    double last = fmin(floor(top / step * (1 + 1e-9)), TICKS_HEIGHT) * step;
     draw_line(report, 0, "0");
     for (unsigned i = 1; i <= TICKS_HEIGHT && top > 0 && i * step <= top * (1 + 1e-9); i++)
-        draw_line(report, i * step / top, count_tick(text, i * step, unit));
+        draw_line(report, i * step / top, count_tick(text, i * step, last, unit));
 }
 
 void report_times_axis(const struct report *report, double bottom, double top)
