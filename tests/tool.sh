@@ -126,6 +126,24 @@ if [ "$pool_free" -ge 16 ] && unshare --mount true 2> /dev/null; then
     ! grep -q nr_hugepages "$work/out" "$work/err" || fail "in a cgroup with 4 huge pages: advises to raise the pool"
 fi
 
+# What a program on the pool holds is counted once more when doctor is asked about it: both lines say so.
+if [ "$pool_free" -ge 16 ]; then
+    "$holdfast" run --arena 16M --backing 2m --strict sleep 60 2> "$work/err" &
+    live=$!
+    children="$children $live"
+    for _ in $(seq 50); do "$holdfast" stat "$live" > "$work/out" 2>&1 && break; sleep 0.1; done
+    grep -q 'of 16 MiB used' "$work/out" || fail "an arena on a pool is not shown"
+    left=$(($(cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages) - 8))
+    again='of the pool are taken: a program that runs already is counted again'
+    "$holdfast" doctor --arena $((2 * left + 2))M --backing 2m > "$work/out" 2> "$work/err"
+    grep "HF-D06.* pages of 2m needed.* missing; at least [1-9][0-9]* $again" "$work/out" > /dev/null ||
+        fail "doctor does not say that a program holds pages of a pool that is short"
+    "$holdfast" doctor --arena 16M --backing 2m --forks $((left / 8 + 1)) > "$work/out" 2> "$work/err"
+    grep "HF-D18.* killed; at least [1-9][0-9]* $again" "$work/out" > /dev/null ||
+        fail "doctor --forks does not say that a program holds pages of a pool that is short"
+    kill "$live"
+fi
+
 # One rule for the status: 2 for what is not understood, 78 for a value that is refused, of any option of
 # any command.
 for command in $("$holdfast" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p'); do

@@ -226,6 +226,21 @@ static const char *bounded_text(const struct os_huge_pool *pool)
     return pool->bounded ? " by the cgroup's limit" : "";
 }
 
+#define TAKEN_BYTES 112
+
+/* Of a pool that is short: the program itself may hold what it is checked for once more.  Pages that
+ * the kernel may still make (nr_overcommit_hugepages) count as free, so more may be taken. */
+static const char *taken_text(char text[TAKEN_BYTES], const struct os_huge_pool *pool)
+{
+    uint64_t taken = missing(pool->total_pages, pool->free_pages);
+    if (taken == 0 || pool->bounded)
+        return "";
+    snprintf(text, TAKEN_BYTES,
+             "; at least %llu of the pool are taken: a program that runs already is counted again",
+             (unsigned long long)taken);
+    return text;
+}
+
 /* After a fork, what parent or child writes to is copied into spare pages of the pool. */
 static const char *spare_text(char text[SPARE_BYTES], const struct outlook *outlook, uint64_t needed,
                               uint64_t spare)
@@ -251,7 +266,7 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     enum option_backing stands = BACKING_AUTO;
     const struct reserved_node *part = outlook_part(outlook, index, &stands);
     struct os_huge_pool pool;
-    char mend[MEND_BYTES], spare[SPARE_BYTES], keep[CHECKS_KEEP_BYTES];
+    char mend[MEND_BYTES], spare[SPARE_BYTES], keep[CHECKS_KEEP_BYTES], taken[TAKEN_BYTES];
     const char *name = hfi_backing_name(rung);
     uint64_t needed = part != NULL ? outlook_pages(outlook, part, rung) : 0;
     bool asked = outlook->options.backing == rung && needed != 0;
@@ -291,9 +306,9 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
                       (unsigned long long)needed, name, (unsigned long long)pool.free_pages,
                       bounded_text(&pool), spare_text(spare, outlook, needed, pool.free_pages - needed));
     else
-        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s, %llu missing",
+        checks_report(examination, &check, "node %u: %llu pages of %s needed, %llu free%s, %llu missing%s",
                       node->id, (unsigned long long)needed, name, (unsigned long long)pool.free_pages,
-                      bounded_text(&pool), (unsigned long long)lack);
+                      bounded_text(&pool), (unsigned long long)lack, taken_text(taken, &pool));
 }
 
 void checks_pools(struct examination *examination)
@@ -319,7 +334,7 @@ static void check_spare(struct examination *examination, unsigned index)
     enum option_backing rung = BACKING_AUTO;
     const struct reserved_node *part = outlook_part(outlook, index, &rung);
     struct os_huge_pool pool;
-    char mend[MEND_BYTES], keep[CHECKS_KEEP_BYTES], text[SPARE_BYTES];
+    char mend[MEND_BYTES], keep[CHECKS_KEEP_BYTES], text[SPARE_BYTES], taken[TAKEN_BYTES];
     if (part == NULL || rung > BACKING_2M || !outlook_pool(outlook, node->id, rung, &pool))
         return;
     uint64_t needed = outlook_pages(outlook, part, rung), copies = outlook_copies(outlook, needed);
@@ -338,9 +353,10 @@ static void check_spare(struct examination *examination, unsigned index)
                            .keep = pool.bounded
                                      ? NULL
                                      : checks_keep_pool(keep, outlook, node, rung, pool.total_pages + lack) };
-    checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s", node->id,
+    checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s%s", node->id,
                   outlook->forks, children(outlook), (unsigned long long)copies, hfi_backing_name(rung),
-                  (unsigned long long)spare, lack == 0 ? "" : text);
+                  (unsigned long long)spare, lack == 0 ? "" : text,
+                  lack == 0 || pool.free_pages < needed ? "" : taken_text(taken, &pool)); /* said before */
 }
 
 void checks_forks(struct examination *examination)
