@@ -232,6 +232,8 @@ enum hf_inspect_arena { HF_ARENA_AUTO = 0, HF_ARENA_BYTES = 1, HF_ARENA_PERCENT 
 #define HF_INSPECT_NODES_NAMED                                                                               \
     2048u /* HOLDFAST_NODES is not `all`: the nodes table has those of them that serve memory */
 #define HF_INSPECT_LOCK_YES 4096u
+#define HF_INSPECT_TOOK_OVER                                                                                 \
+    8192u /* forked by a process with threads: blocks that were free then may count as out, for good */
 #define HF_INSPECT_PLACE_NODE_ID(options)                                                                    \
     ((options) >> 24 & 63u) /* with HF_INSPECT_PLACE_NODE and OPTIONS_TOLD: its number */
 

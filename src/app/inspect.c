@@ -95,6 +95,7 @@ static struct {                                                  /* who publishe
     bool shown; /* to others, from then on */
 } mapping;
 static bool was_shown; /* the process that forked this one, then */
+static bool took_over; /* written in a child before it goes on, and true in its children too */
 static bool has_wiped; /* who publishes writes it: hfi_xshown leads to a page that children
                                        * find wiped */
 
@@ -155,7 +156,7 @@ static uint32_t option_flags(void)
            (options->prefault == PREFAULT_BACKGROUND ? HF_INSPECT_PREFAULT_BACKGROUND : 0) |
            (options->prefault == PREFAULT_NONE ? HF_INSPECT_PREFAULT_NONE : 0) |
            (options->nodes != UINT64_MAX ? HF_INSPECT_NODES_NAMED : 0) |
-           (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0);
+           (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0) | (took_over ? HF_INSPECT_TOOK_OVER : 0);
 }
 
 #define SAME_WIDTH(type, member, bytes)                                                                      \
@@ -781,6 +782,11 @@ void hfi_inspect_forked(bool call_may_go_on)
     memset(states, 0, sizeof states);
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);
+}
+
+void hfi_inspect_took_over(void)
+{
+    took_over = true;
 }
 
 void hfi_inspect_child(void)

@@ -51,6 +51,10 @@ size_t hfi_inspect_bytes(unsigned nodes, size_t arena_pages);
  * fork came. */
 void hfi_inspect_forked(bool call_may_go_on);
 
+/* In a forked child: it took over pages without following their lists, so that counts of blocks
+ * that are out are too high from then on. */
+void hfi_inspect_took_over(void);
+
 /* In a forked child, last: publishes its own where HOLDFAST_INSPECT=children asks for that. */
 void hfi_inspect_child(void);
 

@@ -126,6 +126,7 @@ static void child_take_over(void)
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         node_let_go(&hfi_arena.nodes[i], self);
     hfi_theaps_recycle();
+    hfi_inspect_took_over();
 }
 
 static _Atomic(bool) xtold; /* atomic: in the child it stays as it was, or begins anew */

@@ -4,7 +4,8 @@
  * pages held back, of blocks of whole pages.
  *
  * With an argument: waits in each state, for tests/tool-live.sh, which looks from outside.  With
- * "forged": has a segment that says more of its theaps than there is, and waits once.
+ * "forged": has a segment that says more of its theaps than there is, and waits once.  With
+ * "forked": the child of a process with threads has far less than it can know to be free, and waits.
  */
 #include <holdfast/holdfast.h>
 #include <malloc.h>
@@ -173,14 +174,55 @@ static void forge(void)
     CHECK(write(1, "forged\n", 7) == 7 && read(0, &answer, 1) == 1);
 }
 
+static void *keep_few(void *argument)
+{
+    (void)argument;
+    for (size_t i = 0; i < MANY; i++)
+        many[i] = get(64);
+    for (size_t i = 0; i < MANY; i++)
+        if (i % 64 != 0)
+            free(many[i]);
+    pthread_barrier_wait(&end);
+    pthread_barrier_wait(&end);
+    return NULL;
+}
+
+/* What another thread had freed counts as live in the child: its lists are not followed there. */
+static void check_forked(void)
+{
+    pthread_t thread;
+    int status;
+    CHECK(pthread_barrier_init(&end, NULL, 2) == 0);
+    start(&thread, keep_few, 0);
+    pthread_barrier_wait(&end);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        char text[64], answer;
+        int length = snprintf(text, sizeof text, "forked %ld\n", (long)getpid());
+        CHECK(test_segment()->options & HF_INSPECT_TOOK_OVER);
+        CHECK(write(1, text, (size_t)length) == length && read(0, &answer, 1) == 1);
+        _exit(0);
+    }
+    CHECK((test_segment()->options & HF_INSPECT_TOOK_OVER) == 0);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    pthread_barrier_wait(&end);
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     waits = argc > 1;
     setenv("HOLDFAST_BACKING", "thp", 0); /* not the pool, which others use */
     setenv("HOLDFAST_VERBOSE", "0", 0);
+    setenv("HOLDFAST_INSPECT", "children", 0);
     test_on_arena(argv, "128M"); /* tight while 501 threads have pages of their own */
     if (waits && strcmp(argv[1], "forged") == 0) {
         forge();
+        return 0;
+    }
+    if (waits && strcmp(argv[1], "forked") == 0) {
+        check_forked();
         return 0;
     }
     check_sleepers();
