@@ -147,7 +147,7 @@ def colours():
     for scheme in schemes:
         assert scheme[fills['idle']] != scheme[fills['unused']]
         for f in page.figures:
-            seen = [scheme[fills[key]] for key in f.keys if key in fills]
+            seen = [scheme[fills[key]] for key in f.keys if fills.get(key) in scheme]
             assert len(seen) == len(set(seen)), (f.caption, f.keys, seen)
     return True
 

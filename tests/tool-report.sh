@@ -256,6 +256,10 @@ figures "$work/pair.html" 'below(figure("A Live and held"))[0] == "0 s"' 'figure
     'figure("In settings").cells[figure("In settings").cells.index("HOLDFAST_NODES"):][1:3] == ["all", "0"]' \
     'figure("In settings").cells[figure("In settings").cells.index("HOLDFAST_PREFAULT"):][1:3] == ["background", "startup"]' \
     're.search("The same in both: library[^.]*HOLDFAST_BACKING", page.text)' '"HOLDFAST_BACKING" not in figure("In settings").cells'
+# On a small screen cells wrap, and what is around the map of pages does: only the map itself is wider.
+figures "$work/pair.html" 'all(re.fullmatch("[0-9.]+ [KMG]?i?B", text) for text, *_ in figure("A Node 0 at the last sample").texts)' \
+    'figure("A Node 0 at the last sample").keys == list("onlikmf")' 're.search("16 MiB on [0-9a-z]+ pages: live .* free, longest run ", page.text)' \
+    '".whole th,.whole td{white-space:normal" in page.style.split("@media (max-width:40rem)")[1]'
 
 # --- names that another process chose ---
 HOLDFAST_ARENA=64M start name WWWWWWWWWWWWWWW 1

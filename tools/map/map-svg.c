@@ -141,30 +141,53 @@ static void write_row(FILE *out, const struct show_grid *grid, unsigned row)
 
 /* --- around them --- */
 
-static void write_head(FILE *out, const struct snapshot *snapshot, unsigned index)
+void map_figures(FILE *out, const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    char total[SHOW_SHORT], longest[SHOW_SHORT], span[16] = "", live[160];
-    fprintf(out, "<text class=\"head\" x=\"%u\" y=\"20\">Node %u: %s on %s pages", LABEL_WIDTH, node->id,
-            show_size(total, node->total), snapshot_backing_name(node->backing));
-    if ((node->flags & HF_INSPECT_NODE_FULL) != 0)
-        fputs(" <tspan class=\"alarm\">full: the last request did not fit</tspan>", out);
-    fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">%s; %.1f %% free, longest run %s; most ever used %.1f %%",
-            LABEL_WIDTH, show_live(live, sizeof live, pages->live_bytes, pages->held_bytes),
+    char longest[SHOW_SHORT], span[16], live[160];
+    fprintf(out, "%s; %.1f %% free, longest run %s; most ever used %.1f %%",
+            show_live(live, sizeof live, pages->live_bytes, pages->held_bytes),
             show_percent(node->free, node->total),
-            show_size(longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
+            show_size(longest, pages->longest_free * HF_INSPECT_PAGE_BYTES),
             show_percent(node->high_water, node->total));
     if (node->high_water_ticks != 0)
         fprintf(out, ", %s ago",
                 show_span(span, sizeof span, snapshot_age_ns(snapshot, node->high_water_ticks)));
+}
+
+static void write_head(FILE *out, const struct snapshot *snapshot, unsigned index)
+{
+    const struct hf_inspect_node *node = &snapshot->nodes[index];
+    char total[SHOW_SHORT];
+    fprintf(out, "<text class=\"head\" x=\"%u\" y=\"20\">Node %u: %s on %s pages", LABEL_WIDTH, node->id,
+            show_size(total, node->total), snapshot_backing_name(node->backing));
+    if ((node->flags & HF_INSPECT_NODE_FULL) != 0)
+        fputs(" <tspan class=\"alarm\">full: the last request did not fit</tspan>", out);
+    fprintf(out, "</text>\n<text x=\"%u\" y=\"42\">", LABEL_WIDTH);
+    map_figures(out, snapshot, index);
     fputs("</text>\n", out);
+}
+
+static void write_steps(FILE *out, const struct show_grid *grid)
+{
+    char size[SHOW_SHORT], row[SHOW_SHORT];
+    fprintf(out, "A row is %s, in steps of %s; the fainter, the less of it is in use.",
+            show_size(row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),
+            show_size(size, grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+}
+
+void map_steps(FILE *out, const struct snapshot *snapshot, unsigned node)
+{
+    struct show_grid grid;
+    if (show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX))
+        write_steps(out, &grid);
+    show_grid_free(&grid);
 }
 
 static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
 {
     unsigned x = LABEL_WIDTH;
-    char size[SHOW_SHORT], row[SHOW_SHORT];
     for (unsigned i = 0; i < sizeof show_order; i++) {
         const struct show_state *state = &show_states[show_order[i]];
         fprintf(out,
@@ -173,32 +196,46 @@ static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
                 state->css, x, y + 14, x + 20, y + 25, state->meaning);
         x += 48 + 8 * (unsigned)strlen(state->meaning);
     }
-    fprintf(out,
-            "<text class=\"soft\" x=\"%u\" y=\"%u\">A row is %s, in steps of %s; the fainter, the less of it "
-            "is in use.</text>\n",
-            LABEL_WIDTH, y + 50, show_size(row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),
-            show_size(size, grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+    fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">", LABEL_WIDTH, y + 50);
+    write_steps(out, grid);
+    fputs("</text>\n", out);
 }
 
-/* At `y` of what it stands in; 0 for alone. */
+static void write_rows(FILE *out, const struct show_grid *grid)
+{
+    for (unsigned row = 0; row < grid->rows; row++)
+        write_row(out, grid, row);
+}
+
+static void write_none(FILE *out)
+{
+    fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">There is no page map.</text>\n", LABEL_WIDTH,
+            TOP_HEIGHT + 12);
+}
+
+/* From row `top` of the picture on, at `y` of what it stands in. */
+static void write_begin(FILE *out, const struct snapshot *snapshot, unsigned node, unsigned top,
+                        unsigned height, unsigned y)
+{
+    fprintf(out,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"hfmap\" role=\"img\" aria-label=\"Page map of "
+            "node %u\" viewBox=\"0 %u %u %u\" "
+            "y=\"%u\" width=\"%u\" height=\"%u\">\n%s",
+            snapshot->nodes[node].id, top, WIDTH, height, y, WIDTH, height, style);
+}
+
 static void write_node(FILE *out, const struct snapshot *snapshot, unsigned node, unsigned y)
 {
     struct show_grid grid;
     bool there = show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX);
     unsigned height = height_of(snapshot, node, there ? grid.rows : 0);
-    fprintf(out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"hfmap\" role=\"img\" aria-label=\"Page map of "
-            "node %u\" viewBox=\"0 0 %u %u\" "
-            "y=\"%u\" width=\"%u\" height=\"%u\">\n%s",
-            snapshot->nodes[node].id, WIDTH, height, y, WIDTH, height, style);
+    write_begin(out, snapshot, node, 0, height, y);
     write_head(out, snapshot, node);
     if (there) {
-        for (unsigned row = 0; row < grid.rows; row++)
-            write_row(out, &grid, row);
+        write_rows(out, &grid);
         write_legend(out, &grid, height - LEGEND_HEIGHT);
     } else {
-        fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">There is no page map.</text>\n", LABEL_WIDTH,
-                TOP_HEIGHT + 12);
+        write_none(out);
     }
     fputs("</svg>\n", out);
     show_grid_free(&grid);
@@ -206,7 +243,16 @@ static void write_node(FILE *out, const struct snapshot *snapshot, unsigned node
 
 void map_svg(FILE *out, const struct snapshot *snapshot, unsigned node)
 {
-    write_node(out, snapshot, node, 0);
+    struct show_grid grid;
+    bool there = show_grid_fill(&grid, snapshot, node, columns_of(snapshot, node), ROWS_MAX);
+    unsigned height = height_of(snapshot, node, there ? grid.rows : 1) - TOP_HEIGHT - LEGEND_HEIGHT;
+    write_begin(out, snapshot, node, TOP_HEIGHT, height, 0);
+    if (there)
+        write_rows(out, &grid);
+    else
+        write_none(out);
+    fputs("</svg>\n", out);
+    show_grid_free(&grid);
 }
 
 void map_svg_file(FILE *out, const struct snapshot *snapshot, const uint32_t *only)

@@ -41,23 +41,41 @@ static void table_of_states(const struct report *report, unsigned node)
     report_table_end(report);
 }
 
+/* What is around a node's map, as text that wraps where a page is narrow. */
+static void write_map(const struct report *report, unsigned node)
+{
+    const struct hf_inspect_node *shown = &report->snapshot->nodes[node];
+    FILE *out = report->out;
+    fprintf(out, "<p class=\"soft\">%s on %s pages: ", BYTES(shown->total),
+            snapshot_backing_name(shown->backing));
+    map_figures(out, report->snapshot, node);
+    if ((shown->flags & HF_INSPECT_NODE_FULL) != 0)
+        fputs("; <span class=\"fault\"><strong>full: the last request did not fit</strong></span>", out);
+    fprintf(out,
+            "</p>\n<div class=\"map\" tabindex=\"0\" role=\"region\" aria-label=\"%s%sMap of pages of node "
+            "%u\">",
+            report->side == NULL ? "" : report->side, report->side == NULL ? "" : ": ", shown->id);
+    map_svg(out, report->snapshot, node);
+    fputs("</div>\n<div class=\"hfmap\">", out);
+    report_key(report);
+    for (unsigned i = 0; i < sizeof show_order; i++)
+        report_key_entry(report, show_states[show_order[i]].css, "%s", show_states[show_order[i]].meaning);
+    report_key_end(report);
+    fputs("</div>\n<p class=\"soft\">", out);
+    map_steps(out, report->snapshot, node);
+    fputs("</p>\n", out);
+}
+
 void report_maps(const struct report *report)
 {
     for (unsigned i = 0; i < report->snapshot->node_count; i++) {
         report_figure(report, report->side == NULL ? "wide" : "", "Node %u at the last sample",
                       report->snapshot->nodes[i].id);
-        if (report->snapshot->pages != NULL) {
-            fprintf(report->out,
-                    "<div class=\"map\" tabindex=\"0\" role=\"region\" aria-label=\"%s%sMap of pages of node "
-                    "%u\">",
-                    report->side == NULL ? "" : report->side, report->side == NULL ? "" : ": ",
-                    report->snapshot->nodes[i].id);
-            map_svg(report->out, report->snapshot, i);
-            fputs("</div>\n", report->out);
-        } else {
+        if (report->snapshot->pages != NULL)
+            write_map(report, i);
+        else
             fputs("<p>There is no map of pages: the recording was cut short, or the segment has none.</p>\n",
                   report->out);
-        }
         table_of_states(report, i);
         report_figure_end(report);
     }
