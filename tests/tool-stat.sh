@@ -115,6 +115,20 @@ for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4
     'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
+# slim COMMAND [PID]: on a terminal of 40 columns its lines break at words, and lose none
+slim()
+{
+    "$holdfast" "$@" | tr -s ' \n' '\n\n' | grep '[a-z]' > "$work/words"
+    SHELL=/bin/sh script -qec "stty cols 40; $holdfast $* 2> /dev/null" "$work/script" < /dev/null | tr -d '\r' > "$work/out"
+    awk 'length > 40 { exit 1 }' "$work/out" || fail "$* prints lines of more than 40 columns on a terminal of 40"
+    tr -s ' \n' '\n\n' < "$work/out" | grep '[a-z]' > "$work/slim"
+    [ "$(grep -c . "$work/words")" -le "$(grep -c . "$work/slim")" ] || fail "$* says less on a narrow terminal"
+}
+if command -v script > /dev/null; then
+    slim stat "$victim"
+    slim list
+    slim map --no-color "$victim"
+fi
 le64 1032192 | patch $((256 + 128 + 56))
 expect 0 '  high water 1008 KiB (25 %), ' stat "$victim" # not 0.984 MiB
 le64 0 | patch $((256 + 128 + 56))

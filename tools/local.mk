@@ -3,7 +3,7 @@ bin_PROGRAMS += holdfast
 holdfast_SOURCES = \
 	%D%/common.c \
 	%D%/holdfast.c \
-	%D%/show-live.c \
+	%D%/show-live.c %D%/show-wrap.c \
 	%D%/show.c %D%/show.h \
 	%D%/tool.h \
 	%D%/reader/history.c %D%/reader/history.h \

@@ -119,6 +119,15 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
 /* True where the locale's characters are UTF-8.  setlocale must have been called. */
 bool show_utf8(void);
 
+/* Columns of the terminal that standard output is, SHOW_COLUMNS where it is none. */
+#define SHOW_COLUMNS 80u
+unsigned show_columns(void);
+
+/* Around what is printed for people: on a terminal of fewer columns lines break at words.  Not in
+ * one another. */
+void show_wrap_begin(void);
+void show_wrap_end(void);
+
 /* A name as a cell of so many columns of the terminal, filled up with blanks, or cut. */
 char *show_name(char *text, size_t text_bytes, const char *name, unsigned columns);
 

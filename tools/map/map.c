@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -18,7 +17,6 @@
 #include "show.h"
 #include "tool.h"
 
-#define WIDTH_UNKNOWN 80u
 #define WIDTH_MIN 20u
 #define WIDTH_MAX 1000u
 #define LABEL_WIDTH 11u /* "  63.5 GiB " */
@@ -48,12 +46,6 @@ static unsigned cells_in(unsigned width)
     while (columns * 2 <= room && columns < 32)
         columns *= 2;
     return columns < 32 ? columns : room / 32 * 32;
-}
-
-static unsigned terminal_width(void)
-{
-    struct winsize size;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0 ? size.ws_col : WIDTH_UNKNOWN;
 }
 
 static bool terminal_has_colours(void)
@@ -155,7 +147,7 @@ static void print_legend(const struct style *style, unsigned width)
 
 static int print_picture(const struct snapshot *snapshot, const struct wanted *wanted)
 {
-    unsigned width = wanted->width != 0 ? wanted->width : terminal_width(),
+    unsigned width = wanted->width != 0 ? wanted->width : show_columns(),
              nodes = wanted->one_node ? 1 : snapshot->node_count;
     bool colour = !wanted->no_colour && terminal_has_colours();
     struct style style = { .colour = colour, .shade = colour && show_utf8(), .columns = cells_in(width) };
@@ -164,6 +156,7 @@ static int print_picture(const struct snapshot *snapshot, const struct wanted *w
     int status = 0;
     pid_t pid = (pid_t)snapshot->header.pid;
     const char *limits = show_live_limits(snapshot);
+    show_wrap_begin();
     printf("%s (%ld)\n", tool_printable(shown, sizeof shown, target_name(pid, name, sizeof name)), (long)pid);
     if (nodes > 1)
         printf("%s\n", show_live(live, sizeof live, snapshot->live_bytes, snapshot->held_bytes));
@@ -173,6 +166,7 @@ static int print_picture(const struct snapshot *snapshot, const struct wanted *w
             status = print_node(snapshot, i, &style, rows_max);
     if (status == 0)
         print_legend(&style, width);
+    show_wrap_end();
     return status != 0 ? status : fflush(stdout) != 0;
 }
 

@@ -154,6 +154,8 @@ static int list_main(int argc, char **argv)
                 "%s is too much: list takes no process; see `holdfast help list`", argv[optind]);
         return EXIT_USAGE;
     }
+    if (listing.processes == NULL)
+        show_wrap_begin();
     struct segment_count count = segment_each(list_one, &listing);
     listing.unshown = json_array();
     unshown_each(add_unshown, listing.unshown);
@@ -181,6 +183,7 @@ static int list_main(int argc, char **argv)
         printf("%u more in other namespaces, such as containers: holdfast list says there\n",
                count.elsewhere);
     print_unshown(listing.unshown);
+    show_wrap_end();
     json_decref(listing.unshown);
     if (count.swept != 0)
         hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) whose program has ended", count.swept);

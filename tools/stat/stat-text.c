@@ -11,14 +11,16 @@
 #include "show.h"
 #include "stat/stat.h"
 
-#define BAR_COLUMNS 38 /* beside them the largest sizes end at column 80 */
+#define BAR_COLUMNS 38u /* beside them the largest sizes end at column 80 */
+#define BAR_BESIDE 11u  /* "node 0   [" and "]", on a narrow terminal */
 
 /* --- nodes --- */
 
 static void print_bar(const struct snapshot *snapshot, unsigned node)
 {
     struct show_piece pieces[SHOW_PIECES];
-    unsigned count = show_bar(pieces, snapshot, node, BAR_COLUMNS);
+    unsigned columns = show_columns(), room = columns > BAR_BESIDE + 8 ? columns - BAR_BESIDE : 8;
+    unsigned count = show_bar(pieces, snapshot, node, room < BAR_COLUMNS ? room : BAR_COLUMNS);
     putchar('[');
     for (unsigned i = 0; i < count; i++)
         for (unsigned column = 0; column < pieces[i].cells; column++)
@@ -286,6 +288,7 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     struct snapshot_sum sum;
     char name[64], shown[64], library[sizeof header->library], span[16];
     snapshot_sum(snapshot, &sum);
+    show_wrap_begin();
     printf("process %llu (%s), arena for %s, libholdfast %s\n", (unsigned long long)header->pid,
            tool_printable(shown, sizeof shown, target_name((pid_t)header->pid, name, sizeof name)),
            show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
@@ -299,4 +302,5 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     print_classes(snapshot, lengths->classes);
     print_theaps(snapshot, &sum, lengths->theaps);
     print_events(snapshot, lengths->events);
+    show_wrap_end();
 }
