@@ -65,36 +65,34 @@ expect 1 HF-E411 --svg '' 2147483647
 # --- the picture ---
 start_segment 192
 expect 0 'node 0: 8 MiB on 2m pages' "$victim"
-sed -e "s/($victim)/(PID)/" -e 's/ *$//' -e '/^live as of/d' "$work/out" > "$work/got" # why depends on who runs this
+sed -e "s/($victim)/(PID)/" -e 's/ *$//' "$work/out" > "$work/got"
 cat > "$work/wanted" <<'END'
 sleep (PID)
-live 4.29 MiB, held 4.56 MiB (1.06 times live), unused 276 KiB
+live unknown (its library is of before this tool), held 4.56 MiB
 
 node 0: 8 MiB on 2m pages, 58.6 % used, 41.4 % free
-  live 4.29 MiB, held 4.56 MiB (1.06 times live), unused 276 KiB
+  live unknown, held 4.56 MiB
   longest free run 2.69 MiB; most ever used 58.6 %; FULL: the last request did not fit
   a cell is 1 page, 64 KiB
-       0 B SSOoIiFOOoo.....................................................
+       0 B SSOOIIFOOOO.....................................................
      4 MiB LLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLL
 
 node 3: 4 MiB on 2m pages, 0.0 % used, 100.0 % free
-  live 0 B, held 0 B, unused 0 B
+  live unknown, held 0 B
   longest free run 4 MiB; most ever used 0.0 %
   a cell is 1 page, 64 KiB
        0 B ................................................................
 
   O owned by a thread  F full, unowned  L large blocks  I idle, has room
   e kept empty  S own structures  . free
-  small letter: less than half of it in use
+  how much of it is in use is not known
 END
 cmp -s "$work/wanted" "$work/got" || { fail "the picture is another"; diff "$work/wanted" "$work/got"; }
 
-grep -q '^live as of each thread' "$work/out" || fail "what is live is not said to be of slow paths"
-
 # Eight cells a row.
 expect 0 'a cell is 1 page' --node 0 --width 20 "$victim"
-grep -q '^       0 B SSOoIiFO$' "$work/out" || fail "no row of 8 cells"
-grep -q '^   512 KiB Ooo\.\.\.\.\.$' "$work/out" || fail "no second row of 8 cells"
+grep -q '^       0 B SSOOIIFO$' "$work/out" || fail "no row of 8 cells"
+grep -q '^   512 KiB OOO\.\.\.\.\.$' "$work/out" || fail "no second row of 8 cells"
 [ "$(grep -c '^ *[0-9.]* [KM]*i*B [A-Za-z.]*$' "$work/out")" = 16 ] || fail "not 16 rows of 8 cells"
 [ "$(grep -c '^node ' "$work/out")" = 1 ] || fail "--node 0 shows other nodes"
 expect 0 'node 3: 4 MiB' --node 3 "$victim"
@@ -110,7 +108,7 @@ one_node()
 one_node
 expect 0 'a cell is 2 pages, 128 KiB' --width 20 "$victim"
 sed -n 's/^ *[0-9.]* [KM]*i*B \([A-Za-z.]*\)$/\1/p' "$work/out" | tr '\n' ' ' > "$work/got"
-[ "$(cat "$work/got")" = 'SOiOOo.. ........ ........ ........ LLLLLLLL LLLLLLLL LLLLLLLL LLLLLLLL LLL..... ........ ........ ........ ' ] ||
+[ "$(cat "$work/got")" = 'SOIOOO.. ........ ........ ........ LLLLLLLL LLLLLLLL LLLLLLLL LLLLLLLL LLL..... ........ ........ ........ ' ] ||
     fail "cells of two pages are $(cat "$work/got")"
 cp "$work/made" "$segment"
 
@@ -129,18 +127,18 @@ on()
 }
 if command -v script > /dev/null; then
     on xterm C.UTF-8
-    grep -qF "$escape[35m██$escape[32m█░$escape[33m▓░$escape[36m█$escape[32m██░░$escape[90m·" "$work/out" || fail "colours and shades are others"
+    grep -qF "$escape[35m██$escape[32m██$escape[33m██$escape[36m█$escape[32m████$escape[90m·" "$work/out" || fail "colours and shades are others"
     on xterm C
-    grep -qF "$escape[32mOo$escape[33mIi" "$work/out" || fail "no coloured letters without UTF-8"
+    grep -qF "$escape[32mOO$escape[33mII" "$work/out" || fail "no coloured letters without UTF-8"
     for refused in 'on xterm C.UTF-8 --no-color' 'on vt100 C.UTF-8' 'on dumb C.UTF-8' 'NO_COLOR=1 on xterm C.UTF-8'; do
         eval "$refused"
         grep -qF "$escape" "$work/out" && fail "colours in spite of '$refused'"
-        grep -qF 'SSOoIiFOOoo...' "$work/out" || fail "no letters with '$refused'"
+        grep -qF 'SSOOIIFOOOO...' "$work/out" || fail "no letters with '$refused'"
         unset NO_COLOR
     done
     one_node
     on xterm C.UTF-8 --width 20
-    for row in "       0 B $escape[35m█$escape[32m▓$escape[33m▒$escape[32m█▓░$escape[90m··$escape[0m" "     4 MiB $escape[94m████████$escape[0m"; do
+    for row in "       0 B $escape[35m█$escape[32m█$escape[33m█$escape[32m██▓$escape[90m··$escape[0m" "     4 MiB $escape[94m████████$escape[0m"; do
         grep -qF "$row" "$work/out" || fail "cells of two pages have other shades than $row"
     done
     cp "$work/made" "$segment"
@@ -149,9 +147,10 @@ fi
 # --- SVG ---
 "$holdfast" map --svg "$work/map.svg" "$victim" > "$work/out" 2> "$work/err" || fail "map --svg fails"
 is_xml < "$work/map.svg" || fail "the SVG is not well-formed"
-for text in 'prefers-color-scheme:dark' '<title>64 KiB at 192 KiB: owned by a thread; 9.8 % of its bytes in use</title>' 'aria-label="Page map of node 3"' \
-    '<title>4 MiB at 4 MiB: large blocks; 100.0 % of its bytes in use</title>' 'full: the last request did not fit' \
-    '<rect class="i q2" x="156" y="56" width="16" height="15"><title>64 KiB at 256 KiB: idle, has room; 58.6 %'; do
+for text in 'prefers-color-scheme:dark' '<title>128 KiB at 128 KiB: owned by a thread</title>' 'aria-label="Page map of node 3"' \
+    '<title>4 MiB at 4 MiB: large blocks</title>' 'full: the last request did not fit' \
+    '<rect class="i" x="156" y="56" width="32" height="15"><title>128 KiB at 256 KiB: idle, has room</title>' \
+    'how much of it is in use is not known'; do
     grep -qF -e "$text" "$work/map.svg" || fail "the SVG has no '$text'"
 done
 sed 's/xmlns="[^"]*"//g' "$work/map.svg" | grep -qE 'href|url\(|http|<script' && fail "the SVG refers to something outside"

@@ -107,11 +107,11 @@ patch() # OFFSET, words on standard input
 entry 2 1 1 16 | patch $((1664 + 191 * 8))
 expect 0 'away                      23  18.7 %' stat "$victim"
 narrow stat
-for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' '^  owned 256 KiB, full 64 KiB, large 4 MiB, idle 128 KiB (30 % live)$' \
-    '^  kept empty 128 KiB, own 128 KiB, free 3.31 MiB; longest free run 2.69 MiB$' '^node 0   \[OFLLLLLLLLLLLLLLLLLLieS\.*\]' \
-    '^  O owned  F full  L large  I idle  e kept empty  S own  . free  o unused$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
-    "^sleep  *$victim  *0  *5  *2  70Ki  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5 192Ki  *144  *155  *111  *122  *133$' \
-    '^ *64  *320 KiB  *2758  *5120  *54 %  *148 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
+for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' '^  owned 384 KiB, full 64 KiB, large 4 MiB, idle 128 KiB$' \
+    '^  kept empty ?, own 128 KiB, free 3.31 MiB; longest free run 2.69 MiB$' '^node 0   \[OOFLLLLLLLLLLLLLLLLLLIS\.*\]' \
+    '^  O owned  F full  L large  I idle  e kept empty  S own  . free$' '^  how much of it is in use is not known$' '^live unknown (its library is of before this tool), held 4.62 MiB$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
+    "^sleep  *$victim  *0  *5  *2  *?  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *?  *144  *155  *111  *122  *133$' \
+    '^ *64  *320 KiB  *?  *5120  *? %  *?$' '^ *8192  *320 KiB  *?  *48  *? %  *?$' \
     'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
@@ -141,8 +141,8 @@ cat "$work/before" > "$segment"
 wait "$watcher"
 grep -vqE '^(time    |[0-2][0-9]:[0-5][0-9]:[0-5][0-9]) ' "$work/watched" && fail "a line of --watch does not begin with the time"
 sed 's/^[^ ]* *//; s/  */ /g' "$work/watched" > "$work/out"
-[ "$(sed -n 2,3p "$work/out")" = "~4.4Mi 4.62Mi 7.31Mi 6 5 4 7 1000 3 2
-~4.4Mi 4.62Mi 7.31Mi 0 0 0 0 0 0 0" ] || fail "--delta does not tell what was added, or tells of counters that went back"
+[ "$(sed -n 2,3p "$work/out")" = "? 4.62Mi 7.31Mi 6 5 4 7 1000 3 2
+? 4.62Mi 7.31Mi 0 0 0 0 0 0 0" ] || fail "--delta does not tell what was added, or tells of counters that went back"
 "$holdfast" stat --json "$victim" > "$work/made.json" 2> "$work/err" || fail "stat --json of a known segment"
 finish_segment
 
@@ -253,9 +253,9 @@ def want(found, **wanted):
         if found[key] != value:
             sys.exit("%s is %r, not %r" % (key, found[key], value))
 want(stat["sum"], in_use=2, claimed=123, stolen=145, lost=167, remote_frees=189, received=211, away=23, away_by_distance=[23, 0, 0, 0])
-want(stat["classes"][0], runs=5, pages=5, used_blocks=2758, room_blocks=5120, waste_bytes=5 * 65536 - 2758 * 64)
-want(stat["classes"][1], runs=3, pages=5, used_blocks=32, room_blocks=48, waste_bytes=131072)
-want(stat["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=3 * 65536, name="?")
+want(stat["classes"][0], runs=5, pages=5, used_blocks=None, room_blocks=5120, waste_bytes=None)
+want(stat["classes"][1], runs=3, pages=5, used_blocks=None, room_blocks=48, waste_bytes=None)
+want(stat["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=None, name="?")
 want(stat["nodes"][0], full=True, bound=True, locked=True, idle=2 << 16, longest_free=43 << 16)
 want(stat["events"][1], kind="node_full", node=0, tid=4000001, a=8 << 20)
 want(stat, options=[], asked_arena="bytes", asked_backing="2m", event_count=2, theap_count=3)

@@ -14,47 +14,67 @@ double show_held_over_live(uint64_t held, uint64_t live)
     return live == 0 ? 0 : (double)held / (double)live;
 }
 
-char *show_live(char *text, size_t text_bytes, uint64_t live, uint64_t held)
+char *show_live(char text[SHOW_LIVE], const struct snapshot *snapshot, uint64_t live, uint64_t held)
 {
-    char a[SHOW_SHORT], b[SHOW_SHORT], c[SHOW_SHORT], times[32] = "";
+    char a[SHOW_SHORT], b[SHOW_SHORT], c[SHOW_SHORT], times[48] = "";
+    bool exact = snapshot_live_is_exact(snapshot);
     show_size(a, live);
     show_size(b, held);
     show_size(c, held - live);
     if (live != 0)
-        snprintf(times, sizeof times, " (%.2f times live)", show_held_over_live(held, live));
-    snprintf(text, text_bytes, "live %s, held %s%s, unused %s", a, b, times, c);
+        snprintf(times, sizeof times, " (%s%.2f times live)", exact ? "" : "at least ",
+                 show_held_over_live(held, live));
+    if (snapshot_live_is_known(snapshot))
+        snprintf(text, SHOW_LIVE, "live %s%s, held %s%s, unused %s%s", exact ? "" : "at most ", a, b, times,
+                 exact ? "" : "at least ", c);
+    else
+        snprintf(text, SHOW_LIVE, "live unknown, held %s", b);
+    return text;
+}
+
+char *show_live_of_all(char text[SHOW_LIVE], const struct snapshot *snapshot)
+{
+    char held[SHOW_SHORT];
+    if (snapshot_live_is_known(snapshot))
+        return show_live(text, snapshot, snapshot->live_bytes, snapshot->held_bytes);
+    snprintf(text, SHOW_LIVE, "live unknown (%s), held %s", show_live_limits(snapshot),
+             show_size(held, snapshot->held_bytes));
     return text;
 }
 
 const char *show_live_cell(char text[SHOW_SHORT], const struct snapshot *snapshot, unsigned columns)
 {
-    if (snapshot->live_known == LIVE_UNKNOWN)
+    if (!snapshot_live_is_known(snapshot))
         return "?";
-    if (snapshot->live_known == LIVE_EXACT)
+    if (snapshot_live_is_exact(snapshot))
         return show_bytes(text, (double)snapshot->live_bytes, columns);
     char bytes[SHOW_SHORT];
     show_bytes(bytes, (double)snapshot->live_bytes, columns - 1);
-    snprintf(text, SHOW_SHORT, "~%.*s", SHOW_SHORT - 2, bytes);
+    snprintf(text, SHOW_SHORT, "<%.*s", SHOW_SHORT - 2, bytes);
     return text;
 }
 
 const char *show_live_as_of(const struct snapshot *snapshot)
 {
-    return snapshot->live_known == LIVE_EXACT ? "now" : "slow_paths";
+    return snapshot_live_is_exact(snapshot) ? "now"
+         : snapshot_live_is_known(snapshot) ? "at_most"
+                                            : "slow_paths";
 }
 
 const char *show_live_limits(const struct snapshot *snapshot)
 {
-    if (snapshot->live_known == LIVE_EXACT)
+    if (snapshot_live_is_exact(snapshot))
         return NULL;
+    if (snapshot_live_is_known(snapshot))
+        return "blocks that other threads had freed before the fork count as live";
     if (snapshot->live_known == LIVE_UNKNOWN)
         return "live bytes are not known without a page map";
     switch (snapshot->live_error) {
     case EACCES:
-    case EPERM: return "live as of each thread's last slow path; run as root for exact figures";
+    case EPERM: return "run as root, or as a user who may trace it";
     case ESRCH:
-    case ENOENT: return "live as of each thread's last slow path: the process has ended";
-    case EPROTO: return "live as of each thread's last slow path: its library is of before this tool";
-    default: return "live as of each thread's last slow path: its memory cannot be read";
+    case ENOENT: return "the process has ended";
+    case EPROTO: return "its library is of before this tool";
+    default: return "its memory cannot be read";
     }
 }

@@ -66,6 +66,8 @@ static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint
     case HF_PAGE_OWNED:
     case HF_PAGE_IDLE:
     case HF_PAGE_LOOSE:
+        if (!snapshot_live_is_known(snapshot))
+            return room;
         if (class >= snapshot->class_count)
             return 0;
         double used = (double)HF_PAGE_BLOCKS(entry) * snapshot->classes[class].block_bytes;
@@ -79,7 +81,7 @@ static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint
 static unsigned state_of(const struct snapshot *snapshot, uint64_t entry)
 {
     unsigned state = HF_PAGE_STATE(entry);
-    if (state == HF_PAGE_OWNED && HF_PAGE_BLOCKS(entry) == 0 && snapshot->live_known == LIVE_EXACT)
+    if (state == HF_PAGE_OWNED && HF_PAGE_BLOCKS(entry) == 0 && snapshot_live_is_known(snapshot))
         return SHOW_KEPT;
     return state < SNAPSHOT_STATES ? state : HF_PAGE_FREE;
 }
@@ -117,6 +119,7 @@ bool show_grid_fill(struct show_grid *grid, const struct snapshot *snapshot, uns
     struct filling filling = { .grid = grid, .snapshot = snapshot };
     size_t pages = snapshot->nodes[node].total / HF_INSPECT_PAGE_BYTES;
     grid->cells = NULL;
+    grid->use_known = snapshot_live_is_known(snapshot);
     if (snapshot->pages == NULL)
         return false;
     grid->columns = columns;
@@ -237,7 +240,7 @@ void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, 
 void show_shares(struct show_share shares[SHOW_ORDER], const struct snapshot *snapshot, unsigned node)
 {
     const struct node_pages *pages = &snapshot->node_pages[node];
-    bool known = snapshot->live_known != LIVE_UNKNOWN;
+    bool known = snapshot_live_is_known(snapshot);
     struct show_parts parts;
     show_node_parts(&parts, snapshot, node);
     uint64_t full = hfi_min(parts.blocks, pages->state[HF_PAGE_LOOSE] * HF_INSPECT_PAGE_BYTES),

@@ -19,13 +19,15 @@ struct show_cell {
     uint32_t all_pages; /* the last cell may have fewer than the others */
     uint32_t state;     /* what most of its pages are, free ones aside; HF_PAGE_FREE where all
                                       * are free */
-    double used_bytes;  /* in blocks that are in use, large ones and own structures included */
+    double used_bytes;  /* in blocks that are in use, large ones and own structures included; of pages
+                         * of blocks all where that is not known */
 };
 
 struct show_grid {
     unsigned columns, rows;
     size_t cell_pages; /* a power of two */
     size_t count;      /* cells; the last row may be short */
+    bool use_known;    /* used_bytes of cells tell something */
     struct show_cell *cells;
 };
 
@@ -67,7 +69,7 @@ struct show_piece {
 /* What a node consists of, in the order of show_order; their sum is at most `total`. */
 struct show_share {
     unsigned state;
-    uint64_t bytes, live; /* all of it where that is not known */
+    uint64_t bytes, live; /* all of it where that is not known: no part looks unused then */
 };
 void show_shares(struct show_share shares[SHOW_ORDER], const struct snapshot *snapshot, unsigned node);
 
@@ -101,16 +103,24 @@ struct show_parts {
 };
 void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, unsigned node);
 
-/* "live 107 MiB, held 110.3 MiB (1.03 times live), unused 3.3 MiB"; the quotient alone, 0 where
- * nothing is live; and why live bytes are not exact, with the next step, NULL where they are. */
-char *show_live(char *text, size_t text_bytes, uint64_t live, uint64_t held);
+/* "live 107 MiB, held 110.3 MiB (1.03 times live), unused 3.3 MiB", of a part or of all of an arena
+ * with a page map; where live bytes are not known, "live unknown, held 110.3 MiB", of all with the
+ * next step.  The quotient alone; 0 where nothing is live. */
+#define SHOW_LIVE 160
+char *show_live(char text[SHOW_LIVE], const struct snapshot *snapshot, uint64_t live, uint64_t held);
+char *show_live_of_all(char text[SHOW_LIVE], const struct snapshot *snapshot);
 double show_held_over_live(uint64_t held, uint64_t live);
 
-/* Live bytes for a cell of a table, with a ~ in front where they are not exact, ? where they are
- * not known; and "now" or "slow_paths", what they are as of. */
+/* Why live bytes are not exact, or not known; NULL where they are exact. */
+const char *show_live_limits(const struct snapshot *snapshot);
+
+/* Live bytes for a cell of a table, with a < in front where there are at most so many, ? where they
+ * are not known; and "now", "at_most" or "slow_paths". */
 const char *show_live_cell(char text[SHOW_SHORT], const struct snapshot *snapshot, unsigned columns);
 const char *show_live_as_of(const struct snapshot *snapshot);
-const char *show_live_limits(const struct snapshot *snapshot);
+
+/* What cells and bars do not tell where live bytes are not known. */
+#define SHOW_USE_UNKNOWN "how much of it is in use is not known"
 
 /* What an event says, without its node and thread. */
 char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,

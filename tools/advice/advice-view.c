@@ -33,7 +33,8 @@ static void look_at_theaps(struct advice_view *view)
         uint64_t pages_bytes = snapshot->theap_pages[i].pages * HF_INSPECT_PAGE_BYTES,
                  used_bytes = snapshot->theap_pages[i].used_bytes;
         double age_s = snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9;
-        if (theap->in_use == 0 || age_s < ADVICE_SLEEP_S || pages_bytes <= used_bytes)
+        if (theap->in_use == 0 || age_s < ADVICE_SLEEP_S || pages_bytes <= used_bytes ||
+            !snapshot_live_is_known(snapshot))
             continue;
         view->sleepers++;
         view->sleeping_bytes += pages_bytes - used_bytes;

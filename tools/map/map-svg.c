@@ -84,7 +84,7 @@ static struct show_cell add_up(const struct show_cell *cells, size_t count)
     return sum;
 }
 
-static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset)
+static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset, bool use_known)
 {
     double all = (double)sum->all_pages * HF_INSPECT_PAGE_BYTES;
     const char *separator = "";
@@ -101,7 +101,7 @@ static void write_title(FILE *out, const struct show_cell *sum, uint64_t offset)
                     show_states[state].meaning);
         separator = ", ";
     }
-    if (sum->state != HF_PAGE_FREE)
+    if (sum->state != HF_PAGE_FREE && use_known)
         fprintf(out, "; %.1f %% of its bytes in use", all == 0 ? 0 : 100 * sum->used_bytes / all);
     fputs("</title>", out);
 }
@@ -117,7 +117,7 @@ static void write_cells(FILE *out, const struct show_grid *grid, size_t first, s
     fprintf(out, "\" x=\"%zu\" y=\"%zu\" width=\"%zu\" height=\"%u\">",
             LABEL_WIDTH + first % grid->columns * side, TOP_HEIGHT + first / grid->columns * side,
             count * side, side - 1);
-    write_title(out, &sum, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES);
+    write_title(out, &sum, first * grid->cell_pages * HF_INSPECT_PAGE_BYTES, grid->use_known);
     fputs("</rect>\n", out);
 }
 
@@ -145,9 +145,9 @@ void map_figures(FILE *out, const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    char longest[SHOW_SHORT], span[16], live[160];
+    char longest[SHOW_SHORT], span[16], live[SHOW_LIVE];
     fprintf(out, "%s; %.1f %% free, longest run %s; most ever used %.1f %%",
-            show_live(live, sizeof live, pages->live_bytes, pages->held_bytes),
+            show_live(live, snapshot, pages->live_bytes, pages->held_bytes),
             show_percent(node->free, node->total),
             show_size(longest, pages->longest_free * HF_INSPECT_PAGE_BYTES),
             show_percent(node->high_water, node->total));
@@ -172,9 +172,10 @@ static void write_head(FILE *out, const struct snapshot *snapshot, unsigned inde
 static void write_steps(FILE *out, const struct show_grid *grid)
 {
     char size[SHOW_SHORT], row[SHOW_SHORT];
-    fprintf(out, "A row is %s, in steps of %s; the fainter, the less of it is in use.",
+    fprintf(out, "A row is %s, in steps of %s; %s.",
             show_size(row, grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES),
-            show_size(size, grid->cell_pages * HF_INSPECT_PAGE_BYTES));
+            show_size(size, grid->cell_pages * HF_INSPECT_PAGE_BYTES),
+            grid->use_known ? "the fainter, the less of it is in use" : SHOW_USE_UNKNOWN);
 }
 
 void map_steps(FILE *out, const struct snapshot *snapshot, unsigned node)

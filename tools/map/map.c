@@ -20,7 +20,6 @@
 #define WIDTH_MIN 20u
 #define WIDTH_MAX 1000u
 #define LABEL_WIDTH 11u /* "  63.5 GiB " */
-#define LIVE_BYTES 160  /* of a line about what is live */
 #define ROWS_ALONE 20u
 #define ROWS_TOTAL 48u /* of all nodes together, but */
 #define ROWS_MIN 4u
@@ -90,11 +89,11 @@ static void print_summary(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    char total[SHOW_SHORT], longest[SHOW_SHORT], span[16], live[LIVE_BYTES];
+    char total[SHOW_SHORT], longest[SHOW_SHORT], span[16], live[SHOW_LIVE];
     printf("node %u: %s on %s pages, %.1f %% used, %.1f %% free\n", node->id, show_size(total, node->total),
            snapshot_backing_name(node->backing), show_percent(node->used, node->total),
            show_percent(node->free, node->total));
-    printf("  %s\n", show_live(live, sizeof live, pages->live_bytes, pages->held_bytes));
+    printf("  %s\n", show_live(live, snapshot, pages->live_bytes, pages->held_bytes));
     printf("  longest free run %s; most ever used %.1f %%",
            show_size(longest, snapshot->node_pages[index].longest_free * HF_INSPECT_PAGE_BYTES),
            show_percent(node->high_water, node->total));
@@ -124,7 +123,7 @@ static int print_node(const struct snapshot *snapshot, unsigned node, const stru
 }
 
 /* Breaks the line where the next entry would not fit. */
-static void print_legend(const struct style *style, unsigned width)
+static void print_legend(const struct style *style, unsigned width, bool known)
 {
     size_t at = 0;
     for (unsigned i = 0; i < sizeof show_order; i++) {
@@ -141,8 +140,9 @@ static void print_legend(const struct style *style, unsigned width)
         printf(" %s", state->meaning);
         at += needed;
     }
-    puts(style->shade ? "\n  ░ ▒ ▓ █ a quarter, half, three quarters, all of it in use"
-                      : "\n  small letter: less than half of it in use");
+    puts(!known         ? "\n  " SHOW_USE_UNKNOWN
+         : style->shade ? "\n  ░ ▒ ▓ █ a quarter, half, three quarters, all of it in use"
+                        : "\n  small letter: less than half of it in use");
 }
 
 static int print_picture(const struct snapshot *snapshot, const struct wanted *wanted)
@@ -152,20 +152,20 @@ static int print_picture(const struct snapshot *snapshot, const struct wanted *w
     bool colour = !wanted->no_colour && terminal_has_colours();
     struct style style = { .colour = colour, .shade = colour && show_utf8(), .columns = cells_in(width) };
     unsigned rows_max = nodes == 1 ? ROWS_ALONE : (unsigned)hfi_max(ROWS_TOTAL / nodes, ROWS_MIN);
-    char shown[64], name[64], live[LIVE_BYTES];
+    char shown[64], name[64], live[SHOW_LIVE];
     int status = 0;
     pid_t pid = (pid_t)snapshot->header.pid;
-    const char *limits = show_live_limits(snapshot);
     show_wrap_begin();
+    bool known = snapshot_live_is_known(snapshot), at_most = known && !snapshot_live_is_exact(snapshot);
     printf("%s (%ld)\n", tool_printable(shown, sizeof shown, target_name(pid, name, sizeof name)), (long)pid);
-    if (nodes > 1)
-        printf("%s\n", show_live(live, sizeof live, snapshot->live_bytes, snapshot->held_bytes));
-    printf(limits == NULL ? "\n" : "%s\n\n", limits);
+    if (nodes > 1 || !known)
+        printf("%s\n", show_live_of_all(live, snapshot));
+    printf("%s\n", at_most ? show_live_limits(snapshot) : "");
     for (unsigned i = 0; i < snapshot->node_count && status == 0; i++)
         if (!wanted->one_node || snapshot->nodes[i].id == wanted->node)
             status = print_node(snapshot, i, &style, rows_max);
     if (status == 0)
-        print_legend(&style, width);
+        print_legend(&style, width, known);
     show_wrap_end();
     return status != 0 ? status : fflush(stdout) != 0;
 }

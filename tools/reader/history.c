@@ -51,8 +51,9 @@ static struct history_node figures_of(const struct sample *sample, unsigned inde
 {
     const struct hf_inspect_node *node = &sample->snapshot.nodes[index];
     const struct node_pages *pages = &sample->snapshot.node_pages[index];
-    bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
-    uint64_t held = known ? pages->held_bytes : node->used > node->meta ? node->used - node->meta : 0;
+    bool known = snapshot_live_is_known(&sample->snapshot);
+    bool mapped = sample->snapshot.live_known != LIVE_UNKNOWN;
+    uint64_t held = mapped ? pages->held_bytes : node->used > node->meta ? node->used - node->meta : 0;
     uint64_t live = known && pages->live_bytes < held ? pages->live_bytes : held;
     return (struct history_node){ .total = node->total,
                                   .used = node->used,
@@ -80,10 +81,8 @@ static void fill_point(struct history_point *point, const struct sample *sample,
     for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
         point->slow_calls += sum->slow[i];
     for (unsigned i = 0; i < HF_INSPECT_MAX_CLASSES; i++) {
-        const struct class_pages *pages = &sample->snapshot.class_pages[i];
-        bool known = sample->snapshot.live_known != LIVE_UNKNOWN;
-        point->class_live[i] =
-            known ? pages->live_bytes : pages->pages * HF_INSPECT_PAGE_BYTES - pages->waste_bytes;
+        bool known = snapshot_live_is_known(&sample->snapshot);
+        point->class_live[i] = known ? sample->snapshot.class_pages[i].live_bytes : 0;
     }
     for (unsigned i = 0; i < node_count; i++) {
         point->nodes[i] = figures_of(sample, i);
@@ -134,7 +133,7 @@ static bool begin(struct history *history)
 {
     history->node_count = history->last->snapshot.node_count;
     history->first_ns = history->last->snapshot.taken_ns;
-    history->live_known = LIVE_EXACT;
+    history->live_known = LIVE_COUNTED;
     history->stride = 1;
     history->points = calloc(HISTORY_POINTS + 1, sizeof *history->points);
     history->events = calloc(HISTORY_EVENTS, sizeof *history->events);

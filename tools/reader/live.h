@@ -11,7 +11,7 @@
 #include "reader/snapshot.h"
 
 /* Replaces the counts of blocks in the page map, which must be there, by those of now, and fills
- * magazine_blocks: 0, and live_known is LIVE_EXACT.  Or the negative errno of what was refused,
+ * magazine_blocks: 0, and live_known is LIVE_COUNTED.  Or the negative errno of what was refused,
  * and the figures are those of slow paths. */
 int live_read(struct snapshot *snapshot, pid_t pid, uint64_t start_ticks);
 

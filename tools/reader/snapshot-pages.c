@@ -94,7 +94,7 @@ static void tally_blocks(struct tally *tally, size_t pages, uint64_t entry)
     tally->node->idle_live_bytes += HF_PAGE_STATE(entry) == HF_PAGE_IDLE ? used_bytes : 0;
     if (HF_PAGE_STATE(entry) != HF_PAGE_OWNED)
         return;
-    bool empty = used == 0 && snapshot->live_known == LIVE_EXACT;
+    bool empty = used == 0 && snapshot_live_is_known(snapshot);
     tally->node->owned_empty += empty ? pages : 0;
     tally->node->owned_partly += !empty && used != room ? pages : 0;
     if (theap < snapshot->theap_count) {
@@ -143,18 +143,6 @@ static void deduct_magazines(struct snapshot *snapshot, unsigned node)
     }
 }
 
-/* A page that is shown as empty has been handed out of since: only its thread knows better. */
-static void show_kept(struct snapshot *snapshot)
-{
-    for (unsigned i = 0; i < snapshot->theap_count; i++) {
-        const struct hf_inspect_theap *theap = &snapshot->theaps[i];
-        if (theap->in_use == 0 || theap->home_node >= snapshot->node_count)
-            continue;
-        struct node_pages *pages = &snapshot->node_pages[theap->home_node];
-        pages->owned_empty += move(&pages->owned_partly, theap->kept / HF_INSPECT_PAGE_BYTES);
-    }
-}
-
 static void add_up(struct snapshot *snapshot)
 {
     snapshot->held_bytes = snapshot->live_bytes = snapshot->idle_live_bytes = snapshot->magazine_bytes = 0;
@@ -177,7 +165,5 @@ void snapshot_derive(struct snapshot *snapshot)
         snapshot_each_run(snapshot, i, tally_run, &tally);
         deduct_magazines(snapshot, i);
     }
-    if (snapshot->live_known == LIVE_SHOWN)
-        show_kept(snapshot);
     add_up(snapshot);
 }

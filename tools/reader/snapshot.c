@@ -227,7 +227,7 @@ static const char *read_header(int fd, struct hf_inspect_segment *header, uint64
     return NULL;
 }
 
-/* What is known of the last look at the same process.  The page map with exact counts: one that has
+/* What is known of the last look at the same process.  The page map with its counts: one that has
  * ended is still read, and its memory is gone.  And whether its memory was refused, which the
  * kernel may log each time. */
 struct earlier {
@@ -243,9 +243,9 @@ static void look_back(struct earlier *earlier, const struct snapshot *snapshot, 
     bool same = snapshot->header.pid == (uint64_t)pid && snapshot->header.start_ticks == start_ticks;
     bool denied = snapshot->live_error == EACCES || snapshot->live_error == EPERM;
     bool small = snapshot->pages != NULL && snapshot->page_count <= SNAPSHOT_MAP_OFTEN;
-    bool exact = same && small && snapshot->live_known == LIVE_EXACT;
+    bool counted = same && small && snapshot_live_is_known(snapshot);
     earlier->refused = same && denied && snapshot->live_known == LIVE_SHOWN;
-    earlier->pages = exact ? malloc(snapshot->page_count * sizeof *earlier->pages) : NULL;
+    earlier->pages = counted ? malloc(snapshot->page_count * sizeof *earlier->pages) : NULL;
     if (earlier->pages == NULL)
         return;
     earlier->count = snapshot->page_count;
@@ -280,8 +280,8 @@ static void count_live(struct snapshot *snapshot, const struct earlier *earlier,
               : earlier->refused        ? -EACCES
                                         : live_read(snapshot, pid, start_ticks);
     bool ended = error == -ESRCH || error == -ENOENT;
-    bool exact = error == 0 || (ended && take_counts(snapshot, earlier));
-    snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : exact ? LIVE_EXACT : LIVE_SHOWN;
+    bool counted = error == 0 || (ended && take_counts(snapshot, earlier));
+    snapshot->live_known = snapshot->pages == NULL ? LIVE_UNKNOWN : counted ? LIVE_COUNTED : LIVE_SHOWN;
     snapshot->live_error = (uint64_t)-error;
 }
 
@@ -319,10 +319,20 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
     return *reason == NULL ? SEGMENT_OK : SEGMENT_MALFORMED;
 }
 
+bool snapshot_live_is_known(const struct snapshot *snapshot)
+{
+    return snapshot->live_known == LIVE_COUNTED;
+}
+
+bool snapshot_live_is_exact(const struct snapshot *snapshot)
+{
+    return snapshot_live_is_known(snapshot) && (snapshot->header.options & HF_INSPECT_TOOK_OVER) == 0;
+}
+
 void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last)
 {
     uint64_t *pages = NULL;
-    if (last->live_known == LIVE_EXACT)
+    if (snapshot_live_is_known(last))
         pages = realloc(snapshot->pages, last->page_count * sizeof *pages);
     if (pages == NULL)
         return;
@@ -331,7 +341,7 @@ void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last)
     snapshot->page_count = last->page_count;
     memcpy(snapshot->pages, last->pages, last->page_count * sizeof *last->pages);
     memcpy(snapshot->magazine_blocks, last->magazine_blocks, sizeof last->magazine_blocks);
-    snapshot->live_known = LIVE_EXACT;
+    snapshot->live_known = LIVE_COUNTED;
 }
 
 void snapshot_free(struct snapshot *snapshot)

@@ -28,9 +28,9 @@ enum segment_verdict {
 /* How well live blocks are known: what live_bytes and all counts of blocks in use are worth. */
 enum snapshot_live {
     LIVE_UNKNOWN, /* there is no page map */
-    LIVE_SHOWN,   /* as of each page's last slow path, off by what came and went since: magazines count as
-                   * live */
-    LIVE_EXACT,   /* as of this moment, from the process's memory */
+    LIVE_SHOWN,   /* as of each page's last slow path: what came and went since is not in it, so that it
+                   * may be wrong many times over; nothing of it is shown */
+    LIVE_COUNTED, /* as of this moment, from the process's memory */
 };
 
 #define SNAPSHOT_STATES (HF_PAGE_META + 1)
@@ -38,8 +38,8 @@ enum snapshot_live {
 /* What the page map says of one node, in pages. */
 struct node_pages {
     uint64_t state[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state; UNTOUCHED counts as FREE */
-    uint64_t owned_empty;            /* of OWNED: no block in use; with LIVE_SHOWN, what threads said of
-                                      * that */
+    uint64_t owned_empty;            /* of OWNED: no block in use; as owned_partly and all of what is live,
+                                      * of worth where snapshot_live_is_known */
     uint64_t owned_partly;           /* of OWNED: neither empty nor full */
     uint64_t longest_free;           /* run of free pages */
     uint64_t held_bytes;             /* in pages of blocks, large ones too: neither free nor Holdfast's own */
@@ -82,11 +82,11 @@ struct snapshot {
     struct node_pages node_pages[HF_INSPECT_MAX_NODES];
     struct class_pages class_pages[HF_INSPECT_MAX_CLASSES];
     struct theap_pages *theap_pages;
-    /* Freed blocks that threads keep; with LIVE_EXACT. */
+    /* Freed blocks that threads keep; with LIVE_COUNTED. */
     uint32_t magazine_blocks[HF_INSPECT_MAX_NODES][HF_INSPECT_MAX_CLASSES];
     /* Sums over all nodes. */
     uint64_t live_known; /* enum snapshot_live */
-    uint64_t live_error; /* errno that kept it from LIVE_EXACT; 0 for none */
+    uint64_t live_error; /* errno that kept it from LIVE_COUNTED; 0 for none */
     uint64_t held_bytes, live_bytes, idle_live_bytes, magazine_bytes;
 };
 
@@ -103,6 +103,12 @@ struct snapshot_sum {
  * snapshot must be zeroed before its first use; later calls reuse its memory. */
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks,
                                    bool with_pages, const char **reason);
+
+/* Whether live bytes and blocks in use may be shown; and whether they are exact: else there are at
+ * most so many, since a process that took pages over at a fork does not know which blocks were
+ * free. */
+bool snapshot_live_is_known(const struct snapshot *snapshot);
+bool snapshot_live_is_exact(const struct snapshot *snapshot);
 
 /* For who reads by turns into two: the next read of `snapshot` keeps the counts of `last`, read
  * since, should the process have ended. */

@@ -119,7 +119,7 @@ void report_growth(const struct report *report)
 {
     struct series series[LARGE + 1];
     unsigned count = pick(report, series);
-    if (count == 0)
+    if (count == 0 || report->history->live_known != LIVE_COUNTED)
         return;
     report_figure(report, "",
                   "Live bytes by size of block<small>over time: the sizes that changed most; what rises and "

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "report/report.h"
+#include "show.h"
 
 static void write_when(const struct report *report)
 {
@@ -159,18 +160,17 @@ static void tile(const struct report *report, bool alarm, const char *name, cons
 /* How well live bytes are known, for a reader who wonders. */
 static const char *live_word(const struct report *report)
 {
-    switch (report->sample->snapshot.live_known) {
-    case LIVE_EXACT: return "counted in the process";
-    case LIVE_SHOWN: return "as of each page&#39;s last slow path";
-    default: return "";
-    }
+    return snapshot_live_is_exact(&report->sample->snapshot)
+             ? "counted in the process"
+             : "at most: blocks that other threads had freed before the fork count as live";
 }
 
 static void tiles_of_live(const struct report *report, const struct history_node *sum)
 {
     char more[4 * REPORT_TEXT];
-    if (report->sample->snapshot.live_known == LIVE_UNKNOWN) {
-        tile(report, false, "Held over live", "unknown", "what is live was not recorded");
+    if (!snapshot_live_is_known(&report->sample->snapshot)) {
+        tile(report, false, "Held over live", "unknown", "what is live is not known");
+        tile(report, false, "Live", "unknown", show_live_limits(&report->sample->snapshot));
         return;
     }
     snprintf(more, sizeof more, "%s held for %s live", BYTES(sum->held), BYTES(sum->live));
@@ -186,7 +186,7 @@ static void tiles_of_memory(const struct report *report)
     tiles_of_live(report, &sum);
     snprintf(more, sizeof more, "%s of %s; %s in no live block", PERCENT(sum.held, sum.total),
              BYTES(sum.total), BYTES(history_unused(&sum)));
-    if (report->sample->snapshot.live_known == LIVE_UNKNOWN)
+    if (!snapshot_live_is_known(&report->sample->snapshot))
         snprintf(more, sizeof more, "%s of %s", PERCENT(sum.held, sum.total), BYTES(sum.total));
     tile(report, false, "Held", BYTES(sum.held), more);
     snprintf(more, sizeof more, "%s of the arena, with %s of own structures", BYTES(sum.high_water),

@@ -25,12 +25,12 @@ static double over(double of, double whole)
 static double held_over_live(const struct report *report)
 {
     struct history_node sum = history_sum(report->history);
-    return report->snapshot->live_known == LIVE_UNKNOWN ? NAN : over((double)sum.held, (double)sum.live);
+    return !snapshot_live_is_known(report->snapshot) ? NAN : over((double)sum.held, (double)sum.live);
 }
 
 static double live(const struct report *report)
 {
-    return report->snapshot->live_known == LIVE_UNKNOWN ? NAN : (double)history_sum(report->history).live;
+    return !snapshot_live_is_known(report->snapshot) ? NAN : (double)history_sum(report->history).live;
 }
 
 static double held(const struct report *report)

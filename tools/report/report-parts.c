@@ -24,6 +24,9 @@ static int by_value(const void *one, const void *other)
     return *a < *b ? 1 : -(*a > *b);
 }
 
+/* What tells of live bytes, or a question mark. */
+#define OF_LIVE(report, text) (snapshot_live_is_known((report)->snapshot) ? (text) : "?")
+
 /* --- the map --- */
 
 static void table_of_states(const struct report *report, unsigned node)
@@ -105,13 +108,16 @@ static void draw_bar(const struct report *report, unsigned row, uint64_t most, u
     double y = 8 + ROW_HEIGHT * row, scale = most == 0 ? 0 : BAR_WIDTH / (double)most;
     double used = all > waste ? (double)(all - waste) * scale : 0,
            rest = (double)(waste < all ? waste : all) * scale;
+    bool known = snapshot_live_is_known(report->snapshot);
+    used = known ? used : used + rest;
+    rest = known ? rest : 0;
     fprintf(report->out,
             "<rect class=\"unused\" x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"16\"/>"
             "<rect class=\"blocks\" x=\"%.0f\" y=\"%.0f\" width=\"%.1f\" height=\"16\"/>"
             "<text class=\"e\" x=\"%.0f\" y=\"%.0f\">%s</text><text class=\"s e\" x=\"%d\" "
             "y=\"%.0f\">%s</text>\n",
             BAR_LEFT, y, used + rest, BAR_LEFT, y, used, BYTES_RIGHT, y + 12, BYTES(all), REPORT_WIDTH - 4,
-            y + 12, PERCENT(waste, all));
+            y + 12, known ? PERCENT(waste, all) : "?");
 }
 
 /* The heads of both columns, and the strip over a row that carries its title; the caller ends
@@ -139,8 +145,12 @@ static void end_tip(const struct report *report)
 static void key_of_bars(const struct report *report, const char *waste)
 {
     report_key(report);
-    report_key_entry(report, "blocks", "in blocks in use");
-    report_key_entry(report, "unused", "%s", waste);
+    if (snapshot_live_is_known(report->snapshot)) {
+        report_key_entry(report, "blocks", "in blocks in use");
+        report_key_entry(report, "unused", "%s", waste);
+    } else {
+        report_key_entry(report, "blocks", SHOW_USE_UNKNOWN);
+    }
     report_key_end(report);
 }
 
@@ -158,8 +168,9 @@ static void draw_class(const struct report *report, unsigned row, struct ranked 
     draw_bar(report, row, report->scale.class_bytes, ranked.bytes, pages->waste_bytes);
     begin_tip(report, row);
     fprintf(report->out, "blocks of %s: %s of %s in use, in %s of %s in all; %s unused", BYTES(block_bytes),
-            COUNT(pages->used_blocks), COUNT(pages->room_blocks), COUNTED(pages->runs, "run", "runs"),
-            BYTES(ranked.bytes), BYTES(pages->waste_bytes));
+            OF_LIVE(report, COUNT(pages->used_blocks)), COUNT(pages->room_blocks),
+            COUNTED(pages->runs, "run", "runs"), BYTES(ranked.bytes),
+            OF_LIVE(report, BYTES(pages->waste_bytes)));
     end_tip(report);
 }
 
@@ -170,8 +181,9 @@ static void table_of_classes(const struct report *report, const struct ranked *r
     for (unsigned i = 0; i < count; i++) {
         const struct class_pages *pages = &snapshot->class_pages[ranked[i].index];
         ROW(report, BYTES(snapshot->classes[ranked[i].index].block_bytes), COUNT(pages->runs),
-            BYTES(ranked[i].bytes), COUNT(pages->used_blocks), COUNT(pages->room_blocks),
-            BYTES(pages->waste_bytes), PERCENT(pages->waste_bytes, ranked[i].bytes));
+            BYTES(ranked[i].bytes), OF_LIVE(report, COUNT(pages->used_blocks)), COUNT(pages->room_blocks),
+            OF_LIVE(report, BYTES(pages->waste_bytes)),
+            OF_LIVE(report, PERCENT(pages->waste_bytes, ranked[i].bytes)));
     }
     report_table_end(report);
 }
@@ -188,8 +200,8 @@ void report_classes(const struct report *report)
     }
     report_figure(report, "",
                   "Bytes by size of block<small>%s in pages of blocks, %s of it unused; %s%s</small>",
-                  BYTES(all), PERCENT(waste, all), shown < count ? "those with most, of " : "",
-                  COUNTED(count, "size class", "size classes"));
+                  BYTES(all), snapshot_live_is_known(snapshot) ? PERCENT(waste, all) : "an unknown part",
+                  shown < count ? "those with most, of " : "", COUNTED(count, "size class", "size classes"));
     report_svg(report, height_of_bars(shown), "%s with most bytes",
                COUNTED(shown, "size class", "size classes"));
     for (unsigned i = 0; i < shown; i++)
@@ -237,9 +249,9 @@ static void thread_row(const struct report *report, unsigned index)
     report_text(report->out,
                 report->sample->threads[index].name[0] == 0 ? "?" : report->sample->threads[index].name);
     fprintf(report->out, "%s</th>", theap->in_use != 0 ? "" : " (ended)");
-    CELLS(report, tid, cpu, BYTES(bytes), PERCENT(unused_of(pages), bytes), COUNT(theap->remote_frees),
-          COUNT(theap->received), COUNT(theap->claimed), COUNT(theap->fresh), COUNT(theap->stolen),
-          COUNT(theap->lost), COUNT(theap->failed),
+    CELLS(report, tid, cpu, BYTES(bytes), OF_LIVE(report, PERCENT(unused_of(pages), bytes)),
+          COUNT(theap->remote_frees), COUNT(theap->received), COUNT(theap->claimed), COUNT(theap->fresh),
+          COUNT(theap->stolen), COUNT(theap->lost), COUNT(theap->failed),
           NS(snapshot_age_ns(report->snapshot, theap->updated_ticks)), nodes ? home_text : NULL, COUNT(away));
 }
 
@@ -271,7 +283,8 @@ static void draw_theap(const struct report *report, unsigned row, struct ranked 
     report_text(report->out, name);
     fprintf(report->out, ", thread %llu%s: %s in its pages, %s of it unused; last slow path %s ago",
             (unsigned long long)theap->tid, theap->in_use != 0 ? "" : ", ended", BYTES(ranked.bytes),
-            BYTES(unused_of(pages)), NS(snapshot_age_ns(report->snapshot, theap->updated_ticks)));
+            OF_LIVE(report, BYTES(unused_of(pages))),
+            NS(snapshot_age_ns(report->snapshot, theap->updated_ticks)));
     end_tip(report);
 }
 
@@ -282,10 +295,8 @@ static void caption_of_theaps(const struct report *report, unsigned shown)
     if (listed < report->sample->sum.in_use)
         snprintf(of_all, sizeof of_all, "; %u of %s listed", listed,
                  COUNTED(report->sample->sum.in_use, "thread", "threads"));
-    report_figure(report, "",
-                  "Bytes by thread<small>pages that each owns; %s now, %s made so far; here %s%s</small>",
+    report_figure(report, "", "Bytes by thread<small>pages that each owns; %s now; here %s%s</small>",
                   COUNTED(report->sample->sum.in_use, "thread", "threads"),
-                  COUNTED(report->snapshot->header.theap_count, "heap", "heaps"),
                   shown < BARS ? "all of them" : "those that own most", of_all);
 }
 
@@ -301,7 +312,7 @@ void report_theaps(const struct report *report)
         draw_theap(report, i, ranked[i]);
     draw_heads(report, shown);
     fputs("</svg>\n", report->out);
-    key_of_bars(report, "unused, as of the thread&#39;s last slow path");
+    key_of_bars(report, "unused");
     report_table(report, "threads",
                  report->snapshot->node_count > 1 ? "<Thread|Tid|CPU|Bytes|Unused|Freed to others|Freed by "
                                                     "others|Claimed|Fresh|Stolen|Lost|Failed|Last slow path "

@@ -144,7 +144,9 @@ void report_counters(const struct report *report)
         { "times the application was asked to free", sum->pressed },
         { "calls that failed", sum->failed },
     };
-    report_figure(report, "", "How memory was found<small>over the life of the arena, all threads</small>");
+    report_figure(report, "",
+                  "How memory was found<small>over the life of the arena, all threads, each as of its "
+                  "last slow path</small>");
     fputs("<div class=\"scroll whole\" tabindex=\"0\" role=\"region\" "
           "aria-label=\"Counters\"><table><tbody>\n",
           report->out);

@@ -85,7 +85,7 @@ static void draw_layers(const struct report *report, unsigned node, uint64_t top
 
 static bool knows_live(const struct report *report)
 {
-    return report->history->live_known != LIVE_UNKNOWN;
+    return report->history->live_known == LIVE_COUNTED;
 }
 
 /* Of colours that occur. */
@@ -330,7 +330,7 @@ void report_memory(const struct report *report)
         report_figure(report, "", "Live and held: %s live in %s held<small>%s</small>", BYTES(now.live),
                       BYTES(now.held), describe(report, node, report->scale.memory_bytes, text));
     else
-        report_figure(report, "", "Held: %s<small>%s; what of it is live was not recorded</small>",
+        report_figure(report, "", "Held: %s<small>%s; what of it is live is not known</small>",
                       BYTES(now.held), describe(report, node, report->scale.memory_bytes, text));
     report_svg(report, REPORT_HEIGHT, "Memory over time: %s held at the end, %s of it live", BYTES(now.held),
                knows_live(report) ? BYTES(now.live) : "an unknown part");

@@ -65,13 +65,12 @@ static void print_node(FILE *out, const struct hf_inspect_node *node)
 static void print_live(FILE *out, const struct run_end *end)
 {
     const struct snapshot *snapshot = end->snapshot;
-    char most[SHOW_SHORT], text[160];
-    if (end->live_most == 0 || snapshot->live_known != LIVE_EXACT)
+    char most[SHOW_SHORT], text[SHOW_LIVE];
+    if (end->live_most == 0 || !snapshot_live_is_known(snapshot))
         return;
     fprintf(out, "  live       at most %s, as seen ten times a second; at last:\n",
             show_size(most, end->live_most));
-    fprintf(out, "             %s\n",
-            show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
+    fprintf(out, "             %s\n", show_live(text, snapshot, snapshot->live_bytes, snapshot->held_bytes));
 }
 
 /* A node that is not what was asked for; false when it is. */

@@ -244,7 +244,7 @@ static void watch_read(struct watch *watch)
     if (watch->fd < 0 ||
         snapshot_read(&fresh, watch->fd, watch->child, watch->start_ticks, with_map, &reason) != SEGMENT_OK)
         return;
-    if (fresh.live_known == LIVE_EXACT)
+    if (snapshot_live_is_known(&fresh))
         watch->live_most = hfi_max(watch->live_most, fresh.live_bytes);
     struct snapshot older = last_snapshot;
     last_snapshot = fresh;

@@ -20,7 +20,7 @@
 struct listing {
     json_t *processes; /* NULL: printed as text */
     struct snapshot snapshot;
-    unsigned shown, not_readable, unusable, not_exact;
+    unsigned shown, not_readable, unusable, unknown, at_most;
     json_t *unshown; /* numbers of processes */
 };
 
@@ -78,10 +78,10 @@ static json_t *process_json(const struct snapshot *snapshot, const char *name)
     json_object_set_new(process, "age_seconds",
                         json_real(snapshot_age_ns(snapshot, snapshot->header.clock_ticks) / 1e9));
     json_object_set_new(process, "nodes", nodes);
-    bool known = snapshot->live_known != LIVE_UNKNOWN;
+    bool known = snapshot_live_is_known(snapshot), mapped = snapshot->live_known != LIVE_UNKNOWN;
     json_object_set_new(process, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
-    json_object_set_new(process, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
-    json_object_set_new(process, "live_as_of", known ? json_string(show_live_as_of(snapshot)) : json_null());
+    json_object_set_new(process, "held", mapped ? tool_json_number(snapshot->held_bytes) : json_null());
+    json_object_set_new(process, "live_as_of", mapped ? json_string(show_live_as_of(snapshot)) : json_null());
     return process;
 }
 
@@ -110,7 +110,9 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
         printf("%7s %-15s %5s %-4s %6s %4s %4s %7s %6s %s\n", "pid", "process", "arena", "on", "live", "now",
                "most", "threads", "for", "nodes");
     listing->shown++;
-    listing->not_exact += listing->snapshot.live_known == LIVE_SHOWN;
+    listing->unknown += listing->snapshot.live_known == LIVE_SHOWN;
+    listing->at_most +=
+        snapshot_live_is_known(&listing->snapshot) && !snapshot_live_is_exact(&listing->snapshot);
     target_name(pid, name, sizeof name);
     if (listing->processes != NULL)
         json_array_append_new(listing->processes, process_json(&listing->snapshot, name));
@@ -170,8 +172,10 @@ static int list_main(int argc, char **argv)
         json_object_set_new(object, "not_shown", listing.unshown);
         return tool_json_print(object);
     }
-    if (listing.not_exact != 0)
-        printf("~ as of each thread's last slow path: holdfast stat PID says why\n");
+    if (listing.unknown != 0)
+        printf("? not known: holdfast stat PID says why\n");
+    if (listing.at_most != 0)
+        printf("< at most: holdfast stat PID says why\n");
     if (listing.shown == 0)
         printf("no process shows an arena that you may read\n");
     if (listing.not_readable != 0)

@@ -64,19 +64,23 @@ static const struct live_gauge {
     const char *name;
     const char *help;
     size_t offset; /* in struct node_pages */
+    bool of_live;  /* left out where live bytes are not known */
 } live_gauges[] = {
-    { "live_bytes", "Bytes of the blocks that the program has.", offsetof(struct node_pages, live_bytes) },
+    { "live_bytes", "Bytes of the blocks that the program has.", offsetof(struct node_pages, live_bytes),
+      true },
     { "held_bytes", "Pages of blocks, large ones included: live bytes, and what is unused in their pages.",
-      offsetof(struct node_pages, held_bytes) },
+      offsetof(struct node_pages, held_bytes), false },
     { "idle_live_bytes", "Of idle: bytes of blocks that are in use.",
-      offsetof(struct node_pages, idle_live_bytes) },
+      offsetof(struct node_pages, idle_live_bytes), true },
     { "magazine_bytes", "Of held, and not live: freed blocks that threads keep for their next requests.",
-      offsetof(struct node_pages, magazine_bytes) },
+      offsetof(struct node_pages, magazine_bytes), true },
 };
 
 static void print_live(const struct snapshot *snapshot)
 {
     for (size_t i = 0; i < sizeof live_gauges / sizeof live_gauges[0]; i++) {
+        if (live_gauges[i].of_live && !snapshot_live_is_known(snapshot))
+            continue;
         head(live_gauges[i].name, "gauge", "bytes", live_gauges[i].help);
         for (unsigned node = 0; node < snapshot->node_count; node++) {
             uint64_t value;
@@ -86,9 +90,8 @@ static void print_live(const struct snapshot *snapshot)
         }
     }
     head("live_exact", "gauge", NULL,
-         "1 where live bytes and blocks are of this moment, 0 where they are as of each thread's last slow "
-         "path.");
-    printf("holdfast_live_exact{%s} %d\n", labels, snapshot->live_known == LIVE_EXACT);
+         "1 where live bytes and blocks are exact, 0 where there are at most so many, or none are told.");
+    printf("holdfast_live_exact{%s} %d\n", labels, snapshot_live_is_exact(snapshot));
 }
 
 static void print_nodes(const struct snapshot *snapshot)
@@ -141,8 +144,12 @@ static void print_counters(const struct snapshot *snapshot, const struct snapsho
         printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1,
                (unsigned long long)sum->away[i]);
     print_counter("blocks_listed", "Blocks put on free lists, for the fast path to hand out.", sum->listed);
-    print_counter("remote_frees", "Blocks freed into pages that other threads owned.", sum->remote_frees);
-    print_counter("unowned_frees", "Blocks freed into pages that nobody owned.", sum->unowned_frees);
+    print_counter("remote_frees",
+                  "Blocks freed into pages that other threads owned, as of each thread's last slow path.",
+                  sum->remote_frees);
+    print_counter("unowned_frees",
+                  "Blocks freed into pages that nobody owned, as of each thread's last slow path.",
+                  sum->unowned_frees);
     print_counter("retired_pages", "Runs of pages given back to a node.", sum->retired);
     print_counter("pressure_calls", "Times the application was asked to free memory.", sum->pressed);
     print_counter("failures", "Calls that ended in ENOMEM.", sum->failed);
@@ -220,6 +227,8 @@ void stat_openmetrics(const struct snapshot *snapshot)
     if (snapshot->pages != NULL) {
         print_live(snapshot);
         print_class_family(snapshot, "class_bytes", "bytes", "Pages of a size class.", class_bytes);
+    }
+    if (snapshot_live_is_known(snapshot)) {
         print_class_family(snapshot, "class_blocks", NULL, "Live blocks of a size class.", class_used);
         print_class_family(snapshot, "class_waste_bytes", "bytes",
                            "Bytes of a size class's pages that are in no live block.", class_waste);

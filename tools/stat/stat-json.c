@@ -14,6 +14,13 @@ static void set_number(json_t *object, const char *name, uint64_t number)
     json_object_set_new(object, name, tool_json_number(number));
 }
 
+static void set_live_number(json_t *object, const struct snapshot *snapshot, const char *name,
+                            uint64_t number)
+{
+    bool known = snapshot_live_is_known(snapshot);
+    json_object_set_new(object, name, known ? tool_json_number(number) : json_null());
+}
+
 static void set_flag(json_t *object, const char *name, bool flag)
 {
     json_object_set_new(object, name, json_boolean(flag));
@@ -58,11 +65,11 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "threads", node->theaps);
     if (snapshot->pages != NULL) {
         set_number(object, "held", pages->held_bytes);
-        set_number(object, "live", pages->live_bytes);
-        set_number(object, "idle_live", pages->idle_live_bytes);
-        set_number(object, "magazines", pages->magazine_bytes);
-        set_number(object, "owned_empty", pages->owned_empty * HF_INSPECT_PAGE_BYTES);
-        set_number(object, "owned_partly", pages->owned_partly * HF_INSPECT_PAGE_BYTES);
+        set_live_number(object, snapshot, "live", pages->live_bytes);
+        set_live_number(object, snapshot, "idle_live", pages->idle_live_bytes);
+        set_live_number(object, snapshot, "magazines", pages->magazine_bytes);
+        set_live_number(object, snapshot, "owned_empty", pages->owned_empty * HF_INSPECT_PAGE_BYTES);
+        set_live_number(object, snapshot, "owned_partly", pages->owned_partly * HF_INSPECT_PAGE_BYTES);
         set_number(object, "longest_free", pages->longest_free * HF_INSPECT_PAGE_BYTES);
     }
     return object;
@@ -114,7 +121,7 @@ static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
     set_away(object, theap->away);
     if (snapshot->pages != NULL) {
         set_number(object, "pages", snapshot->theap_pages[index].pages);
-        set_number(object, "used_bytes", snapshot->theap_pages[index].used_bytes);
+        set_live_number(object, snapshot, "used_bytes", snapshot->theap_pages[index].used_bytes);
     }
     return object;
 }
@@ -168,10 +175,10 @@ static json_t *classes_json(const struct snapshot *snapshot)
         set_number(object, "run_blocks", snapshot->classes[i].run_blocks);
         set_number(object, "runs", pages->runs);
         set_number(object, "pages", pages->pages);
-        set_number(object, "used_blocks", pages->used_blocks);
+        set_live_number(object, snapshot, "used_blocks", pages->used_blocks);
         set_number(object, "room_blocks", pages->room_blocks);
-        set_number(object, "waste_bytes", pages->waste_bytes);
-        set_number(object, "live_bytes", pages->live_bytes);
+        set_live_number(object, snapshot, "waste_bytes", pages->waste_bytes);
+        set_live_number(object, snapshot, "live_bytes", pages->live_bytes);
         json_array_append_new(array, object);
     }
     return array;
@@ -227,14 +234,12 @@ static json_t *options_json(uint32_t options)
 
 static void set_live(json_t *object, const struct snapshot *snapshot)
 {
-    bool known = snapshot->live_known != LIVE_UNKNOWN;
-    uint64_t unused = snapshot->held_bytes - snapshot->live_bytes;
-    json_object_set_new(object, "live", known ? tool_json_number(snapshot->live_bytes) : json_null());
-    json_object_set_new(object, "held", known ? tool_json_number(snapshot->held_bytes) : json_null());
-    json_object_set_new(object, "unused", known ? tool_json_number(unused) : json_null());
-    json_object_set_new(object, "magazines",
-                        known ? tool_json_number(snapshot->magazine_bytes) : json_null());
-    json_object_set_new(object, "live_as_of", known ? json_string(show_live_as_of(snapshot)) : json_null());
+    bool mapped = snapshot->live_known != LIVE_UNKNOWN;
+    set_live_number(object, snapshot, "live", snapshot->live_bytes);
+    json_object_set_new(object, "held", mapped ? tool_json_number(snapshot->held_bytes) : json_null());
+    set_live_number(object, snapshot, "unused", snapshot->held_bytes - snapshot->live_bytes);
+    set_live_number(object, snapshot, "magazines", snapshot->magazine_bytes);
+    json_object_set_new(object, "live_as_of", mapped ? json_string(show_live_as_of(snapshot)) : json_null());
 }
 
 json_t *stat_json(const struct snapshot *snapshot)

@@ -47,12 +47,14 @@ static void print_shares(const struct snapshot *snapshot, unsigned node)
     for (unsigned i = 0; i < SHOW_ORDER; i++) {
         const struct show_share *share = &shares[i];
         bool begins = i == 0 || share->state == SHOW_KEPT;
+        bool known = snapshot_live_is_known(snapshot);
         printf("%s%s %s",
                i == 0   ? "  "
                : begins ? "\n  "
                         : ", ",
-               show_states[share->state].word, show_size(bytes, share->bytes));
-        if (share->state == HF_PAGE_IDLE && share->bytes != 0 && snapshot->live_known != LIVE_UNKNOWN)
+               show_states[share->state].word,
+               share->state == SHOW_KEPT && !known ? "?" : show_size(bytes, share->bytes));
+        if (share->state == HF_PAGE_IDLE && share->bytes != 0 && known)
             printf(" (%.0f %% live)", show_percent(share->live, share->bytes));
     }
     if (snapshot->pages != NULL)
@@ -60,27 +62,31 @@ static void print_shares(const struct snapshot *snapshot, unsigned node)
                show_size(bytes, snapshot->node_pages[node].longest_free * HF_INSPECT_PAGE_BYTES));
 }
 
-static void print_legend(void)
+static void print_legend(const struct snapshot *snapshot)
 {
+    bool known = snapshot_live_is_known(snapshot);
     for (unsigned i = 0; i < SHOW_ORDER; i++)
         printf("  %s %s", show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, false),
                show_states[show_order[i]].word);
-    printf("  %s unused\n", show_glyph(HF_PAGE_OWNED, 0, false));
+    if (known)
+        printf("  %s unused\n", show_glyph(HF_PAGE_OWNED, 0, false));
+    else
+        printf("\n  %s\n", SHOW_USE_UNKNOWN);
 }
 
 static void print_node(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_node *node = &snapshot->nodes[index];
     const struct node_pages *pages = &snapshot->node_pages[index];
-    char a[SHOW_SHORT], b[SHOW_SHORT], span[16], text[160];
+    char a[SHOW_SHORT], b[SHOW_SHORT], span[16], text[SHOW_LIVE];
     printf("node %-3u ", node->id);
     print_bar(snapshot, index);
     printf(" %s of %s used\n", show_size(a, node->used), show_size(b, node->total));
     if ((node->flags & HF_INSPECT_NODE_GROWING) == 0 && node->total < node->asked)
         printf("  %s were asked for, and cut at start: see HF-W209, HF-W215 and HF-W227\n",
                show_size(a, node->asked));
-    if (snapshot->node_count > 1 && snapshot->live_known != LIVE_UNKNOWN)
-        printf("  %s\n", show_live(text, sizeof text, pages->live_bytes, pages->held_bytes));
+    if (snapshot->node_count > 1 && snapshot->pages != NULL)
+        printf("  %s\n", show_live(text, snapshot, pages->live_bytes, pages->held_bytes));
     print_shares(snapshot, index);
     printf("\n  high water %s (%.0f %%), %s ago", show_size(a, node->high_water),
            show_percent(node->high_water, node->total),
@@ -133,7 +139,7 @@ static void print_paths(const struct snapshot *snapshot, const struct snapshot_s
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         if (sum->away[i] != 0)
             print_share("", sum->away[i], pages, distances[i]);
-    printf("and what else happened\n");
+    printf("and what else happened; a thread's part is as of its last slow path\n");
     print_count("listed", sum->listed, "blocks for the fast path to hand out");
     print_count("adopted", sum->adopted, "own pages won back by freeing");
     print_count("stolen", sum->stolen, "pages taken from sleeping threads");
@@ -196,7 +202,7 @@ static int by_theap_pages(const void *a, const void *b)
 static void print_classes(const struct snapshot *snapshot, unsigned length)
 {
     unsigned order[HF_INSPECT_MAX_CLASSES], count = 0;
-    char bytes[SHOW_SHORT], waste[SHOW_SHORT];
+    char bytes[SHOW_SHORT], used[24], fill[16], waste[SHOW_SHORT];
     for (unsigned i = 0; i < snapshot->class_count; i++)
         if (snapshot->class_pages[i].pages != 0)
             order[count++] = i;
@@ -208,10 +214,13 @@ static void print_classes(const struct snapshot *snapshot, unsigned length)
            "in use", "waste");
     for (unsigned i = 0; i < count && i < length; i++) {
         const struct class_pages *class = &snapshot->class_pages[order[i]];
-        printf("%12u %10s %14llu %14llu %6.0f %% %10s\n", snapshot->classes[order[i]].block_bytes,
-               show_size(bytes, class->pages * HF_INSPECT_PAGE_BYTES), (unsigned long long)class->used_blocks,
-               (unsigned long long)class->room_blocks, show_percent(class->used_blocks, class->room_blocks),
-               show_size(waste, class->waste_bytes));
+        bool known = snapshot_live_is_known(snapshot);
+        snprintf(used, sizeof used, "%llu", (unsigned long long)class->used_blocks);
+        snprintf(fill, sizeof fill, "%.0f", show_percent(class->used_blocks, class->room_blocks));
+        printf("%12u %10s %14s %14llu %6s %% %10s\n", snapshot->classes[order[i]].block_bytes,
+               show_size(bytes, class->pages * HF_INSPECT_PAGE_BYTES), known ? used : "?",
+               (unsigned long long)class->room_blocks, known ? fill : "?",
+               known ? show_size(waste, class->waste_bytes) : "?");
     }
     if (count > length)
         printf("%12s of %u more sizes: --classes\n", "", count - length);
@@ -245,7 +254,8 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
                show_name(cell, sizeof cell,
                          target_thread_name((pid_t)snapshot->header.pid, theap->tid, name, sizeof name), 15),
                (unsigned long long)theap->tid, home, theap->cpu, text[0],
-               show_bytes(bytes, (double)pages->used_bytes, 5), text[1], text[2], text[3], text[4], text[5]);
+               snapshot_live_is_known(snapshot) ? show_bytes(bytes, (double)pages->used_bytes, 5) : "?",
+               text[1], text[2], text[3], text[4], text[5]);
     }
     if (count > length)
         printf("%-15s of %u more threads: --theaps\n", "", count - length);
@@ -271,15 +281,14 @@ static void print_events(const struct snapshot *snapshot, unsigned length)
 
 static void print_live(const struct snapshot *snapshot)
 {
-    const char *limits = show_live_limits(snapshot);
-    char text[160], bytes[SHOW_SHORT];
-    if (snapshot->live_known != LIVE_UNKNOWN)
-        printf("%s\n", show_live(text, sizeof text, snapshot->live_bytes, snapshot->held_bytes));
+    char text[SHOW_LIVE], bytes[SHOW_SHORT];
+    if (snapshot->pages != NULL)
+        printf("%s\n", show_live_of_all(text, snapshot));
     if (snapshot->magazine_bytes != 0)
         printf("  of unused: %s that threads keep for their next requests\n",
                show_size(bytes, snapshot->magazine_bytes));
-    if (limits != NULL)
-        printf("  %s\n", limits);
+    if (snapshot->pages == NULL || (snapshot_live_is_known(snapshot) && !snapshot_live_is_exact(snapshot)))
+        printf("  %s\n", show_live_limits(snapshot));
 }
 
 void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengths)
@@ -296,7 +305,7 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     print_live(snapshot);
     for (unsigned i = 0; i < snapshot->node_count; i++)
         print_node(snapshot, i);
-    print_legend();
+    print_legend(snapshot);
     print_paths(snapshot, &sum);
     print_slow(snapshot, &sum);
     print_classes(snapshot, lengths->classes);

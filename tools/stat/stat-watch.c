@@ -131,12 +131,12 @@ json_t *stat_watch_json(const struct snapshot *before, const struct snapshot *af
     span_of(before, after, span);
     json_object_set_new(object, "time", json_real((double)now.tv_sec + (double)now.tv_nsec / 1e9));
     json_object_set_new(object, "seconds", json_real(seconds));
-    bool known = after->live_known != LIVE_UNKNOWN;
-    json_object_set_new(object, "live_as_of", known ? json_string(show_live_as_of(after)) : json_null());
+    bool mapped = after->live_known != LIVE_UNKNOWN, known = snapshot_live_is_known(after);
+    json_object_set_new(object, "live_as_of", mapped ? json_string(show_live_as_of(after)) : json_null());
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
         json_object_set_new(object, figures[i].key,
-                            (i == SPAN_LIVE || i == SPAN_HELD) && !known ? json_null()
-                            : i < SPAN_COUNTERS || delta                 ? tool_json_number(span[i])
+                            (i == SPAN_LIVE && !known) || (i == SPAN_HELD && !mapped) ? json_null()
+                            : i < SPAN_COUNTERS || delta ? tool_json_number(span[i])
                                                          : json_real((double)span[i] / seconds));
     return object;
 }

@@ -105,7 +105,7 @@ static void remember(struct top *top)
         *last = (struct top_point){ .ns = top->sampled_ns };
     }
     double pages = top->rates.claimed + top->rates.fresh + top->rates.large;
-    last->values[LANE_LIVE] = map->live_known == LIVE_UNKNOWN ? -1 : (double)map->live_bytes;
+    last->values[LANE_LIVE] = !snapshot_live_is_known(map) ? -1 : (double)map->live_bytes;
     last->values[LANE_HELD] = (double)top_held(top);
     last->values[LANE_SLOW] =
         top->rates.slow > last->values[LANE_SLOW] ? top->rates.slow : last->values[LANE_SLOW];

@@ -93,13 +93,12 @@ static void draw_live(const struct top *top)
     char figure[SHOW_SHORT + 2], bytes[SHOW_SHORT];
     double live = (double)map->live_bytes, held = (double)top_held(top);
     int x = 1;
-    if (map->live_known != LIVE_UNKNOWN) {
-        snprintf(figure, sizeof figure, "%s%s", map->live_known == LIVE_EXACT ? "" : "~",
-                 show_bytes(bytes, live, FIGURE_COLUMNS));
-        put_pair(1, &x, "live", figure, A_BOLD);
-    }
+    bool known = snapshot_live_is_known(map);
+    snprintf(figure, sizeof figure, "%s%s", !known || snapshot_live_is_exact(map) ? "" : "<",
+             known ? show_bytes(bytes, live, FIGURE_COLUMNS) : "unknown");
+    put_pair(1, &x, "live", figure, A_BOLD);
     put_pair(1, &x, "held", show_bytes(bytes, held, FIGURE_COLUMNS), A_BOLD);
-    if (live <= 0)
+    if (!known || live <= 0)
         return;
     snprintf(figure, sizeof figure, "%.2f", held / live);
     put_pair(1, &x, "held/live", figure, A_BOLD);
@@ -190,8 +189,8 @@ static void draw_node_line(const struct top *top, int row, unsigned index)
     }
 }
 
-/* An entry of the legend, "█ owned"; behind the states how unused room looks.  Its columns, 0
- * behind the last. */
+/* An entry of the legend, "█ owned"; behind the states how unused room looks, with a question mark
+ * where that is not known.  Its columns, 0 behind the last. */
 static int put_legend(const struct top *top, unsigned entry, bool drawn_too)
 {
     if (entry > SHOW_ORDER)
@@ -199,7 +198,10 @@ static int put_legend(const struct top *top, unsigned entry, bool drawn_too)
     unsigned state = entry < SHOW_ORDER ? show_order[entry] : HF_PAGE_OWNED;
     const char *word = entry < SHOW_ORDER ? show_states[state].word : "unused";
     if (drawn_too) {
-        top_put_cells(top, state, entry < SHOW_ORDER && state != SHOW_KEPT ? 3 : 0, 1);
+        if (entry < SHOW_ORDER || snapshot_live_is_known(&top->map))
+            top_put_cells(top, state, entry < SHOW_ORDER && state != SHOW_KEPT ? 3 : 0, 1);
+        else
+            addch('?');
         printw(" %s", word);
     }
     return (int)strlen(word) + 2;

@@ -5,6 +5,7 @@
  * Test: tests/tool-top.sh.
  */
 #include <curses.h>
+#include <string.h>
 
 #include "base/bits.h"
 #include "show.h"
@@ -31,6 +32,8 @@ static void draw_figures(const struct top *top, int row, unsigned index)
                                  mapped ? pages->longest_free * HF_INSPECT_PAGE_BYTES : 0 };
     for (unsigned j = 0; j < sizeof figures / sizeof figures[0]; j++)
         show_bytes(text[j], (double)figures[j], 6);
+    if (!snapshot_live_is_known(&top->map))
+        strcpy(text[2], "?");
     show_span(span, sizeof span, snapshot_age_ns(&top->now, node->high_water_ticks));
     snprintf(line, sizeof line, "%4u %6s %6s %6s %6s %6s %6s %7s %5.1f %% %8s %6llu  %-3s  %s %s", node->id,
              text[0], text[1], text[2], text[3], text[4], text[5], text[6],

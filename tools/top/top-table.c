@@ -22,7 +22,11 @@ struct column {
     unsigned char width;
     enum cell_kind kind;
     double (*value)(const struct top *top, unsigned row);
-    bool of_map; /* there is none without a page map */
+    enum {
+        OF_PROCESS,
+        OF_MAP,
+        OF_LIVE
+    } source; /* there is none without a page map; nor of live without that */
 };
 
 /* --- theaps --- */
@@ -96,19 +100,19 @@ static double theap_away(const struct top *top, unsigned row)
 }
 
 static const struct column theap_columns[] = {
-    { "name", "thread's name", 'N', 11, CELL_NAME, NULL, false },
-    { "tid", "thread", 'T', 7, CELL_PLAIN, theap_tid, false },
-    { "nd", "home node", 'H', 2, CELL_PLAIN, theap_home, false },
-    { "cpu", "where its last slow path ran", 'C', 3, CELL_PLAIN, theap_cpu, false },
-    { "pages", "of 64 KiB, that it owns", 'P', 5, CELL_COUNT, theap_pages, true },
-    { "bytes", "in use in those", 'B', 5, CELL_BYTES, theap_bytes, true },
-    { "slow/s", "slow paths", 'S', 6, CELL_RATE, theap_slow, false },
-    { "out/s", "frees into others' pages", 'O', 5, CELL_RATE, theap_out, false },
-    { "in/s", "others' frees into its pages", 'I', 5, CELL_RATE, theap_in, false },
-    { "claim", "idle pages claimed", 'M', 5, CELL_COUNT, theap_claimed, false },
-    { "stol", "pages stolen from sleepers", 'X', 4, CELL_COUNT, theap_stolen, false },
-    { "lost", "pages lost while asleep", 'L', 4, CELL_COUNT, theap_lost, false },
-    { "away", "pages got of other nodes", 'A', 5, CELL_COUNT, theap_away, false },
+    { "name", "thread's name", 'N', 11, CELL_NAME, NULL, OF_PROCESS },
+    { "tid", "thread", 'T', 7, CELL_PLAIN, theap_tid, OF_PROCESS },
+    { "nd", "home node", 'H', 2, CELL_PLAIN, theap_home, OF_PROCESS },
+    { "cpu", "where its last slow path ran", 'C', 3, CELL_PLAIN, theap_cpu, OF_PROCESS },
+    { "pages", "of 64 KiB, that it owns", 'P', 5, CELL_COUNT, theap_pages, OF_MAP },
+    { "bytes", "in use in those", 'B', 5, CELL_BYTES, theap_bytes, OF_LIVE },
+    { "slow/s", "slow paths", 'S', 6, CELL_RATE, theap_slow, OF_PROCESS },
+    { "out/s", "frees into others' pages", 'O', 5, CELL_RATE, theap_out, OF_PROCESS },
+    { "in/s", "others' frees into its pages", 'I', 5, CELL_RATE, theap_in, OF_PROCESS },
+    { "claim", "idle pages claimed", 'M', 5, CELL_COUNT, theap_claimed, OF_PROCESS },
+    { "stol", "pages stolen from sleepers", 'X', 4, CELL_COUNT, theap_stolen, OF_PROCESS },
+    { "lost", "pages lost while asleep", 'L', 4, CELL_COUNT, theap_lost, OF_PROCESS },
+    { "away", "pages got of other nodes", 'A', 5, CELL_COUNT, theap_away, OF_PROCESS },
 };
 
 /* --- size classes --- */
@@ -144,13 +148,13 @@ static double class_fill(const struct top *top, unsigned row)
 }
 
 static const struct column class_columns[] = {
-    { "block", "bytes of a block", 'B', 9, CELL_BYTES, class_block, false },
-    { "runs", "runs of pages cut into such blocks", 'R', 7, CELL_COUNT, class_runs, true },
-    { "held", "bytes of those runs", 'H', 8, CELL_BYTES, class_bytes, true },
-    { "in use", "blocks", 'U', 8, CELL_COUNT, class_used, true },
-    { "room", "blocks that the runs can hold", 'M', 8, CELL_COUNT, class_room, true },
-    { "fill %", "blocks in use, of the room", 'F', 7, CELL_PERCENT, class_fill, true },
-    { "waste", "bytes in no block that is in use", 'W', 8, CELL_BYTES, class_waste, true },
+    { "block", "bytes of a block", 'B', 9, CELL_BYTES, class_block, OF_PROCESS },
+    { "runs", "runs of pages cut into such blocks", 'R', 7, CELL_COUNT, class_runs, OF_MAP },
+    { "held", "bytes of those runs", 'H', 8, CELL_BYTES, class_bytes, OF_MAP },
+    { "in use", "blocks", 'U', 8, CELL_COUNT, class_used, OF_LIVE },
+    { "room", "blocks that the runs can hold", 'M', 8, CELL_COUNT, class_room, OF_MAP },
+    { "fill %", "blocks in use, of the room", 'F', 7, CELL_PERCENT, class_fill, OF_LIVE },
+    { "waste", "bytes in no block that is in use", 'W', 8, CELL_BYTES, class_waste, OF_LIVE },
 };
 
 static const struct column *columns_of(enum top_view view)
@@ -205,12 +209,18 @@ char *top_below(char *text, size_t text_bytes, double ns)
     return text;
 }
 
+static bool is_known(const struct top *top, const struct column *column)
+{
+    return column->source == OF_PROCESS ||
+           (column->source == OF_MAP ? top->map.pages != NULL : snapshot_live_is_known(&top->map));
+}
+
 char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes, unsigned width)
 {
     const struct column *of = &columns_of(top->view)[column];
     double value = of->value == NULL ? 0 : of->value(top, row);
-    if (of->of_map && top->map.pages == NULL) {
-        snprintf(text, text_bytes, "-");
+    if (!is_known(top, of)) {
+        snprintf(text, text_bytes, top->map.pages == NULL ? "-" : "?");
         return text;
     }
     switch (of->kind) {
@@ -275,7 +285,8 @@ void top_sort(struct top *top)
     for (unsigned i = 0; top->view == TOP_CLASSES && i < top->now.class_count; i++)
         top->order[top->rows++] = i;
     for (unsigned i = 0; sorting.column != NULL && sorting.column->value != NULL && i < top->rows; i++)
-        top->keys[top->order[i]] = sorting.column->value(top, top->order[i]);
+        top->keys[top->order[i]] =
+            is_known(top, sorting.column) ? sorting.column->value(top, top->order[i]) : 0;
     if (sorting.column != NULL)
         qsort_r(top->order, top->rows, sizeof top->order[0], compare, &sorting);
 }

@@ -310,8 +310,7 @@ static void draw_help(const struct top *top)
     }
     if (row + 2 < LINES)
         mvaddnstr(row + 1, 1,
-                  "~ as of each thread's last slow path.  Rates are averages of some two seconds.  More in "
-                  "holdfast(1).",
+                  "< at most.  Counts are of last slow paths, rates of some two seconds: holdfast(1).",
                   COLS - 1);
 }
 
