@@ -116,6 +116,7 @@ figures "$work/waves.html" 'tips(figure("Node 0: "), "^[0-9:.]+: live .*, held .
     'tips(figure("Live bytes by size"), "^[0-9:.]+: blocks of .* [KM]iB: .*, blocks of ") > 10' 'len(set(figure("Live bytes by size").keys)) == 5' \
     'tips(figure("Node 0 by place"), "of 48 parts mostly") > 10' \
     'tips(figure("Bytes by size of block"), "^blocks of .* in use, in .* unused$") == 12' \
+    '"all threads, each as of its last slow path" in page.text' \
     '"1 thread now; here all of them" in page.text and "made so far" not in page.text' \
     'tips(figure("Bytes by thread"), "^tool-load, thread [0-9]+: .* unused; last slow path .* ago$") == 1' \
     'tips(figure("From which node"), "^nearest other node: [0-9,]+ pages, ") == 1' 'tips(figure("Slow paths"), " to .*: [0-9,]+ calls?$") > 0' \

@@ -112,7 +112,7 @@ for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4
     '^  O owned  F full  L large  I idle  e kept empty  S own  . free$' '^  how much of it is in use is not known$' '^live unknown (its library is of before this tool), held 4.62 MiB$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
     "^sleep  *$victim  *0  *5  *2  *?  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *?  *144  *155  *111  *122  *133$' \
     '^ *64  *320 KiB  *?  *5120  *? %  *?$' '^ *8192  *320 KiB  *?  *48  *? %  *?$' \
-    'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,'; do
+    'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,' '^and what else happened; a thread.s part is as of its last slow path$'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
 # slim COMMAND [PID]: on a terminal of 40 columns its lines break at words, and lose none
@@ -194,6 +194,9 @@ fi
 "$holdfast" stat --watch 0.1 --count 2 --json "$live" > "$work/watch.json" || fail "stat --watch --json"
 "$holdfast" stat --format openmetrics "$live" > "$work/metrics" || fail "stat --format openmetrics"
 "$holdfast" stat --format openmetrics "$live" > "$work/metrics2" || fail "stat --format openmetrics"
+for counter in remote unowned; do
+    grep -q "^# HELP holdfast_${counter}_frees .* as of each thread's last slow path" "$work/metrics" || fail "$counter frees do not say what they are as of"
+done
 tail -1 "$work/metrics" | grep -qx '# EOF' || fail "OpenMetrics does not end in # EOF"
 python=
 for candidate in python3 /usr/bin/python3; do
