@@ -54,6 +54,7 @@
 #define RETRIES 100 /* of calls that ask to be made again */
 #define SMALL_FILE_BYTES 128
 #define PATH_BYTES 1024
+#define LINE_BYTES (PATH_BYTES + 64) /* of a file that is read by lines */
 
 /* 0 or -errno of a call that returned -1 on failure; puts errno back. */
 static int outcome(long result, int saved_errno)
@@ -343,6 +344,38 @@ bool hfi_os_read_number(const char *path, uint64_t *number)
     return read_file(path, text, sizeof text, true) > 0 && first_number(text, number);
 }
 
+/* Calls `each` for each line of a file, in `text`, without its end.  The file may be long, and the
+ * stack short: a thread that forks may have 16 KiB.  A line that does not fit is left out: it has a
+ * path that is not ours.  False when the file cannot be read. */
+static bool read_lines(const char *path, char *text, size_t text_bytes,
+                       void (*each)(char *line, void *argument), void *argument)
+{
+    size_t length = 0;
+    bool skips = false;
+    ssize_t got = -1;
+    int fd = hfi_sys_open(path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && (got = read_again(fd, text + length, text_bytes - 1 - length)) > 0) {
+        char *line = text, *newline;
+        length += (size_t)got;
+        text[length] = 0;
+        for (; (newline = strchr(line, '\n')) != NULL; line = newline + 1) {
+            *newline = 0;
+            if (!skips)
+                each(line, argument);
+            skips = false;
+        }
+        length -= (size_t)(line - text);
+        memmove(text, line, length);
+        if (length >= text_bytes - 1) {
+            length = 0;
+            skips = true;
+        }
+    }
+    if (fd >= 0)
+        hfi_sys_close(fd);
+    return got >= 0;
+}
+
 /* Number behind the first place where `name` stands in `text`; 0 when it does not. */
 static uint64_t number_after(const char *text, const char *name)
 {
@@ -377,13 +410,13 @@ static const struct cgroup_kind cgroup_v2 = {
     .root = "/sys/fs/cgroup",
     .limit_name = "memory.max",
     .used_name = "memory.current",
-    .cache_names = { "\ninactive_file ", "\nactive_file " },
+    .cache_names = { "inactive_file ", "active_file " },
 };
 static const struct cgroup_kind cgroup_v1 = {
     .root = "/sys/fs/cgroup/memory",
     .limit_name = "memory.limit_in_bytes",
     .used_name = "memory.usage_in_bytes",
-    .cache_names = { "\ntotal_inactive_file ", "\ntotal_active_file " },
+    .cache_names = { "total_inactive_file ", "total_active_file " },
 };
 
 struct cgroup_bound {
@@ -393,9 +426,26 @@ struct cgroup_bound {
     bool usage;           /* whether usage is asked for: it costs two more files a level */
 };
 
+/* What a group's memory.stat counts under the two names. */
+struct cgroup_cache {
+    const struct cgroup_kind *kind;
+    uint64_t bytes;
+};
+
+static void count_cache(char *line, void *argument)
+{
+    struct cgroup_cache *cache = argument;
+    for (int i = 0; i < 2; i++) {
+        uint64_t bytes;
+        size_t length = strlen(cache->kind->cache_names[i]);
+        if (strncmp(line, cache->kind->cache_names[i], length) == 0 && first_number(line + length, &bytes))
+            cache->bytes += bytes;
+    }
+}
+
 static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind *kind, const char *group)
 {
-    char path[PATH_BYTES], stat_text[8192];
+    char path[PATH_BYTES], line[SMALL_FILE_BYTES];
     uint64_t limit, used = 0;
     int length = snprintf(path, sizeof path, "%s%s/%s", kind->root, group, kind->limit_name);
     if (length >= (int)sizeof path || !hfi_os_read_number(path, &limit)) /* "max" holds no number */
@@ -405,14 +455,12 @@ static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind
     if (bound->usage) {
         snprintf(path, sizeof path, "%s%s/%s", kind->root, group, kind->used_name);
         hfi_os_read_number(path, &used);
-        uint64_t cache = 0;
+        struct cgroup_cache cache = { kind, 0 };
         if (kind->cache_names[0] != NULL) {
             snprintf(path, sizeof path, "%s%s/memory.stat", kind->root, group);
-            read_file(path, stat_text, sizeof stat_text, false);
-            cache =
-                number_after(stat_text, kind->cache_names[0]) + number_after(stat_text, kind->cache_names[1]);
+            read_lines(path, line, sizeof line, count_cache, &cache);
         }
-        uint64_t held = used - hfi_min(used, cache);
+        uint64_t held = used - hfi_min(used, cache.bytes);
         bound->room_bytes = hfi_min(bound->room_bytes, limit - hfi_min(limit, held));
     }
     if (limit < bound->limit_bytes) {
@@ -437,28 +485,33 @@ static void cgroup_walk(struct cgroup_bound *bound, const struct cgroup_kind *ki
 
 #define NO_BOUND .limit_bytes = UINT64_MAX, .room_bytes = UINT64_MAX
 
-/* `controller`: v1's name of what is limited. */
+struct cgroup_search {
+    struct cgroup_bound *bound;
+    const struct cgroup_kind *v2, *v1;
+    const char *controller; /* v1's name of what is limited */
+};
+
+/* Lines are "0::/group" (v2) and "4:memory:/group" (v1, perhaps "4:cpu,memory:/group"). */
+static void search_group(char *line, void *argument)
+{
+    const struct cgroup_search *search = argument;
+    char *controllers = strchr(line, ':');
+    char *group = controllers == NULL ? NULL : strchr(controllers + 1, ':');
+    if (group == NULL)
+        return;
+    *group++ = 0;
+    if (strcmp(line, "0:") == 0)
+        cgroup_walk(search->bound, search->v2, group);
+    else if (strstr(controllers, search->controller) != NULL)
+        cgroup_walk(search->bound, search->v1, group);
+}
+
 static void cgroup_find_kind(struct cgroup_bound *bound, const struct cgroup_kind *v2,
                              const struct cgroup_kind *v1, const char *controller)
 {
-    char text[4096];
-    if (hfi_os_read_file("/proc/self/cgroup", text, sizeof text) <= 0)
-        return;
-    /* Lines are "0::/group" (v2) and "4:memory:/group" (v1, perhaps "4:cpu,memory:/group"). */
-    for (char *line = text, *next; line != NULL && *line != 0; line = next) {
-        next = strchr(line, '\n');
-        if (next != NULL)
-            *next++ = 0;
-        char *controllers = strchr(line, ':');
-        char *group = controllers == NULL ? NULL : strchr(controllers + 1, ':');
-        if (group == NULL)
-            continue;
-        *group++ = 0;
-        if (strcmp(line, "0:") == 0)
-            cgroup_walk(bound, v2, group);
-        else if (strstr(controllers, controller) != NULL)
-            cgroup_walk(bound, v1, group);
-    }
+    char line[LINE_BYTES];
+    struct cgroup_search search = { bound, v2, v1, controller };
+    read_lines("/proc/self/cgroup", line, sizeof line, search_group, &search);
 }
 
 static void cgroup_find(struct cgroup_bound *bound)
@@ -594,15 +647,22 @@ bool hfi_os_has_thp(void)
     return disabled <= 0;
 }
 
+/* What of a span of addresses lies on huge pages. */
+struct huge_count {
+    uintptr_t start, end;
+    bool inside; /* the mapping that is being described touches it */
+    uint64_t huge_bytes;
+};
+
 /* One line of /proc/self/smaps: "7f..-7f.. rw-p ..." opens a mapping, others describe it. */
-static void count_smaps_line(const char *line, uintptr_t start, uintptr_t end, bool *inside,
-                             uint64_t *huge_bytes)
+static void count_smaps_line(char *line, void *argument)
 {
+    struct huge_count *count = argument;
     uintptr_t first = 0, last = 0;
     const char *at = line;
     if (strncmp(line, "AnonHugePages:", 14) == 0) {
-        if (*inside)
-            *huge_bytes += number_after(line, "AnonHugePages:") * 1024;
+        if (count->inside)
+            count->huge_bytes += number_after(line, "AnonHugePages:") * 1024;
         return;
     }
     for (int digit; (digit = hex_digit(*at)) >= 0; at++)
@@ -611,34 +671,15 @@ static void count_smaps_line(const char *line, uintptr_t start, uintptr_t end, b
         return;
     for (int digit; (digit = hex_digit(*++at)) >= 0;)
         last = last << 4 | (uintptr_t)digit;
-    *inside = first < end && last > start;
+    count->inside = first < count->end && last > count->start;
 }
 
-/* The file may be long: it is read piece by piece, lines put together again. */
 uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes)
 {
-    char text[4096];
-    size_t length = 0;
-    bool inside = false;
-    uint64_t huge_bytes = 0;
-    int fd = hfi_sys_open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
-    ssize_t got = -1;
-    while (fd >= 0 && (got = read_again(fd, text + length, sizeof text - 1 - length)) > 0) {
-        length += (size_t)got;
-        text[length] = 0;
-        char *line = text, *newline;
-        for (; (newline = strchr(line, '\n')) != NULL; line = newline + 1) {
-            *newline = 0;
-            count_smaps_line(line, (uintptr_t)start, (uintptr_t)start + bytes, &inside, &huge_bytes);
-        }
-        length -= (size_t)(line - text);
-        memmove(text, line, length);
-        if (length >= sizeof text - 1)
-            length = 0; /* a path of thousands of bytes: not ours */
-    }
-    if (fd >= 0)
-        hfi_sys_close(fd);
-    return got < 0 ? UINT64_MAX : huge_bytes;
+    struct huge_count count = { .start = (uintptr_t)start, .end = (uintptr_t)start + bytes };
+    char line[LINE_BYTES];
+    bool known = read_lines("/proc/self/smaps", line, sizeof line, count_smaps_line, &count);
+    return known ? count.huge_bytes : UINT64_MAX;
 }
 
 static uint64_t pool_number(const char *directory, const char *name)

@@ -1,12 +1,15 @@
 /*
  * quiet-child: the child of a fork keeps to what its parent promises.  On a named arena no call of
  * malloc or free makes a system call, ever; on one that grows, none does that does not grow it.
- * With HOLDFAST_INSPECT=children the child is shown, and from the fork on.
+ * With HOLDFAST_INSPECT=children the child is shown, and from the fork on, also where the thread that
+ * forks has little stack.
  *
  * In the child a seccomp filter ends the process at any system call but write and exit_group.
  */
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -84,14 +87,37 @@ static void make_room(void)
     work();
 }
 
+static void *fork_alone(void *unused)
+{
+    int status;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        _exit(test_segment()->pid == (uint64_t)getpid() ? 0 : 1);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    return unused;
+}
+
+/* A segment of more than 1 MiB, for which the child asks how much memory its cgroup leaves it. */
+static void fork_on_a_short_stack(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    CHECK(pthread_attr_init(&attributes) == 0 &&
+          pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
+    CHECK(pthread_create(&thread, &attributes, fork_alone, NULL) == 0 && pthread_join(thread, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const cases[][2] = {
-        { "256M", "1" },
-        { "256M", "children" },
-        { "auto", "1" },
-        { "auto", "children" },
+        { "256M", "1" },        { "256M", "children" }, { "auto", "1" },
+        { "auto", "children" }, { "4G", "children" },
     };
+    if (argc == 3 && strcmp(argv[1], "4G") == 0) {
+        fork_on_a_short_stack();
+        return 0;
+    }
     if (argc == 3) {
         make_room();
         fork_and_work(strcmp(argv[2], "children") == 0);
@@ -104,6 +130,7 @@ int main(int argc, char **argv)
         if (pid == 0) {
             setenv("HOLDFAST_ARENA", cases[i][0], 1);
             setenv("HOLDFAST_INSPECT", cases[i][1], 1);
+            setenv("HOLDFAST_PREFAULT", strcmp(cases[i][0], "4G") == 0 ? "none" : "startup", 1);
             setenv("HOLDFAST_BACKING", "thp", 1); /* the hardened build asks the kernel for guards on 4k */
             execv("/proc/self/exe", again);
             _exit(127);
