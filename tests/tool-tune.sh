@@ -60,6 +60,8 @@ done
 "$holdfast" record "$live" -o "$work/long" --interval 0.02 --duration 0.5 2> /dev/null || fail "no longer recording of a good run"
 "$holdfast" record "$live" -o "$work/good" --duration 0.1 2> /dev/null || fail "no recording of a good run"
 expect 0 'nothing to change' tune "$work/good"
+expect 0 'too young to be told a size: the arena was made' tune "$work/good"
+"$holdfast" tune --settled 0 "$work/good" | grep -q 'too young' && fail 'a settled arena is called too young'
 "$holdfast" tune --json "$work/good" > "$work/out" 2> "$work/err" || fail "tune --json of a good run: exit status is not 0"
 grep -q '"advice": \[\]' "$work/out" || fail "tune --json of a good run gives advice"
 stop

@@ -37,7 +37,8 @@ const char *advice_severity_name(enum severity severity);
 #define ADVICE_SETTLED_S 600.0
 
 /* What `tune` prints: to standard output, 0 or 1.  tune.c */
-int tune_print(const struct history *history, const struct advice *advice, unsigned count, bool json);
+int tune_print(const struct history *history, const struct advice *advice, unsigned count, bool json,
+               double settled_s);
 
 /* --- advice-view.c: what the rules look at --- */
 

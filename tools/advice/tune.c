@@ -20,7 +20,7 @@ static void print_advice(const struct history *history, const struct advice *adv
            advice->setting);
 }
 
-static void print_nothing(const struct history *history)
+static void print_nothing(const struct history *history, double settled_s)
 {
     const struct snapshot *snapshot = &history->last->snapshot;
     char most[SHOW_SHORT], total[SHOW_SHORT];
@@ -32,9 +32,14 @@ static void print_nothing(const struct history *history)
                show_size(most, snapshot->nodes[i].high_water), show_size(total, snapshot->nodes[i].total),
                snapshot_backing_name(snapshot->nodes[i].backing));
     putchar('\n');
+    if (history_life_s(history) < settled_s)
+        printf("too young to be told a size: the arena was made %.1f s ago, and is judged after %.0f s "
+               "(--settled)\n",
+               history_life_s(history), settled_s);
 }
 
-static int print_text(const struct history *history, const struct advice *advice, unsigned count)
+static int print_text(const struct history *history, const struct advice *advice, unsigned count,
+                      double settled_s)
 {
     char name[SAMPLE_NAME];
     printf("process %llu (%s), %.1f s after its arena was made",
@@ -46,7 +51,7 @@ static int print_text(const struct history *history, const struct advice *advice
     for (unsigned i = 0; i < count; i++)
         print_advice(history, &advice[i]);
     if (count == 0)
-        print_nothing(history);
+        print_nothing(history, settled_s);
     return fflush(stdout) != 0 || ferror(stdout);
 }
 
@@ -77,9 +82,10 @@ static int print_json(const struct history *history, const struct advice *advice
     return tool_json_print(object);
 }
 
-int tune_print(const struct history *history, const struct advice *advice, unsigned count, bool json)
+int tune_print(const struct history *history, const struct advice *advice, unsigned count, bool json,
+               double settled_s)
 {
-    return json ? print_json(history, advice, count) : print_text(history, advice, count);
+    return json ? print_json(history, advice, count) : print_text(history, advice, count, settled_s);
 }
 
 /* --- the command line --- */
@@ -118,8 +124,9 @@ static int tune_main(int argc, char **argv)
         history_free(&history);
         return status == EXIT_FAILURE ? EXIT_USAGE : status; /* 1 says that there is advice */
     }
-    unsigned count = advice_give(&history, (double)settled_ns / 1e9, advice);
-    status = tune_print(&history, advice, count, json);
+    double settled_s = (double)settled_ns / 1e9;
+    unsigned count = advice_give(&history, settled_s, advice);
+    status = tune_print(&history, advice, count, json, settled_s);
     history_free(&history);
     return status != 0 ? EXIT_USAGE : count != 0;
 }
