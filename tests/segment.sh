@@ -100,7 +100,7 @@ for setting in HOLDFAST_INSPECT=1 HOLDFAST_INSPECT=0; do
     env "$setting" HOLDFAST_ONLY=elsewhere HOLDFAST_ARENA=16M HOLDFAST_BACKING=4k LD_PRELOAD="$library" sleep 60 &
     live=$!
     children="$children $live"
-    until_true runs "$live" sleep || fail "sleep does not start"
+    until_true grep -q libholdfast "/proc/$live/maps" || fail "sleep does not start" # the loader comes after exec
     expect 1 'HOLDFAST_ONLY=elsewhere names another program, so its arena grows, whatever size is set, and has used less than 8 MiB' stat "$live"
     kill "$live"
 done
