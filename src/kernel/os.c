@@ -611,26 +611,24 @@ uint64_t hfi_os_address_room(void)
     return hfi_min(limit_room(RLIMIT_AS, fields[0]), limit_room(RLIMIT_DATA, fields[5]));
 }
 
+struct thread_count {
+    bool known;
+    uint64_t threads;
+};
+
+static void count_threads(char *line, void *argument)
+{
+    struct thread_count *count = argument;
+    if (strncmp(line, "Threads:", 8) == 0)
+        count->known = first_number(line + 8, &count->threads);
+}
+
 bool hfi_os_may_have_other_threads(bool *known)
 {
-    static const char name[] = "\nThreads:";
-    char text[SMALL_FILE_BYTES + 2048];
-    int fd = hfi_sys_open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    bool found = false, others = true;
-    size_t kept = 0;
-    for (ssize_t got; fd >= 0 && !found && (got = read_again(fd, text + kept, sizeof text - 1 - kept)) > 0;) {
-        size_t length = kept + (size_t)got;
-        text[length] = 0;
-        const char *line = strstr(text, name);
-        found = line != NULL && strchr(line + 1, '\n') != NULL;
-        others = !found || number_after(line, name) != 1;
-        kept = hfi_min(length, SMALL_FILE_BYTES); /* the name and its number may lie across two parts */
-        memmove(text, text + length - kept, kept);
-    }
-    if (fd >= 0)
-        hfi_sys_close(fd);
-    *known = found;
-    return others;
+    char line[LINE_BYTES];
+    struct thread_count count = { .known = false };
+    *known = read_lines("/proc/self/status", line, sizeof line, count_threads, &count) && count.known;
+    return !*known || count.threads != 1;
 }
 
 /* --- huge pages --- */
