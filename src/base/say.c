@@ -162,11 +162,6 @@ void hfi_say_set_verbosity(int level)
     verbosity = level;
 }
 
-int hfi_say_verbosity(void)
-{
-    return verbosity;
-}
-
 char *hfi_format_bytes(char *buffer, size_t buffer_bytes, uint64_t bytes)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };

@@ -32,7 +32,6 @@ _Noreturn void hfi_die(const char *id, const char *room, const char *format, ...
 
 /* Sets how much SAY_INFO prints (HOLDFAST_VERBOSE, 0..3). */
 void hfi_say_set_verbosity(int verbosity);
-int hfi_say_verbosity(void);
 
 /* "1.5 GiB" into a buffer of at least 16 bytes; returns the buffer. */
 char *hfi_format_bytes(char *buffer, size_t buffer_bytes, uint64_t bytes);

@@ -7,7 +7,8 @@
  * they were, perhaps in the middle of a call, and their lists are not followed (F3).
  *
  * F1: the forking thread's own pages are whole: it was in fork, not in malloc.
- * F2: no state waits for a vanished thread: there are no locks.
+ * F2: no state waits for a vanished thread: there are no locks.  One exception: where another thread
+ *     was loading the library by dlopen, the arena is never made, and the child stays in boot.c.
  * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go
  *     on: what lies in the arena is then of an earlier moment than the page table, which is not
  *     pinned.  Direct I/O and a reader in another process pin for a moment, which nothing tells.

@@ -284,7 +284,6 @@ Test(say, lines)
     cr_assert_null(strstr(said, "not this"));
     cr_assert_not_null(strstr(said, "] info HF-I000 test: this\n"));
     cr_assert_not_null(strstr(said, "] a line of 3\n"));
-    cr_assert_eq(hfi_say_verbosity(), 1);
 }
 
 Test(say, bytes)
