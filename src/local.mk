@@ -29,8 +29,10 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/magazine.c %D%/heap/magazine.h \
 	%D%/heap/page.c %D%/heap/page.h \
 	%D%/heap/remote.c %D%/heap/remote.h \
+	%D%/heap/revoke.c %D%/heap/revoke.h \
 	%D%/heap/steal.c %D%/heap/steal.h \
 	%D%/heap/theap.c %D%/heap/theap.h \
+	%D%/heap/theaps.c %D%/heap/theaps.h \
 	%D%/app/buffers.c %D%/app/buffers.h \
 	%D%/app/frames.c %D%/app/frames.h \
 	%D%/app/info.c %D%/app/info.h \

@@ -41,6 +41,7 @@
 #include "base/say.h"
 #include "base/sys.h"
 #include "kernel/shm.h"
+#include "heap/theaps.h"
 
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 

@@ -19,7 +19,7 @@
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
 #include "base/say.h"
-#include "heap/theap.h"
+#include "heap/theaps.h"
 
 #define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 #define TOP_CLASSES 10u

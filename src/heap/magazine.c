@@ -30,6 +30,7 @@
 #include "arena/pagemap.h"
 #include "heap/remote.h"
 #include "base/say.h"
+#include "heap/theaps.h"
 
 #define SHED_CLASSES 4u
 #define LOOKED_AT 8u  /* links of a list that is taken over */

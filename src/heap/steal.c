@@ -25,6 +25,7 @@
 
 #include "heap/magazine.h"
 #include "kernel/os.h"
+#include "heap/revoke.h"
 #include "base/say.h"
 
 static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node,

@@ -1,5 +1,5 @@
 /*
- * theap: see theap.h.
+ * theap: the pages a theap has, where each is listed, and which of them it lets go of.
  *
  * T1: a page owned by the thread is in exactly one place: current of its class, in the
  *     partial queue of its class, or in `full`; page->list says which.
@@ -23,8 +23,6 @@
  */
 #include "heap/theap.h"
 
-#include <string.h>
-
 #include "base/check.h"
 #include "arena/pagemap.h"
 
@@ -40,132 +38,12 @@ struct theap hfi_empty_theap = {
 HFI_TLS struct theap *hfi_theap = &hfi_empty_theap;
 HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT] = { [0 ... HFI_DIRECT_COUNT - 1] = &hfi_empty_page };
 
-/* Recycled theaps: a stack whose head carries a tag against ABA (Treiber 1986; IBM
- * System/370 Principles of Operation for the tag).  Theaps are never unmapped, so reading the link
- * of one that somebody else just took is harmless: the tag fails the CAS. */
-static _Atomic(uint64_t) xrecycled;
-static _Atomic(struct theap *) xall_theaps;
-static _Atomic(uint32_t) xtheaps_made;
-
-#define STACK_TAG_SHIFT 36 /* offset from base in cache lines: 2^36 * 64 bytes = 4 TiB */
-#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
-
-static uint64_t stack_word(const struct theap *theap, uint64_t old)
-{
-    uint64_t offset = theap == NULL ? 0 : (uint64_t)((const char *)theap - hfi_base) / HFI_CACHE_LINE;
-    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
-}
-
-static struct theap *stack_top(uint64_t word)
-{
-    uint64_t offset = word & STACK_OFFSET_MASK;
-    return offset == 0 ? NULL : (struct theap *)(hfi_base + offset * HFI_CACHE_LINE);
-}
-
-static void recycled_push(struct theap *theap)
-{
-    uint64_t word = hfi_load_relaxed(&xrecycled);
-    do {
-        hfi_store_relaxed(&theap->xnext_free, stack_top(word));
-        /* release: pairs with recycled_pop's acquire, which reads xnext_free and the theap */
-    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(theap, word)));
-}
-
-static struct theap *recycled_pop(void)
-{
-    uint64_t word = hfi_load_acquire(&xrecycled);
-    struct theap *top;
-    do {
-        top = stack_top(word);
-        if (top == NULL)
-            return NULL;
-    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(hfi_load_relaxed(&top->xnext_free), word)));
-    return top;
-}
-
-static void all_theaps_push(struct theap *theap)
-{
-    theap->index = hfi_fetch_add_relaxed(&xtheaps_made, 1);
-    struct theap *first = hfi_load_relaxed(&xall_theaps);
-    do {
-        theap->next_all = first;
-        /* release: pairs with hfi_theap_first */
-    } while (!hfi_cas_weak_acq_rel(&xall_theaps, &first, theap));
-}
-
-struct theap *hfi_theap_first(void)
-{
-    return hfi_load_acquire(&xall_theaps);
-}
-
-const void *hfi_theap_list(void)
-{
-    return &xall_theaps;
-}
-
-void hfi_theaps_forsake(struct theap *first)
-{
-    hfi_store_relaxed(&xall_theaps, first); /* relaxed: the child has one thread */
-}
-
-uint32_t hfi_theaps_made(void)
-{
-    return hfi_load_relaxed(&xtheaps_made);
-}
-
-/* Cuts a meta page into theaps: one for the caller, the others to the stack. */
-static struct theap *theaps_cut(struct arena_node *node)
-{
-    size_t bytes = hfi_align_up(sizeof(struct theap), HFI_CACHE_LINE);
-    char *memory = hfi_arena_claim_meta(node);
-    if (memory == NULL)
-        return NULL;
-    hfi_guard_place(hfi_page_at(hfi_index_of(memory)));
-    for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES - HFI_GUARD_BYTES; at += bytes) {
-        struct theap *theap = (struct theap *)(memory + at);
-        all_theaps_push(theap);
-        recycled_push(theap);
-    }
-    all_theaps_push((struct theap *)memory);
-    return (struct theap *)memory;
-}
-
-static void theap_update_hold(struct theap *theap)
+void hfi_theap_update_hold(struct theap *theap)
 {
     size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), 1);
     size_t share = theap->node->page_count / HOLD_SHARE / theaps;
     theap->hold_pages =
         hfi_node_is_tight(theap->node) ? 0 : (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
-}
-
-struct theap *hfi_theap_new(struct arena_node *node)
-{
-    struct theap *theap = recycled_pop();
-    if (theap == NULL)
-        theap = theaps_cut(node);
-    if (theap == NULL)
-        return NULL;
-    size_t kept_fields = offsetof(struct theap, lists_ours);
-    memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
-        theap->classes[class].current = &hfi_empty_page;
-    hfi_store_relaxed(&theap->xlisted, 0);
-    hfi_store_relaxed(&theap->xmagazines, false);
-    HFI_SHOW(theap->node, node);
-    HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
-    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
-    theap_update_hold(theap);
-    theap->lists_ours = true;
-    hfi_store_release(&theap->xstate, THEAP_LIVE); /* pairs with the stealer's CAS */
-    return theap;
-}
-
-void hfi_theap_move(struct theap *theap, struct arena_node *node)
-{
-    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
-    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
-    HFI_SHOW(theap->node, node);
-    theap_update_hold(theap);
 }
 
 void hfi_theap_direct(unsigned class, struct page *page)
@@ -248,7 +126,7 @@ static void theap_retire(struct theap *theap, struct page *page)
     hfi_page_retire(page);
 }
 
-static void theap_let_go(struct theap *theap, struct page *page)
+void hfi_theap_let_go(struct theap *theap, struct page *page)
 {
     theap_unlist(theap, page);
     hfi_page_let_go(page);
@@ -274,7 +152,7 @@ static void theap_unseal(struct theap *theap, struct page *page)
     if (!theap->lists_ours)
         return;
     if (page->used != 0 && hfi_node_is_tight(theap->node)) {
-        theap_let_go(theap, page);
+        hfi_theap_let_go(theap, page);
         return;
     }
     full_remove(theap, page);
@@ -301,7 +179,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
         full_remove(theap, page);
         list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     }
-    theap_update_hold(theap);
+    hfi_theap_update_hold(theap);
     /* Nothing empty of another node is held: the next page is to come from home. */
     if (page->run_pages > theap->hold_pages || page->node != theap->node->index) {
         theap_retire(theap, page);
@@ -323,9 +201,9 @@ static void theap_current_full(struct theap *theap, struct page *page)
 {
     bool hold = theap->lists_ours && !hfi_node_is_tight(theap->node);
     if (theap->lists_ours && theap->full.count >= (hold ? FULL_MAX : 1))
-        theap_let_go(theap, theap->full.first);
+        hfi_theap_let_go(theap, theap->full.first);
     if (!hold) {
-        theap_let_go(theap, page);
+        hfi_theap_let_go(theap, page);
         return;
     }
     theap_unlist(theap, page);
@@ -338,7 +216,7 @@ void hfi_theap_install(struct theap *theap, struct page *page)
     page->list = LIST_CURRENT;
     show(theap, page);
     class_set_current(theap, page->size_class, page);
-    theap_update_hold(theap);
+    hfi_theap_update_hold(theap);
 }
 
 /* A page in `full` that others have freed into since; NULL when there is none. */
@@ -412,12 +290,12 @@ void hfi_theap_leave_away(struct theap *theap, unsigned class)
     if (hfi_arena_free_pages(theap->node) < hfi_sizeclasses[class].run_pages)
         return;
     if (queue->current != &hfi_empty_page && queue->current->node != theap->node->index)
-        theap_let_go(theap, queue->current);
+        hfi_theap_let_go(theap, queue->current);
     for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL;
          page = next) {
         next = page->next;
         if (page->node != theap->node->index)
-            theap_let_go(theap, page);
+            hfi_theap_let_go(theap, page);
     }
 }
 
@@ -435,9 +313,9 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
         if (recent || class == wanted_class)
             continue;
         if (queue->current != &hfi_empty_page)
-            theap_let_go(theap, queue->current);
+            hfi_theap_let_go(theap, queue->current);
         if (theap->lists_ours && queue->partial.first != NULL)
-            theap_let_go(theap, queue->partial.first);
+            hfi_theap_let_go(theap, queue->partial.first);
     }
 }
 
@@ -497,140 +375,34 @@ bool hfi_theap_give_back(struct theap *theap)
         next = page->next;
         if (!hfi_page_has_room(page))
             continue;
-        theap_let_go(theap, page);
+        hfi_theap_let_go(theap, page);
         gave = true;
     }
-    theap_update_hold(theap);
+    hfi_theap_update_hold(theap);
     return gave;
 }
 
-static void let_go_of_current(struct theap *theap)
+void hfi_theap_let_go_current(struct theap *theap)
 {
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         if (theap->classes[class].current != &hfi_empty_page)
-            theap_let_go(theap, theap->classes[class].current);
+            hfi_theap_let_go(theap, theap->classes[class].current);
 }
 
-static void let_go_of_listed(struct theap *theap)
+void hfi_theap_let_go_listed(struct theap *theap)
 {
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         while (theap->classes[class].partial.first != NULL)
-            theap_let_go(theap, theap->classes[class].partial.first);
+            hfi_theap_let_go(theap, theap->classes[class].partial.first);
     while (theap->full.first != NULL)
-        theap_let_go(theap, theap->full.first);
+        hfi_theap_let_go(theap, theap->full.first);
 }
 
 void hfi_theap_let_go_all(struct theap *theap)
 {
-    let_go_of_current(theap);
+    hfi_theap_let_go_current(theap);
     if (theap->lists_ours)
-        let_go_of_listed(theap);
-}
-
-static void theap_put_up(struct theap *theap)
-{
-    HFI_SHOW(theap->thread, 0);
-    hfi_store_relaxed(&theap->xstate, THEAP_GONE);
-    recycled_push(theap);
-}
-
-static void theap_recycle(struct theap *theap)
-{
-    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
-    hfi_arena_show(theap->node);
-    theap_put_up(theap);
-}
-
-/* What another thread's theap says is not believed: it may be of several moments (F3 in fork.c). */
-void hfi_theaps_recycle(void)
-{
-    hfi_store_relaxed(&xrecycled, stack_word(NULL, hfi_load_relaxed(&xrecycled)));
-    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
-        theap_put_up(theap);
-    /* A thread that vanished may have been counted already, or still. */
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        struct arena_node *node = &hfi_arena.nodes[i];
-        hfi_store_relaxed(&node->xtheap_count, 0);
-        hfi_arena_show(node);
-    }
-}
-
-bool hfi_theap_part(struct theap *theap)
-{
-    let_go_of_current(theap);
-    for (;;) {
-        uint32_t state = THEAP_LIVE;
-        if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
-            return true;
-        /* release: what this thread did is there for hfi_theap_return_lists; a stealer that
-         * returned the lists between the two steps makes the next round */
-        if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
-            return false;
-    }
-}
-
-void hfi_theap_end(struct theap *theap)
-{
-    let_go_of_listed(theap);
-    theap_recycle(theap);
-}
-
-static uint32_t revoke_from(const struct page_queue *queue, const struct arena_node *node, uint32_t max)
-{
-    uint32_t count = 0;
-    for (struct page *page = queue->first; page != NULL && count < max; page = page->next) {
-        if (page->kept || hfi_node_of_page(page) != node)
-            continue;
-        hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
-        count++;
-    }
-    return count;
-}
-
-uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max)
-{
-    uint32_t count = revoke_from(&theap->full, node, max);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
-        count += revoke_from(&theap->classes[class].partial, node, max - count);
-    return count;
-}
-
-/* Of a queue, `*revoked` pages at most, which is lowered by those found. */
-static uint32_t settle_from(struct theap *theap, const struct page_queue *queue, uint32_t *revoked, bool take)
-{
-    uint32_t taken = 0;
-    for (struct page *page = queue->first, *next; page != NULL && *revoked != 0; page = next) {
-        _Atomic(uintptr_t) *owner = hfi_owner_at(hfi_page_index(page));
-        next = page->next;
-        if (hfi_load_relaxed(owner) != HFI_OWNER_NOBODY)
-            continue;
-        *revoked -= 1;
-        if (take && hfi_page_has_room(page)) {
-            theap_let_go(theap, page);
-            taken++;
-        } else {
-            hfi_store_relaxed(owner, (uintptr_t)theap);
-        }
-    }
-    return taken;
-}
-
-uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
-{
-    uint32_t taken = settle_from(theap, &theap->full, &revoked, take);
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
-        taken += settle_from(theap, &theap->classes[class].partial, &revoked, take);
-    hfi_assert(revoked == 0);
-    hfi_fetch_add_relaxed(&theap->xlost, taken);
-    return taken;
-}
-
-bool hfi_theap_return_lists(struct theap *theap)
-{
-    uint32_t state = THEAP_ROBBED;
-    /* release: pairs with hfi_theap_enter and hfi_magazine_put_quickly; acquire: with
-     * hfi_theap_part */
-    return hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LIVE);
+        hfi_theap_let_go_listed(theap);
 }
 
 static const char *queue_audit(const struct page_queue *queue, enum page_list list, const struct theap *theap)

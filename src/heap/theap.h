@@ -3,9 +3,9 @@
  *
  * A direct table from small size to page, a queue of pages per class, a few
  * full pages and a few empty ones held back.  A theap owns its pages alone;
- * nothing here is thread-safe but hfi_theap_new and hfi_theap_end.  Its
- * memory comes from hfi_arena_claim_meta and is recycled, never unmapped: a
- * stale pointer to a theap always points at a theap.
+ * nothing here is thread-safe.  Its memory comes from hfi_arena_claim_meta and
+ * is recycled (theaps.h), never unmapped: a stale pointer to a theap always
+ * points at a theap.
  */
 #ifndef HFI_THEAP_H
 #define HFI_THEAP_H
@@ -125,36 +125,10 @@ HFI_INLINE void hfi_theap_leave(struct theap *theap)
     hfi_store_release(&theap->xbusy, 0);
 }
 
-/* A theap for this thread on `node`, recycled or new; NULL when the node is full. */
-struct theap *hfi_theap_new(struct arena_node *node);
-
-/* Makes `node` a theap's home; pages it has stay where they are. */
-void hfi_theap_move(struct theap *theap, struct arena_node *node);
-
 /* Where home has fresh pages: lets go of the pages of a class that are of another node, taken there
  * before the thread was moved or while home was full, so that the class goes on at home.  Bounded
  * by the pages with room that a theap keeps of a class. */
 void hfi_theap_leave_away(struct theap *theap, unsigned class);
-
-/* The thread ends: lets go of current pages. True when the theap's lists are the caller's, to be
- * ended (hfi_magazine_end_theap); false when a stealer has them, and will. */
-bool hfi_theap_part(struct theap *theap);
-
-/* Lets go of listed pages, and puts the theap up for the next thread. */
-void hfi_theap_end(struct theap *theap);
-
-/* In a forked child that took over: puts up every theap for the next threads.  Their pages were let
- * go of. */
-void hfi_theaps_recycle(void);
-
-/* In a forked child that cannot follow it: the list of all begins at `first`, or is empty
- * (NULL). */
-void hfi_theaps_forsake(struct theap *first);
-
-/* First theap of the list of all, in use or not; where that is told; and their number. */
-struct theap *hfi_theap_first(void);
-const void *hfi_theap_list(void);
-uint32_t hfi_theaps_made(void);
 
 /* The current page of a class, with a free block; NULL when it has no room.  Constant work. */
 struct page *hfi_theap_refill(struct theap *theap, unsigned class);
@@ -191,19 +165,15 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
  * others, again. */
 void hfi_theap_let_go_all(struct theap *theap);
 
-/* For the stealer that has a theap's lists.  Picks up to `max` listed pages of `node` that are
- * neither current nor kept, and makes every free into them from now on the slow one.  Returns how
- * many. */
-uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max);
+/* The parts of that: the current pages, and those in lists that are the caller's. */
+void hfi_theap_let_go_current(struct theap *theap);
+void hfi_theap_let_go_listed(struct theap *theap);
 
-/* Ends that: with `take` lets go of those that have room, and gives the others back to the theap,
- * whose thread may have been inside.  What is in a page's local_free nobody but its holder may
- * read: so a full page is picked before that is known.  Returns how many pages it let go of. */
-uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take);
+/* Takes a page that may be unlisted out of its list, and lets go of it. */
+void hfi_theap_let_go(struct theap *theap, struct page *page);
 
-/* Returns the lists.  False when the thread has ended meanwhile: they are the caller's, to be ended
- * (hfi_magazine_end_theap). */
-bool hfi_theap_return_lists(struct theap *theap);
+/* Computes again how many empty pages a theap holds back: its home, or how full that is, changed. */
+void hfi_theap_update_hold(struct theap *theap);
 
 /* NULL, or the broken invariant. */
 const char *hfi_theap_audit(const struct theap *theap);

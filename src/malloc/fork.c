@@ -42,6 +42,7 @@
 #include "kernel/os.h"
 #include "arena/prefault.h"
 #include "base/say.h"
+#include "heap/theaps.h"
 #include "malloc/thread.h"
 
 /* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies

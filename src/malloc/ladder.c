@@ -18,6 +18,7 @@
 #include "heap/magazine.h"
 #include "base/probe.h"
 #include "heap/steal.h"
+#include "heap/theaps.h"
 #include "malloc/thread.h"
 
 /* How hard a node is searched. */

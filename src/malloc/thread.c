@@ -23,6 +23,7 @@
 #include "kernel/os.h"
 #include "base/probe.h"
 #include "base/say.h"
+#include "heap/theaps.h"
 
 static pthread_key_t thread_key;
 static bool has_key; /* const after hfi_thread_init */

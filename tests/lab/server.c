@@ -9,7 +9,7 @@
  */
 #include "lab.h"
 #include "app/stats.h"
-#include "heap/theap.h"
+#include "heap/theaps.h"
 
 #define THREADS_PER_NODE 2
 #define THREADS_MAX 16

@@ -24,7 +24,7 @@
 #include "arena/idleset.h"
 #include "heap/magazine.h"
 #include "base/options.h"
-#include "heap/theap.h"
+#include "heap/theaps.h"
 
 #include "nth-page.h"
 #include "test.h"

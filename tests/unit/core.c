@@ -17,7 +17,7 @@
 #include "app/pressure.h"
 #include "heap/remote.h"
 #include "heap/steal.h"
-#include "heap/theap.h"
+#include "heap/theaps.h"
 
 static void set_up(void)
 {

@@ -13,7 +13,7 @@
 #include "malloc/init.h"
 #include "heap/magazine.h"
 #include "heap/steal.h"
-#include "heap/theap.h"
+#include "heap/theaps.h"
 
 #define PAGES_MAX 1200
 #define PAGE_BLOCK_BYTES (HFI_SECURE ? (size_t)57344 : HFI_PAGE_BYTES) /* of a run of one page */

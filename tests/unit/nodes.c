@@ -15,7 +15,7 @@
 #include "malloc/init.h"
 #include "arena/pagemap.h"
 #include "app/stats.h"
-#include "heap/theap.h"
+#include "heap/theaps.h"
 
 #define NODES 4
 #define NODE_BYTES ((size_t)8 << 20)

@@ -1,0 +1,182 @@
+/*
+ * theaps: every theap there is: cut from meta pages, given to a thread, put up for the next.
+ *
+ * R1: a theap is in the list of all from when it is cut, for ever; it is in the stack of recycled
+ *     ones from when it is put up until a thread takes it.
+ * R2: a node's xtheap_count is the number of theaps whose home it is, but for those in the stack.
+ *
+ * Tests: tests/unit/core.c.
+ */
+#include "heap/theaps.h"
+
+#include <string.h>
+
+#include "arena/pagemap.h"
+
+/* Recycled theaps: a stack whose head carries a tag against ABA (Treiber 1986; IBM
+ * System/370 Principles of Operation for the tag).  Theaps are never unmapped, so reading the link
+ * of one that somebody else just took is harmless: the tag fails the CAS. */
+static _Atomic(uint64_t) xrecycled;
+static _Atomic(struct theap *) xall_theaps;
+static _Atomic(uint32_t) xtheaps_made;
+
+#define STACK_TAG_SHIFT 36 /* offset from base in cache lines: 2^36 * 64 bytes = 4 TiB */
+#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
+
+static uint64_t stack_word(const struct theap *theap, uint64_t old)
+{
+    uint64_t offset = theap == NULL ? 0 : (uint64_t)((const char *)theap - hfi_base) / HFI_CACHE_LINE;
+    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
+}
+
+static struct theap *stack_top(uint64_t word)
+{
+    uint64_t offset = word & STACK_OFFSET_MASK;
+    return offset == 0 ? NULL : (struct theap *)(hfi_base + offset * HFI_CACHE_LINE);
+}
+
+static void recycled_push(struct theap *theap)
+{
+    uint64_t word = hfi_load_relaxed(&xrecycled);
+    do {
+        hfi_store_relaxed(&theap->xnext_free, stack_top(word));
+        /* release: pairs with recycled_pop's acquire, which reads xnext_free and the theap */
+    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(theap, word)));
+}
+
+static struct theap *recycled_pop(void)
+{
+    uint64_t word = hfi_load_acquire(&xrecycled);
+    struct theap *top;
+    do {
+        top = stack_top(word);
+        if (top == NULL)
+            return NULL;
+    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(hfi_load_relaxed(&top->xnext_free), word)));
+    return top;
+}
+
+static void all_theaps_push(struct theap *theap)
+{
+    theap->index = hfi_fetch_add_relaxed(&xtheaps_made, 1);
+    struct theap *first = hfi_load_relaxed(&xall_theaps);
+    do {
+        theap->next_all = first;
+        /* release: pairs with hfi_theap_first */
+    } while (!hfi_cas_weak_acq_rel(&xall_theaps, &first, theap));
+}
+
+struct theap *hfi_theap_first(void)
+{
+    return hfi_load_acquire(&xall_theaps);
+}
+
+const void *hfi_theap_list(void)
+{
+    return &xall_theaps;
+}
+
+void hfi_theaps_forsake(struct theap *first)
+{
+    hfi_store_relaxed(&xall_theaps, first); /* relaxed: the child has one thread */
+}
+
+uint32_t hfi_theaps_made(void)
+{
+    return hfi_load_relaxed(&xtheaps_made);
+}
+
+/* Cuts a meta page into theaps: one for the caller, the others to the stack. */
+static struct theap *theaps_cut(struct arena_node *node)
+{
+    size_t bytes = hfi_align_up(sizeof(struct theap), HFI_CACHE_LINE);
+    char *memory = hfi_arena_claim_meta(node);
+    if (memory == NULL)
+        return NULL;
+    hfi_guard_place(hfi_page_at(hfi_index_of(memory)));
+    for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES - HFI_GUARD_BYTES; at += bytes) {
+        struct theap *theap = (struct theap *)(memory + at);
+        all_theaps_push(theap);
+        recycled_push(theap);
+    }
+    all_theaps_push((struct theap *)memory);
+    return (struct theap *)memory;
+}
+
+struct theap *hfi_theap_new(struct arena_node *node)
+{
+    struct theap *theap = recycled_pop();
+    if (theap == NULL)
+        theap = theaps_cut(node);
+    if (theap == NULL)
+        return NULL;
+    size_t kept_fields = offsetof(struct theap, lists_ours);
+    memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
+        theap->classes[class].current = &hfi_empty_page;
+    hfi_store_relaxed(&theap->xlisted, 0);
+    hfi_store_relaxed(&theap->xmagazines, false);
+    HFI_SHOW(theap->node, node);
+    HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
+    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
+    hfi_theap_update_hold(theap);
+    theap->lists_ours = true;
+    hfi_store_release(&theap->xstate, THEAP_LIVE); /* pairs with the stealer's CAS */
+    return theap;
+}
+
+void hfi_theap_move(struct theap *theap, struct arena_node *node)
+{
+    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    hfi_fetch_add_relaxed(&node->xtheap_count, 1);
+    HFI_SHOW(theap->node, node);
+    hfi_theap_update_hold(theap);
+}
+
+static void theap_put_up(struct theap *theap)
+{
+    HFI_SHOW(theap->thread, 0);
+    hfi_store_relaxed(&theap->xstate, THEAP_GONE);
+    recycled_push(theap);
+}
+
+static void theap_recycle(struct theap *theap)
+{
+    hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
+    hfi_arena_show(theap->node);
+    theap_put_up(theap);
+}
+
+/* What another thread's theap says is not believed: it may be of several moments (F3 in fork.c). */
+void hfi_theaps_recycle(void)
+{
+    hfi_store_relaxed(&xrecycled, stack_word(NULL, hfi_load_relaxed(&xrecycled)));
+    for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
+        theap_put_up(theap);
+    /* A thread that vanished may have been counted already, or still. */
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        struct arena_node *node = &hfi_arena.nodes[i];
+        hfi_store_relaxed(&node->xtheap_count, 0);
+        hfi_arena_show(node);
+    }
+}
+
+bool hfi_theap_part(struct theap *theap)
+{
+    hfi_theap_let_go_current(theap);
+    for (;;) {
+        uint32_t state = THEAP_LIVE;
+        if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
+            return true;
+        /* release: what this thread did is there for hfi_theap_return_lists; a stealer that
+         * returned the lists between the two steps makes the next round */
+        if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
+            return false;
+    }
+}
+
+void hfi_theap_end(struct theap *theap)
+{
+    hfi_theap_let_go_listed(theap);
+    theap_recycle(theap);
+}
