@@ -74,6 +74,12 @@ $cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late-linked" $link || 
 late env LD_PRELOAD="$libraries/libholdfast.so" "$work/late"
 late "$work/late-linked"
 
+# A runtime inside, whose symbols only the older kind of hash table leads to.
+$cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/sysv.so" -static-libstdc++ -static-libgcc \
+    -Wl,--hash-style=sysv || exit 1
+env LD_PRELOAD="$libraries/libholdfast.so" "$work/late" "$work/sysv.so" local early > "$work/said" 2>&1 ||
+    fail "a plugin with a sysv hash: $(tail -n 3 "$work/said")"
+
 # Two runtimes in one process: each plugin's failures are its own's affair.
 $cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/whole.so" -static-libstdc++ -static-libgcc || exit 1
 $cc -O2 -fno-builtin "$srcdir/tests/cxx/two.c" -o "$work/two" || exit 1

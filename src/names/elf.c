@@ -2,11 +2,13 @@
  * elf: see elf.h.
  *
  * dl_iterate_phdr leads to the dynamic section of each object, and that to its symbols and their
- * hash table (DT_GNU_HASH; an object without one is passed over):
+ * hash table.  Most objects have DT_GNU_HASH:
  *
  *   header | bloom filter | buckets: the first symbol of each | chains: a hash for each symbol
  *
- * Chains begin with symbol `symbol_offset`; the lowest bit of a hash ends its chain.
+ * Chains begin with symbol `symbol_offset`; the lowest bit of a hash ends its chain.  An object
+ * linked with --hash-style=sysv has DT_HASH alone, from which the number of symbols is read: all are
+ * looked at.  What has neither is passed over, as the loader finds no symbol in it either.
  *
  * Test: tests/cxx.sh.
  */
@@ -25,10 +27,16 @@ struct hash_table {
     ElfW(Addr) bloom[];
 };
 
+struct sysv_table {
+    uint32_t bucket_count;
+    uint32_t symbol_count;
+};
+
 struct object {
     const ElfW(Sym) * symbols;
     const char *names;
     const struct hash_table *table;
+    const struct sysv_table *sysv;
 };
 
 struct search {
@@ -67,8 +75,10 @@ static bool object_read(struct object *object, const struct dl_phdr_info *info)
             object->names = address(info, entry);
         else if (entry->d_tag == DT_GNU_HASH)
             object->table = address(info, entry);
+        else if (entry->d_tag == DT_HASH)
+            object->sysv = address(info, entry);
     }
-    return object->symbols != NULL && object->names != NULL && object->table != NULL;
+    return object->symbols != NULL && object->names != NULL;
 }
 
 static bool is_it(const struct object *object, const ElfW(Sym) * symbol, const char *name)
@@ -77,7 +87,16 @@ static bool is_it(const struct object *object, const ElfW(Sym) * symbol, const c
            strcmp(object->names + symbol->st_name, name) == 0;
 }
 
-static const ElfW(Sym) * symbol_find(const struct object *object, const struct search *search)
+static const ElfW(Sym) * symbol_among_all(const struct object *object, const char *name)
+{
+    uint32_t count = object->sysv == NULL ? 0 : object->sysv->symbol_count;
+    for (uint32_t index = 1; index < count; index++)
+        if (is_it(object, &object->symbols[index], name))
+            return &object->symbols[index];
+    return NULL;
+}
+
+static const ElfW(Sym) * symbol_hashed(const struct object *object, const struct search *search)
 {
     const struct hash_table *table = object->table;
     const uint32_t *buckets = (const uint32_t *)&table->bloom[table->bloom_words];
@@ -93,6 +112,11 @@ static const ElfW(Sym) * symbol_find(const struct object *object, const struct s
         if ((hash & 1) != 0)
             return NULL;
     }
+}
+
+static const ElfW(Sym) * symbol_find(const struct object *object, const struct search *search)
+{
+    return object->table != NULL ? symbol_hashed(object, search) : symbol_among_all(object, search->name);
 }
 
 static bool holds(const struct dl_phdr_info *info, const void *address)
