@@ -111,6 +111,10 @@ check_PROGRAMS += %D%/tool-edit %D%/tool-load
 %C%_tool_edit_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_tool_edit_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS) -lm
 
+# --- what stat, map and top are shown: a segment of which every figure is known ---
+check_PROGRAMS += %D%/made-segment
+%C%_made_segment_LDADD =
+
 # --- the C library's names, by programs that the library is preloaded to ---
 check_PROGRAMS += %D%/names/answers
 hf_cflags_names = -fno-builtin
@@ -121,7 +125,7 @@ hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/export
 	%D%/tsan.sh \
 	%D%/tool-live.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
-EXTRA_DIST += $(hf_scripts) %D%/build.sh %D%/made-segment.sh %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
+EXTRA_DIST += $(hf_scripts) %D%/build.sh %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
 EXTRA_DIST += %D%/cxx/alone.c %D%/cxx/handler.cc %D%/cxx/late.c %D%/cxx/plugin.cc %D%/cxx/two.c %D%/cxx/replaced.cc
 .PHONY: check-models

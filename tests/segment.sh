@@ -8,17 +8,7 @@ set -u
 name=segment.sh
 srcdir=${srcdir:-.}
 . "$srcdir/tests/tool-part.sh"
-. "$srcdir/tests/made-segment.sh"
 
-# until_true COMMAND...: within ten seconds
-until_true()
-{
-    for _ in $(seq 100); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
-}
 runs() { [ "$(cat "/proc/$1/comm" 2> /dev/null)" = "$2" ]; }
 segment_of() { echo "/dev/shm/holdfast.$1."*; }
 has_segment() { [ -e "$(segment_of "$1")" ]; }

@@ -1,16 +1,26 @@
-# Sourced by tool-report.sh and tool-tune.sh: $name is set; failures are counted in $failed.
+# Sourced by tests of the tool: $name is set; failures are counted in $failed.
 export LC_ALL=C
 unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HWLOC_SYNTHETIC
 top_builddir=${top_builddir:-.}
 holdfast=$top_builddir/holdfast
 load=$top_builddir/tests/tool-load
 edit=$top_builddir/tests/tool-edit
+made=$top_builddir/tests/made-segment
 failed=0
 children=
 library=$(cd "$top_builddir" && pwd)/.libs/libholdfast.so.0
 work=$(mktemp -d) || exit 1
+victim='' segment=''
+finish_segment()
+{
+    [ -z "$victim" ] || kill "$victim" 2> /dev/null
+    [ -z "$segment" ] || rm -f "$segment"
+    victim='' segment=''
+}
+
 finish()
 {
+    finish_segment
     for child in $children; do kill "$child" 2> /dev/null; done
     rm -rf "$work"
 }
@@ -24,7 +34,7 @@ fail()
     failed=1
 }
 
-for program in "$holdfast" "$load" "$edit"; do
+for program in "$holdfast" "$load" "$edit" "$made"; do
     [ -x "$program" ] || { echo "$name: there is no $program"; exit 1; }
 done
 [ -w /dev/shm ] || { echo "$name: /dev/shm is not writable: nothing can be looked at"; exit 77; }
@@ -50,6 +60,39 @@ stop()
 {
     kill "$live" 2> /dev/null
     wait "$live" 2> /dev/null
+}
+
+# start_segment [OPTION | NAME=VALUE]...: a process that shows an arena of known figures, $victim, by the file $segment
+start_segment()
+{
+    : > "$work/made"
+    "$made" "$@" > "$work/made" &
+    victim=$!
+    until_true test -s "$work/made" || fail "made-segment $* makes none"
+    segment=$(cat "$work/made")
+}
+
+# change_segment NAME=VALUE...: all of them at once
+change_segment()
+{
+    "$made" --change "$segment" "$@" || fail "$* cannot be changed in the segment"
+}
+
+# What stands behind the start time in a segment's name: the namespaces of processes and of time.
+namespace()
+{
+    time=$(stat -Lc %i /proc/self/ns/time 2> /dev/null) && printf '%x%08x' "$time" "$(stat -Lc %i /proc/self/ns/pid)" ||
+        printf '%x' "$(stat -Lc %i /proc/self/ns/pid)"
+}
+
+# until_true COMMAND...: within ten seconds
+until_true()
+{
+    for _ in $(seq 100); do
+        "$@" && return 0
+        sleep 0.1
+    done
+    return 1
 }
 
 # expect STATUS TEXT ARGUMENT...: exit status, and a text on standard output or error ('' for any)

@@ -5,29 +5,12 @@ set -u
 name=tool-stat.sh
 srcdir=${srcdir:-.}
 . "$srcdir/tests/tool-part.sh"
-. "$srcdir/tests/made-segment.sh"
 man=$srcdir/man/holdfast-inspect.5
-finish()
-{
-    for child in $children; do kill "$child" 2> /dev/null; done
-    finish_segment
-    rm -rf "$work"
-}
 
 # 80 columns at most
 narrow()
 {
     awk 'length > 80 { print FILENAME ": " $0; bad = 1 } END { exit bad }' "$work/out" > "$work/wide" || fail "$* prints lines of more than 80 columns"
-}
-
-# until CONDITION...: true within 10 s
-until_true()
-{
-    for _ in $(seq 100); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
 }
 
 # watching FILE OPTION...: stat in the background, as $watcher, once it has printed its head; a shell's children ignore SIGINT
@@ -99,19 +82,14 @@ expect 0 '' list
 until_true gone /dev/shm/holdfast."$live".* || fail "list leaves what a killed process left, as long as nobody waited for it"
 
 # --- a segment whose every figure is known; one run is cut short by its node's end ---
-start_segment 192
-patch() # OFFSET, words on standard input
-{
-    dd of="$segment" bs=8 seek=$(($1 / 8)) conv=notrunc 2> /dev/null
-}
-entry 2 1 1 16 | patch $((1664 + 191 * 8))
+start_segment --cut-run
 expect 0 'away                      23  18.7 %' stat "$victim"
 narrow stat
-for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' '^  owned 384 KiB, full 64 KiB, large 4 MiB, idle 128 KiB$' \
-    '^  kept empty ?, own 128 KiB, free 3.31 MiB; longest free run 2.69 MiB$' '^node 0   \[OOFLLLLLLLLLLLLLLLLLLIS\.*\]' \
-    '^  O owned  F full  L large  I idle  e kept empty  S own  . free$' '^  how much of it is in use is not known$' '^live unknown (its library is of before this tool), held 4.62 MiB$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
-    "^sleep  *$victim  *0  *5  *2  *?  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *?  *144  *155  *111  *122  *133$' \
-    '^ *64  *320 KiB  *?  *5120  *? %  *?$' '^ *8192  *320 KiB  *?  *48  *? %  *?$' \
+for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4 MiB used$' '^  owned 256 KiB, full 64 KiB, large 4 MiB, idle 128 KiB (30 % live)$' \
+    '^  kept empty 128 KiB, own 128 KiB, free 3.31 MiB; longest free run 2.69 MiB$' '^node 0   \[OFLLLLLLLLLLLLLLLLLLieS\.*\]' \
+    '^  O owned  F full  L large  I idle  e kept empty  S own  . free  o unused$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
+    "^made  *$victim  *0  *5  *2  *70Ki  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *192Ki  *144  *155  *111  *122  *133$' \
+    '^ *64  *320 KiB  *2758  *5120  *54 %  *148 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
     'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,' '^and what else happened; a thread.s part is as of its last slow path$'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
@@ -129,21 +107,37 @@ if command -v script > /dev/null; then
     slim list
     slim map --no-color "$victim"
 fi
-le64 1032192 | patch $((256 + 128 + 56))
+change_segment node1.high_water=1032192
 expect 0 '  high water 1008 KiB (25 %), ' stat "$victim" # not 0.984 MiB
-le64 0 | patch $((256 + 128 + 56))
-cp "$segment" "$work/before"
+change_segment node1.high_water=0
 watching "$work/watched" --delta --watch 1.5 --count 2 "$victim"
-{ le64 16 0 29 33 4; repeat 3 0; le64 1044 55 0 2 0 9 0 0 0 0; le32 13; } > "$work/counters"
-dd if="$work/counters" of="$segment" bs=8 seek=$(((576 + 48) / 8)) conv=notrunc 2> /dev/null
+change_segment theap0.claimed=16 theap0.stolen=29 theap0.fresh=4 theap0.remote_frees=1044 theap0.failed=2 theap0.away=9 \
+    theap0.slow=13 theap0.kept=0
 until_true has ' 4.62Mi ' "$work/watched"
-cat "$work/before" > "$segment"
+change_segment theap0.claimed=11 theap0.stolen=22 theap0.fresh=0 theap0.remote_frees=44 theap0.failed=0 theap0.away=6 \
+    theap0.slow=7 theap0.kept=131072
 wait "$watcher"
 grep -vqE '^(time    |[0-2][0-9]:[0-5][0-9]:[0-5][0-9]) ' "$work/watched" && fail "a line of --watch does not begin with the time"
 sed 's/^[^ ]* *//; s/  */ /g' "$work/watched" > "$work/out"
-[ "$(sed -n 2,3p "$work/out")" = "? 4.62Mi 7.31Mi 6 5 4 7 1000 3 2
-? 4.62Mi 7.31Mi 0 0 0 0 0 0 0" ] || fail "--delta does not tell what was added, or tells of counters that went back"
+[ "$(sed -n 2,3p "$work/out")" = "4.36Mi 4.62Mi 7.31Mi 6 5 4 7 1000 3 2
+4.36Mi 4.62Mi 7.31Mi 0 0 0 0 0 0 0" ] || fail "--delta does not tell what was added, or tells of counters that went back"
 "$holdfast" stat --json "$victim" > "$work/made.json" 2> "$work/err" || fail "stat --json of a known segment"
+finish_segment
+
+# --- a library that counts no blocks: what they are is nowhere told ---
+start_segment --older --cut-run
+expect 0 'away                      23  18.7 %' stat "$victim"
+narrow stat
+for line in '^  owned 384 KiB, full 64 KiB, large 4 MiB, idle 128 KiB$' '^  kept empty ?, own 128 KiB, free 3.31 MiB; longest free run 2.69 MiB$' \
+    '^node 0   \[OOFLLLLLLLLLLLLLLLLLLIS\.*\]' '^  O owned  F full  L large  I idle  e kept empty  S own  . free$' \
+    '^  how much of it is in use is not known$' '^live unknown (its library is of before this tool), held 4.62 MiB$' \
+    "^made  *$victim  *0  *5  *2  *?  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *?  *144  *155  *111  *122  *133$' \
+    '^ *64  *320 KiB  *?  *5120  *? %  *?$' '^ *8192  *320 KiB  *?  *48  *? %  *?$'; do
+    grep -q "$line" "$work/out" || fail "stat of an older library does not say '$line'"
+done
+expect 0 ' 4.62Mi ' stat --watch 0.1 --count 1 "$victim"
+grep -q ' ? *4.62Mi ' "$work/out" || fail "--watch tells what is live of an older library"
+"$holdfast" stat --json "$victim" > "$work/older.json" 2> "$work/err" || fail "stat --json of an older library"
 finish_segment
 
 # --- more threads than the table has room for: the sums are of all ---
@@ -164,9 +158,9 @@ narrow list
 awk -v pid="$live" '$1 == pid && $3 == "64Mi" && $4 == "4k" && $6 + 0 > 30 && $8 == 1 && $NF ~ /^0:[34][0-9]%$/ { found = 1 } END { exit !found }' "$work/out" ||
     fail "list tells other figures of it"
 expect 2 HF-E416 list "$live"
-start_segment 192
+start_segment
 expect 0 "3:0%" list
-printf X | dd of="$segment" bs=1 conv=notrunc 2> /dev/null
+change_segment magic=1
 expect 0 'more, of another version' list
 finish_segment
 sleep 0 &
@@ -248,17 +242,21 @@ if 20 << 20 > node["used"] or sum(entry["used_blocks"] * entry["block_bytes"] fo
     bad = 1
 sys.exit(bad)
 END
-$python - "$work/made.json" << 'END' || fail "stat --json of a known segment is another"
+$python - "$work/made.json" "$work/older.json" << 'END' || fail "stat --json of a known segment is another"
 import json, sys
-stat = json.load(open(sys.argv[1]))
+stat, older = (json.load(open(path)) for path in sys.argv[1:])
 def want(found, **wanted):
     for key, value in wanted.items():
         if found[key] != value:
             sys.exit("%s is %r, not %r" % (key, found[key], value))
-want(stat["sum"], in_use=2, claimed=123, stolen=145, lost=167, remote_frees=189, received=211, away=23, away_by_distance=[23, 0, 0, 0])
-want(stat["classes"][0], runs=5, pages=5, used_blocks=None, room_blocks=5120, waste_bytes=None)
-want(stat["classes"][1], runs=3, pages=5, used_blocks=None, room_blocks=48, waste_bytes=None)
-want(stat["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=None, name="?")
+for each in stat, older:
+    want(each["sum"], in_use=2, claimed=123, stolen=145, lost=167, remote_frees=189, received=211, away=23, away_by_distance=[23, 0, 0, 0])
+want(stat["classes"][0], runs=5, pages=5, used_blocks=2758, room_blocks=5120, waste_bytes=5 * 65536 - 2758 * 64)
+want(stat["classes"][1], runs=3, pages=5, used_blocks=32, room_blocks=48, waste_bytes=131072)
+want(stat["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=3 * 65536, name="?")
+want(older["classes"][0], runs=5, pages=5, used_blocks=None, room_blocks=5120, waste_bytes=None)
+want(older["classes"][1], runs=3, pages=5, used_blocks=None, room_blocks=48, waste_bytes=None)
+want(older["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=None, name="?")
 want(stat["nodes"][0], full=True, bound=True, locked=True, idle=2 << 16, longest_free=43 << 16)
 want(stat["events"][1], kind="node_full", node=0, tid=4000001, a=8 << 20)
 want(stat, options=[], asked_arena="bytes", asked_backing="2m", event_count=2, theap_count=3)

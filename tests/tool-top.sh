@@ -2,65 +2,40 @@
 # holdfast top: driven through tmux, on a segment made by hand and on a process: what it shows in two sizes, keys, changes of size,
 # no colours, names that somebody chose badly, how it ends and leaves the terminal.
 #
-# $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
+# $srcdir and $top_builddir as Automake sets them, both . by default.
 set -u
-export LC_ALL=C
-unset NO_COLOR TMUX HOLDFAST_ARENA HOLDFAST_BACKING
-top_srcdir=${top_srcdir:-${srcdir:-.}}
-top_builddir=${top_builddir:-.}
+unset NO_COLOR TMUX
+name=tool-top.sh
+. "${srcdir:-.}/tests/tool-part.sh"
 holdfast=$(cd "$top_builddir" && pwd)/holdfast
-failed=0
-live=
 servers=0 # each terminal has one of its own: a socket is not at once free again
-work=$(mktemp -d) || exit 1
-. "$top_srcdir/tests/made-segment.sh"
 tmux()
 {
     command tmux -u -f /dev/null -S "$work/tmux.$servers" "$@" 2> /dev/null
 }
-finish()
-{
-    tmux kill-server
-    finish_segment
-    [ -z "$live" ] || kill "$live" 2> /dev/null
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 1' HUP INT TERM
+trap 'tmux kill-server; finish' EXIT
 
 fail()
 {
-    echo "tool-top.sh: $*"
+    echo "$name: $*"
     tmux capture-pane -p | sed -e 's/ *$//' -e 's/^/    /'
     failed=1
 }
 
-# expect STATUS TEXT ARGUMENT...: without a terminal
-expect()
-{
-    status=$1 text=$2
-    shift 2
-    "$holdfast" top "$@" > "$work/out" 2> "$work/err" < /dev/null
-    got=$?
-    [ "$got" = "$status" ] || fail "top $*: exit status $got, not $status"
-    cat "$work/out" "$work/err" | grep -qF -e "$text" || fail "top $*: does not say '$text'"
-}
-
 # --- what it refuses ---
-expect 0 'usage: holdfast top' --help
-expect 2 HF-E400 --nonsense
-expect 2 HF-E400 --delay
-expect 2 HF-E400 -d 1
-for delay in 0 0.09 61 -1 1e1 nan x ''; do expect 78 HF-E436 --delay "$delay"; done
-expect 2 HF-E416 1 2
-expect 1 HF-E411 2147483647
-[ -w /dev/shm ] || { echo "tool-top.sh: /dev/shm is not writable"; exit 77; }
-start_segment 192
-expect 1 HF-E435 "$victim"
-command -v tmux > /dev/null || { echo "tool-top.sh: no tmux: the screen is not tested"; [ "$failed" = 0 ] && exit 77; exit 1; }
+expect 0 'usage: holdfast top' top --help
+expect 2 HF-E400 top --nonsense
+expect 2 HF-E400 top --delay
+expect 2 HF-E400 top -d 1
+for delay in 0 0.09 61 -1 1e1 nan x ''; do expect 78 HF-E436 top --delay "$delay"; done
+expect 2 HF-E416 top 1 2
+expect 1 HF-E411 top 2147483647
+start_segment
+expect 1 HF-E435 top "$victim"
+command -v tmux > /dev/null || { echo "$name: no tmux: the screen is not tested"; [ "$failed" = 0 ] && exit 77; exit 1; }
 
-# start SIZE ENVIRONMENT ARGUMENT...: top in a terminal of that size; afterwards it says how top ended, and what the terminal was then
-start()
+# screen SIZE ENVIRONMENT ARGUMENT...: top in a terminal of that size; afterwards it says how top ended, and what the terminal was then
+screen()
 {
     size=$1 environment=$2
     shift 2
@@ -121,30 +96,30 @@ order()
 }
 
 colours='TERM=screen-256color LC_ALL=C.UTF-8'
-start 80x24 "$colours" "$victim"
+screen 80x24 "$colours" "$victim"
 await "$victim"
 if grep -q HF-E437 "$work/screen"; then
-    echo "tool-top.sh: built without ncurses"
+    echo "$name: built without ncurses"
     [ "$failed" = 0 ] && exit 77
     exit 1
 fi
 
 # --- 80x24: every line ---
 await 'by bytes, most first'
-own=$(printf 'sleep       %7s  0   5     2     ?      0     0     0    11   22   33     6' "$victim")
-other='?           4000001  3   6     4     ?      0     0     0   111  122  133    16'
+own=$(printf 'made        %7s  0   5     2  70Ki      0     0     0    11   22   33     6' "$victim")
+other='?           4000001  3   6     4 128Ki      0     0     0   111  122  133    16'
 await "$own"
-line ' live unknown  held 4.56Mi'
+line ' live 4.29Mi  held 4.56Mi  held/live 1.06  unused 276Ki'
 await ' slow paths 0/s  remote 0.0 % (ever 18.7 %)  p99 - (ever < '
 line ' threads 2  failed 0  claimed 0/s  fresh 0/s  stolen 0/s  large 0/s'
-line ' node 0 [██████████████████████████·················]  58.6 % of 8 MiB FULL'
+line ' node 0 [███████████████████████░░█·················]  58.6 % of 8 MiB FULL'
 line ' node 3 [···········································]   0.0 % of 4 MiB 2m'
-line '         █ owned  █ full  █ large  █ idle  ░ kept empty  █ own  · free  ? unused'
+line '         █ owned  █ full  █ large  █ idle  ░ kept empty  █ own  · free  ░ unused'
 line '  1 theaps   2 classes   3 events   4 nodes   5 history  by bytes, most first'
 line 'name            tid nd cpu pages bytes slow/s out/s  in/s claim stol lost  away'
 line "$own"
 line "$other"
-line '      64B       5    320Ki        ?     5120       ?        ?' # below the two threads: size classes, and events
+line '      64B       5    320Ki     2758     5120    53.9    148Ki' # below the two threads: size classes, and events
 order '    block    runs     held' 'last events'
 order 'last events' 'node full: 8 MiB did not fit  (4000001 ?)'
 order 'node full: 8 MiB did not fit' 'published: arena of 12 MiB'
@@ -152,12 +127,12 @@ tmux capture-pane -p > "$work/screen"
 lacks 4000002
 [ "$(wc -l < "$work/screen")" = 24 ] || fail "not 24 lines"
 tmux capture-pane -p -e > "$work/colours"
-for text in '[31mFULL' '[32m█' '[36m█' '[94m█████' '[33m█' '[35m█'; do
+for text in '[31mFULL' '[32m█' '[36m█' '[94m█████' '[33m░' '[35m█'; do
     grep -qF -e "$text" "$work/colours" || fail "the colours lack $text"
 done
 
 # --- keys ---
-order "$own" "$other"
+order "$other" "$own"
 keys T && await 'by tid, most first' && order "$other" "$own"
 keys r && await 'by tid, least first' && order "$own" "$other"
 keys N && await 'by name, least first' && order "$other" "$own"
@@ -165,23 +140,23 @@ keys '>' && await 'by tid, most first'
 keys '<' && keys '<' && await 'by away, most first'
 keys 2 && await 'by held, most first'
 line '    block    runs     held   in use     room  fill %    waste'
-line '      64B       5    320Ki        ?     5120       ?        ?'
-line '      8Ki       2    256Ki        ?       32       ?        ?'
+line '      64B       5    320Ki     2758     5120    53.9    148Ki'
+line '      8Ki       2    256Ki       16       32    50.0    128Ki'
 lacks "$own"
 keys B && await 'by block, least first'
 keys Tab && await '2 so far, the last 2'
 order 'node full: 8 MiB did not fit  (4000001 ?)' 'published: arena of 12 MiB'
 keys 4 && await 'node  total   used   live   idle  large   free longest    most      ago theaps'
-await '   3    4Mi      0      ?      0      0    4Mi     4Mi   0.0 %'
+await '   3    4Mi      0      0      0      0    4Mi     4Mi   0.0 %'
 line 'node 0: a cell is 64 KiB'
-line '       0 B ███████████·····················································'
+line '       0 B ███░▓░███░░·····················································'
 line '     4 MiB ████████████████████████████████████████████████████████████████'
 order 'node 0: a cell' 'node 3: a cell'
 await 'history: '
-keys 5 && await '5 history' && await 'held    '
-lacks 'live    '
+keys 5 && await '5 history' && await 'live    '
 line_of() { sed -n "s/^$1  *\([^ ]*\) .*/\1/p" "$work/screen"; }
-case $(line_of held) in *[!█▇▆▅]* | '') fail "what is held is drawn as '$(line_of held)'" ;; esac
+case $(line_of live) in *[!█▇▆▅]* | '') fail "what is live is drawn as '$(line_of live)'" ;; esac
+[ "$(line_of live)" = "$(line_of held)" ] || fail "live and held have two scales, or times"
 keys 4 && await 'node  total'
 keys Tab && keys Tab && await 'by away, most first'
 keys h && await 'holdfast top: keys' && await 'frees into others'
@@ -201,25 +176,25 @@ keys Escape && await '0.3 s  h help'
 keys d && await 'delay in seconds: _'
 keys 0 . 2 Enter && await '0.2 s  h help'
 
-# --- a counter that moves: theap 0's slow paths, at 576 + 192 in the segment ---
+# --- a counter that moves: theap 0's slow paths ---
 keys S && await 'by slow/s, most first'
 tries=100 slow=7
 while [ "$tries" -gt 0 ]; do
     slow=$((slow + 1000)) tries=$((tries - 1))
-    le32 "$slow" | dd of="$segment" bs=4 seek=192 conv=notrunc 2> /dev/null
+    change_segment theap0.slow="$slow"
     sleep 0.1
     tmux capture-pane -p > "$work/screen"
-    grep -qE "^sleep +$victim +0 +5 +2 +[?] +[1-9][0-9.]*k? " "$work/screen" && break
+    grep -qE "^made +$victim +0 +5 +2 +70Ki +[1-9][0-9.]*k? " "$work/screen" && break
 done
 [ "$tries" -gt 0 ] || fail "slow paths do not show as a rate"
-order 'sleep      ' '?          '
+order 'made       ' '?          '
 keys 5 && await '5 history'
 grep -q '^slow/s .*[▁▂▃▄▅▆▇█]' "$work/screen" || fail "a rate is not drawn over time"
 keys 1 && await 'by slow/s, most first'
 
 # --- other sizes ---
 tmux resize-window -x 200 -y 60
-await "$(printf 'sleep            %10s     0      5        2        ?' "$victim")"
+await "$(printf 'made             %10s     0      5        2   70.2Ki' "$victim")"
 await 'remote frees 0/s  given back 0/s'
 [ "$(wc -l < "$work/screen")" = 60 ] || fail "not 60 lines"
 grep -q ' node 0 \[[^]]*\]  58.6 % of 8 MiB FULL$' "$work/screen" || fail "no bar on a wide screen"
@@ -231,10 +206,10 @@ lacks 'kept empty'
 tmux resize-window -x 40 -y 10
 await 'node 0 ' && await 'away'
 await ' 1 theaps 2 3 4 5 by away, most first'
-keys 5 && await ' 1 2 3 4 5 history' && await 'held    '
+keys 5 && await ' 1 2 3 4 5 history' && await 'live    '
 keys 1 && await 'by away, most first'
 tmux resize-window -x 40 -y 24
-await ' ░ kept empty  █ own  · free  ? unused'
+await ' ░ kept empty  █ own  · free  ░ unused'
 tmux resize-window -x 39 -y 10
 await 'too small: 39x10, top needs 40x10'
 tmux resize-window -x 80 -y 9
@@ -247,8 +222,8 @@ keys q && await 'status=0' && await restored
 
 # --- a refresh is one write to the terminal ---
 failed_before=$failed
-start 200x60 "$colours strace -y -e trace=write,ppoll,poll -o $work/calls" "$victim"
-if await "sleep ($victim)" > "$work/refused"; then
+screen 200x60 "$colours strace -y -e trace=write,ppoll,poll -o $work/calls" "$victim"
+if await "made ($victim)" > "$work/refused"; then
     sleep 1
     keys q && await 'status=0'
     writes=$(sed '/ppoll/q' "$work/calls" | grep -c 'write(1<[^>]*/dev/pts/')
@@ -258,7 +233,7 @@ if await "sleep ($victim)" > "$work/refused"; then
     [ "$polls" -le $((2 * waits + 4)) ] || fail "$waits refreshes look for keys $polls times"
 else
     failed=$failed_before
-    echo "tool-top.sh: strace traces nothing here: writes are not counted"
+    echo "$name: strace traces nothing here: writes are not counted"
 fi
 
 # --- without colours, without UTF-8 ---
@@ -267,29 +242,29 @@ without_colours()
     tmux capture-pane -p -e > "$work/colours"
     grep -q "$(printf '\033')\\[[0-9;]*3[0-7]" "$work/colours" && fail "colours with $1"
 }
-start 80x24 'TERM=vt100 LC_ALL=C' "$victim"
-await ' node 0 [OOFLLLLLLLLLLLLLLLLLLLLLIS.................]  58.6 % of 8 MiB FULL'
-line '         O owned  F full  L large  I idle  e kept empty  S own  . free  ? unused'
+screen 80x24 'TERM=vt100 LC_ALL=C' "$victim"
+await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
+line '         O owned  F full  L large  I idle  e kept empty  S own  . free  o unused'
 without_colours TERM=vt100
 keys 5 && await '5 history'
 grep -qE '^held +[|#]+ +4.56Mi most 4.56Mi$' "$work/screen" || fail "no graph without UTF-8"
-start 80x24 "$colours NO_COLOR=1" "$victim"
-await ' node 0 [OOFLLLLLLLLLLLLLLLLLLLLLIS.................]  58.6 % of 8 MiB FULL'
+screen 80x24 "$colours NO_COLOR=1" "$victim"
+await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
 without_colours NO_COLOR
-start 80x24 'TERM=screen-256color LC_ALL=C' "$victim"
-await ' node 0 [OOFLLLLLLLLLLLLLLLLLLLLLIS.................]  58.6 % of 8 MiB FULL'
-start 80x24 'TERM=no-such-terminal' "$victim"
+screen 80x24 'TERM=screen-256color LC_ALL=C' "$victim"
+await ' node 0 [OFLLLLLLLLLLLLLLLLLLLLLieS.................]  58.6 % of 8 MiB FULL'
+screen 80x24 'TERM=no-such-terminal' "$victim"
 await HF-E438
 await 'status=1'
 
 # --- signals: it ends by them, and leaves the terminal as it was ---
 for pair in INT:130 TERM:143 HUP:129 QUIT:131 SEGV:139 ABRT:134; do
-    start 80x24 "$colours" "$victim"
-    await "sleep ($victim)" || break
+    screen 80x24 "$colours" "$victim"
+    await "made ($victim)" || break
     kill -"${pair%:*}" "$(cat "$work/pid")"
     await "status=${pair#*:}" "after SIG${pair%:*}"
     await restored "after SIG${pair%:*}"
-    lacks "sleep ($victim)"
+    lacks "made ($victim)"
 done
 
 # --- a terminal that takes nothing: it hears a signal all the same ---
@@ -303,8 +278,8 @@ ended()
     done
     [ "$tries" -gt 0 ]
 }
-start 80x24 "$colours" "$victim"
-await "sleep ($victim)"
+screen 80x24 "$colours" "$victim"
+await "made ($victim)"
 keys C-s # the terminal is stopped
 sleep 1
 stopped=$(cat "$work/pid")
@@ -314,30 +289,51 @@ keys C-q
 await 'status=143' 'on a terminal that was stopped' && await restored
 
 # --- a terminal that is gone ---
-start 80x24 "$colours" "$victim"
-await "sleep ($victim)"
+screen 80x24 "$colours" "$victim"
+await "made ($victim)"
 gone=$(cat "$work/pid")
 tmux kill-server
 ended "$gone" || { kill -9 "$gone"; fail "it outlives its terminal"; }
 
 # --- the end of the process, and of what it shows ---
-start 80x24 "$colours" "$victim"
-await "sleep ($victim)"
-printf 'X' | dd of="$segment" conv=notrunc 2> /dev/null
+screen 80x24 "$colours" "$victim"
+await "made ($victim)"
+change_segment magic=1
 await HF-E414 && await 'status=1' && await restored
-cp "$work/made" "$segment"
-start 80x24 "$colours" "$victim"
-await "sleep ($victim)"
+finish_segment
+start_segment
+screen 80x24 "$colours" "$victim"
+await "made ($victim)"
 kill "$victim"
-await "process $victim (sleep) has ended" && await 'status=0' && await restored
+await "process $victim (made) has ended" && await 'status=0' && await restored
+finish_segment
+
+# --- a library that counts no blocks: nothing of them is told ---
+start_segment --older
+screen 80x24 "$colours" "$victim"
+await ' live unknown  held 4.56Mi'
+own=$(printf 'made        %7s  0   5     2     ?      0     0     0    11   22   33     6' "$victim")
+await "$own"
+line ' node 0 [██████████████████████████·················]  58.6 % of 8 MiB FULL'
+line '         █ owned  █ full  █ large  █ idle  ░ kept empty  █ own  · free  ? unused'
+line '      64B       5    320Ki        ?     5120       ?        ?'
+order "$own" '?           4000001  3   6     4     ?      0     0     0   111  122  133    16'
+keys 4 && await '   3    4Mi      0      ?      0      0    4Mi     4Mi   0.0 %'
+line '       0 B ███████████·····················································'
+keys 5 && await '5 history' && await 'held    '
+lacks 'live    '
+case $(line_of held) in *[!█▇▆▅]* | '') fail "what is held is drawn as '$(line_of held)'" ;; esac
+screen 80x24 'TERM=vt100 LC_ALL=C' "$victim"
+await ' node 0 [OOFLLLLLLLLLLLLLLLLLLLLLIS.................]  58.6 % of 8 MiB FULL'
+line '         O owned  F full  L large  I idle  e kept empty  S own  . free  ? unused'
 finish_segment
 
 # --- nothing but ones where figures may be anything: drawn, not believed ---
 # drawn_whole: every view, and it still ends as it should
 drawn_whole()
 {
-    start 80x24 "$colours" "$victim"
-    await "sleep ($victim)"
+    screen 80x24 "$colours" "$victim"
+    await "made ($victim)"
     for key in N 2 W 3 4 5 1 A r; do keys "$key"; done
     await 'by away, least first'
     keys h
@@ -345,12 +341,10 @@ drawn_whole()
     keys q
     await 'status=0' && await restored
 }
-start_segment 0
-{ head -c 256 "$work/made"; repeat 32 -1; head -c 576 "$work/made" | tail -c 64; repeat 440 -1; } > "$segment"
+start_segment --no-pages --ones nodes --ones theaps --ones events --ones others
 drawn_whole
 finish_segment
-start_segment 192
-{ head -c 576 "$work/made"; repeat 440 -1; } > "$segment"
+start_segment --ones theaps --ones events --ones pages --ones others
 drawn_whole
 finish_segment
 
@@ -359,18 +353,16 @@ strange=$(printf 'a\033[31mb\ac')
 if cp "$(command -v sleep)" "$work/$strange" 2> /dev/null; then
     "$holdfast" run --arena 64M --backing 4k "$work/$strange" 600 > /dev/null 2>&1 &
     live=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        sleep 0.3
-        "$holdfast" stat "$live" > /dev/null 2>&1 && break
-    done
-    start 80x24 "$colours" "$live"
+    children="$children $live"
+    shows() { "$holdfast" stat "$live" > /dev/null 2>&1; }
+    until_true shows
+    screen 80x24 "$colours" "$live"
     await "a?[31mb?c ($live)  64 MiB on 1 node"
     await "$(printf 'a?[31mb?c   %7s' "$live")"
     await ' of 64 MiB 4k'
     keys 3 && await 'published: arena of 64 MiB'
     kill "$live"
     await 'has ended' && await 'status=0'
-    live=
 fi
 
 exit "$failed"

@@ -17,16 +17,21 @@ static inline ino_t test_inode(const char *path)
     return stat(path, &file) == 0 ? file.st_ino : 0;
 }
 
-/* As <holdfast/inspect.h> names it. */
-static inline void test_segment_path(char *path, size_t path_bytes)
+static inline uint64_t test_start_ticks(void)
 {
     char text[1024];
     test_read("/proc/self/stat", text, sizeof text);
     const char *at = strrchr(text, ')');
     for (int field = 2; field < 22; field++)
         at = strchr(at + 1, ' ');
+    return strtoull(at, NULL, 10);
+}
+
+/* As <holdfast/inspect.h> names it. */
+static inline void test_segment_path(char *path, size_t path_bytes)
+{
     snprintf(path, path_bytes, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%d.%llu.%llx", (int)getpid(),
-             strtoull(at, NULL, 10),
+             (unsigned long long)test_start_ticks(),
              (unsigned long long)test_inode("/proc/self/ns/time") << 32 |
                  (unsigned long long)test_inode("/proc/self/ns/pid"));
 }

@@ -1,0 +1,370 @@
+/*
+ * made-segment: a process that shows an arena of which every figure is known, for tests of the tool.
+ *
+ *   made-segment [--older | --newer] [--one-node] [--cut-run] [--no-pages] [--ones TABLE]... [NAME=VALUE]...
+ *   made-segment --change FILE NAME=VALUE...
+ *
+ * The first makes its segment, prints the file's name and stays until a signal ends it.  Its name is
+ * "made".  It has two nodes, two size classes, three theaps and none past the table's end, two
+ * events, 192 pages.  Blocks are counted in a page table of its own; what the page map says of them
+ * is another number, 3 for each run, which nobody should show.
+ *
+ *   --older     structs have the sizes of the first library of this version: nothing counts blocks
+ *   --newer     header and entries go on behind what this header knows, with bytes of ones
+ *   --one-node  all pages are the first node's
+ *   --cut-run   the last page begins a run that the node's end cuts short
+ *   --no-pages  there is no page map
+ *   --ones      nothing but ones in one of the tables
+ *
+ * The second changes words of the file that the first made, without --older and --newer.  Names are
+ * in `words`.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/prctl.h>
+
+#include "programs/segment.h"
+
+#define PAGE ((uint64_t)HF_INSPECT_PAGE_BYTES)
+#define NODE_PAGES 128u /* of node 0 */
+#define ALL_PAGES 192u
+#define MORE_BYTES 64u /* that a newer library added to each struct */
+#define LIST_FULL 7
+#define SHOWN_BLOCKS 3 /* of each run, in the page map */
+
+/* The segment as this header has it, and its file where structs have today's sizes. */
+struct made {
+    struct hf_inspect_segment header;
+    struct hf_inspect_node nodes[2];
+    struct hf_inspect_class classes[2];
+    struct hf_inspect_theap theaps[3];
+    struct hf_inspect_event events[2];
+    struct hf_inspect_theap others[2];
+    uint64_t pages[ALL_PAGES];
+};
+
+static struct made made = {
+    .header = { .magic = HF_INSPECT_MAGIC,
+                .version = HF_INSPECT_VERSION,
+                .event_count = 2,
+                .theap_count = 3,
+                .asked_arena = HF_ARENA_BYTES,
+                .asked_backing = HF_BACKING_2M },
+    .nodes = { { .id = 0,
+                 .backing = HF_BACKING_2M,
+                 .flags = HF_INSPECT_NODE_BOUND | HF_INSPECT_NODE_LOCKED | HF_INSPECT_NODE_FULL,
+                 .total = NODE_PAGES * PAGE,
+                 .populated = NODE_PAGES * PAGE,
+                 .used = 75 * PAGE,
+                 .idle = 2 * PAGE,
+                 .free = (NODE_PAGES - 75) * PAGE,
+                 .high_water = 75 * PAGE,
+                 .large = 64 * PAGE,
+                 .meta = 2 * PAGE,
+                 .theaps = 2,
+                 .asked = NODE_PAGES * PAGE,
+                 .os_page_bytes = 2 << 20 },
+               { .id = 3,
+                 .backing = HF_BACKING_2M,
+                 .flags = HF_INSPECT_NODE_BOUND,
+                 .total = (ALL_PAGES - NODE_PAGES) * PAGE,
+                 .populated = (ALL_PAGES - NODE_PAGES) * PAGE,
+                 .free = (ALL_PAGES - NODE_PAGES) * PAGE,
+                 .first_index = NODE_PAGES,
+                 .first_page = NODE_PAGES,
+                 .theaps = 2,
+                 .asked = (ALL_PAGES - NODE_PAGES) * PAGE,
+                 .os_page_bytes = 2 << 20 } },
+    .classes = { { .block_bytes = 64, .run_pages = 1, .run_blocks = 1024 },
+                 { .block_bytes = 8192, .run_pages = 2, .run_blocks = 16 } },
+    .theaps = { { .in_use = 1,
+                  .cpu = 5,
+                  .updated_ticks = 1,
+                  .claimed = 11,
+                  .stolen = 22,
+                  .lost = 33,
+                  .remote_frees = 44,
+                  .received = 55,
+                  .away = { 6 },
+                  .slow = { 7 },
+                  .kept = 2 * PAGE },
+                { .in_use = 1,
+                  .home_node = 1,
+                  .cpu = 6,
+                  .tid = 4000001,
+                  .updated_ticks = 1,
+                  .claimed = 111,
+                  .stolen = 122,
+                  .lost = 133,
+                  .remote_frees = 144,
+                  .received = 155,
+                  .away = { 16 },
+                  .slow = { 177 } },
+                { .cpu = 7,
+                  .tid = 4000002,
+                  .updated_ticks = 1,
+                  .claimed = 1,
+                  .stolen = 1,
+                  .lost = 1,
+                  .remote_frees = 1,
+                  .received = 1,
+                  .away = { 1 },
+                  .slow = { 1 } } },
+    .events = { { .sequence = 1, .ticks = 1, .kind = HF_EVENT_PUBLISHED, .a = 12 << 20 },
+                { .sequence = 2, .ticks = 2, .kind = HF_EVENT_NODE_FULL, .tid = 4000001, .a = 8 << 20 } },
+};
+
+/* --- pages, and the table in which this process counts their blocks --- */
+
+struct table_entry {
+    uint32_t used;
+    uint16_t capacity;
+    uint8_t list, kept;
+    uint64_t local_free, xfree;
+    uint32_t run_pages;
+    uint8_t size_class;
+    uint8_t rest[11];
+};
+
+static struct table_entry page_table[ALL_PAGES];
+
+static void set_live(struct hf_inspect_live *live)
+{
+    *live = (struct hf_inspect_live){
+        .page_table = (uintptr_t)page_table,
+        .entry_bytes = sizeof page_table[0],
+        .xfree_mask = 0xff,
+        .xfree_shift = 48,
+        .list_full = LIST_FULL,
+        .used = offsetof(struct table_entry, used),
+        .capacity = offsetof(struct table_entry, capacity),
+        .list = offsetof(struct table_entry, list),
+        .kept = offsetof(struct table_entry, kept),
+        .local_free = offsetof(struct table_entry, local_free),
+        .xfree = offsetof(struct table_entry, xfree),
+        .run_pages = offsetof(struct table_entry, run_pages),
+        .size_class = offsetof(struct table_entry, size_class),
+    };
+}
+
+static void put_page(size_t index, enum hf_inspect_page_state state, unsigned count)
+{
+    made.pages[index] = HF_PAGE_ENTRY(state, 0, 0, count);
+}
+
+/* `counts` says how many blocks are out. */
+static void put_run(size_t index, enum hf_inspect_page_state state, unsigned class, unsigned theap,
+                    struct table_entry counts)
+{
+    const struct hf_inspect_class *of = &made.classes[class];
+    counts.run_pages = of->run_pages;
+    counts.capacity = (uint16_t)of->run_blocks;
+    counts.size_class = (uint8_t) class;
+    made.pages[index] = HF_PAGE_ENTRY(state, class, theap, SHOWN_BLOCKS);
+    for (size_t inside = 1; inside < of->run_pages && index + inside < ALL_PAGES; inside++)
+        made.pages[index + inside] = UINT64_MAX; /* nobody may look at it */
+    page_table[index] = counts;
+}
+
+/* Node 0: a row of 64 pages, and one of a large block; node 1 is free. */
+static void set_pages(void)
+{
+    const struct table_entry sealed = { .used = 1, .list = LIST_FULL };
+    put_page(0, HF_PAGE_META, 1);
+    put_page(1, HF_PAGE_META, 1);
+    put_run(2, HF_PAGE_OWNED, 0, 0, sealed);                                         /* all 1024 out */
+    put_run(3, HF_PAGE_OWNED, 0, 0, (struct table_entry){ .used = 101, .kept = 1 }); /* 100 */
+    put_run(4, HF_PAGE_IDLE, 0, 0, (struct table_entry){ .used = 640, .xfree = 40ull << 48 | 64 }); /* 600 */
+    put_run(5, HF_PAGE_IDLE, 0, 0, (struct table_entry){ .used = 10 });
+    put_run(6, HF_PAGE_LOOSE, 0, 0, (struct table_entry){ .used = 1024, .list = LIST_FULL, .local_free = 1 });
+    put_run(7, HF_PAGE_OWNED, 1, 1, (struct table_entry){ .used = 16 });
+    put_run(9, HF_PAGE_OWNED, 1, 1, (struct table_entry){ .used = 1, .kept = 1 }); /* empty */
+    put_page(20, 200, 0); /* no state that there is */
+    for (size_t i = 21; i < 64; i++)
+        put_page(i, HF_PAGE_FREE, 0);
+    put_page(64, HF_PAGE_LARGE, 70); /* over the node's end */
+    for (size_t i = 65; i < NODE_PAGES; i++)
+        made.pages[i] = UINT64_MAX;
+}
+
+/* --- changes --- */
+
+static const struct {
+    const char *name;
+    size_t offset, bytes;
+} words[] = {
+#define WORD(name, field)                                                                                    \
+    {                                                                                                        \
+        name, offsetof(struct made, field), sizeof made.field                                                \
+    }
+    WORD("magic", header.magic),
+    WORD("version", header.version),
+    WORD("node1.high_water", nodes[1].high_water),
+    WORD("theap0.claimed", theaps[0].claimed),
+    WORD("theap0.stolen", theaps[0].stolen),
+    WORD("theap0.fresh", theaps[0].fresh),
+    WORD("theap0.remote_frees", theaps[0].remote_frees),
+    WORD("theap0.failed", theaps[0].failed),
+    WORD("theap0.kept", theaps[0].kept),
+    WORD("theap0.away", theaps[0].away[0]),
+    WORD("theap0.slow", theaps[0].slow[0]),
+#undef WORD
+};
+
+static void set_word(const char *assignment)
+{
+    size_t length = strcspn(assignment, "=");
+    for (size_t i = 0; i < sizeof words / sizeof words[0] && assignment[length] != 0; i++)
+        if (strlen(words[i].name) == length && memcmp(words[i].name, assignment, length) == 0) {
+            uint64_t value = strtoull(assignment + length + 1, NULL, 0);
+            memcpy((char *)&made + words[i].offset, &value, words[i].bytes); /* little-endian */
+            return;
+        }
+    fprintf(stderr, "made-segment: %s names nothing\n", assignment);
+    exit(1);
+}
+
+/* By one write: a reader sees all of it, or nothing. */
+static void change(char **arguments)
+{
+    int fd = open(arguments[0], O_RDWR);
+    CHECK(fd >= 0 && pread(fd, &made, sizeof made, 0) == sizeof made);
+    CHECK(made.header.segment_bytes == sizeof made);
+    for (char **assignment = arguments + 1; *assignment != NULL; assignment++)
+        set_word(*assignment);
+    CHECK(pwrite(fd, &made, sizeof made, 0) == sizeof made);
+    exit(0);
+}
+
+/* --- the file --- */
+
+enum age { OLDER, TODAY, NEWER };
+
+/* What the first library of this version had of a struct; or today's, or a later one's. */
+static uint32_t size_at(enum age age, size_t first_bytes, size_t bytes)
+{
+    return (uint32_t)(age == OLDER ? first_bytes : age == TODAY ? bytes : bytes + MORE_BYTES);
+}
+
+/* The tables, in the order of the file. */
+static const struct {
+    const char *name;
+    size_t table; /* in the header */
+    size_t entries, bytes, first_bytes, count;
+} tables[] = {
+#define TABLE(name, first_bytes)                                                                             \
+    {                                                                                                        \
+#name, offsetof(struct hf_inspect_segment, name), offsetof(struct made, name),                       \
+            sizeof made.name[0], first_bytes, sizeof made.name / sizeof made.name[0]                         \
+    }
+    TABLE(nodes, 128), TABLE(classes, 16), TABLE(theaps, 320),
+    TABLE(events, 48), TABLE(others, 320), TABLE(pages, 8),
+#undef TABLE
+};
+#define TABLES (sizeof tables / sizeof tables[0])
+
+static void fill_with_ones(const char *name)
+{
+    for (size_t i = 0; i < TABLES; i++)
+        if (strcmp(tables[i].name, name) == 0) {
+            memset((char *)&made + tables[i].entries, 0xff, tables[i].count * tables[i].bytes);
+            return;
+        }
+    fprintf(stderr, "made-segment: there is no table %s\n", name);
+    exit(1);
+}
+
+static struct hf_inspect_table *table_at(size_t i)
+{
+    return (struct hf_inspect_table *)((char *)&made.header + tables[i].table);
+}
+
+/* Offsets and sizes; bytes of the file.  The counts of nodes and pages stay. */
+static size_t lay_out(enum age age)
+{
+    size_t at = size_at(age, 256, sizeof made.header);
+    made.header.header_bytes = (uint32_t)at;
+    for (size_t i = 0; i < TABLES; i++) {
+        bool is_map = tables[i].table == offsetof(struct hf_inspect_segment, pages);
+        struct hf_inspect_table *table = table_at(i);
+        table->offset = at;
+        table->entry_bytes = is_map ? sizeof(uint64_t) : size_at(age, tables[i].first_bytes, tables[i].bytes);
+        at += tables[i].count * table->entry_bytes;
+    }
+    made.header.segment_bytes = at;
+    return at;
+}
+
+static void copy_cut(uint8_t *to, size_t to_bytes, const void *from, size_t from_bytes)
+{
+    memcpy(to, from, to_bytes < from_bytes ? to_bytes : from_bytes);
+}
+
+static void write_file(const char *path, size_t bytes)
+{
+    uint8_t *image = malloc(bytes);
+    CHECK(image != NULL);
+    memset(image, 0xff, bytes); /* what is not known of a newer one */
+    copy_cut(image, made.header.header_bytes, &made.header, sizeof made.header);
+    for (size_t i = 0; i < TABLES; i++)
+        for (size_t j = 0; j < tables[i].count; j++)
+            copy_cut(image + table_at(i)->offset + j * table_at(i)->entry_bytes, table_at(i)->entry_bytes,
+                     (char *)&made + tables[i].entries + j * tables[i].bytes, tables[i].bytes);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    CHECK(fd >= 0 && write(fd, image, bytes) == (ssize_t)bytes);
+    close(fd);
+    free(image);
+}
+
+static enum age parse(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "older", no_argument, NULL, 'o' },
+        { "newer", no_argument, NULL, 'n' },
+        { "one-node", no_argument, NULL, '1' },
+        { "cut-run", no_argument, NULL, 'c' },
+        { "no-pages", no_argument, NULL, 'p' },
+        { "ones", required_argument, NULL, 'f' },
+        { NULL, 0, NULL, 0 },
+    };
+    enum age age = TODAY;
+    for (size_t i = 0; i < TABLES; i++)
+        table_at(i)->count = (uint32_t)tables[i].count;
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
+        switch (option) {
+        case 'o': age = OLDER; break;
+        case 'n': age = NEWER; break;
+        case '1':
+            made.header.nodes.count = 1;
+            made.nodes[0].total = ALL_PAGES * PAGE;
+            break;
+        case 'c': put_run(ALL_PAGES - 1, HF_PAGE_OWNED, 1, 1, (struct table_entry){ .used = 16 }); break;
+        case 'p': made.header.pages.count = 0; break;
+        case 'f': fill_with_ones(optarg); break;
+        default: exit(1);
+        }
+    for (int i = optind; i < argc; i++)
+        set_word(argv[i]);
+    return age;
+}
+
+int main(int argc, char **argv)
+{
+    char path[128];
+    if (argc > 2 && strcmp(argv[1], "--change") == 0)
+        change(argv + 2);
+    CHECK(prctl(PR_SET_NAME, "made") == 0);
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); /* where Yama is: any reader of ours may count blocks */
+    test_segment_path(path, sizeof path);
+    made.header.pid = (uint64_t)getpid();
+    made.header.start_ticks = test_start_ticks();
+    made.theaps[0].tid = made.header.pid;
+    set_live(&made.header.live);
+    set_pages();
+    enum age age = parse(argc, argv);
+    write_file(path, lay_out(age));
+    puts(path);
+    fflush(stdout);
+    alarm(600);
+    pause();
+}
