@@ -14,10 +14,11 @@
  *   --one-node  all pages are the first node's
  *   --cut-run   the last page begins a run that the node's end cuts short
  *   --no-pages  there is no page map
- *   --ones      nothing but ones in one of the tables
+ *   --ones      nothing but ones in one of the tables, each with all of its entries; of `header`, in
+ *               what tells neither sizes nor whose it is
  *
  * The second changes words of the file that the first made, without --older and --newer.  Names are
- * in `words`.
+ * in `words`; those of the header may be wrong.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -35,11 +36,11 @@
 /* The segment as this header has it, and its file where structs have today's sizes. */
 struct made {
     struct hf_inspect_segment header;
-    struct hf_inspect_node nodes[2];
+    struct hf_inspect_node nodes[HF_INSPECT_MAX_NODES]; /* of which there are two */
     struct hf_inspect_class classes[2];
     struct hf_inspect_theap theaps[3];
     struct hf_inspect_event events[2];
-    struct hf_inspect_theap others[2];
+    struct hf_inspect_theap others[HF_INSPECT_MAX_NODES];
     uint64_t pages[ALL_PAGES];
 };
 
@@ -199,6 +200,13 @@ static const struct {
     }
     WORD("magic", header.magic),
     WORD("version", header.version),
+    WORD("header_bytes", header.header_bytes),
+    WORD("segment_bytes", header.segment_bytes),
+    WORD("pid", header.pid),
+    WORD("nodes.offset", header.nodes.offset),
+    WORD("nodes.count", header.nodes.count),
+    WORD("nodes.entry_bytes", header.nodes.entry_bytes),
+    WORD("classes.count", header.classes.count),
     WORD("node1.high_water", nodes[1].high_water),
     WORD("theap0.claimed", theaps[0].claimed),
     WORD("theap0.stolen", theaps[0].stolen),
@@ -224,14 +232,19 @@ static void set_word(const char *assignment)
     exit(1);
 }
 
+static void set_words(char **assignments)
+{
+    for (; *assignments != NULL; assignments++)
+        set_word(*assignments);
+}
+
 /* By one write: a reader sees all of it, or nothing. */
 static void change(char **arguments)
 {
     int fd = open(arguments[0], O_RDWR);
     CHECK(fd >= 0 && pread(fd, &made, sizeof made, 0) == sizeof made);
     CHECK(made.header.segment_bytes == sizeof made);
-    for (char **assignment = arguments + 1; *assignment != NULL; assignment++)
-        set_word(*assignment);
+    set_words(arguments + 1);
     CHECK(pwrite(fd, &made, sizeof made, 0) == sizeof made);
     exit(0);
 }
@@ -265,6 +278,16 @@ static const struct {
 
 static void fill_with_ones(const char *name)
 {
+    if (strcmp(name, "header") == 0) {
+        struct hf_inspect_segment *header = &made.header;
+        memset(&header->arena_base, 0xff,
+               offsetof(struct hf_inspect_segment, nodes) - offsetof(struct hf_inspect_segment, arena_base));
+        memset(&header->event_count, 0xff,
+               offsetof(struct hf_inspect_segment, program) -
+                   offsetof(struct hf_inspect_segment, event_count));
+        memset(header->library, 0xff, sizeof header->library);
+        return;
+    }
     for (size_t i = 0; i < TABLES; i++)
         if (strcmp(tables[i].name, name) == 0) {
             memset((char *)&made + tables[i].entries, 0xff, tables[i].count * tables[i].bytes);
@@ -300,16 +323,19 @@ static void copy_cut(uint8_t *to, size_t to_bytes, const void *from, size_t from
     memcpy(to, from, to_bytes < from_bytes ? to_bytes : from_bytes);
 }
 
-static void write_file(const char *path, size_t bytes)
+/* What is not known of a newer one is ones.  What a word of the header says moves nothing. */
+static void write_file(const char *path, size_t bytes, char **assignments)
 {
     uint8_t *image = malloc(bytes);
+    size_t header_bytes = made.header.header_bytes;
     CHECK(image != NULL);
-    memset(image, 0xff, bytes); /* what is not known of a newer one */
-    copy_cut(image, made.header.header_bytes, &made.header, sizeof made.header);
+    memset(image, 0xff, bytes);
     for (size_t i = 0; i < TABLES; i++)
         for (size_t j = 0; j < tables[i].count; j++)
             copy_cut(image + table_at(i)->offset + j * table_at(i)->entry_bytes, table_at(i)->entry_bytes,
                      (char *)&made + tables[i].entries + j * tables[i].bytes, tables[i].bytes);
+    set_words(assignments);
+    copy_cut(image, header_bytes, &made.header, sizeof made.header);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     CHECK(fd >= 0 && write(fd, image, bytes) == (ssize_t)bytes);
     close(fd);
@@ -330,6 +356,7 @@ static enum age parse(int argc, char **argv)
     enum age age = TODAY;
     for (size_t i = 0; i < TABLES; i++)
         table_at(i)->count = (uint32_t)tables[i].count;
+    made.header.nodes.count = made.header.others.count = 2;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
         case 'o': age = OLDER; break;
@@ -343,8 +370,6 @@ static enum age parse(int argc, char **argv)
         case 'f': fill_with_ones(optarg); break;
         default: exit(1);
         }
-    for (int i = optind; i < argc; i++)
-        set_word(argv[i]);
     return age;
 }
 
@@ -362,7 +387,7 @@ int main(int argc, char **argv)
     set_live(&made.header.live);
     set_pages();
     enum age age = parse(argc, argv);
-    write_file(path, lay_out(age));
+    write_file(path, lay_out(age), argv + optind);
     puts(path);
     fflush(stdout);
     alarm(600);

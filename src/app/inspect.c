@@ -22,7 +22,7 @@
  * Moments are read from the processor's counter, here and nowhere else in malloc and free: under
  * strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which HOLDFAST_INSPECT=0 avoids.
  *
- * Fails by not publishing, with one warning.  Tests: tests/tool.sh, tests/segment.sh,
+ * Fails by not publishing, with one warning.  Tests: tests/tool-segment.sh, tests/segment.sh,
  * tests/programs/inspect.c, tests/programs/publish.c, tests/programs/quiet-child.c.
  */
 #include "app/inspect.h"

@@ -7,7 +7,7 @@
  * S2: a file is removed only where its process is known to have ended, or to have executed another
  *     program since: what is of another namespace cannot be judged from here.
  *
- * Tests: tests/tool.sh, tests/segment.sh.
+ * Tests: tests/tool-segment.sh, tests/segment.sh.
  */
 #include "tool.h"
 

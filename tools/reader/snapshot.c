@@ -11,7 +11,7 @@
  *
  * Words may change while they are copied; each is true of some moment.
  *
- * Tests: tests/tool.sh, tests/fuzz/segment.c.
+ * Tests: tests/tool-segment.sh, tests/fuzz/segment.c.
  */
 #include "reader/snapshot.h"
 

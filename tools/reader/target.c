@@ -4,7 +4,7 @@
  * Neither ptrace nor root is needed for a process of the same user, and the process is not
  * stopped: its inspection segment is copied.
  *
- * Tests: tests/tool.sh, tests/segment.sh.
+ * Tests: tests/tool-segment.sh, tests/segment.sh.
  */
 #include <errno.h>
 #include <limits.h>
