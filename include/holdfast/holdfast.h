@@ -72,12 +72,12 @@ int hf_prefault_wait(int timeout_ms);
  * moment
  *     allocated + idle + free + metadata == arena
  * exactly; the figures are read one after the other while others work, and what moved meanwhile
- * counts as allocated.  Later versions add fields at the end. */
+ * counts as allocated.  Later versions add fields at the end.  `free`, `idle`, `large` and
+ * `high_water` are those of struct hf_inspect_node. */
 struct hf_stats {
     uint64_t arena;
     uint64_t allocated;    /* pages that hold blocks in use, or room that only their thread can use now */
-    uint64_t idle;         /* pages with room that nobody owns, if only for one block, and empty ones
-                            * that threads hold back */
+    uint64_t idle;         /* pages that nobody owns and that have room, if only for one block */
     uint64_t free;         /* pages of no use yet, or again */
     uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
     uint64_t large;        /* of allocated: blocks of whole pages */
@@ -97,6 +97,7 @@ struct hf_stats {
     uint64_t failures;      /* calls that ended in ENOMEM */
     uint64_t live;          /* bytes of the blocks that the program has, as hf_usable_size tells, in
                               * allocated and idle pages; off by what other threads do meanwhile */
+    uint64_t kept;          /* of allocated: empty pages that threads hold back for their next requests */
 };
 
 /* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL

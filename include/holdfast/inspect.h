@@ -72,7 +72,8 @@ struct hf_inspect_node {
     uint64_t total;            /* size of the arena on this node */
     uint64_t populated;        /* of it, populated so far (a growing arena: opened so far) */
     uint64_t used;             /* in pages that are handed out or held */
-    uint64_t idle;             /* of `used`: pages that nobody owns and that have room */
+    uint64_t idle;             /* of `used`: pages that nobody owns and that have room, if only for one block;
+                                * empty ones that threads hold back are not idle */
     uint64_t free;             /* total - used - what could not be populated */
     uint64_t high_water;       /* most ever in use */
     uint64_t large;            /* of `used`: blocks of whole pages */

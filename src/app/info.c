@@ -4,7 +4,7 @@
  * N1: of each heap, system == used + free + large, and live and kept are parts of used that have
  *     nothing in common.
  *
- * Reads counts that others change meanwhile, as stats.c does; what does not add up counts as used.
+ * Reads counts that others change meanwhile, as stats.c does.
  * Allocates nothing itself.  In a child that has no arena there is one heap of nothing.
  *
  * Tests: tests/programs/info.c, tests/programs/dontfork.c.
@@ -20,7 +20,7 @@ struct heap {
     size_t system; /* of space: opened so far; all of it, unless the arena grows or is being populated */
     size_t large;  /* of system: in large blocks */
     size_t free;   /* of system */
-    size_t used;   /* of system: in runs of blocks, or Holdfast's own */
+    size_t used;   /* of system: in pages of blocks, or Holdfast's own */
     size_t kept;   /* of used: empty, held back by threads */
     size_t live;   /* of used, in bytes: in blocks that the program has */
 };
@@ -28,18 +28,15 @@ struct heap {
 static void heap_of_node(struct heap *heap, const struct arena_node *node)
 {
     struct node_figures figures;
-    hfi_stats_node(node, &figures);
-    size_t unusable = hfi_arena_unopened_pages(node) + hfi_arena_failed_pages(node);
-    heap->space = figures.total;
-    heap->system = figures.total - hfi_min(unusable, figures.total);
-    heap->large = hfi_min(figures.large, heap->system);
-    heap->free = figures.free - hfi_min(hfi_arena_unopened_pages(node), figures.free);
-    heap->free = hfi_min(heap->free, heap->system - heap->large);
-    heap->used = heap->system - heap->large - heap->free;
-    struct node_live live;
-    hfi_stats_live(node, &live);
-    heap->live = hfi_min(live.blocks, heap->used * HFI_PAGE_BYTES);
-    heap->kept = hfi_min(figures.kept, heap->used - hfi_divide_up(heap->live, HFI_PAGE_BYTES));
+    const struct arena_figures *pages = &figures.pages;
+    hfi_stats_node_live(node, &figures);
+    *heap = (struct heap){ .space = pages->total,
+                           .system = pages->used + pages->free - pages->unopened,
+                           .large = pages->large,
+                           .free = pages->free - pages->unopened,
+                           .used = pages->used - pages->large,
+                           .kept = figures.kept,
+                           .live = figures.live_blocks };
 }
 
 static void add_heap(struct heap *sum, const struct heap *heap)

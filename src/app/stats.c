@@ -38,15 +38,9 @@ static HFI_READS_OTHERS size_t theaps_kept_pages(const struct arena_node *node)
 
 void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
 {
-    figures->total = node->page_count;
-    figures->free = hfi_arena_free_pages(node);
-    figures->meta = node->meta_pages + hfi_load_relaxed(&node->xtheap_pages);
-    figures->large = hfi_load_relaxed(&node->xlarge_pages);
-    figures->idle = hfi_arena_idle_pages(node);
-    figures->kept = theaps_kept_pages(node);
-    figures->blocks = 0;
-    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
-        figures->blocks += hfi_load_relaxed(&node->xclass_pages[class]);
+    *figures = (struct node_figures){ .kept = 0 };
+    hfi_arena_figures(node, &figures->pages);
+    figures->kept = hfi_min(theaps_kept_pages(node), figures->pages.owned);
 }
 
 static void add_counters(struct counters *sum, const struct counters *counters)
@@ -96,7 +90,7 @@ static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_
 }
 
 /* Between xlow_used and xhigh_used no page was ever handed out. */
-static HFI_READS_OTHERS void add_heads(struct node_live *live, const struct arena_node *node)
+static HFI_READS_OTHERS void add_heads(struct node_figures *figures, const struct arena_node *node)
 {
     size_t low = hfi_load_relaxed(&node->xlow_used), high = hfi_max(hfi_load_relaxed(&node->xhigh_used), low);
     for (size_t i = 0; i < node->page_count;) {
@@ -104,54 +98,46 @@ static HFI_READS_OTHERS void add_heads(struct node_live *live, const struct aren
         const struct page *head = hfi_page_at(node->first_index + i);
         size_t next = i + 1;
         if (owner >= HFI_OWNER_LARGE) {
-            *(owner == HFI_OWNER_LARGE ? &live->large : &live->blocks) += head_live_bytes(head, owner);
+            *(owner == HFI_OWNER_LARGE ? &figures->live_large : &figures->live_blocks) +=
+                head_live_bytes(head, owner);
             next = i + hfi_max(HFI_SHOWN(head->run_pages), 1u);
         }
         i = i < low && next >= low ? hfi_max(high, next) : next;
     }
 }
 
-HFI_READS_OTHERS void hfi_stats_live(const struct arena_node *node, struct node_live *live)
+HFI_READS_OTHERS void hfi_stats_node_live(const struct arena_node *node, struct node_figures *figures)
 {
-    *live = (struct node_live){ 0, 0 };
-    add_heads(live, node);
+    hfi_stats_node(node, figures);
+    add_heads(figures, node);
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
         if (HFI_SHOWN(theap->thread) != 0 && HFI_SHOWN(theap->node) == node)
-            live->blocks -= hfi_min(hfi_magazines_bytes(theap), live->blocks);
+            figures->live_blocks -= hfi_min(hfi_magazines_bytes(theap), figures->live_blocks);
+    size_t block_pages = figures->pages.idle + figures->pages.owned - figures->kept;
+    figures->live_blocks = hfi_min(figures->live_blocks, block_pages * HFI_PAGE_BYTES);
+    figures->live_large = hfi_min(figures->live_large, figures->pages.large * HFI_PAGE_BYTES);
 }
 
 /* --- figures for the program itself --- */
 
 #define STATS_BYTES_LEAST offsetof(struct hf_stats, large)
 
-/* The equation of struct hf_stats: what does not add up was on its way. */
 static void add_node(struct hf_stats *stats, const struct arena_node *node, bool with_live)
 {
     struct node_figures figures;
-    hfi_stats_node(node, &figures);
-    size_t rest = figures.total;
-    size_t meta = hfi_min(figures.meta + hfi_arena_failed_pages(node), rest);
-    rest -= meta;
-    size_t free_pages = hfi_min(figures.free, rest);
-    rest -= free_pages;
-    size_t idle = hfi_min(figures.idle + figures.kept, rest);
-    rest -= idle;
-    size_t longest = hfi_arena_longest_run(node) * HFI_PAGE_BYTES;
-    stats->arena += figures.total * HFI_PAGE_BYTES;
-    stats->allocated += rest * HFI_PAGE_BYTES;
-    stats->idle += idle * HFI_PAGE_BYTES;
-    stats->free += free_pages * HFI_PAGE_BYTES;
-    stats->metadata += meta * HFI_PAGE_BYTES;
-    stats->large += hfi_min(figures.large, rest) * HFI_PAGE_BYTES;
-    stats->high_water +=
-        hfi_max(hfi_load_relaxed(&node->xmost_used), figures.total - free_pages) * HFI_PAGE_BYTES;
-    stats->longest_free = hfi_max(stats->longest_free, longest);
+    const struct arena_figures *pages = &figures.pages;
+    (with_live ? hfi_stats_node_live : hfi_stats_node)(node, &figures);
+    stats->arena += pages->total * HFI_PAGE_BYTES;
+    stats->allocated += (pages->owned + pages->large) * HFI_PAGE_BYTES;
+    stats->idle += pages->idle * HFI_PAGE_BYTES;
+    stats->free += pages->free * HFI_PAGE_BYTES;
+    stats->metadata += (pages->meta + pages->failed) * HFI_PAGE_BYTES;
+    stats->large += pages->large * HFI_PAGE_BYTES;
+    stats->high_water += pages->high_water * HFI_PAGE_BYTES;
+    stats->longest_free = hfi_max(stats->longest_free, hfi_arena_longest_run(node) * HFI_PAGE_BYTES);
     stats->nodes++;
-    if (!with_live)
-        return;
-    struct node_live live;
-    hfi_stats_live(node, &live);
-    stats->live += hfi_min(live.blocks + live.large, (rest + idle) * HFI_PAGE_BYTES);
+    stats->live += figures.live_blocks + figures.live_large;
+    stats->kept += figures.kept * HFI_PAGE_BYTES;
 }
 
 int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *node)
@@ -187,7 +173,7 @@ static const char *const stats_names[] = {
     "arena",         "allocated",     "idle",         "free",         "metadata",
     "large",         "high_water",    "longest_free", "nodes",        "threads",
     "blocks_listed", "pages_claimed", "pages_fresh",  "pages_stolen", "pages_away",
-    "large_blocks",  "remote_frees",  "failures",     "live",
+    "large_blocks",  "remote_frees",  "failures",     "live",         "kept",
 };
 #define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
 _Static_assert(STATS_COUNT * sizeof(uint64_t) == sizeof(struct hf_stats), "each has its name");
@@ -262,23 +248,22 @@ static void report_classes(const struct arena_node *node)
 static void report_node(const struct arena_node *node)
 {
     struct node_figures figures;
-    struct node_live live;
+    const struct arena_figures *pages = &figures.pages;
     char size[16], used[16], blocks[16], idle[16];
-    hfi_stats_node(node, &figures);
-    hfi_stats_live(node, &live);
-    hfi_say_line(
-        "node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, "
-        "longest free run %zu pages",
-        node->id, hfi_format_bytes(size, sizeof size, figures.total * HFI_PAGE_BYTES), figures.total,
-        hfi_format_bytes(used, sizeof used,
-                         (figures.total - figures.free - hfi_arena_failed_pages(node)) * HFI_PAGE_BYTES),
-        hfi_format_bytes(blocks, sizeof blocks, live.blocks + live.large),
-        hfi_format_bytes(idle, sizeof idle, (figures.idle + figures.kept) * HFI_PAGE_BYTES), figures.free,
-        hfi_arena_longest_run(node));
-    if (hfi_prefault_closed_bytes(node->index) != 0 || hfi_arena_failed_pages(node) != 0)
+    hfi_stats_node_live(node, &figures);
+    hfi_say_line("node %u: size %s (%zu pages), used %s, in live blocks %s, idle %s, free %zu pages, "
+                 "longest free run %zu pages",
+                 node->id, hfi_format_bytes(size, sizeof size, pages->total * HFI_PAGE_BYTES), pages->total,
+                 hfi_format_bytes(used, sizeof used, pages->used * HFI_PAGE_BYTES),
+                 hfi_format_bytes(blocks, sizeof blocks, figures.live_blocks + figures.live_large),
+                 hfi_format_bytes(idle, sizeof idle, pages->idle * HFI_PAGE_BYTES), pages->free,
+                 hfi_arena_longest_run(node));
+    if (hfi_prefault_closed_bytes(node->index) != 0 || pages->failed != 0)
         hfi_say_line("  of free: %zu pages still to be populated; besides: %zu pages that could not be",
-                     hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, hfi_arena_failed_pages(node));
-    hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", figures.large, figures.meta);
+                     hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, pages->failed);
+    if (figures.kept != 0)
+        hfi_say_line("  kept: %zu pages that threads hold back empty", figures.kept);
+    hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", pages->large, pages->meta);
     report_classes(node);
 }
 

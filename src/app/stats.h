@@ -9,26 +9,21 @@
 #include "arena/arena.h"
 #include "heap/counters.h"
 
-/* Figures of one node, in pages; taken while others work, so a sum may be off by what moves. */
+/* Figures of one node for the program itself: hf_stats, mallinfo2 and its kin, and the report. */
 struct node_figures {
-    size_t total;  /* pages of the node */
-    size_t free;   /* claimable, with those an auto arena has yet to open */
-    size_t meta;   /* maps and theaps */
-    size_t large;  /* in large runs */
-    size_t blocks; /* in runs of blocks */
-    size_t idle;   /* of `blocks`: nobody owns them and they have room */
-    size_t kept;   /* of `blocks`: empty, held back by theaps */
+    struct arena_figures pages;
+    size_t kept;        /* pages, of `owned`: empty, held back by theaps at home here */
+    size_t live_blocks; /* bytes, of `idle` and of what of `owned` is not kept: in blocks that the program
+                         * has */
+    size_t live_large;  /* bytes, of `large`: likewise */
 };
 
+/* Walks the list of theaps. */
 void hfi_stats_node(const struct arena_node *node, struct node_figures *figures);
 
-/* Bytes of the node's blocks that the program has: those cut from pages, and those of whole pages.
- * Looks at 128 bytes per block or run of blocks, and at 8 per page.  Exact for threads that rest,
- * for others off by what they do meanwhile. */
-struct node_live {
-    size_t blocks, large;
-};
-void hfi_stats_live(const struct arena_node *node, struct node_live *live);
+/* The same with live bytes, which are 0 above.  Looks at 128 bytes per block or run of blocks, and
+ * at 8 per page.  Exact for threads that rest, for others off by what they do meanwhile. */
+void hfi_stats_node_live(const struct arena_node *node, struct node_figures *figures);
 
 /* Sum over all theaps, past and present. */
 void hfi_stats_counters(struct counters *sum);

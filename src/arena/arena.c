@@ -436,19 +436,42 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
     }
 }
 
+static size_t pages_take(size_t *left, size_t wanted)
+{
+    size_t taken = hfi_min(wanted, *left);
+    *left -= taken;
+    return taken;
+}
+
+/* relaxed: counts that others change meanwhile */
+void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figures)
+{
+    size_t left = node->page_count, unopened = hfi_arena_unopened_pages(node);
+    figures->total = left;
+    figures->failed = pages_take(&left, hfi_arena_failed_pages(node));
+    figures->free = pages_take(&left, hfi_load_relaxed(&node->free_runs.xset_count) + unopened);
+    figures->unopened = hfi_min(unopened, figures->free);
+    figures->used = left;
+    figures->meta = pages_take(&left, node->meta_pages + hfi_load_relaxed(&node->xtheap_pages));
+    figures->large = pages_take(&left, hfi_load_relaxed(&node->xlarge_pages));
+    figures->idle = pages_take(&left, hfi_arena_idle_pages(node));
+    figures->owned = left;
+    figures->high_water = hfi_max(hfi_load_relaxed(&node->xmost_used), figures->used);
+}
+
 void hfi_arena_show(const struct arena_node *node)
 {
     struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
     if (shown == NULL)
         return;
     shown += node->index;
-    size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
-    HFI_SHOW(shown->free, free_pages * HFI_PAGE_BYTES);
-    HFI_SHOW(shown->used,
-             (node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count)) *
-                 HFI_PAGE_BYTES);
-    HFI_SHOW(shown->idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
-    HFI_SHOW(shown->large, hfi_load_relaxed(&node->xlarge_pages) * HFI_PAGE_BYTES);
+    struct arena_figures figures;
+    hfi_arena_figures(node, &figures);
+    HFI_SHOW(shown->free, figures.free * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->used, figures.used * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->idle, figures.idle * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->large, figures.large * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->meta, figures.meta * HFI_PAGE_BYTES);
     HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
 }
 

@@ -143,6 +143,25 @@ HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
     return free_pages < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
 
+/* A node in pages.  Read one after the other while others work, and cut so that at any time
+ *     free + failed + used == total,  unopened <= free,  meta + large + idle + owned == used.
+ * All figures of nodes begin here: those of the inspection segment, of hf_stats, of mallinfo2 and of
+ * the report of a full arena. */
+struct arena_figures {
+    size_t total;
+    size_t free;       /* claimable now, and those yet to be opened */
+    size_t unopened;   /* of `free` */
+    size_t failed;     /* could not be populated, and are never given out */
+    size_t used;       /* handed out or held */
+    size_t meta;       /* of `used`: Holdfast's own structures */
+    size_t large;      /* of `used`: in blocks of whole pages */
+    size_t idle;       /* of `used`: in runs that nobody owns, with room, if only for one block */
+    size_t owned;      /* of `used`, the rest: in runs that a theap owns, and full ones that nobody does */
+    size_t high_water; /* most ever used, as seen on slow paths and now */
+};
+
+void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figures);
+
 /* Shows readers of the inspection segment what of a node is free, used, idle and in large blocks
  * now. */
 void hfi_arena_show(const struct arena_node *node);

@@ -1,7 +1,8 @@
 /*
  * inspect: what the segment shows is what is there: the page map adds up to the nodes' figures
  * after a storm of threads, in a named arena, in one that grows and publishes late, and in a forked
- * child; events, counters and thread ids are told.
+ * child; hf_stats says the same of a process at rest, also of pages that are kept empty; events,
+ * counters and thread ids are told.
  */
 #include <holdfast/holdfast.h>
 #include <pthread.h>
@@ -74,6 +75,20 @@ static void sum_map(struct sums *sums, const struct hf_inspect_node *node)
     }
 }
 
+/* Each figure that hf_stats and the segment both have is one: idle pages, and those that this thread
+ * keeps empty, which are none. */
+static void check_stats(const char *when)
+{
+    const struct hf_inspect_node *node = nodes();
+    struct hf_stats stats;
+    CHECK(hf_stats_get_node(&stats, sizeof stats, 0) == 0);
+    printf("%s: hf_stats: idle %llu, kept %llu\n", when, (unsigned long long)stats.idle,
+           (unsigned long long)stats.kept);
+    CHECK(stats.arena == node->total && stats.free == node->free && stats.large == node->large);
+    CHECK(stats.idle == node->idle && stats.kept <= stats.allocated && stats.high_water == node->high_water);
+    CHECK(stats.metadata == node->meta && stats.allocated + stats.idle + stats.metadata == node->used);
+}
+
 /* While no other thread is in a call. */
 static void check_map(const char *when)
 {
@@ -95,6 +110,7 @@ static void check_map(const char *when)
     CHECK(sums.pages[HF_PAGE_META] * unit == node->meta);
     CHECK(node->high_water >= node->used && node->high_water <= node->total &&
           node->high_water_ticks >= segment->clock_ticks);
+    check_stats(when);
 }
 
 /* --- the storm --- */
@@ -179,6 +195,9 @@ static void check_blocks(void)
     CHECK(shown <= COUNT + SLACK && shown + SLACK >= COUNT);
     for (int i = 0; i < COUNT; i++)
         free(blocks[i]);
+    check_map("blocks freed");
+    struct hf_stats stats;
+    CHECK(hf_stats_get(&stats, sizeof stats) == 0 && stats.kept != 0);
 }
 
 static void sum_slow_paths(uint64_t *calls, uint64_t *taken)
