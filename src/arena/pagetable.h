@@ -97,7 +97,6 @@ struct page {
     uint8_t size_class;             /* const: HFI_CLASS_LARGE for a large run */
     uint8_t node;                   /* const: index of its node */
     uint32_t head_delta;            /* const: pages back to the head, inside a run */
-    size_t large_bytes;             /* const: bytes of a large run */
     uint64_t link_key; /* const: encodes links, and is in the guard's pattern, in the secure build */
 };
 
@@ -153,6 +152,12 @@ HFI_INLINE struct page *hfi_page_from(char *base, size_t index)
 HFI_INLINE _Atomic(uintptr_t) *hfi_owner_at(size_t index)
 {
     return hfi_owner_from(hfi_base, index);
+}
+
+/* In a forked child: the entry of a page inside a run whose claimer vanished before it had a head. */
+HFI_INLINE void hfi_owner_torn(size_t index)
+{
+    hfi_store_relaxed(hfi_owner_at(index), (uintptr_t)HFI_OWNER_NONE); /* relaxed: one thread */
 }
 
 HFI_INLINE struct page *hfi_page_at(size_t index)

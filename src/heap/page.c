@@ -405,6 +405,19 @@ bool hfi_page_try_own(struct page *page)
     return true;
 }
 
+void hfi_page_orphan(struct page *page, bool whole)
+{
+    hfi_page_try_own(page);                             /* if it is open */
+    hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED); /* relaxed: the child has one thread */
+    page->used = whole ? hfi_page_out(page) : page->capacity;
+    if (!whole)
+        page->free = page->local_free = NULL;
+    page->kept = false;
+    page->list = LIST_NONE;
+    page->next = page->prev = NULL;
+    hfi_page_let_go(page);
+}
+
 uint32_t hfi_page_list_length(const struct page *page, const struct block *list)
 {
     uint32_t length = 0;

@@ -61,6 +61,11 @@ void hfi_page_retire(struct page *page);
  * node's idle sets if it has room, and otherwise belongs to whoever frees into it next. */
 void hfi_page_let_go(struct page *page);
 
+/* In a forked child: lets go of a page whose theap the child gives up.  `whole`: no call was under
+ * way on it.  Otherwise nothing that its owner linked is followed, and all its blocks that were
+ * ever linked count as handed out. */
+void hfi_page_orphan(struct page *page, bool whole);
+
 /* Any thread: wins a page that nobody owns.  False when somebody else has it. */
 bool hfi_page_try_own(struct page *page);
 

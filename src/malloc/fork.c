@@ -70,37 +70,20 @@ static void claim_used(struct arena_node *node, size_t index, size_t end)
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
         bool head = owner >= HFI_OWNER_META && page->run_pages != 0;
         if (owner == HFI_OWNER_INTERIOR) /* of no head: its claimer has vanished */
-            hfi_store_relaxed(hfi_owner_at(index), (uintptr_t)HFI_OWNER_NONE);
+            hfi_owner_torn(index);
         for (size_t i = 0; head && i < page->run_pages; i++)
             hfi_runmap_claim_at(&node->free_runs, index - node->first_index + i, 1);
         index += head ? page->run_pages : 1;
     }
 }
 
-/* What its theap knew of a page is gone: all blocks that were ever linked count as out, unless they
- * are known to be free, which is so in pages of the forking thread. */
-static void let_go_of_page(struct page *page, bool own)
-{
-    page->used = own ? hfi_page_out(page) : page->capacity;
-    if (!own)
-        page->free = page->local_free = NULL;
-    page->kept = false;
-    page->list = LIST_NONE;
-    page->next = page->prev = NULL;
-    hfi_page_let_go(page);
-}
-
 /* `self`: the theap that the forking thread had, whose blocks it linked itself. */
 static void let_go_of_pages(size_t index, size_t end, const struct theap *self)
 {
     for (; index < end; index++) {
-        struct page *page = hfi_page_at(index);
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
-        if (owner < HFI_OWNER_NOBODY)
-            continue;
-        hfi_page_try_own(page); /* if it is open */
-        hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
-        let_go_of_page(page, owner == (uintptr_t)self);
+        if (owner >= HFI_OWNER_NOBODY)
+            hfi_page_orphan(hfi_page_at(index), owner == (uintptr_t)self);
     }
 }
 
