@@ -34,10 +34,13 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/theap.c %D%/heap/theap.h \
 	%D%/heap/theaps.c %D%/heap/theaps.h \
 	%D%/app/buffers.c %D%/app/buffers.h \
+	%D%/app/events.c %D%/app/events.h \
+	%D%/app/figures.c %D%/app/figures.h \
 	%D%/app/frames.c %D%/app/frames.h \
 	%D%/app/info.c %D%/app/info.h \
 	%D%/app/inspect.c %D%/app/inspect.h \
 	%D%/app/pressure.c %D%/app/pressure.h \
+	%D%/app/segment.c %D%/app/segment.h \
 	%D%/app/stats.c %D%/app/stats.h \
 	%D%/malloc/address.c %D%/malloc/address.h \
 	%D%/malloc/alloc.h \

@@ -24,7 +24,7 @@
 
 #include "arena/arena.h"
 #include "heap/harden.h"
-#include "app/inspect.h"
+#include "app/events.h"
 #include "kernel/os.h"
 #include "arena/prefault.h"
 #include "base/say.h"

@@ -53,7 +53,7 @@ HFI_INLINE void hfi_pagemap_show(const struct page *head, uint64_t entry)
         hfi_store_relaxed(shown, entry);
 }
 
-/* A run of blocks with `used` of them out.  Who looks at others' runs (inspect.c) may find that it
+/* A run of blocks with `used` of them out.  Who looks at others' runs (segment.c) may find that it
  * has become a large block since: so the class is read once, and may be none. */
 HFI_INLINE uint64_t hfi_pagemap_blocks(const struct page *head, enum hf_inspect_page_state state,
                                        uint32_t theap, uint32_t used)

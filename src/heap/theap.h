@@ -48,7 +48,7 @@ enum theap_state {
 };
 
 /* What a theap without a slot in the inspection segment has added to a node's sums there
- * (inspect.c). */
+ * (figures.c). */
 struct theap_added {
     struct counters counters;
     uint64_t lost, kept, in_use;
@@ -74,7 +74,7 @@ struct theap {
     _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */
     struct counters counters;           /* owner; sums outlive the threads */
     _Atomic(uint64_t) xlost;            /* atomic: pages that stealers took; as long as counters */
-    uint64_t slow_ticks; /* owner: spent in calls that looked beyond its own pages (inspect.c), and how
+    uint64_t slow_ticks; /* owner: spent in calls that looked beyond its own pages (figures.c), and how
                                * many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
     struct theap_added added;        /* owner, once there is a segment */

@@ -38,6 +38,7 @@
 #include <sys/single_threaded.h>
 
 #include "app/buffers.h"
+#include "app/events.h"
 #include "app/inspect.h"
 #include "kernel/os.h"
 #include "arena/prefault.h"

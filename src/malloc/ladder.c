@@ -14,7 +14,8 @@
 #include "malloc/ladder.h"
 
 #include "base/check.h"
-#include "app/inspect.h"
+#include "app/events.h"
+#include "app/figures.h"
 #include "heap/magazine.h"
 #include "base/probe.h"
 #include "heap/steal.h"

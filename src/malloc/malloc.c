@@ -15,6 +15,8 @@
 #include "kernel/boot.h"
 #include "base/check.h"
 #include "malloc/init.h"
+#include "app/events.h"
+#include "app/figures.h"
 #include "app/inspect.h"
 #include "malloc/ladder.h"
 #include "heap/large.h"

@@ -14,7 +14,7 @@
 #include "app/buffers.h"
 #include "app/frames.h"
 #include "malloc/init.h"
-#include "app/inspect.h"
+#include "app/figures.h"
 #include "heap/magazine.h"
 #include "kernel/os.h"
 #include "arena/prefault.h"

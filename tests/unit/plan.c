@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/inspect.h"
+#include "app/segment.h"
 #include "app/buffers.h"
 #include "numa/distance.h"
 #include "kernel/os.h"
@@ -442,9 +442,9 @@ Test(plan, inspection_segment_is_counted_and_small)
     static const unsigned nodes[] = { 1, 2, 8, HFI_MAX_NODES };
     for (size_t bytes = HFI_NODE_BYTES_MIN; bytes <= HFI_ARENA_MAX_BYTES; bytes *= 2)
         for (unsigned i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
-            cr_assert_geq(hfi_plan_segment_bytes(bytes), hfi_inspect_bytes(nodes[i], bytes >> HFI_PAGE_SHIFT),
+            cr_assert_geq(hfi_plan_segment_bytes(bytes), hfi_segment_bytes(nodes[i], bytes >> HFI_PAGE_SHIFT),
                           "%zu bytes, %u nodes", bytes, nodes[i]);
-    cr_assert_lt(hfi_inspect_bytes(1, (300 * HFI_MIB) >> HFI_PAGE_SHIFT), 256 << 10);
+    cr_assert_lt(hfi_segment_bytes(1, (300 * HFI_MIB) >> HFI_PAGE_SHIFT), 256 << 10);
     cr_assert_eq(hfi_plan_most(0), 0);
 }
 

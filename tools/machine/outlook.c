@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "app/inspect.h"
+#include "app/segment.h"
 
 #define DESCRIPTION_CPU_SECONDS 5
 #define DESCRIPTION_MEMORY_BYTES ((rlim_t)2 * HFI_GIB)
@@ -229,7 +229,7 @@ static void add_up(struct outlook *outlook)
         outlook->space_least_bytes += parts[i].bytes;
     if (outlook->options.inspect)
         outlook->segment_bytes =
-            hfi_inspect_bytes(reservation->node_count, outlook->total_bytes >> HFI_PAGE_SHIFT);
+            hfi_segment_bytes(reservation->node_count, outlook->total_bytes >> HFI_PAGE_SHIFT);
 }
 
 static void make_plan(struct outlook *outlook)

@@ -1,0 +1,229 @@
+/*
+ * figures: see figures.h and <holdfast/inspect.h>.
+ *
+ * N2: a slot belongs to one theap for good; only the thread that has the theap writes it.  A node's
+ *     figures are written by whoever is on a slow path: the last store stays.  Theaps without a
+ *     slot add what they counted since they last did to their node's sums: no addition is lost.
+ *
+ * Tests: tests/tool.sh, tests/programs/inspect.c.
+ */
+#include "app/figures.h"
+
+#include <string.h>
+
+#include "base/bits.h"
+#include "kernel/os.h"
+#include "arena/pagemap.h"
+#include "arena/prefault.h"
+#include "app/events.h"
+#include "app/segment.h"
+
+/* What is told of a node besides its figures. */
+struct node_state {
+    _Atomic(uint64_t) xfull;       /* atomic: it counts as full */
+    _Atomic(uint64_t) xremote;     /* atomic: pages taken elsewhere since */
+    _Atomic(uint64_t) xmost_ticks; /* atomic: when most pages were in use */
+    _Atomic(uint64_t) xpopulating; /* atomic: population in the background was seen under way */
+};
+
+static struct node_state states[HFI_MAX_NODES];
+
+static void note_most_used(struct arena_node *node, size_t used_pages)
+{
+    size_t most = hfi_load_relaxed(&node->xmost_used);
+    while (most < used_pages)
+        if (hfi_cas_weak_relaxed(&node->xmost_used, &most, used_pages)) {
+            hfi_store_relaxed(&states[node->index].xmost_ticks, hfi_os_ticks());
+            return;
+        }
+}
+
+static uint32_t node_flags(const struct arena_node *node, bool populating)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    return (reserved->bound ? HF_INSPECT_NODE_BOUND : 0) | (reserved->locked ? HF_INSPECT_NODE_LOCKED : 0) |
+           (hfi_arena.reservation.growing ? HF_INSPECT_NODE_GROWING : 0) |
+           (populating ? HF_INSPECT_NODE_POPULATING : 0) |
+           (hfi_load_relaxed(&states[node->index].xfull) != 0 ? HF_INSPECT_NODE_FULL : 0);
+}
+
+static void note_population(const struct arena_node *node, bool populating)
+{
+    _Atomic(uint64_t) *seen = &states[node->index].xpopulating;
+    uint64_t was = hfi_load_relaxed(seen);
+    if (populating && was == 0)
+        hfi_store_relaxed(seen, 1);
+    else if (!populating && was != 0 && hfi_cas_relaxed(seen, &was, 0))
+        hfi_inspect_event(HF_EVENT_POPULATED, node, hfi_arena_failed_pages(node) * HFI_PAGE_BYTES, 0);
+}
+
+void hfi_inspect_update_node(struct arena_node *node)
+{
+    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
+    struct hf_inspect_node *shown = &hfi_segment_tables.nodes[node->index];
+    size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
+    size_t used_pages =
+        node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count);
+    bool populating = hfi_prefault_closed_bytes(node->index) != 0;
+    note_most_used(node, used_pages);
+    note_population(node, populating);
+    HFI_SHOW(shown->id, node->id);
+    HFI_SHOW(shown->backing, hfi_segment_backing_code(reserved->backing));
+    HFI_SHOW(shown->flags, node_flags(node, populating));
+    HFI_SHOW(shown->populate_error, (uint32_t)-hfi_prefault_error(node->index));
+    HFI_SHOW(shown->total, node->page_count * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->populated, hfi_arena_populated_bytes(node));
+    hfi_arena_show(node);
+    HFI_SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
+    HFI_SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->first_page, node->first_index - hfi_pagemap_gaps[node->index]);
+    HFI_SHOW(shown->first_index, node->first_index);
+    HFI_SHOW(shown->asked, reserved->asked_bytes);
+    HFI_SHOW(shown->os_page_bytes, reserved->os_page_bytes);
+}
+
+/* Relaxed: a sum, which orders nothing. */
+static void add(uint64_t *sum, uint64_t *added, uint64_t count)
+{
+    if (count == *added)
+        return;
+    __atomic_fetch_add(sum, count - *added, __ATOMIC_RELAXED);
+    *added = count;
+}
+
+static void add_counters(struct hf_inspect_theap *sum, struct counters *added,
+                         const struct counters *counters)
+{
+    add(&sum->listed, &added->listed, counters->listed);
+    add(&sum->collected, &added->collected, counters->collected);
+    add(&sum->claimed, &added->claimed, counters->claimed);
+    add(&sum->shared, &added->shared, counters->shared);
+    add(&sum->stolen, &added->stolen, counters->stolen);
+    add(&sum->fresh, &added->fresh, counters->fresh);
+    add(&sum->large, &added->large, counters->large);
+    add(&sum->adopted, &added->adopted, counters->adopted);
+    add(&sum->retired, &added->retired, counters->retired);
+    add(&sum->remote_frees, &added->freed[FREED_REMOTE], counters->freed[FREED_REMOTE]);
+    add(&sum->unowned_frees, &added->freed[FREED_UNOWNED], counters->freed[FREED_UNOWNED]);
+    add(&sum->received, &added->received, counters->received);
+    add(&sum->pressed, &added->pressed, counters->pressed);
+    add(&sum->failed, &added->failed, counters->failed);
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        add(&sum->away[i], &added->away[i], counters->away[i]);
+}
+
+/* A theap without a slot: what it counted stays with the node it was counted at, the theap
+ * moves. */
+static void update_others(struct theap *theap, bool in_use, uint64_t now)
+{
+    struct theap_added *added = &theap->added;
+    struct hf_inspect_theap *sum = &hfi_segment_tables.others[added->node];
+    if (added->node != theap->node->index) {
+        add(&sum->in_use, &added->in_use, 0);
+        add(&sum->kept, &added->kept, 0);
+        added->node = theap->node->index;
+        sum = &hfi_segment_tables.others[added->node];
+    }
+    add(&sum->in_use, &added->in_use, in_use);
+    add(&sum->kept, &added->kept, in_use ? (uint64_t)theap->kept_pages * HFI_PAGE_BYTES : 0);
+    add(&sum->lost, &added->lost, hfi_load_relaxed(&theap->xlost));
+    add_counters(sum, &added->counters, &theap->counters);
+    HFI_SHOW(sum->home_node, added->node);
+    HFI_SHOW(sum->updated_ticks, now);
+}
+
+void hfi_inspect_update_theap(struct theap *theap, bool in_use, uint64_t now)
+{
+    if (theap->index >= hfi_segment_tables.theap_count) {
+        update_others(theap, in_use, now);
+        return;
+    }
+    struct hf_inspect_theap *slot = &hfi_segment_tables.theaps[theap->index];
+    const struct counters *counters = &theap->counters;
+    HFI_SHOW(slot->in_use, in_use);
+    HFI_SHOW(slot->home_node, theap->node->index);
+    HFI_SHOW(slot->cpu, hfi_os_current_cpu());
+    HFI_SHOW(slot->tid, theap->thread_id);
+    HFI_SHOW(slot->updated_ticks, now);
+    HFI_SHOW(slot->listed, counters->listed);
+    HFI_SHOW(slot->collected, counters->collected);
+    HFI_SHOW(slot->claimed, counters->claimed);
+    HFI_SHOW(slot->shared, counters->shared);
+    HFI_SHOW(slot->stolen, counters->stolen);
+    HFI_SHOW(slot->lost, hfi_load_relaxed(&theap->xlost));
+    HFI_SHOW(slot->fresh, counters->fresh);
+    HFI_SHOW(slot->large, counters->large);
+    HFI_SHOW(slot->adopted, counters->adopted);
+    HFI_SHOW(slot->retired, counters->retired);
+    HFI_SHOW(slot->remote_frees, counters->freed[FREED_REMOTE]);
+    HFI_SHOW(slot->unowned_frees, counters->freed[FREED_UNOWNED]);
+    HFI_SHOW(slot->received, counters->received);
+    HFI_SHOW(slot->pressed, counters->pressed);
+    HFI_SHOW(slot->failed, counters->failed);
+    HFI_SHOW(slot->kept, (uint64_t)theap->kept_pages * HFI_PAGE_BYTES);
+    HFI_SHOW(slot->slow_ticks, theap->slow_ticks);
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        HFI_SHOW(slot->away[i], counters->away[i]);
+}
+
+void hfi_inspect_note_slow(struct theap *theap, uint64_t ticks)
+{
+    unsigned bucket = (unsigned)hfi_min(hfi_highest_bit(ticks | 1), HFI_SLOW_BUCKETS - 1);
+    theap->slow[bucket]++;
+    theap->slow_ticks += ticks;
+    if (theap->index < hfi_segment_tables.theap_count) {
+        HFI_SHOW(hfi_segment_tables.theaps[theap->index].slow[bucket], theap->slow[bucket]);
+        return;
+    }
+    struct hf_inspect_theap *sum = &hfi_segment_tables.others[theap->node->index];
+    __atomic_fetch_add(&sum->slow[bucket], 1, __ATOMIC_RELAXED); /* as add() */
+    __atomic_fetch_add(&sum->slow_ticks, ticks, __ATOMIC_RELAXED);
+}
+
+/* The call may end on another node, whose figures alone it stores then. */
+static void show_node(struct arena_node *node)
+{
+    if (hfi_load_acquire(&hfi_shown()->xsegment) != NULL)
+        hfi_inspect_update_node(node);
+}
+
+void hfi_inspect_full(struct arena_node *node, size_t bytes, const struct arena_node *remote)
+{
+    struct node_state *state = &states[node->index];
+    uint64_t was = 0;
+    if (hfi_cas_relaxed(&state->xfull, &was, 1)) {
+        show_node(node);
+        hfi_inspect_event(HF_EVENT_NODE_FULL, node, bytes, 0);
+    }
+    if (remote != NULL && hfi_fetch_add_relaxed(&state->xremote, 1) == 0)
+        hfi_inspect_event(HF_EVENT_REMOTE_BEGAN, node, remote->index, 0);
+}
+
+void hfi_inspect_room(struct arena_node *node)
+{
+    struct node_state *state = &states[node->index];
+    uint64_t full = hfi_load_relaxed(&state->xfull);
+    if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / HF_INSPECT_ROOM_SHARE ||
+        !hfi_cas_relaxed(&state->xfull, &full, 0))
+        return;
+    uint64_t remote = atomic_exchange_explicit(&state->xremote, 0, memory_order_relaxed);
+    show_node(node);
+    hfi_inspect_event(HF_EVENT_NODE_ROOM, node, 0, 0);
+    if (remote != 0)
+        hfi_inspect_event(HF_EVENT_REMOTE_ENDED, node, remote, 0);
+}
+
+void hfi_inspect_nodes(void)
+{
+    if (hfi_load_acquire(&hfi_shown()->xsegment) != NULL)
+        for (unsigned i = 0; i < hfi_arena.node_count; i++)
+            hfi_inspect_update_node(&hfi_arena.nodes[i]);
+}
+
+void hfi_inspect_forget_figures(void)
+{
+    memset(states, 0, sizeof states);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        hfi_store_relaxed(&hfi_arena.nodes[i].xmost_used, 0);
+}
