@@ -21,7 +21,7 @@ hf_programs += %D%/programs/secure
 endif
 check_PROGRAMS += $(hf_programs)
 TESTS += $(hf_programs)
-EXTRA_DIST += %D%/programs/segment.h %D%/programs/test.h %D%/programs/nth-page.h
+EXTRA_DIST += %D%/programs/segment.h %D%/programs/short-stack.h %D%/programs/test.h %D%/programs/nth-page.h
 hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc

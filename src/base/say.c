@@ -43,12 +43,32 @@ static void HFI_PRINTF(2, 0) line_append_list(struct line *line, const char *for
     line->length += hfi_min((size_t)wrote, room - 1);
 }
 
-static void HFI_PRINTF(2, 3) line_append(struct line *line, const char *format, ...)
+/* These two for what is in front of a message: printf within printf's caller would take more stack,
+ * of which a signal handler has little. */
+static void line_text(struct line *line, const char *text)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    line_append_list(line, format, arguments);
-    va_end(arguments);
+    size_t bytes = hfi_min(strlen(text), LINE_BYTES - 2 - line->length);
+    memcpy(line->text + line->length, text, bytes);
+    line->length += bytes;
+}
+
+static void line_number(struct line *line, unsigned long number)
+{
+    char digits[24], *first = digits + sizeof digits - 1;
+    *first = 0;
+    do
+        *--first = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    line_text(line, first);
+}
+
+static void line_begin(struct line *line, const char *before)
+{
+    line->length = 0;
+    line_text(line, before);
+    line_text(line, "holdfast[");
+    line_number(line, (unsigned long)getpid());
+    line_text(line, "] ");
 }
 
 /* --- kept and dropped --- */
@@ -77,18 +97,31 @@ static bool line_send(struct line *line)
     return left == line->length;
 }
 
-static HFI_NOINLINE void say_dropped(void)
+static HFI_NOINLINE void say_count(unsigned long dropped)
 {
-    unsigned long dropped = atomic_exchange_explicit(&xdropped, 0, memory_order_relaxed); /* relaxed: a sum */
-    struct line line = { .length = 0 };
-    if (dropped == 0)
-        return;
-    line_append(&line,
-                "%sholdfast[%ld] warning %s say: %lu lines before this one could not be written; have "
-                "standard error read, or look at hfi_last_message in a debugger",
-                hfi_load_relaxed(&xcut) ? "\n" : "", (long)getpid(), "HF-W009", dropped);
+    struct line line;
+    line_begin(&line, hfi_load_relaxed(&xcut) ? "\n" : "");
+    line_text(&line, "warning ");
+    line_text(&line, "HF-W009");
+    line_text(&line, " say: ");
+    line_number(&line, dropped);
+    line_text(&line, " lines before this one could not be written; have standard error read, or look at "
+                     "hfi_last_message in a debugger");
     if (!line_send(&line))
         hfi_fetch_add_relaxed(&xdropped, dropped);
+}
+
+/* Comes before its caller has a line of its own: two take more stack than a signal handler may
+ * have. */
+static void say_dropped(void)
+{
+    int saved_errno = errno;
+    unsigned long dropped = 0;
+    if (hfi_load_relaxed(&xdropped) != 0)
+        dropped = atomic_exchange_explicit(&xdropped, 0, memory_order_relaxed); /* relaxed: a sum */
+    if (dropped != 0)
+        say_count(dropped);
+    errno = saved_errno;
 }
 
 static void line_clean(struct line *line)
@@ -100,20 +133,21 @@ static void line_clean(struct line *line)
 
 static void line_write(struct line *line)
 {
-    if (hfi_load_relaxed(&xdropped) != 0)
-        say_dropped();
     if (!line_send(line))
         hfi_fetch_add_relaxed(&xdropped, 1);
 }
 
 /* --- messages --- */
 
-static void HFI_PRINTF(5, 0) say_list(const char *level, const char *id, const char *room, char *kept,
-                                      const char *format, va_list arguments)
+static HFI_NOINLINE void HFI_PRINTF(5, 0) say_list(const char *level, const char *id, const char *room,
+                                                   char *kept, const char *format, va_list arguments)
 {
     int saved_errno = errno;
-    struct line line = { .length = 0 };
-    line_append(&line, "holdfast[%ld] %s %s %s: ", (long)getpid(), level, id, room);
+    struct line line;
+    line_begin(&line, "");
+    const char *const parts[] = { level, " ", id, " ", room, ": " };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        line_text(&line, parts[i]);
     line_append_list(&line, format, arguments);
     line_clean(&line);
     line_keep(&line, kept);
@@ -128,28 +162,36 @@ void hfi_say(enum say_level level, const char *id, const char *room, const char 
     };
     if (level == SAY_INFO && verbosity < 1)
         return;
+    say_dropped();
     va_list arguments;
     va_start(arguments, format);
     say_list(names[level], id, room, hfi_last_message, format, arguments);
     va_end(arguments);
 }
 
-void hfi_say_line(const char *format, ...)
+static HFI_NOINLINE void HFI_PRINTF(1, 0) say_plainly(const char *format, va_list arguments)
 {
     int saved_errno = errno;
-    struct line line = { .length = 0 };
-    va_list arguments;
-    line_append(&line, "holdfast[%ld] ", (long)getpid());
-    va_start(arguments, format);
+    struct line line;
+    line_begin(&line, "");
     line_append_list(&line, format, arguments);
-    va_end(arguments);
     line_clean(&line);
     line_write(&line);
     errno = saved_errno;
 }
 
+void hfi_say_line(const char *format, ...)
+{
+    say_dropped();
+    va_list arguments;
+    va_start(arguments, format);
+    say_plainly(format, arguments);
+    va_end(arguments);
+}
+
 void hfi_die(const char *id, const char *room, const char *format, ...)
 {
+    say_dropped();
     va_list arguments;
     va_start(arguments, format);
     say_list("error", id, room, hfi_fatal_message, format, arguments);

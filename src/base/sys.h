@@ -34,9 +34,14 @@ HFI_INLINE long hfi_sys_call(long number, long a, long b, long c, long d, long e
     return result;
 }
 
+HFI_INLINE int hfi_sys_open_at(int directory, const char *path, int flags)
+{
+    return (int)hfi_sys_call(SYS_openat, directory, (long)path, flags, 0, 0, 0);
+}
+
 HFI_INLINE int hfi_sys_open(const char *path, int flags)
 {
-    return (int)hfi_sys_call(SYS_openat, AT_FDCWD, (long)path, flags, 0, 0, 0);
+    return hfi_sys_open_at(AT_FDCWD, path, flags);
 }
 
 HFI_INLINE ssize_t hfi_sys_read(int fd, void *buffer, size_t bytes)

@@ -286,11 +286,21 @@ const char *hfi_os_error_name(int error)
 
 /* --- files --- */
 
-/* Up to buffer_bytes - 1 bytes; with `once` one read, enough for a file of one value. */
-static long read_file(const char *path, char *buffer, size_t buffer_bytes, bool once)
+static int read_open_at(int directory, const char *name)
+{
+    return hfi_sys_open_at(directory, name, O_RDONLY | O_CLOEXEC);
+}
+
+static int read_open(const char *path)
+{
+    return read_open_at(AT_FDCWD, path);
+}
+
+/* Up to buffer_bytes - 1 bytes; with `once` one read, enough for a file of one value.  Closes `fd`,
+ * which may be an error number. */
+static long read_descriptor(int fd, char *buffer, size_t buffer_bytes, bool once)
 {
     size_t length = 0;
-    int fd = hfi_sys_open(path, O_RDONLY | O_CLOEXEC);
     long error = fd < 0 ? fd : 0;
     while (error == 0 && length < buffer_bytes - 1) {
         ssize_t got = read_again(fd, buffer + length, buffer_bytes - 1 - length);
@@ -306,6 +316,11 @@ static long read_file(const char *path, char *buffer, size_t buffer_bytes, bool 
         hfi_sys_close(fd);
     buffer[error != 0 ? 0 : length] = 0;
     return error != 0 ? error : (long)length;
+}
+
+static long read_file(const char *path, char *buffer, size_t buffer_bytes, bool once)
+{
+    return read_descriptor(read_open(path), buffer, buffer_bytes, once);
 }
 
 long hfi_os_read_file(const char *path, char *buffer, size_t buffer_bytes)
@@ -345,15 +360,15 @@ bool hfi_os_read_number(const char *path, uint64_t *number)
 }
 
 /* Calls `each` for each line of a file, in `text`, without its end.  The file may be long, and the
- * stack short: a thread that forks may have 16 KiB.  A line that does not fit is left out: it has a
- * path that is not ours.  False when the file cannot be read. */
-static bool read_lines(const char *path, char *text, size_t text_bytes,
-                       void (*each)(char *line, void *argument), void *argument)
+ * stack short: a signal handler that forks may have 8 KiB.  A line that does not fit is left out: it
+ * has a path that is not ours.  False when the file cannot be read.  Closes `fd`, which may be an
+ * error number. */
+static bool read_lines(int fd, char *text, size_t text_bytes, void (*each)(char *line, void *argument),
+                       void *argument)
 {
     size_t length = 0;
     bool skips = false;
     ssize_t got = -1;
-    int fd = hfi_sys_open(path, O_RDONLY | O_CLOEXEC);
     while (fd >= 0 && (got = read_again(fd, text + length, text_bytes - 1 - length)) > 0) {
         char *line = text, *newline;
         length += (size_t)got;
@@ -443,24 +458,31 @@ static void count_cache(char *line, void *argument)
     }
 }
 
-static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind *kind, const char *group)
+/* "max" holds no number. */
+static bool group_number(int group, const char *name, uint64_t *number)
 {
-    char path[PATH_BYTES], line[SMALL_FILE_BYTES];
+    char text[SMALL_FILE_BYTES];
+    return read_descriptor(read_open_at(group, name), text, sizeof text, true) > 0 &&
+           first_number(text, number);
+}
+
+static uint64_t group_cache(int group, const struct cgroup_kind *kind)
+{
+    char line[SMALL_FILE_BYTES];
+    struct cgroup_cache cache = { kind, 0 };
+    if (kind->cache_names[0] != NULL)
+        read_lines(read_open_at(group, "memory.stat"), line, sizeof line, count_cache, &cache);
+    return cache.bytes;
+}
+
+static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind *kind, int group)
+{
     uint64_t limit, used = 0;
-    int length = snprintf(path, sizeof path, "%s%s/%s", kind->root, group, kind->limit_name);
-    if (length >= (int)sizeof path || !hfi_os_read_number(path, &limit)) /* "max" holds no number */
-        return;
-    if (limit >= hfi_os_physical_bytes())
+    if (!group_number(group, kind->limit_name, &limit) || limit >= hfi_os_physical_bytes())
         return;
     if (bound->usage) {
-        snprintf(path, sizeof path, "%s%s/%s", kind->root, group, kind->used_name);
-        hfi_os_read_number(path, &used);
-        struct cgroup_cache cache = { kind, 0 };
-        if (kind->cache_names[0] != NULL) {
-            snprintf(path, sizeof path, "%s%s/memory.stat", kind->root, group);
-            read_lines(path, line, sizeof line, count_cache, &cache);
-        }
-        uint64_t held = used - hfi_min(used, cache.bytes);
+        group_number(group, kind->used_name, &used);
+        uint64_t held = used - hfi_min(used, group_cache(group, kind));
         bound->room_bytes = hfi_min(bound->room_bytes, limit - hfi_min(limit, held));
     }
     if (limit < bound->limit_bytes) {
@@ -469,13 +491,29 @@ static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind
     }
 }
 
+/* By its directory: a path would take a second KiB of stack.  A descriptor, or an error number. */
+static int group_open(const struct cgroup_kind *kind, const char *group)
+{
+    int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    int root = hfi_sys_open(kind->root, flags);
+    if (root < 0)
+        return root;
+    int fd = hfi_sys_open_at(root, group[0] == 0 ? "." : group + 1, flags);
+    hfi_sys_close(root);
+    return fd;
+}
+
 /* From the process's own group up to the root.  Cuts `group` up. */
 static void cgroup_walk(struct cgroup_bound *bound, const struct cgroup_kind *kind, char *group)
 {
     for (;;) {
         if (strcmp(group, "/") == 0)
             group[0] = 0;
-        cgroup_bound_by(bound, kind, group);
+        int fd = group_open(kind, group);
+        if (fd >= 0) {
+            cgroup_bound_by(bound, kind, fd);
+            hfi_sys_close(fd);
+        }
         char *slash = strrchr(group, '/');
         if (slash == NULL)
             return;
@@ -506,12 +544,12 @@ static void search_group(char *line, void *argument)
         cgroup_walk(search->bound, search->v1, group);
 }
 
-static void cgroup_find_kind(struct cgroup_bound *bound, const struct cgroup_kind *v2,
-                             const struct cgroup_kind *v1, const char *controller)
+static HFI_NOINLINE void cgroup_find_kind(struct cgroup_bound *bound, const struct cgroup_kind *v2,
+                                          const struct cgroup_kind *v1, const char *controller)
 {
     char line[LINE_BYTES];
     struct cgroup_search search = { bound, v2, v1, controller };
-    read_lines("/proc/self/cgroup", line, sizeof line, search_group, &search);
+    read_lines(read_open("/proc/self/cgroup"), line, sizeof line, search_group, &search);
 }
 
 static void cgroup_find(struct cgroup_bound *bound)
@@ -520,7 +558,7 @@ static void cgroup_find(struct cgroup_bound *bound)
 }
 
 /* Pages of a pool have limits of their own, for what is touched and for what is reserved. */
-static uint64_t cgroup_pool_room(size_t page_bytes)
+static HFI_NOINLINE uint64_t cgroup_pool_room(size_t page_bytes)
 {
     static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
     const char *size = page_bytes == HFI_GIB ? "1GB" : "2MB";
@@ -559,13 +597,19 @@ uint64_t hfi_os_usable_bytes(void)
     return hfi_min(bound.limit_bytes, hfi_os_physical_bytes());
 }
 
-uint64_t hfi_os_available_bytes(enum os_bound *bound)
+/* Of the machine; UINT64_MAX when that is unknown. */
+static HFI_NOINLINE uint64_t machine_available_bytes(void)
 {
     char text[512];
+    if (read_file("/proc/meminfo", text, sizeof text, true) <= 0 || strstr(text, "MemAvailable:") == NULL)
+        return UINT64_MAX;
+    return number_after(text, "MemAvailable:") * 1024;
+}
+
+uint64_t hfi_os_available_bytes(enum os_bound *bound)
+{
     struct cgroup_bound cgroup = { NO_BOUND, .usage = true };
-    uint64_t available = UINT64_MAX;
-    if (read_file("/proc/meminfo", text, sizeof text, true) > 0 && strstr(text, "MemAvailable:") != NULL)
-        available = number_after(text, "MemAvailable:") * 1024;
+    uint64_t available = machine_available_bytes();
     cgroup_find(&cgroup);
     *bound = cgroup.room_bytes < available ? OS_BOUND_CGROUP : OS_BOUND_MACHINE;
     return hfi_min(available, cgroup.room_bytes);
@@ -627,7 +671,8 @@ bool hfi_os_may_have_other_threads(bool *known)
 {
     char line[LINE_BYTES];
     struct thread_count count = { .known = false };
-    *known = read_lines("/proc/self/status", line, sizeof line, count_threads, &count) && count.known;
+    *known =
+        read_lines(read_open("/proc/self/status"), line, sizeof line, count_threads, &count) && count.known;
     return !*known || count.threads != 1;
 }
 
@@ -676,13 +721,13 @@ uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes)
 {
     struct huge_count count = { .start = (uintptr_t)start, .end = (uintptr_t)start + bytes };
     char line[LINE_BYTES];
-    bool known = read_lines("/proc/self/smaps", line, sizeof line, count_smaps_line, &count);
+    bool known = read_lines(read_open("/proc/self/smaps"), line, sizeof line, count_smaps_line, &count);
     return known ? count.huge_bytes : UINT64_MAX;
 }
 
-static uint64_t pool_number(const char *directory, const char *name)
+static HFI_NOINLINE uint64_t pool_number(const char *directory, const char *name)
 {
-    char path[PATH_BYTES];
+    char path[SMALL_FILE_BYTES];
     uint64_t number = 0;
     snprintf(path, sizeof path, "%s/%s", directory, name);
     hfi_os_read_number(path, &number);

@@ -28,8 +28,8 @@
 #include "kernel/os.h"
 #include "base/sys.h"
 
-#define ENTRIES_BYTES 1024u /* on the stack of whichever thread publishes */
-#define SWEEP_ROUNDS 64
+#define ENTRIES_BYTES 512u /* on the stack of whichever thread publishes; a name needs 280 at most */
+#define SWEEP_ROUNDS 128
 #define SWEEP_LOOKS 64                /* at processes that live: their numbers may have been used again */
 #define CHUNK_BYTES ((size_t)1 << 18) /* a signal has no more than this done again */
 #define RETRIES 100

@@ -2,13 +2,14 @@
  * fork-pool: who lives when the pool of huge pages has few pages, or none, for what a fork copies,
  * and whether HF-W007 said so before.  Where the pool has enough, HOLDFAST_VERBOSE=1 says that
  * (HF-I007).  The process that made the arena always lives, its child only while there are pages for
- * its copies, and so does a server that is a forked child itself.
+ * its copies, and so does a server that is a forked child itself.  All fork in a signal handler, on
+ * little stack.
  */
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
-#include "test.h"
+#include "short-stack.h"
 
 #define PAGE_BYTES (2ul << 20)
 #define ARENA_PAGES 8
@@ -62,6 +63,20 @@ static void wait_for_end(int ends[2])
     CHECK(read(ends[0], &byte, 1) == 0);
 }
 
+static pid_t forked;
+
+static void fork_shortly(void)
+{
+    forked = fork();
+}
+
+static pid_t fork_on_short_stack(void)
+{
+    test_on_short_stack(fork_shortly);
+    CHECK(forked >= 0);
+    return forked;
+}
+
 /* The process that made the arena writes at last, and must live. */
 static void fork_and_write(bool child_first)
 {
@@ -70,8 +85,7 @@ static void fork_and_write(bool child_first)
     char *early = malloc(WRITTEN_BYTES / 2);
     CHECK(early != NULL);
     early[0] = 1;
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = fork_on_short_stack();
     if (pid == 0) {
         if (!child_first)
             wait_for_end(ends);
@@ -102,14 +116,12 @@ static void fork_as_daemon(void)
     pid_t parent = getpid();
     char *block = malloc(WRITTEN_BYTES);
     CHECK(block != NULL && pipe(ends) == 0);
-    pid_t pid = fork();
-    CHECK(pid >= 0);
+    pid_t pid = fork_on_short_stack();
     if (pid != 0)
         _exit(0);
     while (getppid() == parent)
         usleep(1000);
-    pid = fork();
-    CHECK(pid >= 0);
+    pid = fork_on_short_stack();
     if (pid == 0) {
         wait_for_end(ends);
         _exit(0);
@@ -131,6 +143,7 @@ static void start_again(int number)
         setenv("HOLDFAST_ARENA", "16M", 1);
         setenv("HOLDFAST_BACKING", "2m", 1);
         setenv("HOLDFAST_STRICT", "1", 1);
+        setenv("LD_BIND_NOW", "1", 1);
         setenv("HOLDFAST_VERBOSE", settings[number].verbose, 1);
         execl("/proc/self/exe", program, settings[number].how, (char *)NULL);
         _exit(127);

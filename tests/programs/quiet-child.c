@@ -1,8 +1,10 @@
 /*
  * quiet-child: the child of a fork keeps to what its parent promises.  On a named arena no call of
  * malloc or free makes a system call, ever; on one that grows, none does that does not grow it.
- * With HOLDFAST_INSPECT=children the child is shown, and from the fork on, also where the thread that
- * forks has little stack.
+ * With HOLDFAST_INSPECT=children the child is shown, and from the fork on.
+ *
+ * Neither needs more stack than a signal handler has, nor does an arena that grows and is published
+ * meanwhile, or a full one's report.
  *
  * In the child a seccomp filter ends the process at any system call but write and exit_group.
  */
@@ -14,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "segment.h"
+#include "short-stack.h"
 
 #define ROUNDS 30000
 #define BLOCKS 512
@@ -87,40 +90,51 @@ static void make_room(void)
     work();
 }
 
-static void *fork_alone(void *unused)
+/* --- in a signal handler --- */
+
+static pid_t forked;
+static void *volatile grown;
+
+static void grow_and_fork(void)
 {
-    int status;
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0)
-        _exit(test_segment()->pid == (uint64_t)getpid() ? 0 : 1);
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-    return unused;
+    for (size_t i = 1; i < 24; i++)
+        free(grown = malloc(i * MIB));
+    forked = fork();
 }
 
-/* A segment of more than 1 MiB, for which the child asks how much memory its cgroup leaves it. */
-static void fork_on_a_short_stack(void)
+static void fill(void)
 {
-    pthread_attr_t attributes;
-    pthread_t thread;
-    CHECK(pthread_attr_init(&attributes) == 0 &&
-          pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN) == 0);
-    CHECK(pthread_create(&thread, &attributes, fork_alone, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    while ((grown = malloc(MIB / 16)) != NULL)
+        ;
+}
+
+/* Of 4 GiB the segment has more than 1 MiB, for which the child asks how much its cgroup leaves
+ * it. */
+static void fork_on_short_stack(bool shown, bool to_be_filled)
+{
+    int status;
+    test_on_short_stack(grow_and_fork);
+    CHECK(forked >= 0);
+    if (forked == 0)
+        _exit(!shown || test_segment()->pid == (uint64_t)getpid() ? 0 : 1);
+    CHECK(waitpid(forked, &status, 0) == forked && status == 0);
+    if (to_be_filled)
+        test_on_short_stack(fill);
 }
 
 int main(int argc, char **argv)
 {
     static const char *const cases[][2] = {
         { "256M", "1" },        { "256M", "children" }, { "auto", "1" },
-        { "auto", "children" }, { "4G", "children" },
+        { "auto", "children" }, { "4G", "children" },   { "64M", "1" },
     };
-    if (argc == 3 && strcmp(argv[1], "4G") == 0) {
-        fork_on_a_short_stack();
-        return 0;
-    }
     if (argc == 3) {
+        bool shown = strcmp(argv[2], "children") == 0;
+        fork_on_short_stack(shown, strcmp(argv[1], "64M") == 0);
+        if (strcmp(argv[1], "4G") == 0 || strcmp(argv[1], "64M") == 0)
+            return 0;
         make_room();
-        fork_and_work(strcmp(argv[2], "children") == 0);
+        fork_and_work(shown);
         return 0;
     }
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -130,6 +144,7 @@ int main(int argc, char **argv)
         if (pid == 0) {
             setenv("HOLDFAST_ARENA", cases[i][0], 1);
             setenv("HOLDFAST_INSPECT", cases[i][1], 1);
+            setenv("LD_BIND_NOW", "1", 1);
             setenv("HOLDFAST_PREFAULT", strcmp(cases[i][0], "4G") == 0 ? "none" : "startup", 1);
             setenv("HOLDFAST_BACKING", "thp", 1); /* the hardened build asks the kernel for guards on 4k */
             execv("/proc/self/exe", again);
