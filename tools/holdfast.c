@@ -115,7 +115,7 @@ static int run_command(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    hfi_say_set_verbosity(1);
+    hfi_say_set_verbose(true);
     setlocale(LC_CTYPE, ""); /* numbers keep their points */
     int status = run_command(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))

@@ -270,10 +270,10 @@ static bool parse_inspect(struct options *options, const char *text)
 
 static bool parse_verbose(struct options *options, const char *text)
 {
-    unsigned verbose;
-    if (!parse_unsigned(text, 3, &verbose, NULL))
+    unsigned level; /* 2 and 3 are taken for 1 */
+    if (!parse_unsigned(text, 3, &level, NULL))
         return false;
-    options->verbose = (int)verbose;
+    options->verbose = level != 0;
     return true;
 }
 
@@ -337,8 +337,8 @@ const struct option_entry hfi_option_table[] = {
       "publish the inspection segment; children: each forked child its own, at once", parse_inspect, "0" },
     { "HOLDFAST_ONLY", "all | PROGRAM | PID", "all",
       "whom the other variables are for: children of that program get defaults", parse_only, NULL },
-    { "HOLDFAST_VERBOSE", "0 | 1 | 2 | 3", "0", "1: say at start what was reserved, where, on what",
-      parse_verbose, NULL },
+    { "HOLDFAST_VERBOSE", "0 | 1", "0", "1: say at start what was reserved, where, on what", parse_verbose,
+      NULL },
 };
 const size_t hfi_option_count = sizeof hfi_option_table / sizeof hfi_option_table[0];
 

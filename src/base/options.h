@@ -39,8 +39,8 @@ struct options {
     bool strict;
     bool inspect;
     bool inspect_children; /* of forks, at once */
-    int verbose;           /* 0..3 */
-    unsigned errors;       /* values that were refused */
+    bool verbose;
+    unsigned errors; /* values that were refused */
 };
 
 struct option_entry {

@@ -25,7 +25,7 @@
 #define LINE_BYTES 1024
 #define CUT_MARK "..."
 
-static int verbosity; /* const after hfi_say_set_verbosity */
+static bool verbose; /* const after hfi_say_set_verbose */
 
 struct line {
     char text[LINE_BYTES];
@@ -160,7 +160,7 @@ void hfi_say(enum say_level level, const char *id, const char *room, const char 
     static const char *const names[] = {
         [SAY_ERROR] = "error", [SAY_WARNING] = "warning", [SAY_INFO] = "info"
     };
-    if (level == SAY_INFO && verbosity < 1)
+    if (level == SAY_INFO && !verbose)
         return;
     say_dropped();
     va_list arguments;
@@ -199,9 +199,9 @@ void hfi_die(const char *id, const char *room, const char *format, ...)
     abort();
 }
 
-void hfi_say_set_verbosity(int level)
+void hfi_say_set_verbose(bool value)
 {
-    verbosity = level;
+    verbose = value;
 }
 
 char *hfi_format_bytes(char *buffer, size_t buffer_bytes, uint64_t bytes)

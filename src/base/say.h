@@ -20,7 +20,7 @@
 enum say_level { SAY_ERROR, SAY_WARNING, SAY_INFO };
 
 /* Prints one message.  `id` as in "HF-E012", `room` one word.  Errors and
- * warnings always print; SAY_INFO only at HOLDFAST_VERBOSE >= 1. */
+ * warnings always print; SAY_INFO only with HOLDFAST_VERBOSE=1. */
 void hfi_say(enum say_level level, const char *id, const char *room, const char *format, ...)
     HFI_PRINTF(4, 5);
 
@@ -30,8 +30,8 @@ void hfi_say_line(const char *format, ...) HFI_PRINTF(1, 2);
 /* Prints an error message, then abort(). */
 _Noreturn void hfi_die(const char *id, const char *room, const char *format, ...) HFI_PRINTF(3, 4);
 
-/* Sets how much SAY_INFO prints (HOLDFAST_VERBOSE, 0..3). */
-void hfi_say_set_verbosity(int verbosity);
+/* Whether SAY_INFO prints (HOLDFAST_VERBOSE). */
+void hfi_say_set_verbose(bool verbose);
 
 /* "1.5 GiB" into a buffer of at least 16 bytes; returns the buffer. */
 char *hfi_format_bytes(char *buffer, size_t buffer_bytes, uint64_t bytes);

@@ -51,7 +51,7 @@ static void init_arena(void)
     static struct reservation reservation;
     hfi_outlet_remember(); /* before anything is said */
     hfi_options_read(&hfi_options);
-    hfi_say_set_verbosity(hfi_options.verbose);
+    hfi_say_set_verbose(hfi_options.verbose);
     if (hfi_options.strict && hfi_options.errors != 0)
         _exit(EX_CONFIG);
     hfi_steal_init(); /* before there are threads of the kernel's: then it would take some ms */

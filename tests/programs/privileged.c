@@ -48,7 +48,7 @@ static int privileged(const char *name)
     CHECK(hfi_options.lock == (less ? LOCK_NO : LOCK_AUTO));
     CHECK(hfi_options.backing == (less ? BACKING_4K : BACKING_AUTO));
     CHECK(hfi_options.prefault == (less ? PREFAULT_NONE : PREFAULT_STARTUP));
-    CHECK(hfi_options.inspect == !less && !hfi_options.strict && hfi_options.verbose == 0 &&
+    CHECK(hfi_options.inspect == !less && !hfi_options.strict && !hfi_options.verbose &&
           hfi_options.errors == 0);
     CHECK(hfi_options.remote_allow && hfi_options.on_full == ON_FULL_FAIL &&
           hfi_options.fork == FORK_PRIVATE);

@@ -110,7 +110,8 @@ Test(options, words)
     cr_assert_eq(read_with("HOLDFAST_PLACE", "node:2").place_node, 2);
     cr_assert_eq(read_with("HOLDFAST_PLACE", "node:").errors, 1);
     cr_assert_eq(read_with("HOLDFAST_REMOTE", "deny").remote_allow, false);
-    cr_assert_eq(read_with("HOLDFAST_VERBOSE", "3").verbose, 3);
+    cr_assert(read_with("HOLDFAST_VERBOSE", "1").verbose && !read_with("HOLDFAST_VERBOSE", "0").verbose);
+    cr_assert_eq(read_with("HOLDFAST_VERBOSE", "3").verbose, read_with("HOLDFAST_VERBOSE", "1").verbose);
     cr_assert_eq(read_with("HOLDFAST_VERBOSE", "4").errors, 1);
     cr_assert_eq(read_with("HOLDFAST_STRICT", "yes").errors, 1);
 }
@@ -270,7 +271,7 @@ static void talk_too_long(void)
 static void talk_at_all_levels(void)
 {
     hfi_say(SAY_INFO, "HF-I000", "test", "not this");
-    hfi_say_set_verbosity(1);
+    hfi_say_set_verbose(true);
     hfi_say(SAY_INFO, "HF-I000", "test", "this");
     hfi_say_line("a line of %d", 3);
 }

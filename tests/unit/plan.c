@@ -37,7 +37,7 @@ static void set_up(void)
 {
     unsetenv("HWLOC_SYNTHETIC");
     unsetenv("HWLOC_FSROOT");
-    hfi_say_set_verbosity(0);
+    hfi_say_set_verbose(false);
 }
 
 TestSuite(plan, .init = set_up);
@@ -103,7 +103,7 @@ static const char *order_from(unsigned from_id, uint64_t among_ids)
 static char said[8192];
 static struct reservation *reservation; /* shared with the child */
 
-static int reserve_in_child(const struct options *options, int verbosity)
+static int reserve_in_child(const struct options *options, bool verbose)
 {
     int ends[2], status;
     size_t length = 0;
@@ -115,7 +115,7 @@ static int reserve_in_child(const struct options *options, int verbosity)
     if (pid == 0) {
         dup2(ends[1], 2);
         close(ends[0]);
-        hfi_say_set_verbosity(verbosity);
+        hfi_say_set_verbose(verbose);
         _exit(hfi_reserve(reservation, options, &topology) == 0 ? 0 : EXIT_FAILED);
     }
     close(ends[1]);
@@ -176,11 +176,11 @@ Test(plan, sixteen_nodes_of_sub_numa_clustering)
     ASSERT_ORDER(5, ALL, "5 6 7 4 8 9 10 11 0 1 2 3 12 13 14 15");
     ASSERT_ORDER(15, ALL, "15 12 13 14 0 1 2 3 8 9 10 11 4 5 6 7");
     options = options_of(ARENA_BYTES, 64 * HFI_MIB);
-    cr_assert_eq(reserve_in_child(&options, 0), 0);
+    cr_assert_eq(reserve_in_child(&options, false), 0);
     cr_assert_eq(reservation->node_count, 16);
     cr_assert_eq(reservation->nodes[9].bytes, 4 * HFI_MIB);
     options.arena_bytes = 32 * HFI_MIB;
-    cr_assert_eq(reserve_in_child(&options, 0), 0);
+    cr_assert_eq(reserve_in_child(&options, false), 0);
     ASSERT_SAID("2 MiB on node 15 is too small for an arena");
 }
 
@@ -195,13 +195,13 @@ Test(plan, faster_memory)
     struct options options = options_of(ARENA_BYTES, 64 * HFI_MIB);
     cr_assert_eq(planned(&options, 0), 32 * HFI_MIB);
     cr_assert_eq(planned(&options, 2), 0, "all does not mean it");
-    cr_assert_eq(reserve_in_child(&options, 1), 0);
+    cr_assert_eq(reserve_in_child(&options, true), 0);
     cr_assert_eq(reservation->node_count, 2);
     ASSERT_SAID("info HF-I223 reserve: node 2 has 64 GiB of faster memory without CPUs, and gets no arena; "
                 "name it in HOLDFAST_NODES to use it\n");
     ASSERT_SAID("node 3 has");
     options.nodes = 0xc;
-    cr_assert_eq(reserve_in_child(&options, 1), 0);
+    cr_assert_eq(reserve_in_child(&options, true), 0);
     ASSERT_NOT_SAID("HF-I223");
     cr_assert_eq(reservation->node_count, 2);
     cr_assert_eq(reservation->nodes[0].id, 2);
@@ -230,17 +230,17 @@ Test(plan, slower_memory)
     cr_assert_eq(topology.node_count, 3);
     cr_assert_eq(topology.nodes[2].memory, MEMORY_SLOWER);
     struct options options = options_of(ARENA_BYTES, 64 * HFI_MIB);
-    cr_assert_eq(reserve_in_child(&options, 1), 0);
+    cr_assert_eq(reserve_in_child(&options, true), 0);
     cr_assert_eq(reservation->node_count, 2);
     ASSERT_SAID("node 2 has 512 GiB of slower memory without CPUs, and gets no arena");
     options = options_of(ARENA_PER_NODE, 0);
     options.arena_node_bytes[0] = options.arena_node_bytes[2] = 8 * HFI_MIB;
-    cr_assert_eq(reserve_in_child(&options, 1), 0);
+    cr_assert_eq(reserve_in_child(&options, true), 0);
     cr_assert_eq(reservation->node_count, 2, "a size is a name");
     cr_assert_eq(reservation->nodes[1].id, 2);
     ASSERT_NOT_SAID("HF-I223");
     options.nodes = 3;
-    cr_assert_eq(reserve_in_child(&options, 0), 0);
+    cr_assert_eq(reserve_in_child(&options, false), 0);
     ASSERT_SAID("warning HF-W212 reserve: HOLDFAST_ARENA names node 2, HOLDFAST_NODES leaves it out");
 }
 
@@ -249,7 +249,7 @@ Test(plan, memory_of_which_nothing_is_known)
     load("apart");
     cr_assert_eq(topology.nodes[2].memory, MEMORY_APART);
     struct options options = options_of(ARENA_BYTES, 64 * HFI_MIB);
-    cr_assert_eq(reserve_in_child(&options, 1), 0);
+    cr_assert_eq(reserve_in_child(&options, true), 0);
     cr_assert_eq(reservation->node_count, 2);
     ASSERT_SAID("node 2 has 512 GiB of memory without CPUs, and gets no arena");
 }
@@ -268,11 +268,11 @@ Test(plan, container)
     cr_assert_eq(topology.nodes[0].distance[1], 32);
     options.nodes = 0xf;
     options.strict = true;
-    cr_assert_eq(reserve_in_child(&options, 0), EXIT_STOPPED);
+    cr_assert_eq(reserve_in_child(&options, false), EXIT_STOPPED);
     ASSERT_SAID(
         "error HF-E211 reserve: HOLDFAST_NODES names node 0, which has no memory this process may use");
     options.strict = false;
-    cr_assert_eq(reserve_in_child(&options, 0), 0);
+    cr_assert_eq(reserve_in_child(&options, false), 0);
     cr_assert_eq(reservation->node_count, 2);
     ASSERT_SAID("HOLDFAST_NODES names node 2");
     ASSERT_NOT_SAID("names node 3");
@@ -286,11 +286,11 @@ Test(plan, one_node_with_number_three)
     cr_assert_eq(topology.nodes[0].cpu_count, 8, "CPUs 200 to 207");
     cr_assert_eq(topology.nodes[0].memory, MEMORY_ORDINARY);
     struct options options = options_of(ARENA_BYTES, 8 * HFI_MIB);
-    cr_assert_eq(reserve_in_child(&options, 0), 0);
+    cr_assert_eq(reserve_in_child(&options, false), 0);
     cr_assert_eq(reservation->nodes[0].id, 3);
     cr_assert_eq(reservation->home[3], 0);
     options.nodes = 1;
-    cr_assert_eq(reserve_in_child(&options, 0), EXIT_FAILED);
+    cr_assert_eq(reserve_in_child(&options, false), EXIT_FAILED);
     ASSERT_SAID("warning HF-W211 reserve: HOLDFAST_NODES names node 0");
     ASSERT_SAID("nodes with memory: 1, the first is node 3: name that one, or none");
 }
@@ -303,7 +303,7 @@ Test(plan, node_without_memory)
     cr_assert_eq(topology.nodes[2].id, 5);
     struct options options = options_of(ARENA_BYTES, 16 * HFI_MIB);
     cr_assert_eq(planned(&options, 2), 8 * HFI_MIB, "halves, not thirds");
-    cr_assert_eq(reserve_in_child(&options, 0), 0);
+    cr_assert_eq(reserve_in_child(&options, false), 0);
     cr_assert_eq(reservation->node_count, 2);
     cr_assert_eq(reservation->nodes[reservation->home[5]].id, 7, "the nearest with memory");
     cr_assert_eq(reservation->nodes[reservation->home[2]].id, 2);
@@ -319,17 +319,17 @@ Test(plan, seventy_nodes)
     cr_assert_eq(topology.node_count, HFI_MAX_NODES);
     cr_assert_eq(topology.left_out_count, 6);
     struct options options = options_of(ARENA_BYTES, 64 * 4 * HFI_MIB);
-    cr_assert_eq(reserve_in_child(&options, 0), 0);
+    cr_assert_eq(reserve_in_child(&options, false), 0);
     ASSERT_SAID("warning HF-W220 reserve: nodes numbered above 63 cannot be used: 6, from node 64 on: they "
                 "get no arena");
     cr_assert_eq(reservation->node_count, 64);
     cr_assert_eq(reservation->nodes[63].nearest[0], 63);
     cr_assert_eq(reservation->nodes[63].nearest[1], 0, "cyclic");
     options.strict = true;
-    cr_assert_eq(reserve_in_child(&options, 0), EXIT_STOPPED);
+    cr_assert_eq(reserve_in_child(&options, false), EXIT_STOPPED);
     ASSERT_SAID("error HF-E220");
     options.nodes = 3;
-    cr_assert_eq(reserve_in_child(&options, 0), EXIT_STOPPED, "binding to a node that is not here");
+    cr_assert_eq(reserve_in_child(&options, false), EXIT_STOPPED, "binding to a node that is not here");
     ASSERT_NOT_SAID("HF-E220");
 }
 
@@ -393,7 +393,7 @@ Test(plan, what_is_reserved_is_what_was_planned)
     hfi_plan_order(&planned, &topology);
     hfi_plan_span(&planned);
     hfi_plan_place(&planned, (char *)(uintptr_t)HFI_GIB);
-    cr_assert_eq(reserve_in_child(&options, 1), 0);
+    cr_assert_eq(reserve_in_child(&options, true), 0);
     cr_assert_eq(reservation->node_count, planned.node_count);
     cr_assert_eq(reservation->span, planned.span);
     cr_assert_eq(planned.span, HFI_WINDOWS_OFFSET + 4 * HFI_WINDOW_BYTES);

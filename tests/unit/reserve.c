@@ -94,7 +94,7 @@ static struct outcome run(struct options options, void (*prepare)(void),
         static struct reservation reservation;
         dup2(ends[1], 2);
         close(ends[0]);
-        hfi_say_set_verbosity(options.verbose);
+        hfi_say_set_verbose(options.verbose);
         if (prepare != NULL)
             prepare();
         if (hfi_reserve(&reservation, &options, &topology) != 0)
@@ -357,7 +357,7 @@ Test(reserve, named_2m_and_populated_even_with_prefault_none)
     struct options options = options_of(ARENA_BYTES, 7 * HFI_MIB, BACKING_2M);
     ASSERT_STATUS(run_on_the_pool(options, NULL, backing_is_2m), 0);
     options.prefault = PREFAULT_NONE;
-    options.verbose = 1;
+    options.verbose = true;
     struct outcome outcome = run_on_the_pool(options, NULL, backing_is_2m);
     ASSERT_STATUS(outcome, 0);
     ASSERT_SAID(outcome, "HF-I216");
@@ -419,7 +419,7 @@ Test(reserve, prefault_background_refused_populates_at_start)
 {
     struct options options = options_of(ARENA_BYTES, 64 * HFI_MIB, BACKING_4K);
     options.prefault = PREFAULT_BACKGROUND;
-    options.verbose = 1;
+    options.verbose = true;
     struct outcome outcome = run(options, refuse_io_uring, named_holds);
     ASSERT_STATUS(outcome, 0);
     ASSERT_SAID(outcome, "HF-I224");

@@ -481,7 +481,7 @@ const struct command tool_run = {
         "  --fork HOW         private, dontfork               (HOLDFAST_FORK)\n"
         "  --strict           stop if the arena is not what was asked for (HOLDFAST_STRICT)\n"
         "  --inspect WHETHER  0, 1, children                  (HOLDFAST_INSPECT)\n"
-        "  --verbose[=LEVEL]  0 to 3; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
+        "  --verbose[=LEVEL]  0 or 1; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
         "  --only PROGRAM     whom these are for, by file name; else COMMAND alone (HOLDFAST_ONLY)\n"
         "  --children         they are for what COMMAND starts as well; not together with --only\n"
         "  --library PATH     the library to preload\n"
