@@ -15,6 +15,7 @@ holdfast_SOURCES = \
 	%D%/reader/snapshot-pages.c \
 	%D%/reader/snapshot.c %D%/reader/snapshot.h \
 	%D%/reader/target.c \
+	%D%/reader/unshown.c \
 	%D%/machine/checks-arena.c \
 	%D%/machine/checks-keep.c \
 	%D%/machine/checks-machine.c \
@@ -52,8 +53,7 @@ holdfast_SOURCES = \
 	%D%/advice/tune.c \
 	%D%/run/record.c \
 	%D%/run/run-report.c %D%/run/run-report.h \
-	%D%/run/run.c \
-	%D%/run/unshown.c
+	%D%/run/run.c
 if HAVE_NCURSES
 holdfast_SOURCES += %D%/top/top-graph.c %D%/top/top-head.c %D%/top/top-nodes.c %D%/top/top-screen.c %D%/top/top-views.c
 else
