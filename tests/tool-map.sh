@@ -146,6 +146,12 @@ for text in '<title>128 KiB at 128 KiB: owned by a thread</title>' '<title>4 MiB
 done
 finish_segment
 
+# --- a library whose structs have more fields ---
+start_segment --newer
+picture > "$work/got"
+cmp -s "$work/wanted" "$work/got" || { fail "the picture of a newer library is another"; diff "$work/wanted" "$work/got"; }
+finish_segment
+
 # --- without a page map; and one that is nothing but ones ---
 start_segment --no-pages
 expect 1 HF-E434 map "$victim"

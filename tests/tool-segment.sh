@@ -60,8 +60,6 @@ fi
 finish_segment
 
 # --- a header that is wrong ---
-strange 1 'older than this tool' version=1
-strange 1 'newer than this tool' version=4
 strange 1 'do not agree' --older header_bytes=248
 strange 1 'do not agree' header_bytes=8192
 strange 1 'other sizes' nodes.entry_bytes=120
@@ -71,6 +69,21 @@ strange 1 'do not fit' nodes.count=1 nodes.offset=$((bytes - 127))
 strange 1 'do not fit' nodes.offset=18446744073709551615
 strange 1 'another process' pid=1
 strange 1 'no node' nodes.count=0
+
+# --- a library of another version: the tool that knows it is named ---
+strange 1 'in version 1, this tool reads version 3; use the `holdfast` that was installed with its library' version=1
+strange 1 'HF-E421' --older version=4 header_bytes=8 nodes.entry_bytes=8
+(
+    export LD_PRELOAD="$library" HOLDFAST_INSPECT=0
+    start_segment version=4
+    unset LD_PRELOAD
+    expect 1 "was installed with $library" stat "$victim"
+    expect 1 'HF-E421' map "$victim"
+    expect 2 'HF-E421' tune "$victim"
+    expect 0 '1 more, of another version' list
+    finish_segment
+    exit "$failed"
+) || failed=1
 
 # --- right at the front, and the largest numbers everywhere else: printed, not believed ---
 for age in '' --older --newer; do

@@ -140,6 +140,14 @@ grep -q ' ? *4.62Mi ' "$work/out" || fail "--watch tells what is live of an olde
 "$holdfast" stat --json "$victim" > "$work/older.json" 2> "$work/err" || fail "stat --json of an older library"
 finish_segment
 
+# --- a library whose structs have more fields: all is told that this tool knows ---
+start_segment --newer --cut-run
+"$holdfast" stat --json "$victim" > "$work/newer.json" 2> "$work/err" || fail "stat --json of a newer library"
+lasting() { grep -vE '"(pid|start_ticks|tid|from_ns|([a-z_]*_)?age_seconds)":' "$1"; } # from process to process
+lasting "$work/newer.json" > "$work/out"
+lasting "$work/made.json" | cmp -s - "$work/out" || fail "a newer library of the same figures is shown otherwise"
+finish_segment
+
 # --- more threads than the table has room for: the sums are of all ---
 HOLDFAST_ARENA=128M HOLDFAST_BACKING=4k start crowd 300 100 || exit 1
 had=$(sed -n 's/^had \([0-9]*\), failed \([0-9]*\)$/large *\1 |failed *\2 |302 threads have a theap/p' "$work/load")

@@ -125,7 +125,7 @@ struct target {
  * open.  0; or an exit status after HF-E411 to HF-E416 was printed under the name of `command`. */
 int target_open(struct target *target, const char *text, const char *command);
 
-/* Copies what it shows now; 0, or an exit status after HF-E414.  A process that has ended is still
+/* Copies what it shows now; 0, or an exit status after HF-E414 or HF-E421.  A process that has ended is still
  * read; see target_lives. */
 int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command);
 
@@ -173,6 +173,10 @@ struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, 
 
 /* Why a process has no segment, and what to do: "why; next step". */
 const char *unshown_reason(pid_t pid, char *text, size_t text_bytes);
+
+/* The file of the library that a process has mapped; false where it has none, or that cannot be
+ * seen. */
+bool unshown_library(pid_t pid, char *file, size_t file_bytes);
 
 /* Calls `each` for every process that has the library mapped and no segment, as far as /proc lets
  * the caller see that. */

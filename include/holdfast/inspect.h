@@ -13,8 +13,10 @@
  *
  * The header is followed by tables; each names its offset from the segment's first byte, the number
  * of its entries and the size of one.  A reader checks magic, version and the sizes before anything
- * else.  Fields are only ever added at the end of a struct, together with its size; version changes
- * when a meaning does.
+ * else.  Fields are only ever added at the end of a struct, together with its size: a reader passes
+ * over what it does not know of a longer struct, and takes for unknown what a shorter one lacks (0
+ * is right for most counters and flags).  version changes when a meaning does: a reader of another
+ * version must not use the segment.
  *
  * Moments are ticks of the processor's counter (x86-64: TSC, AArch64: CNTVCT, elsewhere nanoseconds
  * of CLOCK_MONOTONIC).  A reader on the same machine finds their rate by reading both clocks itself

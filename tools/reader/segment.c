@@ -88,9 +88,9 @@ int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, con
 uint32_t segment_program(int fd)
 {
     struct hf_inspect_segment header;
-    ssize_t got = pread(fd, &header, sizeof header, 0);
-    bool known =
-        got == sizeof header && header.magic == HF_INSPECT_MAGIC && header.version == HF_INSPECT_VERSION;
+    ssize_t got = pread(fd, &header, SNAPSHOT_LEAST_HEADER, 0);
+    bool known = got == SNAPSHOT_LEAST_HEADER && header.magic == HF_INSPECT_MAGIC &&
+                 header.version == HF_INSPECT_VERSION;
     return known ? header.program : 0;
 }
 

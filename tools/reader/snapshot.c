@@ -11,7 +11,7 @@
  *
  * Words may change while they are copied; each is true of some moment.
  *
- * Tests: tests/tool-segment.sh, tests/fuzz/segment.c.
+ * Tests: tests/tool-segment.sh, tests/tool-stat.sh, tests/fuzz/segment.c.
  */
 #include "reader/snapshot.h"
 
@@ -27,10 +27,7 @@
 
 #define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
 
-/* Sizes of what the first library of this layout's version showed (S3). */
-#define HEADER_LEAST 256u
-#define THEAP_LEAST 320u
-#define GROWN_MOST 4096u
+#define GROWN_MOST 4096u /* bytes of a struct of a later library (S3) */
 
 /* --- reading --- */
 
@@ -78,23 +75,27 @@ static const char *read_table(int fd, const struct hf_inspect_table *table, size
     return fault;
 }
 
+static bool is_of_another_version(const struct hf_inspect_segment *header)
+{
+    return header->magic == HF_INSPECT_MAGIC && header->version != HF_INSPECT_VERSION;
+}
+
 static const char *header_fault(const struct hf_inspect_segment *header, pid_t pid, uint64_t start_ticks,
                                 uint64_t file_bytes)
 {
     uint64_t bytes = header->segment_bytes;
     if (header->magic != HF_INSPECT_MAGIC)
         return "it does not begin as one";
-    if (header->version != HF_INSPECT_VERSION)
-        return header->version < HF_INSPECT_VERSION ? "its library is older than this tool"
-                                                    : "its library is newer than this tool";
-    if (!size_is_ours(header->header_bytes, HEADER_LEAST) || bytes > file_bytes ||
+    if (is_of_another_version(header))
+        return "it is of another version";
+    if (!size_is_ours(header->header_bytes, SNAPSHOT_LEAST_HEADER) || bytes > file_bytes ||
         bytes < header->header_bytes)
         return "its header and its length do not agree";
-    if (!table_fits(&header->nodes, HF_INSPECT_MAX_NODES, sizeof(struct hf_inspect_node), bytes) ||
-        !table_fits(&header->classes, HF_INSPECT_MAX_CLASSES, sizeof(struct hf_inspect_class), bytes) ||
-        !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, THEAP_LEAST, bytes) ||
-        !table_fits(&header->others, HF_INSPECT_MAX_NODES, THEAP_LEAST, bytes) ||
-        !table_fits(&header->events, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event), bytes) ||
+    if (!table_fits(&header->nodes, HF_INSPECT_MAX_NODES, SNAPSHOT_LEAST_NODE, bytes) ||
+        !table_fits(&header->classes, HF_INSPECT_MAX_CLASSES, SNAPSHOT_LEAST_CLASS, bytes) ||
+        !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, SNAPSHOT_LEAST_THEAP, bytes) ||
+        !table_fits(&header->others, HF_INSPECT_MAX_NODES, SNAPSHOT_LEAST_THEAP, bytes) ||
+        !table_fits(&header->events, HF_INSPECT_EVENTS, SNAPSHOT_LEAST_EVENT, bytes) ||
         !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes) ||
         header->pages.entry_bytes != sizeof(uint64_t))
         return "its tables do not fit into it, or have entries of other sizes than this tool's";
@@ -219,10 +220,10 @@ static void settle_full(struct snapshot *snapshot)
 static const char *read_header(int fd, struct hf_inspect_segment *header, uint64_t file_bytes)
 {
     size_t bytes = hfi_min(file_bytes, sizeof *header);
-    const char *fault = bytes < HEADER_LEAST ? "it is too short" : read_at(fd, header, bytes, 0);
+    const char *fault = bytes < SNAPSHOT_LEAST_HEADER ? "it is too short" : read_at(fd, header, bytes, 0);
     if (fault != NULL)
         return fault;
-    bytes = hfi_min(bytes, hfi_max(header->header_bytes, HEADER_LEAST));
+    bytes = hfi_min(bytes, hfi_max(header->header_bytes, SNAPSHOT_LEAST_HEADER));
     memset((uint8_t *)header + bytes, 0, sizeof *header - bytes);
     return NULL;
 }
@@ -290,6 +291,7 @@ static const char *read_file(struct snapshot *snapshot, int fd, pid_t pid, uint6
                              bool with_pages)
 {
     struct stat file;
+    snapshot->header.magic = 0; /* of what was read before */
     if (fstat(fd, &file) != 0)
         return strerror(errno);
     const char *fault = read_header(fd, &snapshot->header, (uint64_t)file.st_size);
@@ -316,7 +318,9 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
         settle_full(snapshot);
     }
     free(earlier.pages);
-    return *reason == NULL ? SEGMENT_OK : SEGMENT_MALFORMED;
+    return *reason == NULL                          ? SEGMENT_OK
+         : is_of_another_version(&snapshot->header) ? SEGMENT_ANOTHER
+                                                    : SEGMENT_MALFORMED;
 }
 
 bool snapshot_live_is_known(const struct snapshot *snapshot)

@@ -22,7 +22,18 @@ enum segment_verdict {
     SEGMENT_NONE,      /* no such file */
     SEGMENT_DENIED,    /* not ours to read: `detail` is the errno */
     SEGMENT_STRANGE,   /* no regular file, or of an owner it cannot have */
-    SEGMENT_MALFORMED, /* magic, version, sizes or names do not agree */
+    SEGMENT_MALFORMED, /* magic, sizes or names do not agree */
+    SEGMENT_ANOTHER,   /* of another version: what it means cannot be known */
+};
+
+/* Bytes that the first library of this version, HF_INSPECT_VERSION, had of each struct: none is
+ * shorter. */
+enum snapshot_least {
+    SNAPSHOT_LEAST_HEADER = 256,
+    SNAPSHOT_LEAST_NODE = 128,
+    SNAPSHOT_LEAST_CLASS = 16,
+    SNAPSHOT_LEAST_THEAP = 320,
+    SNAPSHOT_LEAST_EVENT = 48,
 };
 
 /* How well live blocks are known: what live_bytes and all counts of blocks in use are worth. */
@@ -100,7 +111,11 @@ struct snapshot_sum {
 /* Copies a segment from `fd` and checks the copy: read, not mapped, so that a file cut short
  * meanwhile is no SIGBUS.  `with_pages`: the page map too (8 bytes per 64 KiB of arena), and counts
  * of blocks from the process's memory, where that may be read (128 bytes per run of blocks).  The
- * snapshot must be zeroed before its first use; later calls reuse its memory. */
+ * snapshot must be zeroed before its first use; later calls reuse its memory.
+ *
+ * A library of the same version may be older or newer than this tool: what its structs lack is
+ * zero, what they have more is passed over.  Zero is right for what counts or is a flag; what it
+ * would belie has a predicate, such as snapshot_live_is_known. */
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks,
                                    bool with_pages, const char **reason);
 

@@ -101,6 +101,21 @@ static bool parse_pid(const char *text, pid_t *pid)
     return errno == 0 && end != text && *end == 0 && number > 0 && number <= INT_MAX;
 }
 
+/* A tool of the same installation as the library knows its version. */
+static void say_another_version(const struct target *target, const char *command)
+{
+    char file[512], shown[512];
+    struct hf_inspect_segment header = { .version = 0 };
+    ssize_t got = pread(target->fd, &header, SNAPSHOT_LEAST_HEADER, 0);
+    bool there = got > 0 && unshown_library(target->pid, file, sizeof file);
+    hfi_say(
+        SAY_ERROR, "HF-E421", command,
+        "process %ld shows its arena in version %u, this tool reads version %d; use the `holdfast` that was "
+        "installed with %s",
+        (long)target->pid, header.version, HF_INSPECT_VERSION,
+        there ? tool_printable(shown, sizeof shown, file) : "its library");
+}
+
 static int say_refused(const struct target *target, enum segment_verdict verdict, const char *reason,
                        const char *command)
 {
@@ -125,10 +140,11 @@ static int say_refused(const struct target *target, enum segment_verdict verdict
     case SEGMENT_MALFORMED:
     case SEGMENT_OK:
         hfi_say(SAY_ERROR, "HF-E414", command,
-                "%s is no segment this tool can read: %s (wanted version %d, %zu bytes); "
-                "use the tool of the same version as the library, or try again",
-                path, reason, HF_INSPECT_VERSION, sizeof(struct hf_inspect_segment));
+                "%s is no segment this tool can read: %s (version %d begins with %d bytes at least); "
+                "try again, and if that does not help, find out who made it",
+                path, reason, HF_INSPECT_VERSION, SNAPSHOT_LEAST_HEADER);
         break;
+    case SEGMENT_ANOTHER: say_another_version(target, command); break;
     }
     return EXIT_FAILURE;
 }

@@ -24,8 +24,8 @@
 #define TEXT_BYTES 4096 /* of a path, or of what a file in /proc begins with */
 #define ONLY_BYTES 256  /* of a file name */
 
-/* 1: the library is mapped; 0: it is not; -errno. */
-static int maps_library(pid_t pid)
+/* 1: the library is mapped, from `file` where that is wanted; 0: it is not; -errno. */
+static int maps_library(pid_t pid, char *file, size_t file_bytes)
 {
     char path[64], *line = NULL;
     size_t line_bytes = 0;
@@ -36,9 +36,16 @@ static int maps_library(pid_t pid)
         return -errno;
     while (found == 0 && getline(&line, &line_bytes, maps) > 0)
         found = strstr(line, LIBRARY) != NULL;
+    if (found != 0 && file != NULL)
+        snprintf(file, file_bytes, "%.*s", (int)strcspn(strchr(line, '/'), "\n"), strchr(line, '/'));
     free(line);
     fclose(maps);
     return found;
+}
+
+bool unshown_library(pid_t pid, char *file, size_t file_bytes)
+{
+    return maps_library(pid, file, file_bytes) > 0;
 }
 
 /* The value of a variable, in `value`; false when it is not set, or not to be read. */
@@ -169,7 +176,7 @@ static void say_not_yet(pid_t pid, const char *inspect, char *text, size_t text_
 const char *unshown_reason(pid_t pid, char *text, size_t text_bytes)
 {
     char inspect[16] = "1";
-    int mapped = maps_library(pid);
+    int mapped = maps_library(pid, NULL, 0);
     bool elsewhere = is_elsewhere(pid);
     read_variable(pid, "HOLDFAST_INSPECT", inspect, sizeof inspect);
     if (mapped < 0)
@@ -203,7 +210,7 @@ void unshown_each(void (*each)(pid_t pid, void *argument), void *argument)
         char path[SEGMENT_PATH_BYTES], *end;
         uint64_t start_ticks;
         pid_t pid = (pid_t)strtol(entry->d_name, &end, 10);
-        if (pid <= 0 || *end != 0 || is_elsewhere(pid) || maps_library(pid) <= 0 ||
+        if (pid <= 0 || *end != 0 || is_elsewhere(pid) || maps_library(pid, NULL, 0) <= 0 ||
             !segment_start_ticks(pid, &start_ticks))
             continue;
         segment_path(path, pid, start_ticks);

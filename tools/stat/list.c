@@ -104,7 +104,8 @@ static void list_one(pid_t pid, uint64_t start_ticks, void *argument)
     case SEGMENT_NONE: return; /* it ended meanwhile */
     case SEGMENT_DENIED: listing->not_readable++; return;
     case SEGMENT_STRANGE:
-    case SEGMENT_MALFORMED: listing->unusable++; return;
+    case SEGMENT_MALFORMED:
+    case SEGMENT_ANOTHER: listing->unusable++; return;
     }
     if (listing->processes == NULL && listing->shown == 0)
         printf("%7s %-15s %5s %-4s %6s %4s %4s %7s %6s %s\n", "pid", "process", "arena", "on", "live", "now",
