@@ -9,6 +9,8 @@ holdfast_SOURCES = \
 	%D%/reader/history.c %D%/reader/history.h \
 	%D%/reader/live.c %D%/reader/live.h \
 	%D%/reader/origin.c %D%/reader/origin.h \
+	%D%/reader/recording-parts.c %D%/reader/recording-parts.h \
+	%D%/reader/recording-write.c \
 	%D%/reader/recording.c %D%/reader/recording.h \
 	%D%/reader/sample.c %D%/reader/sample.h \
 	%D%/reader/segment.c \
