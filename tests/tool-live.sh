@@ -171,7 +171,7 @@ expect 0 '' report "$work/old" -o "$work/page"
 grep -q 'worker' "$work/page" || fail "the report of an old recording is none"
 # And nothing else in its place.
 { head -c 8 "$work/old"; printf '\003'; tail -c +10 "$work/old"; } > "$work/bad"
-expect 2 'newer than this tool' tune "$work/bad"
+expect 2 'HF-E448' tune "$work/bad"
 { head -c 20 "$work/old"; printf '\377'; tail -c +22 "$work/old"; } > "$work/bad"
 expect 2 'its tables are not those of this tool' tune "$work/bad"
 

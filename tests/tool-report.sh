@@ -308,11 +308,30 @@ while [ "$at" -lt "$bytes" ]; do
     "$holdfast" report "$work/cut" -o "$work/cut.html" > "$work/out" 2> "$work/err"
     status=$?
     [ "$status" -le 1 ] || fail "corrupted at $at: exit status $status"
-    cmp -s "$work/cut" "$work/small" || grep -q 'HF-E443\|HF-W444' "$work/err" || fail "corrupted at $at: no message"
+    cmp -s "$work/cut" "$work/small" || grep -q 'HF-E44[38]\|HF-W444' "$work/err" || fail "corrupted at $at: no message"
     at=$((at + bytes / 41 + 1))
 done
 { cat "$work/small"; printf 'more'; } > "$work/cut"
 expect 0 'behind its end' report "$work/cut" -o "$work/cut.html"
+
+# --- of a tool of another release: what both know is shown, what one lacks is unknown ---
+if command -v python3 > /dev/null; then
+    cp "$work/small" "$work/of"
+    expect 0 '' report "$work/of" -o "$work/small.html"
+    grep -q '<dd>unknown' "$work/small.html" && fail "live bytes of a recording are unknown"
+    for release in older newer; do
+        python3 "${srcdir:-.}/tests/recording-layout.py" "$release" "$work/small" "$work/of" || fail "no recording of an $release release"
+        expect 0 '' report "$work/of" -o "$work/of.html"
+        if [ "$release" = newer ]; then
+            cmp -s "$work/small.html" "$work/of.html" || fail "a recording of a newer release has another page"
+        else
+            page "$work/of.html"
+            grep -q '<dd>unknown' "$work/of.html" || fail "live bytes that an older release did not record are known"
+        fi
+    done
+fi
+{ head -c 16 "$work/small"; printf '\004'; tail -c +18 "$work/small"; } > "$work/of"
+expect 1 'HF-E448' report "$work/of" -o "$work/of.html"
 
 # --- in a browser ---
 if ! command -v chromium > /dev/null; then

@@ -197,8 +197,16 @@ static bool add(struct history *history)
 
 /* --- from a recording --- */
 
+/* Without a reason: another tool reads it. */
 static int refuse(const char *path, const char *reason, const char *command)
 {
+    if (reason == NULL) {
+        hfi_say(SAY_ERROR, "HF-E448", command,
+                "%s is a recording of another version than this tool reads (%d, of segments %d); use the "
+                "`holdfast` that recorded it, or record again",
+                path, RECORDING_VERSION, HF_INSPECT_VERSION);
+        return EXIT_FAILURE;
+    }
     hfi_say(SAY_ERROR, "HF-E443", command,
             "%s cannot be read as a recording: %s; make one with `holdfast record PID -o FILE`", path,
             reason);

@@ -56,7 +56,7 @@ struct history {
  * look.  0, or an exit status after a message. */
 int history_load(struct history *history, const char *what, uint64_t seconds_ns, const char *command);
 
-/* Reads a recording from a stream.  0, or an exit status after HF-E443. */
+/* Reads a recording from a stream.  0, or an exit status after HF-E443 or HF-E448. */
 int history_read(struct history *history, FILE *file, const char *path, const char *command);
 
 void history_free(struct history *history);

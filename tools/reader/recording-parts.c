@@ -101,10 +101,10 @@ uint32_t recording_first_bytes(enum part part)
     return parts[part].first_bytes;
 }
 
-uint32_t recording_sum_of_entries(const uint32_t entry_bytes[PART_COUNT])
+uint32_t recording_sum_of_entries(const uint32_t entry_bytes[PART_END])
 {
     uint32_t sum = 0;
-    for (enum part part = PART_HEADER; part < PART_COUNT; part++)
+    for (unsigned part = PART_HEADER; part < PART_END; part++)
         sum += entry_bytes[part] * (part + 1u);
     return sum;
 }

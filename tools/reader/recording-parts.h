@@ -30,7 +30,8 @@ enum part {
     PART_PAGES,
     PART_LIVE,
     PART_ORIGIN,
-    PART_COUNT
+    PART_COUNT,
+    PART_END = 64 /* a later tool's parts are below it */
 };
 
 /* One table of a sample. */
@@ -48,7 +49,8 @@ struct bytes {
 struct recording {
     FILE *file;
     struct recording_head head;
-    uint32_t entry_bytes[PART_COUNT]; /* in the file: an older tool's are shorter, a newer one's longer */
+    uint32_t entry_bytes[PART_END]; /* in the file: an older tool's are shorter, a newer one's longer; 0 where
+     * there is no such part */
     uint64_t *before[PART_COUNT]; /* words of the sample before, as in the file, each table at its longest */
     struct bytes payload;
     unsigned node_count; /* of its first sample, and of all */
@@ -64,7 +66,7 @@ uint32_t recording_entry_bytes(enum part part);
 uint32_t recording_first_bytes(enum part part);
 
 /* To tell whose file it is. */
-uint32_t recording_sum_of_entries(const uint32_t entry_bytes[PART_COUNT]);
+uint32_t recording_sum_of_entries(const uint32_t entry_bytes[PART_END]);
 
 /* CRC-32 (IEEE). */
 uint32_t recording_checksum(const uint8_t *bytes, size_t count);

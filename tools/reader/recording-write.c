@@ -72,7 +72,7 @@ struct recording *recording_create(FILE *file, uint64_t interval_ns, const char 
     recording->head = (struct recording_head){
         .magic = RECORDING_MAGIC,
         .version = RECORDING_VERSION,
-        .head_bytes = sizeof recording->head + sizeof recording->entry_bytes,
+        .head_bytes = sizeof recording->head + PART_COUNT * sizeof recording->entry_bytes[0],
         .layout = HF_INSPECT_VERSION,
         .interval_ns = interval_ns,
     };
@@ -80,7 +80,7 @@ struct recording *recording_create(FILE *file, uint64_t interval_ns, const char 
         recording->entry_bytes[part] = recording_entry_bytes(part);
     recording->head.sample_bytes = recording_sum_of_entries(recording->entry_bytes);
     fwrite(&recording->head, sizeof recording->head, 1, file); /* recording_append finds its error */
-    fwrite(recording->entry_bytes, sizeof recording->entry_bytes, 1, file);
+    fwrite(recording->entry_bytes, sizeof recording->entry_bytes[0], PART_COUNT, file);
     return recording;
 }
 

@@ -54,6 +54,22 @@ static bool get_words(const uint8_t **at, const uint8_t *end, uint64_t *words, b
     return true;
 }
 
+/* Of a part that is not known here. */
+static bool skip_words(const uint8_t **at, const uint8_t *end, uint64_t count)
+{
+    while (count != 0) {
+        uint64_t same, different, number;
+        if (!get_varint(at, end, &same) || !get_varint(at, end, &different) || same > count ||
+            different > count - same || same + different == 0)
+            return false;
+        count -= same + different;
+        while (different-- != 0)
+            if (!get_varint(at, end, &number))
+                return false;
+    }
+    return true;
+}
+
 static void set_count(struct snapshot *snapshot, enum part part, size_t count)
 {
     if (part == PART_NODES)
@@ -87,8 +103,11 @@ static const char *get_part(struct recording *recording, struct sample *sample, 
 {
     uint64_t part, count;
     if (!get_varint(at, end, &part) || !get_varint(at, end, &count) || part < PART_HEADER ||
-        part >= PART_COUNT || recording->entry_bytes[part] == 0)
+        part >= PART_END || recording->entry_bytes[part] == 0 || count > PAYLOAD_MAX)
         return "it has a part that is none";
+    if (part >= PART_COUNT)
+        return skip_words(at, end, count * recording->entry_bytes[part] / 8) ? NULL
+                                                                             : "one of its tables ends early";
     struct table table = recording_table(sample, (enum part)part);
     if (count > table.max || (table.max == 1 && count != 1))
         return "one of its tables is too long";
@@ -165,26 +184,37 @@ static bool read_payload(struct recording *recording, size_t length)
     return true;
 }
 
-static bool get_sizes(struct recording *recording)
+static bool read_sizes(struct recording *recording)
 {
     const struct recording_head *head = &recording->head;
-    /* parts that came later are not in an older file: of size 0 */
     size_t told = head->head_bytes - sizeof *head;
-    if (head->version < RECORDING_VERSION)
+    if (head->version == 1) {
         for (enum part part = PART_HEADER; part < PART_COUNT; part++)
             recording->entry_bytes[part] = recording_first_bytes(part);
-    else if (head->head_bytes < sizeof *head || told > sizeof recording->entry_bytes ||
-             told % sizeof recording->entry_bytes[0] != 0 ||
-             fread(recording->entry_bytes, 1, told, recording->file) != told)
+        return head->head_bytes == sizeof *head;
+    }
+    return head->head_bytes >= sizeof *head && told <= sizeof recording->entry_bytes &&
+           told % sizeof recording->entry_bytes[0] == 0 &&
+           fread(recording->entry_bytes, 1, told, recording->file) == told;
+}
+
+static bool get_sizes(struct recording *recording)
+{
+    if (!read_sizes(recording))
         return false;
-    for (enum part part = PART_HEADER; part < PART_COUNT; part++) {
+    for (unsigned part = PART_HEADER; part < PART_END; part++) {
         uint32_t bytes = recording->entry_bytes[part];
-        if (bytes < recording_first_bytes(part) || bytes > ENTRY_MOST || bytes % sizeof(uint64_t) != 0)
+        uint32_t least = part < PART_COUNT ? recording_first_bytes((enum part)part) : 0;
+        if (bytes < least || bytes > ENTRY_MOST || bytes % sizeof(uint64_t) != 0)
             return false;
     }
-    bool known = head->version > 1 || (head->version == 1 && head->head_bytes == sizeof *head);
-    return known && recording->entry_bytes[PART_PAGES] == sizeof(uint64_t) &&
-           head->sample_bytes == recording_sum_of_entries(recording->entry_bytes);
+    return recording->entry_bytes[PART_PAGES] == sizeof(uint64_t) &&
+           recording->head.sample_bytes == recording_sum_of_entries(recording->entry_bytes);
+}
+
+static bool is_of_this_version(const struct recording_head *head)
+{
+    return head->version >= 1 && head->version <= RECORDING_VERSION && head->layout == HF_INSPECT_VERSION;
 }
 
 struct recording *recording_open(FILE *file, const char **reason)
@@ -197,12 +227,9 @@ struct recording *recording_open(FILE *file, const char **reason)
     recording->file = file;
     if (fread(head, sizeof *head, 1, file) != 1 || head->magic != RECORDING_MAGIC)
         *reason = "it does not begin as a recording of this kind of machine";
-    else if (head->version > RECORDING_VERSION || head->layout != HF_INSPECT_VERSION)
-        *reason =
-            head->layout < HF_INSPECT_VERSION ? "it is older than this tool" : "it is newer than this tool";
-    else if (!get_sizes(recording))
+    else if (is_of_this_version(head) && !get_sizes(recording))
         *reason = "its tables are not those of this tool";
-    if (*reason == NULL)
+    else if (is_of_this_version(head))
         return recording;
     recording_free(recording);
     return NULL;

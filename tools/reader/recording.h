@@ -16,6 +16,9 @@
  * in one sample of THEAPS_EVERY.
  *
  * A file that is cut short is good up to its last whole sample.
+ *
+ * A tool of another release may have written it, where both have layout and version in common: what
+ * its entries lack is 0, what they have more and parts that are not known here are passed over.
  */
 #ifndef HFT_RECORDING_H
 #define HFT_RECORDING_H
@@ -52,7 +55,8 @@ enum recording_verdict {
     RECORDING_BAD,    /* nor did this program write it: neither it nor the sample must be used */
 };
 
-/* Opens a recording for reading; NULL with the reason.  Nothing in it is believed. */
+/* Opens a recording for reading; NULL with the reason, or, where it is of another version than this
+ * tool reads, without one.  Nothing in it is believed. */
 struct recording *recording_open(FILE *file, const char **reason);
 enum recording_verdict recording_next(struct recording *recording, struct sample *sample,
                                       const char **reason);
