@@ -171,7 +171,7 @@ CLEANFILES += fuzz-calls
 hf_fuzz_tool = clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' \
 	-DRECORDING_PAGES_MAX=65536 -w -iquote $(srcdir)/src -iquote $(srcdir) -iquote $(srcdir)/tools -I$(srcdir)/include \
 	$(filter-out %/holdfast.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-graph.c %/top-head.c \
-	%/top-nodes.c %/top-none.c %/top-screen.c %/top-table.c %/top-views.c,\
+	%/top-nodes.c %/top-none.c %/top-rows.c %/top-screen.c %/top-table.c %/top-views.c,\
 	$(call hf_all_of,tools)) $(hf_core_sources)
 hf_fuzz_libraries = -lhwloc -luring -ljansson -lm
 EXTRA_DIST += %D%/fuzz/recording.c %D%/fuzz/segment.c

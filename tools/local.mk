@@ -57,7 +57,7 @@ holdfast_SOURCES = \
 	%D%/run/run-report.c %D%/run/run-report.h \
 	%D%/run/run.c
 if HAVE_NCURSES
-holdfast_SOURCES += %D%/top/top-graph.c %D%/top/top-head.c %D%/top/top-nodes.c %D%/top/top-screen.c %D%/top/top-views.c
+holdfast_SOURCES += %D%/top/top-graph.c %D%/top/top-head.c %D%/top/top-nodes.c %D%/top/top-rows.c %D%/top/top-screen.c %D%/top/top-views.c
 else
 holdfast_SOURCES += %D%/top/top-none.c
 endif

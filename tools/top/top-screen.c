@@ -111,7 +111,7 @@ static void write_frame(size_t bytes)
 
 /* ncurses writes each time the cursor jumps, some sixty times a refresh: collected, they are one
  * write. */
-void top_refresh(void)
+static void refresh_terminal(void)
 {
     if (terminal < 0 || lseek(frame, 0, SEEK_SET) != 0 || dup2(frame, STDOUT_FILENO) < 0) {
         refresh();
@@ -286,6 +286,7 @@ static enum end run(struct top *top)
                 return END_UNREADABLE;
         }
         top_draw(top);
+        refresh_terminal();
         end = ending_signal != 0 ? END_SIGNAL : wait_for_keys(top, sampled + (uint64_t)(top->delay * 1e9));
     }
     return end;

@@ -3,9 +3,7 @@
  *
  * W1: whatever does not fit is left out whole, from the right and from below; nothing is drawn
  *     outside of the screen.
- * W2: rows of a table stay on the screen from one refresh to the next, and of one that changes the
- *     part that does is written.
- * W3: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is
+ * W2: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is
  *     wrong by words.
  *
  * Test: tests/tool-top.sh.
@@ -21,16 +19,7 @@
 #define COLUMNS_MIN 40
 #define ROWS_MIN 10
 
-#define ROWS_KEPT 256
-
 static unsigned visible;
-
-/* What the table's rows say on the screen; none where there is no table. */
-static struct {
-    enum top_view view;
-    int first, columns, lines; /* the first row, and the screen's size; first 0: there is no table */
-    char rows[ROWS_KEPT][TOP_CELLS];
-} drawn;
 
 unsigned top_visible(void)
 {
@@ -98,16 +87,6 @@ static size_t put_cell(const struct top *top, char *line, size_t line_bytes, uns
     return (size_t)width;
 }
 
-/* For what is no row of a table, and may have colours: it is written anew each time. */
-int top_own_row(int row)
-{
-    move(row, 0);
-    clrtoeol();
-    if (row < ROWS_KEPT)
-        strcpy(drawn.rows[row], "\x80"); /* as no row of a table is */
-    return row;
-}
-
 static void draw_heading(const struct top *top, int row, const unsigned *columns, unsigned count)
 {
     int x = 0;
@@ -120,34 +99,6 @@ static void draw_heading(const struct top *top, int row, const unsigned *columns
         attroff(look);
         x += width + 1;
     }
-}
-
-static bool is_ascii(const char *text)
-{
-    while (*text != 0 && (unsigned char)*text < 128)
-        text++;
-    return *text == 0;
-}
-
-/* Of a row that says something else than before, from the first character that differs to the
- * last. */
-static void put_row(int row, char *line)
-{
-    char *before = row < ROWS_KEPT ? drawn.rows[row] : NULL;
-    size_t length = strlen(line), first = 0, last = length;
-    if (before != NULL && strlen(before) == length && is_ascii(before) && is_ascii(line)) {
-        while (first < length && line[first] == before[first])
-            first++;
-        while (last > first && line[last - 1] == before[last - 1])
-            last--;
-    } else {
-        move(row, 0);
-        clrtoeol();
-    }
-    if (first < last) /* columns were chosen so that they fit */
-        mvaddnstr(row, (int)first, line + first, (int)(last - first));
-    if (before != NULL)
-        memcpy(before, line, length + 1);
 }
 
 /* One line of text: a call of ncurses for each cell would be most of what a refresh costs. */
@@ -164,32 +115,7 @@ static void draw_table_row(struct top *top, int row, const unsigned *columns, un
         line[used++] = ' ';
     }
     line[used - (used != 0)] = 0;
-    put_row(row, line);
-}
-
-/* Before the first row of a view is drawn: whether the rows below it are as draw_table left
- * them. */
-static bool keeps_rows(const struct top *top, int first)
-{
-    return drawn.first == first && drawn.view == top->view && drawn.columns == COLS && drawn.lines == LINES;
-}
-
-/* Makes the screen blank but for the rows that stay. */
-static void clear_for(const struct top *top, int first)
-{
-    bool table = top_column_count(top->view) != 0 && LINES <= ROWS_KEPT;
-    if (!table || !keeps_rows(top, first)) {
-        erase();
-        memset(drawn.rows, 0, sizeof drawn.rows);
-    }
-    for (int row = 0; row <= first; row++) {
-        move(row, 0);
-        clrtoeol();
-    }
-    drawn.first = table ? first : 0;
-    drawn.view = top->view;
-    drawn.columns = COLS;
-    drawn.lines = LINES;
+    top_put_row(row, line);
 }
 
 /* Rows up to `end`; the row below the last. */
@@ -341,17 +267,13 @@ static void draw_view(struct top *top, int row)
         top_own_row(row);
         row = top_draw_past(top, row + 1, LINES);
     }
-    for (; row < LINES && row < ROWS_KEPT; row++)
-        if (drawn.rows[row][0] != 0)
-            put_row(row, (char[1]){ "" });
+    top_clear_below(row);
 }
 
 void top_draw(struct top *top)
 {
-    if (COLS < COLUMNS_MIN || LINES < ROWS_MIN || top->help) {
-        erase();
-        drawn.first = 0;
-    }
+    if (COLS < COLUMNS_MIN || LINES < ROWS_MIN || top->help)
+        top_clear();
     if (COLS < COLUMNS_MIN || LINES < ROWS_MIN) {
         char text[80];
         snprintf(text, sizeof text, "too small: %dx%d, top needs %dx%d; q quits", COLS, LINES, COLUMNS_MIN,
@@ -363,9 +285,8 @@ void top_draw(struct top *top)
     } else {
         top_sort(top);
         int row = top_head_rows(top);
-        clear_for(top, row + 1);
+        top_clear_for(top, row + 1);
         top_draw_head(top);
         draw_view(top, draw_tabs(top, row));
     }
-    top_refresh();
 }

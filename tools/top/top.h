@@ -2,7 +2,8 @@
  * top: what its files share.
  *
  * top.c takes the command line, top-screen.c the terminal and the keys, top-views.c draws, with
- * top-head.c, top-nodes.c and top-graph.c, top-table.c has the columns, top-data.c samples.
+ * top-head.c, top-nodes.c, top-graph.c and top-rows.c, top-table.c has the columns, top-data.c
+ * samples.
  * Without ncurses top-none.c stands for the screen.
  */
 #ifndef HFT_TOP_H
@@ -127,10 +128,22 @@ void top_put_cells(const struct top *top, unsigned state, unsigned quarters, uns
 
 /* --- top-views.c --- */
 
+/* On the screen of ncurses, which the terminal does not show yet. */
 void top_draw(struct top *top);
 
 /* Rows of the view that were drawn last. */
 unsigned top_visible(void);
+
+/* --- top-rows.c --- */
+
+/* Makes the screen blank: all of it; but for the rows of the view that stay, the first of which is
+ * `first`; the rows of a table from `row` on. */
+void top_clear(void);
+void top_clear_for(const struct top *top, int first);
+void top_clear_below(int row);
+
+/* A row of a table; what is the same as before is not written. */
+void top_put_row(int row, char *line);
 
 /* Clears a row for what is no row of a table; that row. */
 int top_own_row(int row);
@@ -141,9 +154,6 @@ int top_draw_past(const struct top *top, int row, int end);
 int top_draw_nodes(const struct top *top, int row, int end);
 
 /* --- top-screen.c, or top-none.c --- */
-
-/* What was drawn, to the terminal. */
-void top_refresh(void);
 
 /* Until a key, a signal or the end of the process; an exit status. */
 int top_screen(struct top *top);
