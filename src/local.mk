@@ -23,6 +23,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/arena/runmap.c %D%/arena/runmap.h \
 	%D%/arena/sizeclass.c %D%/arena/sizeclass.h \
 	%D%/arena/xfree.h \
+	%D%/heap/counter-list.h \
 	%D%/heap/counters.h \
 	%D%/heap/harden.c %D%/heap/harden.h \
 	%D%/heap/large.c %D%/heap/large.h \

@@ -6,6 +6,7 @@ holdfast_SOURCES = \
 	%D%/show-live.c %D%/show-wrap.c \
 	%D%/show.c %D%/show.h \
 	%D%/tool.h \
+	%D%/reader/counters.c \
 	%D%/reader/history.c %D%/reader/history.h \
 	%D%/reader/live.c %D%/reader/live.h \
 	%D%/reader/origin.c %D%/reader/origin.h \

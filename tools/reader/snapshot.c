@@ -356,72 +356,7 @@ void snapshot_free(struct snapshot *snapshot)
     *snapshot = (struct snapshot){ .pages = NULL };
 }
 
-/* --- sums, time and names --- */
-
-bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap)
-{
-    return theap->updated_ticks == 0;
-}
-
-static void add_theap(struct snapshot_sum *sum, const struct hf_inspect_theap *theap)
-{
-    sum->listed += theap->listed;
-    sum->collected += theap->collected;
-    sum->claimed += theap->claimed;
-    sum->shared += theap->shared;
-    sum->stolen += theap->stolen;
-    sum->lost += theap->lost;
-    sum->fresh += theap->fresh;
-    sum->large += theap->large;
-    sum->adopted += theap->adopted;
-    sum->retired += theap->retired;
-    sum->remote_frees += theap->remote_frees;
-    sum->unowned_frees += theap->unowned_frees;
-    sum->received += theap->received;
-    sum->pressed += theap->pressed;
-    sum->failed += theap->failed;
-    sum->kept += theap->in_use != 0 ? theap->kept : 0;
-    sum->slow_ticks += theap->slow_ticks;
-    for (unsigned j = 0; j < HF_INSPECT_DISTANCES; j++)
-        sum->away[j] += theap->away[j];
-    for (unsigned j = 0; j < HF_INSPECT_BUCKETS; j++)
-        sum->slow[j] += theap->slow[j];
-}
-
-unsigned snapshot_threads_listed(const struct snapshot *snapshot)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < snapshot->theap_count; i++)
-        count += snapshot->theaps[i].in_use != 0;
-    return count;
-}
-
-unsigned snapshot_threads_ended(const struct snapshot *snapshot)
-{
-    unsigned count = 0;
-    for (unsigned i = 0; i < snapshot->theap_count; i++)
-        count += snapshot->theaps[i].in_use == 0 && !snapshot_theap_is_blank(&snapshot->theaps[i]);
-    return count;
-}
-
-void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum)
-{
-    *sum = (struct snapshot_sum){ .in_use = snapshot_threads_listed(snapshot) };
-    for (unsigned i = 0; i < snapshot->theap_count; i++)
-        add_theap(sum, &snapshot->theaps[i]);
-    for (unsigned i = 0; i < snapshot->node_count; i++) {
-        sum->in_use += snapshot->others[i].in_use;
-        add_theap(sum, &snapshot->others[i]);
-    }
-}
-
-uint64_t snapshot_sum_away(const struct snapshot_sum *sum)
-{
-    uint64_t away = 0;
-    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
-        away += sum->away[i];
-    return away;
-}
+/* --- time and names --- */
 
 double snapshot_ns(const struct snapshot *snapshot, uint64_t ticks)
 {
@@ -431,19 +366,6 @@ double snapshot_ns(const struct snapshot *snapshot, uint64_t ticks)
 double snapshot_age_ns(const struct snapshot *snapshot, uint64_t ticks)
 {
     return ticks < snapshot->taken_ticks ? snapshot_ns(snapshot, snapshot->taken_ticks - ticks) : 0;
-}
-
-double snapshot_slow_quantile(const struct snapshot *snapshot, const struct snapshot_sum *sum, double part)
-{
-    uint64_t total = 0, seen = 0;
-    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
-        total += sum->slow[i];
-    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++) {
-        seen += sum->slow[i];
-        if (total != 0 && (double)seen >= part * (double)total)
-            return snapshot_ns(snapshot, (uint64_t)1 << i);
-    }
-    return 0;
 }
 
 static const char *name_in(const char *const *names, size_t count, uint32_t code)

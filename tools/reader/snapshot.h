@@ -101,12 +101,45 @@ struct snapshot {
     uint64_t held_bytes, live_bytes, idle_live_bytes, magazine_bytes;
 };
 
-/* Sums over all theaps, those past the table's end too; in_use counts those that a thread has. */
+/* Sums over all theaps, those past the table's end too; in_use counts those that a thread has.  A
+ * recording has it as it stands here. */
 struct snapshot_sum {
-    uint64_t in_use, listed, collected, claimed, shared, stolen, lost, fresh, large, adopted, retired,
-        remote_frees, received, pressed, failed, kept, slow_ticks, away[HF_INSPECT_DISTANCES],
-        slow[HF_INSPECT_BUCKETS], unowned_frees;
+    uint64_t in_use;
+#define COUNTER(name, ...) uint64_t name;
+#define COUNTER_ADDED(...)
+#include "heap/counter-list.h"
+    uint64_t kept, slow_ticks, away[HF_INSPECT_DISTANCES], slow[HF_INSPECT_BUCKETS];
+#define COUNTER(...)
+#define COUNTER_ADDED(name, ...) uint64_t name;
+#include "heap/counter-list.h"
 };
+
+/* Where `holdfast stat` has a counter: among the ways by which memory came, with its share of them, or
+ * behind these, in this order. */
+enum counter_place {
+    COUNTER_WAY,
+    COUNTER_OWN,  /* what a theap did with its own pages */
+    COUNTER_NODE, /* and with those of the node and of others */
+    COUNTER_CALL,
+    COUNTER_UNSEEN,
+    COUNTER_IF_ANY = 8, /* added to one of these: not while it is zero */
+};
+
+/* The list of counters as a table, for who shows them all. */
+struct counter {
+    const char *name;
+    size_t in_sum;  /* offset in struct snapshot_sum */
+    unsigned place; /* enum counter_place */
+    const char *words;
+    const char *family, *help; /* family NULL: a sample of holdfast_pages, or where help is NULL too none */
+};
+extern const struct counter snapshot_counters[];
+extern const size_t snapshot_counter_count;
+
+static inline uint64_t snapshot_count(const struct snapshot_sum *sum, const struct counter *counter)
+{
+    return *(const uint64_t *)((const char *)sum + counter->in_sum);
+}
 
 /* Copies a segment from `fd` and checks the copy: read, not mapped, so that a file cut short
  * meanwhile is no SIGBUS.  `with_pages`: the page map too (8 bytes per 64 KiB of arena), and counts
@@ -139,6 +172,8 @@ void snapshot_derive(struct snapshot *snapshot);
 void snapshot_free(struct snapshot *snapshot);
 
 void snapshot_sum(const struct snapshot *snapshot, struct snapshot_sum *sum);
+/* What a theap counted and keeps, without in_use. */
+void snapshot_add(struct snapshot_sum *sum, const struct hf_inspect_theap *theap);
 uint64_t snapshot_sum_away(const struct snapshot_sum *sum);
 
 /* Theaps in the table that no thread has any more: of threads that have ended, and taken by no

@@ -117,11 +117,6 @@ static void print_nodes(const struct snapshot *snapshot)
 
 /* --- counters --- */
 
-static void print_path(const char *path, uint64_t count)
-{
-    printf("holdfast_pages_total{%s,path=\"%s\"} %llu\n", labels, path, (unsigned long long)count);
-}
-
 static void print_counter(const char *name, const char *help, uint64_t count)
 {
     head(name, "counter", NULL, help);
@@ -130,29 +125,22 @@ static void print_counter(const char *name, const char *help, uint64_t count)
 
 static void print_counters(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
+    const struct counter *counters = snapshot_counters;
     head("pages", "counter", NULL,
          "Pages that slow paths found, by path; large counts blocks of whole pages.");
-    print_path("claimed", sum->claimed);
-    print_path("shared", sum->shared);
-    print_path("fresh", sum->fresh);
-    print_path("stolen", sum->stolen);
-    print_path("large", sum->large);
+    for (size_t i = 0; i < snapshot_counter_count; i++)
+        if (counters[i].family == NULL && counters[i].help != NULL)
+            printf("holdfast_pages_total{%s,path=\"%s\"} %llu\n", labels, counters[i].name,
+                   (unsigned long long)snapshot_count(sum, &counters[i]));
     head("away", "counter", NULL,
          "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth "
          "and farther.");
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1,
                (unsigned long long)sum->away[i]);
-    print_counter("blocks_listed", "Blocks put on free lists, for the fast path to hand out.", sum->listed);
-    print_counter("remote_frees",
-                  "Blocks freed into pages that other threads owned, as of each thread's last slow path.",
-                  sum->remote_frees);
-    print_counter("unowned_frees",
-                  "Blocks freed into pages that nobody owned, as of each thread's last slow path.",
-                  sum->unowned_frees);
-    print_counter("retired_pages", "Runs of pages given back to a node.", sum->retired);
-    print_counter("pressure_calls", "Times the application was asked to free memory.", sum->pressed);
-    print_counter("failures", "Calls that ended in ENOMEM.", sum->failed);
+    for (size_t i = 0; i < snapshot_counter_count; i++)
+        if (counters[i].family != NULL)
+            print_counter(counters[i].family, counters[i].help, snapshot_count(sum, &counters[i]));
     print_counter("reports", "Reports of a full arena.", snapshot->header.reports);
     print_counter("forks", "Forks of the process.", snapshot->header.forks);
 }

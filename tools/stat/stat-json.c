@@ -75,21 +75,22 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     return object;
 }
 
-static void set_away(json_t *object, const uint64_t away[HF_INSPECT_DISTANCES])
+static void set_counters(json_t *object, const struct snapshot_sum *sum, uint64_t kept)
 {
     json_t *array = json_array();
-    uint64_t all = 0;
-    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++) {
-        json_array_append_new(array, tool_json_number(away[i]));
-        all += away[i];
-    }
-    set_number(object, "away", all);
+    for (size_t i = 0; i < snapshot_counter_count; i++)
+        set_number(object, snapshot_counters[i].name, snapshot_count(sum, &snapshot_counters[i]));
+    set_number(object, "kept", kept);
+    set_number(object, "away", snapshot_sum_away(sum));
+    for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
+        json_array_append_new(array, tool_json_number(sum->away[i]));
     json_object_set_new(object, "away_by_distance", array);
 }
 
 static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
 {
     const struct hf_inspect_theap *theap = &snapshot->theaps[index];
+    struct snapshot_sum counted = { .in_use = 0 };
     json_t *object = json_object();
     char name[20];
     set_number(object, "index", index);
@@ -102,23 +103,8 @@ static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "cpu", theap->cpu);
     json_object_set_new(object, "age_seconds",
                         json_real(snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9));
-    set_number(object, "listed", theap->listed);
-    set_number(object, "collected", theap->collected);
-    set_number(object, "claimed", theap->claimed);
-    set_number(object, "shared", theap->shared);
-    set_number(object, "stolen", theap->stolen);
-    set_number(object, "lost", theap->lost);
-    set_number(object, "fresh", theap->fresh);
-    set_number(object, "large", theap->large);
-    set_number(object, "adopted", theap->adopted);
-    set_number(object, "retired", theap->retired);
-    set_number(object, "remote_frees", theap->remote_frees);
-    set_number(object, "unowned_frees", theap->unowned_frees);
-    set_number(object, "received", theap->received);
-    set_number(object, "pressed", theap->pressed);
-    set_number(object, "failed", theap->failed);
-    set_number(object, "kept", theap->kept);
-    set_away(object, theap->away);
+    snapshot_add(&counted, theap);
+    set_counters(object, &counted, theap->kept);
     if (snapshot->pages != NULL) {
         set_number(object, "pages", snapshot->theap_pages[index].pages);
         set_live_number(object, snapshot, "used_bytes", snapshot->theap_pages[index].used_bytes);
@@ -130,23 +116,7 @@ static json_t *sum_json(const struct snapshot *snapshot, const struct snapshot_s
 {
     json_t *object = json_object();
     set_number(object, "in_use", sum->in_use);
-    set_number(object, "listed", sum->listed);
-    set_number(object, "collected", sum->collected);
-    set_number(object, "claimed", sum->claimed);
-    set_number(object, "shared", sum->shared);
-    set_number(object, "stolen", sum->stolen);
-    set_number(object, "lost", sum->lost);
-    set_number(object, "fresh", sum->fresh);
-    set_number(object, "large", sum->large);
-    set_number(object, "adopted", sum->adopted);
-    set_number(object, "retired", sum->retired);
-    set_number(object, "remote_frees", sum->remote_frees);
-    set_number(object, "unowned_frees", sum->unowned_frees);
-    set_number(object, "received", sum->received);
-    set_number(object, "pressed", sum->pressed);
-    set_number(object, "failed", sum->failed);
-    set_number(object, "kept", sum->kept);
-    set_away(object, sum->away);
+    set_counters(object, sum, sum->kept);
     json_object_set_new(object, "slow_seconds", json_real(snapshot_ns(snapshot, sum->slow_ticks) / 1e9));
     return object;
 }

@@ -102,15 +102,28 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
 
 /* --- paths --- */
 
-static void print_count(const char *name, uint64_t count, const char *meaning)
+/* As it is, or as its share of `all`. */
+static void print_count(const char *name, uint64_t count, const uint64_t *all, const char *words)
 {
-    printf("  %-13s %14llu         %s\n", name, (unsigned long long)count, meaning);
+    char share[16] = "";
+    if (all != NULL)
+        snprintf(share, sizeof share, "%5.1f %%", show_percent(count, *all));
+    printf("  %-13s %14llu %7s %s\n", name, (unsigned long long)count, share, words);
 }
 
-static void print_share(const char *name, uint64_t count, uint64_t all, const char *meaning)
+static void print_counters(const struct snapshot_sum *sum, unsigned place, const uint64_t *all)
 {
-    printf("  %-13s %14llu %5.1f %% %s\n", name, (unsigned long long)count, show_percent(count, all),
-           meaning);
+    char name[16];
+    for (size_t i = 0; i < snapshot_counter_count; i++) {
+        const struct counter *counter = &snapshot_counters[i];
+        uint64_t count = snapshot_count(sum, counter);
+        if (counter->place != place && (counter->place != (place | COUNTER_IF_ANY) || count == 0))
+            continue;
+        snprintf(name, sizeof name, "%s", counter->name);
+        if (strchr(name, '_') != NULL)
+            *strchr(name, '_') = ' ';
+        print_count(name, count, all, counter->words);
+    }
 }
 
 static void print_paths(const struct snapshot *snapshot, const struct snapshot_sum *sum)
@@ -128,27 +141,15 @@ static void print_paths(const struct snapshot *snapshot, const struct snapshot_s
     if (ended != 0)
         printf(", %u more had", ended);
     putchar('\n');
-    print_share("collected", sum->collected, all, "refills from a page the thread had");
-    print_share("claimed", sum->claimed, all, "idle pages taken over");
-    if (sum->shared != 0)
-        print_share("shared", sum->shared, all, "a few blocks of an idle page: tight node");
-    print_share("fresh", sum->fresh, all, "fresh pages cut into blocks");
-    print_share("large", sum->large, all, "blocks of whole pages");
+    print_counters(sum, COUNTER_WAY, &all);
     if (snapshot_sum_away(sum) != 0)
-        print_share("away", snapshot_sum_away(sum), pages, "of claimed, fresh, large: other nodes'");
+        print_count("away", snapshot_sum_away(sum), &pages, "of claimed, fresh, large: other nodes'");
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         if (sum->away[i] != 0)
-            print_share("", sum->away[i], pages, distances[i]);
+            print_count("", sum->away[i], &pages, distances[i]);
     printf("and what else happened; a thread's part is as of its last slow path\n");
-    print_count("listed", sum->listed, "blocks for the fast path to hand out");
-    print_count("adopted", sum->adopted, "own pages won back by freeing");
-    print_count("stolen", sum->stolen, "pages taken from sleeping threads");
-    print_count("retired", sum->retired, "pages given back to a node");
-    print_count("remote frees", sum->remote_frees, "blocks freed into other threads' pages");
-    print_count("unowned frees", sum->unowned_frees, "blocks freed into pages nobody owned");
-    if (sum->pressed != 0)
-        print_count("pressed", sum->pressed, "application asked to free memory");
-    print_count("failed", sum->failed, "calls that ended in ENOMEM");
+    for (unsigned place = COUNTER_OWN; place < COUNTER_UNSEEN; place++)
+        print_counters(sum, place, NULL);
 }
 
 static uint64_t slow_calls(const struct snapshot_sum *sum)
