@@ -112,14 +112,15 @@ static uint32_t option_flags(bool took_over)
 SAME_WIDTH(struct page, used, 4);
 SAME_WIDTH(struct page, capacity, 2);
 SAME_WIDTH(struct page, list, 1);
-SAME_WIDTH(struct page, kept, 1);
+SAME_WIDTH(struct page, hold, 1);
 SAME_WIDTH(struct page, run_pages, 4);
 SAME_WIDTH(struct page, size_class, 1);
 SAME_WIDTH(struct theap, xstate, 4);
 SAME_WIDTH(struct magazine, incoming_limit, 4);
 SAME_WIDTH(struct magazine, incoming_room, 4);
 SAME_WIDTH(struct magazine, previous_blocks, 4);
-_Static_assert(THEAP_GONE == 0 && sizeof(struct block *) == 8, "as struct hf_inspect_live has it");
+_Static_assert(PAGE_IN_USE == 0 && PAGE_KEPT == 1 && THEAP_GONE == 0 && sizeof(struct block *) == 8,
+               "as struct hf_inspect_live has it");
 
 static void fill_live(struct hf_inspect_live *live)
 {
@@ -136,7 +137,7 @@ static void fill_live(struct hf_inspect_live *live)
         .used = offsetof(struct page, used),
         .capacity = offsetof(struct page, capacity),
         .list = offsetof(struct page, list),
-        .kept = offsetof(struct page, kept),
+        .kept = offsetof(struct page, hold),
         .local_free = offsetof(struct page, local_free),
         .xfree = offsetof(struct page, xfree),
         .run_pages = offsetof(struct page, run_pages),

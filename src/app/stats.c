@@ -80,9 +80,7 @@ static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_
         return (size_t)HFI_SHOWN(head->run_pages) * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
     if (class >= HFI_CLASS_COUNT)
         return 0;
-    bool sealed = HFI_SHOWN(head->list) == LIST_FULL && HFI_SHOWN(head->local_free) == NULL;
-    uint32_t kept = HFI_SHOWN(head->kept),
-             out = sealed ? HFI_SHOWN(head->capacity) : used - hfi_min(used, kept);
+    uint32_t out = used == 0 ? 0 : hfi_blocks_out(HFI_SHOWN(head->hold), used, HFI_SHOWN(head->capacity));
     /* relaxed: a count, which leads nowhere */
     uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree));
     size_t blocks = hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved));

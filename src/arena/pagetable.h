@@ -42,6 +42,13 @@ enum {
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
 
+/* What `used` of a page that a theap owns counts besides blocks. */
+enum page_hold {
+    PAGE_IN_USE = 0, /* nothing: `used` is the number of blocks that are out */
+    PAGE_KEPT = 1,   /* one more than are out: a free that empties the page again does not find zero */
+    PAGE_SEALED,     /* 1, while all blocks are out: the owner's next free into the page finds zero */
+};
+
 /* What stands in the guard of a run (harden.c).  GUARD_FAULT: it may be inaccessible. */
 enum page_guard { GUARD_NONE, GUARD_PATTERN, GUARD_FAULT };
 
@@ -76,12 +83,11 @@ struct page {
     /* First line: what the owner writes on each call. */
     struct block *free;       /* owner: allocated from */
     struct block *local_free; /* owner: its own frees since the last swap */
-    uint32_t used;            /* owner: blocks handed out, xfree's not yet deducted, + 1 if kept; 1 while
-                                * sealed (theap.c) */
+    uint32_t used;            /* owner: by `hold`; blocks in xfree are out still */
     uint16_t capacity;        /* owner: blocks linked so far */
     uint8_t list;             /* owner: enum page_list */
     uint8_t kept_slot;        /* owner: its place in theap->kept */
-    bool kept;                /* owner: held though it was empty once; used is one up */
+    uint8_t hold;             /* owner: enum page_hold */
     bool free_zero;           /* owner: blocks on free are zero but for their link */
     bool rest_zero;           /* owner: memory past capacity is zero */
     uint8_t guard;            /* owner: enum page_guard; always GUARD_NONE but in the secure build */

@@ -64,7 +64,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     page->block_bytes = cut->block_bytes;
     page->size_class = (uint8_t) class;
     page->list = LIST_NONE;
-    page->kept = false;
+    page->hold = PAGE_IN_USE;
     page->free_zero = page->rest_zero = zero;
     page->next = page->prev = NULL;
     page->looks = (struct looks){ 0, 0 };
@@ -203,7 +203,7 @@ void hfi_page_check_freed(const struct page *page)
 
 HFI_INLINE uint32_t freed_blocks(const struct page *page)
 {
-    return page->capacity - (page->used - page->kept);
+    return page->capacity - hfi_page_out_unsealed(page);
 }
 
 HFI_INLINE uint32_t swap(struct page *page)
@@ -239,7 +239,7 @@ static uint32_t page_take_remote(struct page *page)
     uint32_t count = hfi_xfree_count(word);
     struct block *list = hfi_xfree_head(page, word);
     page_check_list(page, list, count, HFI_PAGE_LINKS_CHECKED);
-    if (hfi_unlikely(count > page->used - page->kept))
+    if (hfi_unlikely(count > hfi_page_out(page)))
         die_freed_twice(page);
     page->used -= count;
     page->free = list;
@@ -343,8 +343,8 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
         HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
 }
 
-/* What a page's xfree becomes when its owner lets go; 0 where no block is out.  Counts that a block
- * freed twice has upset would spill into each other's bits. */
+/* What the xfree of a page in use becomes when its owner lets go; 0 where no block is out.  Counts
+ * that a block freed twice has upset would spill into each other's bits. */
 static uint64_t page_opened(const struct page *page, uint64_t word)
 {
     uint32_t count = hfi_xfree_count(word);
@@ -412,7 +412,7 @@ void hfi_page_orphan(struct page *page, bool whole)
     page->used = whole ? hfi_page_out(page) : page->capacity;
     if (!whole)
         page->free = page->local_free = NULL;
-    page->kept = false;
+    page->hold = PAGE_IN_USE;
     page->list = LIST_NONE;
     page->next = page->prev = NULL;
     hfi_page_let_go(page);

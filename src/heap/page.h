@@ -8,6 +8,7 @@
 #define HFI_PAGE_H
 
 #include "arena/arena.h"
+#include "base/check.h"
 #include "heap/harden.h"
 #include "arena/pagetable.h"
 #include "arena/sizeclass.h"
@@ -54,10 +55,10 @@ uint32_t hfi_page_swap(struct page *page);
  * out; unless the page has frees of its last owner. */
 void hfi_page_collect_won(struct page *page);
 
-/* Returns an empty page (used == 0, in no list, not kept) to its node. */
+/* Returns an empty page (in use, in no list) to its node. */
 void hfi_page_retire(struct page *page);
 
-/* Lets go of a page (in no list, not kept): it is retired if empty, listed in its
+/* Lets go of a page (in use, in no list): it is retired if empty, listed in its
  * node's idle sets if it has room, and otherwise belongs to whoever frees into it next. */
 void hfi_page_let_go(struct page *page);
 
@@ -95,17 +96,64 @@ void hfi_page_won(struct page *page, uint64_t found);
 /* Writes the owner of a page this thread has just won. */
 void hfi_page_set_owner(struct page *page, struct theap *theap);
 
-/* A full page that its theap holds back: all its blocks are out, and `used` is 1, so that the
- * owner's next free into it reaches hfi_theap_emptied. */
-HFI_INLINE bool hfi_page_is_sealed(const struct page *page)
+/* What a page's `used` means. */
+HFI_INLINE enum page_hold hfi_page_hold(const struct page *page)
 {
-    return page->list == LIST_FULL && page->local_free == NULL;
+    return (enum page_hold)page->hold;
+}
+
+/* Blocks that are out, by the figures of a page of `hold`. */
+HFI_INLINE uint32_t hfi_blocks_out(enum page_hold hold, uint32_t used, uint32_t capacity)
+{
+    return hold == PAGE_SEALED ? capacity : used - hold;
 }
 
 /* Blocks handed out, xfree's not yet deducted. */
 HFI_INLINE uint32_t hfi_page_out(const struct page *page)
 {
-    return hfi_page_is_sealed(page) ? page->capacity : page->used - page->kept;
+    return hfi_blocks_out(hfi_page_hold(page), page->used, page->capacity);
+}
+
+/* The same for a page that malloc takes from, which is never sealed: each refill asks. */
+HFI_INLINE uint32_t hfi_page_out_unsealed(const struct page *page)
+{
+    hfi_assert(hfi_page_hold(page) != PAGE_SEALED);
+    return page->used - hfi_page_hold(page);
+}
+
+/* An empty page with room, in `slot` of its theap: it stays the theap's. */
+HFI_INLINE void hfi_page_keep(struct page *page, uint32_t slot)
+{
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->used == 0);
+    hfi_assert(page->list == LIST_CURRENT || page->list == LIST_PARTIAL);
+    page->hold = PAGE_KEPT;
+    page->used = 1;
+    page->kept_slot = (uint8_t)slot;
+}
+
+HFI_INLINE void hfi_page_unkeep(struct page *page)
+{
+    hfi_assert(hfi_page_hold(page) == PAGE_KEPT && page->used != 0);
+    page->hold = PAGE_IN_USE;
+    page->used--;
+}
+
+/* A page without room: the owner's next free into it reaches hfi_theap_emptied. */
+HFI_INLINE void hfi_page_seal(struct page *page)
+{
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->used == page->capacity);
+    hfi_assert(page->list == LIST_FULL && page->free == NULL && page->local_free == NULL);
+    page->hold = PAGE_SEALED;
+    page->used = 1;
+}
+
+/* `freed`: blocks of it in local_free, 1 once the owner has freed into it. */
+HFI_INLINE void hfi_page_unseal(struct page *page, uint32_t freed)
+{
+    hfi_assert(hfi_page_hold(page) == PAGE_SEALED && page->used + freed == 1);
+    hfi_assert((page->local_free != NULL) == (freed != 0));
+    page->hold = PAGE_IN_USE;
+    page->used = page->capacity - freed;
 }
 
 HFI_INLINE bool hfi_page_has_room(const struct page *page)

@@ -15,7 +15,7 @@ static uint32_t revoke_from(const struct page_queue *queue, const struct arena_n
 {
     uint32_t count = 0;
     for (struct page *page = queue->first; page != NULL && count < max; page = page->next) {
-        if (page->kept || hfi_node_of_page(page) != node)
+        if (hfi_page_hold(page) == PAGE_KEPT || hfi_node_of_page(page) != node)
             continue;
         hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
         count++;

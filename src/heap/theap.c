@@ -5,10 +5,9 @@
  *     partial queue of its class, or in `full`; page->list says which.
  * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
  *     stands in for it.
- * T3: a page put into `full` is sealed: its `used` is 1 until the first free into it by the thread,
- *     or until it leaves `full`.
- * T4: kept pages are current or partial, and their `used` is one up, so that a free that empties
- *     them again stays on the fast path.  Together they have at most hold_pages pages.  Nothing is
+ * T3: a page put into `full` is sealed until the first free into it by the thread, or until it
+ *     leaves `full`.
+ * T4: kept pages are current or partial.  Together they have at most hold_pages pages.  Nothing is
  *     kept, and nothing given up, while a stealer has the lists: a page that it picks stays what it
  *     was.
  * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong
@@ -75,7 +74,7 @@ static void list_remove(struct theap *theap, struct page_queue *queue, struct pa
 /* For readers in other processes. */
 static void show(const struct theap *theap, const struct page *page)
 {
-    hfi_pagemap_show_blocks(page, HF_PAGE_OWNED, theap->index, page->used - page->kept);
+    hfi_pagemap_show_blocks(page, HF_PAGE_OWNED, theap->index, hfi_page_out(page));
 }
 
 /* Pages in a list that a stealer holds stay where they are. */
@@ -88,27 +87,26 @@ static void theap_unkeep(struct theap *theap, struct page *page)
 {
     theap->kept[page->kept_slot] = NULL;
     HFI_SHOW(theap->kept_pages, theap->kept_pages - page->run_pages);
-    page->kept = false;
-    page->used--;
+    hfi_page_unkeep(page);
 }
 
 static void full_append(struct theap *theap, struct page *page)
 {
     list_append(theap, &theap->full, page, LIST_FULL);
-    page->used = 1;
+    hfi_page_seal(page);
 }
 
 static void full_remove(struct theap *theap, struct page *page)
 {
-    if (hfi_page_is_sealed(page))
-        page->used = page->capacity;
+    if (hfi_page_hold(page) == PAGE_SEALED)
+        hfi_page_unseal(page, 0);
     list_remove(theap, &theap->full, page);
 }
 
 /* Takes a page out of wherever it is listed; it stays owned. */
 static void theap_unlist(struct theap *theap, struct page *page)
 {
-    if (page->kept)
+    if (hfi_page_hold(page) == PAGE_KEPT)
         theap_unkeep(theap, page);
     if (page->list == LIST_CURRENT)
         class_set_current(theap, page->size_class, &hfi_empty_page);
@@ -140,7 +138,7 @@ static void theap_give_up_slot(struct theap *theap)
     if (page == NULL)
         return;
     theap_unkeep(theap, page);
-    if (page->used == 0)
+    if (hfi_page_out(page) == 0)
         theap_retire(theap, page);
 }
 
@@ -148,10 +146,10 @@ static void theap_give_up_slot(struct theap *theap)
  * page stays in `full`. */
 static void theap_unseal(struct theap *theap, struct page *page)
 {
-    page->used = page->capacity - 1;
+    hfi_page_unseal(page, 1);
     if (!theap->lists_ours)
         return;
-    if (page->used != 0 && hfi_node_is_tight(theap->node)) {
+    if (hfi_page_out(page) != 0 && hfi_node_is_tight(theap->node)) {
         hfi_theap_let_go(theap, page);
         return;
     }
@@ -162,13 +160,13 @@ static void theap_unseal(struct theap *theap, struct page *page)
 void hfi_theap_emptied(struct theap *theap, struct page *page)
 {
     hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
-    if (page->list == LIST_FULL && hfi_link_get(page, page->local_free) == NULL) {
+    if (hfi_page_hold(page) == PAGE_SEALED) {
         bool has_more = page->capacity > 1;
         theap_unseal(theap, page);
         if (has_more)
             return;
     }
-    if (hfi_unlikely(page->kept))
+    if (hfi_unlikely(hfi_page_hold(page) == PAGE_KEPT))
         hfi_die("HF-E304", "free",
                 "a block of %u bytes in the page at %p was freed twice; "
                 "run the program under the secure build to see where",
@@ -187,12 +185,10 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     }
     while (theap->kept_pages + page->run_pages > theap->hold_pages || theap->kept[theap->kept_next] != NULL)
         theap_give_up_slot(theap);
-    page->kept_slot = (uint8_t)theap->kept_next;
+    hfi_page_keep(page, theap->kept_next);
     theap->kept[theap->kept_next] = page;
     theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
     HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
-    page->used++;
-    page->kept = true;
 }
 
 /* The current page of its class has no room left: held back for a while, as most of its
@@ -338,7 +334,7 @@ void hfi_theap_adopt(struct theap *theap, struct page *page)
  * push. */
 static bool page_is_empty(const struct page *page)
 {
-    return page->used - page->kept == hfi_xfree_count(hfi_load_acquire(&page->xfree));
+    return hfi_page_out(page) == hfi_xfree_count(hfi_load_acquire(&page->xfree));
 }
 
 static bool class_give_back(struct theap *theap, struct theap_class *queue)
@@ -366,7 +362,7 @@ bool hfi_theap_give_back(struct theap *theap)
         gave |= class_give_back(theap, &theap->classes[class]);
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
         struct page *page = theap->kept[slot];
-        if (page == NULL || page->used > 1 || !may_unlist(theap, page))
+        if (page == NULL || hfi_page_out(page) != 0 || !may_unlist(theap, page))
             continue;
         theap_retire(theap, page);
         gave = true;
@@ -417,8 +413,9 @@ static const char *queue_audit(const struct page_queue *queue, enum page_list li
             return "T1: a page is not in the list it names";
         if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != (uintptr_t)theap)
             return "T1: a listed page has the wrong owner";
-        if (hfi_page_is_sealed(page) && page->used != 1)
-            return "T3: a full page is not sealed";
+        bool seals = list == LIST_FULL && page->local_free == NULL;
+        if ((hfi_page_hold(page) == PAGE_SEALED) != seals || (seals && page->used != 1))
+            return "T3: a full page is not sealed, or another is";
         count++;
     }
     return count == queue->count && prev == queue->last ? NULL : "T1: a list's count or end is wrong";
@@ -443,7 +440,7 @@ const char *hfi_theap_audit(const struct theap *theap)
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++)
         if (theap->kept[slot] != NULL) {
             kept_pages += theap->kept[slot]->run_pages;
-            if (!theap->kept[slot]->kept || theap->kept[slot]->kept_slot != slot)
+            if (hfi_page_hold(theap->kept[slot]) != PAGE_KEPT || theap->kept[slot]->kept_slot != slot)
                 broken = "T4: a kept page does not know its slot";
             if (theap->kept[slot]->list != LIST_CURRENT && theap->kept[slot]->list != LIST_PARTIAL)
                 broken = "T4: a kept page is full";
