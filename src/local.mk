@@ -27,6 +27,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/counters.h \
 	%D%/heap/harden.c %D%/heap/harden.h \
 	%D%/heap/large.c %D%/heap/large.h \
+	%D%/heap/budget.h \
 	%D%/heap/magazine.c %D%/heap/magazine.h \
 	%D%/heap/page.c %D%/heap/page.h \
 	%D%/heap/remote.c %D%/heap/remote.h \

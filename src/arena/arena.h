@@ -18,10 +18,6 @@
 #include "arena/reserve.h"
 #include "arena/sizeclass.h"
 
-/* A node is tight when less than this part of it is free, and less than this per theap. */
-#define HFI_TIGHT_SHARE 4u
-#define HFI_TIGHT_PAGES_PER_THEAP 16u
-
 struct arena_node {
     unsigned index;         /* const: index in hfi_arena.nodes */
     unsigned id;            /* const: the kernel's number */
@@ -130,17 +126,6 @@ HFI_INLINE size_t hfi_arena_idle_pages(const struct arena_node *node)
 {
     size_t pages = hfi_load_relaxed(&node->xidle_pages); /* relaxed: a count that others change meanwhile */
     return pages > node->page_count ? 0 : pages;
-}
-
-/* Little is left: theaps hold back less, so that threads share pages rather than run out. */
-HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
-{
-    size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
-    size_t free_pages = hfi_arena_free_pages(node);
-    /* what is closed is not to be counted on */
-    if (hfi_unlikely(hfi_load_relaxed(&node->refused.xset_count) != 0))
-        free_pages = hfi_load_relaxed(&node->free_runs.xset_count);
-    return free_pages < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
 }
 
 /* A node in pages.  Read one after the other while others work, and cut so that at any time

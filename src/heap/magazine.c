@@ -32,16 +32,9 @@
 #include "base/say.h"
 #include "heap/theaps.h"
 
-#define SHED_CLASSES 4u
-#define LOOKED_AT 8u  /* links of a list that is taken over */
+#define LIST_BLOCKS_MAX (2 * hfi_budget_roomy.list_blocks) /* M4 */
+#define LOOKED_AT 8u                                       /* links of a list that is taken over */
 #define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
-
-/* What a list may hold: where there is room, twice that of a thread that hands on (M7), and where
- * there is little. */
-#define ROOMY_BYTES 4096u
-#define ROOMY_BLOCKS 32u
-#define SCARCE_BYTES 1024u
-#define SCARCE_BLOCKS 8u
 
 /* Blocks that a thread takes until it is judged (M7), and until it is judged again once it was
  * found to hand them on. */
@@ -50,10 +43,10 @@
 
 static uint32_t limit_blocks(const struct theap *theap, unsigned class)
 {
-    bool tight = hfi_node_is_tight(theap->node);
+    const struct budget *budget = hfi_budget(theap->node);
     uint32_t times = theap->hands_on ? 2 : 1;
-    uint32_t fit = times * (tight ? SCARCE_BYTES : ROOMY_BYTES) / hfi_sizeclasses[class].block_bytes;
-    return (uint32_t)hfi_min(fit, times * (tight ? SCARCE_BLOCKS : ROOMY_BLOCKS));
+    uint32_t fit = times * budget->list_bytes / hfi_sizeclasses[class].block_bytes;
+    return (uint32_t)hfi_min(fit, times * budget->list_blocks);
 }
 
 static struct page *page_of_block(const struct block *block)
@@ -144,7 +137,7 @@ static bool age(struct theap *theap, struct magazine *magazine)
 /* M6 */
 static bool has_own_page(const struct theap *theap, unsigned class)
 {
-    return theap->classes[class].current != &hfi_empty_page || hfi_node_is_tight(theap->node);
+    return theap->classes[class].current != &hfi_empty_page || hfi_budget(theap->node)->shares;
 }
 
 /* Blocks that `loaded` has left: the fast path counts what it takes. */
@@ -200,7 +193,7 @@ bool hfi_magazine_is_first(struct theap *theap)
         theap->hands_on = !theap->hands_on && freed + trade->returned >= listed;
         *trade = (struct theap_trade){ .listed = counters->listed, .freed = hfi_counters_freed(counters) };
     }
-    if (theap->hands_on && hfi_node_is_tight(theap->node))
+    if (theap->hands_on && hfi_budget(theap->node)->shares)
         theap->hands_on = false;
     return theap->hands_on;
 }
@@ -251,9 +244,8 @@ struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
 /* Second chance (Corbato 1968): one loaded since the last pass is passed over once. */
 void hfi_magazine_shed(struct theap *theap)
 {
-    if (!theap->lists_ours || !hfi_node_is_tight(theap->node))
-        return;
-    for (unsigned i = 0; i < SHED_CLASSES; i++) {
+    uint32_t classes = theap->lists_ours ? hfi_budget(theap->node)->shed_magazines : 0;
+    for (uint32_t i = 0; i < classes; i++) {
         struct magazine *magazine = &theap->magazines[theap->magazine_shed_next];
         theap->magazine_shed_next = (theap->magazine_shed_next + 1) % HFI_DIRECT_CLASSES;
         bool recent = magazine->recent;
@@ -341,7 +333,7 @@ HFI_READS_OTHERS size_t hfi_magazines_bytes(const struct theap *theap)
 static uint32_t list_length(const struct block *list)
 {
     uint32_t length = 0;
-    for (; list != NULL && length <= 4 * ROOMY_BLOCKS; list = list->next)
+    for (; list != NULL && length <= 2 * LIST_BLOCKS_MAX; list = list->next)
         length++;
     return length;
 }
@@ -352,9 +344,9 @@ const char *hfi_magazine_audit(const struct theap *theap)
         const struct magazine *magazine = &theap->magazines[class];
         const struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
         for (unsigned i = 0; i < 3; i++)
-            if (list_length(lists[i]) > 4 * ROOMY_BLOCKS)
+            if (list_length(lists[i]) > 2 * LIST_BLOCKS_MAX)
                 return "M4: a magazine holds too much";
-        if (magazine->incoming_room > 2 * ROOMY_BLOCKS)
+        if (magazine->incoming_room > LIST_BLOCKS_MAX)
             return "M2: a magazine would take too much in";
         if (list_length(lists[0]) != loaded_blocks(magazine) ||
             list_length(lists[2]) != magazine->previous_blocks ||

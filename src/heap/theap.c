@@ -7,16 +7,12 @@
  *     stands in for it.
  * T3: a page put into `full` is sealed until the first free into it by the thread, or until it
  *     leaves `full`.
- * T4: kept pages are current or partial.  Together they have at most hold_pages pages.  Nothing is
- *     kept, and nothing given up, while a stealer has the lists: a page that it picks stays what it
- *     was.
+ * T4: kept pages are current or partial.  Together they have at most hfi_budget_kept pages.  Nothing
+ *     is kept, and nothing given up, while a stealer has the lists: a page that it picks stays what
+ *     it was.
  * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong
  *     to the thread while xstate is THEAP_LIVE, to the stealer while it is THEAP_ROBBED; current
  *     and kept pages always to the thread.
- *
- * hold_pages is the node's size / 128 / theaps on the node, from 1 to 64.  A thread that sleeps
- * does not hear of later ones, so that the shares of n threads add up as 1 + 1/2 + ... + 1/n: what
- * 64 sleeping threads hold empty is at most 1/27 of a node of 512 MiB.
  *
  * Tests: tests/unit/core.c.
  */
@@ -25,25 +21,12 @@
 #include "base/check.h"
 #include "arena/pagemap.h"
 
-#define HOLD_SHARE 128u /* of a node, for the empty pages of all its theaps */
-#define FULL_MAX 16u    /* full pages held back; refill looks at each of them */
-#define PARTIAL_MAX 16u /* pages with room of one class that a theap keeps when it wins them back */
-#define SHED_CLASSES 8u /* looked at per call when the node is tight */
-
 struct page hfi_empty_page;
 struct theap hfi_empty_theap = {
     .classes = { [0 ... HFI_CLASS_COUNT - 1] = { .current = &hfi_empty_page } },
 };
 HFI_TLS struct theap *hfi_theap = &hfi_empty_theap;
 HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT] = { [0 ... HFI_DIRECT_COUNT - 1] = &hfi_empty_page };
-
-void hfi_theap_update_hold(struct theap *theap)
-{
-    size_t theaps = hfi_max(hfi_load_relaxed(&theap->node->xtheap_count), 1);
-    size_t share = theap->node->page_count / HOLD_SHARE / theaps;
-    theap->hold_pages =
-        hfi_node_is_tight(theap->node) ? 0 : (uint32_t)hfi_min(hfi_max(share, 1), HFI_KEPT_MAX);
-}
 
 void hfi_theap_direct(unsigned class, struct page *page)
 {
@@ -149,7 +132,7 @@ static void theap_unseal(struct theap *theap, struct page *page)
     hfi_page_unseal(page, 1);
     if (!theap->lists_ours)
         return;
-    if (hfi_page_out(page) != 0 && hfi_node_is_tight(theap->node)) {
+    if (hfi_page_out(page) != 0 && hfi_budget(theap->node)->shares) {
         hfi_theap_let_go(theap, page);
         return;
     }
@@ -177,13 +160,13 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
         full_remove(theap, page);
         list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     }
-    hfi_theap_update_hold(theap);
+    uint32_t budget = hfi_budget_kept(theap->node);
     /* Nothing empty of another node is held: the next page is to come from home. */
-    if (page->run_pages > theap->hold_pages || page->node != theap->node->index) {
+    if (page->run_pages > budget || page->node != theap->node->index) {
         theap_retire(theap, page);
         return;
     }
-    while (theap->kept_pages + page->run_pages > theap->hold_pages || theap->kept[theap->kept_next] != NULL)
+    while (theap->kept_pages + page->run_pages > budget || theap->kept[theap->kept_next] != NULL)
         theap_give_up_slot(theap);
     hfi_page_keep(page, theap->kept_next);
     theap->kept[theap->kept_next] = page;
@@ -195,10 +178,10 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
  * frees may be the thread's own; the oldest such page is let go. */
 static void theap_current_full(struct theap *theap, struct page *page)
 {
-    bool hold = theap->lists_ours && !hfi_node_is_tight(theap->node);
-    if (theap->lists_ours && theap->full.count >= (hold ? FULL_MAX : 1))
+    uint32_t budget = theap->lists_ours ? hfi_budget(theap->node)->full : 0;
+    if (theap->lists_ours && theap->full.count >= hfi_max(budget, 1))
         hfi_theap_let_go(theap, theap->full.first);
-    if (!hold) {
+    if (budget == 0) {
         hfi_theap_let_go(theap, page);
         return;
     }
@@ -212,7 +195,6 @@ void hfi_theap_install(struct theap *theap, struct page *page)
     page->list = LIST_CURRENT;
     show(theap, page);
     class_set_current(theap, page->size_class, page);
-    hfi_theap_update_hold(theap);
 }
 
 /* A page in `full` that others have freed into since; NULL when there is none. */
@@ -298,9 +280,8 @@ void hfi_theap_leave_away(struct theap *theap, unsigned class)
 /* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
 {
-    if (!hfi_node_is_tight(theap->node))
-        return;
-    for (unsigned i = 0; i < SHED_CLASSES; i++) {
+    uint32_t classes = hfi_budget(theap->node)->shed_classes;
+    for (uint32_t i = 0; i < classes; i++) {
         unsigned class = theap->shed_next;
         struct theap_class *queue = &theap->classes[class];
         theap->shed_next = (class + 1) % HFI_CLASS_COUNT;
@@ -317,8 +298,7 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
 
 bool hfi_theap_wants(const struct theap *theap, unsigned class)
 {
-    return theap->lists_ours && theap->classes[class].partial.count < PARTIAL_MAX &&
-           !hfi_node_is_tight(theap->node);
+    return theap->lists_ours && theap->classes[class].partial.count < hfi_budget(theap->node)->partial;
 }
 
 void hfi_theap_adopt(struct theap *theap, struct page *page)
@@ -374,7 +354,6 @@ bool hfi_theap_give_back(struct theap *theap)
         hfi_theap_let_go(theap, page);
         gave = true;
     }
-    hfi_theap_update_hold(theap);
     return gave;
 }
 

@@ -10,10 +10,10 @@
 #ifndef HFI_THEAP_H
 #define HFI_THEAP_H
 
+#include "heap/budget.h"
 #include "heap/counters.h"
 #include "heap/page.h"
 
-#define HFI_KEPT_MAX 64u
 #define HFI_SLOW_BUCKETS 32u /* of 2^i up to 2^(i+1) ticks (os.h); the last is open */
 
 struct theap_class {
@@ -87,7 +87,6 @@ struct theap {
     bool hands_on;                   /* owner: malloc takes from magazines first (M7 in magazine.c) */
     uint32_t kept_next;              /* owner: slot to give up next */
     uint32_t kept_pages;             /* owner, shown: pages of all slots */
-    uint32_t hold_pages;             /* owner: budget of kept */
     uint32_t shed_next;              /* owner: class that hfi_theap_shed looks at next */
     uint32_t magazine_shed_next;     /* owner: class that hfi_magazine_shed looks at next */
     struct page *kept[HFI_KEPT_MAX]; /* owner: pages that were empty once and are held back */
@@ -171,9 +170,6 @@ void hfi_theap_let_go_listed(struct theap *theap);
 
 /* Takes a page that may be unlisted out of its list, and lets go of it. */
 void hfi_theap_let_go(struct theap *theap, struct page *page);
-
-/* Computes again how many empty pages a theap holds back: its home, or how full that is, changed. */
-void hfi_theap_update_hold(struct theap *theap);
 
 /* NULL, or the broken invariant. */
 const char *hfi_theap_audit(const struct theap *theap);

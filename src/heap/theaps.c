@@ -119,7 +119,6 @@ struct theap *hfi_theap_new(struct arena_node *node)
     HFI_SHOW(theap->node, node);
     HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
-    hfi_theap_update_hold(theap);
     theap->lists_ours = true;
     hfi_store_release(&theap->xstate, THEAP_LIVE); /* pairs with the stealer's CAS */
     return theap;
@@ -130,7 +129,6 @@ void hfi_theap_move(struct theap *theap, struct arena_node *node)
     hfi_fetch_sub_relaxed(&theap->node->xtheap_count, 1);
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
     HFI_SHOW(theap->node, node);
-    hfi_theap_update_hold(theap);
 }
 
 static void theap_put_up(struct theap *theap)

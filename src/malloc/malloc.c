@@ -187,7 +187,7 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
         .align_bytes = HFI_PAGE_BYTES,
         .only = request->only,
         .dispensable = request->dispensable,
-        .share = request->only == NULL && hfi_node_is_tight(theap->node),
+        .share = request->only == NULL && hfi_budget(theap->node)->shares,
     };
     struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes);
     if (page == NULL)

@@ -1,0 +1,77 @@
+/*
+ * budget: what a theap may hold back, by how much its node has left.
+ *
+ * While a node has much, a theap holds back pages and blocks that it will probably need again.  A
+ * node is tight when less than 1/HFI_TIGHT_SHARE of it is free, and less than
+ * HFI_TIGHT_PAGES_PER_THEAP pages for each of its theaps: what many threads hold for themselves
+ * alone would then be the rest of it.  Threads share pages there: each takes a few blocks of a page
+ * that others go on taking from, holds nothing empty or full, and gives up, a few classes per call,
+ * what it has not needed of late.
+ *
+ * Of empty pages a theap holds the node's size / HFI_KEPT_SHARE / theaps on the node, one at least.
+ * A thread that sleeps does not hear of later ones, so that the shares of n threads add up as
+ * 1 + 1/2 + ... + 1/n: what 64 sleeping threads hold empty is at most 1/27 of a node of 512 MiB.
+ *
+ * Any thread, by counts that others change meanwhile: a hint.  Asked at each decision anew.
+ */
+#ifndef HFI_BUDGET_H
+#define HFI_BUDGET_H
+
+#include "arena/arena.h"
+
+#define HFI_TIGHT_SHARE 4u
+#define HFI_TIGHT_PAGES_PER_THEAP 16u
+#define HFI_KEPT_SHARE 128u
+#define HFI_KEPT_MAX 64u
+
+struct budget {
+    bool shares;             /* takes a few blocks of a page, and lets go of it */
+    uint32_t kept_pages;     /* pages of empty runs: so many at most (hfi_budget_kept) */
+    uint32_t full;           /* full pages; a refill looks at each of them */
+    uint32_t partial;        /* pages with room of one class that frees win back */
+    uint32_t shed_classes;   /* whose pages are looked at, to be given up, per call */
+    uint32_t shed_magazines; /* the same of magazines */
+    uint32_t list_bytes;     /* of a list of a magazine: in blocks of any class ... */
+    uint32_t list_blocks;    /* ... and so many at most; a thread that hands on has twice both */
+};
+
+static const struct budget hfi_budget_roomy = {
+    .kept_pages = HFI_KEPT_MAX,
+    .full = 16,
+    .partial = 16,
+    .list_bytes = 4096,
+    .list_blocks = 32,
+};
+static const struct budget hfi_budget_tight = {
+    .shares = true,
+    .shed_classes = 8,
+    .shed_magazines = 4,
+    .list_bytes = 1024,
+    .list_blocks = 8,
+};
+
+HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
+{
+    size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
+    size_t free_pages = hfi_arena_free_pages(node);
+    /* what is closed is not to be counted on */
+    if (hfi_unlikely(hfi_load_relaxed(&node->refused.xset_count) != 0))
+        free_pages = hfi_load_relaxed(&node->free_runs.xset_count);
+    return free_pages < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
+}
+
+/* What a theap at home on `node` may hold now. */
+HFI_INLINE const struct budget *hfi_budget(const struct arena_node *node)
+{
+    return hfi_node_is_tight(node) ? &hfi_budget_tight : &hfi_budget_roomy;
+}
+
+/* Pages of empty runs. */
+HFI_INLINE uint32_t hfi_budget_kept(const struct arena_node *node)
+{
+    size_t theaps = hfi_max(hfi_load_relaxed(&node->xtheap_count), 1); /* relaxed: a hint */
+    size_t share = node->page_count / HFI_KEPT_SHARE / theaps;
+    return (uint32_t)hfi_min(hfi_max(share, 1), hfi_budget(node)->kept_pages);
+}
+
+#endif
