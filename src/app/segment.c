@@ -109,8 +109,8 @@ static uint32_t option_flags(bool took_over)
 
 #define SAME_WIDTH(type, member, bytes)                                                                      \
     _Static_assert(sizeof((type *)NULL)->member == (bytes), "as struct hf_inspect_live has it")
-SAME_WIDTH(struct page, used, 4);
-SAME_WIDTH(struct page, capacity, 2);
+SAME_WIDTH(struct page, front.used, 4);
+SAME_WIDTH(struct page, front.capacity, 2);
 SAME_WIDTH(struct page, list, 1);
 SAME_WIDTH(struct page, hold, 1);
 SAME_WIDTH(struct page, run_pages, 4);
@@ -134,11 +134,11 @@ static void fill_live(struct hf_inspect_live *live)
         .xfree_mask = (uint32_t)XFREE_COUNT_MASK,
         .xfree_shift = XFREE_COUNT_SHIFT,
         .list_full = LIST_FULL,
-        .used = offsetof(struct page, used),
-        .capacity = offsetof(struct page, capacity),
+        .used = offsetof(struct page, front.used),
+        .capacity = offsetof(struct page, front.capacity),
         .list = offsetof(struct page, list),
         .kept = offsetof(struct page, hold),
-        .local_free = offsetof(struct page, local_free),
+        .local_free = offsetof(struct page, front.local_free),
         .xfree = offsetof(struct page, xfree),
         .run_pages = offsetof(struct page, run_pages),
         .size_class = offsetof(struct page, size_class),

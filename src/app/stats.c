@@ -75,12 +75,13 @@ void hfi_stats_counters(struct counters *sum)
 /* Of a run whose owner may be at work: as struct hf_inspect_live reckons. */
 static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_t owner)
 {
-    uint32_t used = HFI_SHOWN(head->used), class = HFI_SHOWN(head->size_class);
+    uint32_t used = HFI_SHOWN(head->front.used), class = HFI_SHOWN(head->size_class);
     if (owner == HFI_OWNER_LARGE)
         return (size_t)HFI_SHOWN(head->run_pages) * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
     if (class >= HFI_CLASS_COUNT)
         return 0;
-    uint32_t out = used == 0 ? 0 : hfi_blocks_out(HFI_SHOWN(head->hold), used, HFI_SHOWN(head->capacity));
+    uint32_t out =
+        used == 0 ? 0 : hfi_blocks_out(HFI_SHOWN(head->hold), used, HFI_SHOWN(head->front.capacity));
     /* relaxed: a count, which leads nowhere */
     uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree));
     size_t blocks = hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved));

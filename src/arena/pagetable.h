@@ -75,25 +75,32 @@ HFI_INLINE void hfi_looks_taken(struct looks *looks)
     looks->apart = (uint8_t)hfi_min(2u * looks->apart + 1, HFI_LOOKS_APART - 1);
 }
 
+/* What malloc takes blocks from: the first bytes of a page, which its owner writes on each call;
+ * and what stands in for a page in the direct table (magazine.h), or where there is none
+ * (hfi_empty_front). */
+struct page_front {
+    struct block *free;       /* owner: allocated from */
+    struct block *local_free; /* owner: its own frees since the last swap; of a page alone */
+    uint32_t used;            /* owner: by the page's `hold`; blocks in xfree are out still */
+    uint16_t capacity;        /* owner: blocks linked so far */
+    bool free_zero;           /* owner: blocks on free are zero but for their link */
+    struct looks looks;       /* owner: at local_free */
+};
+
 /* Accounting, for a run of blocks, while no call is under way on it (audited), with out =
  * hfi_page_out():
  *   capacity == out + |free| + |local_free|
  *   out >= blocks waiting in xfree */
 struct page {
-    /* First line: what the owner writes on each call. */
-    struct block *free;       /* owner: allocated from */
-    struct block *local_free; /* owner: its own frees since the last swap */
-    uint32_t used;            /* owner: by `hold`; blocks in xfree are out still */
-    uint16_t capacity;        /* owner: blocks linked so far */
-    uint8_t list;             /* owner: enum page_list */
-    uint8_t kept_slot;        /* owner: its place in theap->kept */
-    uint8_t hold;             /* owner: enum page_hold */
-    bool free_zero;           /* owner: blocks on free are zero but for their link */
-    bool rest_zero;           /* owner: memory past capacity is zero */
-    uint8_t guard;            /* owner: enum page_guard; always GUARD_NONE but in the secure build */
-    struct looks looks;       /* owner: at local_free */
-    struct page *next;        /* owner: in the list named by `list` */
-    struct page *prev;        /* owner */
+    /* First line: the owner's. */
+    struct page_front front;
+    uint8_t list;      /* owner: enum page_list */
+    uint8_t kept_slot; /* owner: its place in theap->kept */
+    uint8_t hold;      /* owner: enum page_hold */
+    bool rest_zero;    /* owner: memory past capacity is zero */
+    uint8_t guard;     /* owner: enum page_guard; always GUARD_NONE but in the secure build */
+    struct page *next; /* owner: in the list named by `list` */
+    struct page *prev; /* owner */
     /* Second line: what other threads read or write.  "const" is per tenancy of the run. */
     HFI_CACHE_ALIGNED _Atomic(uint64_t) xfree; /* atomic: see remote.h */
     _Atomic(struct theap *) xtheap; /* atomic: last owner's theap; others compare, never follow, it */
@@ -107,6 +114,13 @@ struct page {
 };
 
 _Static_assert(sizeof(struct page) == 128, "two cache lines per page");
+_Static_assert(offsetof(struct page, front) == 0, "hfi_page_of_front");
+
+/* The page of a front that is none of a stand-in. */
+HFI_INLINE struct page *hfi_page_of_front(struct page_front *front)
+{
+    return (struct page *)front;
+}
 
 /* Const after hfi_init. */
 extern HFI_HIDDEN char *hfi_base;  /* 1 GiB aligned */

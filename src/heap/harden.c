@@ -166,7 +166,7 @@ void hfi_harden_expect_live(const void *block, const char *call)
 /* Fisher and Yates, in the version of Durstenfeld 1964. */
 void hfi_harden_shuffle(const struct page *page, uint8_t *order, size_t count)
 {
-    uint64_t random = page->link_key ^ page->capacity;
+    uint64_t random = page->link_key ^ page->front.capacity;
     for (size_t i = 0; i < count; i++)
         order[i] = (uint8_t)i;
     for (size_t i = count; i-- > 1;) {

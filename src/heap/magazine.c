@@ -137,7 +137,7 @@ static bool age(struct theap *theap, struct magazine *magazine)
 /* M6 */
 static bool has_own_page(const struct theap *theap, unsigned class)
 {
-    return theap->classes[class].current != &hfi_empty_page || hfi_budget(theap->node)->shares;
+    return hfi_theap_current(theap, class) != NULL || hfi_budget(theap->node)->shares;
 }
 
 /* Blocks that `loaded` has left: the fast path counts what it takes. */
@@ -146,17 +146,16 @@ static uint32_t loaded_blocks(const struct magazine *magazine)
     return magazine->loaded.capacity - magazine->loaded.used;
 }
 
-static struct page *load(struct magazine *magazine, unsigned class, struct block *list, uint32_t blocks)
+static struct page_front *load(struct magazine *magazine, unsigned class, struct block *list, uint32_t blocks)
 {
     magazine->loaded.free = list;
-    magazine->loaded.list = LIST_CURRENT;
     magazine->loaded.capacity = (uint16_t)blocks;
     magazine->loaded.used = 0;
     hfi_theap_direct(class, &magazine->loaded);
     return &magazine->loaded;
 }
 
-struct page *hfi_magazine_load(struct theap *theap, unsigned class)
+struct page_front *hfi_magazine_load(struct theap *theap, unsigned class)
 {
     struct magazine *magazine = &theap->magazines[class];
     if (!has_own_page(theap, class))
@@ -219,20 +218,20 @@ bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, s
     return hfi_magazine_put_quickly(theap, page, owner, class, block);
 }
 
-struct page *hfi_magazine_fill(struct theap *theap, struct page *page)
+struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page)
 {
     unsigned class = page->size_class;
     struct magazine *magazine = &theap->magazines[class];
     struct block *list = magazine->loaded.free;
     uint32_t blocks = loaded_blocks(magazine);
     for (uint32_t left = hfi_sizeclasses[class].ample_blocks; left != 0; left--) {
-        if (page->free == NULL)
+        if (page->front.free == NULL)
             theap->counters.listed += hfi_page_refill(page);
-        struct block *block = page->free;
+        struct block *block = page->front.free;
         if (block == NULL)
             break;
-        page->free = block->next;
-        page->used++;
+        page->front.free = block->next;
+        page->front.used++;
         block->next = list;
         list = block;
         blocks++;

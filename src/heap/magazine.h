@@ -46,14 +46,14 @@ HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page 
  * thread trades.  Constant work. */
 bool hfi_magazine_is_first(struct theap *theap);
 
-/* Makes malloc take from the magazine of a class: its stand-in page, with a free block; NULL when
+/* Makes malloc take from the magazine of a class: its stand-in, with a free block; NULL when
  * it is empty. */
-struct page *hfi_magazine_load(struct theap *theap, unsigned class);
+struct page_front *hfi_magazine_load(struct theap *theap, unsigned class);
 
 /* Moves a few blocks of a page of the theap, in no list and with a free list, to the magazine of
  * its class, lets go of the page, and loads: for threads that share pages on a tight node.  Not in
  * the secure build. */
-struct page *hfi_magazine_fill(struct theap *theap, struct page *page);
+struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page);
 
 /* On a tight node: returns some of what magazines hold that were not loaded of late, a few classes
  * per call. */

@@ -56,18 +56,18 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
 {
     const struct sizeclass *cut = &hfi_sizeclasses[class];
     size_t index = hfi_page_index(page);
-    page->free = page->local_free = NULL;
-    page->used = 0;
-    page->capacity = 0;
+    page->front.free = page->front.local_free = NULL;
+    page->front.used = 0;
+    page->front.capacity = 0;
     page->reserved = page->run_pages == cut->run_pages ? cut->blocks
                                                        : (uint16_t)hfi_sizeclass_blocks(cut, page->run_pages);
     page->block_bytes = cut->block_bytes;
     page->size_class = (uint8_t) class;
     page->list = LIST_NONE;
     page->hold = PAGE_IN_USE;
-    page->free_zero = page->rest_zero = zero;
+    page->front.free_zero = page->rest_zero = zero;
     page->next = page->prev = NULL;
-    page->looks = (struct looks){ 0, 0 };
+    page->front.looks = (struct looks){ 0, 0 };
     page->link_key = HFI_SECURE ? hfi_harden_key(page) : 0;
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     hfi_assert(page->reserved != 0 && page->run_pages <= cut->run_pages);
@@ -130,7 +130,7 @@ HFI_INLINE struct grid page_grid(const struct page *page)
 {
     const struct sizeclass *class = &hfi_sizeclasses[page->size_class];
     return (struct grid){ (uintptr_t)hfi_page_start(page), class->inverse, class->block_bytes,
-                          page->capacity };
+                          page->front.capacity };
 }
 
 /* Any address: the product is exact for one that passes. */
@@ -172,7 +172,7 @@ static bool page_holds(const struct page *page, const struct block *block)
  * got here. */
 HFI_INLINE bool newest_are_good(const struct page *page)
 {
-    const struct block *list = page->local_free;
+    const struct block *list = page->front.local_free;
     const struct block *next = hfi_link_get(page, list);
     if (hfi_unlikely(((uintptr_t)list | (uintptr_t)next) % HFI_MAX_ALIGN != 0))
         return false;
@@ -186,7 +186,7 @@ HFI_INLINE bool newest_are_good(const struct page *page)
 
 static HFI_COLD _Noreturn void die_newest(const struct page *page)
 {
-    const struct block *list = page->local_free;
+    const struct block *list = page->front.local_free;
     if ((uintptr_t)list % HFI_MAX_ALIGN != 0)
         die_misled(page, NULL, list);
     const struct block *next = hfi_link_get(page, list);
@@ -197,35 +197,35 @@ static HFI_COLD _Noreturn void die_newest(const struct page *page)
 
 void hfi_page_check_freed(const struct page *page)
 {
-    if (page->local_free != NULL)
-        page_check_list(page, page->local_free, page->capacity, HFI_PAGE_LINKS_CHECKED);
+    if (page->front.local_free != NULL)
+        page_check_list(page, page->front.local_free, page->front.capacity, HFI_PAGE_LINKS_CHECKED);
 }
 
 HFI_INLINE uint32_t freed_blocks(const struct page *page)
 {
-    return page->capacity - hfi_page_out_unsealed(page);
+    return page->front.capacity - hfi_page_out_unsealed(page);
 }
 
 HFI_INLINE uint32_t swap(struct page *page)
 {
-    struct block *list = page->local_free;
-    page->local_free = NULL;
-    page->free = list;
-    page->free_zero = false;
+    struct block *list = page->front.local_free;
+    page->front.local_free = NULL;
+    page->front.free = list;
+    page->front.free_zero = false;
     return freed_blocks(page);
 }
 
 static HFI_NOINLINE uint32_t swap_looking_closely(struct page *page)
 {
-    page_check_list(page, page->local_free, freed_blocks(page), HFI_PAGE_LINKS_CHECKED);
-    hfi_looks_taken(&page->looks);
+    page_check_list(page, page->front.local_free, freed_blocks(page), HFI_PAGE_LINKS_CHECKED);
+    hfi_looks_taken(&page->front.looks);
     return swap(page);
 }
 
 /* What a full turn of malloc and free leads to each time: kept short. */
 uint32_t hfi_page_swap(struct page *page)
 {
-    if (hfi_unlikely(hfi_looks_due(&page->looks)))
+    if (hfi_unlikely(hfi_looks_due(&page->front.looks)))
         return swap_looking_closely(page);
     if (hfi_unlikely(!newest_are_good(page)))
         die_newest(page);
@@ -241,31 +241,31 @@ static uint32_t page_take_remote(struct page *page)
     page_check_list(page, list, count, HFI_PAGE_LINKS_CHECKED);
     if (hfi_unlikely(count > hfi_page_out(page)))
         die_freed_twice(page);
-    page->used -= count;
-    page->free = list;
-    page->free_zero = false;
+    page->front.used -= count;
+    page->front.free = list;
+    page->front.free_zero = false;
     return count;
 }
 
 void hfi_page_collect_won(struct page *page)
 {
-    struct block *free = page->free;
-    bool free_zero = page->free_zero;
-    if (page->local_free != NULL)
+    struct block *free = page->front.free;
+    bool free_zero = page->front.free_zero;
+    if (page->front.local_free != NULL)
         return;
     page_take_remote(page);
-    page->local_free = page->free;
-    page->free = free;
-    page->free_zero = free_zero;
+    page->front.local_free = page->front.free;
+    page->front.free = free;
+    page->front.free_zero = free_zero;
 }
 
 static uint32_t page_extend(struct page *page)
 {
     uint32_t count = hfi_sizeclasses[page->size_class].extend_blocks;
-    uint32_t left = (uint32_t)(page->reserved - page->capacity);
+    uint32_t left = (uint32_t)(page->reserved - page->front.capacity);
     if (count > left)
         count = left;
-    char *start = hfi_page_start(page) + (size_t)page->capacity * page->block_bytes;
+    char *start = hfi_page_start(page) + (size_t)page->front.capacity * page->block_bytes;
     struct block *list = NULL;
     uint8_t order[HFI_EXTEND_BLOCKS_MAX];
     if (HFI_SECURE)
@@ -276,25 +276,25 @@ static uint32_t page_extend(struct page *page)
         hfi_link_set(page, block, list);
         list = block;
     }
-    page->capacity = (uint16_t)(page->capacity + count);
+    page->front.capacity = (uint16_t)(page->front.capacity + count);
     hfi_order_stores();
-    page->free = list;
-    page->free_zero = page->rest_zero;
+    page->front.free = list;
+    page->front.free_zero = page->rest_zero;
     return count;
 }
 
 uint32_t hfi_page_refill_own(struct page *page)
 {
-    if (page->local_free != NULL)
+    if (page->front.local_free != NULL)
         return hfi_page_swap(page);
-    if (page->capacity < page->reserved)
+    if (page->front.capacity < page->reserved)
         return page_extend(page);
     return 0;
 }
 
 uint32_t hfi_page_refill(struct page *page)
 {
-    if (page->local_free == NULL && hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0)
+    if (page->front.local_free == NULL && hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0)
         return page_take_remote(page);
     return hfi_page_refill_own(page);
 }
@@ -348,9 +348,9 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
 static uint64_t page_opened(const struct page *page, uint64_t word)
 {
     uint32_t count = hfi_xfree_count(word);
-    if (hfi_unlikely(count > page->used || page->used > page->capacity))
+    if (hfi_unlikely(count > page->front.used || page->front.used > page->front.capacity))
         die_freed_twice(page);
-    uint64_t remaining = page->used - count;
+    uint64_t remaining = page->front.used - count;
     if (remaining == 0)
         return 0;
     word &= ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
@@ -409,9 +409,9 @@ void hfi_page_orphan(struct page *page, bool whole)
 {
     hfi_page_try_own(page);                             /* if it is open */
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED); /* relaxed: the child has one thread */
-    page->used = whole ? hfi_page_out(page) : page->capacity;
+    page->front.used = whole ? hfi_page_out(page) : page->front.capacity;
     if (!whole)
-        page->free = page->local_free = NULL;
+        page->front.free = page->front.local_free = NULL;
     page->hold = PAGE_IN_USE;
     page->list = LIST_NONE;
     page->next = page->prev = NULL;
@@ -429,12 +429,12 @@ uint32_t hfi_page_list_length(const struct page *page, const struct block *list)
 const char *hfi_page_audit(const struct page *page)
 {
     uint32_t out = hfi_page_out(page);
-    if (page->capacity !=
-        out + hfi_page_list_length(page, page->free) + hfi_page_list_length(page, page->local_free))
+    if (page->front.capacity != out + hfi_page_list_length(page, page->front.free) +
+                                    hfi_page_list_length(page, page->front.local_free))
         return "page: capacity is not what is out + free + local_free";
     if (out < hfi_xfree_count(hfi_load_acquire(&page->xfree)))
         return "page: more blocks came back from other threads than were handed out";
-    if (page->capacity > page->reserved)
+    if (page->front.capacity > page->reserved)
         return "page: more blocks linked than the run holds";
     return NULL;
 }

@@ -111,56 +111,56 @@ HFI_INLINE uint32_t hfi_blocks_out(enum page_hold hold, uint32_t used, uint32_t 
 /* Blocks handed out, xfree's not yet deducted. */
 HFI_INLINE uint32_t hfi_page_out(const struct page *page)
 {
-    return hfi_blocks_out(hfi_page_hold(page), page->used, page->capacity);
+    return hfi_blocks_out(hfi_page_hold(page), page->front.used, page->front.capacity);
 }
 
 /* The same for a page that malloc takes from, which is never sealed: each refill asks. */
 HFI_INLINE uint32_t hfi_page_out_unsealed(const struct page *page)
 {
     hfi_assert(hfi_page_hold(page) != PAGE_SEALED);
-    return page->used - hfi_page_hold(page);
+    return page->front.used - hfi_page_hold(page);
 }
 
 /* An empty page with room, in `slot` of its theap: it stays the theap's. */
 HFI_INLINE void hfi_page_keep(struct page *page, uint32_t slot)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->used == 0);
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->front.used == 0);
     hfi_assert(page->list == LIST_CURRENT || page->list == LIST_PARTIAL);
     page->hold = PAGE_KEPT;
-    page->used = 1;
+    page->front.used = 1;
     page->kept_slot = (uint8_t)slot;
 }
 
 HFI_INLINE void hfi_page_unkeep(struct page *page)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_KEPT && page->used != 0);
+    hfi_assert(hfi_page_hold(page) == PAGE_KEPT && page->front.used != 0);
     page->hold = PAGE_IN_USE;
-    page->used--;
+    page->front.used--;
 }
 
 /* A page without room: the owner's next free into it reaches hfi_theap_emptied. */
 HFI_INLINE void hfi_page_seal(struct page *page)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->used == page->capacity);
-    hfi_assert(page->list == LIST_FULL && page->free == NULL && page->local_free == NULL);
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->front.used == page->front.capacity);
+    hfi_assert(page->list == LIST_FULL && page->front.free == NULL && page->front.local_free == NULL);
     page->hold = PAGE_SEALED;
-    page->used = 1;
+    page->front.used = 1;
 }
 
 /* `freed`: blocks of it in local_free, 1 once the owner has freed into it. */
 HFI_INLINE void hfi_page_unseal(struct page *page, uint32_t freed)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_SEALED && page->used + freed == 1);
-    hfi_assert((page->local_free != NULL) == (freed != 0));
+    hfi_assert(hfi_page_hold(page) == PAGE_SEALED && page->front.used + freed == 1);
+    hfi_assert((page->front.local_free != NULL) == (freed != 0));
     page->hold = PAGE_IN_USE;
-    page->used = page->capacity - freed;
+    page->front.used = page->front.capacity - freed;
 }
 
 HFI_INLINE bool hfi_page_has_room(const struct page *page)
 {
     /* relaxed: a hint; taking the list is what synchronises (hfi_page_refill) */
-    return page->free != NULL || page->local_free != NULL || page->capacity < page->reserved ||
-           hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0;
+    return page->front.free != NULL || page->front.local_free != NULL ||
+           page->front.capacity < page->reserved || hfi_xfree_count(hfi_load_relaxed(&page->xfree)) != 0;
 }
 
 /* Length of a list of a page's blocks: walks it. */

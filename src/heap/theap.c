@@ -3,8 +3,8 @@
  *
  * T1: a page owned by the thread is in exactly one place: current of its class, in the
  *     partial queue of its class, or in `full`; page->list says which.
- * T2: hfi_direct[i] is the current page of the class that serves i * 16 bytes, or the magazine that
- *     stands in for it.
+ * T2: hfi_direct[i] is the front of the current page of the class that serves i * 16 bytes, or of
+ *     the magazine that stands in for it.
  * T3: a page put into `full` is sealed until the first free into it by the thread, or until it
  *     leaves `full`.
  * T4: kept pages are current or partial.  Together they have at most hfi_budget_kept pages.  Nothing
@@ -21,25 +21,27 @@
 #include "base/check.h"
 #include "arena/pagemap.h"
 
-struct page hfi_empty_page;
+struct page_front hfi_empty_front;
 struct theap hfi_empty_theap = {
-    .classes = { [0 ... HFI_CLASS_COUNT - 1] = { .current = &hfi_empty_page } },
+    .classes = { [0 ... HFI_CLASS_COUNT - 1] = { .front = &hfi_empty_front } },
 };
 HFI_TLS struct theap *hfi_theap = &hfi_empty_theap;
-HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT] = { [0 ... HFI_DIRECT_COUNT - 1] = &hfi_empty_page };
+HFI_TLS struct page_front *hfi_direct[HFI_DIRECT_COUNT] = {
+    [0 ... HFI_DIRECT_COUNT - 1] = &hfi_empty_front,
+};
 
-void hfi_theap_direct(unsigned class, struct page *page)
+void hfi_theap_direct(unsigned class, struct page_front *front)
 {
     const struct sizeclass *cut = &hfi_sizeclasses[class];
     for (unsigned i = cut->direct_first; i <= cut->direct_last; i++)
-        hfi_direct[i] = page;
+        hfi_direct[i] = front;
 }
 
-static void class_set_current(struct theap *theap, unsigned class, struct page *page)
+static void class_set_front(struct theap *theap, unsigned class, struct page_front *front)
 {
-    theap->classes[class].current = page;
+    theap->classes[class].front = front;
     if (class < HFI_DIRECT_CLASSES)
-        hfi_theap_direct(class, page);
+        hfi_theap_direct(class, front);
 }
 
 static void list_append(struct theap *theap, struct page_queue *queue, struct page *page, enum page_list list)
@@ -92,7 +94,7 @@ static void theap_unlist(struct theap *theap, struct page *page)
     if (hfi_page_hold(page) == PAGE_KEPT)
         theap_unkeep(theap, page);
     if (page->list == LIST_CURRENT)
-        class_set_current(theap, page->size_class, &hfi_empty_page);
+        class_set_front(theap, page->size_class, &hfi_empty_front);
     else if (page->list == LIST_PARTIAL)
         list_remove(theap, &theap->classes[page->size_class].partial, page);
     else if (page->list == LIST_FULL)
@@ -144,7 +146,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
 {
     hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
     if (hfi_page_hold(page) == PAGE_SEALED) {
-        bool has_more = page->capacity > 1;
+        bool has_more = page->front.capacity > 1;
         theap_unseal(theap, page);
         if (has_more)
             return;
@@ -194,7 +196,7 @@ void hfi_theap_install(struct theap *theap, struct page *page)
 {
     page->list = LIST_CURRENT;
     show(theap, page);
-    class_set_current(theap, page->size_class, page);
+    class_set_front(theap, page->size_class, &page->front);
 }
 
 /* A page in `full` that others have freed into since; NULL when there is none. */
@@ -209,42 +211,41 @@ static struct page *theap_find_freed_into(struct theap *theap, unsigned class)
 /* hfi_page_refill, counting what others freed. */
 static uint32_t refill(struct theap *theap, struct page *page)
 {
-    uint32_t used = page->used;
+    uint32_t used = page->front.used;
     uint32_t listed = hfi_page_refill(page);
-    theap->counters.received += used - page->used;
+    theap->counters.received += used - page->front.used;
     return listed;
 }
 
-/* The current page, if `listed` blocks, or earlier ones, are on its free list. */
-static struct page *theap_listed(struct theap *theap, struct page *page, uint32_t listed)
+/* Of the current page, if `listed` blocks, or earlier ones, are on its free list. */
+static struct page_front *theap_listed(struct theap *theap, struct page *page, uint32_t listed)
 {
-    if (page->free == NULL)
+    if (page->front.free == NULL)
         return NULL;
     theap->counters.listed += listed;
     theap->counters.collected++;
     show(theap, page);
     if (page->size_class < HFI_DIRECT_CLASSES)
-        hfi_theap_direct(page->size_class, page);
-    return page;
+        hfi_theap_direct(page->size_class, &page->front);
+    return &page->front;
 }
 
-struct page *hfi_theap_refill(struct theap *theap, unsigned class)
+struct page_front *hfi_theap_refill(struct theap *theap, unsigned class)
 {
-    struct theap_class *queue = &theap->classes[class];
-    struct page *page = queue->current;
-    queue->recent = true;
-    if (page == &hfi_empty_page)
+    struct page *page = hfi_theap_current(theap, class);
+    theap->classes[class].recent = true;
+    if (page == NULL)
         return NULL;
-    return theap_listed(theap, page, page->free == NULL ? hfi_page_refill_own(page) : 0);
+    return theap_listed(theap, page, page->front.free == NULL ? hfi_page_refill_own(page) : 0);
 }
 
-struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
+struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class)
 {
     struct theap_class *queue = &theap->classes[class];
-    struct page *page = queue->current;
-    if (page != &hfi_empty_page) {
+    struct page *page = hfi_theap_current(theap, class);
+    if (page != NULL) {
         if (theap_listed(theap, page, refill(theap, page)) != NULL)
-            return page;
+            return &page->front;
         theap_current_full(theap, page);
     }
     if (!theap->lists_ours)
@@ -259,18 +260,18 @@ struct page *hfi_theap_next_page(struct theap *theap, unsigned class)
         full_remove(theap, page);
     }
     hfi_theap_install(theap, page);
-    return theap_listed(theap, page, page->free == NULL ? refill(theap, page) : 0);
+    return theap_listed(theap, page, page->front.free == NULL ? refill(theap, page) : 0);
 }
 
 void hfi_theap_leave_away(struct theap *theap, unsigned class)
 {
-    struct theap_class *queue = &theap->classes[class];
+    struct page *current = hfi_theap_current(theap, class);
     if (hfi_arena_free_pages(theap->node) < hfi_sizeclasses[class].run_pages)
         return;
-    if (queue->current != &hfi_empty_page && queue->current->node != theap->node->index)
-        hfi_theap_let_go(theap, queue->current);
-    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL;
-         page = next) {
+    if (current != NULL && current->node != theap->node->index)
+        hfi_theap_let_go(theap, current);
+    for (struct page *page = theap->lists_ours ? theap->classes[class].partial.first : NULL, *next;
+         page != NULL; page = next) {
         next = page->next;
         if (page->node != theap->node->index)
             hfi_theap_let_go(theap, page);
@@ -289,8 +290,8 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
         queue->recent = false;
         if (recent || class == wanted_class)
             continue;
-        if (queue->current != &hfi_empty_page)
-            hfi_theap_let_go(theap, queue->current);
+        if (hfi_theap_current(theap, class) != NULL)
+            hfi_theap_let_go(theap, hfi_theap_current(theap, class));
         if (theap->lists_ours && queue->partial.first != NULL)
             hfi_theap_let_go(theap, queue->partial.first);
     }
@@ -317,15 +318,16 @@ static bool page_is_empty(const struct page *page)
     return hfi_page_out(page) == hfi_xfree_count(hfi_load_acquire(&page->xfree));
 }
 
-static bool class_give_back(struct theap *theap, struct theap_class *queue)
+static bool class_give_back(struct theap *theap, unsigned class)
 {
     bool gave = false;
-    if (queue->current != &hfi_empty_page && page_is_empty(queue->current)) {
-        theap_retire(theap, queue->current);
+    struct page *current = hfi_theap_current(theap, class);
+    if (current != NULL && page_is_empty(current)) {
+        theap_retire(theap, current);
         gave = true;
     }
-    for (struct page *page = theap->lists_ours ? queue->partial.first : NULL, *next; page != NULL;
-         page = next) {
+    for (struct page *page = theap->lists_ours ? theap->classes[class].partial.first : NULL, *next;
+         page != NULL; page = next) {
         next = page->next;
         if (!page_is_empty(page))
             continue;
@@ -339,7 +341,7 @@ bool hfi_theap_give_back(struct theap *theap)
 {
     bool gave = false;
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
-        gave |= class_give_back(theap, &theap->classes[class]);
+        gave |= class_give_back(theap, class);
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
         struct page *page = theap->kept[slot];
         if (page == NULL || hfi_page_out(page) != 0 || !may_unlist(theap, page))
@@ -360,8 +362,8 @@ bool hfi_theap_give_back(struct theap *theap)
 void hfi_theap_let_go_current(struct theap *theap)
 {
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
-        if (theap->classes[class].current != &hfi_empty_page)
-            hfi_theap_let_go(theap, theap->classes[class].current);
+        if (hfi_theap_current(theap, class) != NULL)
+            hfi_theap_let_go(theap, hfi_theap_current(theap, class));
 }
 
 void hfi_theap_let_go_listed(struct theap *theap)
@@ -392,8 +394,8 @@ static const char *queue_audit(const struct page_queue *queue, enum page_list li
             return "T1: a page is not in the list it names";
         if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != (uintptr_t)theap)
             return "T1: a listed page has the wrong owner";
-        bool seals = list == LIST_FULL && page->local_free == NULL;
-        if ((hfi_page_hold(page) == PAGE_SEALED) != seals || (seals && page->used != 1))
+        bool seals = list == LIST_FULL && page->front.local_free == NULL;
+        if ((hfi_page_hold(page) == PAGE_SEALED) != seals || (seals && page->front.used != 1))
             return "T3: a full page is not sealed, or another is";
         count++;
     }
@@ -407,13 +409,14 @@ const char *hfi_theap_audit(const struct theap *theap)
     for (unsigned class = 0; class < HFI_CLASS_COUNT && broken == NULL; class ++) {
         const struct theap_class *queue = &theap->classes[class];
         broken = queue_audit(&queue->partial, LIST_PARTIAL, theap);
-        if (broken == NULL && queue->current != &hfi_empty_page)
-            broken = queue->current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere"
-                                                          : hfi_page_audit(queue->current);
+        const struct page *current = hfi_theap_current(theap, class);
+        if (broken == NULL && current != NULL)
+            broken = current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere"
+                                                   : hfi_page_audit(current);
         const struct sizeclass *cut = &hfi_sizeclasses[class];
         for (unsigned i = cut->direct_first;
              theap == hfi_theap && class < HFI_DIRECT_CLASSES && i <= cut->direct_last; i++)
-            if (hfi_direct[i] != queue->current && hfi_direct[i] != &theap->magazines[class].loaded)
+            if (hfi_direct[i] != queue->front && hfi_direct[i] != &theap->magazines[class].loaded)
                 broken = "T2: the direct table does not point at the current page";
     }
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++)

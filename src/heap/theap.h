@@ -17,7 +17,7 @@
 #define HFI_SLOW_BUCKETS 32u /* of 2^i up to 2^(i+1) ticks (os.h); the last is open */
 
 struct theap_class {
-    struct page *current;      /* allocated from; the empty page when there is none */
+    struct page_front *front;  /* of the current page; hfi_empty_front when there is none */
     struct page_queue partial; /* lists: owned pages with room */
     bool recent;               /* refilled since hfi_theap_shed last passed */
 };
@@ -27,10 +27,9 @@ struct theap_class {
  *   |loaded.free| == loaded.capacity - loaded.used
  *   |incoming| == incoming_limit - incoming_room */
 struct magazine {
-    struct page loaded;       /* owner: stands in for the current page; of it, free, used and capacity
-                              * alone mean something */
-    struct block *incoming;   /* lists: freed since the last load */
-    struct block *previous;   /* lists: older, on the way back to their pages */
+    HFI_CACHE_ALIGNED struct page_front loaded; /* owner: stands in for the current page */
+    struct block *incoming;                     /* lists: freed since the last load */
+    struct block *previous;                     /* lists: older, on the way back to their pages */
     uint32_t incoming_room;   /* lists: blocks that `incoming` takes before it is asked again whether it may
                               * have more */
     uint32_t incoming_limit;  /* lists: blocks that it has, and that room */
@@ -97,15 +96,22 @@ struct theap {
 
 /* The theap that a thread has before it has one: every list empty. */
 extern HFI_HIDDEN struct theap hfi_empty_theap;
-extern HFI_HIDDEN struct page hfi_empty_page;
+extern HFI_HIDDEN struct page_front hfi_empty_front;
 
 /* This thread's theap; never NULL. */
 extern HFI_HIDDEN HFI_TLS struct theap *hfi_theap;
 
-/* By (bytes + 15) / 16: the theap's current page of the class that serves so many
- * bytes; the empty page where there is none.  In thread-local storage rather than in the theap: one
- * load less for each malloc. */
-extern HFI_HIDDEN HFI_TLS struct page *hfi_direct[HFI_DIRECT_COUNT];
+/* By (bytes + 15) / 16: of the theap's current page of the class that serves so many bytes, or of
+ * what stands in for it; the empty front where there is none.  In thread-local storage rather than
+ * in the theap: one load less for each malloc. */
+extern HFI_HIDDEN HFI_TLS struct page_front *hfi_direct[HFI_DIRECT_COUNT];
+
+/* The theap's current page of a class; NULL when there is none. */
+HFI_INLINE struct page *hfi_theap_current(const struct theap *theap, unsigned class)
+{
+    struct page_front *front = theap->classes[class].front;
+    return front == &hfi_empty_front ? NULL : hfi_page_of_front(front);
+}
 
 /* From entering to leaving no stealer takes listed pages of this thread's theap, unless it began
  * before: then lists_ours is false, and the owner does without its lists.  Two plain stores; the
@@ -129,16 +135,16 @@ HFI_INLINE void hfi_theap_leave(struct theap *theap)
  * by the pages with room that a theap keeps of a class. */
 void hfi_theap_leave_away(struct theap *theap, unsigned class);
 
-/* The current page of a class, with a free block; NULL when it has no room.  Constant work. */
-struct page *hfi_theap_refill(struct theap *theap, unsigned class);
+/* Of the current page of a class, with a free block; NULL when it has no room.  Constant work. */
+struct page_front *hfi_theap_refill(struct theap *theap, unsigned class);
 
 /* Puts the current page, which is full, aside, and another of the theap's pages with room in its
  * place; NULL when there is none.  Constant work. */
-struct page *hfi_theap_next_page(struct theap *theap, unsigned class);
+struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class);
 
-/* Makes malloc take blocks of a class of the direct table from `page`: the current page or its
+/* Makes malloc take blocks of a class of the direct table from `front`: the current page's or its
  * stand-in. */
-void hfi_theap_direct(unsigned class, struct page *page);
+void hfi_theap_direct(unsigned class, struct page_front *front);
 
 /* Takes in a page with room that this thread has just won or cut, as current page. */
 void hfi_theap_install(struct theap *theap, struct page *page);

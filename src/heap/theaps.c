@@ -113,7 +113,7 @@ struct theap *hfi_theap_new(struct arena_node *node)
     size_t kept_fields = offsetof(struct theap, lists_ours);
     memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
-        theap->classes[class].current = &hfi_empty_page;
+        theap->classes[class].front = &hfi_empty_front;
     hfi_store_relaxed(&theap->xlisted, 0);
     hfi_store_relaxed(&theap->xmagazines, false);
     HFI_SHOW(theap->node, node);

@@ -6,7 +6,7 @@
  *
  * No atomic read-modify-write, no branch but the three that lead to slow.h:
  * large or out of range, empty list, not ours.  Before a thread has a theap its
- * direct table leads to the empty page, whose lists are empty; before the arena stands
+ * direct table leads to the empty front, whose lists are empty; before the arena stands
  * hfi_span is 0, so that no pointer is in it: neither needs a test here.
  *
  * Instantiated by api.c (hf_malloc ...) and override.c (malloc ...), so that
@@ -21,44 +21,45 @@
 #include "malloc/slow.h"
 #include "heap/theap.h"
 
-/* Takes the first block off a page's free list, which must not be empty. */
-HFI_INLINE void *hfi_page_pop(struct page *page, struct block *block)
+/* Takes the first block off a free list, which must not be empty.  The links that are encoded are
+ * those of pages: the secure build has no magazines. */
+HFI_INLINE void *hfi_front_pop(struct page_front *front, struct block *block)
 {
-    page->free = hfi_link_get(page, block);
-    page->used++;
+    front->free = hfi_link_get(hfi_page_of_front(front), block);
+    front->used++;
     hfi_live(block);
     return block;
 }
 
-/* The current page for a request: out of the direct table for small ones. */
-HFI_INLINE struct page *hfi_current_page(size_t bytes)
+/* Where blocks for a request are: by the direct table for small ones. */
+HFI_INLINE struct page_front *hfi_front_for(size_t bytes)
 {
     if (hfi_likely(bytes <= HFI_DIRECT_MAX_BYTES))
         return hfi_direct[(bytes + 15) / 16];
     if (bytes <= HFI_BLOCK_MAX_BYTES)
-        return hfi_theap->classes[hfi_sizeclass_of(bytes)].current;
-    return &hfi_empty_page;
+        return hfi_theap->classes[hfi_sizeclass_of(bytes)].front;
+    return &hfi_empty_front;
 }
 
 static HFI_NOINLINE void *hfi_malloc_medium(size_t bytes)
 {
-    struct page *page = hfi_current_page(bytes);
-    struct block *block = page->free;
+    struct page_front *front = hfi_front_for(bytes);
+    struct block *block = front->free;
     if (hfi_unlikely(block == NULL))
         return hfi_malloc_slow(bytes, false);
-    return hfi_page_pop(page, block);
+    return hfi_front_pop(front, block);
 }
 
 HFI_INLINE void *hfi_malloc(size_t bytes)
 {
     if (hfi_unlikely(bytes > HFI_DIRECT_MAX_BYTES))
         return hfi_malloc_medium(bytes);
-    struct page *page = hfi_direct[(bytes + 15) / 16];
-    struct block *block = page->free;
+    struct page_front *front = hfi_direct[(bytes + 15) / 16];
+    struct block *block = front->free;
     HFI_IN_RETURN_REGISTER(block);
     if (hfi_unlikely(block == NULL))
         return hfi_malloc_slow(bytes, false);
-    return hfi_page_pop(page, block);
+    return hfi_front_pop(front, block);
 }
 
 HFI_INLINE void *hfi_calloc(size_t count, size_t each_bytes)
@@ -66,12 +67,12 @@ HFI_INLINE void *hfi_calloc(size_t count, size_t each_bytes)
     size_t bytes;
     if (hfi_unlikely(__builtin_mul_overflow(count, each_bytes, &bytes)))
         return hfi_fail_enomem();
-    struct page *page = hfi_current_page(bytes);
-    struct block *block = page->free;
+    struct page_front *front = hfi_front_for(bytes);
+    struct block *block = front->free;
     if (hfi_unlikely(block == NULL))
         return hfi_malloc_slow(bytes, true);
-    bool zero = page->free_zero;
-    hfi_page_pop(page, block);
+    bool zero = front->free_zero;
+    hfi_front_pop(front, block);
     if (zero)
         block->next = NULL; /* the link was all that was ever written here */
     else
@@ -97,9 +98,9 @@ HFI_INLINE void hfi_free(void *pointer)
     struct block *block = pointer;
     hfi_dead(block);
     struct page *page = hfi_page_by_offset(base, &at);
-    hfi_link_set(page, block, page->local_free);
-    hfi_page_by_offset(base, &at)->local_free = block;
-    if (hfi_unlikely(hfi_decrement_to_zero(&hfi_page_by_offset(base, &at)->used)))
+    hfi_link_set(page, block, page->front.local_free);
+    hfi_page_by_offset(base, &at)->front.local_free = block;
+    if (hfi_unlikely(hfi_decrement_to_zero(&hfi_page_by_offset(base, &at)->front.used)))
         return hfi_free_emptied(block);
     hfi_theap_leave(theap);
 }

@@ -19,9 +19,9 @@
 static void free_own(struct page *page, struct block *block)
 {
     hfi_dead(block);
-    hfi_link_set(page, block, page->local_free);
-    page->local_free = block;
-    if (--page->used == 0)
+    hfi_link_set(page, block, page->front.local_free);
+    page->front.local_free = block;
+    if (--page->front.used == 0)
         hfi_theap_emptied(hfi_theap, page);
 }
 

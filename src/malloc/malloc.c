@@ -38,8 +38,8 @@ struct request {
 
 /* Where the next blocks of a class come from. */
 struct supply {
-    struct page *page; /* has a free block; NULL: the arena is full */
-    bool once;         /* the theap does not keep it: let go of it after one block */
+    struct page_front *front; /* has a free block; NULL: the arena is full */
+    struct page *once;        /* the theap does not keep it: let go of it after one block */
 };
 
 static bool is_large(const struct request *request)
@@ -191,30 +191,31 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
     };
     struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes);
     if (page == NULL)
-        return (struct supply){ .page = NULL };
+        return (struct supply){ .front = NULL };
     bool once = demand.share || demand.only != NULL || page->size_class != class;
     if (!once)
         hfi_theap_install(theap, page);
-    if (page->free == NULL)
+    if (page->front.free == NULL)
         theap->counters.listed += hfi_page_refill(page);
     bool fills = demand.share && page->size_class == class && class < HFI_DIRECT_CLASSES && !HFI_SECURE;
     if (fills)
-        return (struct supply){ .page = hfi_magazine_fill(theap, page) };
-    return (struct supply){ .page = page, .once = once };
+        return (struct supply){ .front = hfi_magazine_fill(theap, page) };
+    return (struct supply){ .front = &page->front, .once = once ? page : NULL };
 }
 
 /* Whether the thread's current page of a class, and not what stands in for it, lies on `node`. */
 static bool has_page_on(const struct theap *theap, unsigned class, const struct arena_node *node)
 {
-    const struct page *current = theap->classes[class].current;
-    return current != &hfi_empty_page && hfi_node_of_page(current) == node;
+    const struct page *current = hfi_theap_current(theap, class);
+    return current != NULL && hfi_node_of_page(current) == node;
 }
 
 /* On a node that was named: the current page, if it lies there, then the ladder. */
 static struct supply supply_on_node(struct theap *theap, unsigned class, const struct request *request)
 {
-    struct page *page = has_page_on(theap, class, request->only) ? hfi_theap_refill(theap, class) : NULL;
-    return page != NULL ? (struct supply){ .page = page } : supply_from_ladder(theap, class, request);
+    struct page_front *front =
+        has_page_on(theap, class, request->only) ? hfi_theap_refill(theap, class) : NULL;
+    return front != NULL ? (struct supply){ .front = front } : supply_from_ladder(theap, class, request);
 }
 
 /* The thread's own pages and magazines, in the order that suits how it trades; then the ladder. */
@@ -227,21 +228,21 @@ static struct supply supply(struct theap *theap, unsigned class, const struct re
         hfi_theap_leave_away(theap, class);
     }
     bool direct = class < HFI_DIRECT_CLASSES, magazine_first = direct && hfi_magazine_is_first(theap);
-    struct page *page = magazine_first ? hfi_magazine_load(theap, class) : NULL;
-    if (page == NULL)
-        page = hfi_theap_refill(theap, class);
-    if (page == NULL && direct && !magazine_first)
-        page = hfi_magazine_load(theap, class);
-    if (page == NULL)
-        page = hfi_theap_next_page(theap, class);
-    return page != NULL ? (struct supply){ .page = page } : supply_from_ladder(theap, class, request);
+    struct page_front *front = magazine_first ? hfi_magazine_load(theap, class) : NULL;
+    if (front == NULL)
+        front = hfi_theap_refill(theap, class);
+    if (front == NULL && direct && !magazine_first)
+        front = hfi_magazine_load(theap, class);
+    if (front == NULL)
+        front = hfi_theap_next_page(theap, class);
+    return front != NULL ? (struct supply){ .front = front } : supply_from_ladder(theap, class, request);
 }
 
-static void *pop_zeroed(struct page *page, size_t bytes, bool zero)
+static void *pop_zeroed(struct page_front *front, size_t bytes, bool zero)
 {
-    struct block *block = page->free;
-    bool is_zero = page->free_zero;
-    hfi_page_pop(page, block);
+    struct block *block = front->free;
+    bool is_zero = front->free_zero;
+    hfi_front_pop(front, block);
     if (zero && !is_zero)
         memset(block, 0, bytes);
     else if (zero)
@@ -254,9 +255,9 @@ static void *take_block(struct theap *theap, const struct request *request)
 {
     hfi_theap_enter(theap);
     struct supply from = supply(theap, hfi_sizeclass_of(request->bytes), request);
-    void *block = from.page == NULL ? NULL : pop_zeroed(from.page, request->bytes, request->zero);
-    if (from.once)
-        hfi_page_let_go(from.page);
+    void *block = from.front == NULL ? NULL : pop_zeroed(from.front, request->bytes, request->zero);
+    if (from.once != NULL)
+        hfi_page_let_go(from.once);
     hfi_theap_leave(theap);
     return block;
 }
@@ -275,9 +276,9 @@ static void *block_of_idle_page(const struct request *request)
     struct page *page = is_large(request) ? NULL : hfi_ladder_idle_page(&demand);
     if (page == NULL)
         return NULL;
-    if (page->free == NULL)
+    if (page->front.free == NULL)
         hfi_page_refill(page);
-    void *block = pop_zeroed(page, request->bytes, request->zero);
+    void *block = pop_zeroed(&page->front, request->bytes, request->zero);
     hfi_page_let_go(page);
     return block;
 }
@@ -347,11 +348,11 @@ static void *malloc_attached(struct theap *theap, const struct request *request)
 void *hfi_malloc_slow(size_t bytes, bool zero)
 {
     struct theap *theap = hfi_theap;
-    struct page *page = hfi_current_page(bytes);
+    struct page_front *front = hfi_front_for(bytes);
     /* What a full turn of malloc and free leads to each time: kept short. */
-    if (hfi_likely(page->local_free != NULL)) {
-        theap->counters.listed += hfi_page_swap(page);
-        return pop_zeroed(page, bytes, zero);
+    if (hfi_likely(front->local_free != NULL)) {
+        theap->counters.listed += hfi_page_swap(hfi_page_of_front(front));
+        return pop_zeroed(front, bytes, zero);
     }
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
     bool had_theap = theap->thread != 0;
@@ -379,8 +380,8 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
         unsigned class = class_aligned(align, bytes);
         hfi_assert(class < HFI_CLASS_COUNT);
         request.bytes = hfi_sizeclasses[class].block_bytes;
-        const struct page *page = hfi_current_page(request.bytes);
-        if (page->free != NULL || page->local_free != NULL)
+        const struct page_front *front = hfi_front_for(request.bytes);
+        if (front->free != NULL || front->local_free != NULL)
             return hfi_malloc(request.bytes);
     }
     if (align > HFI_WINDOW_BYTES)
@@ -397,11 +398,11 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     struct theap *theap = hfi_init_thread();
     if (theap == NULL || is_impossible(&request))
         return hfi_fail_enomem();
-    const struct page *current = hfi_current_page(bytes);
-    bool stands_in = current->list != LIST_CURRENT || current->run_pages == 0; /* empty, or a magazine */
+    const struct page_front *front = hfi_front_for(bytes);
     /* Of a page with other room, hfi_malloc might let go for one at home. */
-    bool listed = current->free != NULL || current->local_free != NULL;
-    if (!stands_in && listed && hfi_node_of_page(current) == node)
+    bool listed = front->free != NULL || front->local_free != NULL;
+    unsigned class = listed ? hfi_sizeclass_of(bytes) : 0;
+    if (listed && front == theap->classes[class].front && has_page_on(theap, class, node))
         return hfi_malloc(bytes);
     void *block = take(theap, &request);
     if (block == NULL && ask_application(node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
@@ -415,9 +416,9 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
 
 void *hfi_malloc_dispensable(size_t bytes)
 {
-    struct page *page = hfi_current_page(bytes);
-    if (page->free != NULL)
-        return hfi_page_pop(page, page->free);
+    struct page_front *front = hfi_front_for(bytes);
+    if (front->free != NULL)
+        return hfi_front_pop(front, front->free);
     bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_init_thread();
     if (theap == NULL)

@@ -42,7 +42,7 @@ static void leave_theap(void)
 {
     hfi_theap = &hfi_empty_theap;
     for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
-        hfi_direct[i] = &hfi_empty_page;
+        hfi_direct[i] = &hfi_empty_front;
 }
 
 static void thread_detach(struct theap *theap)
@@ -85,8 +85,8 @@ static bool list_thread(void)
     void *held = malloc(LISTED_BYTES), *entry = malloc(LISTED_BYTES);
     bool both = held != NULL && entry != NULL;
     free(entry);
-    const struct page *page = hfi_direct[hfi_divide_up(LISTED_BYTES, HFI_MAX_ALIGN)];
-    if (both && (!hfi_in_arena(held) || page->free != NULL || page->local_free != NULL))
+    const struct page_front *front = hfi_direct[hfi_divide_up(LISTED_BYTES, HFI_MAX_ALIGN)];
+    if (both && (!hfi_in_arena(held) || front->free != NULL || front->local_free != NULL))
         thread_listed = __cxa_thread_atexit_impl(list_exit, NULL, &thread_key) == 0;
     free(held);
     return thread_listed;

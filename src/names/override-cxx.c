@@ -97,12 +97,12 @@ static HFI_NOINLINE void *new_slow(size_t bytes, const void *caller)
  * here. */
 void *_Znwm(size_t bytes)
 {
-    struct page *page = hfi_current_page(bytes);
-    struct block *block = page->free;
+    struct page_front *front = hfi_front_for(bytes);
+    struct block *block = front->free;
     HFI_IN_RETURN_REGISTER(block);
     if (hfi_unlikely(block == NULL))
         return new_slow(bytes, __builtin_return_address(0));
-    return hfi_page_pop(page, block);
+    return hfi_front_pop(front, block);
 }
 
 /* The handler is not asked about what is no alignment: nor does libstdc++ ask it. */

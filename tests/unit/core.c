@@ -465,8 +465,8 @@ Test(core, threads_that_exchange_blocks_take_first_what_they_freed_last)
     cr_assert(hfi_theap->hands_on);
     struct page *taken = page_of(hf_malloc(1000));
     cr_assert_neq(hfi_load_relaxed(hfi_owner_at(hfi_page_index(taken))), (uintptr_t)hfi_theap);
-    const struct page *own = hfi_theap->classes[hfi_sizeclass_of(1000)].current;
-    cr_assert(own->free != NULL || own->local_free != NULL || own->capacity < own->reserved,
+    const struct page *own = hfi_theap_current(hfi_theap, hfi_sizeclass_of(1000));
+    cr_assert(own->front.free != NULL || own->front.local_free != NULL || own->front.capacity < own->reserved,
               "its own page has room");
     for (int i = 0; i < 10 * EXCHANGES; i++) { /* from now on its blocks come back */
         allocate_all(&hand_over);
@@ -547,7 +547,7 @@ static void late(void *argument)
 {
     (void)argument;
     for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
-        led_somewhere += hfi_direct[i] != &hfi_empty_page;
+        led_somewhere += hfi_direct[i] != &hfi_empty_front;
     hf_free(hf_malloc(48));
 }
 
