@@ -7,10 +7,11 @@ trap 'rm -rf "$work"' EXIT
 . "$srcdir/tests/build.sh"
 core_flags asan
 flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-builtin-malloc -fvisibility=hidden"
+core_objects "$work/core"
 wrap=-Wl,--wrap=hfi_arena_claim # tests/unit/full.c
 for unit in core full idleset options plan prefault reserve topology runmap; do
     # shellcheck disable=SC2086  # lists of words
-    if ! $cc $flags $([ "$unit" != full ] || echo "$wrap") "$srcdir/tests/unit/$unit.c" $core_sources -o "$work/$unit" \
+    if ! $cc $flags $([ "$unit" != full ] || echo "$wrap") "$srcdir/tests/unit/$unit.c" "$work"/core/*.o -o "$work/$unit" \
         -lcriterion $core_libraries 2>"$work/log"; then
         grep -q 'cannot find -l' "$work/log" && exit 77
         cat "$work/log"

@@ -10,12 +10,10 @@ core_flags secure
 flags="$flags -DHFI_ENABLE_SECURE"
 failed=0
 
-for source in $core_sources; do
-    # shellcheck disable=SC2086  # lists of words, here and below
-    $cc $flags -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -c "$source" -o "$work/$(basename "$source" .c).o"
-done
+core_objects "$work/core" -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin
+# shellcheck disable=SC2046,SC2086  # lists of words, here and below
 $cc $flags -fPIC -shared -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -fexceptions \
-    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/*.o $(find "$srcdir/src" -name 'override*.c') \
+    -Wl,--version-script="$srcdir/src/holdfast.map" "$work"/core/*.o $(find "$srcdir/src" -name 'override*.c') \
     -o "$work/libholdfast.so" $core_libraries
 
 # run NAME [VARIABLE=VALUE...]: one program, silent unless it fails
@@ -56,7 +54,7 @@ unit()
 {
     name=$1
     shift
-    if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$@" "$srcdir/tests/unit/$name.c" "$work"/*.o -o "$work/unit-$name" \
+    if $cc $flags -fno-builtin-malloc -fvisibility=hidden "$@" "$srcdir/tests/unit/$name.c" "$work"/core/*.o -o "$work/unit-$name" \
         -lcriterion $core_libraries 2>"$work/log"; then
         "$work/unit-$name" --jobs=2 || failed=1
     elif ! grep -q 'cannot find -l' "$work/log"; then
