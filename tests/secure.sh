@@ -62,6 +62,8 @@ unit()
         failed=1
     fi
 }
-unit core
+for name in fork large magazine page pressure remote steal theap; do
+    unit "$name"
+done
 unit full -Wl,--wrap=hfi_arena_claim
 exit "$failed"

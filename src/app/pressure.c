@@ -7,7 +7,7 @@
  *
  * Callbacks run inside malloc, which is no cancellation point: a thread is not cancelled in them.
  *
- * Tests: tests/unit/core.c, tests/programs/cancel.c.
+ * Tests: tests/unit/pressure.c, tests/programs/cancel.c.
  */
 #include "app/pressure.h"
 

@@ -21,7 +21,7 @@
  * marks of A3 only move towards each other (CAS); a reader that sees less between them clears
  * memory that was zero, which is harmless.
  *
- * Fails by returning NULL.  Tests: tests/unit/core.c, tests/programs/prefault.c,
+ * Fails by returning NULL.  Tests: tests/unit/full.c, tests/programs/prefault.c,
  * tests/programs/lockall.c, tests/programs/refused.c, tests/programs/grows.c.
  */
 #include "arena/arena.h"

@@ -8,7 +8,7 @@
  * S4: ample_blocks is at most 1/16 of a run's blocks, or 1: what pages with less room leave unused.
  * S5: runs of the first HFI_DIRECT_CLASSES classes are one page long, but in the secure build.
  *
- * Test: tests/unit/core.c.
+ * Test: tests/unit/page.c.
  */
 #include "arena/sizeclass.h"
 

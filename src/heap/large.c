@@ -6,7 +6,7 @@
  * L2: HFI_OWNER_LARGE in owners[] of the head is set by its claimer (release) and cleared by the
  *     one CAS that frees it (acquire).
  *
- * Test: tests/unit/core.c.
+ * Test: tests/unit/large.c.
  */
 #include "heap/large.h"
 

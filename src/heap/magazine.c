@@ -23,7 +23,7 @@
  *     its own before long.  Looked at again after a while; never on a tight node, since what is
  *     loaded can be had by nobody else.
  *
- * Tests: tests/unit/core.c, tests/programs/fork.c.
+ * Tests: tests/unit/magazine.c, tests/programs/fork.c.
  */
 #include "heap/magazine.h"
 

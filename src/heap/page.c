@@ -17,7 +17,7 @@
  * believes (F3 in fork.c), is ordered by hfi_order_stores so that at worst blocks are lost to the
  * child, never handed out twice.
  *
- * Tests: tests/unit/core.c.
+ * Tests: tests/unit/page.c, tests/unit/theap.c.
  */
 #include "heap/page.h"
 

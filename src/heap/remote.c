@@ -17,7 +17,7 @@
  * R1: the thread whose CAS clears OPEN owns the page, nobody else.
  * R2: nobody waits: a failed CAS means that another thread's succeeded.
  *
- * Test: tests/unit/core.c.
+ * Test: tests/unit/remote.c.
  */
 #include "heap/remote.h"
 

@@ -19,7 +19,7 @@
  * Source of the asymmetric barrier: Dice, Huang, Yang, "Asymmetric Dekker Synchronization", 2001;
  * membarrier(2).
  *
- * Tests: tests/unit/core.c, tests/programs/asleep.c, tests/models/handshake.pml.
+ * Tests: tests/unit/steal.c, tests/programs/asleep.c, tests/models/handshake.pml.
  */
 #include "heap/steal.h"
 

@@ -14,7 +14,7 @@
  *     to the thread while xstate is THEAP_LIVE, to the stealer while it is THEAP_ROBBED; current
  *     and kept pages always to the thread.
  *
- * Tests: tests/unit/core.c.
+ * Tests: tests/unit/theap.c.
  */
 #include "heap/theap.h"
 

@@ -5,7 +5,7 @@
  *     ones from when it is put up until a thread takes it.
  * R2: a node's xtheap_count is the number of theaps whose home it is, but for those in the stack.
  *
- * Tests: tests/unit/core.c.
+ * Tests: tests/unit/theap.c, tests/unit/fork.c.
  */
 #include "heap/theaps.h"
 

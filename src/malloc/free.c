@@ -3,7 +3,7 @@
  *
  * W2: free never fails and never touches errno.
  *
- * Tests: tests/unit/core.c, tests/programs/threads.c, tests/programs/misuse.c.
+ * Tests: tests/unit/remote.c, tests/programs/threads.c, tests/programs/misuse.c.
  */
 #include <errno.h>
 

@@ -9,7 +9,7 @@
  * W4: each rung is bounded: a constant number of candidates, or one search of a bitmap.  Those that
  *     look at each page of a node, or visit each theap, come where malloc would fail or go far.
  *
- * Tests: tests/unit/core.c, tests/unit/full.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
+ * Tests: tests/unit/full.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
  */
 #include "malloc/ladder.h"
 

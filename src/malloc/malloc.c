@@ -6,7 +6,7 @@
  *
  * W5: no thread has entered (theap.h) when a message is written or a callback runs.
  *
- * Tests: tests/unit/core.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
+ * Tests: tests/unit/full.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
  */
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * W3: realloc fails only when malloc of what was asked for would: not for the room it likes to
  *     add, and never when the block is made smaller.
  *
- * Tests: tests/unit/core.c, tests/unit/full.c, tests/programs/api.c.
+ * Tests: tests/unit/large.c, tests/unit/full.c, tests/programs/api.c.
  */
 #include <string.h>
 

@@ -4,16 +4,8 @@
  *
  * hfi_arena_claim is wrapped: a test may end a raid in the middle of a search.
  */
-#include <criterion/criterion.h>
-#include <holdfast/holdfast.h>
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "malloc/init.h"
-#include "heap/magazine.h"
+#include "heap.h"
 #include "heap/steal.h"
-#include "heap/theaps.h"
 
 #define PAGES_MAX 1200
 #define PAGE_BLOCK_BYTES (HFI_SECURE ? (size_t)57344 : HFI_PAGE_BYTES) /* of a run of one page */
@@ -35,25 +27,13 @@ struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_
 
 static struct arena_node *node;
 
-static void set_up(void)
+static void set_up_full(void)
 {
-    setenv("HOLDFAST_ARENA", "64M", 1);
-    setenv("HOLDFAST_BACKING", "4k", 1);
-    setenv("HOLDFAST_LOCK", "no", 1);
-    setenv("HOLDFAST_INSPECT", "0", 1);
-    hf_free(hf_malloc(1));
+    set_up_arena("64M");
     node = &hfi_arena.nodes[0];
 }
 
-TestSuite(full, .init = set_up);
-
-static void assert_sound(void)
-{
-    const char *broken = hfi_theap_audit(hfi_theap);
-    cr_assert_null(broken, "%s", broken);
-    broken = hfi_arena_audit(node);
-    cr_assert_null(broken, "%s", broken);
-}
+TestSuite(full, .init = set_up_full);
 
 static int by_address(const void *a, const void *b)
 {
@@ -264,6 +244,35 @@ static size_t leave_holes(size_t bytes)
         hf_free(victim);
     }
     return freed;
+}
+
+Test(full, a_larger_block_serves_when_no_page_is_left)
+{
+    static void *blocks[80000];
+    size_t count = 0, holes = 0;
+    while (count < 80000 && (blocks[count] = hf_malloc(4000)) != NULL)
+        count++;
+    cr_assert_lt(count, 80000);
+    for (size_t i = 0; i < count; i += 16, holes++)
+        hf_free(blocks[i]);
+    for (size_t i = 0; i < holes; i++)
+        cr_assert_not_null(hf_malloc(100), "%zu of %zu", i, holes);
+    assert_sound();
+}
+
+Test(full, a_larger_block_is_aligned_as_well)
+{
+    static void *blocks[60000];
+    size_t count = 0;
+    while (count < 60000 && (blocks[count] = hf_malloc(5000)) != NULL) /* 5120 is no multiple of 4096 */
+        count++;
+    cr_assert_lt(count, 60000);
+    for (size_t i = 0; i < count; i += 12)
+        hf_free(blocks[i]);
+    void *block = hf_aligned_alloc(4096, 4096);
+    cr_assert(block == NULL || (uintptr_t)block % 4096 == 0);
+    cr_assert_not_null(hf_malloc(3000));
+    assert_sound();
 }
 
 Test(full, a_larger_block_serves_though_it_is_aligned_to_less)
