@@ -26,7 +26,7 @@
  * What cannot be had goes through degraded(): one line, then on without it, or the end under
  * HOLDFAST_STRICT=1 (exit status 78).  HF-Wnnn and HF-Ennn are the same thing in those two cases.
  *
- * Test: tests/unit/reserve.c.
+ * Tests: tests/unit/reserve.c, tests/unit/backing.c, tests/unit/limits.c.
  */
 #include "arena/reserve.h"
 

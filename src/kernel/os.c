@@ -9,7 +9,7 @@
  * namespace /proc/self/cgroup names a path that is not mounted, and only the root,
  * which is then the container's own group, holds files.
  *
- * Tests: tests/unit/reserve.c.
+ * Test: tests/unit/os.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* getcpu */

@@ -1,0 +1,223 @@
+/*
+ * backing: what is said and done when huge pages, populating, binding or locking are refused.
+ */
+#include "reserve.h"
+
+#include <sys/resource.h>
+
+TestSuite(backing, .init = set_up);
+
+/* --- the ladder --- */
+
+/* More than the pool has, however much others give back meanwhile: 2 MiB pages that are missing, no
+ * populating. */
+static struct options more_than_the_pool(enum option_backing backing)
+{
+    struct os_huge_pool pool = { 0 };
+    hfi_os_huge_pool(&pool, 0, true, 2 * HFI_MIB);
+    uint64_t most = hfi_max(pool.total_pages, pool.free_pages);
+    struct options options = options_of(ARENA_BYTES, (most + 8) * 2 * HFI_MIB, backing);
+    options.prefault = PREFAULT_NONE;
+    return options;
+}
+
+static bool stepped_down(const struct reservation *r)
+{
+    return r->nodes[0].backing == (hfi_os_has_thp() ? BACKING_THP : BACKING_4K);
+}
+
+Test(backing, explicit_2m_that_cannot_be_had)
+{
+    struct os_huge_pool pool;
+    if (!hfi_os_huge_pool(&pool, 0, true, 2 * HFI_MIB))
+        cr_skip_test("no huge pages in this kernel");
+    struct options options = more_than_the_pool(BACKING_2M);
+    struct outcome outcome = run(options, NULL, stepped_down);
+    ASSERT_STATUS(outcome, 0);
+    ASSERT_SAID(outcome, "warning HF-W201");
+    ASSERT_SAID(outcome, "are missing"); /* how many, depends on who else takes pages now */
+    ASSERT_SAID(outcome, "; run: echo ");
+    ASSERT_SAID(outcome, " > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages\n");
+    cr_assert_eq(lines_of(outcome.said), 1, "%s", outcome.said);
+    options.strict = true;
+    outcome = run(options, NULL, NULL);
+    ASSERT_STATUS(outcome, EXIT_STOPPED);
+    ASSERT_SAID(outcome, "error HF-E201");
+}
+
+Test(backing, auto_ladder_says_at_most_one_line)
+{
+    struct outcome outcome = run(more_than_the_pool(BACKING_AUTO), NULL, stepped_down);
+    ASSERT_STATUS(outcome, 0);
+    cr_assert_leq(lines_of(outcome.said), 1, "%s", outcome.said);
+    struct options options = more_than_the_pool(BACKING_AUTO);
+    options.strict = true;
+    ASSERT_STATUS(run(options, NULL, stepped_down), 0);
+}
+
+static void refuse_populate_no_memory(void)
+{
+    refuse(SYS_madvise, 2, 23, ENOMEM);
+}
+
+Test(backing, populating_fails)
+{
+    struct outcome outcome =
+        run(options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_4K), refuse_populate_no_memory, NULL);
+    ASSERT_STATUS(outcome, EXIT_FAILED);
+    ASSERT_SAID(outcome, "error HF-E210");
+    ASSERT_SAID(outcome, "ENOMEM");
+}
+
+Test(backing, huge_pages_that_the_kernel_refuses_after_all)
+{
+    if (!has_pool())
+        cr_skip_test("no huge pages in the pool");
+    struct options options = options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_2M);
+    struct outcome outcome = run_on_the_pool(options, refuse_populate_no_memory, NULL);
+    ASSERT_SAID(outcome, "warning HF-W203");
+    options.strict = true;
+    outcome = run_on_the_pool(options, refuse_populate_no_memory, NULL);
+    ASSERT_STATUS(outcome, EXIT_STOPPED);
+    ASSERT_SAID(outcome, "error HF-E203");
+}
+
+static void refuse_populate_invalid(void)
+{
+    refuse(SYS_madvise, 2, 23, EINVAL);
+}
+
+Test(backing, kernels_without_populate_write)
+{
+    ASSERT_STATUS(
+        run(options_of(ARENA_BYTES, 8 * HFI_MIB + 1, BACKING_4K), refuse_populate_invalid, backing_is_4k), 0);
+}
+
+/* Filters of system calls: what is forbidden is named, and is no lack of memory. */
+static int refusal;
+
+static void refuse_madvise(void)
+{
+    refuse(SYS_madvise, 0, -1, refusal);
+}
+
+static void refuse_madvise_and_files(void)
+{
+    refuse_madvise();
+    refuse(SYS_openat, 0, -1, refusal);
+}
+
+static bool left_to_first_touches(const struct reservation *r)
+{
+    r->nodes[0].start[0] = 1;
+    return layout_holds(r) && r->nodes[0].bytes == 8 * HFI_MIB && r->nodes[0].populated_bytes == 0;
+}
+
+static bool is_8_mib(const struct reservation *r)
+{
+    return named_holds(r) && r->nodes[0].bytes == 8 * HFI_MIB;
+}
+
+Test(backing, refused_madvise)
+{
+    static const struct {
+        int error;
+        const char *said;
+    } refusals[] = { { EPERM, "refused (madvise: EPERM" },
+                     { ENOSYS, "refused (madvise: ENOSYS" },
+                     { EACCES, "refused (madvise: EACCES" } };
+    for (int i = 0; i < 3; i++) {
+        struct options options = options_of(ARENA_BYTES, 8 * HFI_MIB, BACKING_4K);
+        refusal = refusals[i].error;
+        struct outcome outcome = run(options, refuse_madvise, is_8_mib);
+        ASSERT_STATUS(outcome, 0);
+        ASSERT_SAID(outcome, "warning HF-W228");
+        ASSERT_SAID(outcome, refusals[i].said);
+        ASSERT_SAID(outcome, "; allow madvise in the seccomp profile");
+        cr_assert_eq(lines_of(outcome.said), 1, "%s", outcome.said);
+        outcome = run(options, refuse_madvise_and_files, left_to_first_touches);
+        ASSERT_STATUS(outcome, 0);
+        ASSERT_SAID(outcome, "warning HF-W230");
+        options.strict = true;
+        outcome = run(options, refuse_madvise, NULL);
+        ASSERT_STATUS(outcome, EXIT_STOPPED);
+        ASSERT_SAID(outcome, "error HF-E228");
+    }
+}
+
+/* --- bind and lock --- */
+
+static void refuse_mbind(void)
+{
+    refuse(SYS_mbind, 0, -1, EPERM);
+}
+
+Test(backing, bind_refused_is_said_once_and_not_at_all_with_one_node)
+{
+    struct options options = options_of(ARENA_BYTES, 16 * HFI_MIB, BACKING_4K);
+    struct outcome outcome = run(options, refuse_mbind, named_holds);
+    ASSERT_STATUS(outcome, 0);
+    cr_assert_str_empty(outcome.said);
+    options.strict = true;
+    ASSERT_STATUS(run(options, refuse_mbind, named_holds), 0);
+    make_topology(2);
+    outcome = run(options, refuse_mbind, NULL);
+    ASSERT_STATUS(outcome, EXIT_STOPPED);
+    ASSERT_SAID(outcome, "error HF-E202");
+    options.strict = false;
+    outcome = run(options, refuse_mbind, named_holds);
+    ASSERT_STATUS(outcome, 0);
+    ASSERT_SAID(outcome, "warning HF-W202");
+    cr_assert_eq(lines_of(outcome.said), 1, "%s", outcome.said);
+}
+
+static void refuse_mlock(void)
+{
+    refuse(SYS_mlock2, 0, -1, ENOMEM);
+}
+
+static void forbid_mlock(void)
+{
+    refuse(SYS_mlock2, 0, -1, EPERM);
+}
+
+static bool is_not_locked(const struct reservation *r)
+{
+    return named_holds(r) && !r->nodes[0].locked;
+}
+
+static bool is_locked(const struct reservation *r)
+{
+    return named_holds(r) && r->nodes[0].locked;
+}
+
+Test(backing, lock)
+{
+    if (SANITIZED)
+        cr_skip_test("the sanitizer answers mlock itself");
+    struct options options = options_of(ARENA_BYTES, 4 * HFI_MIB, BACKING_4K);
+    struct rlimit limit;
+    options.lock = LOCK_AUTO;
+    getrlimit(RLIMIT_MEMLOCK, &limit);
+    if (limit.rlim_cur >= 8 * HFI_MIB)
+        ASSERT_STATUS(run(options, NULL, is_locked), 0);
+    struct outcome outcome = run(options, refuse_mlock, is_not_locked);
+    ASSERT_STATUS(outcome, 0);
+    cr_assert_eq(lines_of(outcome.said), hfi_os_has_swap(), "only where there is swap: %s", outcome.said);
+    options.lock = LOCK_YES;
+    outcome = run(options, refuse_mlock, is_not_locked);
+    ASSERT_STATUS(outcome, 0);
+    ASSERT_SAID(outcome, "warning HF-W205");
+    ASSERT_SAID(outcome, "ulimit -l");
+    cr_assert_eq(lines_of(outcome.said), 1, "%s", outcome.said);
+    options.strict = true;
+    outcome = run(options, refuse_mlock, NULL);
+    ASSERT_STATUS(outcome, EXIT_STOPPED);
+    ASSERT_SAID(outcome, "error HF-E205");
+    outcome = run(options, forbid_mlock, NULL);
+    ASSERT_STATUS(outcome, EXIT_STOPPED);
+    ASSERT_SAID(outcome, "was refused (mlock2: EPERM, limit ");
+    ASSERT_SAID(outcome, "; allow mlock2 in the seccomp profile");
+    options.lock = LOCK_NO;
+    ASSERT_STATUS(run(options, refuse_mlock, is_not_locked), 0);
+}

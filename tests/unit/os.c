@@ -1,0 +1,101 @@
+/*
+ * os: mappings, files and the thread id, as the kernel gives them or where it refuses.
+ */
+#include "reserve.h"
+
+#include <pthread.h>
+
+TestSuite(os, .init = set_up);
+
+static uint64_t pool_reserved(void)
+{
+    uint64_t pages = 0;
+    cr_assert(hfi_os_read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", &pages));
+    return pages;
+}
+
+/* A private mapping that is reserved keeps its pages when a forked child finds none to copy to. */
+Test(os, huge_pages_are_reserved_in_the_pool)
+{
+    enum { PAGES = 3 };
+    size_t bytes = PAGES * 2 * HFI_MIB;
+    struct os_huge_pool pool;
+    if (!hfi_os_huge_pool(&pool, 0, true, 2 * HFI_MIB) || pool.free_pages < PAGES)
+        cr_skip_test("no huge pages of 2 MiB free here");
+    bool rose = false, fell = false;
+    for (int tries = 0; tries < 20 && !(rose && fell); tries++) { /* others use the pool too */
+        char *space = hfi_os_reserve(bytes, 2 * HFI_MIB);
+        uint64_t before = pool_reserved();
+        if (hfi_os_map(space, bytes, 2 * HFI_MIB) == 0) {
+            rose = pool_reserved() == before + PAGES;
+            cr_assert_eq(hfi_os_populate(space, bytes), 0);
+            fell = pool_reserved() == before;
+        }
+        hfi_os_unreserve(space, bytes);
+    }
+    cr_assert(rose && fell);
+}
+
+Test(os, os_calls_keep_errno_and_return_errors)
+{
+    char text[8];
+    uint64_t number;
+    errno = 123;
+    cr_assert_eq(hfi_os_read_file("/no/such/file", text, sizeof text), -ENOENT);
+    cr_assert_not(hfi_os_read_number("/no/such/file", &number));
+    cr_assert_eq(hfi_os_map((void *)4096, 4095, 4096) < 0 || errno == 123, true);
+    cr_assert_lt(hfi_os_bind((void *)(1ul << 46), 4096, 0), 0);
+    cr_assert_eq(hfi_os_bind(text, 4096, 4096), -EINVAL);
+    cr_assert_null(hfi_os_reserve(SIZE_MAX - 100, HFI_GIB));
+    char *space = hfi_os_reserve(3 * HFI_MIB, HFI_GIB);
+    cr_assert_eq((uintptr_t)space % HFI_GIB, 0);
+    cr_assert_eq(hfi_os_reserve_at(space + HFI_MIB, HFI_MIB), -EEXIST);
+    hfi_os_unreserve(space + HFI_MIB, HFI_MIB);
+    cr_assert_eq(hfi_os_reserve_at(space + HFI_MIB, HFI_MIB), 0);
+    cr_assert_eq(hfi_os_map(space, HFI_MIB, 4096), 0);
+    cr_assert_eq(hfi_os_populate(space, HFI_MIB), 0);
+    cr_assert(resident(space, HFI_MIB));
+    cr_assert_eq(hfi_os_unmap(space, HFI_MIB), 0);
+    hfi_os_unreserve(space, 3 * HFI_MIB);
+    cr_assert_geq(hfi_os_read_file("/proc/self/stat", text, sizeof text), 7);
+    cr_assert_eq(strlen(text), 7, "cut to the buffer, terminated");
+    cr_assert_eq(errno, 123);
+}
+
+Test(os, transparent_huge_bytes_are_counted)
+{
+    char *space = hfi_os_reserve(8 * HFI_MIB, 2 * HFI_MIB);
+    cr_assert_eq(hfi_os_map(space, 8 * HFI_MIB, 4096), 0);
+    hfi_os_advise_huge(space, 8 * HFI_MIB, false);
+    cr_assert_eq(hfi_os_populate(space, 4 * HFI_MIB), 0);
+    cr_assert_eq(hfi_os_transparent_huge_bytes(space, 8 * HFI_MIB), 0);
+    if (!hfi_os_has_thp() || hfi_os_advise_huge(space + 4 * HFI_MIB, 4 * HFI_MIB, true) != 0)
+        cr_skip_test("no transparent huge pages here");
+    cr_assert_eq(hfi_os_populate(space + 4 * HFI_MIB, 4 * HFI_MIB), 0);
+    cr_assert_eq(hfi_os_transparent_huge_bytes(space, 8 * HFI_MIB), 4 * HFI_MIB);
+}
+
+static void *thread_id_is(void *argument)
+{
+    long id = syscall(SYS_gettid);
+    (void)argument;
+    cr_assert_eq(hfi_os_thread_id(), (uint64_t)id);
+    refuse(SYS_gettid, 0, -1, EPERM); /* for this thread alone */
+    cr_assert_eq(hfi_os_thread_id(), (uint64_t)id);
+    return NULL;
+}
+
+Test(os, thread_id_without_the_kernel)
+{
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, thread_id_is, NULL), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        thread_id_is(NULL);
+        _exit(0);
+    }
+    int status;
+    cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
+    thread_id_is(NULL);
+}
