@@ -9,7 +9,7 @@ core_flags asan
 flags="$flags -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-builtin-malloc -fvisibility=hidden"
 core_objects "$work/core"
 wrap=-Wl,--wrap=hfi_arena_claim # tests/unit/full.c
-for unit in backing fork full idleset large limits magazine options os page plan prefault pressure remote reserve runmap steal theap topology; do
+for unit in backing fork full idleset large limits magazine options os page plan prefault pressure remote reserve runmap runmap-threads steal theap topology; do
     # shellcheck disable=SC2086  # lists of words
     if ! $cc $flags $([ "$unit" != full ] || echo "$wrap") "$srcdir/tests/unit/$unit.c" "$work"/core/*.o -o "$work/$unit" \
         -lcriterion $core_libraries 2>"$work/log"; then

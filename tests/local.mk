@@ -86,9 +86,9 @@ EXTRA_DIST += %D%/unit/tap.sh
 hf_units = %D%/unit/backing.unit %D%/unit/fork.unit %D%/unit/full.unit %D%/unit/idleset.unit \
 	%D%/unit/large.unit %D%/unit/limits.unit %D%/unit/magazine.unit %D%/unit/nodes.unit %D%/unit/options.unit \
 	%D%/unit/os.unit %D%/unit/page.unit %D%/unit/plan.unit %D%/unit/prefault.unit %D%/unit/pressure.unit \
-	%D%/unit/remote.unit %D%/unit/reserve.unit %D%/unit/runmap.unit %D%/unit/steal.unit %D%/unit/theap.unit \
-	%D%/unit/topology.unit
-EXTRA_DIST += %D%/unit/heap.h %D%/unit/reserve.h
+	%D%/unit/remote.unit %D%/unit/reserve.unit %D%/unit/runmap.unit %D%/unit/runmap-threads.unit \
+	%D%/unit/steal.unit %D%/unit/theap.unit %D%/unit/topology.unit
+EXTRA_DIST += %D%/unit/heap.h %D%/unit/reserve.h %D%/unit/runmap.h
 hf_cflags_unit = $(CRITERION_CFLAGS)
 hf_libraries_unit = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
 %C%_unit_full_unit_LDFLAGS = $(hf_wrap)arena_claim

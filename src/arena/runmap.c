@@ -20,7 +20,7 @@
  * run reads the 256 words of each window it considers; release reads at most 256
  * words around what it sets.
  *
- * Tests: tests/unit/runmap.c, tests/models/runmap.c.
+ * Tests: tests/unit/runmap.c, tests/unit/runmap-threads.c, tests/models/runmap.c.
  */
 #include "arena/runmap.h"
 

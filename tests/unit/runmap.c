@@ -1,49 +1,13 @@
 /*
- * The map of free runs against a bit-by-bit model, its bounds, and its hints under threads.
+ * The map of free runs against a bit-by-bit model, and its bounds.
  */
-#include <criterion/criterion.h>
+#include "runmap.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "arena/runmap.h"
-
-#define WINDOW ((size_t)HFI_RUNMAP_WINDOW_BITS)
-#define NONE HFI_RUNMAP_NONE
 #define HUGE_BITS ((size_t)8388608)
-
-static void map_open(struct runmap *map, size_t bits)
-{
-    void *memory = aligned_alloc(64, hfi_align_up(hfi_runmap_bytes(bits), 64));
-    cr_assert_not_null(memory);
-    memset(memory, 0, hfi_align_up(hfi_runmap_bytes(bits), 64));
-    memset(map, 0, sizeof(*map));
-    hfi_runmap_init(map, bits, memory);
-}
-
-static void map_close(struct runmap *map)
-{
-    free(map->windows); /* the first part of its memory */
-}
 
 static bool bit_at(const struct runmap *map, size_t bit)
 {
     return hfi_load_relaxed(&map->xwords[bit / 64]) >> bit % 64 & 1;
-}
-
-static void assert_audit(const struct runmap *map)
-{
-    const char *broken = hfi_runmap_audit(map);
-    cr_assert_null(broken, "%s", broken);
-}
-
-static uint64_t random_next(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state * 0x2545F4914F6CDD1DULL >> 16;
 }
 
 /* ---- the model ---- */
@@ -272,6 +236,31 @@ Test(runmap, a_refused_claim_at_changes_nothing)
     map_close(&map);
 }
 
+Test(runmap, single_pages_come_from_below_and_runs_from_above)
+{
+    struct runmap it, *map = &it;
+    map_open(map, 10000);
+    hfi_runmap_release(map, 0, 10000);
+    cr_assert_eq(hfi_runmap_claim_one(map), 0);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 9990);
+    cr_assert_eq(hfi_runmap_claim_one(map), 1);
+    hfi_runmap_release(map, 0, 1);
+    cr_assert_eq(hfi_runmap_claim_one(map), 0);
+    map_close(map);
+}
+
+Test(runmap, runs_take_the_tightest_place_of_a_window)
+{
+    struct runmap it, *map = &it;
+    map_open(map, 16384);
+    hfi_runmap_release(map, 100, 50);
+    hfi_runmap_release(map, 1000, 11);
+    hfi_runmap_release(map, 9000, 500);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 1001);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 140);
+    map_close(map);
+}
+
 /* ---- 500 GiB of pages; tests/models/runmap.c counts what such calls read ---- */
 
 Test(runmap, large_only_the_last_bit)
@@ -347,217 +336,4 @@ Test(runmap, large_all_free_and_none_free)
     cr_assert_neq(hfi_runmap_claim(&map, WINDOW, 1, 0), NONE);
     assert_audit(&map);
     map_close(&map);
-}
-
-/* ---- threads ---- */
-
-#define THREADS 4
-#define STRESS_BITS (3 * WINDOW + 777)
-
-static struct runmap stress_map;
-static _Atomic(uint8_t) stress_owner[STRESS_BITS];
-static bool stress_fill;
-static size_t stress_steps;
-static _Atomic(size_t) stress_errors;
-
-struct held {
-    size_t first;
-    size_t count;
-};
-
-static void stress_mark(size_t first, size_t count, uint8_t from, uint8_t to)
-{
-    for (size_t i = first; i < first + count; i++)
-        if (atomic_exchange_explicit(&stress_owner[i], to, memory_order_relaxed) != from)
-            hfi_fetch_add_relaxed(&stress_errors, 1);
-}
-
-static void stress_give_back(struct held *held, uint8_t me)
-{
-    stress_mark(held->first, held->count, me, 0);
-    if (!hfi_runmap_release(&stress_map, held->first, held->count))
-        hfi_fetch_add_relaxed(&stress_errors, 1);
-}
-
-static void *stress_thread(void *argument)
-{
-    uint8_t me = (uint8_t)(uintptr_t)argument;
-    uint64_t state = 77u * me + stress_fill;
-    struct held *held = malloc(STRESS_BITS * sizeof(*held));
-    size_t holds = 0;
-    bool filling = true;
-    for (size_t i = 0; i < stress_steps; i++) {
-        if (holds == 0)
-            filling = true;
-        if (stress_fill ? filling : holds == 0 || (random_next(&state) % 2 && holds < 4000)) {
-            size_t most = (size_t)1 << random_next(&state) % (stress_fill ? 3 : 11);
-            size_t count = random_next(&state) % 2 ? 1 : 1 + random_next(&state) % most;
-            if (random_next(&state) % 5000 == 0)
-                count = WINDOW + 100;
-            size_t align = random_next(&state) % 4 ? 1 : 8;
-            size_t first = hfi_runmap_claim(&stress_map, count, align, 3);
-            if (first == NONE) {
-                filling = false;
-                continue;
-            }
-            stress_mark(first, count, 0, me);
-            held[holds++] = (struct held){ first, count };
-        } else if (holds > 0) {
-            size_t victim = random_next(&state) % holds;
-            stress_give_back(&held[victim], me);
-            held[victim] = held[--holds];
-        }
-    }
-    while (holds > 0)
-        stress_give_back(&held[--holds], me);
-    free(held);
-    return NULL;
-}
-
-static void stress(bool fill, size_t steps)
-{
-    map_open(&stress_map, STRESS_BITS);
-    stress_fill = fill;
-    stress_steps = steps;
-    for (int round = 0; round < 4; round++) {
-        if (round == 0)
-            cr_assert(hfi_runmap_release(&stress_map, 0, STRESS_BITS));
-        pthread_t threads[THREADS];
-        for (uintptr_t i = 0; i < THREADS; i++)
-            pthread_create(&threads[i], NULL, stress_thread, (void *)(i + 1));
-        for (size_t i = 0; i < THREADS; i++)
-            pthread_join(threads[i], NULL);
-        cr_assert_eq(hfi_load_relaxed(&stress_errors), 0);
-        cr_assert_eq(hfi_load_relaxed(&stress_map.xset_count), STRESS_BITS);
-        assert_audit(&stress_map);
-        cr_assert_eq(hfi_runmap_claim(&stress_map, STRESS_BITS, 1, 0), 0);
-        cr_assert(hfi_runmap_release(&stress_map, 0, STRESS_BITS));
-        for (size_t i = 0; i < STRESS_BITS; i++)
-            cr_assert_neq(hfi_runmap_claim(&stress_map, 1, 1, 0), NONE);
-        cr_assert_eq(hfi_runmap_claim(&stress_map, 1, 1, 0), NONE);
-        assert_audit(&stress_map);
-        cr_assert(hfi_runmap_release(&stress_map, 0, STRESS_BITS));
-    }
-    map_close(&stress_map);
-}
-
-#ifndef STRESS_STEPS
-#define STRESS_STEPS 300000
-#endif
-
-Test(runmap, threads_never_share_a_bit)
-{
-    stress(false, STRESS_STEPS);
-}
-Test(runmap, threads_that_fill_the_map)
-{
-    stress(true, STRESS_STEPS);
-}
-
-/* Rounds of two threads on a small map, and an audit after each: short windows between two steps
- * are met by the number of rounds. */
-static struct runmap duel_map;
-static pthread_barrier_t duel_barrier;
-static size_t duel_got;
-static _Atomic(size_t) duel_missed;
-
-#ifndef DUEL_ROUNDS
-#define DUEL_ROUNDS 40000
-#endif
-
-static void *duel_releases(void *unused)
-{
-    (void)unused;
-    for (int round = 0; round < DUEL_ROUNDS; round++) {
-        pthread_barrier_wait(&duel_barrier);
-        hfi_runmap_release(&duel_map, 40, 400);
-        pthread_barrier_wait(&duel_barrier);
-        pthread_barrier_wait(&duel_barrier);
-    }
-    return NULL;
-}
-
-/* A release of several words against claims of the words set first: the hint of what stays must be
- * raised. */
-Test(runmap, a_release_overtaken_by_claims_leaves_no_low_hint)
-{
-    map_open(&duel_map, 1024);
-    pthread_barrier_init(&duel_barrier, NULL, 2);
-    pthread_t thread;
-    pthread_create(&thread, NULL, duel_releases, NULL);
-    for (int round = 0; round < DUEL_ROUNDS; round++) {
-        size_t got[8];
-        duel_got = 0;
-        pthread_barrier_wait(&duel_barrier);
-        for (int spin = 0; spin < round % 64 * 8; spin++)
-            hfi_compiler_barrier();
-        for (int tries = 0; tries < 8; tries++) {
-            size_t first = hfi_runmap_claim(&duel_map, 1, 1, 0);
-            if (first != NONE)
-                got[duel_got++] = first;
-        }
-        pthread_barrier_wait(&duel_barrier);
-        const char *broken = hfi_runmap_audit(&duel_map);
-        cr_assert_null(broken, "%s in round %d", broken, round);
-        for (size_t i = 0; i < duel_got; i++)
-            hfi_runmap_release(&duel_map, got[i], 1);
-        cr_assert(hfi_runmap_claim_at(&duel_map, 40, 400));
-        pthread_barrier_wait(&duel_barrier);
-    }
-    pthread_join(thread, NULL);
-    map_close(&duel_map);
-}
-
-static void *duel_claims_exact(void *unused)
-{
-    (void)unused;
-    for (int round = 0; round < DUEL_ROUNDS * 4; round++) {
-        size_t first = hfi_runmap_claim_exact(&duel_map, 3, 1, 0);
-        if (first == NONE)
-            hfi_fetch_add_relaxed(&duel_missed, 1);
-        else
-            hfi_runmap_release(&duel_map, first, 3);
-    }
-    return NULL;
-}
-
-/* At least 900 of 1024 bits stay free: the last word before ENOMEM must not say that there are
- * none. */
-Test(runmap, an_exact_claim_finds_what_is_free_beside_others)
-{
-    map_open(&duel_map, 1024);
-    hfi_runmap_release(&duel_map, 0, 1024);
-    pthread_t threads[THREADS];
-    for (int i = 0; i < THREADS; i++)
-        pthread_create(&threads[i], NULL, duel_claims_exact, NULL);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    assert_audit(&duel_map);
-    cr_assert_eq(hfi_load_relaxed(&duel_missed), 0);
-    map_close(&duel_map);
-}
-
-Test(runmap, single_pages_come_from_below_and_runs_from_above)
-{
-    struct runmap it, *map = &it;
-    map_open(map, 10000);
-    hfi_runmap_release(map, 0, 10000);
-    cr_assert_eq(hfi_runmap_claim_one(map), 0);
-    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 9990);
-    cr_assert_eq(hfi_runmap_claim_one(map), 1);
-    hfi_runmap_release(map, 0, 1);
-    cr_assert_eq(hfi_runmap_claim_one(map), 0);
-    map_close(map);
-}
-
-Test(runmap, runs_take_the_tightest_place_of_a_window)
-{
-    struct runmap it, *map = &it;
-    map_open(map, 16384);
-    hfi_runmap_release(map, 100, 50);
-    hfi_runmap_release(map, 1000, 11);
-    hfi_runmap_release(map, 9000, 500);
-    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 1001);
-    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 140);
-    map_close(map);
 }
