@@ -58,8 +58,10 @@ typedef bool hf_pressure_function(size_t bytes, unsigned node, void *argument);
 int hf_pressure_register(hf_pressure_function *function, void *argument);
 int hf_pressure_unregister(hf_pressure_function *function, void *argument);
 
-/* Before a long sleep: gives the empty pages this thread holds back to its node, so that
- * others can have them.  Costs as much as freeing them did. */
+/* Before a long sleep: returns the freed blocks that this thread keeps to their pages, its empty
+ * pages to their node, and lets go of all others, so that anybody can use the room in them.  Its
+ * blocks in use stay what they are.  Costs some atomic operations for each block and page that it
+ * had, and its next block of each size a search for a page. */
 void hf_thread_idle(void);
 
 /* Waits until the arena is populated (HOLDFAST_PREFAULT=background), at most `timeout_ms`

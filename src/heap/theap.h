@@ -166,7 +166,7 @@ bool hfi_theap_give_back(struct theap *theap);
  * while, a few classes per call, so that threads share them instead of each holding its own. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
 
-/* Lets go of every page that may have room: the thread will sleep.  Its next calls claim them, or
+/* Lets go of every page, full ones too: the thread will sleep.  Its next calls claim them, or
  * others, again. */
 void hfi_theap_let_go_all(struct theap *theap);
 

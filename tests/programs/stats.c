@@ -1,7 +1,7 @@
 /*
  * stats: hf_stats_get adds up to the arena at every moment of a storm, and says what is there when
- * it is over; frees into pages that nobody owns are not remote; old and new sizes of its struct;
- * hf_stats_json.
+ * it is over; a thread that will sleep keeps no room; frees into pages that nobody owns are not
+ * remote; old and new sizes of its struct; hf_stats_json.
  */
 #include <holdfast/holdfast.h>
 #include <pthread.h>
@@ -85,6 +85,27 @@ static void check_unowned(void)
           after.remote_frees == before.remote_frees);
 }
 
+/* A thread that is about to sleep keeps its blocks, and no room that others could use. */
+static void check_idle(void)
+{
+    enum { COUNT = 12 };
+    char *blocks[COUNT];
+    struct hf_stats before, after;
+    for (int i = 0; i < COUNT; i++) {
+        CHECK((blocks[i] = malloc((size_t)24 << i)) != NULL);
+        memset(blocks[i], i, (size_t)24 << i);
+        free(malloc((size_t)24 << i));
+    }
+    CHECK(hf_stats_get(&before, sizeof before) == 0 && before.allocated >= (uint64_t)COUNT << 16);
+    hf_thread_idle();
+    CHECK(hf_stats_get(&after, sizeof after) == 0 && after.allocated == 0 && after.live == before.live);
+    CHECK(after.idle > before.idle && after.free >= before.free);
+    for (int i = 0; i < COUNT; i++) {
+        CHECK(blocks[i][0] == i && blocks[i][(24 << i) - 1] == i);
+        free(blocks[i]);
+    }
+}
+
 static void check_sizes(void)
 {
     struct {
@@ -121,6 +142,7 @@ int main(int argc, char **argv)
     check_storm();
     check_rest();
     check_unowned();
+    check_idle();
     check_sizes();
     check_json();
     return 0;
