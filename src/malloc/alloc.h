@@ -85,7 +85,7 @@ HFI_INLINE void hfi_free(void *pointer)
     char *base = hfi_base;
     size_t offset = (uintptr_t)pointer - (uintptr_t)base;
     if (hfi_unlikely(offset >= hfi_span))
-        return hfi_free_slow(pointer);
+        return hfi_free_outside(pointer);
     size_t index = offset >> HFI_PAGE_SHIFT;
     struct theap *theap = hfi_theap;
     /* Inside from here on, as by hfi_theap_enter; what a stealer changes first is owners[]. */

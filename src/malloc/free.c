@@ -9,6 +9,7 @@
 
 #include "malloc/address.h"
 #include "malloc/alloc.h"
+#include "base/check.h"
 #include "kernel/boot.h"
 #include "malloc/init.h"
 #include "heap/large.h"
@@ -69,13 +70,12 @@ static void free_inside(void *pointer)
 }
 
 /* A small block of another thread's page, or nobody's, into this thread's magazine: what programs
- * that hand blocks on, or hold many, do all day.  False where anything is unusual.  hfi_free has
- * entered. */
+ * that hand blocks on, or hold many, do all day.  False where anything is unusual. */
 HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
 {
     char *base = hfi_base;
     size_t offset = (uintptr_t)pointer - (uintptr_t)base, index = offset >> HFI_PAGE_SHIFT;
-    if (HFI_SECURE || offset >= hfi_span)
+    if (HFI_SECURE)
         return false;
     uintptr_t owner = hfi_load_relaxed(hfi_owner_from(base, index));
     if (owner < HFI_OWNER_NOBODY)
@@ -90,17 +90,22 @@ HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
 
 static HFI_NOINLINE void free_unusual(void *pointer)
 {
-    if (hfi_unlikely(!hfi_in_arena(pointer)) && (pointer == NULL || hfi_boot_owns(pointer)))
-        return;
     if (hfi_theap->thread != 0)
         hfi_theap_enter(hfi_theap);
     free_inside(pointer);
     hfi_theap_leave(hfi_theap);
 }
 
+void hfi_free_outside(void *pointer)
+{
+    if (pointer != NULL && !hfi_boot_owns(pointer))
+        hfi_address_die(pointer, "free", HFI_OWNER_NONE);
+}
+
 void hfi_free_slow(void *pointer)
 {
     struct theap *theap = hfi_theap;
+    hfi_assert(hfi_in_arena(pointer) && (theap->thread == 0 || hfi_load_relaxed(&theap->xbusy) != 0));
     if (hfi_likely(free_into_magazine(theap, pointer)))
         hfi_theap_leave(theap);
     else

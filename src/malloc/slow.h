@@ -2,7 +2,7 @@
  * slow: what malloc, free and realloc do when the fast path ends: malloc.c, free.c, realloc.c.
  *
  * Any thread; no function here waits for another.  Only this layer and those
- * above it touch errno: ENOMEM on failure, and hfi_free_slow keeps it.
+ * above it touch errno: ENOMEM on failure, and free keeps it.
  */
 #ifndef HFI_SLOW_H
 #define HFI_SLOW_H
@@ -22,8 +22,12 @@ void *hfi_aligned_alloc(size_t align, size_t bytes);
 /* A block of `bytes` on `node` and no other; NULL and ENOMEM, without a report, when it is full. */
 void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
 
-/* free of anything the fast path did not recognise: NULL, a block of another thread, of
- * a full page, a large block, a boot block, or a misuse (message, abort). */
+/* free of what is not in the arena: NULL, a boot block, or a misuse (message, abort). */
+void hfi_free_outside(void *pointer);
+
+/* free of any other address in the arena than a block of a page that this thread owns: a block of
+ * another thread's page or nobody's, a large block, or a misuse (message, abort).  The caller has
+ * stored xbusy, as by hfi_theap_enter; this leaves. */
 void hfi_free_slow(void *pointer);
 
 /* free took the count of blocks out of its page to zero with this one. */
