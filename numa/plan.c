@@ -67,14 +67,6 @@ static size_t whole_pages(size_t asked_bytes)
     return hfi_align_up(hfi_min(asked_bytes, HFI_ARENA_MAX_BYTES), HFI_PAGE_BYTES);
 }
 
-void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options,
-                    const struct topology *topology, size_t usable_bytes)
-{
-    ask_nodes(node_bytes, options, topology, usable_bytes);
-    for (unsigned i = 0; i < HFI_MAX_NODES; i++)
-        node_bytes[i] = whole_pages(node_bytes[i]);
-}
-
 void hfi_plan_draft(struct reservation *reservation, const struct options *options,
                     const struct topology *topology, size_t usable_bytes)
 {

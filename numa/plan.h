@@ -23,8 +23,7 @@
 
 #define HFI_ARENA_MAX_BYTES ((size_t)4 << 40)
 #define HFI_OWNERS_BYTES ((size_t)512 << 20) /* 8 bytes per page up to the largest arena */
-#define HFI_TABLE_OFFSET HFI_OWNERS_BYTES
-#define HFI_TABLE_BYTES ((size_t)8 << 30) /* 128 bytes per page */
+#define HFI_TABLE_OFFSET HFI_OWNERS_BYTES    /* 128 bytes per page, 8 GiB */
 #define HFI_WINDOWS_OFFSET ((size_t)9 << 30)
 /* Most that all windows together may be: owners and table have no entries beyond. */
 #define HFI_WINDOWS_BYTES_MAX (HFI_ARENA_MAX_BYTES - HFI_WINDOWS_OFFSET)
@@ -77,14 +76,11 @@ struct reservation {
  * named. */
 bool hfi_node_is_chosen(const struct options *options, const struct topology_node *node);
 
-/* The options' bytes of the arena per node index, rounded up to 64 KiB but not yet to an OS page; 0
- * for nodes left out.  A named size is split evenly over the chosen nodes; an auto arena may fill
- * each.  `usable_bytes`: what the process may use of the machine, for auto and a percentage. */
-void hfi_plan_nodes(size_t node_bytes[HFI_MAX_NODES], const struct options *options,
-                    const struct topology *topology, size_t usable_bytes);
-
-/* Begins a reservation: the nodes with bytes, in the topology's order, none below
- * HFI_NODE_BYTES_MIN; asked_bytes is what was asked for, to the byte.  node_count may be 0. */
+/* Begins a reservation: the nodes that the options give bytes of the arena, in the topology's order,
+ * rounded up to 64 KiB but not yet to an OS page, none below HFI_NODE_BYTES_MIN; asked_bytes is what
+ * was asked for, to the byte.  A named size is split evenly over the chosen nodes; an auto arena may
+ * fill each.  `usable_bytes`: what the process may use of the machine, for auto and a percentage.
+ * node_count may be 0. */
 void hfi_plan_draft(struct reservation *reservation, const struct options *options,
                     const struct topology *topology, size_t usable_bytes);
 

@@ -30,7 +30,8 @@ struct block {
     struct block *next;
 };
 
-/* In this order: from HFI_OWNER_LARGE on, a block of the run may be live. */
+/* In this order: from HFI_OWNER_LARGE on, a block of the run may be live.  A theap's address is
+ * larger than all of them. */
 enum {
     HFI_OWNER_NONE = 0,
     HFI_OWNER_INTERIOR = 2,
@@ -38,7 +39,6 @@ enum {
     HFI_OWNER_LARGE = 6,
     HFI_OWNER_NOBODY = 8
 };
-#define HFI_OWNER_LEAST ((uintptr_t)4096) /* theaps lie above */
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
 

@@ -31,7 +31,6 @@
 #define EXIT_FAILED 3
 
 static struct topology topology;
-static size_t node_bytes[HFI_MAX_NODES];
 
 static void set_up(void)
 {
@@ -67,11 +66,11 @@ static struct options options_of(enum option_arena arena, size_t bytes)
 
 static size_t planned(const struct options *options, unsigned id)
 {
-    hfi_plan_nodes(node_bytes, options, &topology, hfi_os_usable_bytes());
-    for (unsigned i = 0; i < topology.node_count; i++)
-        if (topology.nodes[i].id == id)
-            return node_bytes[i];
-    cr_assert_fail("there is no node %u", id);
+    struct reservation draft;
+    hfi_plan_draft(&draft, options, &topology, hfi_os_usable_bytes());
+    for (unsigned i = 0; i < draft.node_count; i++)
+        if (draft.nodes[i].id == id)
+            return draft.nodes[i].bytes;
     return 0;
 }
 

@@ -11,17 +11,27 @@ TestSuite(reserve, .init = set_up);
 
 /* --- sizes --- */
 
+/* By the number of the node; 0 for one that is left out. */
+static void plan_nodes(size_t bytes[HFI_MAX_NODES], const struct options *options)
+{
+    struct reservation planned;
+    hfi_plan_draft(&planned, options, &topology, hfi_os_usable_bytes());
+    memset(bytes, 0, HFI_MAX_NODES * sizeof bytes[0]);
+    for (unsigned i = 0; i < planned.node_count; i++)
+        bytes[planned.nodes[i].id] = planned.nodes[i].bytes;
+}
+
 Test(reserve, plan_splits_a_named_size_evenly)
 {
     size_t bytes[HFI_MAX_NODES];
     make_topology(4);
     struct options options = options_of(ARENA_BYTES, HFI_GIB, BACKING_AUTO);
-    hfi_plan_nodes(bytes, &options, &topology, hfi_os_usable_bytes());
+    plan_nodes(bytes, &options);
     for (int i = 0; i < HFI_MAX_NODES; i++)
         cr_assert_eq(bytes[i], i < 4 ? HFI_GIB / 4 : 0);
     options.nodes = 0xa;
     options.arena_bytes = HFI_GIB + 2;
-    hfi_plan_nodes(bytes, &options, &topology, hfi_os_usable_bytes());
+    plan_nodes(bytes, &options);
     cr_assert_eq(bytes[0] + bytes[2], 0);
     cr_assert_eq(bytes[1], HFI_GIB / 2 + HFI_PAGE_BYTES, "rounded up to 64 KiB");
     cr_assert_eq(bytes[3], bytes[1]);
@@ -33,15 +43,15 @@ Test(reserve, plan_of_percent_nodes_and_auto)
     make_topology(2);
     struct options options = options_of(ARENA_PERCENT, 0, BACKING_AUTO);
     options.arena_percent = 50;
-    hfi_plan_nodes(bytes, &options, &topology, hfi_os_usable_bytes());
+    plan_nodes(bytes, &options);
     cr_assert_eq(bytes[0], hfi_align_up(hfi_os_usable_bytes() / 100 * 50 / 2, HFI_PAGE_BYTES));
     options = options_of(ARENA_PER_NODE, 0, BACKING_AUTO);
     options.arena_node_bytes[1] = 5 * HFI_MIB + 1;
-    hfi_plan_nodes(bytes, &options, &topology, hfi_os_usable_bytes());
+    plan_nodes(bytes, &options);
     cr_assert_eq(bytes[0], 0);
     cr_assert_eq(bytes[1], 5 * HFI_MIB + HFI_PAGE_BYTES);
     options = options_of(ARENA_AUTO, 0, BACKING_AUTO);
-    hfi_plan_nodes(bytes, &options, &topology, hfi_os_usable_bytes());
+    plan_nodes(bytes, &options);
     cr_assert_eq(bytes[0] % (2 * HFI_MIB), 0);
     cr_assert_leq(bytes[0], hfi_os_usable_bytes());
     cr_assert_leq(bytes[0], 8 * HFI_GIB, "no more than the node has");
