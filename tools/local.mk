@@ -16,6 +16,7 @@ holdfast_SOURCES = \
 	%D%/reader/sample.c %D%/reader/sample.h \
 	%D%/reader/segment.c \
 	%D%/reader/snapshot-pages.c \
+	%D%/reader/snapshot-read.c \
 	%D%/reader/snapshot.c %D%/reader/snapshot.h \
 	%D%/reader/target.c \
 	%D%/reader/unshown.c \

@@ -3,7 +3,7 @@
  *
  * One file per subcommand, several for top, stat, report, and doctor with plan; holdfast.c chooses,
  * common.c helps, target.c finds the process that is meant, segment.c its inspection segment,
- * snapshot.c reads that, show.c has what pictures share.  The program keeps the C library's malloc:
+ * snapshot-read.c reads that, show.c has what pictures share.  The program keeps the C library's malloc:
  * it links the core of the library without the names it takes over.
  */
 #ifndef HFT_TOOL_H

@@ -3,7 +3,7 @@
  *
  * S1: nothing about a file is believed.  It is opened for reading only, without following a link or
  *     waiting for a writer; owner and kind are looked at before the contents, which are
- *     snapshot.c's.
+ *     snapshot-read.c's.
  * S2: a file is removed only where its process is known to have ended, or to have executed another
  *     program since: what is of another namespace cannot be judged from here.
  *
