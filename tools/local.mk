@@ -38,6 +38,7 @@ holdfast_SOURCES = \
 	%D%/top/top.c %D%/top/top.h \
 	%D%/map/map-svg.c \
 	%D%/map/map.c %D%/map/map.h \
+	%D%/report/report-axes.c \
 	%D%/report/report-bands.c \
 	%D%/report/report-events.c \
 	%D%/report/report-growth.c \

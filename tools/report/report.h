@@ -106,7 +106,7 @@ void report_cells(const struct report *report, const char *const *cells);
 #define CELLS(report, ...) report_cells(report, (const char *const[]){ __VA_ARGS__, NULL })
 void report_table_end(const struct report *report);
 
-/* --- report-scale.c: axes, which pictures share --- */
+/* --- report-axes.c: axes, which pictures share --- */
 
 #define REPORT_LEFT 66.0
 #define REPORT_RIGHT 590.0
@@ -114,11 +114,7 @@ void report_table_end(const struct report *report);
 #define REPORT_PLOT 150.0
 #define REPORT_BOTTOM (REPORT_TOP + REPORT_PLOT)
 #define REPORT_HEIGHT ((unsigned)REPORT_BOTTOM + 26) /* of a picture with an axis of time */
-
-/* Fills the report's scale by what it shows; and makes both scales of two reports the larger of
- * each. */
-void report_scale(struct report *report);
-void report_scale_join(struct report *report, struct report *other);
+#define REPORT_TICKS 5u                              /* of an axis at the left, at most */
 
 double report_x(const struct report *report, double ns);
 double report_y(double part);
@@ -151,6 +147,15 @@ unsigned report_row_count(const struct history *history);
 /* Per second, between two points of the history. */
 double report_rate(uint64_t before, uint64_t after, uint64_t ns);
 double report_taken_rate(const struct history_point *from, const struct history_point *to);
+
+/* --- report-scale.c --- */
+
+/* Fills the report's scale by what it shows; and makes both scales of two reports the larger of
+ * each. */
+void report_scale(struct report *report);
+void report_scale_join(struct report *report, struct report *other);
+
+/* --- report-growth.c, report-time.c: what their figures come to --- */
 
 /* The most live bytes of any size of blocks that report_growth shows. */
 uint64_t report_growth_most(const struct report *report);
