@@ -112,6 +112,7 @@ check_PROGRAMS += %D%/tool-edit %D%/tool-load
 %C%_tool_load_CFLAGS = $(AM_CFLAGS) $(LIBURING_CFLAGS) -fno-builtin
 %C%_tool_edit_SOURCES = %D%/tool-edit.c tools/common.c tools/reader/counters.c tools/reader/live.c tools/reader/origin.c tools/reader/recording-parts.c tools/reader/recording-write.c tools/reader/recording.c tools/reader/sample.c tools/reader/segment.c tools/reader/snapshot.c tools/reader/snapshot-pages.c tools/reader/target.c tools/reader/unshown.c
 %C%_tool_edit_SOURCES = %D%/tool-edit.c tools/common.c tools/reader/counters.c tools/reader/live.c tools/reader/origin.c tools/reader/recording-parts.c tools/reader/recording-write.c tools/reader/recording.c tools/reader/sample.c tools/reader/segment.c tools/reader/snapshot.c tools/reader/snapshot-pages.c tools/reader/snapshot-read.c tools/reader/target.c tools/reader/unshown.c
+%C%_tool_edit_SOURCES = %D%/tool-edit.c tools/common.c tools/reader/counters.c tools/reader/live.c tools/reader/origin.c tools/reader/procfs.c tools/reader/recording-parts.c tools/reader/recording-write.c tools/reader/recording.c tools/reader/sample.c tools/reader/segment.c tools/reader/snapshot.c tools/reader/snapshot-pages.c tools/reader/snapshot-read.c tools/reader/target.c tools/reader/unshown.c
 %C%_tool_edit_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tools
 %C%_tool_edit_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_tool_edit_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS) -lm

@@ -10,6 +10,7 @@ holdfast_SOURCES = \
 	%D%/reader/history.c %D%/reader/history.h \
 	%D%/reader/live.c %D%/reader/live.h \
 	%D%/reader/origin.c %D%/reader/origin.h \
+	%D%/reader/procfs.c %D%/reader/procfs.h \
 	%D%/reader/recording-parts.c %D%/reader/recording-parts.h \
 	%D%/reader/recording-write.c \
 	%D%/reader/recording.c %D%/reader/recording.h \

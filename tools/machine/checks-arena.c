@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "machine/checks.h"
+#include "reader/procfs.h"
 
 #define CAPABILITY_IPC_LOCK 14
 #define MEND_BYTES 256
@@ -454,7 +455,8 @@ void checks_overcommit(struct examination *examination)
         .keep = "echo 'vm.overcommit_memory = 0' > /etc/sysctl.d/60-holdfast-overcommit.conf"
     };
     hfi_os_read_number("/proc/sys/vm/overcommit_memory", &mode);
-    if (mode != 2 || !checks_meminfo("CommitLimit", &limit) || !checks_meminfo("Committed_AS", &committed)) {
+    if (mode != 2 || !procfs_bytes("/proc/meminfo", "CommitLimit:", &limit) ||
+        !procfs_bytes("/proc/meminfo", "Committed_AS:", &committed)) {
         checks_report(examination, &check, "vm.overcommit_memory is %llu", (unsigned long long)mode);
         return;
     }

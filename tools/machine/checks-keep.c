@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "machine/checks.h"
+#include "reader/procfs.h"
 
 const char *const checks_no_memlock[][2] = { { "LimitMEMLOCK", "memlock" }, { NULL, NULL } };
 
@@ -100,7 +101,7 @@ const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook 
         return keep_in_command_line(text, outlook, node);
     if (!outlook_pool(outlook, node->id, rung, &pool))
         return NULL;
-    if (outlook->topology.node_count == 1 && checks_meminfo("Hugepagesize", &usual) &&
+    if (outlook->topology.node_count == 1 && procfs_bytes("/proc/meminfo", "Hugepagesize:", &usual) &&
         usual == hfi_backing_page_bytes(rung))
         return tool_keep_sysctl_pool(text, CHECKS_KEEP_BYTES, total_pages);
     return tool_keep_node_pool(text, CHECKS_KEEP_BYTES, pool.path, total_pages, node->id,

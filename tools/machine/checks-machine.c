@@ -13,51 +13,16 @@
 #include <unistd.h>
 
 #include "machine/checks.h"
+#include "reader/procfs.h"
 
 #define CAPABILITY_SYS_NICE 23
 
-/* --- asking --- */
-
 bool checks_has_capability(unsigned number)
 {
-    char text[4096];
-    if (hfi_os_read_file("/proc/self/status", text, sizeof text) <= 0)
-        return false;
-    const char *line = strstr(text, "CapEff:");
-    return line != NULL && (strtoull(line + 7, NULL, 16) >> number & 1) != 0;
+    char text[PROCFS_TEXT_BYTES];
+    const char *effective = procfs_value("/proc/self/status", "CapEff:", text);
+    return effective != NULL && (strtoull(effective, NULL, 16) >> number & 1) != 0;
 }
-
-bool checks_meminfo(const char *name, uint64_t *bytes)
-{
-    char text[8192];
-    if (hfi_os_read_file("/proc/meminfo", text, sizeof text) <= 0)
-        return false;
-    size_t length = strlen(name);
-    for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, name, length) == 0 && line[length] == ':') {
-            *bytes = strtoull(line + length + 1, NULL, 10) * 1024;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The word in brackets of a file such as transparent_hugepage/enabled. */
-static const char *chosen_word(const char *path, char *word, size_t word_bytes)
-{
-    char text[256];
-    snprintf(word, word_bytes, "unknown");
-    if (hfi_os_read_file(path, text, sizeof text) <= 0)
-        return word;
-    const char *open = strchr(text, '[');
-    const char *close = open == NULL ? NULL : strchr(open, ']');
-    if (close != NULL)
-        snprintf(word, word_bytes, "%.*s", (int)(close - open - 1), open + 1);
-    return word;
-}
-
-/* --- the checks --- */
 
 void checks_library(struct examination *examination)
 {
@@ -76,8 +41,8 @@ void checks_thp(struct examination *examination)
     char enabled[32], defrag[32];
     enum option_backing asked = outlook->options.backing;
     bool needed = (outlook->small_bytes != 0) && asked != BACKING_4K;
-    chosen_word("/sys/kernel/mm/transparent_hugepage/enabled", enabled, sizeof enabled);
-    chosen_word("/sys/kernel/mm/transparent_hugepage/defrag", defrag, sizeof defrag);
+    procfs_thp("enabled", enabled, sizeof enabled);
+    procfs_thp("defrag", defrag, sizeof defrag);
     struct check check = { "HF-D07", "thp",
                            .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
                            .keep = TOOL_KEEP_THP };
@@ -92,7 +57,7 @@ void checks_swap(struct examination *examination)
     const struct outlook *outlook = &examination->outlook;
     uint64_t swap = 0, swappiness = 0;
     char text[16];
-    checks_meminfo("SwapTotal", &swap);
+    procfs_bytes("/proc/meminfo", "SwapTotal:", &swap);
     hfi_os_read_number("/proc/sys/vm/swappiness", &swappiness);
     struct check check = { "HF-D09", "swap", .mend = "HOLDFAST_LOCK=yes, or swapoff -a" };
     if (swap != 0 && outlook->small_bytes != 0 && outlook->options.lock == LOCK_NO && outlook->named)

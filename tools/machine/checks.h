@@ -92,9 +92,6 @@ void checks_uring(struct examination *examination);
 void checks_membarrier(struct examination *examination);
 void checks_inspection(struct examination *examination);
 
-/* A line of /proc/meminfo, in bytes; false when there is none. */
-bool checks_meminfo(const char *name, uint64_t *bytes);
-
 bool checks_has_capability(unsigned number);
 
 #endif

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "reader/procfs.h"
 #include "tool.h"
 
 #define ENTRY_MAX 256u   /* bytes of an entry of the page table */
@@ -220,9 +221,7 @@ static void read_theaps(struct work *work)
 
 static int open_memory(pid_t pid, uint64_t start_ticks, uint32_t program)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/mem", (long)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(PROCFS_PATH(pid, "mem"), O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     /* What was opened stays that program's: its number may be another's by now. */

@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 
 #include "kernel/os.h"
+#include "reader/procfs.h"
 
 /* --- the command line --- */
 
@@ -126,9 +127,8 @@ unsigned origin_command(char *text, size_t text_bytes, const char *words, size_t
 
 static void look_at_command(struct sample_origin *origin, pid_t pid)
 {
-    char path[64], words[16384], command[sizeof origin->command];
-    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)pid);
-    long length = hfi_os_read_file(path, words, sizeof words);
+    char words[16384], command[sizeof origin->command];
+    long length = hfi_os_read_file(PROCFS_PATH(pid, "cmdline"), words, sizeof words);
     if (length <= 0)
         return;
     memset(command, 0, sizeof command);
@@ -188,10 +188,9 @@ static const char *find_group(char *text, bool *old)
 
 static void look_at_cgroup(struct sample_origin *origin, pid_t pid)
 {
-    char path[64], text[4096];
-    bool old;
-    snprintf(path, sizeof path, "/proc/%ld/cgroup", (long)pid);
-    const char *group = hfi_os_read_file(path, text, sizeof text) <= 0 ? NULL : find_group(text, &old);
+    char text[4096];
+    bool old, there = hfi_os_read_file(PROCFS_PATH(pid, "cgroup"), text, sizeof text) > 0;
+    const char *group = there ? find_group(text, &old) : NULL;
     if (group == NULL)
         return;
     memset(origin->cgroup, 0, sizeof origin->cgroup);
@@ -210,17 +209,14 @@ static void look_at_cgroup(struct sample_origin *origin, pid_t pid)
 
 static void look_at_allowed(struct sample_origin *origin, pid_t pid)
 {
-    static const char *const names[] = { "\nCpus_allowed_list:", "\nMems_allowed_list:" };
-    char path[64], text[8192], *const into[] = { origin->cpus, origin->nodes };
-    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    static const char *const names[] = { "Cpus_allowed_list:", "Mems_allowed_list:" };
+    char text[PROCFS_TEXT_BYTES], *const into[] = { origin->cpus, origin->nodes };
     for (unsigned i = 0; i < 2; i++) {
-        const char *at = hfi_os_read_file(path, text, sizeof text) <= 0 ? NULL : strstr(text, names[i]);
-        if (at == NULL)
+        const char *list = procfs_value(PROCFS_PATH(pid, "status"), names[i], text);
+        if (list == NULL)
             continue;
-        at += strlen(names[i]);
-        at += strspn(at, " \t");
         memset(into[i], 0, sizeof origin->cpus);
-        snprintf(into[i], sizeof origin->cpus, "%.*s", (int)strcspn(at, "\n"), at);
+        snprintf(into[i], sizeof origin->cpus, "%s", list);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "base/bits.h"
 #include "kernel/os.h"
 #include "numa/topology.h"
+#include "reader/procfs.h"
 
 struct sample *sample_new(const char *command)
 {
@@ -183,33 +184,19 @@ static void add_owner(size_t first, size_t pages, uint64_t entry, void *argument
 
 static uint64_t thp_setting(void)
 {
-    char text[128];
-    if (hfi_os_read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) <= 0)
-        return THP_UNKNOWN;
-    return strstr(text, "[never]") != NULL   ? THP_NEVER
-         : strstr(text, "[madvise]") != NULL ? THP_MADVISE
-                                             : THP_ALWAYS;
+    char word[32];
+    procfs_thp("enabled", word, sizeof word);
+    return strcmp(word, "unknown") == 0 ? THP_UNKNOWN
+         : strcmp(word, "never") == 0   ? THP_NEVER
+         : strcmp(word, "madvise") == 0 ? THP_MADVISE
+                                        : THP_ALWAYS;
 }
 
 static uint64_t memlock_limit(pid_t pid)
 {
-    char path[64], text[4096];
-    snprintf(path, sizeof path, "/proc/%ld/limits", (long)pid);
-    const char *line =
-        hfi_os_read_file(path, text, sizeof text) <= 0 ? NULL : strstr(text, "Max locked memory");
-    if (line == NULL)
-        return UINT64_MAX;
-    line += strlen("Max locked memory");
-    line += strspn(line, " ");
-    return *line == 'u' ? UINT64_MAX : strtoull(line, NULL, 10);
-}
-
-static uint64_t swap_bytes(void)
-{
-    char text[8192];
-    const char *line =
-        hfi_os_read_file("/proc/meminfo", text, sizeof text) <= 0 ? NULL : strstr(text, "SwapTotal:");
-    return line == NULL ? 0 : strtoull(line + strlen("SwapTotal:"), NULL, 10) * 1024;
+    char text[PROCFS_TEXT_BYTES];
+    const char *limit = procfs_value(PROCFS_PATH(pid, "limits"), "Max locked memory", text);
+    return limit == NULL || *limit == 'u' ? UINT64_MAX : strtoull(limit, NULL, 10);
 }
 
 static void look_at_machine(struct sample *sample)
@@ -221,7 +208,8 @@ static void look_at_machine(struct sample *sample)
     if (topology.node_count == 0)
         hfi_topology_load(&topology, false);
     machine->thp = thp_setting();
-    machine->swap_bytes = swap_bytes();
+    machine->swap_bytes = 0;
+    procfs_bytes("/proc/meminfo", "SwapTotal:", &machine->swap_bytes);
     machine->memlock_bytes = memlock_limit((pid_t)sample->snapshot.header.pid);
     for (unsigned i = 0; i < sample->snapshot.node_count; i++) {
         struct machine_node *node = &machine->nodes[i];

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kernel/shm.h"
+#include "reader/procfs.h"
 
 void segment_path(char path[SEGMENT_PATH_BYTES], pid_t pid, uint64_t start_ticks)
 {
@@ -29,9 +30,9 @@ void segment_path(char path[SEGMENT_PATH_BYTES], pid_t pid, uint64_t start_ticks
 /* Of its first thread, where the kernel does not add up what all others used. */
 static bool read_process(pid_t pid, struct shm_process *process)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/task/%ld/stat", (long)pid, (long)pid);
-    return hfi_shm_read_process(path, process);
+    char file[32];
+    snprintf(file, sizeof file, "task/%ld/stat", (long)pid);
+    return hfi_shm_read_process(PROCFS_PATH(pid, file), process);
 }
 
 bool segment_start_ticks(pid_t pid, uint64_t *start_ticks)
@@ -57,12 +58,10 @@ bool segment_program_runs(pid_t pid, uint32_t program)
  * root looks, by the user the process runs as.  Anybody can put a file into the directory. */
 static bool owner_is_plausible(const struct stat *file, pid_t pid)
 {
-    char path[64];
     struct stat process;
     if (file->st_uid == geteuid() || file->st_uid == 0)
         return true;
-    snprintf(path, sizeof path, "/proc/%ld", (long)pid);
-    return geteuid() == 0 && stat(path, &process) == 0 && process.st_uid == file->st_uid;
+    return geteuid() == 0 && stat(PROCFS_PATH(pid, ""), &process) == 0 && process.st_uid == file->st_uid;
 }
 
 int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, const char **reason)

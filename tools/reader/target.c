@@ -6,14 +6,13 @@
  *
  * Tests: tests/tool-segment.sh, tests/segment.sh.
  */
-#include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/os.h"
+#include "reader/procfs.h"
 #include "tool.h"
 
 #define FOUND_MAX 64
@@ -58,16 +57,14 @@ static const char *read_name(const char *path, char *name, size_t name_bytes)
 
 const char *target_name(pid_t pid, char *name, size_t name_bytes)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
-    return read_name(path, name, name_bytes);
+    return read_name(PROCFS_PATH(pid, "comm"), name, name_bytes);
 }
 
 const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes)
 {
-    char path[96];
-    snprintf(path, sizeof path, "/proc/%ld/task/%llu/comm", (long)pid, (unsigned long long)tid);
-    return read_name(path, name, name_bytes);
+    char file[48];
+    snprintf(file, sizeof file, "task/%llu/comm", (unsigned long long)tid);
+    return read_name(PROCFS_PATH(pid, file), name, name_bytes);
 }
 
 /* --- what can go wrong --- */
@@ -90,15 +87,6 @@ static int list_several(const struct found *found, const char *command)
         fprintf(stderr, "  %7ld  %s\n", (long)found->entries[i].pid,
                 tool_printable(shown, sizeof shown, target_name(found->entries[i].pid, name, sizeof name)));
     return EXIT_USAGE;
-}
-
-static bool parse_pid(const char *text, pid_t *pid)
-{
-    char *end;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    *pid = (pid_t)number;
-    return errno == 0 && end != text && *end == 0 && number > 0 && number <= INT_MAX;
 }
 
 /* A tool of the same installation as the library knows its version. */
@@ -155,7 +143,7 @@ static int choose(const char *text, pid_t *pid, bool *left, const char *command)
 {
     struct found found = { .count = 0 };
     uint64_t start_ticks;
-    if (text != NULL && !parse_pid(text, pid)) {
+    if (text != NULL && !procfs_pid(text, pid)) {
         hfi_say(SAY_ERROR, "HF-E416", command, "%s is no process number; see `holdfast list`", text);
         return EXIT_USAGE;
     }

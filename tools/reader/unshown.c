@@ -9,7 +9,6 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 
 #include "kernel/os.h"
 #include "kernel/shm.h"
+#include "reader/procfs.h"
 #include "tool.h"
 
 #define LIBRARY "/libholdfast.so"
@@ -27,11 +27,10 @@
 /* 1: the library is mapped, from `file` where that is wanted; 0: it is not; -errno. */
 static int maps_library(pid_t pid, char *file, size_t file_bytes)
 {
-    char path[64], *line = NULL;
+    char *line = NULL;
     size_t line_bytes = 0;
     int found = 0;
-    snprintf(path, sizeof path, "/proc/%ld/maps", (long)pid);
-    FILE *maps = fopen(path, "re");
+    FILE *maps = fopen(PROCFS_PATH(pid, "maps"), "re");
     if (maps == NULL)
         return -errno;
     while (found == 0 && getline(&line, &line_bytes, maps) > 0)
@@ -51,11 +50,10 @@ bool unshown_library(pid_t pid, char *file, size_t file_bytes)
 /* The value of a variable, in `value`; false when it is not set, or not to be read. */
 static bool read_variable(pid_t pid, const char *name, char *value, size_t value_bytes)
 {
-    char path[64], *entry = NULL;
+    char *entry = NULL;
     size_t entry_bytes = 0, length = strlen(name);
     bool found = false;
-    snprintf(path, sizeof path, "/proc/%ld/environ", (long)pid);
-    FILE *environment = fopen(path, "re");
+    FILE *environment = fopen(PROCFS_PATH(pid, "environ"), "re");
     while (environment != NULL && !found && getdelim(&entry, &entry_bytes, 0, environment) > 0) {
         found = strncmp(entry, name, length) == 0 && entry[length] == '=';
         if (found)
@@ -69,10 +67,9 @@ static bool read_variable(pid_t pid, const char *name, char *value, size_t value
 
 static bool is_elsewhere(pid_t pid)
 {
-    char path[64];
     struct stat own, other;
-    snprintf(path, sizeof path, "/proc/%ld/ns/pid", (long)pid);
-    return stat("/proc/self/ns/pid", &own) == 0 && stat(path, &other) == 0 && own.st_ino != other.st_ino;
+    return stat("/proc/self/ns/pid", &own) == 0 && stat(PROCFS_PATH(pid, "ns/pid"), &other) == 0 &&
+           own.st_ino != other.st_ino;
 }
 
 /* --- HOLDFAST_ONLY --- */
@@ -91,25 +88,21 @@ static bool has_file_name(char *path, const char *name)
 /* By its file, or by what it was called, as the library compares (is_only in src/base/options.c). */
 static bool runs_program(pid_t pid, const char *name)
 {
-    char path[64], text[TEXT_BYTES];
-    snprintf(path, sizeof path, "/proc/%ld/exe", (long)pid);
-    ssize_t length = readlink(path, text, sizeof text - 1);
+    char text[TEXT_BYTES];
+    ssize_t length = readlink(PROCFS_PATH(pid, "exe"), text, sizeof text - 1);
     text[length > 0 ? length : 0] = 0;
     if (has_file_name(text, name))
         return true;
-    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)pid);
-    return hfi_os_read_file(path, text, sizeof text) > 0 && has_file_name(text, name);
+    return hfi_os_read_file(PROCFS_PATH(pid, "cmdline"), text, sizeof text) > 0 && has_file_name(text, name);
 }
 
 /* Whether both are of one execve(2), so that forks alone lie between them: the kernel loads a program
  * at other addresses each time. */
 static bool is_fork_of(pid_t pid, pid_t other)
 {
-    char path[64], one[TEXT_BYTES], two[TEXT_BYTES];
-    snprintf(path, sizeof path, "/proc/%ld/auxv", (long)pid);
-    long length = hfi_os_read_file(path, one, sizeof one);
-    snprintf(path, sizeof path, "/proc/%ld/auxv", (long)other);
-    return length > 0 && hfi_os_read_file(path, two, sizeof two) == length &&
+    char one[TEXT_BYTES], two[TEXT_BYTES];
+    long length = hfi_os_read_file(PROCFS_PATH(pid, "auxv"), one, sizeof one);
+    return length > 0 && hfi_os_read_file(PROCFS_PATH(other, "auxv"), two, sizeof two) == length &&
            memcmp(one, two, (size_t)length) == 0;
 }
 
@@ -120,12 +113,12 @@ static enum meant whom_only_means(pid_t pid, const char *only)
 {
     if (*only == 0 || strcmp(only, "all") == 0 || strchr(only, '/') != NULL) /* which is refused */
         return MEANT_IT;
-    long number = only[strspn(only, "0123456789")] == 0 ? strtol(only, NULL, 10) : 0;
-    if (number <= 0 || number > INT_MAX)
+    pid_t number;
+    if (!procfs_pid(only, &number))
         return runs_program(pid, only) ? MEANT_IT : MEANT_PROGRAM;
-    if (number == pid || is_fork_of(pid, (pid_t)number))
+    if (number == pid || is_fork_of(pid, number))
         return MEANT_IT;
-    return kill((pid_t)number, 0) != 0 && errno == ESRCH ? MEANT_ENDED : MEANT_PROCESS;
+    return kill(number, 0) != 0 && errno == ESRCH ? MEANT_ENDED : MEANT_PROCESS;
 }
 
 /* Whoever is not meant gets the defaults. */
@@ -207,10 +200,10 @@ void unshown_each(void (*each)(pid_t pid, void *argument), void *argument)
     if (directory == NULL)
         return;
     for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-        char path[SEGMENT_PATH_BYTES], *end;
+        char path[SEGMENT_PATH_BYTES];
         uint64_t start_ticks;
-        pid_t pid = (pid_t)strtol(entry->d_name, &end, 10);
-        if (pid <= 0 || *end != 0 || is_elsewhere(pid) || maps_library(pid, NULL, 0) <= 0 ||
+        pid_t pid;
+        if (!procfs_pid(entry->d_name, &pid) || is_elsewhere(pid) || maps_library(pid, NULL, 0) <= 0 ||
             !segment_start_ticks(pid, &start_ticks))
             continue;
         segment_path(path, pid, start_ticks);

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "kernel/os.h"
+#include "reader/procfs.h"
 #include "run/run-report.h"
 
 #define POLL_FIRST_MS 1 /* a short program may live for a few milliseconds only */
@@ -254,11 +255,8 @@ static void watch_read(struct watch *watch)
 
 static void watch_huge_pages(struct watch *watch)
 {
-    static const char name[] = "\nHugetlbPages:";
-    char path[64], text[8192];
-    snprintf(path, sizeof path, "/proc/%ld/status", (long)watch->child);
-    const char *line = hfi_os_read_file(path, text, sizeof text) <= 0 ? NULL : strstr(text, name);
-    uint64_t bytes = line == NULL ? 0 : strtoull(line + strlen(name), NULL, 10) * 1024;
+    uint64_t bytes = 0;
+    procfs_bytes(PROCFS_PATH(watch->child, "status"), "HugetlbPages:", &bytes);
     watch->huge_bytes = hfi_max(watch->huge_bytes, bytes);
 }
 
