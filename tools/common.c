@@ -74,11 +74,18 @@ bool tool_set_variable(const struct option *long_options, const char *value, con
     return set_option(variable, value, command);
 }
 
-bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command)
+bool tool_parse_number(const char *text, double least, double most, double *number)
 {
     char *end;
-    double seconds = strtod(text, &end);
-    if (end != text && *end == 0 && seconds >= least && seconds <= 3.2e9) { /* not true of a NaN */
+    errno = 0;
+    *number = strtod(text, &end);
+    return errno == 0 && end != text && *end == 0 && *number >= least && *number <= most; /* no NaN */
+}
+
+bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command)
+{
+    double seconds;
+    if (tool_parse_number(text, least, 3.2e9, &seconds)) {
         *ns = (uint64_t)(seconds * 1e9);
         return true;
     }

@@ -67,6 +67,9 @@ bool tool_set_variable(const struct option *long_options, const char *value, con
 bool tool_number(const char *text, unsigned long least, unsigned long most, const char *option,
                  uint32_t *number, const char *command);
 
+/* Whether a text is a number from `least` to `most`, and nothing else. */
+bool tool_parse_number(const char *text, double least, double most, double *number);
+
 /* A number of seconds, `least` or more and a hundred years at most, in ns.  False after HF-E446 was
  * printed. */
 bool tool_seconds(const char *text, double least, uint64_t *ns, const char *command);

@@ -7,7 +7,6 @@
  *
  * Test: tests/tool.sh, tests/tool-stat.sh.
  */
-#include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -122,10 +121,7 @@ static int watch(const struct target *target, struct snapshot *before, const str
 
 static bool parse_number(const char *text, double least, double most, double *number)
 {
-    char *end;
-    errno = 0;
-    *number = strtod(text, &end);
-    if (errno == 0 && end != text && *end == 0 && *number >= least && *number <= most)
+    if (tool_parse_number(text, least, most, number))
         return true;
     hfi_say(SAY_ERROR, "HF-E418", "stat", "%s is not a number from %g to %g; see `holdfast help stat`", text,
             least, most);

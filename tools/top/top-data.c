@@ -9,7 +9,6 @@
  *
  * Test: tests/tool-top.sh.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -146,12 +145,9 @@ int top_sample(struct top *top)
 
 bool top_set_delay(struct top *top, const char *text)
 {
-    char *end;
-    errno = 0;
-    double seconds = strtod(text, &end);
-    bool plain = text[strspn(text, "0123456789.")] == 0; /* no sign, exponent, nan or hexadecimal */
-    if (!plain || end == text || *end != 0 || errno != 0 || seconds < TOP_DELAY_MIN ||
-        seconds > TOP_DELAY_MAX)
+    double seconds;
+    bool plain = text[strspn(text, "0123456789.")] == 0; /* no sign, exponent or hexadecimal */
+    if (!plain || !tool_parse_number(text, TOP_DELAY_MIN, TOP_DELAY_MAX, &seconds))
         return false;
     top->delay = seconds;
     return true;
