@@ -1,5 +1,5 @@
 #!/bin/sh
-# The manual against the program: variables, message ids, calls, commands and options are
+# The manual against the program: variables, message ids, calls, counters, commands and options are
 # the same here and there.  Prints what differs; exit status 1 then.
 #
 # $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
@@ -79,6 +79,28 @@ sort -u -o "$work/all_calls" "$work/all_calls"
 { grep -ho '^\.F[no] hf_[a-z_]*' "$man"/*.[1357]; grep -ho '\.Nm hf_[a-z_]*' "$man"/*.3; } | grep -o 'hf_[a-z_]*' | sort -u > "$work/mentioned"
 comm -13 "$work/all_calls" "$work/mentioned" > "$work/unknown"
 while read -r name; do fail "the manual mentions $name, which does not exist"; done < "$work/unknown"
+
+# --- counters: of the list, in the public header, in the code that counts, and wherever the manual has them ---
+list=$top_srcdir/src/heap/counter-list.h
+page=$man/holdfast-inspect.5
+# section TITLE: of that page, without what follows it
+section() { awk -v title="$1" '/^\.S[sh] / { here = index($0, title) != 0 } here' "$page"; }
+sed -n 's/^COUNTER\(_ADDED\)\{0,1\}(\([a-z_]*\),.*/\2/p' "$list" > "$work/counters"
+sed -n '/^struct hf_inspect_theap {/,/^};/s/^    uint[36][24]_t \([a-z_]*\)[;[].*/\1/p' "$top_srcdir/include/holdfast/inspect.h" |
+    grep -vx -e in_use -e home_node -e cpu -e tid -e updated_ticks -e kept -e away -e 'slow.*' -e unused > "$work/fields"
+compare counter "$work/counters" counter-list.h "$work/fields" "struct hf_inspect_theap"
+while read -r counter; do
+    grep -qE "counters(\.|->)$counter\\b" "$top_srcdir"/src/heap/*.[ch] "$top_srcdir"/src/malloc/*.[ch] || fail "nothing counts $counter"
+    for title in 'struct hf_inspect_theap' 'Of sum' 'Of theaps'; do
+        section "$title" | grep -qxE "\.It (Va|Cm) $counter" || fail "holdfast-inspect(5) lacks the counter $counter under '$title'"
+    done
+done < "$work/counters"
+tr '\n' ' ' < "$list" | grep -oE 'FAMILY\( *"[^"]*", *"[^"]*"' | sed 's/^[^"]*"\([^"]*\)", *"\(.*\)"$/holdfast_\1 \2/' > "$work/families"
+section OPENMETRICS | sed "s/\\\\(aq/'/g" | awk '/^\.It Li / { name = $3; next } name != "" { print name " " $0; name = "" }' > "$work/manual_families"
+[ -s "$work/families" ] || fail "counter-list.h has no family of metrics"
+while read -r family; do
+    grep -qxF "$family" "$work/manual_families" || fail "holdfast-inspect(5) does not say: $family"
+done < "$work/families"
 
 # --- what `man` finds: each call that the library exports, each command ---
 sh "$man/links.sh" "$man" > "$work/links" || fail "links.sh fails"

@@ -61,11 +61,8 @@ void hfi_inspect_update_node(struct arena_node *node)
 {
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     struct hf_inspect_node *shown = &hfi_segment_tables.nodes[node->index];
-    size_t free_pages = hfi_min(hfi_arena_free_pages(node), node->page_count);
-    size_t used_pages =
-        node->page_count - hfi_min(free_pages + hfi_arena_failed_pages(node), node->page_count);
     bool populating = hfi_prefault_closed_bytes(node->index) != 0;
-    note_most_used(node, used_pages);
+    note_most_used(node, hfi_arena_show(node));
     note_population(node, populating);
     HFI_SHOW(shown->id, node->id);
     HFI_SHOW(shown->backing, hfi_segment_backing_code(reserved->backing));
@@ -73,10 +70,8 @@ void hfi_inspect_update_node(struct arena_node *node)
     HFI_SHOW(shown->populate_error, (uint32_t)-hfi_prefault_error(node->index));
     HFI_SHOW(shown->total, node->page_count * HFI_PAGE_BYTES);
     HFI_SHOW(shown->populated, hfi_arena_populated_bytes(node));
-    hfi_arena_show(node);
     HFI_SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
-    HFI_SHOW(shown->meta, (node->meta_pages + hfi_load_relaxed(&node->xtheap_pages)) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->first_page, node->first_index - hfi_pagemap_gaps[node->index]);
     HFI_SHOW(shown->first_index, node->first_index);
     HFI_SHOW(shown->asked, reserved->asked_bytes);
@@ -95,20 +90,8 @@ static void add(uint64_t *sum, uint64_t *added, uint64_t count)
 static void add_counters(struct hf_inspect_theap *sum, struct counters *added,
                          const struct counters *counters)
 {
-    add(&sum->listed, &added->listed, counters->listed);
-    add(&sum->collected, &added->collected, counters->collected);
-    add(&sum->claimed, &added->claimed, counters->claimed);
-    add(&sum->shared, &added->shared, counters->shared);
-    add(&sum->stolen, &added->stolen, counters->stolen);
-    add(&sum->fresh, &added->fresh, counters->fresh);
-    add(&sum->large, &added->large, counters->large);
-    add(&sum->adopted, &added->adopted, counters->adopted);
-    add(&sum->retired, &added->retired, counters->retired);
-    add(&sum->remote_frees, &added->freed[FREED_REMOTE], counters->freed[FREED_REMOTE]);
-    add(&sum->unowned_frees, &added->freed[FREED_UNOWNED], counters->freed[FREED_UNOWNED]);
-    add(&sum->received, &added->received, counters->received);
-    add(&sum->pressed, &added->pressed, counters->pressed);
-    add(&sum->failed, &added->failed, counters->failed);
+#define COUNTER(name, ...) add(&sum->name, &added->name, HFI_SHOWN(counters->name));
+#include "heap/counter-list.h"
     for (unsigned i = 0; i < HFI_DISTANCES; i++)
         add(&sum->away[i], &added->away[i], counters->away[i]);
 }
@@ -127,7 +110,6 @@ static void update_others(struct theap *theap, bool in_use, uint64_t now)
     }
     add(&sum->in_use, &added->in_use, in_use);
     add(&sum->kept, &added->kept, in_use ? (uint64_t)theap->kept_pages * HFI_PAGE_BYTES : 0);
-    add(&sum->lost, &added->lost, hfi_load_relaxed(&theap->xlost));
     add_counters(sum, &added->counters, &theap->counters);
     HFI_SHOW(sum->home_node, added->node);
     HFI_SHOW(sum->updated_ticks, now);
@@ -146,21 +128,8 @@ void hfi_inspect_update_theap(struct theap *theap, bool in_use, uint64_t now)
     HFI_SHOW(slot->cpu, hfi_os_current_cpu());
     HFI_SHOW(slot->tid, theap->thread_id);
     HFI_SHOW(slot->updated_ticks, now);
-    HFI_SHOW(slot->listed, counters->listed);
-    HFI_SHOW(slot->collected, counters->collected);
-    HFI_SHOW(slot->claimed, counters->claimed);
-    HFI_SHOW(slot->shared, counters->shared);
-    HFI_SHOW(slot->stolen, counters->stolen);
-    HFI_SHOW(slot->lost, hfi_load_relaxed(&theap->xlost));
-    HFI_SHOW(slot->fresh, counters->fresh);
-    HFI_SHOW(slot->large, counters->large);
-    HFI_SHOW(slot->adopted, counters->adopted);
-    HFI_SHOW(slot->retired, counters->retired);
-    HFI_SHOW(slot->remote_frees, counters->freed[FREED_REMOTE]);
-    HFI_SHOW(slot->unowned_frees, counters->freed[FREED_UNOWNED]);
-    HFI_SHOW(slot->received, counters->received);
-    HFI_SHOW(slot->pressed, counters->pressed);
-    HFI_SHOW(slot->failed, counters->failed);
+#define COUNTER(name, ...) HFI_SHOW(slot->name, HFI_SHOWN(counters->name));
+#include "heap/counter-list.h"
     HFI_SHOW(slot->kept, (uint64_t)theap->kept_pages * HFI_PAGE_BYTES);
     HFI_SHOW(slot->slow_ticks, theap->slow_ticks);
     for (unsigned i = 0; i < HFI_DISTANCES; i++)

@@ -32,6 +32,10 @@ _Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 3"
 _Static_assert(sizeof(struct hf_inspect_theap) == 384, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_theap, unowned_frees) == 320, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_event) == 48, "public layout, version 3");
+#define COUNTER(name, ...)                                                                                   \
+    _Static_assert(sizeof((struct hf_inspect_theap *)NULL)->name == sizeof((struct counters *)NULL)->name,   \
+                   "the segment has each counter");
+#include "heap/counter-list.h"
 _Static_assert(HFI_CLASS_COUNT <= HF_INSPECT_MAX_CLASSES && HFI_MAX_NODES <= HF_INSPECT_MAX_NODES,
                "the tables hold them");
 _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_INSPECT_BUCKETS,

@@ -43,31 +43,11 @@ void hfi_stats_node(const struct arena_node *node, struct node_figures *figures)
     figures->kept = hfi_min(theaps_kept_pages(node), figures->pages.owned);
 }
 
-static void add_counters(struct counters *sum, const struct counters *counters)
-{
-    sum->listed += counters->listed;
-    sum->collected += counters->collected;
-    sum->claimed += counters->claimed;
-    sum->shared += counters->shared;
-    sum->stolen += counters->stolen;
-    sum->fresh += counters->fresh;
-    sum->freed[FREED_UNOWNED] += counters->freed[FREED_UNOWNED];
-    sum->freed[FREED_REMOTE] += counters->freed[FREED_REMOTE];
-    sum->received += counters->received;
-    sum->adopted += counters->adopted;
-    sum->retired += counters->retired;
-    sum->large += counters->large;
-    sum->pressed += counters->pressed;
-    sum->failed += counters->failed;
-    for (unsigned i = 0; i < HFI_DISTANCES; i++)
-        sum->away[i] += counters->away[i];
-}
-
 void hfi_stats_counters(struct counters *sum)
 {
     *sum = (struct counters){ 0 };
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
-        add_counters(sum, &theap->counters);
+        hfi_counters_add(sum, &theap->counters);
 }
 
 /* --- live bytes --- */
@@ -152,7 +132,7 @@ int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *
         if (node != NULL && theap->node != node)
             continue;
         full.threads += theap->thread != 0;
-        add_counters(&sum, &theap->counters);
+        hfi_counters_add(&sum, &theap->counters);
     }
     full.blocks_listed = sum.listed;
     full.pages_claimed = sum.claimed + sum.shared;
@@ -160,7 +140,7 @@ int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *
     full.pages_stolen = sum.stolen;
     full.pages_away = hfi_counters_away(&sum);
     full.large_blocks = sum.large;
-    full.remote_frees = sum.freed[FREED_REMOTE];
+    full.remote_frees = sum.remote_frees;
     full.failures = sum.failed;
     memset(stats, 0, size); /* fields of a later version */
     memcpy(stats, &full, hfi_min(size, sizeof full));

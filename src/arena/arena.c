@@ -459,11 +459,11 @@ void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figu
     figures->high_water = hfi_max(hfi_load_relaxed(&node->xmost_used), figures->used);
 }
 
-void hfi_arena_show(const struct arena_node *node)
+size_t hfi_arena_show(const struct arena_node *node)
 {
     struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
     if (shown == NULL)
-        return;
+        return 0;
     shown += node->index;
     struct arena_figures figures;
     hfi_arena_figures(node, &figures);
@@ -473,6 +473,7 @@ void hfi_arena_show(const struct arena_node *node)
     HFI_SHOW(shown->large, figures.large * HFI_PAGE_BYTES);
     HFI_SHOW(shown->meta, figures.meta * HFI_PAGE_BYTES);
     HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
+    return figures.used;
 }
 
 void hfi_arena_release(struct page *first, size_t pages)

@@ -147,9 +147,9 @@ struct arena_figures {
 
 void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figures);
 
-/* Shows readers of the inspection segment what of a node is free, used, idle and in large blocks
- * now. */
-void hfi_arena_show(const struct arena_node *node);
+/* Shows readers of the inspection segment what of a node is free and used now, and for what.  Returns
+ * the pages that are used; 0 where there is no segment. */
+size_t hfi_arena_show(const struct arena_node *node);
 
 /* In a forked child: who was growing a node is gone. */
 void hfi_arena_forked(void);

@@ -32,7 +32,6 @@ COUNTER(large, COUNTER_WAY, "blocks of whole pages", BY_PATH)
 COUNTER(adopted, COUNTER_OWN, "own pages won back by freeing", NO_METRIC)
 COUNTER(retired, COUNTER_NODE, "pages given back to a node",
         FAMILY("retired_pages", "Runs of pages given back to a node."))
-/* remote_frees and unowned_frees are neighbours: hfi_counters_count_free */
 COUNTER(remote_frees, COUNTER_NODE, "blocks freed into other threads' pages",
         FAMILY("remote_frees",
                "Blocks freed into pages that other threads owned, as of each thread's last slow path."))

@@ -1,40 +1,41 @@
 /*
- * counters: what a theap counts on its slow paths.
+ * counters: what a theap counts on its slow paths; counter-list.h says what each means.
  *
- * Plain words, written by one thread; readers (the report, the inspection
- * segment) take them as they are: a sum is exact once its threads rest.
+ * Plain words, written by one thread, except `lost`, which stealers add to.  Readers (the report, the
+ * inspection segment) take them as they are: a sum is exact once its threads rest.
  */
 #ifndef HFI_COUNTERS_H
 #define HFI_COUNTERS_H
 
-#include <stdint.h>
+#include "base/base.h"
 
 #define HFI_DISTANCES 4
 
-/* Who owned the page that a block was freed into: nobody, or another theap. */
-enum counted_frees { FREED_UNOWNED, FREED_REMOTE };
-
 struct counters {
-    uint64_t listed;    /* blocks put on a free list to be allocated from */
-    uint64_t collected; /* refills from a page the theap already had */
-    uint64_t claimed;   /* idle pages of the node taken over */
-    uint64_t shared;    /* times a few blocks of an idle page were taken, on a tight node */
-    uint64_t stolen;    /* pages taken from threads that slept */
-    uint64_t fresh;     /* fresh runs cut into blocks */
-    uint64_t freed[2];  /* blocks freed into pages that are not the theap's own: enum counted_frees */
-    uint64_t received;  /* blocks that others freed into the theap's pages, as collected */
-    uint64_t adopted;   /* own full pages won back by freeing into them */
-    uint64_t retired;   /* pages given back to the node */
-    uint64_t large;     /* runs that are one block */
+#define COUNTER(name, ...) uint64_t name;
+#include "heap/counter-list.h"
     uint64_t away[HFI_DISTANCES]; /* of claimed, fresh and large: from another node than the one wanted,
                                    * which was full: from the nearest, the second, ..., any further one */
-    uint64_t pressed;             /* times the application was asked to free memory */
-    uint64_t failed;              /* calls that ended in ENOMEM */
 };
+
+/* Of a theap whose pages others took. */
+HFI_INLINE void hfi_counters_lose(struct counters *counters, uint32_t pages)
+{
+    __atomic_fetch_add(&counters->lost, pages, __ATOMIC_RELAXED); /* a count, which orders nothing */
+}
+
+/* The threads whose counters these are may be at work. */
+HFI_READS_OTHERS static inline void hfi_counters_add(struct counters *sum, const struct counters *counters)
+{
+#define COUNTER(name, ...) sum->name += counters->name;
+#include "heap/counter-list.h"
+    for (unsigned i = 0; i < HFI_DISTANCES; i++)
+        sum->away[i] += counters->away[i];
+}
 
 static inline uint64_t hfi_counters_freed(const struct counters *counters)
 {
-    return counters->freed[FREED_UNOWNED] + counters->freed[FREED_REMOTE];
+    return counters->unowned_frees + counters->remote_frees;
 }
 
 static inline uint64_t hfi_counters_away(const struct counters *counters)

@@ -13,11 +13,13 @@
 
 #include "heap/theap.h"
 
-/* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or
- * nobody. */
+/* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or nobody.
+ * Without a branch, which no processor would foresee. */
 HFI_INLINE void hfi_magazine_count(struct theap *theap, uintptr_t owner)
 {
-    theap->counters.freed[owner > HFI_OWNER_NOBODY ? FREED_REMOTE : FREED_UNOWNED]++;
+    size_t remote = offsetof(struct counters, remote_frees),
+           unowned = offsetof(struct counters, unowned_frees);
+    *(uint64_t *)((char *)&theap->counters + (owner > HFI_OWNER_NOBODY ? remote : unowned)) += 1;
 }
 
 /* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class.

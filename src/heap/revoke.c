@@ -57,7 +57,7 @@ uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         taken += settle_from(theap, &theap->classes[class].partial, &revoked, take);
     hfi_assert(revoked == 0);
-    hfi_fetch_add_relaxed(&theap->xlost, taken);
+    hfi_counters_lose(&theap->counters, taken);
     return taken;
 }
 

@@ -50,7 +50,7 @@ enum theap_state {
  * (figures.c). */
 struct theap_added {
     struct counters counters;
-    uint64_t lost, kept, in_use;
+    uint64_t kept, in_use;
     uint32_t node; /* whose sums have in_use and kept */
 };
 
@@ -71,8 +71,7 @@ struct theap {
     uint32_t index;            /* const: number of this theap, its slot in the inspection segment */
     struct theap *next_all;    /* const once linked: list of all theaps */
     _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */
-    struct counters counters;           /* owner; sums outlive the threads */
-    _Atomic(uint64_t) xlost;            /* atomic: pages that stealers took; as long as counters */
+    struct counters counters;           /* owner, but for `lost`; sums outlive the threads */
     uint64_t slow_ticks; /* owner: spent in calls that looked beyond its own pages (figures.c), and how
                                * many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
