@@ -163,7 +163,7 @@ struct page_front *hfi_magazine_load(struct theap *theap, unsigned class)
     magazine->recent = true;
     if (magazine->loaded.free != NULL)
         return load(magazine, class, magazine->loaded.free, loaded_blocks(magazine));
-    if (!theap->lists_ours)
+    if (!hfi_theap_has_lists(theap))
         return NULL;
     bool newest = magazine->incoming != NULL;
     struct block **list = newest ? &magazine->incoming : &magazine->previous;
@@ -197,25 +197,33 @@ bool hfi_magazine_is_first(struct theap *theap)
     return theap->hands_on;
 }
 
+/* `incoming` of a class, which has no room, takes one block at least: what is oldest goes. */
+static void make_room(struct theap *theap, unsigned class)
+{
+    struct magazine *magazine = &theap->magazines[class];
+    hfi_store_relaxed(&theap->xmagazines, true); /* relaxed: a hint */
+    if (theap->hands_on && magazine->loaded.free == NULL)
+        hfi_magazine_load(theap, class); /* M7 */
+    if (magazine->incoming_room != 0)
+        return;
+    if (!age(theap, magazine))
+        give_room(magazine, limit_blocks(theap, class));
+    else
+        magazine->incoming_limit += magazine->incoming_room = 1;
+}
+
 bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block)
 {
     unsigned class = page->size_class;
     if (HFI_SECURE || class >= HFI_DIRECT_CLASSES || hfi_node_of_page(page) != theap->node ||
-        !theap->lists_ours)
+        !hfi_theap_has_lists(theap))
         return false;
-    struct magazine *magazine = &theap->magazines[class];
-    hfi_store_relaxed(&theap->xmagazines, true); /* relaxed: a hint */
-    if (hfi_unlikely(block == magazine->incoming))
+    if (hfi_unlikely(block == theap->magazines[class].incoming))
         hfi_remote_die_freed_twice(page, block);
-    if (magazine->incoming_room == 0 && theap->hands_on && magazine->loaded.free == NULL)
-        hfi_magazine_load(theap, class); /* M7 */
-    if (magazine->incoming_room == 0) {
-        if (!age(theap, magazine))
-            give_room(magazine, limit_blocks(theap, class));
-        else
-            magazine->incoming_limit += magazine->incoming_room = 1;
-    }
-    return hfi_magazine_put_quickly(theap, page, owner, class, block);
+    if (theap->magazines[class].incoming_room == 0)
+        make_room(theap, class);
+    hfi_magazine_push(theap, class, owner, block);
+    return true;
 }
 
 struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page)
@@ -243,7 +251,7 @@ struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page)
 /* Second chance (Corbato 1968): one loaded since the last pass is passed over once. */
 void hfi_magazine_shed(struct theap *theap)
 {
-    uint32_t classes = theap->lists_ours ? hfi_budget(theap->node)->shed_magazines : 0;
+    uint32_t classes = hfi_theap_has_lists(theap) ? hfi_budget(theap->node)->shed_magazines : 0;
     for (uint32_t i = 0; i < classes; i++) {
         struct magazine *magazine = &theap->magazines[theap->magazine_shed_next];
         theap->magazine_shed_next = (theap->magazine_shed_next + 1) % HFI_DIRECT_CLASSES;
@@ -311,7 +319,7 @@ void hfi_magazine_end_theap(struct theap *theap)
 
 bool hfi_magazine_give_back(struct theap *theap)
 {
-    hfi_magazines_return(theap, theap->lists_ours);
+    hfi_magazines_return(theap, hfi_theap_has_lists(theap));
     return hfi_theap_give_back(theap);
 }
 

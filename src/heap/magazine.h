@@ -22,27 +22,31 @@ HFI_INLINE void hfi_magazine_count(struct theap *theap, uintptr_t owner)
     *(uint64_t *)((char *)&theap->counters + (owner > HFI_OWNER_NOBODY ? remote : unowned)) += 1;
 }
 
-/* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class.
- * False: not taken, free it into its page.  Constant work: at most one CAS. */
-bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block);
+/* Whether the magazine of a class of the direct table takes `block` of `page` as it is.  The thread
+ * has set xbusy. */
+HFI_INLINE bool hfi_magazine_has_room(const struct theap *theap, const struct page *page, unsigned class,
+                                      const struct block *block)
+{
+    const struct magazine *magazine = &theap->magazines[class];
+    /* acquire: pairs with the stealer's return of the lists */
+    return hfi_load_acquire(&theap->xstate) == THEAP_LIVE && magazine->incoming_room != 0 &&
+           block != magazine->incoming && page->node == theap->node->index;
+}
 
-/* The same where the magazine has room and the lists are the thread's, which has entered (xbusy),
- * for a class of the direct table: false tells nothing but to ask hfi_magazine_put. */
-HFI_INLINE bool hfi_magazine_put_quickly(struct theap *theap, const struct page *page, uintptr_t owner,
-                                         unsigned class, struct block *block)
+HFI_INLINE void hfi_magazine_push(struct theap *theap, unsigned class, uintptr_t owner, struct block *block)
 {
     struct magazine *magazine = &theap->magazines[class];
-    /* acquire: pairs with the stealer's return of the lists */
-    if (hfi_load_acquire(&theap->xstate) != THEAP_LIVE)
-        return false;
-    if (magazine->incoming_room == 0 || block == magazine->incoming || page->node != theap->node->index)
-        return false;
+    hfi_assert(magazine->incoming_room != 0 && magazine->incoming_room <= magazine->incoming_limit);
     magazine->incoming_room--;
     block->next = magazine->incoming;
     magazine->incoming = block;
     hfi_magazine_count(theap, owner);
-    return true;
 }
+
+/* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class,
+ * where room is made if there is none.  False: not taken, free it into its page.  Constant work: at
+ * most one CAS. */
+bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block);
 
 /* Whether malloc should take from magazines before it takes from pages of its own: as the theap's
  * thread trades.  Constant work. */

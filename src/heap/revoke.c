@@ -64,7 +64,7 @@ uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
 bool hfi_theap_return_lists(struct theap *theap)
 {
     uint32_t state = THEAP_ROBBED;
-    /* release: pairs with hfi_theap_enter and hfi_magazine_put_quickly; acquire: with
+    /* release: pairs with hfi_theap_enter and hfi_magazine_has_room; acquire: with
      * hfi_theap_part */
     return hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LIVE);
 }

@@ -65,7 +65,7 @@ static void show(const struct theap *theap, const struct page *page)
 /* Pages in a list that a stealer holds stay where they are. */
 static bool may_unlist(const struct theap *theap, const struct page *page)
 {
-    return theap->lists_ours || page->list == LIST_CURRENT || page->list == LIST_NONE;
+    return hfi_theap_has_lists(theap) || page->list == LIST_CURRENT || page->list == LIST_NONE;
 }
 
 static void theap_unkeep(struct theap *theap, struct page *page)
@@ -132,7 +132,7 @@ static void theap_give_up_slot(struct theap *theap)
 static void theap_unseal(struct theap *theap, struct page *page)
 {
     hfi_page_unseal(page, 1);
-    if (!theap->lists_ours)
+    if (!hfi_theap_has_lists(theap))
         return;
     if (hfi_page_out(page) != 0 && hfi_budget(theap->node)->shares) {
         hfi_theap_let_go(theap, page);
@@ -156,7 +156,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
                 "a block of %u bytes in the page at %p was freed twice; "
                 "run the program under the secure build to see where",
                 page->block_bytes, (void *)hfi_page_start(page));
-    if (!theap->lists_ours)
+    if (!hfi_theap_has_lists(theap))
         return;                    /* T4: it stays where it is, empty */
     if (page->list == LIST_FULL) { /* its first frees came while a stealer had the lists */
         full_remove(theap, page);
@@ -180,8 +180,8 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
  * frees may be the thread's own; the oldest such page is let go. */
 static void theap_current_full(struct theap *theap, struct page *page)
 {
-    uint32_t budget = theap->lists_ours ? hfi_budget(theap->node)->full : 0;
-    if (theap->lists_ours && theap->full.count >= hfi_max(budget, 1))
+    uint32_t budget = hfi_theap_has_lists(theap) ? hfi_budget(theap->node)->full : 0;
+    if (hfi_theap_has_lists(theap) && theap->full.count >= hfi_max(budget, 1))
         hfi_theap_let_go(theap, theap->full.first);
     if (budget == 0) {
         hfi_theap_let_go(theap, page);
@@ -248,7 +248,7 @@ struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class)
             return &page->front;
         theap_current_full(theap, page);
     }
-    if (!theap->lists_ours)
+    if (!hfi_theap_has_lists(theap))
         return NULL;
     page = queue->partial.first;
     if (page != NULL) {
@@ -270,7 +270,7 @@ void hfi_theap_leave_away(struct theap *theap, unsigned class)
         return;
     if (current != NULL && current->node != theap->node->index)
         hfi_theap_let_go(theap, current);
-    for (struct page *page = theap->lists_ours ? theap->classes[class].partial.first : NULL, *next;
+    for (struct page *page = hfi_theap_has_lists(theap) ? theap->classes[class].partial.first : NULL, *next;
          page != NULL; page = next) {
         next = page->next;
         if (page->node != theap->node->index)
@@ -292,14 +292,15 @@ void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
             continue;
         if (hfi_theap_current(theap, class) != NULL)
             hfi_theap_let_go(theap, hfi_theap_current(theap, class));
-        if (theap->lists_ours && queue->partial.first != NULL)
+        if (hfi_theap_has_lists(theap) && queue->partial.first != NULL)
             hfi_theap_let_go(theap, queue->partial.first);
     }
 }
 
 bool hfi_theap_wants(const struct theap *theap, unsigned class)
 {
-    return theap->lists_ours && theap->classes[class].partial.count < hfi_budget(theap->node)->partial;
+    return hfi_theap_has_lists(theap) &&
+           theap->classes[class].partial.count < hfi_budget(theap->node)->partial;
 }
 
 void hfi_theap_adopt(struct theap *theap, struct page *page)
@@ -326,7 +327,7 @@ static bool class_give_back(struct theap *theap, unsigned class)
         theap_retire(theap, current);
         gave = true;
     }
-    for (struct page *page = theap->lists_ours ? theap->classes[class].partial.first : NULL, *next;
+    for (struct page *page = hfi_theap_has_lists(theap) ? theap->classes[class].partial.first : NULL, *next;
          page != NULL; page = next) {
         next = page->next;
         if (!page_is_empty(page))
@@ -349,7 +350,8 @@ bool hfi_theap_give_back(struct theap *theap)
         theap_retire(theap, page);
         gave = true;
     }
-    for (struct page *page = theap->lists_ours ? theap->full.first : NULL, *next; page != NULL; page = next) {
+    for (struct page *page = hfi_theap_has_lists(theap) ? theap->full.first : NULL, *next; page != NULL;
+         page = next) {
         next = page->next;
         if (!hfi_page_has_room(page))
             continue;
@@ -378,7 +380,7 @@ void hfi_theap_let_go_listed(struct theap *theap)
 void hfi_theap_let_go_all(struct theap *theap)
 {
     hfi_theap_let_go_current(theap);
-    if (theap->lists_ours)
+    if (hfi_theap_has_lists(theap))
         hfi_theap_let_go_listed(theap);
 }
 

@@ -81,7 +81,7 @@ struct theap {
     uintptr_t thread;        /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
     struct arena_node *node; /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
-    bool lists_ours;                 /* owner: xstate was THEAP_LIVE when it last entered */
+    bool lists_ours;                 /* owner, inside: xstate was THEAP_LIVE when it entered */
     bool hands_on;                   /* owner: malloc takes from magazines first (M7 in magazine.c) */
     uint32_t kept_next;              /* owner: slot to give up next */
     uint32_t kept_pages;             /* owner, shown: pages of all slots */
@@ -113,7 +113,7 @@ HFI_INLINE struct page *hfi_theap_current(const struct theap *theap, unsigned cl
 }
 
 /* From entering to leaving no stealer takes listed pages of this thread's theap, unless it began
- * before: then lists_ours is false, and the owner does without its lists.  Two plain stores; the
+ * before: then hfi_theap_has_lists is false, and the owner does without its lists.  Two plain stores; the
  * stealer pays for their order (steal.c). */
 HFI_INLINE void hfi_theap_enter(struct theap *theap)
 {
@@ -121,6 +121,13 @@ HFI_INLINE void hfi_theap_enter(struct theap *theap)
     hfi_compiler_barrier();
     /* acquire: pairs with the stealer's return of the lists */
     theap->lists_ours = hfi_load_acquire(&theap->xstate) == THEAP_LIVE;
+}
+
+/* Whether its lists are the thread's until it leaves. */
+HFI_INLINE bool hfi_theap_has_lists(const struct theap *theap)
+{
+    hfi_assert(hfi_load_relaxed(&theap->xbusy) != 0);
+    return theap->lists_ours;
 }
 
 HFI_INLINE void hfi_theap_leave(struct theap *theap)

@@ -119,7 +119,6 @@ struct theap *hfi_theap_new(struct arena_node *node)
     HFI_SHOW(theap->node, node);
     HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
-    theap->lists_ours = true;
     hfi_store_release(&theap->xstate, THEAP_LIVE); /* pairs with the stealer's CAS */
     return theap;
 }

@@ -20,21 +20,25 @@ struct found {
 /* Ends the process: no live block is here.  `owner` is what the page table says of it. */
 HFI_COLD _Noreturn void hfi_address_die(const void *pointer, const char *call, uintptr_t owner);
 
-HFI_INLINE struct found hfi_address_find(const void *pointer, const char *call)
+/* From the page that an address lies in to the head of its run. */
+HFI_INLINE struct found hfi_address_head(struct found found, const void *pointer, const char *call)
 {
-    struct found found = { .page = NULL, .owner = HFI_OWNER_NONE };
-    if (hfi_unlikely(!hfi_in_arena(pointer)))
-        hfi_address_die(pointer, call, HFI_OWNER_NONE);
-    size_t index = hfi_index_of(pointer);
-    found.owner = hfi_load_relaxed(hfi_owner_at(index));
     if (hfi_unlikely(found.owner == HFI_OWNER_INTERIOR)) {
-        index -= hfi_page_at(index)->head_delta;
-        found.owner = hfi_load_relaxed(hfi_owner_at(index));
+        found.page -= found.page->head_delta;
+        found.owner = hfi_load_relaxed(hfi_owner_at(hfi_page_index(found.page)));
     }
     if (hfi_unlikely(found.owner < HFI_OWNER_LARGE))
         hfi_address_die(pointer, call, found.owner);
-    found.page = hfi_page_at(index);
     return found;
+}
+
+HFI_INLINE struct found hfi_address_find(const void *pointer, const char *call)
+{
+    if (hfi_unlikely(!hfi_in_arena(pointer)))
+        hfi_address_die(pointer, call, HFI_OWNER_NONE);
+    size_t index = hfi_index_of(pointer);
+    struct found found = { hfi_page_at(index), hfi_load_relaxed(hfi_owner_at(index)) };
+    return hfi_address_head(found, pointer, call);
 }
 
 /* Whether one of a run's `blocks` blocks of `class` starts `offset` bytes into it. */

@@ -101,7 +101,7 @@ HFI_INLINE void hfi_free(void *pointer)
     hfi_link_set(page, block, page->front.local_free);
     hfi_page_by_offset(base, &at)->front.local_free = block;
     if (hfi_unlikely(hfi_decrement_to_zero(&hfi_page_by_offset(base, &at)->front.used)))
-        return hfi_free_emptied(block);
+        return hfi_free_emptied(hfi_page_by_offset(base, &at));
     hfi_theap_leave(theap);
 }
 

@@ -17,83 +17,85 @@
 #include "heap/remote.h"
 #include "malloc/thread.h"
 
-static void free_own(struct page *page, struct block *block)
+static void free_own(struct theap *theap, struct page *page, struct block *block)
 {
     hfi_dead(block);
     hfi_link_set(page, block, page->front.local_free);
     page->front.local_free = block;
     if (--page->front.used == 0)
-        hfi_theap_emptied(hfi_theap, page);
+        hfi_theap_emptied(theap, page);
 }
 
-/* This thread's theap, made if need be; NULL at the thread's end or when there is no memory for
- * it. */
-static struct theap *thread_theap(void)
+/* A block of a page that another thread owns, or nobody.  `theap`: this thread's, which has entered,
+ * or NULL. */
+static void free_others(struct theap *theap, struct found found, struct block *block)
 {
-    if (hfi_likely(hfi_theap->thread != 0))
-        return hfi_theap;
+    hfi_dead(block);
+    if (theap != NULL) {
+        if (hfi_magazine_put(theap, found.page, found.owner, block))
+            return;
+        hfi_magazine_count(theap, found.owner);
+    }
+    hfi_remote_free(theap, found.page, block);
+}
+
+/* A theap for a thread that has none; NULL at the thread's end or when there is no memory for it. */
+static struct theap *attach(void)
+{
     int saved_errno = errno;
     struct theap *theap = hfi_thread_may_attach() ? hfi_init_thread() : NULL;
     errno = saved_errno;
-    if (theap != NULL)
-        hfi_theap_enter(theap);
     return theap;
 }
 
-/* A block of a page that another thread owns, or nobody. */
-static void free_others(struct page *page, uintptr_t owner, struct block *block)
+/* The owner is another theap, whatever its name: this thread's may be the one that `found` names,
+ * recycled since. */
+static HFI_COLD void free_without_theap(struct found found, struct block *block)
 {
-    struct theap *theap = thread_theap();
-    hfi_dead(block);
-    if (theap != NULL) {
-        if (hfi_magazine_put(theap, page, owner, block))
-            return;
-        hfi_magazine_count(theap, owner);
-    }
-    hfi_remote_free(theap, page, block);
+    struct theap *theap = attach();
+    if (theap != NULL)
+        hfi_theap_enter(theap);
+    free_others(theap, found, block);
+    if (theap != NULL)
+        hfi_theap_leave(theap);
 }
 
-/* Inside: owners[] is read, and acted upon, between entering and leaving. */
-static void free_inside(void *pointer)
+static void free_block(struct theap *theap, struct found found, struct block *block)
 {
-    struct found found = hfi_address_find(pointer, "free");
-    struct page *page = found.page;
+    hfi_theap_enter(theap); /* inside since before owners[] was read; but a stealer may have the lists */
+    if (found.owner == (uintptr_t)theap)
+        free_own(theap, found.page, block);
+    else
+        free_others(theap, found, block);
+    hfi_theap_leave(theap);
+}
+
+/* `found`: what the page table says of the page that the pointer lies in. */
+static HFI_NOINLINE void free_found(struct found found, void *pointer)
+{
+    struct theap *theap = hfi_theap;
+    found = hfi_address_head(found, pointer, "free");
     if (found.owner == HFI_OWNER_LARGE) {
-        hfi_large_free(page, pointer);
+        hfi_large_free(found.page, pointer);
+        hfi_theap_leave(theap);
         return;
     }
-    hfi_address_check_start(page, pointer, "free");
-    if (found.owner == (uintptr_t)hfi_theap)
-        free_own(page, pointer);
+    hfi_address_check_start(found.page, pointer, "free");
+    if (theap->thread != 0)
+        free_block(theap, found, pointer);
     else
-        free_others(page, found.owner, pointer);
+        free_without_theap(found, pointer);
 }
 
-/* A small block of another thread's page, or nobody's, into this thread's magazine: what programs
- * that hand blocks on, or hold many, do all day.  False where anything is unusual. */
-HFI_INLINE bool free_into_magazine(struct theap *theap, void *pointer)
+/* A small block of another thread's page, or nobody's, that the magazine takes as it is: what
+ * programs that hand blocks on, or hold many, free all day. */
+HFI_INLINE bool is_for_magazine(const struct theap *theap, struct found found, const void *pointer)
 {
-    char *base = hfi_base;
-    size_t offset = (uintptr_t)pointer - (uintptr_t)base, index = offset >> HFI_PAGE_SHIFT;
-    if (HFI_SECURE)
-        return false;
-    uintptr_t owner = hfi_load_relaxed(hfi_owner_from(base, index));
-    if (owner < HFI_OWNER_NOBODY)
-        return false;
-    const struct page *page = hfi_page_from(base, index);
-    unsigned class = page->size_class;
-    return class < HFI_DIRECT_CLASSES &&
+    unsigned class = found.page->size_class;
+    return !HFI_SECURE && found.owner >= HFI_OWNER_NOBODY && class < HFI_DIRECT_CLASSES &&
+           hfi_magazine_has_room(theap, found.page, class, pointer) &&
            hfi_address_is_start(&hfi_sizeclasses[class], hfi_sizeclasses[class].blocks,
-                                offset % HFI_PAGE_BYTES) &&
-           hfi_magazine_put_quickly(theap, page, owner, class, pointer);
-}
-
-static HFI_NOINLINE void free_unusual(void *pointer)
-{
-    if (hfi_theap->thread != 0)
-        hfi_theap_enter(hfi_theap);
-    free_inside(pointer);
-    hfi_theap_leave(hfi_theap);
+                                (size_t)((const char *)pointer - hfi_base) % HFI_PAGE_BYTES);
 }
 
 void hfi_free_outside(void *pointer)
@@ -105,18 +107,21 @@ void hfi_free_outside(void *pointer)
 void hfi_free_slow(void *pointer)
 {
     struct theap *theap = hfi_theap;
+    char *base = hfi_base;
+    size_t index = ((uintptr_t)pointer - (uintptr_t)base) >> HFI_PAGE_SHIFT;
     hfi_assert(hfi_in_arena(pointer) && (theap->thread == 0 || hfi_load_relaxed(&theap->xbusy) != 0));
-    if (hfi_likely(free_into_magazine(theap, pointer)))
+    struct found found = { hfi_page_from(base, index), hfi_load_relaxed(hfi_owner_from(base, index)) };
+    if (hfi_likely(is_for_magazine(theap, found, pointer))) {
+        hfi_magazine_push(theap, found.page->size_class, found.owner, pointer);
         hfi_theap_leave(theap);
-    else
-        free_unusual(pointer);
+    } else {
+        free_found(found, pointer);
+    }
 }
 
-void hfi_free_emptied(void *block)
+void hfi_free_emptied(struct page *page)
 {
     struct theap *theap = hfi_theap;
-    /* the fast path is for pages that are heads alone */
-    struct page *page = hfi_page_at(hfi_index_of(block));
     hfi_theap_enter(theap); /* inside already: no stealer has the page; but one may have the lists */
     hfi_theap_emptied(theap, page);
     hfi_theap_leave(theap);

@@ -254,11 +254,11 @@ static struct page *climb_all(struct theap *theap, struct arena_node *node, stru
 /* A stealer had the theap's lists when this call entered: whether they are back. */
 static bool regain_lists(struct theap *theap)
 {
-    if (theap->lists_ours)
+    if (hfi_theap_has_lists(theap))
         return false;
     hfi_theap_leave(theap);
     hfi_theap_enter(theap);
-    return theap->lists_ours;
+    return hfi_theap_has_lists(theap);
 }
 
 /* The pages with room that the theap has itself, of larger classes perhaps: let go of, they are
@@ -297,7 +297,7 @@ struct arena_node *hfi_ladder_choose_node(struct theap *theap)
     if (hfi_options.place == PLACE_LOCAL) {
         struct arena_node *node = hfi_thread_node();
         if (node != theap->node) {
-            hfi_magazines_return(theap, theap->lists_ours);
+            hfi_magazines_return(theap, hfi_theap_has_lists(theap));
             hfi_theap_move(theap, node);
         }
     }

@@ -30,8 +30,8 @@ void hfi_free_outside(void *pointer);
  * stored xbusy, as by hfi_theap_enter; this leaves. */
 void hfi_free_slow(void *pointer);
 
-/* free took the count of blocks out of its page to zero with this one. */
-void hfi_free_emptied(void *block);
+/* free took the count of blocks of this thread's page to zero; as above, with xbusy set. */
+void hfi_free_emptied(struct page *page);
 
 /* Bytes usable in a live block; a misuse ends the process as in free. */
 size_t hfi_usable_size(const void *pointer);

@@ -50,7 +50,7 @@ static void thread_detach(struct theap *theap)
     leave_theap();
     hfi_inspect_detach(theap);
     hfi_theap_enter(theap);
-    hfi_magazines_return(theap, theap->lists_ours);
+    hfi_magazines_return(theap, hfi_theap_has_lists(theap));
     hfi_theap_leave(theap);
     if (hfi_theap_part(theap))
         hfi_magazine_end_theap(theap);

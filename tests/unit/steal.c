@@ -49,7 +49,9 @@ Test(steal, a_claimed_page_with_frees_waiting_is_seen_as_empty)
     hf_free(block);
     for (size_t i = 10; i < 39; i++)
         hf_free(hand_over.blocks[i]);
+    hfi_theap_enter(hfi_theap);
     cr_assert(hfi_theap_give_back(hfi_theap));
+    hfi_theap_leave(hfi_theap);
     cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[0]), before + 1, "the page went back");
     cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(block))), HFI_OWNER_NONE);
     assert_sound();
