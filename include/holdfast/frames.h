@@ -41,32 +41,6 @@ static inline void *hf_frame(const struct hf_frames *frames, size_t index)
     return frames->runs[run].start + index * frames->frame_bytes;
 }
 
-/* Frame number `index`, the runs by turns: neighbouring numbers lie on different nodes, as long as
- * the shortest run lasts. */
-static inline void *hf_frame_interleaved(const struct hf_frames *frames, size_t index)
-{
-    size_t past = 0; /* frames of the rounds in which runs that were longer took part */
-    for (;;) {
-        size_t shortest = 0;
-        unsigned live = 0;
-        for (unsigned run = 0; run < frames->run_count; run++)
-            if (frames->runs[run].count > past) {
-                size_t left = frames->runs[run].count - past;
-                shortest = live == 0 || left < shortest ? left : shortest;
-                live++;
-            }
-        if (index < shortest * live || live <= 1) {
-            size_t turn = live == 0 ? 0 : index % live, round = live == 0 ? 0 : index / live;
-            for (unsigned run = 0; run < frames->run_count; run++)
-                if (frames->runs[run].count > past && turn-- == 0)
-                    return frames->runs[run].start + (past + round) * frames->frame_bytes;
-            return (void *)0;
-        }
-        index -= shortest * live;
-        past += shortest;
-    }
-}
-
 #ifdef __cplusplus
 }
 #endif
