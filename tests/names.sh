@@ -1,8 +1,55 @@
 #!/bin/sh
 # The C library's calls answer as the C library's do: the same program beside and under Holdfast prints the same.
+# And each name of the C library and of the C++ runtime that has to do with the heap is known (names/known).
 set -u
+export LC_ALL=C
+srcdir=${srcdir:-.}
+library=$PWD/.libs/libholdfast.so
+known=$srcdir/tests/names/known
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+failed=0
+
 ./tests/names/answers > "$work/libc" || exit 1
-LD_PRELOAD=$PWD/.libs/libholdfast.so ./tests/names/answers > "$work/holdfast" || exit 1
-diff "$work/libc" "$work/holdfast"
+LD_PRELOAD=$library ./tests/names/answers > "$work/holdfast" || exit 1
+diff "$work/libc" "$work/holdfast" || failed=1
+
+# of WHAT: the names that the list calls so
+of()
+{
+    sed -n "s/^$1 //p" "$known" | tr ' ' '\n' | sort
+}
+
+# names LIBRARY PATTERN: what it defines, without versions
+names()
+{
+    nm -D --defined-only "$1" | awk '{ sub(/@.*/, "", $3); print $3 }' | grep -E "$2" | sort -u
+}
+
+heap='[Aa]lloc|free|mallinfo|mallopt|mallwatch|memalign|mtrace|muntrace|mcheck|mprobe|morecore|obstack|malloc_'
+libc=$(ldd "$library" | sed -n 's/.*libc\.so\.6 => \([^ ]*\).*/\1/p')
+runtime=$(${CXX:-g++} -print-file-name=libstdc++.so.6)
+{ of ours; of calls; of none; of apart; } | sort > "$work/known"
+uniq -d "$work/known" > "$work/twice"
+while read -r name; do echo "names.sh: $name is in the list twice"; failed=1; done < "$work/twice"
+
+for of in "$libc" "$runtime"; do
+    case $of in
+    */libc.so*) names "$of" "$heap" ;;
+    *) names "$of" '^_Zn[wa]|^_Zd[la]' ;;
+    esac > "$work/names"
+    [ -s "$work/names" ] || { echo "names.sh: no names found in $of"; failed=1; }
+    comm -23 "$work/names" "$work/known" > "$work/unknown"
+    while read -r name; do echo "names.sh: $name of $of is not in tests/names/known"; failed=1; done < "$work/unknown"
+done
+
+names "$library" . | grep -v '^hf_' > "$work/exported"
+of ours | diff - "$work/exported" > "$work/differs" ||
+    { echo 'names.sh: what is ours (<) and what is exported (>) differ'; cat "$work/differs"; failed=1; }
+
+# The manual names what has no effect, and each of ours in C.
+for name in $(of none) $(of ours | grep -v '^_Z'); do
+    grep -qE "^\.(Fn|Va|Dv) $name( |\$)" "$srcdir/man/holdfast.3" ||
+        { echo "names.sh: holdfast(3) does not name $name"; failed=1; }
+done
+exit "$failed"

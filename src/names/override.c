@@ -168,7 +168,7 @@ HFI_EXPORT struct mallinfo2 mallinfo2(void)
     return hfi_info_mallinfo2();
 }
 
-HFI_EXPORT struct mallinfo mallinfo(void)
+static struct mallinfo narrow_mallinfo(void)
 {
     struct mallinfo2 wide = hfi_info_mallinfo2();
     return (struct mallinfo){
@@ -179,6 +179,21 @@ HFI_EXPORT struct mallinfo mallinfo(void)
         .keepcost = (int)wide.keepcost,
     };
 }
+
+HFI_EXPORT struct mallinfo mallinfo(void)
+{
+    return narrow_mallinfo();
+}
+
+struct mallinfo __libc_mallinfo(void);
+int __libc_mallopt(int parameter, int value);
+
+HFI_EXPORT struct mallinfo __libc_mallinfo(void)
+{
+    return narrow_mallinfo();
+}
+
+ALIAS(mallopt) int __libc_mallopt(int parameter, int value);
 
 HFI_EXPORT int malloc_info(int options, FILE *stream)
 {

@@ -3,12 +3,19 @@
  * call.  What one machine could give and another could not is not asked for.  tests/names.sh
  * compares the answers of the C library and of Holdfast.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <gnu/libc-version.h>
 #include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+typedef void *resize_array(void *block, size_t count, size_t each_bytes);
+
+/* glibc has no header for these. */
+struct mallinfo __libc_mallinfo(void);
+int __libc_mallopt(int parameter, int value);
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
@@ -141,6 +148,25 @@ static void print_products(void)
         }
 }
 
+/* The names that have a prefix are about the same heap. */
+static void print_prefixed(void)
+{
+    enum { BLOCKS = 50, BYTES = 20000 };
+    static void *blocks[BLOCKS];
+    struct mallinfo before = __libc_mallinfo();
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = malloc(BYTES);
+    struct mallinfo after = __libc_mallinfo();
+    printf("__libc_mallinfo: %s\n",
+           after.uordblks >= before.uordblks + BLOCKS * BYTES ? "counts" : "does not");
+    for (int i = 0; i < BLOCKS; i++)
+        free(blocks[i]);
+    printf("__libc_mallopt: %d, %d\n", __libc_mallopt(M_MXFAST, 161), __libc_mallopt(-20, 1));
+    resize_array *resize = (resize_array *)dlvsym(RTLD_DEFAULT, "__libc_reallocarray", "GLIBC_PRIVATE");
+    if (resize != NULL)
+        ANSWER("__libc_reallocarray", 10, 10, 16, resize(malloc(1), 10, 10));
+}
+
 static void print_parameters(void)
 {
     static const int values[] = { INT32_MIN, -1, 0, 1, 64, 80, 160, 161, 1 << 20, 1 << 25, INT32_MAX };
@@ -160,6 +186,7 @@ int main(void)
     int wrong = malloc_info(1, stream), wrong_errno = errno, right = malloc_info(0, stream);
     printf("malloc_info: %d, errno %d; %d\n", wrong, wrong_errno, right);
     printf("malloc_usable_size(NULL): %zu\n", malloc_usable_size(NULL));
+    print_prefixed();
     print_parameters(); /* last: glibc does as it is told */
     return 0;
 }
