@@ -1,11 +1,9 @@
 # The tool links the core: options, topology and messages are the library's own, malloc is the C library's.
 bin_PROGRAMS += holdfast
-holdfast_SOURCES = \
-	%D%/common.c \
-	%D%/holdfast.c \
-	%D%/show-live.c %D%/show-wrap.c \
-	%D%/show.c %D%/show.h \
-	%D%/tool.h \
+
+# What reads segments and recordings: a program of the tests links it too.
+hf_reader = \
+	%D%/common.c %D%/tool.h \
 	%D%/reader/counters.c \
 	%D%/reader/history.c %D%/reader/history.h \
 	%D%/reader/live.c %D%/reader/live.h \
@@ -20,7 +18,13 @@ holdfast_SOURCES = \
 	%D%/reader/snapshot-read.c \
 	%D%/reader/snapshot.c %D%/reader/snapshot.h \
 	%D%/reader/target.c \
-	%D%/reader/unshown.c \
+	%D%/reader/unshown.c
+
+holdfast_SOURCES = $(hf_reader) \
+	%D%/holdfast.c \
+	%D%/show/show-live.c \
+	%D%/show/show-wrap.c \
+	%D%/show/show.c %D%/show/show.h \
 	%D%/machine/checks-arena.c \
 	%D%/machine/checks-keep.c \
 	%D%/machine/checks-machine.c \

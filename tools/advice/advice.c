@@ -13,7 +13,7 @@
 
 #include "base/bits.h"
 #include "kernel/os.h"
-#include "show.h"
+#include "show/show.h"
 #include "tool.h"
 
 #define NOTICED_PERCENT 1.0    /* of pages taken: less came from elsewhere by chance */

@@ -8,7 +8,7 @@
 
 #include "advice/advice.h"
 #include "kernel/os.h"
-#include "show.h"
+#include "show/show.h"
 
 static void print_advice(const struct history *history, const struct advice *advice)
 {

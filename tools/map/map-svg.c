@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "show.h"
+#include "show/show.h"
 
 #define COLUMNS_FEW 64u
 #define COLUMNS_MANY 128u

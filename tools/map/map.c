@@ -14,7 +14,7 @@
 
 #include "base/bits.h"
 #include "map/map.h"
-#include "show.h"
+#include "show/show.h"
 #include "tool.h"
 
 #define WIDTH_MIN 20u

@@ -5,7 +5,7 @@
  * Test: tests/tool-report.sh.
  */
 #include "report/report.h"
-#include "show.h"
+#include "show/show.h"
 
 #define COLUMNS 96u
 #define PARTS_SEEN 16u

@@ -4,7 +4,7 @@
  * Test: tests/tool-report.sh.
  */
 #include "report/report.h"
-#include "show.h"
+#include "show/show.h"
 
 #define LEFT 240.0
 #define LANE 24.0

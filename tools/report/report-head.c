@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "report/report.h"
-#include "show.h"
+#include "show/show.h"
 
 static void write_when(const struct report *report)
 {

@@ -8,7 +8,7 @@
 
 #include "map/map.h"
 #include "report/report.h"
-#include "show.h"
+#include "show/show.h"
 
 #define BARS 12u       /* of a picture */
 #define ROWS_MAX 1000u /* of a table */

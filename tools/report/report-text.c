@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "kernel/os.h"
-#include "show.h"
+#include "show/show.h"
 
 void report_text(FILE *out, const char *text)
 {

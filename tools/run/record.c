@@ -19,7 +19,7 @@
 
 #include "kernel/os.h"
 #include "reader/recording.h"
-#include "show.h"
+#include "show/show.h"
 
 static volatile sig_atomic_t interrupted;
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "show.h"
+#include "show/show.h"
 #include "stat/stat.h"
 
 static double seconds(struct timeval time)

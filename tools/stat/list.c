@@ -9,7 +9,7 @@
  */
 #include <unistd.h>
 
-#include "show.h"
+#include "show/show.h"
 #include "tool.h"
 
 #define NODES_SHOWN 2

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "kernel/os.h"
-#include "show.h"
+#include "show/show.h"
 #include "stat/stat.h"
 
 static void set_number(json_t *object, const char *name, uint64_t number)

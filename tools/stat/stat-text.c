@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "show.h"
+#include "show/show.h"
 #include "stat/stat.h"
 
 #define BAR_COLUMNS 38u /* beside them the largest sizes end at column 80 */

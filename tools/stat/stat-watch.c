@@ -9,7 +9,7 @@
  */
 #include <time.h>
 
-#include "show.h"
+#include "show/show.h"
 #include "stat/stat.h"
 
 enum {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "show.h"
+#include "show/show.h"
 #include "top/top.h"
 
 #define LABEL_COLUMNS 8

@@ -9,7 +9,7 @@
 
 #include "base/bits.h"
 #include "kernel/os.h"
-#include "show.h"
+#include "show/show.h"
 #include "top/top.h"
 
 #define FIGURE_COLUMNS 6

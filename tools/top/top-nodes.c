@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "show.h"
+#include "show/show.h"
 #include "top/top.h"
 
 #define FIGURES_COLUMNS 81 /* of the line without what a wide screen has room for */

@@ -24,7 +24,7 @@
 
 #include "base/bits.h"
 #include "kernel/os.h"
-#include "show.h"
+#include "show/show.h"
 #include "top/top.h"
 
 #define KEY_ESCAPE 27

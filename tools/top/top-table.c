@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "show.h"
+#include "show/show.h"
 #include "top/top.h"
 
 enum cell_kind { CELL_NAME, CELL_PLAIN, CELL_COUNT, CELL_RATE, CELL_BYTES, CELL_PERCENT };

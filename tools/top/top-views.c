@@ -13,7 +13,7 @@
 
 #include "base/bits.h"
 #include "kernel/os.h"
-#include "show.h"
+#include "show/show.h"
 #include "top/top.h"
 
 #define COLUMNS_MIN 40

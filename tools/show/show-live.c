@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "show.h"
+#include "show/show.h"
 
 double show_held_over_live(uint64_t held, uint64_t live)
 {

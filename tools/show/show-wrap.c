@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "show.h"
+#include "show/show.h"
 
 #define INDENT_MORE 2u /* of what continues a line */
 

@@ -6,7 +6,7 @@
  *
  * Test: tests/tool-map.sh.
  */
-#include "show.h"
+#include "show/show.h"
 
 #include <langinfo.h>
 #include <stdio.h>
