@@ -13,12 +13,12 @@ hf_reader = \
 	%D%/reader/recording-write.c \
 	%D%/reader/recording.c %D%/reader/recording.h \
 	%D%/reader/sample.c %D%/reader/sample.h \
-	%D%/reader/segment.c \
+	%D%/reader/segment.c %D%/reader/segment.h \
 	%D%/reader/snapshot-pages.c \
 	%D%/reader/snapshot-read.c \
 	%D%/reader/snapshot.c %D%/reader/snapshot.h \
-	%D%/reader/target.c \
-	%D%/reader/unshown.c
+	%D%/reader/target.c %D%/reader/target.h \
+	%D%/reader/unshown.c %D%/reader/unshown.h
 
 holdfast_SOURCES = $(hf_reader) \
 	%D%/holdfast.c \
@@ -30,6 +30,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/machine/checks-machine.c \
 	%D%/machine/checks.c %D%/machine/checks.h \
 	%D%/machine/doctor.c \
+	%D%/machine/keep.c %D%/machine/keep.h \
 	%D%/machine/outlook.c %D%/machine/outlook.h \
 	%D%/machine/plan.c \
 	%D%/stat/list.c \

@@ -1,23 +1,18 @@
 /*
  * tool: what the files of the `holdfast` program share.
  *
- * One file per subcommand, several for top, stat, report, and doctor with plan; holdfast.c chooses,
- * common.c helps, target.c finds the process that is meant, segment.c its inspection segment,
- * snapshot-read.c reads that, show.c has what pictures share.  The program keeps the C library's malloc:
- * it links the core of the library without the names it takes over.
+ * holdfast.c chooses the command, common.c helps all of them; LAYERS has the folders.  The program
+ * keeps the C library's malloc: it links the core of the library without the names it takes over.
  */
 #ifndef HFT_TOOL_H
 #define HFT_TOOL_H
 
 #include <getopt.h>
-#include <holdfast/inspect.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <sys/types.h>
 
 #include "base/options.h"
 #include "base/say.h"
-#include "reader/snapshot.h"
 
 /* Exit statuses beside 0 and 1, as `holdfast(1)` lists them. */
 enum {
@@ -97,92 +92,5 @@ json_t *tool_json_number(uint64_t number);
 
 /* Prints a value and releases it; 0, or 1 when standard output was refused. */
 int tool_json_print(json_t *value);
-
-/* --- checks-keep.c: lines to paste, as root, that make a setting outlive a reboot --- */
-
-/* A pool of 2 MiB pages, on a machine of one node whose usual huge pages these are. */
-const char *tool_keep_sysctl_pool(char *text, size_t text_bytes, uint64_t pages);
-
-/* A pool of one node; `path` is the file that sets it. */
-const char *tool_keep_node_pool(char *text, size_t text_bytes, const char *path, uint64_t pages,
-                                unsigned node, const char *backing);
-
-/* Pools of 1 GiB pages; `pages` is a number, or a list by node. */
-const char *tool_keep_command_line(char *text, size_t text_bytes, const char *pages);
-
-#define TOOL_KEEP_THP                                                                                        \
-    "echo 'w /sys/kernel/mm/transparent_hugepage/enabled - - - - madvise' > "                                \
-    "/etc/tmpfiles.d/holdfast-thp.conf"
-
-/* --- target.c --- */
-
-/* A process that shows an arena. */
-struct target {
-    pid_t pid;
-    uint64_t start_ticks;
-    int fd;           /* of its segment */
-    uint32_t program; /* that made it; 0 where unknown */
-};
-
-/* The process that `text` names, or for NULL the only one that shows an arena, with its segment
- * open.  0; or an exit status after HF-E411 to HF-E416 was printed under the name of `command`. */
-int target_open(struct target *target, const char *text, const char *command);
-
-/* Copies what it shows now; 0, or an exit status after HF-E414 or HF-E421.  A process that has ended is still
- * read; see target_lives. */
-int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command);
-
-bool target_lives(const struct target *target);
-void target_close(struct target *target);
-
-/* A process's name, as tool_utf8, and zeros up to the end of `name`; it chose it itself.  "?" when
- * it is gone.  Likewise a thread's. */
-const char *target_name(pid_t pid, char *name, size_t name_bytes);
-const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes);
-
-/* --- segment.c --- */
-
-/* Path of a process's segment. */
-#define SEGMENT_PATH_BYTES 96
-void segment_path(char path[SEGMENT_PATH_BYTES], pid_t pid, uint64_t start_ticks);
-
-/* Start time of a process in clock ticks after boot; false when there is no such process. */
-bool segment_start_ticks(pid_t pid, uint64_t *start_ticks);
-
-/* False once the process has ended, waited for or not. */
-bool segment_process_lives(pid_t pid, uint64_t start_ticks);
-
-/* The mark of the program that made the segment; 0 where it is not told.  And whether a process
- * runs that program still, as far as the kernel tells the caller: exec keeps number and start
- * time. */
-uint32_t segment_program(int fd);
-bool segment_program_runs(pid_t pid, uint32_t program);
-
-/* Whether a process that lives has a segment which the program before exec left. */
-bool segment_is_left(pid_t pid, uint64_t start_ticks);
-
-/* Opens a segment for reading only; a descriptor, or -1 with the reason. */
-int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, const char **reason);
-
-/* Calls `each` for every segment file whose process lives and runs the program that made it; others
- * are removed where they are the caller's own.  Those of other namespaces are passed over. */
-struct segment_count {
-    unsigned swept, elsewhere;
-};
-struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argument),
-                                  void *argument);
-
-/* --- unshown.c --- */
-
-/* Why a process has no segment, and what to do: "why; next step". */
-const char *unshown_reason(pid_t pid, char *text, size_t text_bytes);
-
-/* The file of the library that a process has mapped; false where it has none, or that cannot be
- * seen. */
-bool unshown_library(pid_t pid, char *file, size_t file_bytes);
-
-/* Calls `each` for every process that has the library mapped and no segment, as far as /proc lets
- * the caller see that. */
-void unshown_each(void (*each)(pid_t pid, void *argument), void *argument);
 
 #endif

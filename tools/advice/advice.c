@@ -13,6 +13,7 @@
 
 #include "base/bits.h"
 #include "kernel/os.h"
+#include "machine/keep.h"
 #include "show/show.h"
 #include "tool.h"
 
@@ -266,9 +267,9 @@ static const char *keep_pool(const struct advice_view *view, unsigned node, char
     bool alone = view->snapshot->node_count == 1;
     snprintf(number, sizeof number, "%llu", (count)pages);
     if (pool == 1)
-        return alone ? tool_keep_command_line(text, KEEP_BYTES, number) : "see `holdfast doctor`";
-    return alone ? tool_keep_sysctl_pool(text, KEEP_BYTES, pages)
-                 : tool_keep_node_pool(text, KEEP_BYTES, path, pages, figures(view, node)->id, "2m");
+        return alone ? keep_command_line(text, KEEP_BYTES, number) : "see `holdfast doctor`";
+    return alone ? keep_sysctl_pool(text, KEEP_BYTES, pages)
+                 : keep_node_pool(text, KEEP_BYTES, path, pages, figures(view, node)->id, "2m");
 }
 
 static void set_pool(const struct advice_view *view, unsigned node, char *text)
@@ -307,7 +308,7 @@ static void set_thp(const struct advice_view *view, unsigned node, char *text)
 {
     (void)view, (void)node;
     SAY(text, "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled before it starts; for "
-              "good: " TOOL_KEEP_THP);
+              "good: " KEEP_THP);
 }
 
 static bool is_unbound(const struct advice_view *view, unsigned node)

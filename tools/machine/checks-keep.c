@@ -1,8 +1,6 @@
 /*
  * checks-keep: see checks.h: what a mend does holds until the machine or the service starts
- * again; these are lines to paste, as root, that make it hold for good.
- *
- * Files are named after Holdfast, one for each thing that is set, so that no line undoes another's.
+ * again; these are lines to paste, as root, that make it hold for good (keep.h).
  *
  * Test: tests/tool.sh, tests/tool-plan.sh.
  */
@@ -11,6 +9,7 @@
 #include <unistd.h>
 
 #include "machine/checks.h"
+#include "machine/keep.h"
 #include "reader/procfs.h"
 
 const char *const checks_no_memlock[][2] = { { "LimitMEMLOCK", "memlock" }, { NULL, NULL } };
@@ -40,30 +39,6 @@ const char *checks_keep_limits(char text[CHECKS_KEEP_BYTES], const char *const (
     return text;
 }
 
-const char *tool_keep_command_line(char *text, size_t text_bytes, const char *pages)
-{
-    snprintf(
-        text, text_bytes,
-        "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&hugepagesz=1G hugepages=%s /' /etc/default/grub && update-grub",
-        pages);
-    return text;
-}
-
-const char *tool_keep_sysctl_pool(char *text, size_t text_bytes, uint64_t pages)
-{
-    snprintf(text, text_bytes, "echo 'vm.nr_hugepages = %llu' > /etc/sysctl.d/60-holdfast-hugepages.conf",
-             (unsigned long long)pages);
-    return text;
-}
-
-const char *tool_keep_node_pool(char *text, size_t text_bytes, const char *path, uint64_t pages,
-                                unsigned node, const char *backing)
-{
-    snprintf(text, text_bytes, "echo 'w %s - - - - %llu' > /etc/tmpfiles.d/holdfast-node%u-%s.conf", path,
-             (unsigned long long)pages, node, backing);
-    return text;
-}
-
 /* Of all nodes at once, for the first that lacks some: the kernel takes one number for a size,
  * or one list. */
 static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
@@ -89,7 +64,7 @@ static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const stru
     }
     if (first == NULL || first->id != node->id)
         return NULL;
-    return tool_keep_command_line(text, CHECKS_KEEP_BYTES, list);
+    return keep_command_line(text, CHECKS_KEEP_BYTES, list);
 }
 
 const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
@@ -103,7 +78,6 @@ const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook 
         return NULL;
     if (outlook->topology.node_count == 1 && procfs_bytes("/proc/meminfo", "Hugepagesize:", &usual) &&
         usual == hfi_backing_page_bytes(rung))
-        return tool_keep_sysctl_pool(text, CHECKS_KEEP_BYTES, total_pages);
-    return tool_keep_node_pool(text, CHECKS_KEEP_BYTES, pool.path, total_pages, node->id,
-                               hfi_backing_name(rung));
+        return keep_sysctl_pool(text, CHECKS_KEEP_BYTES, total_pages);
+    return keep_node_pool(text, CHECKS_KEEP_BYTES, pool.path, total_pages, node->id, hfi_backing_name(rung));
 }

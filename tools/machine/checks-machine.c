@@ -4,6 +4,7 @@
  * Test: tests/tool.sh.
  */
 #include <errno.h>
+#include <holdfast/inspect.h>
 #include <liburing.h>
 #include <linux/membarrier.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "machine/checks.h"
+#include "machine/keep.h"
 #include "reader/procfs.h"
 
 #define CAPABILITY_SYS_NICE 23
@@ -45,7 +47,7 @@ void checks_thp(struct examination *examination)
     procfs_thp("defrag", defrag, sizeof defrag);
     struct check check = { "HF-D07", "thp",
                            .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
-                           .keep = TOOL_KEEP_THP };
+                           .keep = KEEP_THP };
     if (!hfi_os_has_thp() && needed)
         check.verdict = asked == BACKING_THP ? checks_fail_if_named(examination) : VERDICT_WARN;
     checks_report(examination, &check, "transparent huge pages: enabled %s, defrag %s; %s", enabled, defrag,

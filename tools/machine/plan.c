@@ -6,6 +6,7 @@
  *
  * Test: tests/tool-plan.sh.
  */
+#include <holdfast/inspect.h>
 #include <stdlib.h>
 #include <string.h>
 

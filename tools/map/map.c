@@ -14,6 +14,7 @@
 
 #include "base/bits.h"
 #include "map/map.h"
+#include "reader/target.h"
 #include "show/show.h"
 #include "tool.h"
 

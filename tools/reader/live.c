@@ -24,6 +24,7 @@
 
 #include "base/bits.h"
 #include "reader/procfs.h"
+#include "reader/segment.h"
 #include "tool.h"
 
 #define ENTRY_MAX 256u   /* bytes of an entry of the page table */

@@ -9,6 +9,7 @@
 #define HFT_SAMPLE_H
 
 #include "reader/origin.h"
+#include "reader/target.h"
 #include "tool.h"
 
 #define SAMPLE_CELLS 4096u /* at most, of a node */

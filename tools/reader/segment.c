@@ -9,6 +9,7 @@
  *
  * Tests: tests/tool-segment.sh, tests/segment.sh.
  */
+#include "reader/segment.h"
 #include "tool.h"
 
 #include <dirent.h>

@@ -13,6 +13,9 @@
 
 #include "kernel/os.h"
 #include "reader/procfs.h"
+#include "reader/segment.h"
+#include "reader/target.h"
+#include "reader/unshown.h"
 #include "tool.h"
 
 #define FOUND_MAX 64

@@ -18,6 +18,8 @@
 #include "kernel/os.h"
 #include "kernel/shm.h"
 #include "reader/procfs.h"
+#include "reader/segment.h"
+#include "reader/unshown.h"
 #include "tool.h"
 
 #define LIBRARY "/libholdfast.so"

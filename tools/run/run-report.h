@@ -6,6 +6,7 @@
 
 #include <sys/resource.h>
 
+#include "reader/snapshot.h"
 #include "tool.h"
 
 struct run_end {

@@ -30,6 +30,7 @@
 
 #include "kernel/os.h"
 #include "reader/procfs.h"
+#include "reader/segment.h"
 #include "run/run-report.h"
 
 #define POLL_FIRST_MS 1 /* a short program may live for a few milliseconds only */

@@ -9,6 +9,9 @@
  */
 #include <unistd.h>
 
+#include "reader/segment.h"
+#include "reader/target.h"
+#include "reader/unshown.h"
 #include "show/show.h"
 #include "tool.h"
 

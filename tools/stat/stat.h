@@ -4,6 +4,7 @@
 #ifndef HFT_STAT_H
 #define HFT_STAT_H
 
+#include "reader/target.h"
 #include "tool.h"
 
 /* How much of the lists the text shows; UINT_MAX: all. */

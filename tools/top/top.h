@@ -9,6 +9,7 @@
 #ifndef HFT_TOP_H
 #define HFT_TOP_H
 
+#include "reader/target.h"
 #include "tool.h"
 
 #define TOP_DELAY_MIN 0.1
