@@ -1,25 +1,28 @@
 #!/bin/sh
-# Includes go down only (src/LAYERS), and inside a folder they run in no circle: a .c and the .h of its name are one room.
+# Includes go down only (src/LAYERS, tools/LAYERS), and inside a folder they run in no circle: a .c and the .h of its name are one room.
+# Nor do calls between files of the tool, where it is built.
 # hwloc is included by numa/topology alone, liburing by src/kernel/ring alone.
 srcdir=${srcdir:-.}
+top_builddir=${top_builddir:-.}
+failed=0
 # shellcheck disable=SC2046  # a list of names
-cd "$srcdir" && awk '
-    function name(path) { sub(/^src\//, "", path); sub(/\.[ch]$/, "", path); return path }
-    function folder(room) { sub(/\/[^\/]*$/, "", room); return room }
+(cd "$srcdir" && awk '
+    function name(path) { sub(/^(src|tools)\//, "", path); sub(/\.[ch]$/, "", path); return path }
+    function folder(room) { return sub(/\/[^\/]*$/, "", room) ? room : "tools" }
     FILENAME ~ /LAYERS$/ {
         if ($1 !~ /^#/) { layer[name($1)] = ++layers }
         next
     }
     FNR == 1 { room = name(FILENAME); rooms[room] = 1
-               if (!(folder(room) in layer)) { print FILENAME ": its folder is not in src/LAYERS"; bad = 1 } }
+               if (!(folder(room) in layer)) { print FILENAME ": its folder is not in LAYERS"; bad = 1 } }
     /^#include "/ {
         split($2, part, "\""); used = name(part[2])
-        if (!(folder(used) in layer)) { print FILENAME ":" FNR ": names no folder of src/LAYERS: " part[2]; bad = 1 }
+        if (!(folder(used) in layer)) { print FILENAME ":" FNR ": names no folder of LAYERS: " part[2]; bad = 1 }
         else if (layer[folder(used)] > layer[folder(room)]) { print FILENAME ":" FNR ": includes upwards: " part[2]; bad = 1 }
         else if (folder(used) == folder(room) && used != room) { uses[room, used] = 1 }
     }
     /^#include <hwloc/ && room != "numa/topology" { print FILENAME ": only numa/topology includes hwloc"; bad = 1 }
-    /^#include <liburing/ && room != "kernel/ring" { print FILENAME ": only src/kernel/ring includes liburing"; bad = 1 }
+    /^#include <liburing/ && room != "kernel/ring" && FILENAME !~ /^tools/ { print FILENAME ": only src/kernel/ring includes liburing"; bad = 1 }
     END {
         # A room that uses no room which is left cannot be in a circle; what cannot be taken away is one.
         do {
@@ -33,4 +36,29 @@ cd "$srcdir" && awk '
         for (room in rooms) { print room ": is in a circle of includes, or above one"; bad = 1 }
         exit bad
     }
-' src/LAYERS $(find src numa -name '*.[ch]')
+' src/LAYERS tools/LAYERS $(find src numa tools -name '*.[ch]')) || failed=1
+
+# Which file defines what, and which others want it.
+# shellcheck disable=SC2046  # a list of names
+[ ! -e "$top_builddir/tools/holdfast-common.o" ] || nm -A $(find "$top_builddir/tools" -name 'holdfast-*.o') | awk '
+    { file = $1; sub(/:.*/, "", file); sub(/.*holdfast-/, "", file); sub(/\.o$/, "", file); files[file] = 1 }
+    NF == 3 && $2 ~ /[TDBR]/ { home[$3] = file }
+    $(NF - 1) == "U" { wants[file, $NF] = 1 }
+    END {
+        for (pair in wants) {
+            split(pair, part, SUBSEP)
+            if (part[2] in home && home[part[2]] != part[1]) calls[part[1], home[part[2]]] = 1
+        }
+        do {
+            taken = 0
+            for (file in files) {
+                free = 1
+                for (other in files) if ((file, other) in calls) free = 0
+                if (free) { delete files[file]; taken = 1 }
+            }
+        } while (taken)
+        for (file in files) { print file ": is in a circle of calls, or above one"; bad = 1 }
+        exit bad
+    }
+' || failed=1
+exit "$failed"

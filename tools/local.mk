@@ -11,7 +11,7 @@ hf_reader = \
 	%D%/reader/procfs.c %D%/reader/procfs.h \
 	%D%/reader/recording-parts.c %D%/reader/recording-parts.h \
 	%D%/reader/recording-write.c \
-	%D%/reader/recording.c %D%/reader/recording.h \
+	%D%/reader/recording-read.c %D%/reader/recording.h \
 	%D%/reader/sample.c %D%/reader/sample.h \
 	%D%/reader/segment.c %D%/reader/segment.h \
 	%D%/reader/snapshot-pages.c \
@@ -80,7 +80,7 @@ zshcompletiondir = $(datadir)/zsh/site-functions
 nodist_zshcompletion_DATA = %D%/_holdfast
 fishcompletiondir = $(datadir)/fish/vendor_completions.d
 dist_fishcompletion_DATA = %D%/holdfast.fish
-EXTRA_DIST += %D%/holdfast.bash %D%/holdfast.zsh
+EXTRA_DIST += %D%/LAYERS %D%/holdfast.bash %D%/holdfast.zsh
 CLEANFILES += %D%/holdfast %D%/_holdfast
 
 # Completions are looked up by the name of the program.

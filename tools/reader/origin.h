@@ -12,7 +12,7 @@
 
 #define ORIGIN_UNLIMITED UINT64_MAX
 
-/* Words of 64 bits, as recording.c stores them.  All zero: not told, as in recordings of before;
+/* Words of 64 bits, as recordings store them.  All zero: not told, as in recordings of before;
  * texts end with a zero. */
 struct sample_origin {
     char host[64];

@@ -9,7 +9,7 @@
  *     words   = (same different word*)*   until `count` words are there: how many are as they were,
  *               how many follow
  *
- * A part is a table of a sample as 64-bit words (recording.c lists them).  Each word is stored as
+ * A part is a table of a sample as 64-bit words (recording-parts.c lists them).  Each word is stored as
  * its difference to the same word of the sample before, zigzagged, as a varint of 7 bits a byte;
  * the page map's to the word in front of it.  A part that is left out is as it was.  The page map,
  * 8 bytes per 64 KiB of arena, is in the last sample alone, and nothing follows it; the theaps are

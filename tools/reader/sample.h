@@ -2,7 +2,7 @@
  * sample: an arena at one moment as `record`, `report` and `tune` want it: the snapshot, what is
  * seen of it without the page map, and what the machine has.
  *
- * All of it but the page map is words of 64 bits in arrays of fixed size, so that recording.c can
+ * All of it but the page map is words of 64 bits in arrays of fixed size, so that a recording can
  * store it as such.
  */
 #ifndef HFT_SAMPLE_H

@@ -1,5 +1,5 @@
 /*
- * recording: see recording.h; reading one.
+ * recording-read: see recording.h; reading one.
  *
  * R1: nothing in a file is believed: lengths are held against the rest of the file, counts against
  *     the tables, before they are followed; a word is stored only inside its table.
