@@ -78,13 +78,12 @@ void advice_look(struct advice_view *view, const struct history *history, double
         .history = history,
         .sample = history->last,
         .snapshot = &history->last->snapshot,
+        .total_bytes = snapshot_figures_of_all(&history->last->snapshot).total,
         .settled_s = settled_s,
         .life_s = history_life_s(history),
         .failed = history->last->sum.failed,
         .away = snapshot_sum_away(&history->last->sum),
     };
-    for (unsigned i = 0; i < view->snapshot->node_count; i++)
-        view->total_bytes += view->snapshot->nodes[i].total;
     look_at_theaps(view);
     look_at_others(view);
     look_at_events(view);

@@ -35,35 +35,14 @@ static uint8_t band_of(const uint64_t *cells, uint64_t first, uint64_t end)
     return (uint8_t)(state << 4 | (end > first ? (taken + end - first - 1) / (end - first) : 0));
 }
 
-static void fill_bands(struct history_node *point, const struct sample *sample, unsigned node)
+static void fill_bands(uint8_t bands[HISTORY_BANDS], const struct sample *sample, unsigned node)
 {
     uint64_t cells = sample->places[node].cells;
-    memset(point->bands, 0, sizeof point->bands);
+    memset(bands, 0, HISTORY_BANDS);
     for (uint64_t i = 0; i < HISTORY_BANDS && cells != 0; i++) {
         uint64_t first = i * cells / HISTORY_BANDS, end = (i + 1) * cells / HISTORY_BANDS;
-        point->bands[i] = band_of(&sample->cells[node * SAMPLE_CELLS], first, end > first ? end : first + 1);
+        bands[i] = band_of(&sample->cells[node * SAMPLE_CELLS], first, end > first ? end : first + 1);
     }
-}
-
-/* Without a page map, which a sample may lack, what is held follows from what is used; all of it
- * may be live. */
-static struct history_node figures_of(const struct sample *sample, unsigned index)
-{
-    const struct hf_inspect_node *node = &sample->snapshot.nodes[index];
-    const struct node_pages *pages = &sample->snapshot.node_pages[index];
-    bool known = snapshot_live_is_known(&sample->snapshot);
-    bool mapped = sample->snapshot.live_known != LIVE_UNKNOWN;
-    uint64_t held = mapped ? pages->held_bytes : node->used > node->meta ? node->used - node->meta : 0;
-    uint64_t live = known && pages->live_bytes < held ? pages->live_bytes : held;
-    return (struct history_node){ .total = node->total,
-                                  .used = node->used,
-                                  .idle = node->idle,
-                                  .free = node->free,
-                                  .large = node->large < held ? node->large : held,
-                                  .meta = node->meta,
-                                  .high_water = node->high_water,
-                                  .held = held,
-                                  .live = live };
 }
 
 static void fill_point(struct history_point *point, const struct sample *sample, unsigned node_count)
@@ -85,31 +64,29 @@ static void fill_point(struct history_point *point, const struct sample *sample,
         point->class_live[i] = known ? sample->snapshot.class_pages[i].live_bytes : 0;
     }
     for (unsigned i = 0; i < node_count; i++) {
-        point->nodes[i] = figures_of(sample, i);
-        fill_bands(&point->nodes[i], sample, i);
+        point->nodes[i] = snapshot_figures(&sample->snapshot, i);
+        fill_bands(point->bands[i], sample, i);
     }
 }
 
 /* Puts the later of two points into the earlier's place. */
 static void merge(struct history_point *into, const struct history_point *later, unsigned node_count)
 {
-    struct history_node *nodes = into->nodes;
+    struct snapshot_figures *nodes = into->nodes;
+    uint8_t(*bands)[HISTORY_BANDS] = into->bands;
     for (unsigned i = 0; i < node_count; i++) {
-        struct history_node kept = later->nodes[i];
-        const struct history_node *most = nodes[i].used > kept.used ? &nodes[i] : &kept;
-        kept.used = most->used;
-        kept.idle = most->idle;
-        kept.free = most->free;
-        kept.large = most->large;
-        kept.meta = most->meta;
-        kept.held = most->held;
-        kept.live = most->live;
-        nodes[i] = kept;
+        const struct snapshot_figures *last = &later->nodes[i];
+        if (nodes[i].used <= last->used)
+            nodes[i] = *last;
+        nodes[i].total = last->total;
+        nodes[i].high_water = last->high_water;
     }
+    memcpy(bands, later->bands, node_count * sizeof *bands);
     uint64_t in_use = into->in_use > later->in_use ? into->in_use : later->in_use;
     *into = *later;
     into->in_use = in_use;
     into->nodes = nodes;
+    into->bands = bands;
 }
 
 static void halve(struct history *history)
@@ -117,10 +94,12 @@ static void halve(struct history *history)
     for (unsigned i = 0; i < HISTORY_POINTS / 2; i++) {
         struct history_point *to = &history->points[i], *from = &history->points[2 * i];
         if (i != 0) {
-            memcpy(to->nodes, from->nodes, history->node_count * sizeof *to->nodes);
-            struct history_node *nodes = to->nodes;
+            struct history_point place = *to;
+            memcpy(place.nodes, from->nodes, history->node_count * sizeof *place.nodes);
+            memcpy(place.bands, from->bands, history->node_count * sizeof *place.bands);
             *to = *from;
-            to->nodes = nodes;
+            to->nodes = place.nodes;
+            to->bands = place.bands;
         }
         merge(to, from + 1, history->node_count);
     }
@@ -137,10 +116,15 @@ static bool begin(struct history *history)
     history->stride = 1;
     history->points = calloc(HISTORY_POINTS + 1, sizeof *history->points);
     history->events = calloc(HISTORY_EVENTS, sizeof *history->events);
-    struct history_node *nodes = calloc((size_t)(HISTORY_POINTS + 1) * history->node_count, sizeof *nodes);
-    for (unsigned i = 0; i <= HISTORY_POINTS && history->points != NULL; i++)
-        history->points[i].nodes = nodes == NULL ? NULL : nodes + (size_t)i * history->node_count;
-    return history->points != NULL && history->events != NULL && nodes != NULL;
+    size_t count = (size_t)(HISTORY_POINTS + 1) * history->node_count;
+    struct snapshot_figures *nodes = calloc(count, sizeof *nodes);
+    uint8_t(*bands)[HISTORY_BANDS] = calloc(count, sizeof *bands);
+    bool there = nodes != NULL && bands != NULL;
+    for (unsigned i = 0; i <= HISTORY_POINTS && history->points != NULL; i++) {
+        history->points[i].nodes = there ? nodes + (size_t)i * history->node_count : nodes;
+        history->points[i].bands = there ? bands + (size_t)i * history->node_count : bands;
+    }
+    return history->points != NULL && history->events != NULL && there;
 }
 
 /* --- events --- */
@@ -287,8 +271,10 @@ int history_load(struct history *history, const char *what, uint64_t seconds_ns,
 void history_free(struct history *history)
 {
     sample_free(history->last);
-    if (history->points != NULL)
+    if (history->points != NULL) {
         free(history->points[0].nodes);
+        free(history->points[0].bands);
+    }
     free(history->points);
     free(history->events);
     *history = (struct history){ .samples = 0 };
@@ -344,29 +330,6 @@ bool history_rises(const struct history *history, unsigned node, double *bytes_p
     }
     *bytes_per_s = rise / (span_ns / 1e9);
     return true;
-}
-
-void history_add(struct history_node *sum, const struct history_node *node)
-{
-    sum->total += node->total;
-    sum->used += node->used;
-    sum->idle += node->idle;
-    sum->free += node->free;
-    sum->large += node->large;
-    sum->meta += node->meta;
-    sum->high_water += node->high_water;
-    sum->held += node->held;
-    sum->live += node->live;
-}
-
-struct history_node history_sum(const struct history *history)
-{
-    struct history_node sum = { .total = 0 };
-    for (unsigned i = 0; i < history->node_count; i++) {
-        const struct history_node node = figures_of(history->last, i);
-        history_add(&sum, &node);
-    }
-    return sum;
 }
 
 double history_life_s(const struct history *history)

@@ -12,20 +12,15 @@
 #define HISTORY_BANDS 48u    /* of the picture of a node's use by place, lowest address first */
 #define HISTORY_EVENTS 512u  /* the last ones */
 
-struct history_node {
-    uint64_t total, used, idle, free, large, meta, high_water; /* of a merged point: the most used, the
-                                                                * least free */
-    uint64_t held, live; /* in pages of blocks, and of it in blocks that the program has; see live_known */
-    uint8_t bands[HISTORY_BANDS]; /* as a sample's cells */
-};
-
 struct history_point {
     uint64_t ns;                                                                /* CLOCK_MONOTONIC */
     uint64_t failed, away, taken, remote_frees, listed, slow_calls, slow_ticks; /* totals so far */
     uint64_t in_use;                                                            /* theaps */
     uint64_t class_live[HF_INSPECT_MAX_CLASSES]; /* bytes in live blocks, by size class; held ones where
                                                   * that is not known */
-    struct history_node *nodes;
+    /* of a merged point: of where most was used; total, high_water and bands of the last */
+    struct snapshot_figures *nodes;
+    uint8_t (*bands)[HISTORY_BANDS]; /* by node; as a sample's cells */
 };
 
 struct history_event {
@@ -67,15 +62,10 @@ void history_free(struct history *history);
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s);
 
 /* Bytes of memory that is held and in no live block. */
-static inline uint64_t history_unused(const struct history_node *node)
+static inline uint64_t history_unused(const struct snapshot_figures *figures)
 {
-    return node->held > node->live ? node->held - node->live : 0;
+    return figures->held - figures->live;
 }
-
-/* Figures of all nodes together, of the last sample; and of a point, node by node.  Without
- * bands. */
-struct history_node history_sum(const struct history *history);
-void history_add(struct history_node *sum, const struct history_node *node);
 
 /* Seconds from the arena's beginning to the last sample, and from the first sample to it. */
 double history_life_s(const struct history *history);

@@ -1,5 +1,5 @@
 /*
- * snapshot-pages: see snapshot.h; what follows from the page map.
+ * snapshot-pages: see snapshot.h; what follows from the page map, and the figures of nodes.
  *
  * Each page of a node is counted once; what the map has wrong is cut to what there can be (S1 in
  * snapshot-read.c).
@@ -166,4 +166,48 @@ void snapshot_derive(struct snapshot *snapshot)
         deduct_magazines(snapshot, i);
     }
     add_up(snapshot);
+}
+
+/* --- figures of nodes --- */
+
+struct snapshot_figures snapshot_figures(const struct snapshot *snapshot, unsigned node)
+{
+    const struct hf_inspect_node *shown = &snapshot->nodes[node];
+    const struct node_pages *pages = &snapshot->node_pages[node];
+    struct snapshot_figures figures = { .total = shown->total, .high_water = shown->high_water };
+    bool known = snapshot_live_is_known(snapshot), mapped = snapshot->live_known != LIVE_UNKNOWN;
+    uint64_t left = figures.total;
+    figures.used = move(&left, shown->used);
+    figures.free = move(&left, shown->free);
+    left = figures.used;
+    figures.meta = move(&left, shown->meta);
+    figures.held = mapped ? pages->held_bytes : left;
+    figures.large = move(&left, hfi_min(shown->large, figures.held));
+    figures.idle = move(&left, shown->idle);
+    figures.kept = move(&left, pages->owned_empty * HF_INSPECT_PAGE_BYTES);
+    figures.full = move(&left, pages->state[HF_PAGE_LOOSE] * HF_INSPECT_PAGE_BYTES);
+    figures.owned = left;
+    figures.live = known ? hfi_min(pages->live_bytes, figures.held) : figures.held;
+    figures.idle_live = known ? hfi_min(pages->idle_live_bytes, figures.idle) : figures.idle;
+    return figures;
+}
+
+_Static_assert(sizeof(struct snapshot_figures) == 13 * sizeof(uint64_t), "sums of bytes, all of it");
+
+void snapshot_figures_add(struct snapshot_figures *sum, const struct snapshot_figures *figures)
+{
+    uint64_t *to = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)figures;
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
+        to[i] += from[i];
+}
+
+struct snapshot_figures snapshot_figures_of_all(const struct snapshot *snapshot)
+{
+    struct snapshot_figures sum = { .total = 0 };
+    for (unsigned i = 0; i < snapshot->node_count; i++) {
+        const struct snapshot_figures figures = snapshot_figures(snapshot, i);
+        snapshot_figures_add(&sum, &figures);
+    }
+    return sum;
 }

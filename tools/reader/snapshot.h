@@ -166,6 +166,27 @@ void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last);
  * copy cannot be used. */
 const char *snapshot_fault(const struct snapshot *snapshot);
 
+/* Figures of a node, or of all, in bytes.  Whatever the segment and the page map say,
+ *     used + free <= total,  meta + large + idle + kept + full + owned == used,
+ *     large <= held,  live <= held,  idle_live <= idle.
+ * Whatever adds or compares figures of nodes takes them from here; what shows one as the segment has
+ * it does not. */
+struct snapshot_figures {
+    uint64_t total, used, free;
+    uint64_t high_water;
+    uint64_t meta, large; /* of `used` */
+    uint64_t idle;        /* of `used`: nobody's, with room */
+    uint64_t kept;        /* of `used`: a thread's, and empty; 0 where live bytes are not known */
+    uint64_t full;        /* of `used`: nobody's, without room; 0 without a page map */
+    uint64_t owned;       /* of `used`: the rest */
+    uint64_t held;        /* in pages of blocks; without a page map all of `used` but `meta` */
+    uint64_t live;        /* of `held`: in blocks that the program has; all of it where that is not known */
+    uint64_t idle_live;   /* of `idle`: likewise */
+};
+struct snapshot_figures snapshot_figures(const struct snapshot *snapshot, unsigned node);
+struct snapshot_figures snapshot_figures_of_all(const struct snapshot *snapshot);
+void snapshot_figures_add(struct snapshot_figures *sum, const struct snapshot_figures *figures);
+
 /* Fills what follows from the page map.  snapshot_read has done so. */
 void snapshot_derive(struct snapshot *snapshot);
 

@@ -30,7 +30,7 @@ static unsigned key_of(unsigned state)
 
 static void draw_column(const struct report *report, unsigned node, unsigned point, double x, double width)
 {
-    const uint8_t *bands = report->history->points[point].nodes[node].bands;
+    const uint8_t *bands = report->history->points[point].bands[node];
     double height = REPORT_PLOT / HISTORY_BANDS;
     for (unsigned i = 0, end; i < HISTORY_BANDS; i = end) {
         for (end = i + 1; end < HISTORY_BANDS && bands[end] == bands[i]; end++)
@@ -55,7 +55,7 @@ static unsigned eighth_percent(const uint8_t *bands, unsigned eighth)
 
 static void tip_of_column(const struct report *report, unsigned point, unsigned node)
 {
-    const uint8_t *bands = report->history->points[point].nodes[node].bands;
+    const uint8_t *bands = report->history->points[point].bands[node];
     unsigned of_state[KEYS] = { 0 }, taken = 0;
     const char *separator = "";
     for (unsigned i = 0; i < HISTORY_BANDS; i++)
@@ -83,7 +83,7 @@ static void table_of_bands(const struct report *report, unsigned node)
             &history->points[report_row_point(history, i, report_row_count(history))];
         fprintf(report->out, "<tr><th scope=\"row\">%s</th>", MOMENT(report, (double)point->ns));
         for (unsigned j = 0; j < 8; j++)
-            fprintf(report->out, "<td>%u</td>", eighth_percent(point->nodes[node].bands, j));
+            fprintf(report->out, "<td>%u</td>", eighth_percent(point->bands[node], j));
         fputs("</tr>\n", report->out);
     }
     report_table_end(report);

@@ -26,10 +26,8 @@ void report_origin(const struct report *report)
     FILE *out = report->out;
     const struct history *history = report->history;
     const struct sample_origin *origin = &report->sample->origin;
-    uint64_t total = 0;
-    for (unsigned i = 0; i < report->snapshot->node_count; i++)
-        total += report->snapshot->nodes[i].total;
-    fprintf(out, "<p class=\"soft\">%s on %s, %s old; ", BYTES(total),
+    fprintf(out, "<p class=\"soft\">%s on %s, %s old; ",
+            BYTES(snapshot_figures_of_all(report->snapshot).total),
             COUNTED(report->snapshot->node_count, "node", "nodes"), NS(history_life_s(history) * 1e9));
     if (history->samples == 1)
         fputs("one look at ", out);
@@ -165,7 +163,7 @@ static const char *live_word(const struct report *report)
              : "at most: blocks that other threads had freed before the fork count as live";
 }
 
-static void tiles_of_live(const struct report *report, const struct history_node *sum)
+static void tiles_of_live(const struct report *report, const struct snapshot_figures *sum)
 {
     char more[4 * REPORT_TEXT];
     if (!snapshot_live_is_known(&report->sample->snapshot)) {
@@ -181,7 +179,7 @@ static void tiles_of_live(const struct report *report, const struct history_node
 
 static void tiles_of_memory(const struct report *report)
 {
-    struct history_node sum = history_sum(report->history);
+    struct snapshot_figures sum = snapshot_figures_of_all(report->snapshot);
     char more[4 * REPORT_TEXT];
     tiles_of_live(report, &sum);
     snprintf(more, sizeof more, "%s of %s; %s in no live block", PERCENT(sum.held, sum.total),

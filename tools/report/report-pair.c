@@ -24,26 +24,27 @@ static double over(double of, double whole)
 
 static double held_over_live(const struct report *report)
 {
-    struct history_node sum = history_sum(report->history);
+    struct snapshot_figures sum = snapshot_figures_of_all(report->snapshot);
     return !snapshot_live_is_known(report->snapshot) ? NAN : over((double)sum.held, (double)sum.live);
 }
 
 static double live(const struct report *report)
 {
-    return !snapshot_live_is_known(report->snapshot) ? NAN : (double)history_sum(report->history).live;
+    return !snapshot_live_is_known(report->snapshot) ? NAN
+                                                     : (double)snapshot_figures_of_all(report->snapshot).live;
 }
 
 static double held(const struct report *report)
 {
-    return (double)history_sum(report->history).held;
+    return (double)snapshot_figures_of_all(report->snapshot).held;
 }
 static double most(const struct report *report)
 {
-    return (double)history_sum(report->history).high_water;
+    return (double)snapshot_figures_of_all(report->snapshot).high_water;
 }
 static double arena(const struct report *report)
 {
-    return (double)history_sum(report->history).total;
+    return (double)snapshot_figures_of_all(report->snapshot).total;
 }
 static double failed(const struct report *report)
 {

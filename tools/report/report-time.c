@@ -15,22 +15,22 @@
 
 struct layer {
     const char *css, *name;
-    uint64_t (*reach)(const struct history_node *node); /* the bytes up to where it goes */
+    uint64_t (*reach)(const struct snapshot_figures *node); /* the bytes up to where it goes */
 };
 
-static uint64_t meta_reach(const struct history_node *node)
+static uint64_t meta_reach(const struct snapshot_figures *node)
 {
     return node->meta;
 }
-static uint64_t large_reach(const struct history_node *node)
+static uint64_t large_reach(const struct snapshot_figures *node)
 {
     return node->meta + node->large;
 }
-static uint64_t live_reach(const struct history_node *node)
+static uint64_t live_reach(const struct snapshot_figures *node)
 {
     return node->meta + node->live;
 }
-static uint64_t held_reach(const struct history_node *node)
+static uint64_t held_reach(const struct snapshot_figures *node)
 {
     return node->meta + node->held;
 }
@@ -51,7 +51,7 @@ static const struct layer layers[] = {
 static uint64_t reach_at(const struct report *report, unsigned point, unsigned node,
                          const struct layer *layer)
 {
-    const struct history_node *nodes = report->history->points[point].nodes;
+    const struct snapshot_figures *nodes = report->history->points[point].nodes;
     uint64_t sum = 0;
     for (unsigned i = 0; i < report->history->node_count; i++)
         if (node == ALL_NODES || node == i)
@@ -106,19 +106,19 @@ static void key_of_layers(const struct report *report, unsigned node)
 }
 
 /* Of one node, or of all. */
-static struct history_node sum_at(const struct report *report, unsigned point, unsigned node)
+static struct snapshot_figures sum_at(const struct report *report, unsigned point, unsigned node)
 {
-    const struct history_node *nodes = report->history->points[point].nodes;
-    struct history_node sum = { .total = 0 };
+    const struct snapshot_figures *nodes = report->history->points[point].nodes;
+    struct snapshot_figures sum = { .total = 0 };
     for (unsigned i = 0; i < report->history->node_count; i++)
         if (node == ALL_NODES || node == i)
-            history_add(&sum, &nodes[i]);
+            snapshot_figures_add(&sum, &nodes[i]);
     return sum;
 }
 
 static void tip_of_memory(const struct report *report, unsigned point, unsigned node)
 {
-    struct history_node sum = sum_at(report, point, node);
+    struct snapshot_figures sum = sum_at(report, point, node);
     if (knows_live(report))
         fprintf(report->out, "live %s, ", BYTES(sum.live));
     fprintf(report->out, "held %s of %s (%s)", BYTES(sum.held), BYTES(sum.total),
@@ -137,7 +137,7 @@ static void table_of_memory(const struct report *report, unsigned node)
                  "Own|Free|Most used");
     for (unsigned i = 0; i < report_row_count(history); i++) {
         unsigned point = report_row_point(history, i, report_row_count(history));
-        struct history_node sum = sum_at(report, point, node);
+        struct snapshot_figures sum = sum_at(report, point, node);
         ROW(report, MOMENT(report, (double)history->points[point].ns), unknown ? unknown : BYTES(sum.live),
             BYTES(sum.held), PERCENT(sum.held, sum.total), unknown ? unknown : RATIO(sum.held, sum.live),
             unknown ? unknown : BYTES(history_unused(&sum)), BYTES(sum.large), BYTES(sum.idle),
@@ -150,13 +150,13 @@ static void table_of_memory(const struct report *report, unsigned node)
 
 double report_excess_at(const struct report *report, unsigned point)
 {
-    struct history_node sum = sum_at(report, point, ALL_NODES);
+    struct snapshot_figures sum = sum_at(report, point, ALL_NODES);
     return !knows_live(report) || sum.live == 0 ? 0 : (double)sum.held / (double)sum.live;
 }
 
 static void tip_of_excess(const struct report *report, unsigned point, unsigned node)
 {
-    struct history_node sum = sum_at(report, point, node);
+    struct snapshot_figures sum = sum_at(report, point, node);
     fprintf(report->out, "%s: %s held for %s live", RATIO(sum.held, sum.live), BYTES(sum.held),
             BYTES(sum.live));
 }
@@ -186,7 +186,7 @@ static void table_of_excess(const struct report *report)
     report_table(report, "held over live", "<Time|Held over live|In no live block");
     for (unsigned i = 0; i < report_row_count(history); i++) {
         unsigned point = report_row_point(history, i, report_row_count(history));
-        struct history_node sum = sum_at(report, point, ALL_NODES);
+        struct snapshot_figures sum = sum_at(report, point, ALL_NODES);
         ROW(report, MOMENT(report, (double)history->points[point].ns), RATIO(sum.held, sum.live),
             BYTES(history_unused(&sum)));
     }
@@ -275,7 +275,7 @@ static bool was_full(const struct report *report, unsigned node)
 /* Of a node what it stands on and its most; of any, where a picture does not go up to its end. */
 static char *describe(const struct report *report, unsigned node, uint64_t top, char text[6 * REPORT_TEXT])
 {
-    uint64_t total = history_sum(report->history).total;
+    uint64_t total = snapshot_figures_of_all(report->snapshot).total;
     int length = snprintf(text, 6 * REPORT_TEXT, "all nodes");
     if (node != ALL_NODES) {
         const struct hf_inspect_node *of = &report->snapshot->nodes[node];
@@ -298,8 +298,8 @@ static char *describe(const struct report *report, unsigned node, uint64_t top, 
 /* Of a node, or of all, which have neither a most nor a time when they were full. */
 static void draw_memory(const struct report *report, unsigned node, uint64_t top)
 {
-    uint64_t total =
-        node == ALL_NODES ? history_sum(report->history).total : report->snapshot->nodes[node].total;
+    uint64_t total = node == ALL_NODES ? snapshot_figures_of_all(report->snapshot).total
+                                       : report->snapshot->nodes[node].total;
     draw_layers(report, node, top, total);
     if (node != ALL_NODES) {
         uint64_t high = report->snapshot->nodes[node].high_water;
@@ -323,7 +323,7 @@ static void draw_memory(const struct report *report, unsigned node, uint64_t top
 
 void report_memory(const struct report *report)
 {
-    struct history_node now = history_sum(report->history);
+    struct snapshot_figures now = snapshot_figures_of_all(report->snapshot);
     unsigned node = report->snapshot->node_count == 1 ? 0 : ALL_NODES;
     char text[6 * REPORT_TEXT];
     if (knows_live(report))

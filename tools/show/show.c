@@ -215,47 +215,22 @@ double show_percent(uint64_t part, uint64_t whole)
     return whole == 0 ? 0 : 100 * (double)part / (double)whole;
 }
 
-static uint64_t take(uint64_t *left, uint64_t wanted)
-{
-    uint64_t taken = wanted < *left ? wanted : *left;
-    *left -= taken;
-    return taken;
-}
-
-void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, unsigned node)
-{
-    const struct hf_inspect_node *shown = &snapshot->nodes[node];
-    uint64_t left = shown->total;
-    uint64_t used = take(&left, shown->used);
-    parts->free = take(&left, shown->free);
-    parts->own = take(&used, shown->meta);
-    parts->large = take(&used, shown->large);
-    parts->idle = take(&used, shown->idle);
-    parts->kept = take(&used, snapshot->node_pages[node].owned_empty * HF_INSPECT_PAGE_BYTES);
-    parts->blocks = used;
-}
-
 /* --- bars --- */
 
 void show_shares(struct show_share shares[SHOW_ORDER], const struct snapshot *snapshot, unsigned node)
 {
-    const struct node_pages *pages = &snapshot->node_pages[node];
-    bool known = snapshot_live_is_known(snapshot);
-    struct show_parts parts;
-    show_node_parts(&parts, snapshot, node);
-    uint64_t full = hfi_min(parts.blocks, pages->state[HF_PAGE_LOOSE] * HF_INSPECT_PAGE_BYTES),
-             owned = parts.blocks - full;
-    uint64_t idle_live = known ? hfi_min(parts.idle, pages->idle_live_bytes) : parts.idle;
-    uint64_t elsewhere = full + parts.large + idle_live;
-    uint64_t owned_live = known ? pages->live_bytes - hfi_min(pages->live_bytes, elsewhere) : owned;
+    const struct snapshot_figures figures = snapshot_figures(snapshot, node);
+    uint64_t elsewhere = figures.full + figures.large + figures.idle_live;
+    uint64_t owned_live =
+        snapshot_live_is_known(snapshot) ? figures.live - hfi_min(figures.live, elsewhere) : figures.owned;
     const struct show_share all[SHOW_ORDER] = {
-        { HF_PAGE_OWNED, owned, hfi_min(owned, owned_live) },
-        { HF_PAGE_LOOSE, full, full },
-        { HF_PAGE_LARGE, parts.large, parts.large },
-        { HF_PAGE_IDLE, parts.idle, idle_live },
-        { SHOW_KEPT, parts.kept, 0 },
-        { HF_PAGE_META, parts.own, parts.own },
-        { HF_PAGE_FREE, parts.free, 0 },
+        { HF_PAGE_OWNED, figures.owned, hfi_min(figures.owned, owned_live) },
+        { HF_PAGE_LOOSE, figures.full, figures.full },
+        { HF_PAGE_LARGE, figures.large, figures.large },
+        { HF_PAGE_IDLE, figures.idle, figures.idle_live },
+        { SHOW_KEPT, figures.kept, 0 },
+        { HF_PAGE_META, figures.meta, figures.meta },
+        { HF_PAGE_FREE, figures.free, 0 },
     };
     memcpy(shares, all, sizeof all);
 }

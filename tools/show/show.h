@@ -95,14 +95,6 @@ char *show_rate(char text[SHOW_SHORT], double rate, unsigned columns);
 /* A share as per cent; 0 of nothing. */
 double show_percent(uint64_t part, uint64_t whole);
 
-/* Of a node's figures: how many bytes per page state, what is not handed out as free; whatever the
- * segment says, their sum is at most `total`.  `kept`: pages that threads hold back empty, 0
- * without a page map. */
-struct show_parts {
-    uint64_t blocks, large, idle, kept, own, free;
-};
-void show_node_parts(struct show_parts *parts, const struct snapshot *snapshot, unsigned node);
-
 /* "live 107 MiB, held 110.3 MiB (1.03 times live), unused 3.3 MiB", of a part or of all of an arena
  * with a page map; where live bytes are not known, "live unknown, held 110.3 MiB", of all with the
  * next step.  The quotient alone; 0 where nothing is live. */

@@ -46,18 +46,16 @@ static void print_balance(const struct snapshot *snapshot)
 
 static void print_process(const struct snapshot *snapshot, const char *name)
 {
-    uint64_t total = 0, used = 0, high = 0, threads = 0;
+    const struct snapshot_figures figures = snapshot_figures_of_all(snapshot);
+    uint64_t threads = 0;
     char a[SHOW_SHORT], b[SHOW_SHORT], span[16], cell[4 * NAME_BYTES];
-    for (unsigned i = 0; i < snapshot->node_count; i++) {
-        total += snapshot->nodes[i].total;
-        used += snapshot->nodes[i].used;
-        high += snapshot->nodes[i].high_water;
+    for (unsigned i = 0; i < snapshot->node_count; i++)
         threads += snapshot->nodes[i].theaps;
-    }
     printf("%7llu %s %5s %-4s %6s %3.0f%% %3.0f%% %7llu %6s ", (unsigned long long)snapshot->header.pid,
-           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)total, 5),
+           show_name(cell, sizeof cell, name, NAME_BYTES - 1), show_bytes(a, (double)figures.total, 5),
            snapshot_backing_name(snapshot->nodes[0].backing), show_live_cell(b, snapshot, LIVE_COLUMNS),
-           show_percent(used, total), show_percent(high, total), (unsigned long long)threads,
+           show_percent(figures.used, figures.total), show_percent(figures.high_water, figures.total),
+           (unsigned long long)threads,
            show_span(span, sizeof span, snapshot_age_ns(snapshot, snapshot->header.clock_ticks)));
     print_balance(snapshot);
 }

@@ -50,16 +50,15 @@ static const struct {
 static void now_of(const struct snapshot *snapshot, uint64_t now[SPAN_FIGURES])
 {
     struct snapshot_sum sum;
+    const struct snapshot_figures all = snapshot_figures_of_all(snapshot);
     snapshot_sum(snapshot, &sum);
     for (unsigned i = 0; i < SPAN_FIGURES; i++)
         now[i] = 0;
     now[SPAN_LIVE] = snapshot->live_bytes;
     now[SPAN_HELD] = snapshot->held_bytes;
-    for (unsigned i = 0; i < snapshot->node_count; i++) {
-        now[SPAN_USED] += snapshot->nodes[i].used;
-        now[SPAN_IDLE] += snapshot->nodes[i].idle;
-        now[SPAN_FREE] += snapshot->nodes[i].free;
-    }
+    now[SPAN_USED] = all.used;
+    now[SPAN_IDLE] = all.idle;
+    now[SPAN_FREE] = all.free;
     for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
         now[SPAN_SLOW] += sum.slow[i];
     now[SPAN_CLAIMED] = sum.claimed;

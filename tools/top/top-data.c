@@ -113,13 +113,7 @@ static void remember(struct top *top)
 
 uint64_t top_held(const struct top *top)
 {
-    uint64_t held = 0;
-    if (top->map.live_known != LIVE_UNKNOWN)
-        return top->map.held_bytes;
-    for (unsigned i = 0; i < top->now.node_count; i++)
-        held += top->now.nodes[i].used -
-                (top->now.nodes[i].meta < top->now.nodes[i].used ? top->now.nodes[i].meta : 0);
-    return held;
+    return snapshot_figures_of_all(top->map.live_known != LIVE_UNKNOWN ? &top->map : &top->now).held;
 }
 
 int top_sample(struct top *top)

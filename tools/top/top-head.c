@@ -59,12 +59,9 @@ static void draw_title(const struct top *top)
 {
     const struct hf_inspect_segment *header = &top->now.header;
     char left[160], right[64], span[16], arena[SHOW_SHORT];
-    uint64_t total = 0;
-    for (unsigned i = 0; i < top->now.node_count; i++)
-        total += top->now.nodes[i].total;
     double age = top->now.taken_ns > header->clock_ns ? (double)(top->now.taken_ns - header->clock_ns) : 0;
     size_t used = (size_t)snprintf(left, sizeof left, "%s (%ld)  %s", top->name, (long)top->target.pid,
-                                   show_size(arena, total));
+                                   show_size(arena, snapshot_figures_of_all(&top->now).total));
     if (COLS >= TOP_ROOMY)
         used += (size_t)snprintf(left + used, sizeof left - used, " on %u node%s", top->now.node_count,
                                  top->now.node_count == 1 ? "" : "s");
