@@ -42,6 +42,8 @@
 #include <sys/single_threaded.h>
 
 #include "kernel/os.h"
+#include "kernel/files.h"
+#include "kernel/cpu.h"
 
 extern char **environ;
 

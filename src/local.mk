@@ -11,6 +11,10 @@ libholdfast_core_la_SOURCES = \
 	%D%/base/say.c %D%/base/say.h \
 	%D%/base/sys.h \
 	%D%/kernel/boot.c %D%/kernel/boot.h \
+	%D%/kernel/cgroup.c %D%/kernel/cgroup.h \
+	%D%/kernel/cpu.c %D%/kernel/cpu.h \
+	%D%/kernel/files.c %D%/kernel/files.h \
+	%D%/kernel/machine.c %D%/kernel/machine.h \
 	%D%/kernel/os.c %D%/kernel/os.h \
 	%D%/kernel/ring.c %D%/kernel/ring.h \
 	%D%/kernel/shm.c %D%/kernel/shm.h \

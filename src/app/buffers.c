@@ -25,7 +25,7 @@
 #include "arena/arena.h"
 #include "heap/harden.h"
 #include "app/events.h"
-#include "kernel/os.h"
+#include "kernel/machine.h"
 #include "arena/prefault.h"
 #include "base/say.h"
 

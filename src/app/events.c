@@ -8,7 +8,7 @@
 
 #include "arena/pagemap.h"
 #include "app/segment.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "heap/theap.h"
 
 static _Atomic(uint64_t) xevents;  /* atomic: events so far */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
 #include "app/events.h"

@@ -28,6 +28,7 @@
 
 #include "base/options.h"
 #include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "base/say.h"
 #include "base/sys.h"

@@ -15,6 +15,8 @@
 
 #include "base/options.h"
 #include "kernel/os.h"
+#include "kernel/machine.h"
+#include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "base/say.h"
 #include "heap/theaps.h"

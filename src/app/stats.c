@@ -15,7 +15,7 @@
 
 #include "base/atomic.h"
 #include "heap/magazine.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
 #include "base/say.h"

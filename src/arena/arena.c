@@ -31,6 +31,7 @@
 
 #include "base/check.h"
 #include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
 #include "base/say.h"

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "base/say.h"
 
 #define CHUNK_BYTES_MIN ((size_t)64 * HFI_MIB)

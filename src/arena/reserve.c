@@ -38,6 +38,8 @@
 #include <unistd.h>
 
 #include "kernel/os.h"
+#include "kernel/machine.h"
+#include "kernel/cpu.h"
 #include "arena/prefault.h"
 #include "base/say.h"
 

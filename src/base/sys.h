@@ -23,6 +23,14 @@
 
 #include "base/base.h"
 
+/* 0 or -errno of a call that returned -1 on failure; puts errno back. */
+HFI_INLINE int hfi_sys_outcome(long result, int saved_errno)
+{
+    int error = result == -1 ? -errno : 0;
+    errno = saved_errno;
+    return error;
+}
+
 /* Any call: pointers go as longs. */
 HFI_INLINE long hfi_sys_call(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -52,6 +60,16 @@ HFI_INLINE ssize_t hfi_sys_read(int fd, void *buffer, size_t bytes)
 HFI_INLINE ssize_t hfi_sys_write(int fd, const void *bytes, size_t count)
 {
     return hfi_sys_call(SYS_write, fd, (long)bytes, (long)count, 0, 0, 0);
+}
+
+/* read(2), whatever signals come meanwhile. */
+HFI_INLINE ssize_t hfi_sys_read_again(int fd, void *buffer, size_t bytes)
+{
+    ssize_t got;
+    do
+        got = hfi_sys_read(fd, buffer, bytes);
+    while (got == -EINTR);
+    return got;
 }
 
 /* The descriptor is gone whatever this returns. */

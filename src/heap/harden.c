@@ -43,6 +43,8 @@
 #include "arena/arena.h"
 #include "base/check.h"
 #include "kernel/os.h"
+#include "kernel/files.h"
+#include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "base/sys.h"
 

@@ -24,7 +24,7 @@
 #include "heap/steal.h"
 
 #include "heap/magazine.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "heap/revoke.h"
 #include "base/say.h"
 

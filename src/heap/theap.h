@@ -14,7 +14,7 @@
 #include "heap/counters.h"
 #include "heap/page.h"
 
-#define HFI_SLOW_BUCKETS 32u /* of 2^i up to 2^(i+1) ticks (os.h); the last is open */
+#define HFI_SLOW_BUCKETS 32u /* of 2^i up to 2^(i+1) ticks (cpu.h); the last is open */
 
 struct theap_class {
     struct page_front *front;  /* of the current page; hfi_empty_front when there is none */

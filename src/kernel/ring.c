@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "kernel/os.h"
+#include "kernel/cpu.h"
 
 #define POPULATE_WRITE 23                       /* <asm-generic/mman-common.h> MADV_POPULATE_WRITE */
 #define REGISTER_CLONE_BUFFERS 30u              /* IORING_REGISTER_CLONE_BUFFERS */

@@ -13,7 +13,7 @@
 #define HFI_RING_H
 
 #include "base/base.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 
 /* A ring of our own.  One thread at a time. */
 struct ring {

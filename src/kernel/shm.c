@@ -25,7 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "kernel/os.h"
+#include "kernel/files.h"
 #include "base/sys.h"
 
 #define ENTRIES_BYTES 512u /* on the stack of whichever thread publishes; a name needs 280 at most */

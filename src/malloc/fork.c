@@ -41,6 +41,8 @@
 #include "app/events.h"
 #include "app/inspect.h"
 #include "kernel/os.h"
+#include "kernel/machine.h"
+#include "kernel/cpu.h"
 #include "arena/prefault.h"
 #include "base/say.h"
 #include "heap/theaps.h"

@@ -20,7 +20,7 @@
 #include "base/check.h"
 #include "app/inspect.h"
 #include "heap/magazine.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "base/probe.h"
 #include "base/say.h"
 #include "heap/theaps.h"

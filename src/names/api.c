@@ -16,7 +16,7 @@
 #include "malloc/init.h"
 #include "app/figures.h"
 #include "heap/magazine.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "arena/prefault.h"
 #include "app/pressure.h"
 #include "app/stats.h"

@@ -17,7 +17,7 @@
 
 #include "../programs/test.h"
 #include "arena/arena.h"
-#include "kernel/os.h"
+#include "kernel/files.h"
 
 static inline bool __attribute__((format(printf, 2, 3))) lab_ok(bool holds, const char *format, ...)
 {

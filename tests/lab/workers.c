@@ -6,6 +6,7 @@
 
 #include "lab.h"
 #include "arena/prefault.h"
+#include "kernel/os.h"
 
 #define BYTES ((size_t)4 << 20)
 

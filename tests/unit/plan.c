@@ -23,7 +23,8 @@
 #include "app/segment.h"
 #include "app/buffers.h"
 #include "numa/distance.h"
-#include "kernel/os.h"
+#include "kernel/machine.h"
+#include "kernel/cpu.h"
 #include "arena/reserve.h"
 #include "base/say.h"
 

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #endif
 #include "arena/prefault.h"
+#include "kernel/cpu.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

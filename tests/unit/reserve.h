@@ -25,6 +25,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/cgroup.h"
+#include "kernel/cpu.h"
+#include "kernel/files.h"
+#include "kernel/machine.h"
 #include "kernel/os.h"
 #include "base/say.h"
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "kernel/os.h"
+#include "kernel/files.h"
 
 extern char **environ;
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "advice/advice.h"
-#include "kernel/os.h"
 #include "show/show.h"
 
 static void print_advice(const struct history *history, const struct advice *advice)

@@ -7,6 +7,10 @@
 #include <string.h>
 
 #include "machine/checks.h"
+#include "kernel/os.h"
+#include "kernel/files.h"
+#include "kernel/cgroup.h"
+#include "kernel/machine.h"
 #include "reader/procfs.h"
 
 #define CAPABILITY_IPC_LOCK 14

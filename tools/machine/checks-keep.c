@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "machine/checks.h"
+#include "kernel/machine.h"
 #include "machine/keep.h"
 #include "reader/procfs.h"
 

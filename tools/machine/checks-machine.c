@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "machine/checks.h"
+#include "kernel/os.h"
+#include "kernel/files.h"
+#include "kernel/machine.h"
 #include "machine/keep.h"
 #include "reader/procfs.h"
 

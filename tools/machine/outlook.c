@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "app/segment.h"
+#include "kernel/machine.h"
 
 #define DESCRIPTION_CPU_SECONDS 5
 #define DESCRIPTION_MEMORY_BYTES ((rlim_t)2 * HFI_GIB)

@@ -9,7 +9,7 @@
 #ifndef HFT_OUTLOOK_H
 #define HFT_OUTLOOK_H
 
-#include "kernel/os.h"
+#include "kernel/machine.h"
 #include "numa/plan.h"
 #include "tool.h"
 

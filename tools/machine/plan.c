@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "machine/checks.h"
+#include "kernel/os.h"
+#include "kernel/machine.h"
 
 #define MEND_BYTES 160
 #define ORDER_COLUMNS 14 /* what a line of 80 leaves */

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 
 #define WATCH_SAMPLES 40u /* of a live process, over the time it is watched */
 #define RISE_PARTS 4u

@@ -14,7 +14,7 @@
 #include <strings.h>
 #include <sys/utsname.h>
 
-#include "kernel/os.h"
+#include "kernel/files.h"
 #include "reader/procfs.h"
 
 /* --- the command line --- */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/os.h"
+#include "kernel/files.h"
 
 const char *procfs_path(char path[PROCFS_PATH_BYTES], pid_t pid, const char *name)
 {

@@ -11,7 +11,9 @@
 #include <time.h>
 
 #include "base/bits.h"
-#include "kernel/os.h"
+#include "kernel/files.h"
+#include "kernel/machine.h"
+#include "kernel/cpu.h"
 #include "numa/topology.h"
 #include "reader/procfs.h"
 

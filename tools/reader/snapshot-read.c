@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "reader/live.h"
 
 #define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernel/os.h"
+#include "kernel/files.h"
 #include "reader/procfs.h"
 #include "reader/segment.h"
 #include "reader/target.h"

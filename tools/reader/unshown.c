@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernel/os.h"
+#include "kernel/files.h"
 #include "kernel/shm.h"
 #include "reader/procfs.h"
 #include "reader/segment.h"

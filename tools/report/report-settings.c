@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include "kernel/os.h"
-
 struct list {
     struct report_setting *settings;
     unsigned count;

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernel/os.h"
 #include "show/show.h"
 
 void report_text(FILE *out, const char *text)

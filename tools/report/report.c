@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "kernel/os.h"
-
 struct section {
     const char *id, *title;
     const char *css; /* of the grid of its figures */

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "reader/recording.h"
 #include "show/show.h"
 

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "kernel/os.h"
+#include "kernel/files.h"
 #include "reader/procfs.h"
 #include "reader/segment.h"
 #include "run/run-report.h"

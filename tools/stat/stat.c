@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "stat/stat.h"
 
 #define LIST_LENGTH 10u

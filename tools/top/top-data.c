@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "top/top.h"
 
 #define SECOND_NS UINT64_C(1000000000)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/bits.h"
-#include "kernel/os.h"
 #include "show/show.h"
 #include "top/top.h"
 

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-#include "kernel/os.h"
+#include "kernel/cpu.h"
 #include "show/show.h"
 #include "top/top.h"
 

@@ -1,0 +1,146 @@
+/*
+ * cpu: see cpu.h.
+ *
+ * Test: tests/unit/os.c, tests/unit/topology.c.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* getcpu */
+#endif
+#include "kernel/cpu.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "kernel/files.h"
+
+/* "0-3,8,1024-1027" */
+static int parse_cpu_list(const char *text, uint64_t cpus[HFI_CPU_WORDS])
+{
+    int count = 0;
+    memset(cpus, 0, HFI_CPU_WORDS * sizeof cpus[0]);
+    for (const char *at = text; hfi_is_digit(*at); at += *at == ',') {
+        unsigned long first = 0, last;
+        for (; hfi_is_digit(*at); at++)
+            first = hfi_min(first * 10 + (unsigned long)(*at - '0'), HFI_CPU_WORDS * 64);
+        last = first;
+        if (*at == '-')
+            for (last = 0, at++; hfi_is_digit(*at); at++)
+                last = hfi_min(last * 10 + (unsigned long)(*at - '0'), HFI_CPU_WORDS * 64);
+        for (; first <= last && first < HFI_CPU_WORDS * 64; first++, count++)
+            cpus[first / 64] |= (uint64_t)1 << (first % 64);
+    }
+    return count;
+}
+
+int hfi_os_node_cpus(unsigned node, uint64_t cpus[HFI_CPU_WORDS])
+{
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/cpulist", node);
+    long length = hfi_os_read_file(path, text, sizeof text);
+    return length < 0 ? (int)length : parse_cpu_list(text, cpus);
+}
+
+uint64_t hfi_os_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t hfi_os_now_coarse_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool hfi_os_has_ticks(void)
+{
+    int saved_errno = errno, mode = 0;
+    return hfi_sys_outcome(prctl(PR_GET_TSC, &mode, 0, 0, 0), saved_errno) != 0 || mode != PR_TSC_SIGSEGV;
+}
+
+void hfi_os_sleep_us(unsigned microseconds)
+{
+    struct timespec time = { .tv_sec = microseconds / 1000000,
+                             .tv_nsec = (long)(microseconds % 1000000) * 1000 };
+    hfi_sys_sleep(&time);
+}
+
+void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS])
+{
+    int saved_errno = errno;
+    memset(cpus, 0, HFI_CPU_WORDS * sizeof cpus[0]);
+    if (syscall(SYS_sched_getaffinity, 0, HFI_CPU_WORDS * sizeof cpus[0], cpus) < 0)
+        cpus[0] = 1; /* a machine with more CPUs than fit: one, and no helpers */
+    errno = saved_errno;
+}
+
+unsigned hfi_os_current_node(void)
+{
+    unsigned cpu, node;
+    int saved_errno = errno;
+    return hfi_sys_outcome(getcpu(&cpu, &node), saved_errno) == 0 ? node : 0;
+}
+
+unsigned hfi_os_current_cpu(void)
+{
+    int saved_errno = errno;
+    int cpu = sched_getcpu();
+    errno = saved_errno;
+    return cpu < 0 ? 0 : (unsigned)cpu;
+}
+
+/* The C library knows it, and makes the number of the thread's clock of it, which is the kernel's
+ * to define: the id's complement, three bits up (include/linux/posix-timers.h). */
+uint64_t hfi_os_thread_id(void)
+{
+    clockid_t clock;
+    if (pthread_getcpuclockid(pthread_self(), &clock) != 0)
+        return (uint64_t)hfi_sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    return (uint64_t) ~(clock >> 3);
+}
+
+int hfi_os_barrier_register(void)
+{
+    int saved_errno = errno;
+    return hfi_sys_outcome((int)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0),
+                           saved_errno);
+}
+
+int hfi_os_barrier(void)
+{
+    int saved_errno = errno;
+    return hfi_sys_outcome((int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0), saved_errno);
+}
+
+struct thread_count {
+    bool known;
+    uint64_t threads;
+};
+
+static void count_threads(char *line, void *argument)
+{
+    struct thread_count *count = argument;
+    if (strncmp(line, "Threads:", 8) == 0)
+        count->known = hfi_os_first_number(line + 8, &count->threads);
+}
+
+bool hfi_os_may_have_other_threads(bool *known)
+{
+    char line[HFI_LINE_BYTES];
+    struct thread_count count = { .known = false };
+    *known =
+        hfi_os_read_lines(hfi_os_read_open("/proc/self/status"), line, sizeof line, count_threads, &count) &&
+        count.known;
+    return !*known || count.threads != 1;
+}
