@@ -129,8 +129,7 @@ hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/export
 	%D%/tsan.sh \
 	%D%/tool-live.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-segment.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
 TESTS += $(hf_scripts)
-EXTRA_DIST += $(hf_scripts) %D%/build.sh %D%/recording-layout.py %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
-EXTRA_DIST += $(hf_scripts) %D%/names/known %D%/build.sh %D%/made-segment.sh %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
+EXTRA_DIST += $(hf_scripts) %D%/names/known %D%/names/deepbind.c %D%/build.sh %D%/recording-layout.py %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
 EXTRA_DIST += %D%/cxx/alone.c %D%/cxx/handler.cc %D%/cxx/late.c %D%/cxx/plugin.cc %D%/cxx/two.c %D%/cxx/replaced.cc
 .PHONY: check-models

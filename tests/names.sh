@@ -1,6 +1,7 @@
 #!/bin/sh
 # The C library's calls answer as the C library's do: the same program beside and under Holdfast prints the same.
-# And each name of the C library and of the C++ runtime that has to do with the heap is known (names/known).
+# Each name of the C library and of the C++ runtime that has to do with the heap is known (names/known).
+# What a plugin loaded with RTLD_DEEPBIND takes from the C library's heap is told where it is freed.
 set -u
 export LC_ALL=C
 srcdir=${srcdir:-.}
@@ -51,5 +52,28 @@ of ours | diff - "$work/exported" > "$work/differs" ||
 for name in $(of none) $(of ours | grep -v '^_Z'); do
     grep -qE "^\.(Fn|Va|Dv) $name( |\$)" "$srcdir/man/holdfast.3" ||
         { echo "names.sh: holdfast(3) does not name $name"; failed=1; }
+done
+
+# --- RTLD_DEEPBIND ---
+cc=${CC:-gcc}
+$cc -O2 -fno-builtin "$srcdir/tests/names/deepbind.c" -o "$work/deepbind" || exit 1
+$cc -O2 -fno-builtin -fPIC -shared -DPLUGIN "$srcdir/tests/names/deepbind.c" -o "$work/apart.so" || exit 1
+$cc -O2 -fno-builtin -fPIC -shared -DPLUGIN "$srcdir/tests/names/deepbind.c" -o "$work/with.so" \
+    -L"$PWD/.libs" -Wl,--no-as-needed -lholdfast -Wl,-rpath,"$PWD/.libs" || exit 1
+
+# deepbind PLUGIN WAY: its exit status
+deepbind()
+{
+    env LD_PRELOAD="$library" "$work/deepbind" "$work/$1.so" "$2" > "$work/said" 2>&1
+}
+
+deepbind apart none || { echo 'names.sh: each on its own side: failed'; cat "$work/said"; failed=1; }
+for way in out resized; do
+    deepbind apart "$way" && { echo "names.sh: a block of the C library's, $way: was taken"; failed=1; }
+    grep -q 'HF-E301.*; load .* RTLD_DEEPBIND' "$work/said" ||
+        { echo "names.sh: a block of the C library's, $way: no advice"; cat "$work/said"; failed=1; }
+done
+for way in out resized in; do
+    deepbind with "$way" || { echo "names.sh: plugin linked with Holdfast, $way: failed"; cat "$work/said"; failed=1; }
 done
 exit "$failed"

@@ -8,10 +8,12 @@
 void hfi_address_die(const void *pointer, const char *call, uintptr_t owner)
 {
     if (!hfi_in_arena(pointer))
-        hfi_die("HF-E301", call,
-                "%p did not come from this allocator (arena %p to %p): freed memory of another allocator, "
-                "of the stack, or a wild pointer; run the program under valgrind",
-                pointer, (void *)hfi_base, (void *)(hfi_base + hfi_span));
+        hfi_die(
+            "HF-E301", call,
+            "%p did not come from this allocator (arena %p to %p): memory of another allocator (a plugin "
+            "loaded with RTLD_DEEPBIND has the C library's), of the stack, or a wild pointer; load plugins "
+            "without RTLD_DEEPBIND, or run the program under valgrind",
+            pointer, (void *)hfi_base, (void *)(hfi_base + hfi_span));
     if (owner == HFI_OWNER_META)
         hfi_die("HF-E306", call,
                 "%p lies in Holdfast's own structures: a wild pointer; run the program under valgrind",
