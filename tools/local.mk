@@ -60,7 +60,12 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/report/report-time.c \
 	%D%/report/report.c %D%/report/report.h \
 	%D%/advice/advice-view.c \
-	%D%/advice/advice.c %D%/advice/advice.h \
+	%D%/advice/advice.h \
+	%D%/advice/rules-backing.c \
+	%D%/advice/rules-place.c \
+	%D%/advice/rules-program.c \
+	%D%/advice/rules-size.c \
+	%D%/advice/rules.c %D%/advice/rules.h \
 	%D%/advice/tune.c \
 	%D%/run/record.c \
 	%D%/run/run-report.c %D%/run/run-report.h \

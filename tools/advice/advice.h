@@ -1,8 +1,8 @@
 /*
  * advice: what to change about an arena, by what was seen of it.
  *
- * advice.c holds the rules, one entry of its table each: condition, evidence, setting, severity.  A
- * rule applies only where a number says so, and its evidence names that number.
+ * rules-*.c hold the rules, and rules.c their order.  A rule applies only where a number says so, and
+ * its evidence names that number.
  */
 #ifndef HFT_ADVICE_H
 #define HFT_ADVICE_H

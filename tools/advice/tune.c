@@ -1,6 +1,6 @@
 /*
  * tune: what to change about the arena of a process, by what it came through; the rules are
- * advice.c's.
+ * rules.c's.
  *
  * Test: tests/tool-tune.sh.
  */
