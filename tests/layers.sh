@@ -38,9 +38,18 @@ failed=0
     }
 ' src/LAYERS tools/LAYERS $(find src numa tools -name '*.[ch]')) || failed=1
 
+# Objects of sources that are gone, or have moved, stay in a folder that was built before.
+objects() {
+    find "$top_builddir/tools" -name 'holdfast-*.o' | while read -r object; do
+        source=${object#"$top_builddir"/}
+        source=$srcdir/${source%holdfast-*}${source##*holdfast-}
+        [ ! -e "${source%.o}.c" ] || echo "$object"
+    done
+}
+
 # Which file defines what, and which others want it.
 # shellcheck disable=SC2046  # a list of names
-[ ! -e "$top_builddir/tools/holdfast-common.o" ] || nm -A $(find "$top_builddir/tools" -name 'holdfast-*.o') | awk '
+[ ! -e "$top_builddir/tools/holdfast-common.o" ] || nm -A $(objects) | awk '
     { file = $1; sub(/:.*/, "", file); sub(/.*holdfast-/, "", file); sub(/\.o$/, "", file); files[file] = 1 }
     NF == 3 && $2 ~ /[TDBR]/ { home[$3] = file }
     $(NF - 1) == "U" { wants[file, $NF] = 1 }

@@ -27,7 +27,10 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/show/show.c %D%/show/show.h \
 	%D%/machine/checks-arena.c \
 	%D%/machine/checks-keep.c \
+	%D%/machine/checks-limits.c \
 	%D%/machine/checks-machine.c \
+	%D%/machine/checks-nodes.c \
+	%D%/machine/checks-pools.c \
 	%D%/machine/checks.c %D%/machine/checks.h \
 	%D%/machine/doctor.c \
 	%D%/machine/keep.c %D%/machine/keep.h \

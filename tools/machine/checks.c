@@ -95,3 +95,17 @@ void checks_print_sum(const struct examination *examination, const char *well, c
         printf("%s %u to mind", examination->failed != 0 ? "," : ";", examination->warned);
     putchar('\n');
 }
+
+uint64_t checks_missing(uint64_t need, uint64_t have)
+{
+    return need > have ? need - have : 0;
+}
+
+const char *checks_too_much(char text[32], uint64_t bytes)
+{
+    char size[16];
+    text[0] = 0;
+    if (bytes != 0)
+        snprintf(text, 32, "; %s too much", checks_size(size, bytes));
+    return text;
+}

@@ -44,6 +44,10 @@ enum verdict checks_fail_if_named(const struct examination *examination);
 
 const char *checks_size(char text[16], uint64_t bytes);
 
+/* What `have` lacks of `need`; and "; 3 GiB too much", or nothing. */
+uint64_t checks_missing(uint64_t need, uint64_t have);
+const char *checks_too_much(char text[32], uint64_t bytes);
+
 /* Prints them for people: all, or those that are not ok. */
 void checks_print(const struct examination *examination, bool all);
 
@@ -63,8 +67,9 @@ const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook 
                              const struct topology_node *node, enum option_backing rung,
                              uint64_t total_pages);
 
-/* --- checks-arena.c: sizes against what there is; all that holds of a described machine, too --- */
+/* --- checks-arena.c, checks-nodes.c, checks-limits.c: sizes against what there is --- */
 
+/* All that holds of a described machine, too. */
 void checks_options(struct examination *examination);
 void checks_topology(struct examination *examination);
 void checks_space(struct examination *examination);
@@ -72,11 +77,14 @@ void checks_space(struct examination *examination);
 /* Those of this machine alone. */
 void checks_memory(struct examination *examination);
 void checks_cgroup(struct examination *examination);
-void checks_pools(struct examination *examination);
 void checks_memlock(struct examination *examination);
 void checks_registering(struct examination *examination);
 void checks_overcommit(struct examination *examination);
 void checks_result(struct examination *examination);
+
+/* --- checks-pools.c --- */
+
+void checks_pools(struct examination *examination);
 
 /* K2: of forked children that are asked for, `fail` means that one may be killed while the arena
  *     stands. */

@@ -274,3 +274,8 @@ int outlook_load(struct outlook *outlook, const char *description, const char *c
     make_plan(outlook);
     return 0;
 }
+
+size_t outlook_beside_pools(const struct outlook *outlook)
+{
+    return outlook->small_bytes + outlook->owners_bytes + outlook->table_bytes;
+}

@@ -64,4 +64,7 @@ uint64_t outlook_copies(const struct outlook *outlook, uint64_t amount);
 uint64_t outlook_pages(const struct outlook *outlook, const struct reserved_node *part,
                        enum option_backing rung);
 
+/* What is populated beside the pools: counted by cgroups, locked, committed. */
+size_t outlook_beside_pools(const struct outlook *outlook);
+
 #endif
