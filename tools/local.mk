@@ -29,6 +29,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/machine/checks-keep.c \
 	%D%/machine/checks-limits.c \
 	%D%/machine/checks-machine.c \
+	%D%/machine/checks-main.c \
 	%D%/machine/checks-nodes.c \
 	%D%/machine/checks-pools.c \
 	%D%/machine/checks.c %D%/machine/checks.h \

@@ -54,6 +54,21 @@ void checks_print(const struct examination *examination, bool all);
 /* And the last line: which of the two, and how many checks say so. */
 void checks_print_sum(const struct examination *examination, const char *well, const char *badly);
 
+/* --- checks-main.c: the command line of doctor and plan --- */
+
+enum { CHECKS_TOPOLOGY = TOOL_SETS_VARIABLE + 1 };
+
+struct checks_command {
+    const struct command *command;
+    const struct option *options;
+    bool describes; /* it may be about another machine */
+    void (*examine)(struct examination *examination);
+    int (*print_text)(const struct examination *examination); /* 0, or 1 when that was refused */
+    int (*print_json)(const struct examination *examination);
+};
+
+int checks_main(int argc, char **argv, const struct checks_command *of);
+
 /* --- checks-keep.c: what `keep` is, in the caller's `text` --- */
 
 #define CHECKS_KEEP_BYTES 512

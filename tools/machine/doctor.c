@@ -40,6 +40,11 @@ static int print_text(const struct examination *examination)
     return fflush(stdout) != 0 || ferror(stdout);
 }
 
+static int print_json(const struct examination *examination)
+{
+    return tool_json_print(examination->checks);
+}
+
 static int doctor_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
@@ -51,37 +56,12 @@ static int doctor_main(int argc, char **argv)
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
-    static struct examination examination;
-    uint32_t forks = 0;
-    bool json = false;
-    int option;
-    while ((option = tool_getopt(argc, argv, ":h", long_options, "doctor")) != -1) {
-        if (option == 'h')
-            return tool_help(&tool_doctor);
-        if (option == '?')
-            return EXIT_USAGE;
-        if (option == 'j')
-            json = true;
-        else if (option == 'f') {
-            if (!tool_number(optarg, 0, TOOL_FORKS_MOST, "--forks", &forks, "doctor"))
-                return EXIT_CONFIG;
-        } else if (!tool_set_variable(long_options, optarg, "doctor"))
-            return EXIT_CONFIG;
-    }
-    if (optind != argc) {
-        hfi_say(SAY_ERROR, "HF-E410", "doctor", "%s is not understood; see `holdfast help doctor`",
-                argv[optind]);
-        return EXIT_USAGE;
-    }
-    examination.checks = json_array();
-    int status = outlook_load(&examination.outlook, NULL, "doctor");
-    if (status != 0)
-        return status;
-    examination.outlook.forks = forks;
-    examine(&examination);
-    if ((json ? tool_json_print(examination.checks) : print_text(&examination)) != 0)
-        return EXIT_FAILURE;
-    return examination.failed != 0;
+    return checks_main(argc, argv,
+                       &(struct checks_command){ .command = &tool_doctor,
+                                                 .options = long_options,
+                                                 .examine = examine,
+                                                 .print_text = print_text,
+                                                 .print_json = print_json });
 }
 
 const struct command tool_doctor = {

@@ -7,7 +7,6 @@
  * Test: tests/tool-plan.sh.
  */
 #include <holdfast/inspect.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "machine/checks.h"
@@ -261,12 +260,10 @@ static int print_json(const struct examination *examination)
 
 /* --- the command line --- */
 
-enum { OPTION_TOPOLOGY = TOOL_SETS_VARIABLE + 1 };
-
 static int plan_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "topology", required_argument, NULL, OPTION_TOPOLOGY },
+        { "topology", required_argument, NULL, CHECKS_TOPOLOGY },
         { "arena", required_argument, NULL, TOOL_SETS_VARIABLE },
         { "backing", required_argument, NULL, TOOL_SETS_VARIABLE },
         { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
@@ -275,43 +272,13 @@ static int plan_main(int argc, char **argv)
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
-    static struct examination examination;
-    const char *description = NULL;
-    uint32_t forks = 0;
-    bool json = false;
-    int option;
-    while ((option = tool_getopt(argc, argv, ":h", long_options, "plan")) != -1) {
-        if (option == 'h')
-            return tool_help(&tool_plan);
-        if (option == '?')
-            return EXIT_USAGE;
-        if (option == 'j')
-            json = true;
-        else if (option == OPTION_TOPOLOGY)
-            description = optarg;
-        else if (option == 'f') {
-            if (!tool_number(optarg, 0, TOOL_FORKS_MOST, "--forks", &forks, "plan"))
-                return EXIT_CONFIG;
-        } else if (!tool_set_variable(long_options, optarg, "plan"))
-            return EXIT_CONFIG;
-    }
-    if (optind != argc) {
-        hfi_say(SAY_ERROR, "HF-E410", "plan", "%s is not understood; see `holdfast help plan`", argv[optind]);
-        return EXIT_USAGE;
-    }
-    if (description == NULL) /* hwloc's own variables */
-        description = getenv("HWLOC_XMLFILE");
-    if (description == NULL)
-        description = getenv("HWLOC_SYNTHETIC");
-    examination.checks = json_array();
-    int status = outlook_load(&examination.outlook, description, "plan");
-    if (status != 0)
-        return status;
-    examination.outlook.forks = forks;
-    examine(&examination);
-    if ((json ? print_json(&examination) : print_text(&examination)) != 0)
-        return EXIT_FAILURE;
-    return examination.failed != 0;
+    return checks_main(argc, argv,
+                       &(struct checks_command){ .command = &tool_plan,
+                                                 .options = long_options,
+                                                 .describes = true,
+                                                 .examine = examine,
+                                                 .print_text = print_text,
+                                                 .print_json = print_json });
 }
 
 const struct command tool_plan = {
