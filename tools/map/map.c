@@ -212,6 +212,19 @@ static int draw(const struct snapshot *snapshot, const struct wanted *wanted)
     return wanted->svg != NULL ? write_svg(snapshot, wanted) : print_picture(snapshot, wanted);
 }
 
+static bool take_option(int option, struct wanted *wanted)
+{
+    switch (option) {
+    case 's': wanted->svg = optarg; return tool_is_file(optarg, "--svg", "map");
+    case 'c': wanted->no_colour = true; return true;
+    case 'n':
+        wanted->one_node = true;
+        return tool_number(optarg, 0, UINT32_MAX, "--node", &wanted->node, "map");
+    case 'w': return tool_number(optarg, WIDTH_MIN, WIDTH_MAX, "--width", &wanted->width, "map");
+    default: return false; /* tool_getopt has said why */
+    }
+}
+
 static int map_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
@@ -224,32 +237,12 @@ static int map_main(int argc, char **argv)
     struct target target;
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "map")) != -1) {
-        switch (option) {
-        case 'h': return tool_help(&tool_map);
-        case 's':
-            wanted.svg = optarg;
-            if (!tool_is_file(optarg, "--svg", "map"))
-                return EXIT_CONFIG;
-            break;
-        case 'c': wanted.no_colour = true; break;
-        case 'n':
-            wanted.one_node = true;
-            if (!tool_number(optarg, 0, UINT32_MAX, "--node", &wanted.node, "map"))
-                return EXIT_CONFIG;
-            break;
-        case 'w':
-            if (!tool_number(optarg, WIDTH_MIN, WIDTH_MAX, "--width", &wanted.width, "map"))
-                return EXIT_CONFIG;
-            break;
-        default: return EXIT_USAGE;
-        }
+        if (option == 'h')
+            return tool_help(&tool_map);
+        if (!take_option(option, &wanted))
+            return option == '?' ? EXIT_USAGE : EXIT_CONFIG;
     }
-    if (argc - optind > 1) {
-        hfi_say(SAY_ERROR, "HF-E416", "map", "one process at a time, not %d; see `holdfast help map`",
-                argc - optind);
-        return EXIT_USAGE;
-    }
-    int status = target_open(&target, argv[optind], "map");
+    int status = target_of_arguments(&target, argc, argv, "map");
     if (status != 0)
         return status;
     status = target_read(&target, &snapshot, true, "map");

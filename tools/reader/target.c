@@ -193,6 +193,15 @@ int target_open(struct target *target, const char *text, const char *command)
     return target->fd >= 0 ? 0 : say_refused(target, verdict, reason, command);
 }
 
+int target_of_arguments(struct target *target, int argc, char **argv, const char *command)
+{
+    if (argc - optind <= 1)
+        return target_open(target, argv[optind], command);
+    hfi_say(SAY_ERROR, "HF-E416", command, "one process at a time, not %d; see `holdfast help %s`",
+            argc - optind, command);
+    return EXIT_USAGE;
+}
+
 int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command)
 {
     const char *reason;

@@ -18,6 +18,10 @@ struct target {
  * open.  0; or an exit status after HF-E411 to HF-E416 was printed under the name of `command`. */
 int target_open(struct target *target, const char *text, const char *command);
 
+/* The process that is named behind the options, if any; as target_open, and the status after HF-E416
+ * where there is more. */
+int target_of_arguments(struct target *target, int argc, char **argv, const char *command);
+
 /* Copies what it shows now; 0, or an exit status after HF-E414 or HF-E421.  A process that has ended is still
  * read; see target_lives. */
 int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command);

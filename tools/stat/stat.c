@@ -185,11 +185,6 @@ static int stat_main(int argc, char **argv)
         if (!parse_option(option, &settings))
             return option == '?' ? EXIT_USAGE : EXIT_CONFIG;
     }
-    if (argc - optind > 1) {
-        hfi_say(SAY_ERROR, "HF-E416", "stat", "one process at a time, not %d; see `holdfast help stat`",
-                argc - optind);
-        return EXIT_USAGE;
-    }
     if ((settings.delta || settings.count != 0) && settings.watch_seconds == 0)
         settings.watch_seconds = 1;
     if (settings.watch_seconds != 0 && settings.format == FORMAT_OPENMETRICS) {
@@ -198,7 +193,7 @@ static int stat_main(int argc, char **argv)
                 "leave out --watch, --delta and --count");
         return EXIT_USAGE;
     }
-    int status = target_open(&target, argv[optind], "stat");
+    int status = target_of_arguments(&target, argc, argv, "stat");
     if (status != 0)
         return status;
     bool watching = settings.watch_seconds != 0;

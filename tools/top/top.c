@@ -46,12 +46,7 @@ static int top_main(int argc, char **argv)
             return EXIT_CONFIG;
         }
     }
-    if (argc - optind > 1) {
-        hfi_say(SAY_ERROR, "HF-E416", "top", "one process at a time, not %d; see `holdfast help top`",
-                argc - optind);
-        return EXIT_USAGE;
-    }
-    int status = target_open(&top.target, argv[optind], "top");
+    int status = target_of_arguments(&top.target, argc, argv, "top");
     if (status != 0)
         return status;
     if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) {
