@@ -140,6 +140,20 @@ static int record(struct job *job)
     return status;
 }
 
+static int record_target(struct job *job, const char *text)
+{
+    int status = target_open(&job->target, text, "record");
+    if (status != 0)
+        return status;
+    status = record(job);
+    recording_free(job->recording);
+    sample_free(job->sample);
+    if (job->file != NULL && fclose(job->file) != 0 && status == 0)
+        status = close_failed(job, errno);
+    target_close(&job->target);
+    return status;
+}
+
 /* --- the command line --- */
 
 enum { OPTION_INTERVAL = 256, OPTION_DURATION, OPTION_NO_COMMAND };
@@ -176,16 +190,7 @@ static int record_main(int argc, char **argv)
                 job.path == NULL ? "no file is named to record into (-o FILE)" : "one process at a time");
         return EXIT_USAGE;
     }
-    int status = target_open(&job.target, argv[optind], "record");
-    if (status != 0)
-        return status;
-    status = record(&job);
-    recording_free(job.recording);
-    sample_free(job.sample);
-    if (job.file != NULL && fclose(job.file) != 0 && status == 0)
-        status = close_failed(&job, errno);
-    target_close(&job.target);
-    return status;
+    return record_target(&job, argv[optind]);
 }
 
 const struct command tool_record = {

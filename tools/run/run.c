@@ -331,39 +331,46 @@ static FILE *open_output(const char *path)
     return out;
 }
 
-static int run_with_report(const struct request *request)
+/* False after HF-E406. */
+static bool start_child(struct watch *watch, const struct request *request)
 {
-    char **command = request->command;
-    FILE *out = open_output(request->output);
-    if (out == NULL)
-        return EXIT_FAILURE;
-    struct watch watch = { .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .fd = -1 };
     sigset_t all, before;
-    if (watch.inotify >= 0)
-        inotify_add_watch(watch.inotify, HF_INSPECT_DIRECTORY, IN_CREATE);
-    double start = now_seconds();
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before);               /* until it is known whom to forward to */
     sighandler_t of_children = signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status away */
-    watch.child = fork();
-    if (watch.child < 0) {
+    watch->child = fork();
+    if (watch->child < 0) {
         hfi_say(
             SAY_ERROR, "HF-E406", "run",
             "no process could be started (%s); raise the process limit (ulimit -u), or leave --report out",
             strerror(errno));
-        return EXIT_FAILURE;
+        return false;
     }
-    if (watch.child == 0) {
+    if (watch->child == 0) {
         signal(SIGCHLD, of_children);
         sigprocmask(SIG_SETMASK, &before, NULL);
         _exit(execute(request));
     }
-    forward_to = watch.child;
+    forward_to = watch->child;
     set_signals();
     sigprocmask(SIG_SETMASK, &before, NULL);
+    return true;
+}
+
+static int run_with_report(const struct request *request)
+{
+    FILE *out = open_output(request->output);
+    if (out == NULL)
+        return EXIT_FAILURE;
+    struct watch watch = { .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .fd = -1 };
+    if (watch.inotify >= 0)
+        inotify_add_watch(watch.inotify, HF_INSPECT_DIRECTORY, IN_CREATE);
+    double start = now_seconds();
+    if (!start_child(&watch, request))
+        return EXIT_FAILURE;
     segment_start_ticks(watch.child, &watch.start_ticks);
     segment_path(watch.path, watch.child, watch.start_ticks);
-    struct run_end end = { .name = command[0], .pid = watch.child };
+    struct run_end end = { .name = request->command[0], .pid = watch.child };
     int status = end.status = watch_wait(&watch, &end.usage);
     forward_to = 0;
     end.seconds = now_seconds() - start;

@@ -138,6 +138,38 @@ static void print_unshown(const json_t *unshown)
     printf(count > UNSHOWN_NAMED ? " ...\n" : "\n");
 }
 
+static int print_json(struct listing *listing, const struct segment_count *count)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "processes", listing->processes);
+    json_object_set_new(object, "not_readable", tool_json_number(listing->not_readable));
+    json_object_set_new(object, "unusable", tool_json_number(listing->unusable));
+    json_object_set_new(object, "removed", tool_json_number(count->swept));
+    json_object_set_new(object, "elsewhere", tool_json_number(count->elsewhere));
+    json_object_set_new(object, "not_shown", listing->unshown);
+    return tool_json_print(object);
+}
+
+/* What the lines of processes do not say. */
+static void print_rest(const struct listing *listing, const struct segment_count *count)
+{
+    if (listing->unknown != 0)
+        printf("? not known: holdfast stat PID says why\n");
+    if (listing->at_most != 0)
+        printf("< at most: holdfast stat PID says why\n");
+    if (listing->shown == 0)
+        printf("no process shows an arena that you may read\n");
+    if (listing->not_readable != 0)
+        printf("%u more, not yours to read\n", listing->not_readable);
+    if (listing->unusable != 0)
+        printf("%u more, of another version or not what they claim to be: holdfast stat PID says\n",
+               listing->unusable);
+    if (count->elsewhere != 0)
+        printf("%u more in other namespaces, such as containers: holdfast list says there\n",
+               count->elsewhere);
+    print_unshown(listing->unshown);
+}
+
 static int list_main(int argc, char **argv)
 {
     static const struct option long_options[] = { { "json", no_argument, NULL, 'j' },
@@ -164,31 +196,9 @@ static int list_main(int argc, char **argv)
     listing.unshown = json_array();
     unshown_each(add_unshown, listing.unshown);
     snapshot_free(&listing.snapshot);
-    if (listing.processes != NULL) {
-        json_t *object = json_object();
-        json_object_set_new(object, "processes", listing.processes);
-        json_object_set_new(object, "not_readable", tool_json_number(listing.not_readable));
-        json_object_set_new(object, "unusable", tool_json_number(listing.unusable));
-        json_object_set_new(object, "removed", tool_json_number(count.swept));
-        json_object_set_new(object, "elsewhere", tool_json_number(count.elsewhere));
-        json_object_set_new(object, "not_shown", listing.unshown);
-        return tool_json_print(object);
-    }
-    if (listing.unknown != 0)
-        printf("? not known: holdfast stat PID says why\n");
-    if (listing.at_most != 0)
-        printf("< at most: holdfast stat PID says why\n");
-    if (listing.shown == 0)
-        printf("no process shows an arena that you may read\n");
-    if (listing.not_readable != 0)
-        printf("%u more, not yours to read\n", listing.not_readable);
-    if (listing.unusable != 0)
-        printf("%u more, of another version or not what they claim to be: holdfast stat PID says\n",
-               listing.unusable);
-    if (count.elsewhere != 0)
-        printf("%u more in other namespaces, such as containers: holdfast list says there\n",
-               count.elsewhere);
-    print_unshown(listing.unshown);
+    if (listing.processes != NULL)
+        return print_json(&listing, &count);
+    print_rest(&listing, &count);
     show_wrap_end();
     json_decref(listing.unshown);
     if (count.swept != 0)
