@@ -147,13 +147,15 @@ int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *
     return 0;
 }
 
-/* In the order of struct hf_stats. */
+/* By the place in struct hf_stats. */
+#define NAMED(field) [offsetof(struct hf_stats, field) / sizeof(uint64_t)] = #field
 static const char *const stats_names[] = {
-    "arena",         "allocated",     "idle",         "free",         "metadata",
-    "large",         "high_water",    "longest_free", "nodes",        "threads",
-    "blocks_listed", "pages_claimed", "pages_fresh",  "pages_stolen", "pages_away",
-    "large_blocks",  "remote_frees",  "failures",     "live",         "kept",
+    NAMED(arena),         NAMED(allocated),     NAMED(idle),         NAMED(free),         NAMED(metadata),
+    NAMED(large),         NAMED(high_water),    NAMED(longest_free), NAMED(nodes),        NAMED(threads),
+    NAMED(blocks_listed), NAMED(pages_claimed), NAMED(pages_fresh),  NAMED(pages_stolen), NAMED(pages_away),
+    NAMED(large_blocks),  NAMED(remote_frees),  NAMED(failures),     NAMED(live),         NAMED(kept),
 };
+#undef NAMED
 #define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
 _Static_assert(STATS_COUNT * sizeof(uint64_t) == sizeof(struct hf_stats), "each has its name");
 

@@ -129,6 +129,7 @@ static void check_json(void)
     CHECK(length > 100 && (size_t)length == strlen(whole) && whole[0] == '{' && whole[length - 1] == '}');
     CHECK(strstr(whole, "\"arena\": 268435456, ") != NULL &&
           strstr(whole, "\"per_node\": [{\"id\": 0, ") != NULL);
+    CHECK(strstr(whole, "null") == NULL && strstr(whole, ", \"kept\": ") != NULL);
     CHECK(hf_stats_json(part, sizeof part) == length && strlen(part) == sizeof part - 1 &&
           memcmp(part, whole, sizeof part - 1) == 0);
     CHECK(hf_stats_json(NULL, 0) == length);
