@@ -60,4 +60,13 @@ int hfi_topology_describe(struct topology *topology, const char *xml_path, const
 /* "slower memory without CPUs" and the like, for messages. */
 const char *hfi_topology_memory_name(enum topology_memory memory);
 
+/* NULL when no node has that number. */
+HFI_INLINE const struct topology_node *hfi_topology_find(const struct topology *topology, unsigned id)
+{
+    for (unsigned i = 0; i < topology->node_count; i++)
+        if (topology->nodes[i].id == id)
+            return &topology->nodes[i];
+    return NULL;
+}
+
 #endif

@@ -19,11 +19,18 @@ libholdfast_core_la_SOURCES = \
 	%D%/kernel/ring.c %D%/kernel/ring.h \
 	%D%/kernel/shm.c %D%/kernel/shm.h \
 	%D%/arena/arena.c %D%/arena/arena.h \
+	%D%/arena/attempt.c %D%/arena/attempt.h \
 	%D%/arena/idleset.c %D%/arena/idleset.h \
 	%D%/arena/pagemap.h \
 	%D%/arena/pagetable.h \
 	%D%/arena/prefault.c %D%/arena/prefault.h \
 	%D%/arena/reserve.c %D%/arena/reserve.h \
+	%D%/arena/reserve-asked.c \
+	%D%/arena/reserve-fit.c \
+	%D%/arena/reserve-growing.c \
+	%D%/arena/reserve-memory.c \
+	%D%/arena/reserve-rungs.c \
+	%D%/arena/reserve-space.c \
 	%D%/arena/runmap.c %D%/arena/runmap.h \
 	%D%/arena/sizeclass.c %D%/arena/sizeclass.h \
 	%D%/arena/xfree.h \

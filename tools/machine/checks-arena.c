@@ -48,7 +48,7 @@ static void check_node_memory(struct examination *examination, unsigned index)
                   checks_size(have, left), checks_size(want, part->bytes), checks_too_much(text, lack));
 }
 
-/* As src/arena/reserve.c: memory beside the pools is cut down where it does not fit into what is
+/* As src/arena/reserve-fit.c: memory beside the pools is cut down where it does not fit into what is
  * free. */
 void checks_memory(struct examination *examination)
 {

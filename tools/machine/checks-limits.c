@@ -90,7 +90,7 @@ void checks_overcommit(struct examination *examination)
 
 static const char *const space_limits[][2] = { { "LimitAS", "as" }, { "LimitDATA", "data" }, { NULL, NULL } };
 
-/* The least that src/arena/reserve.c makes do with; of a described machine, the bound that holds
+/* The least that src/arena/reserve-space.c makes do with; of a described machine, the bound that holds
  * everywhere. */
 void checks_space(struct examination *examination)
 {
