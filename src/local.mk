@@ -19,6 +19,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/kernel/ring.c %D%/kernel/ring.h \
 	%D%/kernel/shm.c %D%/kernel/shm.h \
 	%D%/arena/arena.c %D%/arena/arena.h \
+	%D%/arena/arena-grow.c \
 	%D%/arena/attempt.c %D%/arena/attempt.h \
 	%D%/arena/idleset.c %D%/arena/idleset.h \
 	%D%/arena/pagemap.h \

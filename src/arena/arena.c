@@ -10,19 +10,12 @@
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
  * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in
  *     the background, only pages of chunks that prefault.h gave to node_open.
- * A5: of a growing arena a page is accessible before its bit is set in free_runs, and its entries
- *     in owners[], the page table and the table that follows them (hfi_arena_follow) are writable.
- *     A page in `refused` is not open.
+ *     (A5: arena-grow.c.)
  *
- * Concurrency: a claim is the clearing of bits (runmap.c); xfrontier is advanced by CAS, and who
- * advanced it opens the step, populates it and then sets its bits, so two growers work on different
- * steps: no page is opened twice, since it may be protected again by then (guards; the program
- * itself).  What the kernel refuses goes to `refused`, from where the next grower claims it.  The
- * marks of A3 only move towards each other (CAS); a reader that sees less between them clears
- * memory that was zero, which is harmless.
+ * Concurrency: a claim is the clearing of bits (runmap.c).  The marks of A3 only move towards each
+ * other (CAS); a reader that sees less between them clears memory that was zero, which is harmless.
  *
- * Fails by returning NULL.  Tests: tests/unit/full.c, tests/programs/prefault.c,
- * tests/programs/lockall.c, tests/programs/refused.c, tests/programs/grows.c.
+ * Fails by returning NULL.  Tests: tests/unit/full.c, tests/programs/prefault.c.
  */
 #include "arena/arena.h"
 
@@ -30,23 +23,14 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "kernel/os.h"
 #include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
-#include "base/say.h"
 #include "arena/xfree.h"
 
-#define LAZY_PAGES 64u       /* first pages of an auto arena: the kernel's faults are cheaper than a step */
-#define STEP_PAGES_MIN 32u   /* 2 MiB */
-#define STEP_PAGES_MAX 1024u /* 64 MiB */
-#define STEP_ALIGN_PAGES 32u /* huge pages are advised whole: other ends would cost two mappings each */
-#define OTHERS_PAGES 8u      /* opened by others: a system call for each page would be dear */
-#define LEAD_SHARE 8u        /* of a step, for others while the rest is being populated */
-#define MAPS_STEP_PAGES HFI_WINDOW_PAGES /* 2 MiB of table at once */
-#define OPEN_CHUNKS_MAX 16               /* populated chunks opened by one call */
+#define LAZY_PAGES 64u     /* first pages of an auto arena: the kernel's faults are cheaper than a step */
+#define OPEN_CHUNKS_MAX 16 /* populated chunks opened by one call */
 #define OTHERS_SLEEP_US 100u
-#define POPULATE_PAGES_MAX 1024u /* larger requests are left to be touched: they may be sparse */
 
 struct arena hfi_arena;
 char *hfi_base;
@@ -54,7 +38,6 @@ size_t hfi_span;
 static struct shown nothing_shown;
 _Atomic(struct shown *) hfi_xshown = &nothing_shown;
 size_t hfi_pagemap_gaps[HFI_MAX_NODES];
-HFI_TLS bool hfi_arena_grew;
 
 static void node_init_maps(struct arena_node *node, char *memory, bool growing)
 {
@@ -79,60 +62,6 @@ static size_t node_maps_bytes(size_t page_count, bool growing)
            2 * HFI_CLASS_COUNT * hfi_idleset_bytes(page_count);
 }
 
-/* --- opening a growing arena --- */
-
-static struct {
-    char *start;
-    size_t first_index, entry_bytes;
-} follower; /* const once there are threads */
-
-static int follower_open(size_t index, size_t end)
-{
-    if (follower.start == NULL)
-        return 0;
-    size_t first = (index - follower.first_index) * follower.entry_bytes;
-    size_t last = hfi_align_up((end - follower.first_index) * follower.entry_bytes, HFI_SMALL_PAGE_BYTES);
-    first = hfi_align_down(first, HFI_SMALL_PAGE_BYTES);
-    return hfi_os_protect(follower.start + first, last - first, true);
-}
-
-int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes)
-{
-    int error = 0;
-    follower.start = start;
-    follower.first_index = first_index;
-    follower.entry_bytes = entry_bytes;
-    for (unsigned i = 0; i < hfi_arena.node_count && error == 0; i++) {
-        const struct arena_node *node = &hfi_arena.nodes[i];
-        error = follower_open(node->first_index, node->first_index + hfi_load_relaxed(&node->xmaps_open));
-    }
-    return error;
-}
-
-/* A5 for the maps of pages before `end`.  Threads may do the same at once. */
-static int node_open_maps(struct arena_node *node, size_t end)
-{
-    size_t open = hfi_load_acquire(&node->xmaps_open); /* pairs with the CAS below */
-    if (end <= open)
-        return 0;
-    end = hfi_min(hfi_align_up(end, MAPS_STEP_PAGES), node->page_count);
-    int error = hfi_open_maps(&hfi_arena.reservation, &hfi_arena.reservation.nodes[node->index], open, end);
-    if (error == 0)
-        error = follower_open(node->first_index + open, node->first_index + end);
-    while (error == 0 && open < end && !hfi_cas_weak_acq_rel(&node->xmaps_open, &open, end))
-        ;
-    return error;
-}
-
-static int node_open_pages(struct arena_node *node, size_t first, size_t pages)
-{
-    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
-    int error = node_open_maps(node, first + pages);
-    return error != 0 ? error : hfi_open_step(reserved, first * HFI_PAGE_BYTES, pages * HFI_PAGE_BYTES);
-}
-
-/* --- start --- */
-
 static int node_init(struct arena_node *node, const struct reserved_node *reserved, bool growing)
 {
     node->id = reserved->id;
@@ -146,7 +75,7 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     if (node->meta_pages + 2 > node->page_count)
         return -ENOSPC;
     size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
-    int error = growing ? node_open_pages(node, 0, frontier) : 0;
+    int error = growing ? hfi_arena_open_pages(node, 0, frontier) : 0;
     if (error != 0)
         return error;
     node_init_maps(node, reserved->start, growing);
@@ -180,142 +109,6 @@ int hfi_arena_init(const struct reservation *reservation)
     }
     hfi_span = reservation->span;
     return 0;
-}
-
-/* --- growing --- */
-
-/* Refused pages, if there are enough in a row: the kernel may be of another mind by now.  Returns
- * how many, from *first on. */
-static size_t node_claim_refused(struct arena_node *node, size_t pages, size_t wished, size_t *first)
-{
-    if (hfi_load_relaxed(&node->refused.xset_count) < pages) /* relaxed: a hint; the bits are claimed */
-        return 0;
-    *first = hfi_runmap_claim_exact(&node->refused, wished, 1, 0);
-    if (*first != HFI_RUNMAP_NONE)
-        return wished;
-    *first = hfi_runmap_claim_exact(&node->refused, pages, 1, 0);
-    return *first != HFI_RUNMAP_NONE ? pages : 0;
-}
-
-/* `pages` at least, up to an end that is aligned to huge pages. */
-static size_t step_pages(size_t from, size_t pages)
-{
-    size_t step = hfi_max(hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX), pages);
-    size_t end = hfi_align_down(from + step, STEP_ALIGN_PAGES);
-    return (end >= from + pages ? end : hfi_align_up(from + pages, STEP_ALIGN_PAGES)) - from;
-}
-
-/* How many pages from the frontier `from` on, together with the free ones before it, hold a run of
- * `pages`, which stays in one window (runmap.h); 0 when all that are left do not. */
-static size_t node_lacking(const struct arena_node *node, size_t from, size_t pages, size_t align)
-{
-    size_t first = node->first_index, window = HFI_RUNMAP_WINDOW_BITS;
-    size_t place = from - hfi_runmap_set_below(&node->free_runs, from);
-    place = hfi_align_up(place + first, align) - first;
-    while (pages <= window && place / window != (place + pages - 1) / window && place < node->page_count)
-        place = hfi_align_up(hfi_align_up(place + 1, window) + first, align) - first;
-    if (place + pages > node->page_count)
-        return 0;
-    return hfi_max(place + pages, from + 1) - from; /* others may have freed what was lacking */
-}
-
-/* What this thread opens: `pages` from `first` on, or if the kernel refuses so many, `least`. */
-struct step {
-    size_t first, pages, least;
-};
-
-/* Pages that are not open, for a run of `pages`; none when it would find no room in all there
- * are. */
-static struct step node_claim_closed(struct arena_node *node, size_t pages, size_t align, bool ahead)
-{
-    size_t shown_from = node->meta_pages + HFI_FIRST_PAGES;
-    struct step step = { .least = pages + align - 1 };
-    size_t wished = hfi_max(step.least, ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
-    step.pages = node_claim_refused(node, step.least, wished, &step.first);
-    if (step.pages != 0)
-        return step;
-    step.first = hfi_load_relaxed(&node->xfrontier);
-    do {
-        step.least = step.first >= node->page_count ? 0 : node_lacking(node, step.first, pages, align);
-        if (step.least == 0)
-            return (struct step){ .pages = 0 };
-        step.pages = ahead ? step_pages(step.first, step.least) : hfi_max(OTHERS_PAGES, step.least);
-        if (step.first < shown_from) /* publishing comes with growth: there must be some at that place */
-            step.pages = hfi_max(hfi_min(step.pages, shown_from - step.first), step.least);
-        step.pages = hfi_min(step.pages, node->page_count - step.first);
-    } while (!hfi_cas_weak_relaxed(&node->xfrontier, &step.first, step.first + step.pages));
-    return step;
-}
-
-static void say_refused(const struct arena_node *node, size_t pages, int error)
-{
-    static _Atomic(bool) xsaid;
-    char bytes[16];
-    if (hfi_first_time(&xsaid))
-        hfi_say(
-            SAY_WARNING, "HF-W229", "arena",
-            "node %u: the kernel refused to open %s more of the reserved addresses (%s): the arena does not "
-            "grow until it does; raise the limit on data (ulimit -d) or vm.max_map_count, or with "
-            "vm.overcommit_memory=2 vm.overcommit_ratio",
-            node->id, hfi_format_bytes(bytes, sizeof bytes, pages * HFI_PAGE_BYTES),
-            hfi_os_error_name(error));
-}
-
-/* Opens what was claimed, or the front half of it, and so on down to the least.  Returns how many
- * are open; the others are refused. */
-static size_t node_open_claimed(struct arena_node *node, const struct step *step)
-{
-    size_t opened = step->pages;
-    int error;
-    while ((error = node_open_pages(node, step->first, opened)) != 0 && opened > step->least)
-        opened = hfi_max(opened / 2, step->least);
-    if (error != 0) {
-        say_refused(node, opened, error);
-        opened = 0;
-    }
-    if (opened < step->pages)
-        hfi_runmap_release(&node->refused, step->first + opened, step->pages - opened);
-    return opened;
-}
-
-/* The end of a step is given to others before the step is populated, the rest after it. */
-static void node_populate(struct arena_node *node, size_t first, size_t pages, size_t wanted)
-{
-    const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
-    size_t lead = hfi_min(pages / LEAD_SHARE, pages - hfi_min(pages, wanted));
-    if (lead != 0)
-        hfi_runmap_release(&node->free_runs, first + pages - lead, lead);
-    /* Refused population is no failure here: the pages are then faulted in one by one. */
-    hfi_prefault_step(reserved, first * HFI_PAGE_BYTES, pages * HFI_PAGE_BYTES);
-    hfi_runmap_release(&node->free_runs, first, pages - lead);
-}
-
-/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is
- * opened, when it would have none, or the kernel refuses.  One thread at a time goes ahead of use;
- * others, which would each populate as much, open little more than they need. */
-static bool node_grow(struct arena_node *node, size_t pages, size_t align)
-{
-    bool none = false;
-    bool ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true);
-    struct step step = node_claim_closed(node, pages, align, ahead);
-    size_t opened = step.pages == 0 ? 0 : node_open_claimed(node, &step);
-    if (opened != 0)
-        hfi_advise_step(&hfi_arena.reservation.nodes[node->index], step.first * HFI_PAGE_BYTES,
-                        opened * HFI_PAGE_BYTES);
-    if (opened != 0 && ahead && step.least <= POPULATE_PAGES_MAX)
-        node_populate(node, step.first, opened, step.least);
-    else if (opened != 0)
-        hfi_runmap_release(&node->free_runs, step.first, opened);
-    hfi_arena_grew = hfi_arena_grew || step.pages != 0;
-    if (ahead)
-        hfi_store_release(&node->xgrowing, false);
-    return opened != 0;
-}
-
-void hfi_arena_forked(void)
-{
-    for (unsigned i = 0; i < hfi_arena.node_count; i++)
-        hfi_store_relaxed(&hfi_arena.nodes[i].xgrowing, false);
 }
 
 /* MISSING, BEING_MADE, STANDING; and in a child that HOLDFAST_FORK=dontfork left without it,
@@ -432,7 +225,7 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
             return node_hand_out(node, first, pages, zero);
         if (closed != 0)
             node_force_open(node);
-        else if (!node_grow(node, pages, align))
+        else if (!hfi_arena_grow(node, pages, align))
             return NULL;
     }
 }

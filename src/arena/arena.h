@@ -183,4 +183,14 @@ const char *hfi_arena_audit(const struct arena_node *node);
 /* The same of the idle sets of a class. */
 const char *hfi_arena_audit_idle(const struct arena_node *node, unsigned class);
 
+/* --- for arena.c alone (arena-grow.c) --- */
+
+/* Opens the next step of a growing node, so that it has a run of `pages`.  False, and nothing is
+ * opened, when it would have none, or the kernel refuses.  One thread at a time goes ahead of use;
+ * others, which would each populate as much, open little more than they need. */
+bool hfi_arena_grow(struct arena_node *node, size_t pages, size_t align);
+
+/* Opens pages of a growing node, and the maps that tell of them.  0 or -errno. */
+int hfi_arena_open_pages(struct arena_node *node, size_t first, size_t pages);
+
 #endif

@@ -17,7 +17,7 @@
 
 #define THREADS 100
 #define SIZES 40
-#define STEP_BYTES ((size_t)64 << 20)        /* src/arena/arena.c: most that is populated ahead of use */
+#define STEP_BYTES ((size_t)64 << 20)        /* src/arena/arena-grow.c: most that is populated ahead of use */
 #define SMALL_PAGES_BYTES ((size_t)32 << 20) /* src/arena/reserve-growing.c: no huge pages before that */
 #define OTHER_BYTES ((size_t)48 << 20)       /* stacks, code, the arena's maps, the inspection segment */
 

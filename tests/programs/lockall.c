@@ -12,7 +12,7 @@
 #define MIB ((size_t)1 << 20)
 #define GIB ((size_t)1 << 30)
 #define MORE_BYTES (200 * MIB)
-#define STEP_BYTES (64 * MIB) /* src/arena/arena.c: most that is opened at once */
+#define STEP_BYTES (64 * MIB) /* src/arena/arena-grow.c: most that is opened at once */
 #define OTHER_BYTES (64 * MIB)
 
 static size_t resident(void)
