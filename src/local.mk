@@ -6,6 +6,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/base/bits.h \
 	%D%/base/check.h \
 	%D%/base/options.c %D%/base/options.h \
+	%D%/base/option-table.c \
 	%D%/base/outlet.c %D%/base/outlet.h \
 	%D%/base/probe.h \
 	%D%/base/say.c %D%/base/say.h \

@@ -81,4 +81,14 @@ size_t hfi_name_distance(const char *a, size_t a_length, const char *b);
 /* "2m" and the like, for messages. */
 const char *hfi_backing_name(enum option_backing backing);
 
+/* --- for options.c alone (option-table.c) --- */
+
+bool hfi_option_parse_strict(struct options *options, const char *text);
+
+/* Where it names another program nothing else is read (hfi_options_read). */
+bool hfi_option_parse_only(struct options *options, const char *text);
+
+/* Whether a value of HOLDFAST_ONLY names this process. */
+bool hfi_option_is_only(const char *text);
+
 #endif

@@ -87,7 +87,7 @@ static bool has_file_name(char *path, const char *name)
     return strcmp(slash == NULL ? path : slash + 1, name) == 0;
 }
 
-/* By its file, or by what it was called, as the library compares (is_only in src/base/options.c). */
+/* By its file, or by what it was called, as the library compares (hfi_option_is_only). */
 static bool runs_program(pid_t pid, const char *name)
 {
     char text[TEXT_BYTES];
