@@ -2,6 +2,7 @@
 # Includes go down only (src/LAYERS, tools/LAYERS), and inside a folder they run in no circle: a .c and the .h of its name are one room.
 # Nor do calls between files of the tool, where it is built.
 # hwloc is included by numa/topology alone, liburing by src/kernel/ring alone.
+# Operations on atomics stand in src/base/atomic.h.
 srcdir=${srcdir:-.}
 top_builddir=${top_builddir:-.}
 failed=0
@@ -23,6 +24,9 @@ failed=0
     }
     /^#include <hwloc/ && room != "numa/topology" { print FILENAME ": only numa/topology includes hwloc"; bad = 1 }
     /^#include <liburing/ && room != "kernel/ring" && FILENAME !~ /^tools/ { print FILENAME ": only src/kernel/ring includes liburing"; bad = 1 }
+    /__atomic_|__sync_|atomic_[a-z_]+(_explicit)?\(|memory_order_/ && room != "base/atomic" && FILENAME !~ /^tools/ {
+        print FILENAME ":" FNR ": an atomic operation that src/base/atomic.h does not name"; bad = 1
+    }
     END {
         # A room that uses no room which is left cannot be in a circle; what cannot be taken away is one.
         do {

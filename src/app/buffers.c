@@ -126,7 +126,7 @@ static void show_rings(void)
     bool any;
     do {
         any = hfi_load_seq_cst(&xrings) != 0;
-        __atomic_store_n(&hf_uring_arena.bytes, any ? hfi_span - HFI_WINDOWS_OFFSET : 0, __ATOMIC_SEQ_CST);
+        hfi_plain_store_seq_cst(&hf_uring_arena.bytes, any ? hfi_span - HFI_WINDOWS_OFFSET : 0);
         hfi_inspect_rings(any);
     } while ((hfi_load_seq_cst(&xrings) != 0) != any);
 }
@@ -135,7 +135,7 @@ static void show_rings(void)
 static void opened(struct io_uring *uring)
 {
     hf_uring_arena.start = (uintptr_t)hfi_base + HFI_WINDOWS_OFFSET;
-    __atomic_store_n(&hf_uring_arena.vectored, hfi_ring_has_vectored(uring), __ATOMIC_RELAXED);
+    hfi_plain_store_relaxed(&hf_uring_arena.vectored, hfi_ring_has_vectored(uring));
     hfi_fetch_add_acq_rel(&xrings, 1);
     show_rings();
     say_fork();

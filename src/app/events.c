@@ -26,14 +26,14 @@ void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node 
     uint64_t number = hfi_fetch_add_relaxed(&xevents, 1);
     struct hf_inspect_event *event = &hfi_segment_tables.events[number % HF_INSPECT_EVENTS];
     HFI_SHOW(event->sequence, 0);
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* pairs with the reader's second look at the sequence */
+    hfi_fence_release(); /* pairs with the reader's second look at the sequence */
     HFI_SHOW(event->ticks, hfi_os_ticks());
     HFI_SHOW(event->kind, kind);
     HFI_SHOW(event->node, node->index);
     HFI_SHOW(event->tid, hfi_theap->thread_id);
     HFI_SHOW(event->a, a);
     HFI_SHOW(event->b, b);
-    __atomic_store_n(&event->sequence, number + 1, __ATOMIC_RELEASE); /* pairs with the reader's first look */
+    hfi_plain_store_release(&event->sequence, number + 1); /* pairs with the reader's first look */
     HFI_SHOW(segment->event_count, number + 1);
     if (kind == HF_EVENT_REPORT)
         HFI_SHOW(segment->reports, hfi_fetch_add_relaxed(&xreports, 1) + 1);

@@ -83,7 +83,7 @@ static void add(uint64_t *sum, uint64_t *added, uint64_t count)
 {
     if (count == *added)
         return;
-    __atomic_fetch_add(sum, count - *added, __ATOMIC_RELAXED);
+    hfi_plain_fetch_add_relaxed(sum, count - *added);
     *added = count;
 }
 
@@ -146,8 +146,8 @@ void hfi_inspect_note_slow(struct theap *theap, uint64_t ticks)
         return;
     }
     struct hf_inspect_theap *sum = &hfi_segment_tables.others[theap->node->index];
-    __atomic_fetch_add(&sum->slow[bucket], 1, __ATOMIC_RELAXED); /* as add() */
-    __atomic_fetch_add(&sum->slow_ticks, ticks, __ATOMIC_RELAXED);
+    hfi_plain_fetch_add_relaxed(&sum->slow[bucket], 1); /* as add() */
+    hfi_plain_fetch_add_relaxed(&sum->slow_ticks, ticks);
 }
 
 /* The call may end on another node, whose figures alone it stores then. */
@@ -176,7 +176,7 @@ void hfi_inspect_room(struct arena_node *node)
     if (hfi_likely(full == 0) || hfi_arena_free_pages(node) < node->page_count / HF_INSPECT_ROOM_SHARE ||
         !hfi_cas_relaxed(&state->xfull, &full, 0))
         return;
-    uint64_t remote = atomic_exchange_explicit(&state->xremote, 0, memory_order_relaxed);
+    uint64_t remote = hfi_exchange_relaxed(&state->xremote, 0); /* relaxed: a count */
     show_node(node);
     hfi_inspect_event(HF_EVENT_NODE_ROOM, node, 0, 0);
     if (remote != 0)

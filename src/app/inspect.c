@@ -83,7 +83,7 @@ static void make_segment(void)
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_inspect_update_node(&hfi_arena.nodes[i]);
     show_all_threads();
-    hfi_store_release((_Atomic(uint64_t) *)&segment->magic, HF_INSPECT_MAGIC);
+    hfi_plain_store_release(&segment->magic, HF_INSPECT_MAGIC); /* pairs with the reader */
     hfi_store_release(&hfi_shown()->xsegment, segment);
     is_shown = true;
     hfi_inspect_rings_again();

@@ -37,8 +37,8 @@ extern HFI_HIDDEN size_t hfi_pagemap_gaps[];
 
 /* Stores a figure for readers of the segment, or of this process.  Relaxed: several threads may
  * store a node's, and any is as good as the other. */
-#define HFI_SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
-#define HFI_SHOWN(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define HFI_SHOW(field, value) hfi_plain_store_relaxed(&(field), (value))
+#define HFI_SHOWN(field) hfi_plain_load_relaxed(&(field))
 
 HFI_INLINE _Atomic(uint64_t) *hfi_pagemap_entry(const struct page *head)
 {

@@ -41,7 +41,7 @@ size_t hfi_runmap_bytes(size_t bits)
 void hfi_runmap_init(struct runmap *map, size_t bits, void *memory)
 {
     char *at = memory;
-    atomic_init(&map->xset_count, 0);
+    hfi_store_relaxed(&map->xset_count, 0); /* relaxed: nobody else has it yet */
     map->bit_count = bits;
     map->window_count = hfi_divide_up(bits, WINDOW_BITS);
     map->windows = (struct runmap_window *)at;

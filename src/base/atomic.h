@@ -2,7 +2,8 @@
  * atomic: C11 atomics by the name of their memory order.
  *
  * A call site shows its order in the name, so that a missing reason is seen.
- * Shared atomics are fields whose names start with x.
+ * Shared atomics are fields whose names start with x.  No other file has an operation of the
+ * compiler's or of <stdatomic.h> (tests/layers.sh).
  */
 #ifndef HFI_ATOMIC_H
 #define HFI_ATOMIC_H
@@ -42,6 +43,17 @@
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_acq_rel, memory_order_acquire)
 #define hfi_cas_seq_cst(p, e, v)                                                                             \
     atomic_compare_exchange_strong_explicit((p), (e), (v), memory_order_seq_cst, memory_order_seq_cst)
+
+/* The same of fields that are not _Atomic: those of public layouts, which say so in words, and those
+ * that their owner reads plainly and others look at. */
+#define hfi_plain_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define hfi_plain_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define hfi_plain_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define hfi_plain_store_seq_cst(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
+#define hfi_plain_fetch_add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+
+/* What was stored before is seen by whoever sees what is stored after, relaxed as that is. */
+#define hfi_fence_release() atomic_thread_fence(memory_order_release)
 
 /* True for the first caller alone.  Relaxed: it orders nothing. */
 #define hfi_first_time(p) (!hfi_exchange_relaxed((p), true))

@@ -84,8 +84,8 @@ static _Atomic(bool) xcut;              /* atomic: the last that left did so wit
 static void line_keep(const struct line *line, char *kept)
 {
     for (size_t i = 0; i < line->length; i++)
-        __atomic_store_n(&kept[i], line->text[i], __ATOMIC_RELAXED); /* relaxed: a debugger reads it */
-    __atomic_store_n(&kept[line->length], 0, __ATOMIC_RELAXED);
+        hfi_plain_store_relaxed(&kept[i], line->text[i]); /* relaxed: a debugger reads it */
+    hfi_plain_store_relaxed(&kept[line->length], 0);
 }
 
 static bool line_send(struct line *line)
@@ -118,7 +118,7 @@ static void say_dropped(void)
     int saved_errno = errno;
     unsigned long dropped = 0;
     if (hfi_load_relaxed(&xdropped) != 0)
-        dropped = atomic_exchange_explicit(&xdropped, 0, memory_order_relaxed); /* relaxed: a sum */
+        dropped = hfi_exchange_relaxed(&xdropped, 0); /* relaxed: a sum */
     if (dropped != 0)
         say_count(dropped);
     errno = saved_errno;

@@ -7,7 +7,7 @@
 #ifndef HFI_COUNTERS_H
 #define HFI_COUNTERS_H
 
-#include "base/base.h"
+#include "base/atomic.h"
 
 #define HFI_DISTANCES 4
 
@@ -21,7 +21,7 @@ struct counters {
 /* Of a theap whose pages others took. */
 HFI_INLINE void hfi_counters_lose(struct counters *counters, uint32_t pages)
 {
-    __atomic_fetch_add(&counters->lost, pages, __ATOMIC_RELAXED); /* a count, which orders nothing */
+    hfi_plain_fetch_add_relaxed(&counters->lost, pages); /* relaxed: a count, which orders nothing */
 }
 
 /* The threads whose counters these are may be at work. */

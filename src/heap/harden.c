@@ -285,7 +285,7 @@ static void lost_push(struct page *page)
 {
     uint64_t word = hfi_load_relaxed(&xlost), next;
     do {
-        __atomic_store_n(&page->head_delta, (uint32_t)word, __ATOMIC_RELAXED); /* published by the CAS */
+        hfi_plain_store_relaxed(&page->head_delta, (uint32_t)word); /* published by the CAS */
         next = ((word >> 32) + 1) << 32 | (hfi_page_index(page) + 1);
         /* release: pairs with lost_pop, which reads head_delta */
     } while (!hfi_cas_weak_acq_rel(&xlost, &word, next));
@@ -300,7 +300,7 @@ static struct page *lost_pop(void)
             return NULL;
         page = hfi_page_at((uint32_t)word - 1);
         /* relaxed: if somebody else took the page meanwhile, the tag fails the CAS */
-        next = ((word >> 32) + 1) << 32 | __atomic_load_n(&page->head_delta, __ATOMIC_RELAXED);
+        next = ((word >> 32) + 1) << 32 | hfi_plain_load_relaxed(&page->head_delta);
     } while (!hfi_cas_weak_acq_rel(&xlost, &word, next));
     return page;
 }
@@ -308,7 +308,7 @@ static struct page *lost_pop(void)
 static HFI_COLD void lose(struct page *page, int error)
 {
     static _Atomic(bool) xsaid_lost;
-    if (!atomic_exchange(&xsaid_lost, true))
+    if (hfi_first_time(&xsaid_lost))
         hfi_say(SAY_WARNING, "HF-W312", "guard",
                 "the kernel refused to lift an inaccessible guard (%s): its 64 KiB are out of use until it "
                 "does, and further guards are patterns; raise the limit on data (ulimit -d)",
