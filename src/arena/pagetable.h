@@ -110,6 +110,7 @@ struct page {
     uint8_t size_class;             /* const: HFI_CLASS_LARGE for a large run */
     uint8_t node;                   /* const: index of its node */
     uint32_t head_delta;            /* const: pages back to the head, inside a run */
+    _Atomic(uint32_t) xnext_lost;   /* atomic: link of a page whose guard could not be lifted (harden.c) */
     uint64_t link_key; /* const: encodes links, and is in the guard's pattern, in the secure build */
 };
 

@@ -60,7 +60,7 @@ static uint64_t guards_max;           /* const after hfi_harden_init: inaccessib
 static _Atomic(uint64_t) xguards;     /* atomic: inaccessible ones now */
 static _Atomic(bool) xsaid;           /* atomic: the first guard that had to be a pattern was reported */
 static _Atomic(uint64_t) xlost;       /* atomic: tag, and 1 + index of the first lost page; they are linked by
-                                 * head_delta */
+                                 * xnext_lost */
 
 static uint64_t mix(uint64_t x)
 {
@@ -285,9 +285,9 @@ static void lost_push(struct page *page)
 {
     uint64_t word = hfi_load_relaxed(&xlost), next;
     do {
-        hfi_plain_store_relaxed(&page->head_delta, (uint32_t)word); /* published by the CAS */
+        hfi_store_relaxed(&page->xnext_lost, (uint32_t)word); /* relaxed: published by the CAS */
         next = ((word >> 32) + 1) << 32 | (hfi_page_index(page) + 1);
-        /* release: pairs with lost_pop, which reads head_delta */
+        /* release: pairs with lost_pop, which reads xnext_lost */
     } while (!hfi_cas_weak_acq_rel(&xlost, &word, next));
 }
 
@@ -300,7 +300,7 @@ static struct page *lost_pop(void)
             return NULL;
         page = hfi_page_at((uint32_t)word - 1);
         /* relaxed: if somebody else took the page meanwhile, the tag fails the CAS */
-        next = ((word >> 32) + 1) << 32 | hfi_plain_load_relaxed(&page->head_delta);
+        next = ((word >> 32) + 1) << 32 | hfi_load_relaxed(&page->xnext_lost);
     } while (!hfi_cas_weak_acq_rel(&xlost, &word, next));
     return page;
 }
