@@ -5,7 +5,8 @@
  *     (N2: figures.c.  N3 and N4: segment.c.)
  * N5: publishing makes system calls.  In malloc it comes with a call that has grown the arena,
  *     which makes some too, and nowhere else.  A thread is not cancelled in it, nor runs a signal
- *     handler, which might fork.
+ *     handler, which might fork.  A child that shares its parent's memory (vfork) leaves it to the
+ *     parent.
  *
  * A named arena publishes at start.  A growing one waits until it grows beyond its first pages, so
  * that a small program pays nothing.  A forked child drops the segment.  With
@@ -102,7 +103,7 @@ static void publish(void)
 {
     bool expected = false;
     int cancel;
-    if (!hfi_cas_acq_rel(&xpublishing, &expected, true))
+    if (!hfi_segment_is_own_process() || !hfi_cas_acq_rel(&xpublishing, &expected, true))
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* N5 */
     struct sys_hold hold = hfi_sys_hold(SIGNALS_HELD);
@@ -113,6 +114,7 @@ static void publish(void)
 
 void hfi_inspect_init(void)
 {
+    hfi_segment_remember_process();
     if (hfi_options.inspect && !hfi_arena.reservation.growing)
         publish();
 }

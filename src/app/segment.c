@@ -49,11 +49,11 @@ _Static_assert(!HFI_SECURE || HFI_GUARD_BYTES == HF_INSPECT_GUARD_BYTES, "as rea
 struct segment_tables hfi_segment_tables;
 static struct {                                                  /* who publishes writes it */
     char path[sizeof HF_INSPECT_DIRECTORY + HFI_SHM_NAME_BYTES]; /* empty: there is none */
-    long pid;                                                    /* of the process whose file it is */
     uint64_t namespace;                                          /* in which it has that number; 0: unknown */
     void *memory; /* where it is mapped, from before it is shown */
     size_t bytes;
 } mapping;
+static long process_number; /* const, but for handlers of fork: this process's, as the kernel says */
 
 uint32_t hfi_segment_backing_code(enum option_backing backing)
 {
@@ -170,7 +170,7 @@ static void fill_header(struct hf_inspect_segment *header, const struct shm_proc
     };
     header->version = HF_INSPECT_VERSION;
     header->header_bytes = sizeof *header;
-    header->pid = (uint64_t)mapping.pid;
+    header->pid = (uint64_t)process_number;
     header->start_ticks = process->start_ticks;
     header->program = process->program;
     header->arena_base = (uintptr_t)hfi_base;
@@ -311,10 +311,20 @@ static void name_file(struct shm_process *process)
 {
     hfi_shm_read_process("/proc/self/stat", process);
     strcpy(mapping.path, HF_INSPECT_DIRECTORY "/");
-    mapping.pid = hfi_shm_pid();
     mapping.namespace = hfi_shm_namespace();
-    hfi_shm_name(mapping.path + strlen(mapping.path), HF_INSPECT_PREFIX, mapping.pid, process->start_ticks,
+    hfi_shm_name(mapping.path + strlen(mapping.path), HF_INSPECT_PREFIX, process_number, process->start_ticks,
                  mapping.namespace);
+}
+
+void hfi_segment_remember_process(void)
+{
+    if (hfi_options.inspect)
+        process_number = hfi_shm_pid();
+}
+
+bool hfi_segment_is_own_process(void)
+{
+    return hfi_shm_pid() == process_number;
 }
 
 struct hf_inspect_segment *hfi_segment_create(bool took_over)
@@ -345,16 +355,17 @@ void hfi_segment_drop(bool call_may_go_on)
     if (mapping.memory != NULL)
         drop_segment(call_may_go_on);
     memset(&mapping, 0, sizeof mapping);
+    hfi_segment_remember_process();
 }
 
-/* A child that ran no handler of fork (clone, vfork) may end by exit: the file is its parent's.
+/* A child that ran no handlers of fork (clone, vfork) may end by exit: the file is its parent's.
  * The child has another number, or the same one in another namespace.  Without /proc nothing tells
  * the first processes of two namespaces apart: such a process leaves its file. */
 static bool is_own_file(void)
 {
-    bool same_number = mapping.path[0] != 0 && hfi_shm_pid() == mapping.pid;
-    bool may_be_told = mapping.namespace != 0 || mapping.pid != 1;
-    return same_number && may_be_told && hfi_shm_namespace() == mapping.namespace;
+    bool may_be_told = mapping.namespace != 0 || process_number != 1;
+    return mapping.path[0] != 0 && hfi_segment_is_own_process() && may_be_told &&
+           hfi_shm_namespace() == mapping.namespace;
 }
 
 __attribute__((destructor)) static void unpublish(void)

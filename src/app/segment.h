@@ -24,6 +24,13 @@ struct segment_tables {
 };
 extern HFI_HIDDEN struct segment_tables hfi_segment_tables;
 
+/* At start, and by hfi_segment_drop: the process that has this number now may make a file. */
+void hfi_segment_remember_process(void);
+
+/* Asks the kernel.  False in a child that ran no handlers of fork, and may be at work in its parent's
+ * memory (vfork). */
+bool hfi_segment_is_own_process(void);
+
 /* Makes this process's file, with all tables but no figures in them, and shows it to nobody.
  * `took_over` is told in it (hfi_inspect_took_over).  NULL after saying why there is none. */
 struct hf_inspect_segment *hfi_segment_create(bool took_over);

@@ -3,10 +3,12 @@
  * signal, a pending cancel ends no thread inside malloc, a signal handler that forks meanwhile
  * makes a child that tells nothing in its parent's name, a child without handlers of fork takes
  * nothing away and tells nothing, and where the processor's counter is forbidden there is no
- * segment, or with HOLDFAST_INSPECT=0 nothing that reads the counter.
+ * segment, or with HOLDFAST_INSPECT=0 nothing that reads the counter.  A child that shares its
+ * parent's memory makes no segment in its own name.
  *
  * Each case is a program of its own: this one again, with another argument and environment.
  */
+#include <glob.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -192,6 +194,65 @@ static void clone_first(void)
     CHECK(test_segment()->pid == 1);
 }
 
+static bool has_segment(long pid)
+{
+    char pattern[64];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, HF_INSPECT_DIRECTORY "/" HF_INSPECT_PREFIX "%ld.*", pid);
+    bool any = glob(pattern, 0, NULL, &found) == 0;
+    globfree(&found);
+    return any;
+}
+
+/* `pid` is a child that ran no handlers of fork, and has grown the arena, its parent's own perhaps,
+ * beyond the size of publishing. */
+static void check_child_and_publish(pid_t pid)
+{
+    int status;
+    CHECK(pid > 0);
+    CHECK(!has_segment(pid)); /* nobody has waited for it: the number is still its own */
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(!has_segment(getpid()));
+    grow();
+    CHECK(test_segment()->pid == (uint64_t)getpid());
+}
+
+static void vfork_meanwhile(void)
+{
+    pid_t pid = vfork();
+    if (pid == 0) {
+        grow();
+        _exit(0);
+    }
+    check_child_and_publish(pid);
+}
+
+static int grow_in_clone(void *unused)
+{
+    (void)unused;
+    grow();
+    return 0;
+}
+
+static void clone_with_memory(void)
+{
+    static _Alignas(64) char stack[1 << 18];
+    check_child_and_publish(
+        clone(grow_in_clone, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL));
+}
+
+static void fork_without_handlers(void)
+{
+    pid_t pid = _Fork();
+    if (pid == 0) {
+        grow();
+        exit(has_segment(getpid()));
+    }
+    siginfo_t ended;
+    CHECK(waitid(P_PID, (id_t)pid, &ended, WEXITED | WNOWAIT) == 0);
+    check_child_and_publish(pid);
+}
+
 static void forbid_counter(void)
 {
     CHECK(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0);
@@ -246,6 +307,9 @@ static const struct {
     { "cancel", cancel },
     { "fork-meanwhile", fork_meanwhile },
     { "clone", clone_and_exit },
+    { "vfork", vfork_meanwhile },
+    { "clone-with-memory", clone_with_memory },
+    { "fork-without-handlers", fork_without_handlers },
     { "clone-first", clone_first },
     { "clone-first-without-proc", clone_first_without_proc },
     { "grow-without-counter", grow_without_counter },
@@ -276,6 +340,10 @@ int main(int argc, char **argv)
     expect("auto", "1", "cancel", 0);
     expect("auto", "1", "fork-meanwhile", 0);
     expect("64M", "1", "clone", 0);
+
+    expect("auto", "1", "vfork", 0);
+    expect("auto", "1", "clone-with-memory", 0);
+    expect("auto", "1", "fork-without-handlers", 0);
 
     if (prctl(PR_GET_TSC, (int[1]){ 0 }, 0, 0, 0) != 0) {
         printf("this kernel cannot forbid the counter\n");
