@@ -4,6 +4,9 @@
  * N3: no descriptor is kept.
  * N4: a page's entry is stored by who has the run, before it is let go (pagemap.h); only the walk
  *     that fills a new map, and remote.c where a page gets room, exchange what they expect to find.
+ * N6: the file is removed at exit, and none is made after that: who makes it looks behind itself
+ *     whether the process has ended meanwhile.  If exit_group(2) meets a thread between the two,
+ *     the file is a leftover, as after a kill.
  *
  * Fails by making no file, with one warning.  Tests: tests/segment.sh, tests/programs/publish.c.
  */
@@ -46,9 +49,17 @@ _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_I
 _Static_assert(HFI_MAX_NODES - 1 == HF_INSPECT_PLACE_NODE_ID(UINT32_MAX), "a node's number has its bits");
 _Static_assert(!HFI_SECURE || HFI_GUARD_BYTES == HF_INSPECT_GUARD_BYTES, "as readers reckon");
 
+/* The child of a fork begins anew, but for the last: no destructor would remove what it made. */
+enum file_state {
+    FILE_NONE,
+    FILE_NAMED, /* there may be one of mapping.path */
+    FILE_OVER,  /* the process ends: none is to be made any more */
+};
+
 struct segment_tables hfi_segment_tables;
+static _Atomic(int) xfile;                                       /* atomic: enum file_state */
 static struct {                                                  /* who publishes writes it */
-    char path[sizeof HF_INSPECT_DIRECTORY + HFI_SHM_NAME_BYTES]; /* empty: there is none */
+    char path[sizeof HF_INSPECT_DIRECTORY + HFI_SHM_NAME_BYTES]; /* of the file */
     uint64_t namespace;                                          /* in which it has that number; 0: unknown */
     void *memory; /* where it is mapped, from before it is shown */
     size_t bytes;
@@ -327,18 +338,34 @@ bool hfi_segment_is_own_process(void)
     return hfi_shm_pid() == process_number;
 }
 
-struct hf_inspect_segment *hfi_segment_create(bool took_over)
+/* N6 */
+static struct hf_inspect_segment *create_named(const struct shm_process *process, bool took_over)
 {
     struct hf_inspect_segment *segment = NULL;
-    struct shm_process process;
-    name_file(&process);
-    hfi_shm_sweep(HF_INSPECT_DIRECTORY, HF_INSPECT_PREFIX);
-    int error = create(&segment, &process, took_over);
+    int none = FILE_NONE, named = FILE_NAMED;
+    if (!hfi_cas_acq_rel(&xfile, &none, FILE_NAMED)) /* pairs with unpublish */
+        return NULL;
+    int error = create(&segment, process, took_over);
     if (error != 0) {
         say_unpublished(error);
-        mapping.path[0] = 0;
+        hfi_cas_acq_rel(&xfile, &named, FILE_NONE);
+        return NULL;
     }
-    return segment;
+    /* acquire: the kernel orders the making of a file and the removal that found none */
+    if (hfi_load_acquire(&xfile) != FILE_OVER)
+        return segment;
+    hfi_shm_unlink(mapping.path);
+    return NULL;
+}
+
+struct hf_inspect_segment *hfi_segment_create(bool took_over)
+{
+    struct shm_process process;
+    if (hfi_load_relaxed(&xfile) == FILE_OVER) /* relaxed: create_named looks again */
+        return NULL;
+    name_file(&process);
+    hfi_shm_sweep(HF_INSPECT_DIRECTORY, HF_INSPECT_PREFIX);
+    return create_named(&process, took_over);
 }
 
 /* The forking thread may be in the middle of a call, whose stores into the segment are still to
@@ -355,21 +382,25 @@ void hfi_segment_drop(bool call_may_go_on)
     if (mapping.memory != NULL)
         drop_segment(call_may_go_on);
     memset(&mapping, 0, sizeof mapping);
+    if (hfi_load_relaxed(&xfile) != FILE_OVER)
+        hfi_store_relaxed(&xfile, FILE_NONE); /* relaxed: the child has one thread */
     hfi_segment_remember_process();
 }
 
-/* A child that ran no handlers of fork (clone, vfork) may end by exit: the file is its parent's.
- * The child has another number, or the same one in another namespace.  Without /proc nothing tells
- * the first processes of two namespaces apart: such a process leaves its file. */
+/* Not in a child that ran no handlers of fork (clone) and is the first process of another namespace
+ * as its parent is of its own.  Without /proc nothing tells two such apart: they leave the file. */
 static bool is_own_file(void)
 {
     bool may_be_told = mapping.namespace != 0 || process_number != 1;
-    return mapping.path[0] != 0 && hfi_segment_is_own_process() && may_be_told &&
-           hfi_shm_namespace() == mapping.namespace;
+    return may_be_told && hfi_shm_namespace() == mapping.namespace;
 }
 
+/* N6.  In a child that ran no handlers of fork the file is its parent's. */
 __attribute__((destructor)) static void unpublish(void)
 {
-    if (is_own_file())
+    if (!hfi_options.inspect || !hfi_segment_is_own_process())
+        return;
+    /* acquire: pairs with create_named */
+    if (hfi_exchange_acquire(&xfile, FILE_OVER) == FILE_NAMED && is_own_file())
         hfi_shm_unlink(mapping.path);
 }

@@ -32,7 +32,8 @@ void hfi_segment_remember_process(void);
 bool hfi_segment_is_own_process(void);
 
 /* Makes this process's file, with all tables but no figures in them, and shows it to nobody.
- * `took_over` is told in it (hfi_inspect_took_over).  NULL after saying why there is none. */
+ * `took_over` is told in it (hfi_inspect_took_over).  NULL after saying why there is none, or when the
+ * process ends. */
 struct hf_inspect_segment *hfi_segment_create(bool took_over);
 
 /* Where the segment has a page map: shows it to who changes pages, and fills in what they are. */

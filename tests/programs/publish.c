@@ -4,7 +4,8 @@
  * makes a child that tells nothing in its parent's name, a child without handlers of fork takes
  * nothing away and tells nothing, and where the processor's counter is forbidden there is no
  * segment, or with HOLDFAST_INSPECT=0 nothing that reads the counter.  A child that shares its
- * parent's memory makes no segment in its own name.
+ * parent's memory makes no segment in its own name, and what runs at exit behind the removal leaves
+ * none.
  *
  * Each case is a program of its own: this one again, with another argument and environment.
  */
@@ -12,6 +13,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -253,6 +255,83 @@ static void fork_without_handlers(void)
     check_child_and_publish(pid);
 }
 
+/* Of the C library's streams, which are flushed behind all destructors. */
+static ssize_t grow_at_last(void *cookie, const char *text, size_t bytes)
+{
+    (void)text;
+    int status;
+    grow();
+    pid_t pid = cookie == NULL ? 0 : fork();
+    if (cookie != NULL && pid == 0) {
+        grow();
+        _exit(has_segment(getpid()));
+    }
+    CHECK(pid == 0 || (waitpid(pid, &status, 0) == pid && status == 0));
+    return (ssize_t)bytes;
+}
+
+static void grow_behind_destructors(bool forks)
+{
+    FILE *stream = fopencookie(forks ? &name : NULL, "w", (cookie_io_functions_t){ .write = grow_at_last });
+    CHECK(stream != NULL && fputc('x', stream) == 'x');
+    fprintf(stderr, "%ld\n", (long)getpid());
+}
+
+static void exit_and_grow(void)
+{
+    grow_behind_destructors(false);
+}
+
+static void exit_and_fork(void)
+{
+    grow_behind_destructors(true);
+}
+
+static sem_t about_to_create, removed, published;
+static bool exits;
+static pthread_t publisher;
+
+/* The library's own calls: the first makes place for the file, the other removes it at exit. */
+int unlink(const char *path)
+{
+    bool creates = exits && pthread_equal(pthread_self(), publisher);
+    bool ends = exits && !creates;
+    if (creates || ends)
+        exits = false; /* of each thread the first alone */
+    if (creates) {
+        sem_post(&about_to_create);
+        sem_wait(&removed);
+    }
+    int result = (int)syscall(SYS_unlink, path);
+    if (ends) {
+        sem_post(&removed);
+        sem_wait(&published);
+    }
+    return result;
+}
+
+static void *publish_at_exit(void *unused)
+{
+    publisher = pthread_self();
+    exits = true;
+    grow();
+    sem_post(&published);
+    pause();
+    return unused;
+}
+
+/* Main ends while another thread publishes. */
+static void exit_meanwhile(void)
+{
+    pthread_t thread;
+    CHECK(sem_init(&about_to_create, 0, 0) == 0 && sem_init(&removed, 0, 0) == 0 &&
+          sem_init(&published, 0, 0) == 0);
+    CHECK(pthread_create(&thread, NULL, publish_at_exit, NULL) == 0);
+    sem_wait(&about_to_create);
+    exits = true;
+    fprintf(stderr, "%ld\n", (long)getpid());
+}
+
 static void forbid_counter(void)
 {
     CHECK(prctl(PR_SET_TSC, PR_TSC_SIGSEGV, 0, 0, 0) == 0);
@@ -310,12 +389,21 @@ static const struct {
     { "vfork", vfork_meanwhile },
     { "clone-with-memory", clone_with_memory },
     { "fork-without-handlers", fork_without_handlers },
+    { "exit-and-grow", exit_and_grow },
+    { "exit-and-fork", exit_and_fork },
+    { "exit-meanwhile", exit_meanwhile },
     { "clone-first", clone_first },
     { "clone-first-without-proc", clone_first_without_proc },
     { "grow-without-counter", grow_without_counter },
     { "fill-without-counter", fill_without_counter },
     { "strict", be_strict },
 };
+
+static void expect_nothing_left(const char *of_name)
+{
+    expect("auto", "1", of_name, 0);
+    CHECK(atol(output) > 0 && !has_segment(atol(output)));
+}
 
 int main(int argc, char **argv)
 {
@@ -344,6 +432,9 @@ int main(int argc, char **argv)
     expect("auto", "1", "vfork", 0);
     expect("auto", "1", "clone-with-memory", 0);
     expect("auto", "1", "fork-without-handlers", 0);
+    expect_nothing_left("exit-and-grow");
+    expect_nothing_left("exit-and-fork");
+    expect_nothing_left("exit-meanwhile");
 
     if (prctl(PR_GET_TSC, (int[1]){ 0 }, 0, 0, 0) != 0) {
         printf("this kernel cannot forbid the counter\n");
