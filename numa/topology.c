@@ -19,6 +19,7 @@
  * T4: `environ` changes only while no other thread exists.
  * T5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc:
  *     it sees none of the caller's variables, or is not asked.
+ * T6: a child that was forked while another thread asked hwloc does not ask: hwloc has locks.
  *
  * "Has CPUs" is not what hwloc's cpuset says: a node without CPUs is given those of its initiator.
  * The kernel's cpulist answers for this machine; in a description of another one the first node of
@@ -372,20 +373,25 @@ static void ask_undisturbed(struct topology *topology, const struct source *sour
     environ = own_environ;
 }
 
+static bool asking; /* one thread; stays true in a child that was forked by another one meanwhile */
+
 int hfi_topology_load(struct topology *topology, bool quick)
 {
     unsigned id;
     int saved_errno = errno;
-    if ((quick || !may_ask()) && !is_described_elsewhere() && kernel_shows_one_node(&id)) {
+    bool may = may_ask() && !asking;
+    if ((quick || !may) && !is_described_elsewhere() && kernel_shows_one_node(&id)) {
         one_node(topology, id);
         return 0;
     }
     memset(topology, 0, sizeof *topology);
-    if (!may_ask()) {
+    if (!may) {
         one_node(topology, 0);
-        return -EPERM;
+        return asking ? -EDEADLK : -EPERM;
     }
+    asking = true;
     ask_undisturbed(topology, &(struct source){ NULL, NULL });
+    asking = false;
     errno = saved_errno;
     topology->from_hwloc = topology->node_count != 0;
     if (topology->from_hwloc)

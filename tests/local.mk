@@ -36,7 +36,7 @@ hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_cancel_LDFLAGS = $(hf_wrap)prefault_force $(hf_wrap)prefault_next
 %C%_programs_outlet_LDADD = libholdfast-core.la
 %C%_programs_late_LDADD =
-%C%_programs_late_LDFLAGS = -pthread
+%C%_programs_late_LDFLAGS = -pthread -rdynamic
 %C%_programs_privileged_SOURCES = %D%/programs/privileged.c src/names/override.c
 %C%_programs_privileged_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
 %C%_programs_privileged_LDADD = libholdfast-core.la

@@ -115,23 +115,39 @@ int hfi_arena_init(const struct reservation *reservation)
  * FORSAKEN. */
 enum arena_state { ARENA_MISSING, ARENA_BEING_MADE, ARENA_STANDING, ARENA_FORSAKEN };
 
-static _Atomic(int) xstate; /* atomic: enum arena_state */
+static _Atomic(int) xstate;   /* atomic: enum arena_state */
+static HFI_TLS bool is_maker; /* while it is being made */
 
 bool hfi_arena_begin(void)
 {
     int missing = ARENA_MISSING;
-    return hfi_cas_acq_rel(&xstate, &missing, ARENA_BEING_MADE);
+    is_maker = hfi_cas_acq_rel(&xstate, &missing, ARENA_BEING_MADE);
+    return is_maker;
 }
 
 void hfi_arena_stand(void)
 {
     hfi_assert(hfi_load_relaxed(&xstate) == ARENA_BEING_MADE);
+    is_maker = false;
     hfi_store_release(&xstate, ARENA_STANDING); /* pairs with hfi_arena_is_standing */
 }
 
 bool hfi_arena_is_standing(void)
 {
     return hfi_load_acquire(&xstate) == ARENA_STANDING; /* pairs with hfi_arena_stand */
+}
+
+bool hfi_arena_unmake(void)
+{
+    if (is_maker || hfi_load_relaxed(&xstate) != ARENA_BEING_MADE)
+        return false;
+    hfi_span = 0;
+    follower.start = NULL;
+    memset(hfi_arena.nodes, 0, hfi_arena.node_count * sizeof hfi_arena.nodes[0]);
+    hfi_arena.node_count = 0;
+    hfi_arena.page_count = 0;
+    hfi_store_relaxed(&xstate, ARENA_MISSING); /* relaxed: the child has one thread */
+    return true;
 }
 
 void hfi_arena_forsake(void)

@@ -164,6 +164,10 @@ bool hfi_arena_begin(void);
 void hfi_arena_stand(void);
 bool hfi_arena_is_standing(void);
 
+/* In a forked child: where another thread was making the arena, which is gone, it is missing again.
+ * What that thread had mapped stays, out of use: it may have been about to give it back. */
+bool hfi_arena_unmake(void);
+
 /* Pages that could not be populated in the background, and are never given out. */
 size_t hfi_arena_failed_pages(const struct arena_node *node);
 

@@ -469,3 +469,13 @@ void hfi_prefault_forked(bool others)
             take_over_chunks(node);
     }
 }
+
+void hfi_prefault_abandon(void)
+{
+    hfi_ring_found();
+    for (unsigned i = 0; i < HFI_MAX_NODES; i++) {
+        hfi_ring_forget(&nodes[i].ring);
+        nodes[i] = (struct prefault){ .chunks = NULL };
+        hfi_store_relaxed(&hfi_prefault_xclosed_bytes[i], 0);
+    }
+}

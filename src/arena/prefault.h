@@ -96,4 +96,7 @@ int hfi_prefault_error(unsigned index);
  * vanished, and the one there is may be opening a chunk. */
 void hfi_prefault_forked(bool others);
 
+/* In a forked child whose arena another thread was making: nothing was begun. */
+void hfi_prefault_abandon(void);
+
 #endif

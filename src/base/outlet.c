@@ -76,6 +76,12 @@ void hfi_outlet_remember(void)
     hfi_store_release(&xstart_state, START_KNOWN); /* pairs with is_file_of_start */
 }
 
+void hfi_outlet_forked(void)
+{
+    int asked = START_BEING_ASKED;
+    hfi_cas_relaxed(&xstart_state, &asked, START_UNKNOWN); /* relaxed: the child has one thread */
+}
+
 /* An inode's number may belong to another file by now, which is hardly opened the same way. */
 static bool is_file_of_start(const struct stat *file)
 {

@@ -15,6 +15,9 @@
 /* Descriptor 2 is the place for messages.  Once, at start; else the first write does it. */
 void hfi_outlet_remember(void);
 
+/* In a forked child: whoever was about that has vanished. */
+void hfi_outlet_forked(void);
+
 /* Writes a line with one system call.  How much of it left: all, nothing, or seldom a part. */
 size_t hfi_outlet_write(const char *line, size_t length);
 

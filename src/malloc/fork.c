@@ -7,8 +7,8 @@
  * they were, perhaps in the middle of a call, and their lists are not followed (F3).
  *
  * F1: the forking thread's own pages are whole: it was in fork, not in malloc.
- * F2: no state waits for a vanished thread: there are no locks.  One exception: where another thread
- *     was loading the library by dlopen, the arena is never made, and the child stays in boot.c.
+ * F2: no state waits for a vanished thread: there are no locks.  If that thread was setting the arena
+ *     up (dlopen), the child's first call sets up another.
  * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go
  *     on: what lies in the arena is then of an earlier moment than the page table, which is not
  *     pinned.  Direct I/O and a reader in another process pin for a moment, which nothing tells.
@@ -29,7 +29,8 @@
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c,
  * tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,
- * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/uring.c.
+ * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/late.c,
+ * tests/programs/uring.c.
  */
 #include "malloc/fork.h"
 
@@ -40,6 +41,7 @@
 #include "app/buffers.h"
 #include "app/events.h"
 #include "app/inspect.h"
+#include "base/outlet.h"
 #include "kernel/os.h"
 #include "kernel/machine.h"
 #include "kernel/cpu.h"
@@ -188,9 +190,26 @@ static void forsake_arena(void)
     hfi_arena_forsake();
 }
 
+/* Where this thread itself is setting the arena up, and a signal handler has forked, it goes on. */
+static void child_without_arena(void)
+{
+    bool begins_anew = hfi_arena_unmake();
+    hfi_inspect_forked(!begins_anew);
+    if (begins_anew) {
+        hfi_prefault_abandon();
+        hfi_outlet_forked();
+    } else {
+        hfi_prefault_forked(false);
+    }
+}
+
 static void child_after_fork(void)
 {
     bool threaded = hfi_load_relaxed(&xthreaded);
+    if (!hfi_arena_is_standing()) {
+        child_without_arena();
+        return;
+    }
     hfi_buffers_forked();
     hfi_inspect_forked(!threaded);
     if (hfi_options.fork == FORK_DONTFORK) {
@@ -238,6 +257,10 @@ static void warn_of_threads(void)
 static void before_fork(void)
 {
     int cancel;
+    if (!hfi_arena_is_standing()) {
+        hfi_store_relaxed(&xthreaded, true); /* it may stand in the child, by another thread */
+        return;
+    }
     hfi_inspect_forking();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     if (hfi_options.fork == FORK_DONTFORK) {
@@ -247,6 +270,15 @@ static void before_fork(void)
         tell_once();
     }
     pthread_setcancelstate(cancel, NULL);
+}
+
+static bool unwatched; /* const after hfi_fork_watch */
+
+void hfi_fork_watch(void)
+{
+    static _Atomic(bool) xonce;
+    if (hfi_first_time(&xonce))
+        unwatched = pthread_atfork(before_fork, NULL, child_after_fork) != 0;
 }
 
 void hfi_fork_init(void)
@@ -261,7 +293,7 @@ void hfi_fork_init(void)
                         "share the arena copy-on-write; unset HOLDFAST_FORK",
                         -error);
         }
-    if (pthread_atfork(before_fork, NULL, child_after_fork) != 0)
+    if (unwatched)
         hfi_say(SAY_WARNING, "HF-W005", "fork",
                 "pthread_atfork failed: memory of other threads is lost to forked "
                 "children; raise the process's memory limit");

@@ -7,6 +7,8 @@
  * I3: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation
  *     points.
  * I4: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
+ * I5: handlers of fork are registered before: a child that is forked while another thread sets the
+ *     arena up begins anew.  So each step of init_arena may come twice in a process.
  *
  * Tests: tests/programs/early.c, tests/programs/cancel.c, tests/programs/late.c.
  */
@@ -45,6 +47,26 @@ static void say_arena(const struct reservation *reservation)
     }
 }
 
+static void say_topology(int error)
+{
+    if (error == -EPERM)
+        hfi_say(SAY_WARNING, "HF-W019", "topology",
+                "a program with privileges that its caller has not (AT_SECURE), and with threads, "
+                "does not ask hwloc, which reads the caller's environment: using node 0 alone, unbound; load "
+                "Holdfast before the "
+                "first thread");
+    else if (error == -EDEADLK)
+        hfi_say(
+            SAY_WARNING, "HF-W022", "topology",
+            "this process was forked while another thread loaded Holdfast and asked hwloc, whose locks may "
+            "be held for ever: using node 0 alone, unbound; load Holdfast before the first thread");
+    else if (error != 0)
+        hfi_say(SAY_WARNING, "HF-W002", "topology",
+                "hwloc gave no answer (error %d): using node 0 alone, unbound; "
+                "check that /sys is mounted, or set HOLDFAST_STRICT=1 to stop here",
+                -error);
+}
+
 static void init_arena(void)
 {
     static struct topology topology;
@@ -57,17 +79,7 @@ static void init_arena(void)
     hfi_steal_init(); /* before there are threads of the kernel's: then it would take some ms */
     bool quick = hfi_options.arena == ARENA_AUTO;
     int error = hfi_topology_load(&topology, quick);
-    if (error == -EPERM)
-        hfi_say(SAY_WARNING, "HF-W019", "topology",
-                "a program with privileges that its caller has not (AT_SECURE), and with threads, "
-                "does not ask hwloc, which reads the caller's environment: using node 0 alone, unbound; load "
-                "Holdfast before the "
-                "first thread");
-    else if (error != 0)
-        hfi_say(SAY_WARNING, "HF-W002", "topology",
-                "hwloc gave no answer (error %d): using node 0 alone, unbound; "
-                "check that /sys is mounted, or set HOLDFAST_STRICT=1 to stop here",
-                -error);
+    say_topology(error);
     if (error != 0 && hfi_options.strict)
         _exit(EX_CONFIG);
     if (hfi_reserve(&reservation, &hfi_options, &topology) != 0)
@@ -94,8 +106,9 @@ static bool init_once(void)
     int cancel;
     if (hfi_arena_is_standing())
         return true;
+    hfi_fork_watch(); /* I5 */
     if (!hfi_arena_begin())
-        return false;
+        return hfi_arena_is_standing(); /* pthread_atfork may have called malloc, and that this function */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* I3 */
     init_arena();
     hfi_thread_init();

@@ -100,6 +100,8 @@ static bool arm_thread(struct theap *theap)
 
 void hfi_thread_init(void)
 {
+    if (has_key) /* by the thread that hfi_arena_unmake is about */
+        return;
     has_key = pthread_key_create(&thread_key, thread_exit) == 0;
     if (!has_key)
         hfi_say(SAY_WARNING, "HF-W018", "thread",
