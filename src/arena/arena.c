@@ -137,6 +137,11 @@ bool hfi_arena_is_standing(void)
     return hfi_load_acquire(&xstate) == ARENA_STANDING; /* pairs with hfi_arena_stand */
 }
 
+bool hfi_arena_is_being_made(void)
+{
+    return hfi_load_acquire(&xstate) == ARENA_BEING_MADE;
+}
+
 bool hfi_arena_unmake(void)
 {
     if (is_maker || hfi_load_relaxed(&xstate) != ARENA_BEING_MADE)

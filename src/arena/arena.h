@@ -163,6 +163,7 @@ void hfi_arena_forsake(void);
 bool hfi_arena_begin(void);
 void hfi_arena_stand(void);
 bool hfi_arena_is_standing(void);
+bool hfi_arena_is_being_made(void);
 
 /* In a forked child: where another thread was making the arena, which is gone, it is missing again.
  * What that thread had mapped stays, out of use: it may have been about to give it back. */

@@ -135,9 +135,13 @@ static HFI_COLD void *fail_boot(const struct request *request)
         if (hfi_first_time(&xsaid))
             hfi_say(SAY_ERROR, "HF-E014", "boot",
                     "the %zu MiB that serve a program without an arena have no %zu bytes left, or the kernel "
-                    "refuses them; a child of HOLDFAST_FORK=dontfork should do little but exec: set "
-                    "HOLDFAST_FORK=private",
-                    HFI_BOOT_MAX_BYTES / HFI_MIB, bytes);
+                    "refuses them; %s",
+                    HFI_BOOT_MAX_BYTES / HFI_MIB, bytes,
+                    hfi_arena_is_being_made()
+                        ? "another thread sets the arena up, or did so when clone or _Fork made this "
+                          "process: load Holdfast before the first thread"
+                        : "a child of HOLDFAST_FORK=dontfork should do little but exec: set "
+                          "HOLDFAST_FORK=private");
         return fail_as_asked();
     }
     return hfi_fail_enomem();
