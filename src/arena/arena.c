@@ -147,10 +147,10 @@ bool hfi_arena_unmake(void)
     if (is_maker || hfi_load_relaxed(&xstate) != ARENA_BEING_MADE)
         return false;
     hfi_span = 0;
-    follower.start = NULL;
     memset(hfi_arena.nodes, 0, hfi_arena.node_count * sizeof hfi_arena.nodes[0]);
     hfi_arena.node_count = 0;
     hfi_arena.page_count = 0;
+    hfi_arena_follow(NULL, 0, 0);
     hfi_store_relaxed(&xstate, ARENA_MISSING); /* relaxed: the child has one thread */
     return true;
 }
