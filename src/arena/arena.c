@@ -223,6 +223,8 @@ static bool node_mark_used(struct arena_node *node, size_t first, size_t pages)
 static struct page *node_hand_out(struct arena_node *node, size_t first, size_t pages, bool *zero)
 {
     struct page *page = hfi_page_at(node->first_index + first);
+    hfi_assert(hfi_load_relaxed(hfi_owner_at(node->first_index + first)) == HFI_OWNER_NONE); /* A2 */
+    hfi_assert(hfi_load_relaxed(hfi_owner_at(node->first_index + first + pages - 1)) == HFI_OWNER_NONE);
     *zero = node_mark_used(node, first, pages);
     page->node = (uint8_t)node->index;
     page->run_pages = (uint32_t)pages;
@@ -296,6 +298,9 @@ void hfi_arena_release(struct page *first, size_t pages)
     if (pages == 0)
         return;
     struct arena_node *node = hfi_node_of_page(first);
+    hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first))) == HFI_OWNER_NONE); /* A2 */
+    hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first) + pages - 1)) == HFI_OWNER_NONE);
+    hfi_assert(!hfi_xfree_is_open(first));
     hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
     hfi_arena_show(node);
 }

@@ -36,6 +36,7 @@
 #include "arena/idleset.h"
 
 #include "base/bits.h"
+#include "base/check.h"
 
 #define WORD_SHIFT 6u
 #define WORD_BITS ((size_t)1 << WORD_SHIFT)
@@ -109,6 +110,7 @@ void hfi_idleset_init(struct idleset *set, size_t capacity, void *memory)
 
 bool hfi_idleset_add(struct idleset *set, size_t member)
 {
+    hfi_assert(member < set->capacity); /* I3 */
     /* seq_cst: release to who removes the member, and I2 */
     uint64_t old = hfi_fetch_or_seq_cst(word_of(set, 0, member), mask_of(member));
     mark_above(set, 0, member >> WORD_SHIFT);
@@ -117,6 +119,7 @@ bool hfi_idleset_add(struct idleset *set, size_t member)
 
 bool hfi_idleset_remove(struct idleset *set, size_t member)
 {
+    hfi_assert(member < set->capacity);
     /* relaxed: who does not see the member has nothing to take */
     if (!(hfi_load_relaxed(word_of(set, 0, member)) & mask_of(member)))
         return false;

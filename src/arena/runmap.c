@@ -25,6 +25,7 @@
 #include "arena/runmap.h"
 
 #include "base/bits.h"
+#include "base/check.h"
 
 #define WORD_BITS ((size_t)64)
 #define CHUNK_BITS HFI_RUNMAP_CHUNK_BITS
@@ -104,6 +105,7 @@ static void raise(_Atomic(uint16_t) *hint, size_t length)
 static void raise_hints(struct runmap *map, size_t start, size_t length)
 {
     size_t window = start / WINDOW_BITS;
+    hfi_assert(start < map->bit_count && start % WINDOW_BITS + length <= WINDOW_BITS);
     raise(&map->windows[window].xchunk_hints[start % WINDOW_BITS / CHUNK_BITS], length);
     raise(&map->xwindow_hints[window], length);
 }
@@ -154,6 +156,7 @@ static size_t set_bits(struct runmap *map, size_t first, size_t count)
 
 bool hfi_runmap_release(struct runmap *map, size_t first, size_t count)
 {
+    hfi_assert(count != 0 && first + count <= map->bit_count);
     hfi_fetch_add_relaxed(&map->xset_count, count);
     size_t doubled = set_bits(map, first, count);
     if (hfi_unlikely(doubled != 0))
@@ -177,6 +180,7 @@ static void raise_behind(struct runmap *map, size_t end)
 static bool clear_bits(struct runmap *map, size_t first, size_t count)
 {
     size_t end = first + count;
+    hfi_assert(count != 0 && end <= map->bit_count);
     for (size_t bit = first; bit < end;) {
         size_t here = hfi_min(WORD_BITS - bit % WORD_BITS, end - bit);
         uint64_t mask = hfi_mask(bit % WORD_BITS, (unsigned)here);

@@ -24,6 +24,8 @@ static void show(const struct page *head)
 
 void *hfi_large_dress(struct page *head)
 {
+    hfi_assert(head->run_pages != 0 && !hfi_xfree_is_open(head));
+    hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(head))) == HFI_OWNER_NONE);
     head->size_class = HFI_CLASS_LARGE;
     head->block_bytes = 0;
     hfi_guard_place(head);
@@ -58,6 +60,7 @@ static void large_shrink(struct page *head, size_t pages)
 {
     struct arena_node *node = hfi_node_of_page(head);
     size_t now = head->run_pages;
+    hfi_assert(pages != 0 && pages < now);
     head->run_pages = (uint32_t)pages;
     hfi_guard_place(head);
     hfi_fetch_sub_relaxed(&node->xlarge_pages, now - pages);

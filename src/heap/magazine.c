@@ -28,6 +28,7 @@
 #include "heap/magazine.h"
 
 #include "arena/pagemap.h"
+#include "base/check.h"
 #include "heap/remote.h"
 #include "base/say.h"
 #include "heap/theaps.h"
@@ -97,6 +98,7 @@ static void check_list(struct magazine *magazine, const struct block *list)
 static uint32_t return_some(struct block **list)
 {
     struct block *first = *list, *last = first;
+    hfi_assert(first != NULL);
     struct page *page = page_of_block(first);
     uint32_t count = 1;
     struct block *next = next_of(last);
@@ -113,14 +115,17 @@ static uint32_t return_some(struct block **list)
 /* `incoming`, which is empty, may have `blocks` blocks. */
 static void give_room(struct magazine *magazine, uint32_t blocks)
 {
+    hfi_assert(magazine->incoming == NULL);
     magazine->incoming_room = magazine->incoming_limit = blocks;
 }
 
 /* Something of the oldest goes: false when that is all there is. */
 static bool age(struct theap *theap, struct magazine *magazine)
 {
+    hfi_assert((magazine->previous == NULL) == (magazine->previous_blocks == 0));
     if (magazine->previous != NULL) {
         uint32_t count = return_some(&magazine->previous);
+        hfi_assert(count <= magazine->previous_blocks);
         magazine->previous_blocks -= count;
         theap->trade.returned += count;
         return true;
@@ -148,6 +153,8 @@ static uint32_t loaded_blocks(const struct magazine *magazine)
 
 static struct page_front *load(struct magazine *magazine, unsigned class, struct block *list, uint32_t blocks)
 {
+    hfi_assert(class < HFI_DIRECT_CLASSES && (list != NULL) == (blocks != 0));
+    hfi_assert(magazine->loaded.local_free == NULL);
     magazine->loaded.free = list;
     magazine->loaded.capacity = (uint16_t)blocks;
     magazine->loaded.used = 0;
@@ -230,6 +237,7 @@ struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page)
 {
     unsigned class = page->size_class;
     struct magazine *magazine = &theap->magazines[class];
+    hfi_assert(!HFI_SECURE && page->list == LIST_NONE && hfi_page_hold(page) == PAGE_IN_USE);
     struct block *list = magazine->loaded.free;
     uint32_t blocks = loaded_blocks(magazine);
     for (uint32_t left = hfi_sizeclasses[class].ample_blocks; left != 0; left--) {
@@ -313,6 +321,7 @@ uint32_t hfi_magazines_return_listed(struct theap *theap)
 
 void hfi_magazine_end_theap(struct theap *theap)
 {
+    hfi_assert(hfi_load_relaxed(&theap->xstate) != THEAP_LIVE);
     hfi_magazines_return_listed(theap);
     hfi_theap_end(theap);
 }

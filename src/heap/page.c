@@ -26,6 +26,8 @@
 
 void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list)
 {
+    hfi_assert(page->list == LIST_NONE && (list == LIST_PARTIAL || list == LIST_FULL));
+    hfi_assert((queue->first == NULL) == (queue->count == 0));
     page->list = (uint8_t)list;
     page->next = NULL;
     page->prev = queue->last;
@@ -39,6 +41,8 @@ void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum pag
 
 void hfi_page_queue_remove(struct page_queue *queue, struct page *page)
 {
+    hfi_assert(page->list == LIST_PARTIAL || page->list == LIST_FULL);
+    hfi_assert(queue->count != 0 && hfi_page_hold(page) != PAGE_SEALED);
     *(page->prev != NULL ? &page->prev->next : &queue->first) = page->next;
     *(page->next != NULL ? &page->next->prev : &queue->last) = page->prev;
     page->next = page->prev = NULL;
@@ -48,6 +52,7 @@ void hfi_page_queue_remove(struct page_queue *queue, struct page *page)
 
 void hfi_page_set_owner(struct page *page, struct theap *theap)
 {
+    hfi_assert(!hfi_xfree_is_open(page)); /* P3 */
     hfi_store_relaxed(&page->xtheap, theap);
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap);
 }
@@ -56,6 +61,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
 {
     const struct sizeclass *cut = &hfi_sizeclasses[class];
     size_t index = hfi_page_index(page);
+    hfi_assert(class < HFI_CLASS_COUNT && !hfi_xfree_is_open(page)); /* A2 in arena.c */
     page->front.free = page->front.local_free = NULL;
     page->front.used = 0;
     page->front.capacity = 0;
@@ -209,6 +215,7 @@ HFI_INLINE uint32_t freed_blocks(const struct page *page)
 HFI_INLINE uint32_t swap(struct page *page)
 {
     struct block *list = page->front.local_free;
+    hfi_assert(page->front.free == NULL && list != NULL);
     page->front.local_free = NULL;
     page->front.free = list;
     page->front.free_zero = false;
@@ -241,6 +248,7 @@ static uint32_t page_take_remote(struct page *page)
     page_check_list(page, list, count, HFI_PAGE_LINKS_CHECKED);
     if (hfi_unlikely(count > hfi_page_out(page)))
         die_freed_twice(page);
+    hfi_assert(count != 0 && !(word & XFREE_OPEN)); /* P2: the page is owned */
     page->front.used -= count;
     page->front.free = list;
     page->front.free_zero = false;
@@ -266,6 +274,7 @@ static uint32_t page_extend(struct page *page)
     if (count > left)
         count = left;
     char *start = hfi_page_start(page) + (size_t)page->front.capacity * page->block_bytes;
+    hfi_assert(page->front.free == NULL && count != 0);
     struct block *list = NULL;
     uint8_t order[HFI_EXTEND_BLOCKS_MAX];
     if (HFI_SECURE)
@@ -302,6 +311,8 @@ uint32_t hfi_page_refill(struct page *page)
 void hfi_page_retire(struct page *page)
 {
     size_t index = hfi_page_index(page);
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
+    hfi_assert(hfi_page_out(page) == hfi_xfree_count(hfi_load_relaxed(&page->xfree)));
     uint32_t run_pages = page->run_pages, pages = hfi_guard_release(page);
     hfi_pagemap_show(page, HF_PAGE_FREE);
     /* relaxed: the bits set by hfi_arena_release publish these stores to the next claimer */
@@ -334,6 +345,7 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
 {
     struct arena_node *node = run->node;
     uint32_t ample = hfi_sizeclasses[run->class].ample_blocks;
+    hfi_assert(run->class < HFI_CLASS_COUNT && had < room);
     if (had == 0)
         page_count_idle(node, run->pages, true);
     if (had == 0 || (had < ample && room >= ample))
@@ -364,6 +376,8 @@ void hfi_page_let_go(struct page *page)
     uint32_t reserved = page->reserved;
     uint64_t word = hfi_load_acquire(&page->xfree);
     uint64_t open;
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
+    hfi_assert(!(word & XFREE_OPEN));
     hfi_page_check_freed(page);
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
     do {
@@ -384,6 +398,8 @@ void hfi_page_let_go(struct page *page)
 void hfi_page_won(struct page *page, uint64_t found)
 {
     struct page_run run = hfi_page_run(page);
+    hfi_assert((found & XFREE_OPEN) && !hfi_xfree_is_open(page));
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
     if (!(found & XFREE_LISTED))
         return;
     page_count_idle(run.node, run.pages, false);

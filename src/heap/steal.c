@@ -24,6 +24,8 @@
 #include "heap/steal.h"
 
 #include "heap/magazine.h"
+#include "arena/pagemap.h"
+#include "base/check.h"
 #include "kernel/cpu.h"
 #include "heap/revoke.h"
 #include "base/say.h"
@@ -95,6 +97,7 @@ static unsigned take_lists(const struct theap *thief, struct theap **next, struc
             continue;
         if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
             continue;
+        hfi_assert(HFI_SHOWN((*next)->thread) != 0); /* only who has the lists puts it up */
         raids[count].theap = *next;
         raids[count].blocks = raids[count].revoked = 0;
         count++;

@@ -39,6 +39,8 @@ void hfi_theap_direct(unsigned class, struct page_front *front)
 
 static void class_set_front(struct theap *theap, unsigned class, struct page_front *front)
 {
+    hfi_assert(front == &hfi_empty_front || (hfi_page_of_front(front)->list == LIST_CURRENT &&
+                                             hfi_page_of_front(front)->size_class == class));
     theap->classes[class].front = front;
     if (class < HFI_DIRECT_CLASSES)
         hfi_theap_direct(class, front);
@@ -52,6 +54,7 @@ static void list_append(struct theap *theap, struct page_queue *queue, struct pa
 
 static void list_remove(struct theap *theap, struct page_queue *queue, struct page *page)
 {
+    hfi_assert(hfi_load_relaxed(&theap->xlisted) != 0);
     hfi_page_queue_remove(queue, page);
     hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) - 1);
 }
@@ -70,6 +73,7 @@ static bool may_unlist(const struct theap *theap, const struct page *page)
 
 static void theap_unkeep(struct theap *theap, struct page *page)
 {
+    hfi_assert(theap->kept[page->kept_slot] == page && theap->kept_pages >= page->run_pages);
     theap->kept[page->kept_slot] = NULL;
     HFI_SHOW(theap->kept_pages, theap->kept_pages - page->run_pages);
     hfi_page_unkeep(page);
@@ -100,6 +104,7 @@ static void theap_unlist(struct theap *theap, struct page *page)
     else if (page->list == LIST_FULL)
         full_remove(theap, page);
     page->list = LIST_NONE;
+    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->next == NULL && page->prev == NULL);
 }
 
 static void theap_retire(struct theap *theap, struct page *page)
@@ -144,6 +149,7 @@ static void theap_unseal(struct theap *theap, struct page *page)
 
 void hfi_theap_emptied(struct theap *theap, struct page *page)
 {
+    hfi_assert(page->front.used == 0 && page->list != LIST_NONE);
     hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
     if (hfi_page_hold(page) == PAGE_SEALED) {
         bool has_more = page->front.capacity > 1;
@@ -170,6 +176,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     }
     while (theap->kept_pages + page->run_pages > budget || theap->kept[theap->kept_next] != NULL)
         theap_give_up_slot(theap);
+    hfi_assert(theap->kept_pages + page->run_pages <= budget);
     hfi_page_keep(page, theap->kept_next);
     theap->kept[theap->kept_next] = page;
     theap->kept_next = (theap->kept_next + 1) % HFI_KEPT_MAX;
@@ -181,6 +188,8 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
 static void theap_current_full(struct theap *theap, struct page *page)
 {
     uint32_t budget = hfi_theap_has_lists(theap) ? hfi_budget(theap->node)->full : 0;
+    hfi_assert(page->list == LIST_CURRENT && page->front.free == NULL && page->front.local_free == NULL);
+    hfi_assert(page->front.capacity == page->reserved);
     if (hfi_theap_has_lists(theap) && theap->full.count >= hfi_max(budget, 1))
         hfi_theap_let_go(theap, theap->full.first);
     if (budget == 0) {
@@ -194,6 +203,8 @@ static void theap_current_full(struct theap *theap, struct page *page)
 
 void hfi_theap_install(struct theap *theap, struct page *page)
 {
+    hfi_assert(page->list == LIST_NONE && hfi_page_hold(page) != PAGE_SEALED);
+    hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) == (uintptr_t)theap);
     page->list = LIST_CURRENT;
     show(theap, page);
     class_set_front(theap, page->size_class, &page->front);
@@ -212,6 +223,7 @@ static struct page *theap_find_freed_into(struct theap *theap, unsigned class)
 static uint32_t refill(struct theap *theap, struct page *page)
 {
     uint32_t used = page->front.used;
+    hfi_assert(page->front.free == NULL);
     uint32_t listed = hfi_page_refill(page);
     theap->counters.received += used - page->front.used;
     return listed;
@@ -375,6 +387,7 @@ void hfi_theap_let_go_listed(struct theap *theap)
             hfi_theap_let_go(theap, theap->classes[class].partial.first);
     while (theap->full.first != NULL)
         hfi_theap_let_go(theap, theap->full.first);
+    hfi_assert(hfi_load_relaxed(&theap->xlisted) == 0);
 }
 
 void hfi_theap_let_go_all(struct theap *theap)

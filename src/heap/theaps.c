@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "arena/pagemap.h"
+#include "base/check.h"
 
 /* Recycled theaps: a stack whose head carries a tag against ABA (Treiber 1986; IBM
  * System/370 Principles of Operation for the tag).  Theaps are never unmapped, so reading the link
@@ -110,6 +111,7 @@ struct theap *hfi_theap_new(struct arena_node *node)
         theap = theaps_cut(node);
     if (theap == NULL)
         return NULL;
+    hfi_assert(hfi_load_relaxed(&theap->xstate) == THEAP_GONE && theap->thread == 0);
     size_t kept_fields = offsetof(struct theap, lists_ours);
     memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
@@ -165,6 +167,7 @@ bool hfi_theap_part(struct theap *theap)
         uint32_t state = THEAP_LIVE;
         if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
             return true;
+        hfi_assert(state == THEAP_ROBBED);
         /* release: what this thread did is there for hfi_theap_return_lists; a stealer that
          * returned the lists between the two steps makes the next round */
         if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
@@ -174,6 +177,7 @@ bool hfi_theap_part(struct theap *theap)
 
 void hfi_theap_end(struct theap *theap)
 {
+    hfi_assert(hfi_load_relaxed(&theap->xstate) != THEAP_LIVE); /* its thread has parted with it */
     hfi_theap_let_go_listed(theap);
     theap_recycle(theap);
 }

@@ -113,7 +113,9 @@ static unsigned theaps_in_use = 1; /* main's, and those of parked threads */
 /* Pages not handed out, and those of theaps, which are never given back. */
 static size_t pages_left(void)
 {
+    hfi_theap_enter(hfi_theap);
     hfi_magazine_give_back(hfi_theap);
+    hfi_theap_leave(hfi_theap);
     return hfi_arena_free_pages(node) + hfi_load_relaxed(&node->xtheap_pages);
 }
 
@@ -762,7 +764,9 @@ static void walk_questions(int unused)
     hf_stats_print();
     CHECK(malloc_trim(0) == 0 && mallopt(M_TRIM_THRESHOLD, 0) == 1);
     CHECK(hf_version() != NULL);
+    hfi_theap_enter(hfi_theap);
     hfi_magazine_give_back(hfi_theap);
+    hfi_theap_leave(hfi_theap);
     refusing = NONE;
     fclose(stream);
     free(block);
