@@ -73,7 +73,8 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/advice/tune.c \
 	%D%/run/record.c \
 	%D%/run/run-report.c %D%/run/run-report.h \
-	%D%/run/run.c
+	%D%/run/run.c \
+	%D%/run/watch.c %D%/run/watch.h
 if HAVE_NCURSES
 holdfast_SOURCES += %D%/top/top-graph.c %D%/top/top-head.c %D%/top/top-nodes.c %D%/top/top-rows.c %D%/top/top-screen.c %D%/top/top-views.c
 else

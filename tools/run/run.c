@@ -5,37 +5,25 @@
  * and not a warning inside somebody's server.  The program is then replaced by
  * the one asked for; with --report it stays as the parent.
  *
- * The report: the segment is opened when inotify says that it was created and kept open, so
- * that its last words can be read after the program removed it.  Only the process itself
- * is looked at, not what it starts in turn.
- *
  * Test: tests/tool.sh.
  */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "kernel/files.h"
-#include "reader/procfs.h"
-#include "reader/segment.h"
 #include "run/run-report.h"
+#include "run/watch.h"
 
-#define POLL_FIRST_MS 1 /* a short program may live for a few milliseconds only */
-#define POLL_LATER_MS 100
-#define POLL_FIRST_TURNS 200
 #define INTERPRETERS_MAX 4
 
 struct request {
@@ -202,20 +190,6 @@ static int execute(const struct request *request)
 
 /* --- the report --- */
 
-struct watch {
-    pid_t child;
-    uint64_t start_ticks;
-    char path[SEGMENT_PATH_BYTES];
-    int inotify;         /* -1: polled */
-    int fd;              /* the segment, -1 before there is one */
-    bool seen;           /* last_snapshot holds something */
-    uint64_t live_most;  /* bytes, as far as they were seen */
-    uint64_t huge_bytes; /* most that was seen of the pools' pages: the kernel counts them in no resident
-                          * size */
-};
-
-static struct snapshot last_snapshot;
-
 static volatile sig_atomic_t forward_to;
 
 static void forward(int number)
@@ -235,82 +209,6 @@ static void set_signals(void)
     sigaction(SIGHUP, &pass, NULL);
     sigaction(SIGUSR1, &pass, NULL);
     sigaction(SIGUSR2, &pass, NULL);
-}
-
-static void watch_read(struct watch *watch)
-{
-    static struct snapshot fresh;
-    const char *reason;
-    bool with_map = last_snapshot.header.pages.count <= SNAPSHOT_MAP_OFTEN;
-    snapshot_follow(&fresh, &last_snapshot);
-    if (watch->fd < 0 ||
-        snapshot_read(&fresh, watch->fd, watch->child, watch->start_ticks, with_map, &reason) != SEGMENT_OK)
-        return;
-    if (snapshot_live_is_known(&fresh))
-        watch->live_most = hfi_max(watch->live_most, fresh.live_bytes);
-    struct snapshot older = last_snapshot;
-    last_snapshot = fresh;
-    fresh = older;
-    watch->seen = true;
-}
-
-static void watch_huge_pages(struct watch *watch)
-{
-    uint64_t bytes = 0;
-    procfs_bytes(PROCFS_PATH(watch->child, "status"), "HugetlbPages:", &bytes);
-    watch->huge_bytes = hfi_max(watch->huge_bytes, bytes);
-}
-
-/* Opens the segment, or the one that took its place: an exec makes a new one of the same name. */
-static void watch_open(struct watch *watch)
-{
-    enum segment_verdict verdict;
-    const char *reason;
-    int fd = segment_open(watch->path, watch->child, &verdict, &reason);
-    if (fd < 0)
-        return;
-    if (watch->fd >= 0)
-        close(watch->fd);
-    watch->fd = fd;
-}
-
-static bool inotify_names_segment(struct watch *watch)
-{
-    char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
-    const char *name = strrchr(watch->path, '/') + 1;
-    bool named = false;
-    ssize_t got;
-    while ((got = read(watch->inotify, events, sizeof events)) > 0)
-        for (char *at = events; at < events + got;) {
-            struct inotify_event *event = (struct inotify_event *)at;
-            named = named || (event->mask & IN_Q_OVERFLOW) != 0 ||
-                    (event->len != 0 && strcmp(event->name, name) == 0);
-            at += sizeof *event + event->len;
-        }
-    return named;
-}
-
-/* Until the child is done.  The segment is copied now and then, and once more afterwards. */
-static int watch_wait(struct watch *watch, struct rusage *usage)
-{
-    int pidfd = (int)syscall(SYS_pidfd_open, watch->child, 0);
-    int status = 0;
-    for (unsigned turn = 0;; turn++) {
-        pid_t done = wait4(watch->child, &status, WNOHANG, usage);
-        if (done == watch->child || (done < 0 && errno == ECHILD))
-            break;
-        struct pollfd wanted[2] = { { .fd = watch->inotify, .events = POLLIN },
-                                    { .fd = pidfd, .events = POLLIN } };
-        poll(wanted, 2, turn < POLL_FIRST_TURNS && !watch->seen ? POLL_FIRST_MS : POLL_LATER_MS);
-        if (watch->fd < 0 || (watch->inotify >= 0 && inotify_names_segment(watch)))
-            watch_open(watch);
-        watch_read(watch);
-        watch_huge_pages(watch);
-    }
-    watch_read(watch);
-    if (pidfd >= 0)
-        close(pidfd);
-    return status;
 }
 
 static double now_seconds(void)
@@ -362,20 +260,17 @@ static int run_with_report(const struct request *request)
     FILE *out = open_output(request->output);
     if (out == NULL)
         return EXIT_FAILURE;
-    struct watch watch = { .inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .fd = -1 };
-    if (watch.inotify >= 0)
-        inotify_add_watch(watch.inotify, HF_INSPECT_DIRECTORY, IN_CREATE);
+    struct watch watch;
+    watch_begin(&watch);
     double start = now_seconds();
     if (!start_child(&watch, request))
         return EXIT_FAILURE;
-    segment_start_ticks(watch.child, &watch.start_ticks);
-    segment_path(watch.path, watch.child, watch.start_ticks);
     struct run_end end = { .name = request->command[0], .pid = watch.child };
     int status = end.status = watch_wait(&watch, &end.usage);
     forward_to = 0;
     end.seconds = now_seconds() - start;
     end.live_most = watch.live_most;
-    end.snapshot = watch.seen ? &last_snapshot : NULL;
+    end.snapshot = watch.last;
     end.huge_bytes = watch.huge_bytes;
     bool whole = run_report(out, &end, request->json) || out == stderr;
     if (!whole)
