@@ -75,8 +75,8 @@ static void show(const struct history *history)
         .advice_count = count,
     };
     report_page(&report, NULL);
-    tune_print(history, advice, count, false);
-    tune_print(history, advice, count, true);
+    tune_print(history, advice, count, false, ADVICE_SETTLED_S);
+    tune_print(history, advice, count, true, ADVICE_SETTLED_S);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
