@@ -132,12 +132,14 @@ for line in '^  owned 384 KiB, full 64 KiB, large 4 MiB, idle 128 KiB$' '^  kept
     '^node 0   \[OOFLLLLLLLLLLLLLLLLLLIS\.*\]' '^  O owned  F full  L large  I idle  e kept empty  S own  . free$' \
     '^  how much of it is in use is not known$' '^live unknown (its library is of before this tool), held 4.62 MiB$' \
     "^made  *$victim  *0  *5  *2  *?  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *?  *144  *155  *111  *122  *133$' \
-    '^ *64  *320 KiB  *?  *5120  *? %  *?$' '^ *8192  *320 KiB  *?  *48  *? %  *?$'; do
+    '^ *64  *320 KiB  *?  *5120  *? %  *?$' '^ *8192  *320 KiB  *?  *48  *? %  *?$' '^  unowned frees  *?  *blocks '; do
     grep -q "$line" "$work/out" || fail "stat of an older library does not say '$line'"
 done
 expect 0 ' 4.62Mi ' stat --watch 0.1 --count 1 "$victim"
 grep -q ' ? *4.62Mi ' "$work/out" || fail "--watch tells what is live of an older library"
 "$holdfast" stat --json "$victim" > "$work/older.json" 2> "$work/err" || fail "stat --json of an older library"
+expect 0 holdfast_remote_frees_total stat --format openmetrics "$victim"
+grep -q unowned "$work/out" && fail "OpenMetrics has what an older library does not count"
 finish_segment
 
 # --- a library whose structs have more fields: all is told that this tool knows ---
@@ -264,6 +266,9 @@ want(stat["classes"][1], runs=3, pages=5, used_blocks=32, room_blocks=48, waste_
 want(stat["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=3 * 65536, name="?")
 want(older["classes"][0], runs=5, pages=5, used_blocks=None, room_blocks=5120, waste_bytes=None)
 want(older["classes"][1], runs=3, pages=5, used_blocks=None, room_blocks=48, waste_bytes=None)
+want(stat["sum"], unowned_frees=0)
+want(older["sum"], unowned_frees=None)
+want(older["theaps"][0], unowned_frees=None)
 want(older["theaps"][1], tid=4000001, cpu=6, home_node=1, pages=5, used_bytes=None, name="?")
 want(stat["nodes"][0], full=True, bound=True, locked=True, idle=2 << 16, longest_free=43 << 16)
 want(stat["events"][1], kind="node_full", node=0, tid=4000001, a=8 << 20)

@@ -14,10 +14,22 @@ _Static_assert(offsetof(struct snapshot_sum, kept) == 15 * sizeof(uint64_t) &&
 #define NO_METRIC NULL, NULL
 const struct counter snapshot_counters[] = {
 #define COUNTER(name, place, words, ...)                                                                     \
-    { #name, offsetof(struct snapshot_sum, name), place, words, __VA_ARGS__ },
+    {                                                                                                        \
+        #name,                                                                                               \
+        offsetof(struct snapshot_sum, name),                                                                 \
+        offsetof(struct hf_inspect_theap, name),                                                             \
+        place,                                                                                               \
+        words,                                                                                               \
+        __VA_ARGS__                                                                                          \
+    },
 #include "heap/counter-list.h"
 };
 const size_t snapshot_counter_count = sizeof snapshot_counters / sizeof snapshot_counters[0];
+
+bool snapshot_tells(const struct snapshot *snapshot, size_t in_theap)
+{
+    return in_theap + sizeof(uint64_t) <= snapshot->header.theaps.entry_bytes;
+}
 
 bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap)
 {

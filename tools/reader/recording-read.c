@@ -141,6 +141,8 @@ static const char *settle(struct recording *recording, struct sample *sample)
     snapshot->taken_ticks = sample->clock.taken_ticks;
     snapshot->ticks_per_ns = isfinite(rate) && rate > 1e-6 && rate < 1e6 ? rate : 1;
     snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
+    snapshot->header.theaps.entry_bytes =
+        hfi_min(snapshot->header.theaps.entry_bytes, recording->entry_bytes[PART_THEAPS]);
     sample->clock.name[SAMPLE_NAME - 1] = 0;
     origin_end_texts(&sample->origin);
     for (unsigned i = 0; i < snapshot->theap_count; i++)

@@ -128,13 +128,18 @@ enum counter_place {
 /* The list of counters as a table, for who shows them all. */
 struct counter {
     const char *name;
-    size_t in_sum;  /* offset in struct snapshot_sum */
-    unsigned place; /* enum counter_place */
+    size_t in_sum;   /* offset in struct snapshot_sum */
+    size_t in_theap; /* and in struct hf_inspect_theap */
+    unsigned place;  /* enum counter_place */
     const char *words;
     const char *family, *help; /* family NULL: a sample of holdfast_pages, or where help is NULL too none */
 };
 extern const struct counter snapshot_counters[];
 extern const size_t snapshot_counter_count;
+
+/* Whether the library counts what stands at that offset in struct hf_inspect_theap: an older one
+ * does not, and its zero means nothing. */
+bool snapshot_tells(const struct snapshot *snapshot, size_t in_theap);
 
 static inline uint64_t snapshot_count(const struct snapshot_sum *sum, const struct counter *counter)
 {
@@ -148,7 +153,7 @@ static inline uint64_t snapshot_count(const struct snapshot_sum *sum, const stru
  *
  * A library of the same version may be older or newer than this tool: what its structs lack is
  * zero, what they have more is passed over.  Zero is right for what counts or is a flag; what it
- * would belie has a predicate, such as snapshot_live_is_known. */
+ * would belie has a predicate: snapshot_live_is_known, snapshot_tells. */
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks,
                                    bool with_pages, const char **reason);
 

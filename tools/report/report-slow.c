@@ -128,21 +128,24 @@ void report_counters(const struct report *report)
     const struct {
         const char *name;
         uint64_t count;
+        size_t in_theap;
     } counters[] = {
-        { "blocks listed for the fast path", sum->listed },
-        { "refills from own pages", sum->collected },
-        { "idle pages claimed", sum->claimed },
-        { "fresh pages cut into blocks", sum->fresh },
-        { "blocks of whole pages", sum->large },
-        { "times blocks of an idle page were shared", sum->shared },
-        { "own pages won back", sum->adopted },
-        { "pages given back", sum->retired },
-        { "pages taken from sleeping threads", sum->stolen },
-        { "pages lost while asleep", sum->lost },
-        { "blocks freed into pages of other threads", sum->remote_frees },
-        { "blocks freed into pages of nobody", sum->unowned_frees },
-        { "times the application was asked to free", sum->pressed },
-        { "calls that failed", sum->failed },
+#define COUNTED_AS(name) sum->name, offsetof(struct hf_inspect_theap, name)
+        { "blocks listed for the fast path", COUNTED_AS(listed) },
+        { "refills from own pages", COUNTED_AS(collected) },
+        { "idle pages claimed", COUNTED_AS(claimed) },
+        { "fresh pages cut into blocks", COUNTED_AS(fresh) },
+        { "blocks of whole pages", COUNTED_AS(large) },
+        { "times blocks of an idle page were shared", COUNTED_AS(shared) },
+        { "own pages won back", COUNTED_AS(adopted) },
+        { "pages given back", COUNTED_AS(retired) },
+        { "pages taken from sleeping threads", COUNTED_AS(stolen) },
+        { "pages lost while asleep", COUNTED_AS(lost) },
+        { "blocks freed into pages of other threads", COUNTED_AS(remote_frees) },
+        { "blocks freed into pages of nobody", COUNTED_AS(unowned_frees) },
+        { "times the application was asked to free", COUNTED_AS(pressed) },
+        { "calls that failed", COUNTED_AS(failed) },
+#undef COUNTED_AS
     };
     report_figure(report, "",
                   "How memory was found<small>over the life of the arena, all threads, each as of its "
@@ -151,7 +154,8 @@ void report_counters(const struct report *report)
           "aria-label=\"Counters\"><table><tbody>\n",
           report->out);
     for (unsigned i = 0; i < sizeof counters / sizeof counters[0]; i++)
-        ROW(report, counters[i].name, COUNT(counters[i].count));
+        ROW(report, counters[i].name,
+            snapshot_tells(report->snapshot, counters[i].in_theap) ? COUNT(counters[i].count) : "unknown");
     fputs("</tbody></table></div>\n", report->out);
     report_figure_end(report);
 }

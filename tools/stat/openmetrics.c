@@ -139,7 +139,7 @@ static void print_counters(const struct snapshot *snapshot, const struct snapsho
         printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1,
                (unsigned long long)sum->away[i]);
     for (size_t i = 0; i < snapshot_counter_count; i++)
-        if (counters[i].family != NULL)
+        if (counters[i].family != NULL && snapshot_tells(snapshot, counters[i].in_theap))
             print_counter(counters[i].family, counters[i].help, snapshot_count(sum, &counters[i]));
     print_counter("reports", "Reports of a full arena.", snapshot->header.reports);
     print_counter("forks", "Forks of the process.", snapshot->header.forks);

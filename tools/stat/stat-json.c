@@ -75,11 +75,15 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     return object;
 }
 
-static void set_counters(json_t *object, const struct snapshot_sum *sum, uint64_t kept)
+static void set_counters(json_t *object, const struct snapshot *snapshot, const struct snapshot_sum *sum,
+                         uint64_t kept)
 {
     json_t *array = json_array();
     for (size_t i = 0; i < snapshot_counter_count; i++)
-        set_number(object, snapshot_counters[i].name, snapshot_count(sum, &snapshot_counters[i]));
+        json_object_set_new(object, snapshot_counters[i].name,
+                            snapshot_tells(snapshot, snapshot_counters[i].in_theap)
+                                ? tool_json_number(snapshot_count(sum, &snapshot_counters[i]))
+                                : json_null());
     set_number(object, "kept", kept);
     set_number(object, "away", snapshot_sum_away(sum));
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
@@ -104,7 +108,7 @@ static json_t *theap_json(const struct snapshot *snapshot, unsigned index)
     json_object_set_new(object, "age_seconds",
                         json_real(snapshot_age_ns(snapshot, theap->updated_ticks) / 1e9));
     snapshot_add(&counted, theap);
-    set_counters(object, &counted, theap->kept);
+    set_counters(object, snapshot, &counted, theap->kept);
     if (snapshot->pages != NULL) {
         set_number(object, "pages", snapshot->theap_pages[index].pages);
         set_live_number(object, snapshot, "used_bytes", snapshot->theap_pages[index].used_bytes);
@@ -116,7 +120,7 @@ static json_t *sum_json(const struct snapshot *snapshot, const struct snapshot_s
 {
     json_t *object = json_object();
     set_number(object, "in_use", sum->in_use);
-    set_counters(object, sum, sum->kept);
+    set_counters(object, snapshot, sum, sum->kept);
     json_object_set_new(object, "slow_seconds", json_real(snapshot_ns(snapshot, sum->slow_ticks) / 1e9));
     return object;
 }

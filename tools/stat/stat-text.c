@@ -111,7 +111,8 @@ static void print_count(const char *name, uint64_t count, const uint64_t *all, c
     printf("  %-13s %14llu %7s %s\n", name, (unsigned long long)count, share, words);
 }
 
-static void print_counters(const struct snapshot_sum *sum, unsigned place, const uint64_t *all)
+static void print_counters(const struct snapshot *snapshot, const struct snapshot_sum *sum, unsigned place,
+                           const uint64_t *all)
 {
     char name[16];
     for (size_t i = 0; i < snapshot_counter_count; i++) {
@@ -122,7 +123,10 @@ static void print_counters(const struct snapshot_sum *sum, unsigned place, const
         snprintf(name, sizeof name, "%s", counter->name);
         if (strchr(name, '_') != NULL)
             *strchr(name, '_') = ' ';
-        print_count(name, count, all, counter->words);
+        if (snapshot_tells(snapshot, counter->in_theap))
+            print_count(name, count, all, counter->words);
+        else
+            printf("  %-13s %14s %7s %s\n", name, "?", "", counter->words);
     }
 }
 
@@ -141,7 +145,7 @@ static void print_paths(const struct snapshot *snapshot, const struct snapshot_s
     if (ended != 0)
         printf(", %u more had", ended);
     putchar('\n');
-    print_counters(sum, COUNTER_WAY, &all);
+    print_counters(snapshot, sum, COUNTER_WAY, &all);
     if (snapshot_sum_away(sum) != 0)
         print_count("away", snapshot_sum_away(sum), &pages, "of claimed, fresh, large: other nodes'");
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
@@ -149,7 +153,7 @@ static void print_paths(const struct snapshot *snapshot, const struct snapshot_s
             print_count("", sum->away[i], &pages, distances[i]);
     printf("and what else happened; a thread's part is as of its last slow path\n");
     for (unsigned place = COUNTER_OWN; place < COUNTER_UNSEEN; place++)
-        print_counters(sum, place, NULL);
+        print_counters(snapshot, sum, place, NULL);
 }
 
 static uint64_t slow_calls(const struct snapshot_sum *sum)
