@@ -102,7 +102,7 @@ struct page {
     struct page *next; /* owner: in the list named by `list` */
     struct page *prev; /* owner */
     /* Second line: what other threads read or write.  "const" is per tenancy of the run. */
-    HFI_CACHE_ALIGNED _Atomic(uint64_t) xfree; /* atomic: see remote.h */
+    HFI_CACHE_ALIGNED _Atomic(uint64_t) xfree; /* atomic: its parts are in xfree.h */
     _Atomic(struct theap *) xtheap; /* atomic: last owner's theap; others compare, never follow, it */
     uint32_t block_bytes;           /* const */
     uint32_t run_pages;             /* const: length of the run */

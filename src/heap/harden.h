@@ -47,7 +47,7 @@ HFI_INLINE bool hfi_block_in_page(const struct page *page, const void *block)
     return (size_t)((const char *)block - hfi_page_start(page)) < room;
 }
 
-/* NULL, or where a block of the page begins. */
+/* Whether `next` is none (0), or an address at which a block of the page begins. */
 HFI_INLINE bool hfi_is_link(const struct page *page, uintptr_t next)
 {
     return next == 0 || (hfi_block_in_page(page, (void *)next) &&

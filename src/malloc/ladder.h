@@ -1,7 +1,8 @@
 /*
  * ladder: where the next page comes from, when a thread's own pages have no free block.
  *
- * The one place that decides it.  What the ladder calls answers "none" and never calls up.
+ * It alone has the order of these places; malloc.c asks it after the pages and magazines that the
+ * thread has itself.  What the ladder calls answers "none" and never calls up.
  * Any thread; nothing here waits for another thread.
  */
 #ifndef HFI_LADDER_H
