@@ -79,7 +79,7 @@ int hf_prefault_wait(int timeout_ms);
 struct hf_stats {
     uint64_t arena;
     uint64_t allocated;    /* pages that hold blocks in use, or room that only their thread can use now */
-    uint64_t idle;         /* pages that nobody owns and that have room, if only for one block */
+    uint64_t idle;         /* unowned pages with room, if only for one block */
     uint64_t free;         /* pages of no use yet, or again */
     uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
     uint64_t large;        /* of allocated: blocks of whole pages */

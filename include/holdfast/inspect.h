@@ -74,7 +74,7 @@ struct hf_inspect_node {
     uint64_t total;            /* size of the arena on this node */
     uint64_t populated;        /* of it, populated so far (a growing arena: opened so far) */
     uint64_t used;             /* in pages that are handed out or held */
-    uint64_t idle;             /* of `used`: pages that nobody owns and that have room, if only for one block;
+    uint64_t idle;             /* of `used`: unowned pages with room, if only for one block;
                                 * empty ones that threads hold back are not idle */
     uint64_t free;             /* total - used - what could not be populated */
     uint64_t high_water;       /* most ever in use */
@@ -123,8 +123,8 @@ struct hf_inspect_theap {
     uint64_t slow_ticks;                 /* spent in the calls that the histogram counts */
     uint32_t slow[HF_INSPECT_BUCKETS];   /* calls that had to look beyond the theap's own pages, by how long
                                         * that took */
-    uint64_t unowned_frees; /* blocks it freed into pages that nobody owned, such as those it let go of */
-    uint64_t unused[7];     /* zero: a slot is of whole cache lines */
+    uint64_t unowned_frees;              /* blocks it freed into unowned pages, such as those it let go of */
+    uint64_t unused[7];                  /* zero: a slot is of whole cache lines */
 };
 
 /* Events, the oldest overwritten first. */
@@ -160,9 +160,9 @@ enum hf_inspect_page_state {
     HF_PAGE_UNTOUCHED = 0, /* free, and never told of */
     HF_PAGE_FREE = 1,
     HF_PAGE_OWNED = 2, /* a run of blocks that a theap owns */
-    HF_PAGE_IDLE = 3,  /* a run that nobody owns, with room: the next thread that needs its class takes
+    HF_PAGE_IDLE = 3,  /* an unowned run with room: the next thread that needs its class takes
                             * it */
-    HF_PAGE_LOOSE = 4, /* a run that nobody owns, full: who frees into it decides */
+    HF_PAGE_LOOSE = 4, /* an unowned run, full: a free into it decides */
     HF_PAGE_LARGE = 5, /* one block of whole pages */
     HF_PAGE_META = 6,  /* Holdfast's own structures */
 };

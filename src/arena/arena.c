@@ -300,7 +300,7 @@ void hfi_arena_release(struct page *first, size_t pages)
     struct arena_node *node = hfi_node_of_page(first);
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first))) == HFI_OWNER_NONE); /* A2 */
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first) + pages - 1)) == HFI_OWNER_NONE);
-    hfi_assert(!hfi_xfree_is_open(first));
+    hfi_assert(!hfi_xfree_is_unowned(first));
     hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
     hfi_arena_show(node);
 }
@@ -374,7 +374,7 @@ const char *hfi_arena_audit(const struct arena_node *node)
         free_pages += is_free;
         if (is_free && hfi_load_relaxed(hfi_owner_at(node->first_index + i)) != HFI_OWNER_NONE)
             broken = "A2: a free page has an owner";
-        if (is_free && hfi_xfree_is_open(hfi_page_at(node->first_index + i)))
+        if (is_free && hfi_xfree_is_unowned(hfi_page_at(node->first_index + i)))
             broken = "A2: a free page can be won by its xfree";
         if (is_free && i >= hfi_load_relaxed(&node->xfrontier))
             broken = "A4: a page past the frontier is free";

@@ -30,7 +30,7 @@ struct arena_node {
     _Atomic(size_t) xset_aside_used;       /* atomic: pages of them given out, or asked for in vain */
     struct runmap free_runs;               /* atomic inside */
     struct runmap refused;                 /* atomic inside: pages before xfrontier that are not open */
-    struct idleset ample[HFI_CLASS_COUNT]; /* atomic inside: runs nobody owns, with ample_blocks free or
+    struct idleset ample[HFI_CLASS_COUNT]; /* atomic inside: unowned runs, with ample_blocks free or
                                              * more */
     struct idleset scant[HFI_CLASS_COUNT]; /* atomic inside: with less, taken when there is nothing else */
     _Atomic(size_t) xlow_used;    /* atomic: pages from here up to xhigh_used were never handed out: zero */
@@ -41,7 +41,7 @@ struct arena_node {
     _Atomic(bool) xgrowing;       /* atomic: a thread opens a step ahead of use */
     _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or are lost for now (harden.c) */
     _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
-    _Atomic(size_t) xidle_pages;  /* atomic: pages of runs that nobody owns, with room; below zero for a
+    _Atomic(size_t) xidle_pages;  /* atomic: pages of unowned runs with room; below zero for a
                                    * moment (page.c) */
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
     _Atomic(size_t) xclass_pages[HFI_CLASS_COUNT]; /* atomic: pages of runs cut into each class */
@@ -121,7 +121,7 @@ HFI_INLINE size_t hfi_arena_free_pages(const struct arena_node *node)
     return hfi_load_relaxed(&node->free_runs.xset_count) + hfi_arena_unopened_pages(node);
 }
 
-/* Pages of runs that nobody owns and that have room. */
+/* Pages of unowned runs with room. */
 HFI_INLINE size_t hfi_arena_idle_pages(const struct arena_node *node)
 {
     size_t pages = hfi_load_relaxed(&node->xidle_pages); /* relaxed: a count that others change meanwhile */
@@ -140,8 +140,8 @@ struct arena_figures {
     size_t used;       /* handed out or held */
     size_t meta;       /* of `used`: Holdfast's own structures */
     size_t large;      /* of `used`: in blocks of whole pages */
-    size_t idle;       /* of `used`: in runs that nobody owns, with room, if only for one block */
-    size_t owned;      /* of `used`, the rest: in runs that a theap owns, and full ones that nobody does */
+    size_t idle;       /* of `used`: in unowned runs with room, if only for one block */
+    size_t owned;      /* of `used`, the rest: in runs that a theap owns, and unowned full ones */
     size_t high_water; /* most ever used, as seen on slow paths and now */
 };
 

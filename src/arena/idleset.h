@@ -1,6 +1,5 @@
 /*
- * idleset: the set of pages of one node and one size class that nobody owns
- * and that have room.
+ * idleset: the set of unowned pages with room of one node and one size class.
  *
  * A bit per page with three summary levels above it (one bit per word below),
  * so that finding a member reads four words whatever the size of the set.  A

@@ -71,7 +71,7 @@ HFI_INLINE void hfi_pagemap_show_blocks(const struct page *head, enum hf_inspect
     hfi_pagemap_show(head, hfi_pagemap_blocks(head, state, theap, used));
 }
 
-/* A page that nobody owned, and still nobody as far as is known, has room now.  The entry of who
+/* A page that was unowned, and still is as far as is known, has room now.  The entry of who
  * has won it meanwhile stays. */
 HFI_INLINE void hfi_pagemap_show_room(const struct page *head)
 {

@@ -12,7 +12,7 @@
  *   HFI_OWNER_NONE      free, inside a large run, or no arena: never a valid block
  *   HFI_OWNER_INTERIOR  inside a run of blocks; table[i].head_delta leads to its head
  *   HFI_OWNER_LARGE     head of a run that is one block
- *   HFI_OWNER_NOBODY    head of a run whose theap let go
+ *   HFI_OWNER_UNOWNED    head of a run whose theap let go
  *   HFI_OWNER_META      Holdfast's own memory
  *   theap's address     head of a run that theap owns
  * Written when a run changes hands, and no oftener: eight pages, of several threads perhaps, share
@@ -37,7 +37,7 @@ enum {
     HFI_OWNER_INTERIOR = 2,
     HFI_OWNER_META = 4,
     HFI_OWNER_LARGE = 6,
-    HFI_OWNER_NOBODY = 8
+    HFI_OWNER_UNOWNED = 8
 };
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };

@@ -31,7 +31,7 @@ struct sizeclass {
     uint16_t run_pages;     /* pages per run, 1 for all but blocks that waste too much of one */
     uint16_t blocks;        /* blocks per run of that length */
     uint16_t extend_blocks; /* blocks linked at a time: bounded work per call */
-    uint16_t ample_blocks;  /* free ones from which on a page that nobody owns is worth a visit (idleset.h) */
+    uint16_t ample_blocks;  /* free ones from which on an unowned page is worth a visit (idleset.h) */
     uint16_t direct_first;  /* entries of the direct table it serves, block_bytes <= 1024 */
     uint16_t direct_last;
 };

@@ -1,15 +1,15 @@
 /*
  * xfree: the word through which other threads reach a page.
  *
- *    63          32 31      16 15          2   1       0
- *   | head offset  |  count   |  remaining  | LISTED | OPEN |
+ *    63          32 31      16 15          2   1        0 *   | head offset  |  count   |
+ *    remaining  | LISTED | UNOWNED |
  *
  * head offset: 1 + offset of the first block freed by others, in 16 bytes; 0 = none
  * count:       blocks in that list, so that taking it needs no walk
- * remaining:   while nobody owns the page: its blocks still handed out; the
+ * remaining:   while no theap owns the page: its blocks still handed out; the
  *              free that takes it to 0 wins the page
- * LISTED:      nobody owns the page and it has room: it is in an idle set
- * OPEN:        nobody owns the page; who clears this bit owns it
+ * LISTED:      the page is unowned and has room: it is in an idle set
+ * UNOWNED:     no theap owns the page; the thread that clears this bit owns it
  *
  * Zero means owned and no list, so that the zeroed page table of
  * a fresh arena holds pages that nobody can win (A2 in arena.c).
@@ -20,7 +20,7 @@
 
 #include "arena/pagetable.h"
 
-#define XFREE_OPEN ((uint64_t)1) /* bit 0: nobody owns the page */
+#define XFREE_UNOWNED ((uint64_t)1) /* bit 0: no theap owns the page */
 #define XFREE_LISTED ((uint64_t)2)
 #define XFREE_REMAINING_SHIFT 2
 #define XFREE_REMAINING_MASK ((uint64_t)0x3fff)
@@ -52,9 +52,9 @@ HFI_INLINE uint64_t hfi_xfree_list(const struct page *page, const struct block *
     return head << XFREE_HEAD_SHIFT | (uint64_t)count << XFREE_COUNT_SHIFT;
 }
 
-HFI_INLINE bool hfi_xfree_is_open(const struct page *page)
+HFI_INLINE bool hfi_xfree_is_unowned(const struct page *page)
 {
-    return (hfi_load_relaxed(&page->xfree) & XFREE_OPEN) != 0;
+    return (hfi_load_relaxed(&page->xfree) & XFREE_UNOWNED) != 0;
 }
 
 #endif

@@ -35,9 +35,8 @@ COUNTER(retired, COUNTER_NODE, "pages given back to a node",
 COUNTER(remote_frees, COUNTER_NODE, "blocks freed into other threads' pages",
         FAMILY("remote_frees",
                "Blocks freed into pages that other threads owned, as of each thread's last slow path."))
-COUNTER_ADDED(unowned_frees, COUNTER_NODE, "blocks freed into pages nobody owned",
-              FAMILY("unowned_frees",
-                     "Blocks freed into pages that nobody owned, as of each thread's last slow path."))
+COUNTER_ADDED(unowned_frees, COUNTER_NODE, "blocks freed into unowned pages",
+              FAMILY("unowned_frees", "Blocks freed into unowned pages, as of each thread's last slow path."))
 COUNTER(received, COUNTER_UNSEEN, "blocks that others freed into own pages", NO_METRIC)
 COUNTER(pressed, COUNTER_CALL | COUNTER_IF_ANY, "application asked to free memory",
         FAMILY("pressure_calls", "Times the application was asked to free memory."))

@@ -24,7 +24,7 @@ static void show(const struct page *head)
 
 void *hfi_large_dress(struct page *head)
 {
-    hfi_assert(head->run_pages != 0 && !hfi_xfree_is_open(head));
+    hfi_assert(head->run_pages != 0 && !hfi_xfree_is_unowned(head));
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(head))) == HFI_OWNER_NONE);
     head->size_class = HFI_CLASS_LARGE;
     head->block_bytes = 0;

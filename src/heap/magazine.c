@@ -11,8 +11,8 @@
  *     foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
- * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which
- *     nobody owns: they load ample_blocks of one at a time, which is what an idle page has.
+ * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which are
+ *     unowned: they load ample_blocks of one at a time, which is what an idle page has.
  * M5: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
  * M6: a thread takes a page of its own first, but on a tight node: what it frees for others may
  *     share cache lines with what they hold, and it would go on with those blocks for ever (passive
@@ -63,7 +63,7 @@ static struct block *next_of(const struct block *block)
     if (next == NULL)
         return NULL;
     if (hfi_unlikely(!hfi_in_arena(next) || (uintptr_t)next % HFI_MAX_ALIGN != 0 ||
-                     hfi_load_relaxed(hfi_owner_at(hfi_index_of(next))) < HFI_OWNER_NOBODY))
+                     hfi_load_relaxed(hfi_owner_at(hfi_index_of(next))) < HFI_OWNER_UNOWNED))
         hfi_die("HF-E305", "magazine",
                 "freed block %p of %u bytes leads to %p, which is no such block: it was written to after it "
                 "was freed; "

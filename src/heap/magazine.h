@@ -13,13 +13,13 @@
 
 #include "heap/theap.h"
 
-/* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or nobody.
+/* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or none.
  * Without a branch, which no processor would foresee. */
 HFI_INLINE void hfi_magazine_count(struct theap *theap, uintptr_t owner)
 {
     size_t remote = offsetof(struct counters, remote_frees),
            unowned = offsetof(struct counters, unowned_frees);
-    *(uint64_t *)((char *)&theap->counters + (owner > HFI_OWNER_NOBODY ? remote : unowned)) += 1;
+    *(uint64_t *)((char *)&theap->counters + (owner > HFI_OWNER_UNOWNED ? remote : unowned)) += 1;
 }
 
 /* Whether the magazine of a class of the direct table takes `block` of `page` as it is.  The thread
@@ -43,7 +43,7 @@ HFI_INLINE void hfi_magazine_push(struct theap *theap, unsigned class, uintptr_t
     hfi_magazine_count(theap, owner);
 }
 
-/* Frees `block` of `page`, whose owner is another theap or nobody, into the magazine of its class,
+/* Frees `block` of `page`, which another theap owns, or none, into the magazine of its class,
  * where room is made if there is none.  False: not taken, free it into its page.  Constant work: at
  * most one CAS. */
 bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block);

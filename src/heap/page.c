@@ -2,11 +2,11 @@
  * page: see page.h; the accounting equation stands in pagetable.h.
  *
  * P1: only the owner touches free, local_free, used, capacity and the list links.
- * P2: while nobody owns a page, xfree is OPEN and its `remaining` is the number of
- *     blocks handed out; then, and only then, a CAS that clears OPEN wins the page.
- * P3: who lets go stores HFI_OWNER_NOBODY first and opens xfree last (release);
+ * P2: while a page is unowned, xfree is UNOWNED and its `remaining` is the number of
+ *     blocks handed out; then, and only then, a CAS that clears UNOWNED wins the page.
+ * P3: who lets go stores HFI_OWNER_UNOWNED first and makes xfree unowned last (release);
  *     who wins reads xfree (acquire) first and writes itself into owners[] last.
- * P4: a page that is open and LISTED has its bit in the idle set for as much room as it has, ample
+ * P4: a page that is LISTED has its bit in the idle set for as much room as it has, ample
  *     or scant, or somebody is about to set it; a bit without such a page is a hint that leads
  *     nowhere, harmless.
  * P5: xidle_pages of a node counts pages that are LISTED: who sets that bit adds, who clears it
@@ -52,7 +52,7 @@ void hfi_page_queue_remove(struct page_queue *queue, struct page *page)
 
 void hfi_page_set_owner(struct page *page, struct theap *theap)
 {
-    hfi_assert(!hfi_xfree_is_open(page)); /* P3 */
+    hfi_assert(!hfi_xfree_is_unowned(page)); /* P3 */
     hfi_store_relaxed(&page->xtheap, theap);
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap);
 }
@@ -61,7 +61,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
 {
     const struct sizeclass *cut = &hfi_sizeclasses[class];
     size_t index = hfi_page_index(page);
-    hfi_assert(class < HFI_CLASS_COUNT && !hfi_xfree_is_open(page)); /* A2 in arena.c */
+    hfi_assert(class < HFI_CLASS_COUNT && !hfi_xfree_is_unowned(page)); /* A2 in arena.c */
     page->front.free = page->front.local_free = NULL;
     page->front.used = 0;
     page->front.capacity = 0;
@@ -248,7 +248,7 @@ static uint32_t page_take_remote(struct page *page)
     page_check_list(page, list, count, HFI_PAGE_LINKS_CHECKED);
     if (hfi_unlikely(count > hfi_page_out(page)))
         die_freed_twice(page);
-    hfi_assert(count != 0 && !(word & XFREE_OPEN)); /* P2: the page is owned */
+    hfi_assert(count != 0 && !(word & XFREE_UNOWNED)); /* P2: the page is owned */
     page->front.used -= count;
     page->front.free = list;
     page->front.free_zero = false;
@@ -357,7 +357,7 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
 
 /* What the xfree of a page in use becomes when its owner lets go; 0 where no block is out.  Counts
  * that a block freed twice has upset would spill into each other's bits. */
-static uint64_t page_opened(const struct page *page, uint64_t word)
+static uint64_t page_unowned(const struct page *page, uint64_t word)
 {
     uint32_t count = hfi_xfree_count(word);
     if (hfi_unlikely(count > page->front.used || page->front.used > page->front.capacity))
@@ -366,7 +366,7 @@ static uint64_t page_opened(const struct page *page, uint64_t word)
     if (remaining == 0)
         return 0;
     word &= ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
-    word |= remaining << XFREE_REMAINING_SHIFT | XFREE_OPEN;
+    word |= remaining << XFREE_REMAINING_SHIFT | XFREE_UNOWNED;
     return remaining < page->reserved ? word | XFREE_LISTED : word;
 }
 
@@ -375,30 +375,30 @@ void hfi_page_let_go(struct page *page)
     struct page_run run = hfi_page_run(page);
     uint32_t reserved = page->reserved;
     uint64_t word = hfi_load_acquire(&page->xfree);
-    uint64_t open;
+    uint64_t unowned;
     hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
-    hfi_assert(!(word & XFREE_OPEN));
+    hfi_assert(!(word & XFREE_UNOWNED));
     hfi_page_check_freed(page);
-    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_UNOWNED);
     do {
-        open = page_opened(page, word);
-        if (open == 0) {
+        unowned = page_unowned(page, word);
+        if (unowned == 0) {
             hfi_page_retire(page);
             return;
         }
-        enum hf_inspect_page_state state = open & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE;
-        hfi_pagemap_show_blocks(page, state, 0, hfi_xfree_remaining(open));
+        enum hf_inspect_page_state state = unowned & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE;
+        hfi_pagemap_show_blocks(page, state, 0, hfi_xfree_remaining(unowned));
         /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which
          * acquire */
-    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, open));
-    if (open & XFREE_LISTED)
-        hfi_page_got_room(&run, 0, reserved - hfi_xfree_remaining(open));
+    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, unowned));
+    if (unowned & XFREE_LISTED)
+        hfi_page_got_room(&run, 0, reserved - hfi_xfree_remaining(unowned));
 }
 
 void hfi_page_won(struct page *page, uint64_t found)
 {
     struct page_run run = hfi_page_run(page);
-    hfi_assert((found & XFREE_OPEN) && !hfi_xfree_is_open(page));
+    hfi_assert((found & XFREE_UNOWNED) && !hfi_xfree_is_unowned(page));
     hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
     if (!(found & XFREE_LISTED))
         return;
@@ -411,9 +411,9 @@ void hfi_page_won(struct page *page, uint64_t found)
 bool hfi_page_try_own(struct page *page)
 {
     uint64_t word = hfi_load_relaxed(&page->xfree);
-    uint64_t keep = ~(XFREE_OPEN | XFREE_LISTED | XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
+    uint64_t keep = ~(XFREE_UNOWNED | XFREE_LISTED | XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
     do {
-        if (!(word & XFREE_OPEN))
+        if (!(word & XFREE_UNOWNED))
             return false;
         /* acquire: pairs with hfi_page_let_go's release */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, word & keep));
@@ -423,7 +423,7 @@ bool hfi_page_try_own(struct page *page)
 
 void hfi_page_orphan(struct page *page, bool whole)
 {
-    hfi_page_try_own(page);                             /* if it is open */
+    hfi_page_try_own(page);                             /* if it is unowned */
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED); /* relaxed: the child has one thread */
     page->front.used = whole ? hfi_page_out(page) : page->front.capacity;
     if (!whole)

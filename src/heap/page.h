@@ -67,7 +67,7 @@ void hfi_page_let_go(struct page *page);
  * ever linked count as handed out. */
 void hfi_page_orphan(struct page *page, bool whole);
 
-/* Any thread: wins a page that nobody owns.  False when somebody else has it. */
+/* Any thread: wins an unowned page.  False when somebody else has it. */
 bool hfi_page_try_own(struct page *page);
 
 /* What stays true of a run's place when the page itself may be somebody else's already. */
@@ -84,7 +84,7 @@ HFI_INLINE struct page_run hfi_page_run(const struct page *page)
     return (struct page_run){ node, hfi_node_member(node, page), page->size_class, page->run_pages };
 }
 
-/* Any thread: counts and lists a page that nobody owns, when its free blocks have become `room`
+/* Any thread: counts and lists an unowned page, when its free blocks have become `room`
  * where they were `had`: in the set of the scant first, and in that of the ample once it has
  * ample_blocks.  The scant set's bit stays, as a hint; only the page's owner may take it out. */
 void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room);

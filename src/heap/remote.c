@@ -4,17 +4,17 @@
  * One CAS on the page's xfree word pushes the block, and in the same step
  * decides what the page becomes:
  *
- *   found             pushing makes it             and then this thread
- *   owned             owned                        is done
- *   open, listed      open, listed, remaining - 1  is done
- *   open, listed, 1   owned                        unlists and retires the page: it is empty
- *   open, scant       open, listed, remaining - 1  adds it to the set of the ample, if it is that now
- *   open, full        open, listed                 adds it to an idle set
- *   open, scant, mine owned                        adopts it, if it would be ample now
- *   open, full, mine  owned                        adopts it: its other blocks are probably mine too
- *   open, full, 1     owned                        retires it
+ *   found               pushing makes it                and then this thread
+ *   owned               owned                           is done
+ *   unowned, listed     unowned, listed, remaining - 1  is done
+ *   unowned, listed, 1  owned                           unlists and retires the page: it is empty
+ *   unowned, scant      unowned, listed, remaining - 1  adds it to the set of the ample, if it is
+ *   that now unowned, full       unowned, listed                 adds it to an idle set unowned,
+ *   scant, mine owned                          adopts it, if it would be ample now unowned, full,
+ *   mine owned                           adopts it: its other blocks are probably mine too unowned,
+ *   full, 1    owned                           retires it
  *
- * R1: the thread whose CAS clears OPEN owns the page, nobody else.
+ * R1: the thread whose CAS clears UNOWNED owns the page, nobody else.
  * R2: nobody waits: a failed CAS means that another thread's succeeded.
  *
  * Test: tests/unit/remote.c.
@@ -31,7 +31,7 @@ struct pushed {
     struct block *first;
     struct block *last;
     uint32_t count;
-    bool wanted; /* the page itself too, if nobody has it and it has become ample */
+    bool wanted; /* the page itself too, if it is unowned and has become ample */
 };
 
 _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *block)
@@ -41,8 +41,8 @@ _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *b
             block, page->block_bytes);
 }
 
-static uint64_t push_onto_open(const struct page *page, const struct pushed *pushed, uint64_t word,
-                               uint64_t list, enum outcome *outcome)
+static uint64_t push_onto_unowned(const struct page *page, const struct pushed *pushed, uint64_t word,
+                                  uint64_t list, enum outcome *outcome)
 {
     uint32_t remaining = hfi_xfree_remaining(word), ample = hfi_sizeclasses[page->size_class].ample_blocks;
     if (hfi_unlikely(remaining < pushed->count))
@@ -56,7 +56,7 @@ static uint64_t push_onto_open(const struct page *page, const struct pushed *pus
         *outcome = WON_ROOM;
     if (*outcome != PUSHED)
         return list;
-    return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_LISTED | XFREE_OPEN;
+    return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_LISTED | XFREE_UNOWNED;
 }
 
 /* *found: what the word was before. */
@@ -72,7 +72,7 @@ static enum outcome remote_push(struct page *page, const struct pushed *pushed, 
         hfi_link_set(page, pushed->last, head);
         uint64_t list = hfi_xfree_list(page, pushed->first, hfi_xfree_count(word) + pushed->count);
         outcome = PUSHED;
-        next = word & XFREE_OPEN ? push_onto_open(page, pushed, word, list, &outcome) : list;
+        next = word & XFREE_UNOWNED ? push_onto_unowned(page, pushed, word, list, &outcome) : list;
         /* release: publishes the links to page_take_remote; acquire: if this wins the page, its
          * fields are as hfi_page_let_go left them */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, next));
@@ -88,7 +88,7 @@ static void remote_return(struct theap *theap, struct page *page, const struct p
     uint64_t found;
     switch (remote_push(page, pushed, &found)) {
     case PUSHED:
-        if (!(found & XFREE_OPEN))
+        if (!(found & XFREE_UNOWNED))
             break;
         uint32_t had = reserved - hfi_xfree_remaining(found);
         if (had == 0)

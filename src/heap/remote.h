@@ -9,8 +9,8 @@
 
 #include "heap/theap.h"
 
-/* Frees `block` of `page` (a head entry), which some other thread or nobody owns.  `theap`: this
- * thread's, which takes the page in if it was its own and nobody has it; NULL when it has none (any
+/* Frees `block` of `page` (a head entry), which another thread owns, or none.  `theap`: this
+ * thread's, which takes the page in if it was its own and is unowned; NULL when it has none (any
  * more). */
 void hfi_remote_free(struct theap *theap, struct page *page, struct block *block);
 

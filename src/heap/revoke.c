@@ -18,8 +18,8 @@ static uint32_t revoke_from(const struct page_queue *queue, const struct arena_n
         if (hfi_page_hold(page) == PAGE_KEPT || hfi_node_of_page(page) != node)
             continue;
         hfi_assert(page->list == LIST_FULL || page->list == LIST_PARTIAL);
-        hfi_assert(!hfi_xfree_is_open(page)); /* V1: it is the theap's still, whatever owners[] says */
-        hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NOBODY);
+        hfi_assert(!hfi_xfree_is_unowned(page)); /* V1: it is the theap's still, whatever owners[] says */
+        hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_UNOWNED);
         count++;
     }
     return count;
@@ -41,7 +41,7 @@ static uint32_t settle_from(struct theap *theap, const struct page_queue *queue,
     for (struct page *page = queue->first, *next; page != NULL && *revoked != 0; page = next) {
         _Atomic(uintptr_t) *owner = hfi_owner_at(hfi_page_index(page));
         next = page->next;
-        if (hfi_load_relaxed(owner) != HFI_OWNER_NOBODY)
+        if (hfi_load_relaxed(owner) != HFI_OWNER_UNOWNED)
             continue;
         *revoked -= 1;
         if (take && hfi_page_has_room(page)) {

@@ -13,7 +13,7 @@
  * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_ROBBED
  *     and does without.
  * H2: second barrier: the picked pages are the stealer's; the owner, freeing, sees
- *     HFI_OWNER_NOBODY.
+ *     HFI_OWNER_UNOWNED.
  * H3: nobody waits: an owner goes another way, a stealer gives up.
  *
  * Source of the asymmetric barrier: Dice, Huang, Yang, "Asymmetric Dekker Synchronization", 2001;

@@ -12,9 +12,9 @@
 /* Of an idle set, looked at by a call that has other places to go. */
 #define HFI_STEAL_CANDIDATES ((size_t)8)
 
-/* A run of `class` on `node` that nobody owned and that has ample room, now owned by `theap` of
+/* A run of `class` on `node` that was unowned and has ample room, now owned by `theap` of
  * this thread; NULL when none of the first `candidates` members of the set was won.  Without a
- * theap the page stays nobody's: the caller lets go of it at once. */
+ * theap the page stays unowned: the caller lets go of it at once. */
 struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
 /* The same, of those with less room. */

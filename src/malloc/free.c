@@ -26,8 +26,8 @@ static void free_own(struct theap *theap, struct page *page, struct block *block
         hfi_theap_emptied(theap, page);
 }
 
-/* A block of a page that another thread owns, or nobody.  `theap`: this thread's, which has entered,
- * or NULL. */
+/* A block of a page that another thread owns, or that is unowned.  `theap`: this thread's, which
+ * has entered, or NULL. */
 static void free_others(struct theap *theap, struct found found, struct block *block)
 {
     hfi_dead(block);
@@ -92,7 +92,7 @@ static HFI_NOINLINE void free_found(struct found found, void *pointer)
 HFI_INLINE bool is_for_magazine(const struct theap *theap, struct found found, const void *pointer)
 {
     unsigned class = found.page->size_class;
-    return !HFI_SECURE && found.owner >= HFI_OWNER_NOBODY && class < HFI_DIRECT_CLASSES &&
+    return !HFI_SECURE && found.owner >= HFI_OWNER_UNOWNED && class < HFI_DIRECT_CLASSES &&
            hfi_magazine_has_room(theap, found.page, class, pointer) &&
            hfi_address_is_start(&hfi_sizeclasses[class], hfi_sizeclasses[class].blocks,
                                 (size_t)((const char *)pointer - hfi_base) % HFI_PAGE_BYTES);

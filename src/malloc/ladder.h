@@ -30,7 +30,7 @@ struct page *hfi_ladder(struct theap *theap, struct demand *demand);
  * Inside. */
 struct arena_node *hfi_ladder_choose_node(struct theap *theap);
 
-/* For a thread without a theap: a page that nobody owned, of the class or a larger one, which the
+/* For a thread without a theap: an unowned page, of the class or a larger one, which the
  * caller lets go of at once.  NULL when there is none; a large run is not looked for. */
 struct page *hfi_ladder_idle_page(const struct demand *demand);
 

@@ -26,8 +26,8 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
 void hfi_free_outside(void *pointer);
 
 /* free of any other address in the arena than a block of a page that this thread owns: a block of
- * another thread's page or nobody's, a large block, or a misuse (message, abort).  The caller has
- * stored xbusy, as by hfi_theap_enter; this leaves. */
+ * another thread's page or of an unowned one, a large block, or a misuse (message, abort).  The
+ * caller has stored xbusy, as by hfi_theap_enter; this leaves. */
 void hfi_free_slow(void *pointer);
 
 /* free took the count of blocks of this thread's page to zero; as above, with xbusy set. */

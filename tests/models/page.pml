@@ -2,22 +2,22 @@
  * page: doc/protocols.md sections 1 to 3, one page of BLOCKS blocks, all handed out at first and owned by its theap.
  *
  * The owner frees one or none itself and lets go; two threads free one each, by a CAS on the word; a fourth takes the bit of
- * either idle set, wins the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds OPEN, LISTED, remaining and count as
- * xfree.h does.  From AMPLE free blocks on a page that nobody owns belongs into the set of the ample, with fewer into that of the scant.
+ * either idle set, wins the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds UNOWNED, LISTED, remaining and count as
+ * xfree.h does.  From AMPLE free blocks on an unowned page belongs into the set of the ample, with fewer into that of the scant.
  *
  * Checked: one owner at a time; blocks out, freed and waiting add up whenever a page changes hands; every page that is
- * empty is retired, once; a page with room that nobody owns is in the set for as much room as it has at the end.
- * With LIST_FIRST (listed before it is open), SPLIT_PUSH (a push that is not one step) or UNLIST_LATE (who makes a page ample takes it out of
+ * empty is retired, once; an unowned page with room is in the set for as much room as it has at the end.
+ * With LIST_FIRST (listed before it is unowned), SPLIT_PUSH (a push that is not one step) or UNLIST_LATE (who makes a page ample takes it out of
  * the scant, without owning it) one of these fails.
  */
 #define BLOCKS 4
 #define AMPLE 2
 #define ROOM(w) (BLOCKS - REMAINING(w))
-#define OPEN(w) ((w) & 1)
+#define UNOWNED(w) ((w) & 1)
 #define LISTED(w) (((w) >> 1) & 1)
 #define REMAINING(w) (((w) >> 2) & 7)
 #define COUNT(w) (((w) >> 5) & 7)
-#define WORD(open, listed, remaining, count) ((open) | (listed) << 1 | (remaining) << 2 | (count) << 5)
+#define WORD(unowned, listed, remaining, count) ((unowned) | (listed) << 1 | (remaining) << 2 | (count) << 5)
 
 byte word = 0;         /* owned, nothing waits */
 byte used = BLOCKS;    /* the owner's field: out, those that wait in the word included */
@@ -90,8 +90,8 @@ inline remote_free()
     do
     :: true ->
         if
-        :: !OPEN(w) -> next = WORD(0, 0, 0, COUNT(w) + 1)
-        :: OPEN(w) && REMAINING(w) == 1 -> next = WORD(0, 0, 0, COUNT(w) + 1)
+        :: !UNOWNED(w) -> next = WORD(0, 0, 0, COUNT(w) + 1)
+        :: UNOWNED(w) && REMAINING(w) == 1 -> next = WORD(0, 0, 0, COUNT(w) + 1)
         :: else -> next = WORD(1, 1, REMAINING(w) - 1, COUNT(w) + 1)
         fi;
         if
@@ -100,15 +100,15 @@ inline remote_free()
             freed++;
             word = next;
 #else
-        :: atomic { word == w -> word = next; freed++; if :: OPEN(w) && REMAINING(w) == 1 -> win() :: else fi }
+        :: atomic { word == w -> word = next; freed++; if :: UNOWNED(w) && REMAINING(w) == 1 -> win() :: else fi }
 #endif
             break
         :: atomic { word != w -> w = word }
         fi
     od;
     if
-    :: OPEN(w) && REMAINING(w) == 1 -> unlist(); retire()
-    :: OPEN(w) && REMAINING(w) > 1 && (!LISTED(w) || ROOM(w) + 1 == AMPLE) ->
+    :: UNOWNED(w) && REMAINING(w) == 1 -> unlist(); retire()
+    :: UNOWNED(w) && REMAINING(w) > 1 && (!LISTED(w) || ROOM(w) + 1 == AMPLE) ->
         list(ROOM(next));
 #ifdef UNLIST_LATE
         if :: LISTED(w) -> scant_bit = false :: else fi
@@ -147,7 +147,7 @@ win_it:
         got = false;
         w = word;
         do
-        :: !OPEN(w) -> break
+        :: !UNOWNED(w) -> break
         :: else ->
             if
             :: atomic { word == w -> word = WORD(0, 0, 0, COUNT(w)); win(); assert(used == REMAINING(w) + COUNT(w)) }
@@ -177,6 +177,6 @@ active proctype after()
 {
     (ended == 4) ->
     assert(freed == BLOCKS -> retired == 1 : retired == 0);
-    assert(retired || (owners == 0 && OPEN(word)));
+    assert(retired || (owners == 0 && UNOWNED(word)));
     assert(retired || !LISTED(word) || (ROOM(word) >= AMPLE -> ample_bit : scant_bit))
 }

@@ -1,7 +1,7 @@
 /*
  * fork-steps: a fork after each instruction of a thread that gives a page back.
  *
- * The thread frees the last block of a page that nobody owns, one instruction at a time (the
+ * The thread frees the last block of an unowned page, one instruction at a time (the
  * processor's trap flag), and waits after each while the main thread forks: the child sees it
  * vanish right there.  What the child allocates of that size must lie in blocks of that size, each
  * of its own.

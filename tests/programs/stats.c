@@ -1,6 +1,6 @@
 /*
  * stats: hf_stats_get adds up to the arena at every moment of a storm, and says what is there when
- * it is over; a thread that will sleep keeps no room; frees into pages that nobody owns are not
+ * it is over; a thread that will sleep keeps no room; frees into unowned pages are not
  * remote; old and new sizes of its struct; hf_stats_json.
  */
 #include <holdfast/holdfast.h>

@@ -206,7 +206,7 @@ Test(full, room_freed_during_a_raid_is_taken_by_the_next)
     for (struct theap *next = hfi_theap_first(); next != NULL;)
         all.pages += hfi_steal_asleep(hfi_theap, node, &next).pages;
     cr_assert_eq(all.pages, 1, "%u pages", all.pages);
-    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(sealed_block))), HFI_OWNER_NOBODY);
+    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(sealed_block))), HFI_OWNER_UNOWNED);
     pthread_barrier_wait(&barrier);
     pthread_join(sleeper, NULL);
     assert_sound();

@@ -125,7 +125,7 @@ Test(magazine, magazines_hold_few_blocks_and_return_the_oldest)
         return;
     pthread_t owner = allocated_by_another(&hand_over);
     struct page *first = page_of(hand_over.blocks[hand_over.count - 1]);
-    cr_assert_gt(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first))), HFI_OWNER_NOBODY);
+    cr_assert_gt(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first))), HFI_OWNER_UNOWNED);
     size_t out = 0, back = 0;
     for (size_t i = hand_over.count; i-- > 0 && page_of(hand_over.blocks[i]) == first; out++) {
         hf_free(hand_over.blocks[i]);

@@ -28,7 +28,7 @@ Test(remote, a_full_page_of_ones_own_is_won_back_once_it_has_ample_room)
     do {
         cr_assert_lt(count, 2000);
         blocks[count++] = hf_malloc(2048);
-    } while (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page_of(blocks[0])))) != HFI_OWNER_NOBODY);
+    } while (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page_of(blocks[0])))) != HFI_OWNER_UNOWNED);
     uint64_t adopted = hfi_theap->counters.adopted;
     for (unsigned i = 0; i < class->ample_blocks; i++) {
         cr_assert_eq(hfi_theap->counters.adopted, adopted);

@@ -12,7 +12,7 @@ Test(steal, pages_of_a_thread_that_ended_are_claimed)
     static struct hand_over hand_over = { .count = 4000 };
     in_a_thread(allocate_all, &hand_over);
     for (size_t i = 0; i < hand_over.count; i++) {
-        cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(hand_over.blocks[i]))), HFI_OWNER_NOBODY);
+        cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(hand_over.blocks[i]))), HFI_OWNER_UNOWNED);
         if (i % 2 == 0)
             hf_free(hand_over.blocks[i]);
     }
@@ -37,7 +37,7 @@ Test(steal, a_claimed_page_with_frees_waiting_is_seen_as_empty)
 {
     static struct hand_over hand_over;
     in_a_thread(allocate_a_few, &hand_over);
-    for (size_t i = 0; i < 10; i++) /* nobody owns the page: these wait in xfree */
+    for (size_t i = 0; i < 10; i++) /* the page is unowned: these wait in xfree */
         hf_free(hand_over.blocks[i]);
     hfi_magazines_return(hfi_theap, true);
     uint64_t claimed = hfi_theap->counters.claimed;
@@ -66,7 +66,7 @@ static char *page_let_go(size_t bytes)
         char *block = hf_malloc(bytes);
         first = first == NULL && (uintptr_t)block % HFI_PAGE_BYTES == 0 ? block : first;
     }
-    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(first))), HFI_OWNER_NOBODY);
+    cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(first))), HFI_OWNER_UNOWNED);
     return first;
 }
 

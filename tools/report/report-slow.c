@@ -142,7 +142,7 @@ void report_counters(const struct report *report)
         { "pages taken from sleeping threads", COUNTED_AS(stolen) },
         { "pages lost while asleep", COUNTED_AS(lost) },
         { "blocks freed into pages of other threads", COUNTED_AS(remote_frees) },
-        { "blocks freed into pages of nobody", COUNTED_AS(unowned_frees) },
+        { "blocks freed into unowned pages", COUNTED_AS(unowned_frees) },
         { "times the application was asked to free", COUNTED_AS(pressed) },
         { "calls that failed", COUNTED_AS(failed) },
 #undef COUNTED_AS

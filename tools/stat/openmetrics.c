@@ -51,7 +51,7 @@ static const struct node_gauge {
     { "populated_bytes", "Part of the arena that is populated.",
       offsetof(struct hf_inspect_node, populated) },
     { "used_bytes", "Pages that are handed out or held.", offsetof(struct hf_inspect_node, used) },
-    { "idle_bytes", "Of used: pages that nobody owns and that have room, if only for one block.",
+    { "idle_bytes", "Of used: unowned pages with room, if only for one block.",
       offsetof(struct hf_inspect_node, idle) },
     { "free_bytes", "Free pages.", offsetof(struct hf_inspect_node, free) },
     { "high_water_bytes", "Most ever used.", offsetof(struct hf_inspect_node, high_water) },
