@@ -217,7 +217,7 @@ static uint64_t page_entry(size_t index)
     case HFI_OWNER_LARGE: return HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, page->run_pages);
     case HFI_OWNER_UNOWNED: {
         uint64_t word = hfi_load_relaxed(&page->xfree);
-        return hfi_pagemap_blocks(page, word & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0,
+        return hfi_pagemap_blocks(page, word & XFREE_IDLE ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0,
                                   hfi_xfree_remaining(word));
     }
     default: break;

@@ -1,14 +1,14 @@
 /*
  * xfree: the word through which other threads reach a page.
  *
- *    63          32 31      16 15          2   1        0 *   | head offset  |  count   |
- *    remaining  | LISTED | UNOWNED |
+ *    63          32 31      16 15          2  1      0
+ *   | head offset  |  count   |  remaining  | IDLE | UNOWNED |
  *
  * head offset: 1 + offset of the first block freed by others, in 16 bytes; 0 = none
  * count:       blocks in that list, so that taking it needs no walk
  * remaining:   while no theap owns the page: its blocks still handed out; the
  *              free that takes it to 0 wins the page
- * LISTED:      the page is unowned and has room: it is in an idle set
+ * IDLE:        the page is unowned and has room: it is in an idle set
  * UNOWNED:     no theap owns the page; the thread that clears this bit owns it
  *
  * Zero means owned and no list, so that the zeroed page table of
@@ -21,7 +21,7 @@
 #include "arena/pagetable.h"
 
 #define XFREE_UNOWNED ((uint64_t)1) /* bit 0: no theap owns the page */
-#define XFREE_LISTED ((uint64_t)2)
+#define XFREE_IDLE ((uint64_t)2)
 #define XFREE_REMAINING_SHIFT 2
 #define XFREE_REMAINING_MASK ((uint64_t)0x3fff)
 #define XFREE_COUNT_SHIFT 16

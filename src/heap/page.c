@@ -6,11 +6,11 @@
  *     blocks handed out; then, and only then, a CAS that clears UNOWNED wins the page.
  * P3: who lets go stores HFI_OWNER_UNOWNED first and makes xfree unowned last (release);
  *     who wins reads xfree (acquire) first and writes itself into owners[] last.
- * P4: a page that is LISTED has its bit in the idle set for as much room as it has, ample
+ * P4: a page that is IDLE has its bit in the idle set for as much room as it has, ample
  *     or scant, or somebody is about to set it; a bit without such a page is a hint that leads
  *     nowhere, harmless.
- * P5: xidle_pages of a node counts pages that are LISTED: who sets that bit adds, who clears it
- *     takes off, after the CAS; so for a moment it may be below zero.
+ * P5: xidle_pages of a node counts pages that are IDLE: the thread that sets that bit adds, the one
+ *     that clears it takes off, after the CAS; so for a moment it may be below zero.
  *
  * Each step is a constant amount of work: lists are taken whole, their length is known from counts,
  * and a page's blocks are linked a few at a time.  What a forked child may find half done, and
@@ -326,16 +326,16 @@ void hfi_page_retire(struct page *page)
 }
 
 /* P5 */
-static void page_count_idle(struct arena_node *node, uint32_t pages, bool listed)
+static void page_count_idle(struct arena_node *node, uint32_t pages, bool idle)
 {
-    if (listed)
+    if (idle)
         hfi_fetch_add_relaxed(&node->xidle_pages, pages);
     else
         hfi_fetch_sub_relaxed(&node->xidle_pages, pages);
 }
 
 /* The page may have a new owner by now: only numbers taken while it was ours. */
-static void page_list_idle(struct arena_node *node, unsigned class, size_t member, uint32_t room)
+static void page_add_idle(struct arena_node *node, unsigned class, size_t member, uint32_t room)
 {
     bool ample = room >= hfi_sizeclasses[class].ample_blocks;
     hfi_idleset_add(ample ? &node->ample[class] : &node->scant[class], member);
@@ -349,7 +349,7 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
     if (had == 0)
         page_count_idle(node, run->pages, true);
     if (had == 0 || (had < ample && room >= ample))
-        page_list_idle(node, run->class, run->member, room);
+        page_add_idle(node, run->class, run->member, room);
     struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
     if (shown != NULL && had == 0)
         HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
@@ -367,7 +367,7 @@ static uint64_t page_unowned(const struct page *page, uint64_t word)
         return 0;
     word &= ~(XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
     word |= remaining << XFREE_REMAINING_SHIFT | XFREE_UNOWNED;
-    return remaining < page->reserved ? word | XFREE_LISTED : word;
+    return remaining < page->reserved ? word | XFREE_IDLE : word;
 }
 
 void hfi_page_let_go(struct page *page)
@@ -386,12 +386,12 @@ void hfi_page_let_go(struct page *page)
             hfi_page_retire(page);
             return;
         }
-        enum hf_inspect_page_state state = unowned & XFREE_LISTED ? HF_PAGE_IDLE : HF_PAGE_LOOSE;
+        enum hf_inspect_page_state state = unowned & XFREE_IDLE ? HF_PAGE_IDLE : HF_PAGE_LOOSE;
         hfi_pagemap_show_blocks(page, state, 0, hfi_xfree_remaining(unowned));
         /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which
          * acquire */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, unowned));
-    if (unowned & XFREE_LISTED)
+    if (unowned & XFREE_IDLE)
         hfi_page_got_room(&run, 0, reserved - hfi_xfree_remaining(unowned));
 }
 
@@ -400,7 +400,7 @@ void hfi_page_won(struct page *page, uint64_t found)
     struct page_run run = hfi_page_run(page);
     hfi_assert((found & XFREE_UNOWNED) && !hfi_xfree_is_unowned(page));
     hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
-    if (!(found & XFREE_LISTED))
+    if (!(found & XFREE_IDLE))
         return;
     page_count_idle(run.node, run.pages, false);
     hfi_idleset_remove(&run.node->ample[run.class], run.member);
@@ -411,7 +411,7 @@ void hfi_page_won(struct page *page, uint64_t found)
 bool hfi_page_try_own(struct page *page)
 {
     uint64_t word = hfi_load_relaxed(&page->xfree);
-    uint64_t keep = ~(XFREE_UNOWNED | XFREE_LISTED | XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
+    uint64_t keep = ~(XFREE_UNOWNED | XFREE_IDLE | XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
     do {
         if (!(word & XFREE_UNOWNED))
             return false;

@@ -58,8 +58,8 @@ void hfi_page_collect_won(struct page *page);
 /* Returns an empty page (in use, in no list) to its node. */
 void hfi_page_retire(struct page *page);
 
-/* Lets go of a page (in use, in no list): it is retired if empty, listed in its
- * node's idle sets if it has room, and otherwise belongs to whoever frees into it next. */
+/* Lets go of a page (in use, in no list): it is retired if empty, added to its node's idle set if
+ * it has room, and otherwise belongs to whoever frees into it next. */
 void hfi_page_let_go(struct page *page);
 
 /* In a forked child: lets go of a page whose theap the child gives up.  `whole`: no call was under
@@ -84,8 +84,8 @@ HFI_INLINE struct page_run hfi_page_run(const struct page *page)
     return (struct page_run){ node, hfi_node_member(node, page), page->size_class, page->run_pages };
 }
 
-/* Any thread: counts and lists an unowned page, when its free blocks have become `room`
- * where they were `had`: in the set of the scant first, and in that of the ample once it has
+/* Any thread: counts an unowned page and adds it to an idle set, when its free blocks have become
+ * `room` where they were `had`: in the set of the scant first, and in that of the ample once it has
  * ample_blocks.  The scant set's bit stays, as a hint; only the page's owner may take it out. */
 void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room);
 

@@ -4,15 +4,15 @@
  * One CAS on the page's xfree word pushes the block, and in the same step
  * decides what the page becomes:
  *
- *   found               pushing makes it                and then this thread
- *   owned               owned                           is done
- *   unowned, listed     unowned, listed, remaining - 1  is done
- *   unowned, listed, 1  owned                           unlists and retires the page: it is empty
- *   unowned, scant      unowned, listed, remaining - 1  adds it to the set of the ample, if it is
- *   that now unowned, full       unowned, listed                 adds it to an idle set unowned,
- *   scant, mine owned                          adopts it, if it would be ample now unowned, full,
- *   mine owned                           adopts it: its other blocks are probably mine too unowned,
- *   full, 1    owned                           retires it
+ *   found                 pushing makes it              and then this thread
+ *   owned                 owned                         is done
+ *   idle                  idle, remaining - 1           is done
+ *   scant, now ample      ample, remaining - 1          adds it to the set of the ample
+ *   loose                 idle, remaining - 1           adds it to an idle set
+ *   scant or loose, now   owned                         adopts it: its other blocks are probably
+ *   ample, owned last by                                this thread's too
+ *   this thread
+ *   unowned, 1 remaining  owned                         retires it: it is empty
  *
  * R1: the thread whose CAS clears UNOWNED owns the page, nobody else.
  * R2: nobody waits: a failed CAS means that another thread's succeeded.
@@ -56,7 +56,7 @@ static uint64_t push_onto_unowned(const struct page *page, const struct pushed *
         *outcome = WON_ROOM;
     if (*outcome != PUSHED)
         return list;
-    return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_LISTED | XFREE_UNOWNED;
+    return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_IDLE | XFREE_UNOWNED;
 }
 
 /* *found: what the word was before. */

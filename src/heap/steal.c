@@ -3,7 +3,7 @@
  *
  * A member of the idle set is a hint (P4 in page.c): the page may have been won,
  * retired or cut anew since.  Winning its xfree decides; a page that turns out to be
- * of another class is let go again, which lists it where it belongs.
+ * of another class is let go of again, which adds it where it belongs.
  *
  * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker. The owner
  * stores xbusy and loads xstate, or owners[] of a page; the stealer stores those and loads xbusy,

@@ -31,7 +31,7 @@ struct spoils {
 };
 
 /* From some theaps whose threads are not inside malloc or free, without their help: takes pages
- * with room on `node`, and lists them as idle or free, and returns what blocks their magazines hold
+ * with room on `node`, and makes them idle or free, and returns what blocks their magazines hold
  * to their pages.  `*next` walks the list of all theaps (hfi_theap_first); NULL at its end.
  * `theap` is the thread's own, or NULL.  Two membarrier system calls. */
 struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);

@@ -158,7 +158,7 @@ void hfi_theap_install(struct theap *theap, struct page *page);
 /* free() found the page's used at zero: it is empty, or was sealed and has room again. */
 void hfi_theap_emptied(struct theap *theap, struct page *page);
 
-/* Whether a page of `class` that a free won should be taken in rather than listed. */
+/* Whether a page of `class` that a free won should be taken in rather than made idle. */
 bool hfi_theap_wants(const struct theap *theap, unsigned class);
 
 /* Takes in a page with room that a free won. */

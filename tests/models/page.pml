@@ -2,22 +2,22 @@
  * page: doc/protocols.md sections 1 to 3, one page of BLOCKS blocks, all handed out at first and owned by its theap.
  *
  * The owner frees one or none itself and lets go; two threads free one each, by a CAS on the word; a fourth takes the bit of
- * either idle set, wins the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds UNOWNED, LISTED, remaining and count as
+ * either idle set, wins the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds UNOWNED, IDLE, remaining and count as
  * xfree.h does.  From AMPLE free blocks on an unowned page belongs into the set of the ample, with fewer into that of the scant.
  *
  * Checked: one owner at a time; blocks out, freed and waiting add up whenever a page changes hands; every page that is
  * empty is retired, once; an unowned page with room is in the set for as much room as it has at the end.
- * With LIST_FIRST (listed before it is unowned), SPLIT_PUSH (a push that is not one step) or UNLIST_LATE (who makes a page ample takes it out of
+ * With ADD_FIRST (added to a set before it is unowned), SPLIT_PUSH (a push that is not one step) or REMOVE_LATE (who makes a page ample takes it out of
  * the scant, without owning it) one of these fails.
  */
 #define BLOCKS 4
 #define AMPLE 2
 #define ROOM(w) (BLOCKS - REMAINING(w))
 #define UNOWNED(w) ((w) & 1)
-#define LISTED(w) (((w) >> 1) & 1)
+#define IDLE(w) (((w) >> 1) & 1)
 #define REMAINING(w) (((w) >> 2) & 7)
 #define COUNT(w) (((w) >> 5) & 7)
-#define WORD(unowned, listed, remaining, count) ((unowned) | (listed) << 1 | (remaining) << 2 | (count) << 5)
+#define WORD(unowned, idle, remaining, count) ((unowned) | (idle) << 1 | (remaining) << 2 | (count) << 5)
 
 byte word = 0;         /* owned, nothing waits */
 byte used = BLOCKS;    /* the owner's field: out, those that wait in the word included */
@@ -44,7 +44,7 @@ inline retire()
     }
 }
 
-inline list(room)
+inline add(room)
 {
     if
     :: room >= AMPLE -> ample_bit = true
@@ -52,8 +52,8 @@ inline list(room)
     fi
 }
 
-/* Whoever has won a page that is listed. */
-inline unlist()
+/* Whoever has won an idle page. */
+inline remove()
 {
     ample_bit = false;
     scant_bit = false
@@ -70,13 +70,13 @@ inline let_go()
         :: else
         fi;
         next = WORD(1, (used < BLOCKS || COUNT(w) > 0 -> 1 : 0), used - COUNT(w), COUNT(w));
-#ifdef LIST_FIRST
-        if :: LISTED(next) -> list(ROOM(next)) :: else fi;
+#ifdef ADD_FIRST
+        if :: IDLE(next) -> add(ROOM(next)) :: else fi;
 #endif
         if
         :: atomic { word == w -> word = next; owners-- }
-#ifndef LIST_FIRST
-            if :: LISTED(next) -> list(ROOM(next)) :: else fi;
+#ifndef ADD_FIRST
+            if :: IDLE(next) -> add(ROOM(next)) :: else fi;
 #endif
             break
         :: atomic { else -> w = word }
@@ -107,11 +107,11 @@ inline remote_free()
         fi
     od;
     if
-    :: UNOWNED(w) && REMAINING(w) == 1 -> unlist(); retire()
-    :: UNOWNED(w) && REMAINING(w) > 1 && (!LISTED(w) || ROOM(w) + 1 == AMPLE) ->
-        list(ROOM(next));
-#ifdef UNLIST_LATE
-        if :: LISTED(w) -> scant_bit = false :: else fi
+    :: UNOWNED(w) && REMAINING(w) == 1 -> remove(); retire()
+    :: UNOWNED(w) && REMAINING(w) > 1 && (!IDLE(w) || ROOM(w) + 1 == AMPLE) ->
+        add(ROOM(next));
+#ifdef REMOVE_LATE
+        if :: IDLE(w) -> scant_bit = false :: else fi
 #endif
     :: else
     fi
@@ -158,7 +158,7 @@ win_it:
         od;
         if
         :: got ->
-            unlist();
+            remove();
             atomic { used = used - COUNT(word); word = 0 } /* the exchange; `used` is the owner's alone */
             if
             :: mine > 0 -> used--; mine--; freed++ /* frees one itself */
@@ -178,5 +178,5 @@ active proctype after()
     (ended == 4) ->
     assert(freed == BLOCKS -> retired == 1 : retired == 0);
     assert(retired || (owners == 0 && UNOWNED(word)));
-    assert(retired || !LISTED(word) || (ROOM(word) >= AMPLE -> ample_bit : scant_bit))
+    assert(retired || !IDLE(word) || (ROOM(word) >= AMPLE -> ample_bit : scant_bit))
 }
