@@ -290,14 +290,14 @@ static void take_lists(struct magazine *magazine, struct block *lists[2])
     give_room(magazine, 0);
 }
 
-void hfi_magazines_return(struct theap *theap, bool listed)
+void hfi_magazines_return(struct theap *theap, bool and_lists)
 {
     for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class ++) {
         struct magazine *magazine = &theap->magazines[class];
         struct block *loaded = magazine->loaded.free, *lists[2] = { NULL, NULL };
         magazine->loaded.free = NULL;
         magazine->loaded.used = magazine->loaded.capacity;
-        if (listed)
+        if (and_lists)
             take_lists(magazine, lists);
         return_all(loaded);
         for (unsigned i = 0; i < 2; i++)
@@ -305,7 +305,7 @@ void hfi_magazines_return(struct theap *theap, bool listed)
     }
 }
 
-uint32_t hfi_magazines_return_listed(struct theap *theap)
+uint32_t hfi_magazines_return_lists(struct theap *theap)
 {
     uint32_t count = 0;
     if (!hfi_load_relaxed(&theap->xmagazines))
@@ -322,7 +322,7 @@ uint32_t hfi_magazines_return_listed(struct theap *theap)
 void hfi_magazine_end_theap(struct theap *theap)
 {
     hfi_assert(hfi_load_relaxed(&theap->xstate) != THEAP_LIVE);
-    hfi_magazines_return_listed(theap);
+    hfi_magazines_return_lists(theap);
     hfi_theap_end(theap);
 }
 

@@ -65,11 +65,11 @@ struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page);
  * per call. */
 void hfi_magazine_shed(struct theap *theap);
 
-/* Returns every block to its page; without `listed`, what is loaded alone. */
-void hfi_magazines_return(struct theap *theap, bool listed);
+/* Returns every block to its page; without `and_lists`, what is loaded alone. */
+void hfi_magazines_return(struct theap *theap, bool and_lists);
 
 /* For who has a theap's lists: returns every block that is not loaded.  How many. */
-uint32_t hfi_magazines_return_listed(struct theap *theap);
+uint32_t hfi_magazines_return_lists(struct theap *theap);
 
 /* For who has the lists of a theap whose thread has ended: returns its blocks, lets go of its
  * pages, and puts it up for the next thread. */

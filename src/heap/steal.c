@@ -93,7 +93,7 @@ static unsigned take_lists(const struct theap *thief, struct theap **next, struc
         uint32_t state = THEAP_LIVE;
         /* relaxed: a hint */
         if (*next == thief ||
-            (hfi_load_relaxed(&(*next)->xlisted) == 0 && !hfi_load_relaxed(&(*next)->xmagazines)))
+            (hfi_load_relaxed(&(*next)->xqueued) == 0 && !hfi_load_relaxed(&(*next)->xmagazines)))
             continue;
         if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
             continue;
@@ -117,7 +117,7 @@ static void rob(const struct arena_node *node, struct raid *raids, unsigned coun
 {
     for (unsigned i = 0; i < count; i++)
         if (!is_inside(raids[i].theap))
-            raids[i].blocks = hfi_magazines_return_listed(raids[i].theap);
+            raids[i].blocks = hfi_magazines_return_lists(raids[i].theap);
     for (unsigned i = 0; i < count; i++)
         if (!is_inside(raids[i].theap))
             raids[i].revoked = hfi_theap_revoke(raids[i].theap, node, PAGES_PER_VICTIM);

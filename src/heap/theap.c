@@ -1,5 +1,5 @@
 /*
- * theap: the pages a theap has, where each is listed, and which of them it lets go of.
+ * theap: the pages a theap has, where each is queued, and which of them it lets go of.
  *
  * T1: a page owned by the thread is in exactly one place: current of its class, in the
  *     partial queue of its class, or in `full`; page->list says which.
@@ -49,14 +49,14 @@ static void class_set_front(struct theap *theap, unsigned class, struct page_fro
 static void list_append(struct theap *theap, struct page_queue *queue, struct page *page, enum page_list list)
 {
     hfi_page_queue_append(queue, page, list);
-    hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) + 1);
+    hfi_store_relaxed(&theap->xqueued, hfi_load_relaxed(&theap->xqueued) + 1);
 }
 
 static void list_remove(struct theap *theap, struct page_queue *queue, struct page *page)
 {
-    hfi_assert(hfi_load_relaxed(&theap->xlisted) != 0);
+    hfi_assert(hfi_load_relaxed(&theap->xqueued) != 0);
     hfi_page_queue_remove(queue, page);
-    hfi_store_relaxed(&theap->xlisted, hfi_load_relaxed(&theap->xlisted) - 1);
+    hfi_store_relaxed(&theap->xqueued, hfi_load_relaxed(&theap->xqueued) - 1);
 }
 
 /* For readers in other processes. */
@@ -66,7 +66,7 @@ static void show(const struct theap *theap, const struct page *page)
 }
 
 /* Pages in a list that a stealer holds stay where they are. */
-static bool may_unlist(const struct theap *theap, const struct page *page)
+static bool may_take_out(const struct theap *theap, const struct page *page)
 {
     return hfi_theap_has_lists(theap) || page->list == LIST_CURRENT || page->list == LIST_NONE;
 }
@@ -92,8 +92,8 @@ static void full_remove(struct theap *theap, struct page *page)
     list_remove(theap, &theap->full, page);
 }
 
-/* Takes a page out of wherever it is listed; it stays owned. */
-static void theap_unlist(struct theap *theap, struct page *page)
+/* Takes a page out of the place where it is; it stays owned. */
+static void theap_take_out(struct theap *theap, struct page *page)
 {
     if (hfi_page_hold(page) == PAGE_KEPT)
         theap_unkeep(theap, page);
@@ -109,14 +109,14 @@ static void theap_unlist(struct theap *theap, struct page *page)
 
 static void theap_retire(struct theap *theap, struct page *page)
 {
-    theap_unlist(theap, page);
+    theap_take_out(theap, page);
     theap->counters.retired++;
     hfi_page_retire(page);
 }
 
 void hfi_theap_let_go(struct theap *theap, struct page *page)
 {
-    theap_unlist(theap, page);
+    theap_take_out(theap, page);
     hfi_page_let_go(page);
 }
 
@@ -196,7 +196,7 @@ static void theap_current_full(struct theap *theap, struct page *page)
         hfi_theap_let_go(theap, page);
         return;
     }
-    theap_unlist(theap, page);
+    theap_take_out(theap, page);
     show(theap, page);
     full_append(theap, page);
 }
@@ -357,7 +357,7 @@ bool hfi_theap_give_back(struct theap *theap)
         gave |= class_give_back(theap, class);
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++) {
         struct page *page = theap->kept[slot];
-        if (page == NULL || hfi_page_out(page) != 0 || !may_unlist(theap, page))
+        if (page == NULL || hfi_page_out(page) != 0 || !may_take_out(theap, page))
             continue;
         theap_retire(theap, page);
         gave = true;
@@ -380,21 +380,21 @@ void hfi_theap_let_go_current(struct theap *theap)
             hfi_theap_let_go(theap, hfi_theap_current(theap, class));
 }
 
-void hfi_theap_let_go_listed(struct theap *theap)
+void hfi_theap_let_go_queued(struct theap *theap)
 {
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         while (theap->classes[class].partial.first != NULL)
             hfi_theap_let_go(theap, theap->classes[class].partial.first);
     while (theap->full.first != NULL)
         hfi_theap_let_go(theap, theap->full.first);
-    hfi_assert(hfi_load_relaxed(&theap->xlisted) == 0);
+    hfi_assert(hfi_load_relaxed(&theap->xqueued) == 0);
 }
 
 void hfi_theap_let_go_all(struct theap *theap)
 {
     hfi_theap_let_go_current(theap);
     if (hfi_theap_has_lists(theap))
-        hfi_theap_let_go_listed(theap);
+        hfi_theap_let_go_queued(theap);
 }
 
 static const char *queue_audit(const struct page_queue *queue, enum page_list list, const struct theap *theap)
@@ -408,7 +408,7 @@ static const char *queue_audit(const struct page_queue *queue, enum page_list li
         if (page->list != list || page->prev != prev)
             return "T1: a page is not in the list it names";
         if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != (uintptr_t)theap)
-            return "T1: a listed page has the wrong owner";
+            return "T1: a queued page has the wrong owner";
         bool seals = list == LIST_FULL && page->front.local_free == NULL;
         if ((hfi_page_hold(page) == PAGE_SEALED) != seals || (seals && page->front.used != 1))
             return "T3: a full page is not sealed, or another is";
@@ -426,7 +426,7 @@ const char *hfi_theap_audit(const struct theap *theap)
         broken = queue_audit(&queue->partial, LIST_PARTIAL, theap);
         const struct page *current = hfi_theap_current(theap, class);
         if (broken == NULL && current != NULL)
-            broken = current->list != LIST_CURRENT ? "T1: a current page is listed elsewhere"
+            broken = current->list != LIST_CURRENT ? "T1: a current page is queued elsewhere"
                                                    : hfi_page_audit(current);
         const struct sizeclass *cut = &hfi_sizeclasses[class];
         for (unsigned i = cut->direct_first;

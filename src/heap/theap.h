@@ -62,10 +62,10 @@ struct theap_trade {
 };
 
 struct theap {
-    _Atomic(uint32_t) xbusy;   /* atomic: the owner is inside a call that may touch listed pages; the owner
+    _Atomic(uint32_t) xbusy;   /* atomic: the owner is inside a call that may touch queued pages; the owner
                                * alone writes it */
     _Atomic(uint32_t) xstate;  /* atomic: enum theap_state */
-    _Atomic(uint32_t) xlisted; /* atomic: pages in partial and full, for stealers to see whether to try; the
+    _Atomic(uint32_t) xqueued; /* atomic: pages in partial and full, for stealers to see whether to try; the
                                 * lists' holder writes it */
     _Atomic(bool) xmagazines;  /* atomic: magazines were put into since they were last robbed; likewise */
     uint32_t index;            /* const: number of this theap, its slot in the inspection segment */
@@ -112,7 +112,7 @@ HFI_INLINE struct page *hfi_theap_current(const struct theap *theap, unsigned cl
     return front == &hfi_empty_front ? NULL : hfi_page_of_front(front);
 }
 
-/* From entering to leaving no stealer takes listed pages of this thread's theap, unless it began
+/* From entering to leaving no stealer takes queued pages of this thread's theap, unless it began
  * before: then hfi_theap_has_lists is false, and the owner does without its lists.  Two plain stores; the
  * stealer pays for their order (steal.c). */
 HFI_INLINE void hfi_theap_enter(struct theap *theap)
@@ -178,9 +178,9 @@ void hfi_theap_let_go_all(struct theap *theap);
 
 /* The parts of that: the current pages, and those in lists that are the caller's. */
 void hfi_theap_let_go_current(struct theap *theap);
-void hfi_theap_let_go_listed(struct theap *theap);
+void hfi_theap_let_go_queued(struct theap *theap);
 
-/* Takes a page that may be unlisted out of its list, and lets go of it. */
+/* Takes a page that may be taken out of its queue, and lets go of it. */
 void hfi_theap_let_go(struct theap *theap, struct page *page);
 
 /* NULL, or the broken invariant. */

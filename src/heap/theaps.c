@@ -116,7 +116,7 @@ struct theap *hfi_theap_new(struct arena_node *node)
     memset((char *)theap + kept_fields, 0, sizeof *theap - kept_fields);
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         theap->classes[class].front = &hfi_empty_front;
-    hfi_store_relaxed(&theap->xlisted, 0);
+    hfi_store_relaxed(&theap->xqueued, 0);
     hfi_store_relaxed(&theap->xmagazines, false);
     HFI_SHOW(theap->node, node);
     HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
@@ -178,6 +178,6 @@ bool hfi_theap_part(struct theap *theap)
 void hfi_theap_end(struct theap *theap)
 {
     hfi_assert(hfi_load_relaxed(&theap->xstate) != THEAP_LIVE); /* its thread has parted with it */
-    hfi_theap_let_go_listed(theap);
+    hfi_theap_let_go_queued(theap);
     theap_recycle(theap);
 }

@@ -20,7 +20,7 @@ void hfi_theap_move(struct theap *theap, struct arena_node *node);
  * ended (hfi_magazine_end_theap); false when a stealer has them, and will. */
 bool hfi_theap_part(struct theap *theap);
 
-/* Lets go of listed pages, and puts the theap up for the next thread. */
+/* Lets go of queued pages, and puts the theap up for the next thread. */
 void hfi_theap_end(struct theap *theap);
 
 /* In a forked child that took over: puts up every theap for the next threads.  Their pages were let
