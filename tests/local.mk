@@ -43,8 +43,8 @@ hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
-	$(hf_wrap)page_collect_won $(hf_wrap)page_init $(hf_wrap)page_let_go $(hf_wrap)page_retire \
-	$(hf_wrap)page_set_owner $(hf_wrap)page_try_own $(hf_wrap)runmap_claim $(hf_wrap)runmap_release \
+	$(hf_wrap)page_collect_claimed $(hf_wrap)page_init $(hf_wrap)page_let_go $(hf_wrap)page_retire \
+	$(hf_wrap)page_set_owner $(hf_wrap)page_claim $(hf_wrap)runmap_claim $(hf_wrap)runmap_release \
 	$(hf_wrap)theap_adopt
 
 # --- sequences of commands in processes of their own; the driver keeps the C library's malloc ---

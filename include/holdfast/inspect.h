@@ -111,7 +111,7 @@ struct hf_inspect_theap {
     uint64_t lost;                       /* pages that others took from it while its thread slept */
     uint64_t fresh;                      /* fresh runs cut into blocks */
     uint64_t large;                      /* blocks of whole pages */
-    uint64_t adopted;                    /* own pages won back by freeing into them */
+    uint64_t adopted;                    /* own pages claimed again by freeing into them */
     uint64_t retired;                    /* pages given back to a node */
     uint64_t remote_frees;               /* blocks it freed into pages that other threads owned */
     uint64_t received;                   /* blocks that others freed into its pages, as collected */

@@ -6,7 +6,7 @@
  *
  * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
  * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is
- *     XFREE_EMPTY_OWNED: nobody can win a free page by its xfree.
+ *     XFREE_EMPTY_OWNED: no thread can claim a free page by its xfree.
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
  * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in
  *     the background, only pages of chunks that prefault.h gave to node_open.
@@ -375,7 +375,7 @@ const char *hfi_arena_audit(const struct arena_node *node)
         if (is_free && hfi_load_relaxed(hfi_owner_at(node->first_index + i)) != HFI_OWNER_NONE)
             broken = "A2: a free page has an owner";
         if (is_free && hfi_xfree_is_unowned(hfi_page_at(node->first_index + i)))
-            broken = "A2: a free page can be won by its xfree";
+            broken = "A2: a free page can be claimed by its xfree";
         if (is_free && i >= hfi_load_relaxed(&node->xfrontier))
             broken = "A4: a page past the frontier is free";
     }

@@ -8,7 +8,7 @@
  * followed by a second look.
  *
  * Thread-safe, lock-free; nothing is allocated.  A member is a hint: whoever
- * takes a page out has still to win its ownership (doc/protocols.md).
+ * takes a page out has still to claim it (doc/protocols.md).
  */
 #ifndef HFI_IDLESET_H
 #define HFI_IDLESET_H

@@ -72,7 +72,7 @@ HFI_INLINE void hfi_pagemap_show_blocks(const struct page *head, enum hf_inspect
 }
 
 /* A page that was unowned, and still is as far as is known, has room now.  The entry of who
- * has won it meanwhile stays. */
+ * has claimed it meanwhile stays. */
 HFI_INLINE void hfi_pagemap_show_room(const struct page *head)
 {
     _Atomic(uint64_t) *shown = hfi_pagemap_entry(head);

@@ -7,12 +7,12 @@
  * head offset: 1 + offset of the first block freed by others, in 16 bytes; 0 = none
  * count:       blocks in that list, so that taking it needs no walk
  * remaining:   while no theap owns the page: its blocks still handed out; the
- *              free that takes it to 0 wins the page
+ *              free that takes it to 0 claims the page
  * IDLE:        the page is unowned and has room: it is in an idle set
  * UNOWNED:     no theap owns the page; the thread that clears this bit owns it
  *
  * Zero means owned and no list, so that the zeroed page table of
- * a fresh arena holds pages that nobody can win (A2 in arena.c).
+ * a fresh arena has pages that no thread can claim by it (A2 in arena.c).
  * The protocol is in doc/protocols.md, its steps in remote.c and steal.c.
  */
 #ifndef HFI_XFREE_H

@@ -28,7 +28,7 @@ struct budget {
     bool shares;             /* takes a few blocks of a page, and lets go of it */
     uint32_t kept_pages;     /* pages of empty runs: so many at most (hfi_budget_kept) */
     uint32_t full;           /* full pages; a refill looks at each of them */
-    uint32_t partial;        /* pages with room of one class that frees win back */
+    uint32_t partial;        /* pages with room of one class that frees may claim */
     uint32_t shed_classes;   /* whose pages are looked at, to be given up, per call */
     uint32_t shed_magazines; /* the same of magazines */
     uint32_t list_bytes;     /* of a list of a magazine: in blocks of any class ... */

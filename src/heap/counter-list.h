@@ -29,7 +29,7 @@ COUNTER(stolen, COUNTER_NODE, "pages taken from sleeping threads", BY_PATH)
 COUNTER(lost, COUNTER_UNSEEN, "pages that others took while the thread slept", NO_METRIC)
 COUNTER(fresh, COUNTER_WAY, "fresh pages cut into blocks", BY_PATH)
 COUNTER(large, COUNTER_WAY, "blocks of whole pages", BY_PATH)
-COUNTER(adopted, COUNTER_OWN, "own pages won back by freeing", NO_METRIC)
+COUNTER(adopted, COUNTER_OWN, "own pages claimed again by freeing", NO_METRIC)
 COUNTER(retired, COUNTER_NODE, "pages given back to a node",
         FAMILY("retired_pages", "Runs of pages given back to a node."))
 COUNTER(remote_frees, COUNTER_NODE, "blocks freed into other threads' pages",

@@ -3,9 +3,9 @@
  *
  * P1: only the owner touches free, local_free, used, capacity and the list links.
  * P2: while a page is unowned, xfree is UNOWNED and its `remaining` is the number of
- *     blocks handed out; then, and only then, a CAS that clears UNOWNED wins the page.
- * P3: who lets go stores HFI_OWNER_UNOWNED first and makes xfree unowned last (release);
- *     who wins reads xfree (acquire) first and writes itself into owners[] last.
+ *     blocks handed out; then, and only then, a CAS that clears UNOWNED claims the page.
+ * P3: letting go stores HFI_OWNER_UNOWNED first and makes xfree unowned last (release); a claim
+ *     reads xfree (acquire) first, and writes its theap into owners[] last.
  * P4: a page that is IDLE has its bit in the idle set for as much room as it has, ample
  *     or scant, or somebody is about to set it; a bit without such a page is a hint that leads
  *     nowhere, harmless.
@@ -255,7 +255,7 @@ static uint32_t page_take_remote(struct page *page)
     return count;
 }
 
-void hfi_page_collect_won(struct page *page)
+void hfi_page_collect_claimed(struct page *page)
 {
     struct block *free = page->front.free;
     bool free_zero = page->front.free_zero;
@@ -388,14 +388,14 @@ void hfi_page_let_go(struct page *page)
         }
         enum hf_inspect_page_state state = unowned & XFREE_IDLE ? HF_PAGE_IDLE : HF_PAGE_LOOSE;
         hfi_pagemap_show_blocks(page, state, 0, hfi_xfree_remaining(unowned));
-        /* release: what the owner wrote is there for hfi_page_try_own and remote_push, which
+        /* release: what the owner wrote is there for hfi_page_claim and remote_push, which
          * acquire */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, unowned));
     if (unowned & XFREE_IDLE)
         hfi_page_got_room(&run, 0, reserved - hfi_xfree_remaining(unowned));
 }
 
-void hfi_page_won(struct page *page, uint64_t found)
+void hfi_page_claimed(struct page *page, uint64_t found)
 {
     struct page_run run = hfi_page_run(page);
     hfi_assert((found & XFREE_UNOWNED) && !hfi_xfree_is_unowned(page));
@@ -408,7 +408,7 @@ void hfi_page_won(struct page *page, uint64_t found)
         hfi_idleset_remove(&run.node->scant[run.class], run.member);
 }
 
-bool hfi_page_try_own(struct page *page)
+bool hfi_page_claim(struct page *page)
 {
     uint64_t word = hfi_load_relaxed(&page->xfree);
     uint64_t keep = ~(XFREE_UNOWNED | XFREE_IDLE | XFREE_REMAINING_MASK << XFREE_REMAINING_SHIFT);
@@ -417,13 +417,13 @@ bool hfi_page_try_own(struct page *page)
             return false;
         /* acquire: pairs with hfi_page_let_go's release */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, word & keep));
-    hfi_page_won(page, word);
+    hfi_page_claimed(page, word);
     return true;
 }
 
 void hfi_page_orphan(struct page *page, bool whole)
 {
-    hfi_page_try_own(page);                             /* if it is unowned */
+    hfi_page_claim(page);                               /* if it is unowned */
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED); /* relaxed: the child has one thread */
     page->front.used = whole ? hfi_page_out(page) : page->front.capacity;
     if (!whole)

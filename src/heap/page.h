@@ -51,9 +51,9 @@ uint32_t hfi_page_refill_own(struct page *page);
 /* Swaps local_free, which must not be empty, in for `free`, which must be; as hfi_page_refill. */
 uint32_t hfi_page_swap(struct page *page);
 
-/* Takes what others freed, something, into a page just won, so that `used` says how many blocks are
- * out; unless the page has frees of its last owner. */
-void hfi_page_collect_won(struct page *page);
+/* Takes what others freed, something, into a page just claimed, so that `used` says how many blocks
+ * are out; unless the page has frees of its last owner. */
+void hfi_page_collect_claimed(struct page *page);
 
 /* Returns an empty page (in use, in no list) to its node. */
 void hfi_page_retire(struct page *page);
@@ -67,8 +67,8 @@ void hfi_page_let_go(struct page *page);
  * ever linked count as handed out. */
 void hfi_page_orphan(struct page *page, bool whole);
 
-/* Any thread: wins an unowned page.  False when somebody else has it. */
-bool hfi_page_try_own(struct page *page);
+/* Any thread: claims an unowned page.  False when somebody else has it. */
+bool hfi_page_claim(struct page *page);
 
 /* What stays true of a run's place when the page itself may be somebody else's already. */
 struct page_run {
@@ -89,11 +89,11 @@ HFI_INLINE struct page_run hfi_page_run(const struct page *page)
  * ample_blocks.  The scant set's bit stays, as a hint; only the page's owner may take it out. */
 void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room);
 
-/* After this thread's CAS won a page: out of the idle sets and their count, if `found`, its xfree
- * before, says that it is there. */
-void hfi_page_won(struct page *page, uint64_t found);
+/* After this thread's CAS claimed a page: out of the idle sets and their count, if `found`, its
+ * xfree before, says that it is there. */
+void hfi_page_claimed(struct page *page, uint64_t found);
 
-/* Writes the owner of a page this thread has just won. */
+/* Writes the owner of a page this thread has just claimed. */
 void hfi_page_set_owner(struct page *page, struct theap *theap);
 
 /* What a page's `used` means. */

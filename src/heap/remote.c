@@ -24,7 +24,7 @@
 #include "base/check.h"
 #include "arena/pagemap.h"
 
-enum outcome { PUSHED, WON_EMPTY, WON_ROOM };
+enum outcome { PUSHED, CLAIMED_EMPTY, CLAIMED_ROOM };
 
 /* Blocks of one page on their way into it. */
 struct pushed {
@@ -51,9 +51,9 @@ static uint64_t push_onto_unowned(const struct page *page, const struct pushed *
     remaining -= pushed->count;
     *outcome = PUSHED;
     if (remaining == 0)
-        *outcome = WON_EMPTY;
+        *outcome = CLAIMED_EMPTY;
     else if (pushed->wanted && had < ample && had + pushed->count >= ample)
-        *outcome = WON_ROOM;
+        *outcome = CLAIMED_ROOM;
     if (*outcome != PUSHED)
         return list;
     return list | (uint64_t)remaining << XFREE_REMAINING_SHIFT | XFREE_IDLE | XFREE_UNOWNED;
@@ -73,7 +73,7 @@ static enum outcome remote_push(struct page *page, const struct pushed *pushed, 
         uint64_t list = hfi_xfree_list(page, pushed->first, hfi_xfree_count(word) + pushed->count);
         outcome = PUSHED;
         next = word & XFREE_UNOWNED ? push_onto_unowned(page, pushed, word, list, &outcome) : list;
-        /* release: publishes the links to page_take_remote; acquire: if this wins the page, its
+        /* release: publishes the links to page_take_remote; acquire: if this claims the page, its
          * fields are as hfi_page_let_go left them */
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, next));
     *found = word;
@@ -95,12 +95,12 @@ static void remote_return(struct theap *theap, struct page *page, const struct p
             hfi_pagemap_show_room(page);
         hfi_page_got_room(&run, had, had + pushed->count);
         break;
-    case WON_EMPTY:
-        hfi_page_won(page, found);
+    case CLAIMED_EMPTY:
+        hfi_page_claimed(page, found);
         hfi_page_retire(page);
         break;
-    case WON_ROOM:
-        hfi_page_won(page, found);
+    case CLAIMED_ROOM:
+        hfi_page_claimed(page, found);
         hfi_theap_adopt(theap, page);
         break;
     }

@@ -1,9 +1,9 @@
 /*
  * steal: see steal.h; protocol in doc/protocols.md ("Claim of an idle page").
  *
- * A member of the idle set is a hint (P4 in page.c): the page may have been won,
- * retired or cut anew since.  Winning its xfree decides; a page that turns out to be
- * of another class is let go of again, which adds it where it belongs.
+ * A member of the idle set is a hint (P4 in page.c): the page may have been claimed, retired or cut
+ * anew since.  The claim of its xfree decides; a page that turns out to be of another class is let
+ * go of again, which adds it where it belongs.
  *
  * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker. The owner
  * stores xbusy and loads xstate, or owners[] of a page; the stealer stores those and loads xbusy,
@@ -30,7 +30,7 @@
 #include "heap/revoke.h"
 #include "base/say.h"
 
-static struct page *steal_from(struct idleset *set, struct theap *theap, struct arena_node *node,
+static struct page *claim_from(struct idleset *set, struct theap *theap, struct arena_node *node,
                                unsigned class, size_t candidates)
 {
     for (size_t i = 0; i < candidates; i++) {
@@ -38,7 +38,7 @@ static struct page *steal_from(struct idleset *set, struct theap *theap, struct 
         if (member == HFI_IDLESET_NONE)
             return NULL;
         struct page *page = hfi_page_at(node->first_index + member);
-        if (!hfi_page_try_own(page))
+        if (!hfi_page_claim(page))
             continue;
         if (page->size_class != class || !hfi_page_has_room(page)) {
             hfi_page_let_go(page);
@@ -51,14 +51,14 @@ static struct page *steal_from(struct idleset *set, struct theap *theap, struct 
     return NULL;
 }
 
-struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
+struct page *hfi_claim_ample(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
 {
-    return steal_from(&node->ample[class], theap, node, class, candidates);
+    return claim_from(&node->ample[class], theap, node, class, candidates);
 }
 
-struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
+struct page *hfi_claim_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates)
 {
-    return steal_from(&node->scant[class], theap, node, class, candidates);
+    return claim_from(&node->scant[class], theap, node, class, candidates);
 }
 
 /* Theaps robbed between two barriers.  A barrier costs as much as a visit to some fifty theaps; a

@@ -1,7 +1,7 @@
 /*
- * steal: taking over idle pages of a node, and pages of threads that sleep on them.
+ * steal: claiming idle pages of a node, and stealing pages of threads that sleep.
  *
- * Any thread, lock-free, bounded: a candidate that somebody else wins is
+ * Any thread, lock-free, bounded: a candidate that another thread claims is
  * skipped, and after a few the answer is "none".
  */
 #ifndef HFI_STEAL_H
@@ -10,15 +10,15 @@
 #include "heap/theap.h"
 
 /* Of an idle set, looked at by a call that has other places to go. */
-#define HFI_STEAL_CANDIDATES ((size_t)8)
+#define HFI_CLAIM_CANDIDATES ((size_t)8)
 
 /* A run of `class` on `node` that was unowned and has ample room, now owned by `theap` of
- * this thread; NULL when none of the first `candidates` members of the set was won.  Without a
+ * this thread; NULL when none of the first `candidates` members of the set was claimed.  Without a
  * theap the page stays unowned: the caller lets go of it at once. */
-struct page *hfi_steal_idle(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
+struct page *hfi_claim_ample(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
 /* The same, of those with less room. */
-struct page *hfi_steal_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
+struct page *hfi_claim_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
 /* Registers with the kernel what hfi_steal_asleep needs.  Called once. */
 void hfi_steal_init(void);

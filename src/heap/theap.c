@@ -317,7 +317,7 @@ bool hfi_theap_wants(const struct theap *theap, unsigned class)
 
 void hfi_theap_adopt(struct theap *theap, struct page *page)
 {
-    hfi_page_collect_won(page);
+    hfi_page_collect_claimed(page);
     hfi_page_set_owner(page, theap);
     list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     theap->counters.adopted++;

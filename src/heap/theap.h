@@ -152,16 +152,16 @@ struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class);
  * stand-in. */
 void hfi_theap_direct(unsigned class, struct page_front *front);
 
-/* Takes in a page with room that this thread has just won or cut, as current page. */
+/* Takes in a page with room that this thread has just claimed or cut, as current page. */
 void hfi_theap_install(struct theap *theap, struct page *page);
 
 /* free() found the page's used at zero: it is empty, or was sealed and has room again. */
 void hfi_theap_emptied(struct theap *theap, struct page *page);
 
-/* Whether a page of `class` that a free won should be taken in rather than made idle. */
+/* Whether a page of `class` that a free claimed should be taken in rather than made idle. */
 bool hfi_theap_wants(const struct theap *theap, unsigned class);
 
-/* Takes in a page with room that a free won. */
+/* Takes in a page with room that a free claimed. */
 void hfi_theap_adopt(struct theap *theap, struct page *page);
 
 /* Gives back every empty page held, and lets go of full pages that others freed

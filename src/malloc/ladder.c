@@ -56,7 +56,7 @@ static struct page *count_claimed(struct theap *theap, const struct demand *dema
 /* Candidates of an idle set that one call looks at.  Each one passed over is one hint less. */
 static size_t candidates(const struct arena_node *node, enum search search)
 {
-    return search == SEARCH_EXACT ? node->page_count : HFI_STEAL_CANDIDATES;
+    return search == SEARCH_EXACT ? node->page_count : HFI_CLAIM_CANDIDATES;
 }
 
 static struct page *take_ample_or_run(struct theap *theap, struct arena_node *node, struct demand *demand,
@@ -65,7 +65,7 @@ static struct page *take_ample_or_run(struct theap *theap, struct arena_node *no
     struct page *page = NULL;
     if (demand->class != HFI_CLASS_LARGE)
         page = count_claimed(theap, demand,
-                             hfi_steal_idle(theap, node, demand->class, candidates(node, search)));
+                             hfi_claim_ample(theap, node, demand->class, candidates(node, search)));
     return page != NULL ? page : take_run(theap, node, demand, demand->pages, search);
 }
 
@@ -75,7 +75,7 @@ static struct page *take_scant(struct theap *theap, struct arena_node *node, con
     if (demand->class == HFI_CLASS_LARGE)
         return NULL;
     return count_claimed(theap, demand,
-                         hfi_steal_scant(theap, node, demand->class, candidates(node, search)));
+                         hfi_claim_scant(theap, node, demand->class, candidates(node, search)));
 }
 
 static struct page *take_short_run(struct theap *theap, struct arena_node *node, struct demand *demand,
@@ -99,9 +99,9 @@ static struct page *take_idle_from(struct theap *theap, struct arena_node *node,
     for (; class < HFI_CLASS_COUNT; class ++) {
         if (hfi_sizeclasses[class].block_bytes % demand->block_align != 0)
             continue;
-        struct page *page = hfi_steal_idle(theap, node, class, candidates(node, SEARCH_EXACT));
+        struct page *page = hfi_claim_ample(theap, node, class, candidates(node, SEARCH_EXACT));
         if (page == NULL)
-            page = hfi_steal_scant(theap, node, class, candidates(node, SEARCH_EXACT));
+            page = hfi_claim_scant(theap, node, class, candidates(node, SEARCH_EXACT));
         if (page != NULL)
             return page;
     }

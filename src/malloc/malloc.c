@@ -272,7 +272,7 @@ static void *take(struct theap *theap, const struct request *request)
     return is_large(request) ? take_large(theap, request) : take_block(theap, request);
 }
 
-/* For a thread without a theap, where no page is left for one: an unowned page is won,
+/* For a thread without a theap, where no page is left for one: an unowned page is claimed,
  * gives one block, and is let go. */
 static void *block_of_idle_page(const struct request *request)
 {

@@ -2,7 +2,7 @@
  * page: doc/protocols.md sections 1 to 3, one page of BLOCKS blocks, all handed out at first and owned by its theap.
  *
  * The owner frees one or none itself and lets go; two threads free one each, by a CAS on the word; a fourth takes the bit of
- * either idle set, wins the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds UNOWNED, IDLE, remaining and count as
+ * either idle set, claims the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds UNOWNED, IDLE, remaining and count as
  * xfree.h does.  From AMPLE free blocks on an unowned page belongs into the set of the ample, with fewer into that of the scant.
  *
  * Checked: one owner at a time; blocks out, freed and waiting add up whenever a page changes hands; every page that is
@@ -28,7 +28,7 @@ byte mine = BLOCKS - 2; /* out, and freed by whoever owns the page, not by the t
 byte freed = 0;        /* blocks freed in truth */
 byte ended = 0;
 
-inline win()
+inline claim()
 {
     owners++;
     assert(owners == 1 && retired == 0)
@@ -52,7 +52,7 @@ inline add(room)
     fi
 }
 
-/* Whoever has won an idle page. */
+/* Whoever has claimed an idle page. */
 inline remove()
 {
     ample_bit = false;
@@ -100,7 +100,7 @@ inline remote_free()
             freed++;
             word = next;
 #else
-        :: atomic { word == w -> word = next; freed++; if :: UNOWNED(w) && REMAINING(w) == 1 -> win() :: else fi }
+        :: atomic { word == w -> word = next; freed++; if :: UNOWNED(w) && REMAINING(w) == 1 -> claim() :: else fi }
 #endif
             break
         :: atomic { word != w -> w = word }
@@ -141,16 +141,16 @@ active proctype claimer()
     bool got;
     do
     :: atomic { ample_bit && tries < 2 -> ample_bit = false; tries++ }
-        goto win_it;
+        goto claim_it;
     :: atomic { scant_bit && tries < 2 -> scant_bit = false; tries++ }
-win_it:
+claim_it:
         got = false;
         w = word;
         do
         :: !UNOWNED(w) -> break
         :: else ->
             if
-            :: atomic { word == w -> word = WORD(0, 0, 0, COUNT(w)); win(); assert(used == REMAINING(w) + COUNT(w)) }
+            :: atomic { word == w -> word = WORD(0, 0, 0, COUNT(w)); claim(); assert(used == REMAINING(w) + COUNT(w)) }
                 got = true;
                 break
             :: atomic { else -> w = word }

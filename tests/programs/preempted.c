@@ -35,7 +35,7 @@
 
 static _Atomic(void *) of_worker[SLOTS]; /* made by the worker, freed by the freer */
 static _Atomic(void *) of_freer[SLOTS];
-static _Atomic(void *) of_worker_alone[SLOTS]; /* fill its pages, so that its own frees win them back */
+static _Atomic(void *) of_worker_alone[SLOTS]; /* fill its pages, so that its own frees claim them */
 
 static sem_t wake;
 static _Atomic(bool) stop;
@@ -87,11 +87,11 @@ static void interrupt_here(unsigned *count)
 SEAM(bool, hfi_idleset_add, (struct idleset * set, size_t member), set, member)
 SEAM(bool, hfi_idleset_remove, (struct idleset * set, size_t member), set, member)
 SEAM(size_t, hfi_idleset_take, (struct idleset * set), set)
-SEAM(bool, hfi_page_try_own, (struct page * page), page)
+SEAM(bool, hfi_page_claim, (struct page * page), page)
 SEAM(bool, hfi_runmap_release, (struct runmap * map, size_t first, size_t count), map, first, count)
 SEAM(size_t, hfi_runmap_claim, (struct runmap * map, size_t count, size_t align, size_t origin), map, count,
      align, origin)
-SEAM_VOID(hfi_page_collect_won, (struct page * page), page)
+SEAM_VOID(hfi_page_collect_claimed, (struct page * page), page)
 SEAM_VOID(hfi_page_init, (struct page * page, struct theap *theap, unsigned class, bool zero), page, theap,
           class, zero)
 SEAM_VOID(hfi_page_let_go, (struct page * page), page)
@@ -107,9 +107,9 @@ static const struct {
     {                                                                                                        \
 #name, &count_##name                                                                                 \
     }
-    ROW(hfi_idleset_add),    ROW(hfi_idleset_remove), ROW(hfi_idleset_take),     ROW(hfi_page_try_own),
-    ROW(hfi_runmap_release), ROW(hfi_runmap_claim),   ROW(hfi_page_collect_won), ROW(hfi_page_init),
-    ROW(hfi_page_let_go),    ROW(hfi_page_retire),    ROW(hfi_page_set_owner),   ROW(hfi_theap_adopt),
+    ROW(hfi_idleset_add),    ROW(hfi_idleset_remove), ROW(hfi_idleset_take),         ROW(hfi_page_claim),
+    ROW(hfi_runmap_release), ROW(hfi_runmap_claim),   ROW(hfi_page_collect_claimed), ROW(hfi_page_init),
+    ROW(hfi_page_let_go),    ROW(hfi_page_retire),    ROW(hfi_page_set_owner),       ROW(hfi_theap_adopt),
 };
 
 /* --- the two threads --- */

@@ -169,7 +169,7 @@ Test(full, stale_hints_hide_no_page_from_the_last_search)
         hfi_idleset_add(&node->ample[class], hfi_node_member(node, hfi_page_at(hfi_index_of(pages[i]))));
     for (size_t i = 0; i < count; i++)
         hfi_idleset_add(&node->scant[class], hfi_node_member(node, hfi_page_at(hfi_index_of(pages[i]))));
-    cr_assert_null(hfi_steal_idle(hfi_theap, node, class, HFI_STEAL_CANDIDATES), "the hints come first");
+    cr_assert_null(hfi_claim_ample(hfi_theap, node, class, HFI_CLAIM_CANDIDATES), "the hints come first");
     cr_assert_not_null(hf_malloc(bytes));
     assert_sound();
 }

@@ -94,7 +94,7 @@ Test(steal, scant_pages_wait_until_they_are_ample)
     }
     cr_assert(is_in(node->ample, page));
     cr_assert_eq(hfi_arena_idle_pages(node), idle + 1);
-    cr_assert_eq(hfi_steal_idle(hfi_theap, node, page->size_class, HFI_STEAL_CANDIDATES), page);
+    cr_assert_eq(hfi_claim_ample(hfi_theap, node, page->size_class, HFI_CLAIM_CANDIDATES), page);
     cr_assert(!is_in(node->ample, page) && !is_in(node->scant, page));
     cr_assert_eq(hfi_arena_idle_pages(node), idle);
     hfi_page_let_go(page);

@@ -137,7 +137,7 @@ void report_counters(const struct report *report)
         { "fresh pages cut into blocks", COUNTED_AS(fresh) },
         { "blocks of whole pages", COUNTED_AS(large) },
         { "times blocks of an idle page were shared", COUNTED_AS(shared) },
-        { "own pages won back", COUNTED_AS(adopted) },
+        { "own pages claimed again", COUNTED_AS(adopted) },
         { "pages given back", COUNTED_AS(retired) },
         { "pages taken from sleeping threads", COUNTED_AS(stolen) },
         { "pages lost while asleep", COUNTED_AS(lost) },

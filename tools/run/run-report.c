@@ -97,7 +97,7 @@ static void print_arena(FILE *out, const struct snapshot *snapshot)
     uint64_t away = snapshot_sum_away(&sum);
     for (uint32_t i = 0; i < snapshot->node_count; i++)
         print_node(out, &snapshot->nodes[i]);
-    fprintf(out, "  pages      %llu fresh, %llu idle ones claimed, %llu won back, %llu given back\n",
+    fprintf(out, "  pages      %llu fresh, %llu idle ones claimed, %llu adopted, %llu given back\n",
             (unsigned long long)sum.fresh, (unsigned long long)sum.claimed, (unsigned long long)sum.adopted,
             (unsigned long long)sum.retired);
     fprintf(out, "  blocks     %llu listed, %llu large, %llu freed into other threads' pages\n",
