@@ -27,7 +27,7 @@ static uint32_t revoke_from(const struct page_queue *queue, const struct arena_n
 
 uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max)
 {
-    hfi_assert(hfi_load_relaxed(&theap->xstate) >= THEAP_ROBBED);
+    hfi_assert(hfi_load_relaxed(&theap->xstate) >= THEAP_SEIZED);
     uint32_t count = revoke_from(&theap->full, node, max);
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         count += revoke_from(&theap->classes[class].partial, node, max - count);
@@ -56,7 +56,7 @@ static uint32_t settle_from(struct theap *theap, const struct page_queue *queue,
 
 uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
 {
-    hfi_assert(hfi_load_relaxed(&theap->xstate) >= THEAP_ROBBED);
+    hfi_assert(hfi_load_relaxed(&theap->xstate) >= THEAP_SEIZED);
     uint32_t taken = settle_from(theap, &theap->full, &revoked, take);
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         taken += settle_from(theap, &theap->classes[class].partial, &revoked, take);
@@ -67,7 +67,7 @@ uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
 
 bool hfi_theap_return_lists(struct theap *theap)
 {
-    uint32_t state = THEAP_ROBBED;
+    uint32_t state = THEAP_SEIZED;
     hfi_assert(hfi_load_relaxed(&theap->xstate) >= state);
     /* release: pairs with hfi_theap_enter and hfi_magazine_has_room; acquire: with
      * hfi_theap_part */

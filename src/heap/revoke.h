@@ -1,7 +1,7 @@
 /*
  * revoke: how a stealer takes pages from the lists of another thread's theap.
  *
- * The stealer has set the theap's xstate to THEAP_ROBBED (steal.c), picks pages, looks whether the
+ * The stealer has set the theap's xstate to THEAP_SEIZED (steal.c), picks pages, looks whether the
  * thread was inside a call, settles, and returns the lists.
  */
 #ifndef HFI_REVOKE_H

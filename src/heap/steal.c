@@ -10,7 +10,7 @@
  * with a membarrier between, which puts a full barrier into the owner too: of the two at least one
  * sees the other. If the owner may be inside, the stealer gives up.
  *
- * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_ROBBED
+ * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_SEIZED
  *     and does without.
  * H2: second barrier: the picked pages are the stealer's; the owner, freeing, sees
  *     HFI_OWNER_UNOWNED.
@@ -61,13 +61,13 @@ struct page *hfi_claim_scant(struct theap *theap, struct arena_node *node, unsig
     return claim_from(&node->scant[class], theap, node, class, candidates);
 }
 
-/* Theaps robbed between two barriers.  A barrier costs as much as a visit to some fifty theaps; a
+/* Theaps visited between two barriers.  A barrier costs as much as a visit to some fifty theaps; a
  * stealer that is preempted keeps the lists of so many from being used. */
-#define VICTIMS_MAX 64u
-#define PAGES_PER_VICTIM 32u
+#define VISITS_MAX 64u
+#define PAGES_PER_VISIT 32u
 
 /* One theap whose lists the stealer has. */
-struct raid {
+struct visit {
     struct theap *theap;
     uint32_t blocks;  /* that came back from its magazines */
     uint32_t revoked; /* pages picked */
@@ -86,20 +86,20 @@ void hfi_steal_init(void)
                 -error);
 }
 
-static unsigned take_lists(const struct theap *thief, struct theap **next, struct raid *raids)
+static unsigned take_lists(const struct theap *self, struct theap **next, struct visit *visits)
 {
     unsigned count = 0;
-    for (; *next != NULL && count < VICTIMS_MAX; *next = (*next)->next_all) {
+    for (; *next != NULL && count < VISITS_MAX; *next = (*next)->next_all) {
         uint32_t state = THEAP_LIVE;
         /* relaxed: a hint */
-        if (*next == thief ||
+        if (*next == self ||
             (hfi_load_relaxed(&(*next)->xqueued) == 0 && !hfi_load_relaxed(&(*next)->xmagazines)))
             continue;
-        if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_ROBBED))
+        if (!hfi_cas_acq_rel(&(*next)->xstate, &state, THEAP_SEIZED))
             continue;
         hfi_assert(HFI_SHOWN((*next)->thread) != 0); /* only who has the lists puts it up */
-        raids[count].theap = *next;
-        raids[count].blocks = raids[count].revoked = 0;
+        visits[count].theap = *next;
+        visits[count].blocks = visits[count].revoked = 0;
         count++;
     }
     return count;
@@ -112,44 +112,44 @@ static bool is_inside(const struct theap *theap)
     return hfi_load_acquire(&theap->xbusy) != 0;
 }
 
-/* Magazines of all first: their blocks may make a page of another victim empty. */
-static void rob(const struct arena_node *node, struct raid *raids, unsigned count)
+/* Magazines of all first: their blocks may make a page of another theap empty. */
+static void take(const struct arena_node *node, struct visit *visits, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (!is_inside(raids[i].theap))
-            raids[i].blocks = hfi_magazines_return_lists(raids[i].theap);
+        if (!is_inside(visits[i].theap))
+            visits[i].blocks = hfi_magazines_return_lists(visits[i].theap);
     for (unsigned i = 0; i < count; i++)
-        if (!is_inside(raids[i].theap))
-            raids[i].revoked = hfi_theap_revoke(raids[i].theap, node, PAGES_PER_VICTIM);
+        if (!is_inside(visits[i].theap))
+            visits[i].revoked = hfi_theap_revoke(visits[i].theap, node, PAGES_PER_VISIT);
 }
 
-static uint32_t finish(struct raid *raid, bool barrier_held)
+static uint32_t finish(struct visit *visit, bool barrier_held)
 {
-    uint32_t taken = hfi_theap_settle(raid->theap, raid->revoked, barrier_held && !is_inside(raid->theap));
-    if (!hfi_theap_return_lists(raid->theap))
-        hfi_magazine_end_theap(raid->theap);
+    uint32_t taken = hfi_theap_settle(visit->theap, visit->revoked, barrier_held && !is_inside(visit->theap));
+    if (!hfi_theap_return_lists(visit->theap))
+        hfi_magazine_end_theap(visit->theap);
     return taken;
 }
 
-struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next)
+struct stolen hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next)
 {
-    struct raid raids[VICTIMS_MAX];
-    struct spoils spoils = { 0, 0, false };
+    struct visit visits[VISITS_MAX];
+    struct stolen stolen = { 0, 0, false };
     if (!has_barrier) {
         *next = NULL;
-        return spoils;
+        return stolen;
     }
-    unsigned count = take_lists(theap, next, raids);
+    unsigned count = take_lists(theap, next, visits);
     bool barrier_held = count != 0 && hfi_os_barrier() == 0; /* H1 */
     if (barrier_held)
-        rob(node, raids, count);
+        take(node, visits, count);
     barrier_held = barrier_held && hfi_os_barrier() == 0; /* H2 */
     for (unsigned i = 0; i < count; i++) {
-        spoils.blocks += raids[i].blocks;
-        spoils.more |= raids[i].revoked == PAGES_PER_VICTIM;
-        spoils.pages += finish(&raids[i], barrier_held);
+        stolen.blocks += visits[i].blocks;
+        stolen.more |= visits[i].revoked == PAGES_PER_VISIT;
+        stolen.pages += finish(&visits[i], barrier_held);
     }
     if (theap != NULL)
-        theap->counters.stolen += spoils.pages;
-    return spoils;
+        theap->counters.stolen += stolen.pages;
+    return stolen;
 }

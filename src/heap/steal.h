@@ -23,17 +23,17 @@ struct page *hfi_claim_scant(struct theap *theap, struct arena_node *node, unsig
 /* Registers with the kernel what hfi_steal_asleep needs.  Called once. */
 void hfi_steal_init(void);
 
-/* What came of a raid. */
-struct spoils {
+/* What a stealer got. */
+struct stolen {
     uint32_t pages;  /* let go of */
     uint32_t blocks; /* returned from magazines to their pages */
-    bool more;       /* a theap had more pages than one raid takes */
+    bool more;       /* a theap had more pages than one visit takes */
 };
 
 /* From some theaps whose threads are not inside malloc or free, without their help: takes pages
  * with room on `node`, and makes them idle or free, and returns what blocks their magazines hold
  * to their pages.  `*next` walks the list of all theaps (hfi_theap_first); NULL at its end.
  * `theap` is the thread's own, or NULL.  Two membarrier system calls. */
-struct spoils hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);
+struct stolen hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);
 
 #endif

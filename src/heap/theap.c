@@ -11,7 +11,7 @@
  *     is kept, and nothing given up, while a stealer has the lists: a page that it picks stays what
  *     it was.
  * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong
- *     to the thread while xstate is THEAP_LIVE, to the stealer while it is THEAP_ROBBED; current
+ *     to the thread while xstate is THEAP_LIVE, to the stealer while it is THEAP_SEIZED; current
  *     and kept pages always to the thread.
  *
  * Tests: tests/unit/theap.c.

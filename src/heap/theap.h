@@ -42,8 +42,8 @@ struct magazine {
 enum theap_state {
     THEAP_GONE,   /* nobody has it */
     THEAP_LIVE,   /* its thread */
-    THEAP_ROBBED, /* a stealer, for a moment; its thread does without them */
-    THEAP_LEFT,   /* a stealer, to the end: its thread has ended meanwhile */
+    THEAP_SEIZED, /* a stealer, for a moment; its thread does without them */
+    THEAP_ENDED,  /* a stealer, to the end: its thread has ended meanwhile */
 };
 
 /* What a theap without a slot in the inspection segment has added to a node's sums there
@@ -67,7 +67,7 @@ struct theap {
     _Atomic(uint32_t) xstate;  /* atomic: enum theap_state */
     _Atomic(uint32_t) xqueued; /* atomic: pages in partial and full, for stealers to see whether to try; the
                                 * lists' holder writes it */
-    _Atomic(bool) xmagazines;  /* atomic: magazines were put into since they were last robbed; likewise */
+    _Atomic(bool) xmagazines;  /* atomic: magazines were put into since a stealer came; likewise */
     uint32_t index;            /* const: number of this theap, its slot in the inspection segment */
     struct theap *next_all;    /* const once linked: list of all theaps */
     _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */

@@ -167,10 +167,10 @@ bool hfi_theap_part(struct theap *theap)
         uint32_t state = THEAP_LIVE;
         if (hfi_cas_acq_rel(&theap->xstate, &state, THEAP_GONE))
             return true;
-        hfi_assert(state == THEAP_ROBBED);
+        hfi_assert(state == THEAP_SEIZED);
         /* release: what this thread did is there for hfi_theap_return_lists; a stealer that
          * returned the lists between the two steps makes the next round */
-        if (state == THEAP_ROBBED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_LEFT))
+        if (state == THEAP_SEIZED && hfi_cas_acq_rel(&theap->xstate, &state, THEAP_ENDED))
             return false;
     }
 }

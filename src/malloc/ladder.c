@@ -109,16 +109,16 @@ static struct page *take_idle_from(struct theap *theap, struct arena_node *node,
 }
 
 /* One visit to each theap. */
-static struct page *rob_all(struct theap *theap, struct arena_node *node, struct demand *demand,
-                            struct spoils *spoils)
+static struct page *steal_from_all(struct theap *theap, struct arena_node *node, struct demand *demand,
+                                   struct stolen *stolen)
 {
     struct page *page = NULL;
-    *spoils = (struct spoils){ 0, 0, false };
+    *stolen = (struct stolen){ 0, 0, false };
     for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;) {
-        struct spoils some = hfi_steal_asleep(theap, node, &next);
-        spoils->pages += some.pages;
-        spoils->blocks += some.blocks;
-        spoils->more |= some.more;
+        struct stolen some = hfi_steal_asleep(theap, node, &next);
+        stolen->pages += some.pages;
+        stolen->blocks += some.blocks;
+        stolen->more |= some.more;
         if (some.pages != 0 || some.blocks != 0)
             page = take_ample_or_run(theap, node, demand, SEARCH_QUICK);
     }
@@ -133,7 +133,7 @@ static struct page *rung_at_hand(struct theap *theap, struct arena_node *node, s
     return take_ample_or_run(theap, node, demand, SEARCH_QUICK);
 }
 
-/* Pages with a few free blocks each: before anybody is robbed, or a larger class or another node
+/* Pages with a few free blocks each: before pages are stolen, or a larger class or another node
  * has to serve. */
 static struct page *rung_scant(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
@@ -159,20 +159,20 @@ static struct page *rung_short_run(struct theap *theap, struct arena_node *node,
 static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     struct page *page = NULL;
-    struct spoils spoils;
-    size_t stolen = 0;
+    struct stolen stolen;
+    size_t pages = 0;
     bool again = true;
-    for (unsigned visit = 0; page == NULL && again && stolen < node->page_count; visit++) {
-        page = rob_all(theap, node, demand, &spoils);
-        stolen += spoils.pages;
-        again = (spoils.more && spoils.pages != 0) || (visit == 0 && spoils.blocks != 0);
+    for (unsigned visit = 0; page == NULL && again && pages < node->page_count; visit++) {
+        page = steal_from_all(theap, node, demand, &stolen);
+        pages += stolen.pages;
+        again = (stolen.more && stolen.pages != 0) || (visit == 0 && stolen.blocks != 0);
     }
     /* what was in their magazines may have been of these pages */
     if (page == NULL && hfi_theap_give_back(theap))
         page = take_ample_or_run(theap, node, demand, SEARCH_QUICK);
-    if (stolen != 0) {
-        HFI_PROBE2(steal, node->id, stolen);
-        hfi_inspect_event(HF_EVENT_STOLEN, node, stolen, 0);
+    if (pages != 0) {
+        HFI_PROBE2(steal, node->id, pages);
+        hfi_inspect_event(HF_EVENT_STOLEN, node, pages, 0);
     }
     return page;
 }
@@ -314,13 +314,13 @@ struct page *hfi_ladder_idle_page(const struct demand *demand)
     return page;
 }
 
-bool hfi_ladder_rob_sleepers(void)
+bool hfi_ladder_steal_asleep(void)
 {
     uint32_t gained = 0;
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         for (struct theap *next = hfi_theap_first(); next != NULL;) {
-            struct spoils spoils = hfi_steal_asleep(NULL, &hfi_arena.nodes[i], &next);
-            gained += spoils.pages + spoils.blocks;
+            struct stolen stolen = hfi_steal_asleep(NULL, &hfi_arena.nodes[i], &next);
+            gained += stolen.pages + stolen.blocks;
         }
     return gained != 0;
 }

@@ -36,6 +36,6 @@ struct page *hfi_ladder_idle_page(const struct demand *demand);
 
 /* For a thread without a theap: gives back what sleeping threads hold, on every node.  False:
  * nothing. */
-bool hfi_ladder_rob_sleepers(void);
+bool hfi_ladder_steal_asleep(void);
 
 #endif

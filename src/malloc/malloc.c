@@ -330,7 +330,7 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
     if (is_impossible(request))
         return fail_impossible(request->bytes, request->align_bytes);
     void *block = take_anyhow(request);
-    if (block == NULL && hfi_ladder_rob_sleepers())
+    if (block == NULL && hfi_ladder_steal_asleep())
         block = take_anyhow(request);
     if (block == NULL && ask_application(hfi_thread_node(), pages_of(request)))
         block = take_anyhow(request);

@@ -3,18 +3,18 @@
  *
  * The owner's stores go through a store buffer (first in, first out, as on x86; other machines keep what the model
  * needs by release stores); membarrier empties it, and so does the owner's own compare-and-swap.  The owner calls
- * free (fast path: owners[]) or a slow path or magazine (xstate: lists of pages, and of blocks) a few times, then ends; the stealer robs twice.
+ * free (fast path: owners[]) or a slow path or magazine (xstate: lists of pages, and of blocks) a few times, then ends; the stealer visits twice.
  *
  * Checked: the stealer never has a page while the owner works on it, nor one that the owner keeps, nor the lists; the theap is recycled once.
- * With NO_BARRIER_1, NO_BARRIER_2 or KEEP_ANYHOW (the owner keeps pages while it is robbed) one of these fails.
+ * With NO_BARRIER_1, NO_BARRIER_2 or KEEP_ANYHOW (the owner keeps pages while its lists are seized) one of these fails.
  */
 #define LIVE 1
-#define ROBBED 2
-#define LEFT 3
+#define SEIZED 2
+#define ENDED 3
 #define GONE 0
 
 #define CALLS 3
-#define RAIDS 2
+#define VISITS 2
 
 mtype = { BUSY_ON, BUSY_OFF, PAGE_DONE, LISTS_DONE, KEPT };
 
@@ -97,20 +97,20 @@ active proctype owner()
     /* The thread ends. */
     do
     :: atomic { drain(what); if :: state == LIVE -> state = GONE; recycled++; break :: else fi }
-    :: atomic { drain(what); if :: state == ROBBED -> state = LEFT; break :: else fi }
+    :: atomic { drain(what); if :: state == SEIZED -> state = ENDED; break :: else fi }
     od;
     ended++
 }
 
 active proctype stealer()
 {
-    byte raids = 0;
+    byte visits = 0;
     mtype what;
     do
-    :: raids < RAIDS ->
-        raids++;
+    :: visits < VISITS ->
+        visits++;
         if
-        :: atomic { state == LIVE -> state = ROBBED }
+        :: atomic { state == LIVE -> state = SEIZED }
         :: else -> goto next
         fi;
 #ifndef NO_BARRIER_1
@@ -138,11 +138,11 @@ active proctype stealer()
         fi;
 give_back:
         if
-        :: atomic { state == ROBBED -> state = LIVE }
-        :: atomic { state == LEFT -> state = GONE; recycled++ }
+        :: atomic { state == SEIZED -> state = LIVE }
+        :: atomic { state == ENDED -> state = GONE; recycled++ }
         fi;
 next:   skip
-    :: raids == RAIDS -> break
+    :: visits == VISITS -> break
     od;
     ended++
 }

@@ -2,7 +2,7 @@
  * full: a node with little left. Whatever free run holds the block serves it; nothing that a theap
  * or an idle set holds stays hidden from the last search.
  *
- * hfi_arena_claim is wrapped: a test may end a raid in the middle of a search.
+ * hfi_arena_claim is wrapped: a test may steal in the middle of a search.
  */
 #include "heap.h"
 #include "heap/steal.h"
@@ -15,12 +15,12 @@ struct page *__real_hfi_arena_claim(struct arena_node *node, size_t pages, size_
 struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
                                     bool *zero);
 
-static bool raid_ends;
+static bool steal_ends;
 
 struct page *__wrap_hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
                                     bool *zero)
 {
-    if (exact && raid_ends)
+    if (exact && steal_ends)
         hfi_store_relaxed(&hfi_theap->xstate, THEAP_LIVE);
     return __real_hfi_arena_claim(node, pages, align_bytes, exact, zero);
 }
@@ -178,14 +178,14 @@ static pthread_barrier_t barrier;
 static void *sealed_block;
 
 /* Leaves a page whose only room is what its thread freed while a stealer had the theap's lists. */
-static void *free_during_a_raid(void *unused)
+static void *free_during_a_steal(void *unused)
 {
     static void *blocks[600];
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         blocks[i] = hf_malloc(1000);
     struct page *first = hfi_page_at(hfi_index_of(blocks[0]));
     cr_assert_eq(hfi_page_hold(first), PAGE_SEALED);
-    hfi_store_relaxed(&hfi_theap->xstate, THEAP_ROBBED);
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_SEIZED);
     hf_free(blocks[0]);
     hf_free(blocks[1]);
     cr_assert_eq(first->list, LIST_FULL);
@@ -196,12 +196,12 @@ static void *free_during_a_raid(void *unused)
     return unused;
 }
 
-Test(full, room_freed_during_a_raid_is_taken_by_the_next)
+Test(full, room_freed_during_a_steal_is_taken_by_the_next)
 {
     pthread_t sleeper;
-    struct spoils all = { 0, 0, false };
+    struct stolen all = { 0, 0, false };
     pthread_barrier_init(&barrier, NULL, 2);
-    pthread_create(&sleeper, NULL, free_during_a_raid, NULL);
+    pthread_create(&sleeper, NULL, free_during_a_steal, NULL);
     pthread_barrier_wait(&barrier);
     for (struct theap *next = hfi_theap_first(); next != NULL;)
         all.pages += hfi_steal_asleep(hfi_theap, node, &next).pages;
@@ -212,7 +212,7 @@ Test(full, room_freed_during_a_raid_is_taken_by_the_next)
     assert_sound();
 }
 
-Test(full, a_call_that_entered_during_a_raid_gives_back_what_it_holds)
+Test(full, a_call_that_entered_during_a_steal_gives_back_what_it_holds)
 {
     static void *blocks[200];
     size_t large = hfi_arena_free_pages(node), each = hfi_sizeclasses[hfi_sizeclass_of(1000)].blocks;
@@ -221,11 +221,11 @@ Test(full, a_call_that_entered_during_a_raid_gives_back_what_it_holds)
     for (size_t i = 0; i < 3 * each; i++)
         hf_free(blocks[i]);
     cr_assert_gt(hfi_theap->kept_pages, 1);
-    hfi_store_relaxed(&hfi_theap->xstate, THEAP_ROBBED);
-    raid_ends = true;
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_SEIZED);
+    steal_ends = true;
     void *all = hf_malloc((large - 1) * HFI_PAGE_BYTES - HFI_GUARD_BYTES);
     cr_assert_not_null(all, "what it kept was not given back");
-    raid_ends = false;
+    steal_ends = false;
     hf_free(all);
     assert_sound();
 }

@@ -110,13 +110,13 @@ Test(theap, full_pages_get_room_again_and_change_hands_no_more)
     assert_sound();
 }
 
-Test(theap, a_full_page_emptied_around_a_raid_is_kept_among_those_with_room)
+Test(theap, a_full_page_emptied_around_a_steal_is_kept_among_those_with_room)
 {
     static void *blocks[PAGES * HFI_PAGE_BYTES / 1000];
     size_t each = fill_pages(blocks);
     struct page *first = page_of(blocks[0]);
     cr_assert(hfi_page_hold(first));
-    hfi_store_relaxed(&hfi_theap->xstate, THEAP_ROBBED);
+    hfi_store_relaxed(&hfi_theap->xstate, THEAP_SEIZED);
     hf_free(blocks[0]);
     cr_assert_eq(first->list, LIST_FULL, "it is the stealer's to move");
     hfi_store_relaxed(&hfi_theap->xstate, THEAP_LIVE);
