@@ -99,7 +99,7 @@ struct hf_stats {
     uint64_t failures;      /* calls that ended in ENOMEM */
     uint64_t live;          /* bytes of the blocks that the program has, as hf_usable_size tells, in
                               * allocated and idle pages; off by what other threads do meanwhile */
-    uint64_t kept;          /* of allocated: empty pages that threads hold back for their next requests */
+    uint64_t kept;          /* of allocated: empty pages that threads keep for their next requests */
 };
 
 /* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL

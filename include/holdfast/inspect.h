@@ -75,7 +75,7 @@ struct hf_inspect_node {
     uint64_t populated;        /* of it, populated so far (a growing arena: opened so far) */
     uint64_t used;             /* in pages that are handed out or held */
     uint64_t idle;             /* of `used`: unowned pages with room, if only for one block;
-                                * empty ones that threads hold back are not idle */
+                                * empty ones that threads keep are not idle */
     uint64_t free;             /* total - used - what could not be populated */
     uint64_t high_water;       /* most ever in use */
     uint64_t large;            /* of `used`: blocks of whole pages */
@@ -117,7 +117,7 @@ struct hf_inspect_theap {
     uint64_t received;                   /* blocks that others freed into its pages, as collected */
     uint64_t pressed;                    /* times it asked the application's pressure callbacks */
     uint64_t failed;                     /* calls that ended in ENOMEM */
-    uint64_t kept;                       /* bytes of empty pages held back */
+    uint64_t kept;                       /* bytes of empty pages that it keeps */
     uint64_t away[HF_INSPECT_DISTANCES]; /* of claimed, fresh and large: from another node, the wanted one
                                           * being full */
     uint64_t slow_ticks;                 /* spent in the calls that the histogram counts */

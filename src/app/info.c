@@ -21,7 +21,7 @@ struct heap {
     size_t large;  /* of system: in large blocks */
     size_t free;   /* of system */
     size_t used;   /* of system: in pages of blocks, or Holdfast's own */
-    size_t kept;   /* of used: empty, held back by threads */
+    size_t kept;   /* of used: empty, kept by threads */
     size_t live;   /* of used, in bytes: in blocks that the program has */
 };
 

@@ -129,7 +129,7 @@ static uint32_t option_flags(bool took_over)
 SAME_WIDTH(struct page, front.used, 4);
 SAME_WIDTH(struct page, front.capacity, 2);
 SAME_WIDTH(struct page, list, 1);
-SAME_WIDTH(struct page, hold, 1);
+SAME_WIDTH(struct page, mode, 1);
 SAME_WIDTH(struct page, run_pages, 4);
 SAME_WIDTH(struct page, size_class, 1);
 SAME_WIDTH(struct theap, xstate, 4);
@@ -154,7 +154,7 @@ static void fill_live(struct hf_inspect_live *live)
         .used = offsetof(struct page, front.used),
         .capacity = offsetof(struct page, front.capacity),
         .list = offsetof(struct page, list),
-        .kept = offsetof(struct page, hold),
+        .kept = offsetof(struct page, mode),
         .local_free = offsetof(struct page, front.local_free),
         .xfree = offsetof(struct page, xfree),
         .run_pages = offsetof(struct page, run_pages),

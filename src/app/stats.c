@@ -61,7 +61,7 @@ static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_
     if (class >= HFI_CLASS_COUNT)
         return 0;
     uint32_t out =
-        used == 0 ? 0 : hfi_blocks_out(HFI_SHOWN(head->hold), used, HFI_SHOWN(head->front.capacity));
+        used == 0 ? 0 : hfi_blocks_out(HFI_SHOWN(head->mode), used, HFI_SHOWN(head->front.capacity));
     /* relaxed: a count, which leads nowhere */
     uint32_t returned = hfi_xfree_count(hfi_load_relaxed(&head->xfree));
     size_t blocks = hfi_min(out - hfi_min(out, returned), HFI_SHOWN(head->reserved));
@@ -243,7 +243,7 @@ static void report_node(const struct arena_node *node)
         hfi_say_line("  of free: %zu pages still to be populated; besides: %zu pages that could not be",
                      hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, pages->failed);
     if (figures.kept != 0)
-        hfi_say_line("  kept: %zu pages that threads hold back empty", figures.kept);
+        hfi_say_line("  kept: %zu pages that threads keep empty", figures.kept);
     hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", pages->large, pages->meta);
     report_classes(node);
 }

@@ -12,7 +12,7 @@
 /* Figures of one node for the program itself: hf_stats, mallinfo2 and its kin, and the report. */
 struct node_figures {
     struct arena_figures pages;
-    size_t kept;        /* pages, of `owned`: empty, held back by theaps at home here */
+    size_t kept;        /* pages, of `owned`: empty, kept by theaps at home here */
     size_t live_blocks; /* bytes, of `idle` and of what of `owned` is not kept: in blocks that the program
                          * has */
     size_t live_large;  /* bytes, of `large`: likewise */

@@ -43,7 +43,7 @@ enum {
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
 
 /* What `used` of a page that a theap owns counts besides blocks. */
-enum page_hold {
+enum page_mode {
     PAGE_IN_USE = 0, /* nothing: `used` is the number of blocks that are out */
     PAGE_KEPT = 1,   /* one more than are out: a free that empties the page again does not find zero */
     PAGE_SEALED,     /* 1, while all blocks are out: the owner's next free into the page finds zero */
@@ -81,7 +81,7 @@ HFI_INLINE void hfi_looks_taken(struct looks *looks)
 struct page_front {
     struct block *free;       /* owner: allocated from */
     struct block *local_free; /* owner: its own frees since the last swap; of a page alone */
-    uint32_t used;            /* owner: by the page's `hold`; blocks in xfree are out still */
+    uint32_t used;            /* owner: by the page's `mode`; blocks in xfree are out still */
     uint16_t capacity;        /* owner: blocks linked so far */
     bool free_zero;           /* owner: blocks on free are zero but for their link */
     struct looks looks;       /* owner: at local_free */
@@ -96,7 +96,7 @@ struct page {
     struct page_front front;
     uint8_t list;      /* owner: enum page_list */
     uint8_t kept_slot; /* owner: its place in theap->kept */
-    uint8_t hold;      /* owner: enum page_hold */
+    uint8_t mode;      /* owner: enum page_mode */
     bool rest_zero;    /* owner: memory past capacity is zero */
     uint8_t guard;     /* owner: enum page_guard; always GUARD_NONE but in the secure build */
     struct page *next; /* owner: in the list named by `list` */

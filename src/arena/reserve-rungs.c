@@ -29,7 +29,7 @@ static void say_how_huge(const struct reserved_node *node)
     if (huge < node->bytes / 10 * 9)
         hfi_say(SAY_WARNING, "HF-W222", "reserve",
                 "node %u: of %s only %s are in transparent huge pages: memory is fragmented, or "
-                "this process is held back by a limit; run: echo 1 > /proc/sys/vm/compact_memory, and start "
+                "a limit keeps this process from more; run: echo 1 > /proc/sys/vm/compact_memory, and start "
                 "again",
                 node->id, hfi_bytes_text(node->bytes).text, hfi_bytes_text(huge).text);
 }

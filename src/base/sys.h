@@ -84,7 +84,7 @@ HFI_INLINE int hfi_sys_sleep(const struct timespec *time)
     return (int)hfi_sys_call(SYS_clock_nanosleep, CLOCK_REALTIME, 0, (long)time, 0, 0, 0);
 }
 
-/* Signals that a call of this thread might raise, held back meanwhile. */
+/* Signals that a call of this thread might raise, blocked meanwhile. */
 struct sys_hold {
     uint64_t blocked; /* before */
     uint64_t pending; /* before */

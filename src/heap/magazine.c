@@ -237,7 +237,7 @@ struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page)
 {
     unsigned class = page->size_class;
     struct magazine *magazine = &theap->magazines[class];
-    hfi_assert(!HFI_SECURE && page->list == LIST_NONE && hfi_page_hold(page) == PAGE_IN_USE);
+    hfi_assert(!HFI_SECURE && page->list == LIST_NONE && hfi_page_mode(page) == PAGE_IN_USE);
     struct block *list = magazine->loaded.free;
     uint32_t blocks = loaded_blocks(magazine);
     for (uint32_t left = hfi_sizeclasses[class].ample_blocks; left != 0; left--) {

@@ -75,7 +75,7 @@ uint32_t hfi_magazines_return_lists(struct theap *theap);
  * pages, and puts it up for the next thread. */
 void hfi_magazine_end_theap(struct theap *theap);
 
-/* Returns every block, then gives back what the theap need not hold (hfi_theap_give_back).  True if
+/* Returns every block, then gives back what the theap need not keep (hfi_theap_give_back).  True if
  * pages went. */
 bool hfi_magazine_give_back(struct theap *theap);
 

@@ -42,7 +42,7 @@ void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum pag
 void hfi_page_queue_remove(struct page_queue *queue, struct page *page)
 {
     hfi_assert(page->list == LIST_PARTIAL || page->list == LIST_FULL);
-    hfi_assert(queue->count != 0 && hfi_page_hold(page) != PAGE_SEALED);
+    hfi_assert(queue->count != 0 && hfi_page_mode(page) != PAGE_SEALED);
     *(page->prev != NULL ? &page->prev->next : &queue->first) = page->next;
     *(page->next != NULL ? &page->next->prev : &queue->last) = page->prev;
     page->next = page->prev = NULL;
@@ -70,7 +70,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     page->block_bytes = cut->block_bytes;
     page->size_class = (uint8_t) class;
     page->list = LIST_NONE;
-    page->hold = PAGE_IN_USE;
+    page->mode = PAGE_IN_USE;
     page->front.free_zero = page->rest_zero = zero;
     page->next = page->prev = NULL;
     page->front.looks = (struct looks){ 0, 0 };
@@ -311,7 +311,7 @@ uint32_t hfi_page_refill(struct page *page)
 void hfi_page_retire(struct page *page)
 {
     size_t index = hfi_page_index(page);
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
+    hfi_assert(hfi_page_mode(page) == PAGE_IN_USE && page->list == LIST_NONE);
     hfi_assert(hfi_page_out(page) == hfi_xfree_count(hfi_load_relaxed(&page->xfree)));
     uint32_t run_pages = page->run_pages, pages = hfi_guard_release(page);
     hfi_pagemap_show(page, HF_PAGE_FREE);
@@ -376,7 +376,7 @@ void hfi_page_let_go(struct page *page)
     uint32_t reserved = page->reserved;
     uint64_t word = hfi_load_acquire(&page->xfree);
     uint64_t unowned;
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
+    hfi_assert(hfi_page_mode(page) == PAGE_IN_USE && page->list == LIST_NONE);
     hfi_assert(!(word & XFREE_UNOWNED));
     hfi_page_check_freed(page);
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_UNOWNED);
@@ -399,7 +399,7 @@ void hfi_page_claimed(struct page *page, uint64_t found)
 {
     struct page_run run = hfi_page_run(page);
     hfi_assert((found & XFREE_UNOWNED) && !hfi_xfree_is_unowned(page));
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->list == LIST_NONE);
+    hfi_assert(hfi_page_mode(page) == PAGE_IN_USE && page->list == LIST_NONE);
     if (!(found & XFREE_IDLE))
         return;
     page_count_idle(run.node, run.pages, false);
@@ -428,7 +428,7 @@ void hfi_page_orphan(struct page *page, bool whole)
     page->front.used = whole ? hfi_page_out(page) : page->front.capacity;
     if (!whole)
         page->front.free = page->front.local_free = NULL;
-    page->hold = PAGE_IN_USE;
+    page->mode = PAGE_IN_USE;
     page->list = LIST_NONE;
     page->next = page->prev = NULL;
     hfi_page_let_go(page);

@@ -97,62 +97,62 @@ void hfi_page_claimed(struct page *page, uint64_t found);
 void hfi_page_set_owner(struct page *page, struct theap *theap);
 
 /* What a page's `used` means. */
-HFI_INLINE enum page_hold hfi_page_hold(const struct page *page)
+HFI_INLINE enum page_mode hfi_page_mode(const struct page *page)
 {
-    return (enum page_hold)page->hold;
+    return (enum page_mode)page->mode;
 }
 
-/* Blocks that are out, by the figures of a page of `hold`. */
-HFI_INLINE uint32_t hfi_blocks_out(enum page_hold hold, uint32_t used, uint32_t capacity)
+/* Blocks that are out, by the figures of a page of `mode`. */
+HFI_INLINE uint32_t hfi_blocks_out(enum page_mode mode, uint32_t used, uint32_t capacity)
 {
-    return hold == PAGE_SEALED ? capacity : used - hold;
+    return mode == PAGE_SEALED ? capacity : used - mode;
 }
 
 /* Blocks handed out, xfree's not yet deducted. */
 HFI_INLINE uint32_t hfi_page_out(const struct page *page)
 {
-    return hfi_blocks_out(hfi_page_hold(page), page->front.used, page->front.capacity);
+    return hfi_blocks_out(hfi_page_mode(page), page->front.used, page->front.capacity);
 }
 
 /* The same for a page that malloc takes from, which is never sealed: each refill asks. */
 HFI_INLINE uint32_t hfi_page_out_unsealed(const struct page *page)
 {
-    hfi_assert(hfi_page_hold(page) != PAGE_SEALED);
-    return page->front.used - hfi_page_hold(page);
+    hfi_assert(hfi_page_mode(page) != PAGE_SEALED);
+    return page->front.used - hfi_page_mode(page);
 }
 
 /* An empty page with room, in `slot` of its theap: it stays the theap's. */
 HFI_INLINE void hfi_page_keep(struct page *page, uint32_t slot)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->front.used == 0);
+    hfi_assert(hfi_page_mode(page) == PAGE_IN_USE && page->front.used == 0);
     hfi_assert(page->list == LIST_CURRENT || page->list == LIST_PARTIAL);
-    page->hold = PAGE_KEPT;
+    page->mode = PAGE_KEPT;
     page->front.used = 1;
     page->kept_slot = (uint8_t)slot;
 }
 
 HFI_INLINE void hfi_page_unkeep(struct page *page)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_KEPT && page->front.used != 0);
-    page->hold = PAGE_IN_USE;
+    hfi_assert(hfi_page_mode(page) == PAGE_KEPT && page->front.used != 0);
+    page->mode = PAGE_IN_USE;
     page->front.used--;
 }
 
 /* A page without room: the owner's next free into it reaches hfi_theap_emptied. */
 HFI_INLINE void hfi_page_seal(struct page *page)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->front.used == page->front.capacity);
+    hfi_assert(hfi_page_mode(page) == PAGE_IN_USE && page->front.used == page->front.capacity);
     hfi_assert(page->list == LIST_FULL && page->front.free == NULL && page->front.local_free == NULL);
-    page->hold = PAGE_SEALED;
+    page->mode = PAGE_SEALED;
     page->front.used = 1;
 }
 
 /* `freed`: blocks of it in local_free, 1 once the owner has freed into it. */
 HFI_INLINE void hfi_page_unseal(struct page *page, uint32_t freed)
 {
-    hfi_assert(hfi_page_hold(page) == PAGE_SEALED && page->front.used + freed == 1);
+    hfi_assert(hfi_page_mode(page) == PAGE_SEALED && page->front.used + freed == 1);
     hfi_assert((page->front.local_free != NULL) == (freed != 0));
-    page->hold = PAGE_IN_USE;
+    page->mode = PAGE_IN_USE;
     page->front.used = page->front.capacity - freed;
 }
 

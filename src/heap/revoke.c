@@ -15,7 +15,7 @@ static uint32_t revoke_from(const struct page_queue *queue, const struct arena_n
 {
     uint32_t count = 0;
     for (struct page *page = queue->first; page != NULL && count < max; page = page->next) {
-        if (hfi_page_hold(page) == PAGE_KEPT || hfi_node_of_page(page) != node)
+        if (hfi_page_mode(page) == PAGE_KEPT || hfi_node_of_page(page) != node)
             continue;
         hfi_assert(page->list == LIST_FULL || page->list == LIST_PARTIAL);
         hfi_assert(!hfi_xfree_is_unowned(page)); /* V1: it is the theap's still, whatever owners[] says */

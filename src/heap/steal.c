@@ -81,7 +81,7 @@ void hfi_steal_init(void)
     has_barrier = error == 0;
     if (error != 0)
         hfi_say(SAY_INFO, "HF-I003", "steal",
-                "the kernel refuses membarrier (error %d): memory that sleeping threads hold back stays "
+                "the kernel refuses membarrier (error %d): memory that sleeping threads keep stays "
                 "theirs; allow membarrier in the seccomp filter",
                 -error);
 }

@@ -87,7 +87,7 @@ static void full_append(struct theap *theap, struct page *page)
 
 static void full_remove(struct theap *theap, struct page *page)
 {
-    if (hfi_page_hold(page) == PAGE_SEALED)
+    if (hfi_page_mode(page) == PAGE_SEALED)
         hfi_page_unseal(page, 0);
     list_remove(theap, &theap->full, page);
 }
@@ -95,7 +95,7 @@ static void full_remove(struct theap *theap, struct page *page)
 /* Takes a page out of the place where it is; it stays owned. */
 static void theap_take_out(struct theap *theap, struct page *page)
 {
-    if (hfi_page_hold(page) == PAGE_KEPT)
+    if (hfi_page_mode(page) == PAGE_KEPT)
         theap_unkeep(theap, page);
     if (page->list == LIST_CURRENT)
         class_set_front(theap, page->size_class, &hfi_empty_front);
@@ -104,7 +104,7 @@ static void theap_take_out(struct theap *theap, struct page *page)
     else if (page->list == LIST_FULL)
         full_remove(theap, page);
     page->list = LIST_NONE;
-    hfi_assert(hfi_page_hold(page) == PAGE_IN_USE && page->next == NULL && page->prev == NULL);
+    hfi_assert(hfi_page_mode(page) == PAGE_IN_USE && page->next == NULL && page->prev == NULL);
 }
 
 static void theap_retire(struct theap *theap, struct page *page)
@@ -151,13 +151,13 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
 {
     hfi_assert(page->front.used == 0 && page->list != LIST_NONE);
     hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
-    if (hfi_page_hold(page) == PAGE_SEALED) {
+    if (hfi_page_mode(page) == PAGE_SEALED) {
         bool has_more = page->front.capacity > 1;
         theap_unseal(theap, page);
         if (has_more)
             return;
     }
-    if (hfi_unlikely(hfi_page_hold(page) == PAGE_KEPT))
+    if (hfi_unlikely(hfi_page_mode(page) == PAGE_KEPT))
         hfi_die("HF-E304", "free",
                 "a block of %u bytes in the page at %p was freed twice; "
                 "run the program under the secure build to see where",
@@ -183,7 +183,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
 }
 
-/* The current page of its class has no room left: held back for a while, as most of its
+/* The current page of its class has no room left: queued for a while, as most of its
  * frees may be the thread's own; the oldest such page is let go. */
 static void theap_current_full(struct theap *theap, struct page *page)
 {
@@ -203,7 +203,7 @@ static void theap_current_full(struct theap *theap, struct page *page)
 
 void hfi_theap_install(struct theap *theap, struct page *page)
 {
-    hfi_assert(page->list == LIST_NONE && hfi_page_hold(page) != PAGE_SEALED);
+    hfi_assert(page->list == LIST_NONE && hfi_page_mode(page) != PAGE_SEALED);
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) == (uintptr_t)theap);
     page->list = LIST_CURRENT;
     show(theap, page);
@@ -410,7 +410,7 @@ static const char *queue_audit(const struct page_queue *queue, enum page_list li
         if (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) != (uintptr_t)theap)
             return "T1: a queued page has the wrong owner";
         bool seals = list == LIST_FULL && page->front.local_free == NULL;
-        if ((hfi_page_hold(page) == PAGE_SEALED) != seals || (seals && page->front.used != 1))
+        if ((hfi_page_mode(page) == PAGE_SEALED) != seals || (seals && page->front.used != 1))
             return "T3: a full page is not sealed, or another is";
         count++;
     }
@@ -437,7 +437,7 @@ const char *hfi_theap_audit(const struct theap *theap)
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++)
         if (theap->kept[slot] != NULL) {
             kept_pages += theap->kept[slot]->run_pages;
-            if (hfi_page_hold(theap->kept[slot]) != PAGE_KEPT || theap->kept[slot]->kept_slot != slot)
+            if (hfi_page_mode(theap->kept[slot]) != PAGE_KEPT || theap->kept[slot]->kept_slot != slot)
                 broken = "T4: a kept page does not know its slot";
             if (theap->kept[slot]->list != LIST_CURRENT && theap->kept[slot]->list != LIST_PARTIAL)
                 broken = "T4: a kept page is full";

@@ -1,11 +1,10 @@
 /*
  * theap: one thread's part of the heap.
  *
- * A direct table from small size to page, a queue of pages per class, a few
- * full pages and a few empty ones held back.  A theap owns its pages alone;
- * nothing here is thread-safe.  Its memory comes from hfi_arena_claim_meta and
- * is recycled (theaps.h), never unmapped: a stale pointer to a theap always
- * points at a theap.
+ * A direct table from small size to page, a queue of pages per class, a few full pages, and a few
+ * empty ones that it keeps.  A theap owns its pages alone; nothing here is thread-safe.  Its memory
+ * comes from hfi_arena_claim_meta and is recycled (theaps.h), never unmapped: a stale pointer to a
+ * theap always points at a theap.
  */
 #ifndef HFI_THEAP_H
 #define HFI_THEAP_H
@@ -87,8 +86,8 @@ struct theap {
     uint32_t kept_pages;             /* owner, shown: pages of all slots */
     uint32_t shed_next;              /* owner: class that hfi_theap_shed looks at next */
     uint32_t magazine_shed_next;     /* owner: class that hfi_magazine_shed looks at next */
-    struct page *kept[HFI_KEPT_MAX]; /* owner: pages that were empty once and are held back */
-    struct page_queue full;          /* lists: full pages held back, oldest first */
+    struct page *kept[HFI_KEPT_MAX]; /* owner: pages that were empty once and are kept */
+    struct page_queue full;          /* lists: full pages, oldest first */
     struct theap_class classes[HFI_CLASS_COUNT];   /* owner, but for the lists in it */
     struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner, but for the lists in it */
 };
@@ -169,7 +168,7 @@ void hfi_theap_adopt(struct theap *theap, struct page *page);
 bool hfi_theap_give_back(struct theap *theap);
 
 /* On a node with little left: lets go of pages of classes that this thread has not needed for a
- * while, a few classes per call, so that threads share them instead of each holding its own. */
+ * while, a few classes per call, so that threads share them instead of each keeping its own. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
 
 /* Lets go of every page, full ones too: the thread will sleep.  Its next calls claim them, or

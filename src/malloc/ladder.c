@@ -140,8 +140,8 @@ static struct page *rung_scant(struct theap *theap, struct arena_node *node, str
     return take_scant(theap, node, demand, SEARCH_QUICK);
 }
 
-/* What the theap itself holds back empty, and what its magazines hold. */
-static struct page *rung_held_back(struct theap *theap, struct arena_node *node, struct demand *demand)
+/* What the theap itself keeps empty, and what its magazines hold. */
+static struct page *rung_kept(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     return hfi_magazine_give_back(theap) ? take_ample_or_run(theap, node, demand, SEARCH_QUICK) : NULL;
 }
@@ -153,7 +153,7 @@ static struct page *rung_short_run(struct theap *theap, struct arena_node *node,
     return take_short_run(theap, node, demand, SEARCH_QUICK);
 }
 
-/* What threads that sleep hold back.  Grows with what they hold.  A second visit finds pages that
+/* What threads that sleep keep.  Grows with what they hold.  A second visit finds pages that
  * got room from the magazines of a theap visited later; a further one is for theaps that have more
  * than one visit takes.  Each page is taken once: other threads may be quicker to take it back. */
 static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
@@ -198,7 +198,7 @@ typedef struct page *rung(struct theap *theap, struct arena_node *node, struct d
 
 /* In this order.  ARCHITECTURE.md tells the same, line by line. */
 static rung *const wanted_node[] = {
-    rung_at_hand, rung_scant, rung_held_back, rung_short_run, rung_sleepers, rung_exact, NULL,
+    rung_at_hand, rung_scant, rung_kept, rung_short_run, rung_sleepers, rung_exact, NULL,
 };
 static rung *const other_nodes[] = {
     rung_at_hand, rung_scant, rung_short_run, rung_sleepers, rung_exact, NULL,

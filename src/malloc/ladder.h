@@ -34,7 +34,7 @@ struct arena_node *hfi_ladder_choose_node(struct theap *theap);
  * caller lets go of at once.  NULL when there is none; a large run is not looked for. */
 struct page *hfi_ladder_idle_page(const struct demand *demand);
 
-/* For a thread without a theap: gives back what sleeping threads hold, on every node.  False:
+/* For a thread without a theap: gives back what sleeping threads keep, on every node.  False:
  * nothing. */
 bool hfi_ladder_steal_asleep(void);
 

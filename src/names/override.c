@@ -142,7 +142,7 @@ ALIAS(free) void cfree(void *pointer);
 
 /* --- glibc's questions --- */
 
-/* Nothing goes back to the kernel; what this thread holds back goes to the node. */
+/* Nothing goes back to the kernel; what this thread keeps goes to the node. */
 HFI_EXPORT int malloc_trim(size_t keep_bytes)
 {
     (void)keep_bytes;

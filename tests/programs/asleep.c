@@ -1,5 +1,5 @@
 /*
- * asleep (G3, what threads that are alive hold back): 64 threads keep half of what they allocated,
+ * asleep (G3, what threads that are alive keep): 64 threads keep half of what they allocated,
  * every other block, and sleep in poll; four more never sleep and free and allocate all the while.
  * One thread then gets at least 95 % of what is left, from under the sleepers and not from under
  * the others. Then the sleepers wake, find their data, and free it.

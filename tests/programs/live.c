@@ -1,7 +1,7 @@
 /*
  * live: live bytes, known to the byte, are what hf_stats_get and mallinfo2 say: of 501 threads that
  * were given a few blocks each and sleep, of blocks freed by other threads, of magazines, of full
- * pages held back, of blocks of whole pages.
+ * pages kept, of blocks of whole pages.
  *
  * With an argument: waits in each state, for tests/tool-live.sh, which looks from outside.  With
  * "forged": has a segment that says more of its theaps than there is, and waits once.  With
@@ -16,7 +16,7 @@
 #define SLEEPERS 500
 #define FEW 6
 #define LARGE 6
-#define MANY 60000 /* of a small size: several full pages of a class, and more than a thread holds back */
+#define MANY 60000 /* of a small size: several full pages of a class, and more than a theap queues */
 
 static bool waits;
 static uint64_t expected; /* bytes of the blocks that the program has */
@@ -128,7 +128,7 @@ static void check_many(void)
         expected += malloc_usable_size(many[i] = get(i % 7 == 0 ? 2048 : 64));
     for (size_t i = 0; i < LARGE; i++)
         expected += malloc_usable_size(large[i] = get(535000));
-    check("many"); /* full pages, of which some are held back */
+    check("many"); /* full pages, of which some are queued */
     CHECK(pthread_barrier_init(&end, NULL, 2) == 0);
     start(&thread, free_third, 0);
     pthread_barrier_wait(&end);
@@ -136,7 +136,7 @@ static void check_many(void)
     CHECK(of_thread < 4096);
     expected += of_thread;
     check("a-third-freed");
-    for (size_t i = 1; i < MANY; i += 3) /* full pages held back get room again */
+    for (size_t i = 1; i < MANY; i += 3) /* queued full pages get room again */
         put(&many[i]);
     check("two-thirds-freed");
     for (size_t i = 2; i < MANY; i += 6) /* and hand some of it out from magazines that hold it */

@@ -41,7 +41,7 @@ static void free_all(size_t count)
 {
     for (size_t i = 0; i < count; i++)
         free(blocks[i]);
-    hf_thread_idle(); /* no page is held back */
+    hf_thread_idle(); /* no page is kept */
 }
 
 /* The last block of a page of blocks of `bytes`, one page each run. */

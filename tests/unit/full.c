@@ -184,7 +184,7 @@ static void *free_during_a_steal(void *unused)
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++)
         blocks[i] = hf_malloc(1000);
     struct page *first = hfi_page_at(hfi_index_of(blocks[0]));
-    cr_assert_eq(hfi_page_hold(first), PAGE_SEALED);
+    cr_assert_eq(hfi_page_mode(first), PAGE_SEALED);
     hfi_store_relaxed(&hfi_theap->xstate, THEAP_SEIZED);
     hf_free(blocks[0]);
     hf_free(blocks[1]);

@@ -91,7 +91,7 @@ Test(theap, full_pages_get_room_again_and_change_hands_no_more)
     size_t each = fill_pages(blocks);
     struct page *first = page_of(blocks[0]);
     uintptr_t self = (uintptr_t)hfi_theap;
-    cr_assert(hfi_page_hold(first) == PAGE_SEALED && hfi_page_out(first) == each, "%u blocks of %zu",
+    cr_assert(hfi_page_mode(first) == PAGE_SEALED && hfi_page_out(first) == each, "%u blocks of %zu",
               hfi_page_out(first), each);
     for (size_t page = 0; page < PAGES; page++)
         cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(blocks[page * each]))), self);
@@ -115,7 +115,7 @@ Test(theap, a_full_page_emptied_around_a_steal_is_kept_among_those_with_room)
     static void *blocks[PAGES * HFI_PAGE_BYTES / 1000];
     size_t each = fill_pages(blocks);
     struct page *first = page_of(blocks[0]);
-    cr_assert(hfi_page_hold(first));
+    cr_assert(hfi_page_mode(first));
     hfi_store_relaxed(&hfi_theap->xstate, THEAP_SEIZED);
     hf_free(blocks[0]);
     cr_assert_eq(first->list, LIST_FULL, "it is the stealer's to move");

@@ -214,7 +214,7 @@ void report_tiles(const struct report *report)
     tile(report, false, "Slow paths",
          calls == 0 ? "none" : NS(2 * snapshot_slow_quantile(report->snapshot, sum, 0.99)),
          calls == 0 ? "no call looked beyond its own pages" : more);
-    snprintf(more, sizeof more, "holding back %s empty", BYTES(sum->kept));
+    snprintf(more, sizeof more, "keeping %s empty", BYTES(sum->kept));
     tile(report, false, "Threads", COUNT(sum->in_use), more);
     fputs("</dl>\n", report->out);
 }

@@ -18,7 +18,7 @@
 #define INDENT_MORE 2u /* of what continues a line */
 
 static struct {
-    FILE *terminal; /* NULL: nothing is held back */
+    FILE *terminal; /* NULL: nothing waits */
     char *text;
     size_t bytes;
     unsigned columns;

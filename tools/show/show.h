@@ -9,7 +9,7 @@
 
 /* What a part of an arena can be: enum hf_inspect_page_state, and two that are no state of a
  * page. */
-#define SHOW_KEPT SNAPSHOT_STATES          /* owned, and no block in use: held back for the next request */
+#define SHOW_KEPT SNAPSHOT_STATES          /* owned, and no block in use: kept for the next request */
 #define SHOW_MISSING (SNAPSHOT_STATES + 1) /* could not be populated */
 #define SHOW_STATES (SNAPSHOT_STATES + 2)
 
