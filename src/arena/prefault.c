@@ -110,7 +110,7 @@ static int populate_chunk(const struct prefault *node, size_t chunk)
 }
 
 /* True for one caller. */
-static bool chunk_leave(struct prefault *node, size_t chunk, enum chunk_state state)
+static bool chunk_end(struct prefault *node, size_t chunk, enum chunk_state state)
 {
     uint8_t closed = CHUNK_CLOSED;
     return hfi_cas_acq_rel(&node->chunks[chunk].xstate, &closed, (uint8_t)state);
@@ -120,7 +120,7 @@ static void chunk_failed(struct prefault *node, size_t chunk, int error)
 {
     int none = 0;
     struct prefault_part part = chunk_part(node, chunk);
-    if (!chunk_leave(node, chunk, CHUNK_FAILED))
+    if (!chunk_end(node, chunk, CHUNK_FAILED))
         return;
     hfi_fetch_add_relaxed(&node->xfailed_bytes, part.bytes);
     hfi_fetch_sub_relaxed(&hfi_prefault_xclosed_bytes[node - nodes], part.bytes);
@@ -224,7 +224,7 @@ bool hfi_prefault_next(unsigned index, struct prefault_part *part)
     if (!try_reading(node))
         return false;
     while (!found && read_completions(node, &chunk))
-        found = chunk_leave(node, chunk, CHUNK_OPEN);
+        found = chunk_end(node, chunk, CHUNK_OPEN);
     if (node->in_flight == 0 && node->next_chunk >= hfi_load_relaxed(&node->xcursor))
         hfi_ring_close(&node->ring);
     hfi_store_release(&node->xreading, false); /* pairs with try_reading */
@@ -251,7 +251,7 @@ int hfi_prefault_force(unsigned index, struct prefault_part *part)
             chunk_failed(node, chunk, error);
             return error;
         }
-        if (!chunk_leave(node, chunk, CHUNK_OPEN))
+        if (!chunk_end(node, chunk, CHUNK_OPEN))
             continue;
         *part = chunk_part(node, chunk);
         return 0;

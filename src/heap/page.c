@@ -421,7 +421,7 @@ bool hfi_page_claim(struct page *page)
     return true;
 }
 
-void hfi_page_orphan(struct page *page, bool whole)
+void hfi_page_let_go_in_child(struct page *page, bool whole)
 {
     hfi_page_claim(page);                               /* if it is unowned */
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED); /* relaxed: the child has one thread */

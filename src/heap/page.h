@@ -65,7 +65,7 @@ void hfi_page_let_go(struct page *page);
 /* In a forked child: lets go of a page whose theap the child gives up.  `whole`: no call was under
  * way on it.  Otherwise nothing that its owner linked is followed, and all its blocks that were
  * ever linked count as handed out. */
-void hfi_page_orphan(struct page *page, bool whole);
+void hfi_page_let_go_in_child(struct page *page, bool whole);
 
 /* Any thread: claims an unowned page.  False when somebody else has it. */
 bool hfi_page_claim(struct page *page);

@@ -275,7 +275,7 @@ struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class)
     return theap_listed(theap, page, page->front.free == NULL ? refill(theap, page) : 0);
 }
 
-void hfi_theap_leave_away(struct theap *theap, unsigned class)
+void hfi_theap_let_go_away(struct theap *theap, unsigned class)
 {
     struct page *current = hfi_theap_current(theap, class);
     if (hfi_arena_free_pages(theap->node) < hfi_sizeclasses[class].run_pages)

@@ -138,7 +138,7 @@ HFI_INLINE void hfi_theap_leave(struct theap *theap)
 /* Where home has fresh pages: lets go of the pages of a class that are of another node, taken there
  * before the thread was moved or while home was full, so that the class goes on at home.  Bounded
  * by the pages with room that a theap keeps of a class. */
-void hfi_theap_leave_away(struct theap *theap, unsigned class);
+void hfi_theap_let_go_away(struct theap *theap, unsigned class);
 
 /* Of the current page of a class, with a free block; NULL when it has no room.  Constant work. */
 struct page_front *hfi_theap_refill(struct theap *theap, unsigned class);

@@ -88,7 +88,7 @@ static void let_go_of_pages(size_t index, size_t end, const struct theap *self)
     for (; index < end; index++) {
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
         if (owner >= HFI_OWNER_UNOWNED)
-            hfi_page_orphan(hfi_page_at(index), owner == (uintptr_t)self);
+            hfi_page_let_go_in_child(hfi_page_at(index), owner == (uintptr_t)self);
     }
 }
 

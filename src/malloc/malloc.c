@@ -229,7 +229,7 @@ static struct supply supply(struct theap *theap, unsigned class, const struct re
         return supply_on_node(theap, class, request);
     if (hfi_arena.node_count > 1 && hfi_options.place != PLACE_INTERLEAVE) {
         hfi_ladder_choose_node(theap);
-        hfi_theap_leave_away(theap, class);
+        hfi_theap_let_go_away(theap, class);
     }
     bool direct = class < HFI_DIRECT_CLASSES, magazine_first = direct && hfi_magazine_is_first(theap);
     struct page_front *front = magazine_first ? hfi_magazine_load(theap, class) : NULL;

@@ -38,7 +38,7 @@ extern int __cxa_thread_atexit_impl(void (*end)(void *), void *argument, void *l
 
 /* From here on the thread has no theap, and nothing that leads to one: what was its own is another
  * thread's soon. */
-static void leave_theap(void)
+static void forget_theap(void)
 {
     hfi_theap = &hfi_empty_theap;
     for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
@@ -47,7 +47,7 @@ static void leave_theap(void)
 
 static void thread_detach(struct theap *theap)
 {
-    leave_theap();
+    forget_theap();
     hfi_inspect_detach(theap);
     hfi_theap_enter(theap);
     hfi_magazines_return(theap, hfi_theap_has_lists(theap));
@@ -116,7 +116,7 @@ void hfi_thread_forget(void)
 {
     if (has_key)
         pthread_setspecific(thread_key, NULL);
-    leave_theap();
+    forget_theap();
 }
 
 bool hfi_thread_may_attach(void)
