@@ -1,5 +1,5 @@
 #!/bin/sh
-# The hardened build: its own copy of the library, the core's unit tests and the programs against it,
+# The secure build: its own copy of the library, the core's unit tests and the programs against it,
 # where it matters on both kinds of guards (4k: inaccessible; thp: patterns).
 set -eu
 srcdir=${srcdir:-.}

@@ -36,7 +36,7 @@
 #define HF_INSPECT_MAX_THEAPS 4096 /* fewer in arenas of less than 4 GiB: one per MiB, at least 256 */
 #define HF_INSPECT_EVENTS 64
 #define HF_INSPECT_PAGE_BYTES 65536
-#define HF_INSPECT_GUARD_BYTES 4096 /* at the end of each run of the hardened library, where no block lies */
+#define HF_INSPECT_GUARD_BYTES 4096 /* at the end of each run of the secure build, where no block lies */
 #define HF_INSPECT_BUCKETS                                                                                   \
     32 /* of the histogram: bucket i counts calls of 2^i up to 2^(i+1) ticks, the last all longer ones */
 #define HF_INSPECT_DISTANCES 4 /* of `away`: nearest other node, second, third, any further */

@@ -29,7 +29,7 @@ struct io_uring;
 /* Registers the arena with a ring, as its buffers 0 and up: once per ring.  Pins the memory, which
  * takes about 2 ms per GiB of huge pages, 200 ms of small ones.  Waits for an arena that is being
  * populated.  Any thread; for a ring with IORING_SETUP_SINGLE_ISSUER the one that submits.  0, or
- *   -ENOTSUP  the arena grows (HOLDFAST_ARENA=auto), this is a child that has none, or (hardened
+ *   -ENOTSUP  the arena grows (HOLDFAST_ARENA=auto), this is a child that has none, or (secure
  *             build) guards on 4k pages
  *   -ENOMEM   RLIMIT_MEMLOCK is too low, or memory is short
  *   -EBUSY    the ring has buffers registered already

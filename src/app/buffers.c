@@ -150,7 +150,7 @@ static void closed(void)
     show_rings();
 }
 
-/* The guards between runs of the hardened build are inaccessible there. */
+/* The guards between runs of the secure build are inaccessible there. */
 static bool has_inaccessible_guards(void)
 {
     bool any = false;
@@ -165,7 +165,7 @@ static bool may_register(void)
         return true;
     if (hfi_span != 0 && !hfi_arena.reservation.growing)
         hfi_say(SAY_WARNING, "HF-W236", "uring",
-                "the hardened build guards the runs of an arena on 4k pages by inaccessible memory, which "
+                "the secure build guards the runs of an arena on 4k pages by inaccessible memory, which "
                 "cannot be "
                 "registered with io_uring: operations stay plain; set HOLDFAST_BACKING=thp or 2m");
     else if (hfi_span == 0)

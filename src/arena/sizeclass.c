@@ -2,7 +2,7 @@
  * sizeclass: the table behind sizeclass.h, computed once.
  *
  * S1: block_bytes grows with the class and hfi_sizeclass_of(block_bytes) is the class.
- * S2: a run's tail that no block fits into is at most 1/32 of the run; in the hardened build, with
+ * S2: a run's tail that no block fits into is at most 1/32 of the run; in the secure build, with
  *     its guard, 1/8.
  * S3: extend_blocks blocks span at most 2 KiB, or are EXTEND_BLOCKS_MIN.
  * S4: ample_blocks is at most 1/16 of a run's blocks, or 1: what pages with less room leave unused.

@@ -25,7 +25,7 @@
 #define HFI_WINDOW_BYTES ((size_t)1 << HFI_WINDOW_SHIFT)
 #define HFI_WINDOW_PAGES (HFI_WINDOW_BYTES / HFI_PAGE_BYTES)
 
-/* The hardened build (configure --enable-secure): what it adds is in harden.h, and vanishes without
+/* The secure build (configure --enable-secure): what it adds is in harden.h, and vanishes without
  * it. */
 #ifdef HFI_ENABLE_SECURE
 #define HFI_SECURE 1

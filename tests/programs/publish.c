@@ -34,7 +34,7 @@ static void run(int unused)
     setenv("HOLDFAST_ARENA", arena, 1);
     setenv("HOLDFAST_INSPECT", inspect, 1);
     umask(0777);                          /* the segment can be read all the same */
-    setenv("HOLDFAST_BACKING", "thp", 1); /* the hardened build asks the kernel for guards on 4k */
+    setenv("HOLDFAST_BACKING", "thp", 1); /* the secure build asks the kernel for guards on 4k */
     CHECK(size_limit == 0 || setrlimit(RLIMIT_FSIZE, &limit) == 0);
     execv("/proc/self/exe", again);
     _exit(127);

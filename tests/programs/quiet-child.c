@@ -146,7 +146,7 @@ int main(int argc, char **argv)
             setenv("HOLDFAST_INSPECT", cases[i][1], 1);
             setenv("LD_BIND_NOW", "1", 1);
             setenv("HOLDFAST_PREFAULT", strcmp(cases[i][0], "4G") == 0 ? "none" : "startup", 1);
-            setenv("HOLDFAST_BACKING", "thp", 1); /* the hardened build asks the kernel for guards on 4k */
+            setenv("HOLDFAST_BACKING", "thp", 1); /* the secure build asks the kernel for guards on 4k */
             execv("/proc/self/exe", again);
             _exit(127);
         }

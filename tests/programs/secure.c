@@ -1,5 +1,5 @@
 /*
- * secure: what only the hardened build holds: guards behind runs, random order of blocks.
+ * secure: what only the secure build holds: guards behind runs, random order of blocks.
  *
  * Each case runs in a process of its own on each backing: 4k, whose guards are inaccessible, thp
  * and 2m, whose guards are patterns.  A write past the end ends by SIGSEGV at once, or by HF-E310

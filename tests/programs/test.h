@@ -26,7 +26,7 @@
         }                                                                                                    \
     } while (0)
 
-/* The hardened build: guards take 4 KiB of every run, of a page's 64 at most, and runs are
+/* The secure build: guards take 4 KiB of every run, of a page's 64 at most, and runs are
  * longer. */
 #ifdef HFI_ENABLE_SECURE
 #define TEST_SECURE true

@@ -1,5 +1,5 @@
 /*
- * large: blocks of whole pages; in the hardened build, runs whose guard the kernel will not lift.
+ * large: blocks of whole pages; in the secure build, runs whose guard the kernel will not lift.
  */
 #include <sys/resource.h>
 
@@ -34,7 +34,7 @@ static void allow_data(bool any)
     cr_assert_eq(setrlimit(RLIMIT_DATA, &limit), 0);
 }
 
-/* The hardened build: what the page's entry says of former times leads no walk astray (fork.c). */
+/* The secure build: what the page's entry says of former times leads no walk astray (fork.c). */
 Test(large, a_page_whose_guard_stays_is_a_run_of_one)
 {
     if (!HFI_SECURE)

@@ -97,7 +97,8 @@ static void add_asked(struct list *list, const struct snapshot *snapshot)
 {
     const struct hf_inspect_segment *header = &snapshot->header;
     list->kind = SETTING_ASKED;
-    add(list, "library", "%s%s", header->library, header->options & HF_INSPECT_SECURE ? ", hardened" : "");
+    add(list, "library", "%s%s", header->library,
+        header->options & HF_INSPECT_SECURE ? ", secure build" : "");
     add_arena(list, snapshot);
     add(list, "HOLDFAST_BACKING", "%s",
         header->asked_backing == HF_BACKING_NONE ? "auto" : snapshot_backing_name(header->asked_backing));
