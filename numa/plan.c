@@ -141,7 +141,7 @@ void hfi_plan_order(struct reservation *reservation, const struct topology *topo
     }
 }
 
-/* --- rungs of the ladder --- */
+/* --- backings --- */
 
 size_t hfi_backing_page_bytes(enum option_backing backing)
 {
@@ -160,11 +160,11 @@ size_t hfi_backing_unit_bytes(enum option_backing backing)
     return backing == BACKING_1G ? HFI_GIB : backing == BACKING_4K ? HFI_PAGE_BYTES : HUGE_BYTES;
 }
 
-bool hfi_rung_is_asked(enum option_backing asked, enum option_backing rung, size_t bytes)
+bool hfi_backing_is_asked(enum option_backing asked, enum option_backing backing, size_t bytes)
 {
-    if (asked != BACKING_AUTO && rung < asked)
+    if (asked != BACKING_AUTO && backing < asked)
         return false;
-    return rung != BACKING_1G || asked == BACKING_1G || bytes % HFI_GIB == 0;
+    return backing != BACKING_1G || asked == BACKING_1G || bytes % HFI_GIB == 0;
 }
 
 /* Eight bytes a page, a theap's slot per sixteen pages, and what does not depend on the size. */
@@ -254,7 +254,7 @@ struct plan_part hfi_plan_table_slice(const struct reservation *reservation, con
     return part;
 }
 
-/* With what rounding up to a rung may add. */
+/* With what rounding up to a backing may add. */
 static struct plan_part memory_part(const struct reservation *reservation, const struct options *options,
                                     const struct reserved_node *node)
 {

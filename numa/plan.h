@@ -100,16 +100,16 @@ size_t hfi_plan_bytes(const struct reservation *reservation);
  * home. */
 void hfi_plan_order(struct reservation *reservation, const struct topology *topology);
 
-/* --- rungs of the ladder --- */
+/* --- backings --- */
 
-/* Bytes of an OS page of a rung; small ones for BACKING_THP, which the kernel gathers or not. */
+/* Bytes of an OS page of a backing; small ones for BACKING_THP, which the kernel gathers or not. */
 size_t hfi_backing_page_bytes(enum option_backing backing);
 
-/* What a node's size is rounded up to on a rung. */
+/* What a node's size is rounded up to on a backing. */
 size_t hfi_backing_unit_bytes(enum option_backing backing);
 
-/* Whether `asked` has a rung tried for a node of that size, if the machine has it. */
-bool hfi_rung_is_asked(enum option_backing asked, enum option_backing rung, size_t bytes);
+/* Whether `asked` has a backing tried for a node of that size, if the machine has it. */
+bool hfi_backing_is_asked(enum option_backing asked, enum option_backing backing, size_t bytes);
 
 /* Of what is free, the most that nodes on small pages may take, and what they take where that is
  * less than they ask for: the rest of the program needs memory too.  What the inspection segment

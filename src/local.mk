@@ -31,7 +31,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/arena/reserve-fit.c \
 	%D%/arena/reserve-growing.c \
 	%D%/arena/reserve-memory.c \
-	%D%/arena/reserve-rungs.c \
+	%D%/arena/reserve-backings.c \
 	%D%/arena/reserve-space.c \
 	%D%/arena/runmap.c %D%/arena/runmap.h \
 	%D%/arena/sizeclass.c %D%/arena/sizeclass.h \

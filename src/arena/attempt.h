@@ -2,8 +2,8 @@
  * attempt: what the files of a reservation share with each other, and with nobody else.
  *
  * reserve.c decides on the kind of arena.  Below it, each standing on those after it:
- * reserve-growing.c and reserve-rungs.c make an arena of either kind, reserve-fit.c cuts a node to
- * what is free, reserve-memory.c binds, locks and readies, reserve-space.c takes addresses, and
+ * reserve-growing.c and reserve-backings.c make an arena of either kind, reserve-fit.c cuts a node
+ * to what is free, reserve-memory.c binds, locks and readies, reserve-space.c takes addresses, and
  * reserve-asked.c looks at what was asked for.
  */
 #ifndef HFI_ATTEMPT_H
@@ -125,14 +125,15 @@ bool hfi_settle_for(const struct attempt *attempt, struct reserved_node *node, s
 /* Takes what there is room for (V5); false when that is too little for an arena. */
 bool hfi_fit_node(struct attempt *attempt, struct reserved_node *node);
 
-/* --- the two kinds of arena (reserve-rungs.c, reserve-growing.c) --- */
+/* --- the two kinds of arena (reserve-backings.c, reserve-growing.c) --- */
 
-/* Whether a rung is to be tried. */
-bool hfi_rung_is_open(const struct attempt *attempt, const struct reserved_node *node,
-                      enum option_backing backing);
+/* Whether a backing is to be tried. */
+bool hfi_backing_is_possible(const struct attempt *attempt, const struct reserved_node *node,
+                             enum option_backing backing);
 
-/* Walks the ladder, all nodes side by side: those of a round are mapped, then populated at the same
- * time, and what failed goes to its next rung in the next round.  0 or -ENOMEM after saying why. */
+/* Walks the list, all nodes side by side: those of a round are mapped, then populated at the same
+ * time, and what failed goes to its next backing in the next round.  0 or -ENOMEM after saying
+ * why. */
 int hfi_reserve_nodes(struct attempt *attempt);
 
 /* Makes an arena without a named size.  0, or -errno after saying why. */

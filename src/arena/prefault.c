@@ -291,7 +291,7 @@ static void set_up(struct prefault *node, unsigned index, const struct prefault_
 {
     while (hfi_divide_up(order->bytes, chunk_bytes) > CHUNKS_MAX)
         chunk_bytes *= 2;
-    hfi_ring_close(&node->ring); /* of a rung that failed */
+    hfi_ring_close(&node->ring); /* of a backing that failed */
     *node = (struct prefault){ .order = *order, .chunk_bytes = chunk_bytes, .chunks = chunk_space[index] };
     node->first_chunk = node->next_chunk = order->from / chunk_bytes;
     node->end_chunk = hfi_divide_up(order->bytes, chunk_bytes);

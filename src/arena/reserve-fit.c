@@ -88,10 +88,10 @@ static bool is_on_pool(const struct attempt *attempt, unsigned index)
     bool alone = attempt->topology->node_count == 1;
     if (node->backing != BACKING_AUTO)
         return hfi_backing_page_bytes(node->backing) != HFI_SMALL_PAGE_BYTES;
-    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++) {
+    for (enum option_backing backing = BACKING_1G; backing <= BACKING_2M; backing++) {
         struct os_huge_pool pool;
-        size_t page_bytes = hfi_backing_page_bytes(rung);
-        if (hfi_rung_is_asked(attempt->options->backing, rung, planned) &&
+        size_t page_bytes = hfi_backing_page_bytes(backing);
+        if (hfi_backing_is_asked(attempt->options->backing, backing, planned) &&
             hfi_os_huge_pool(&pool, node->id, alone, page_bytes) &&
             pool.free_pages >= hfi_divide_up(planned, page_bytes))
             return true;

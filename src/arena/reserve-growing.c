@@ -27,7 +27,8 @@ static void check_growing(const struct attempt *attempt)
                      "name a size in HOLDFAST_ARENA", "HOLDFAST_BACKING=%s is for arenas of a named size",
                      hfi_backing_name(backing));
     else if (backing == BACKING_THP)
-        hfi_rung_is_open(attempt, &attempt->reservation->nodes[0], BACKING_THP); /* says so if it is not */
+        hfi_backing_is_possible(attempt, &attempt->reservation->nodes[0],
+                                BACKING_THP); /* says so if it is not */
 }
 
 /* Steps stop populating where little is left of what the process may use: there a step ahead of

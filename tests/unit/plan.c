@@ -422,16 +422,16 @@ Test(plan, what_is_reserved_is_what_was_planned)
     }
 }
 
-Test(plan, rungs)
+Test(plan, backings)
 {
-    cr_assert(hfi_rung_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB));
-    cr_assert(!hfi_rung_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB + HFI_MIB),
+    cr_assert(hfi_backing_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB));
+    cr_assert(!hfi_backing_is_asked(BACKING_AUTO, BACKING_1G, 3 * HFI_GIB + HFI_MIB),
               "auto would round up by much");
-    cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_1G, HFI_MIB));
-    cr_assert(hfi_rung_is_asked(BACKING_1G, BACKING_2M, HFI_MIB),
-              "what was asked for is the first rung, not the only one");
-    cr_assert(!hfi_rung_is_asked(BACKING_2M, BACKING_1G, HFI_GIB));
-    cr_assert(!hfi_rung_is_asked(BACKING_4K, BACKING_THP, HFI_GIB));
+    cr_assert(hfi_backing_is_asked(BACKING_1G, BACKING_1G, HFI_MIB));
+    cr_assert(hfi_backing_is_asked(BACKING_1G, BACKING_2M, HFI_MIB),
+              "what was asked for is the first backing, not the only one");
+    cr_assert(!hfi_backing_is_asked(BACKING_2M, BACKING_1G, HFI_GIB));
+    cr_assert(!hfi_backing_is_asked(BACKING_4K, BACKING_THP, HFI_GIB));
     size_t left = 100 * HFI_GIB - hfi_plan_segment_bytes(100 * HFI_GIB);
     cr_assert_eq(hfi_plan_most(100 * HFI_GIB), left / 100 * 95);
     cr_assert_lt(hfi_plan_cut(100 * HFI_GIB), hfi_plan_most(100 * HFI_GIB));

@@ -29,10 +29,10 @@ void checks_options(struct examination *examination)
 static void check_node_memory(struct examination *examination, unsigned index)
 {
     const struct outlook *outlook = &examination->outlook;
-    enum option_backing rung;
-    const struct reserved_node *part = outlook_part(outlook, index, &rung);
+    enum option_backing backing;
+    const struct reserved_node *part = outlook_part(outlook, index, &backing);
     char have[16], want[16], text[32];
-    if (part == NULL || rung < BACKING_THP)
+    if (part == NULL || backing < BACKING_THP)
         return;
     uint64_t left = hfi_os_node_available_bytes(part->id);
     uint64_t lack = checks_missing(part->bytes, hfi_plan_most(left));
@@ -107,17 +107,17 @@ void checks_result(struct examination *examination)
 {
     const struct outlook *outlook = &examination->outlook;
     char size[16];
-    enum option_backing asked = outlook->options.backing, rung = BACKING_AUTO;
+    enum option_backing asked = outlook->options.backing, backing = BACKING_AUTO;
     bool degraded = examination->failed != 0;
     for (unsigned i = 0; i < outlook->topology.node_count && outlook->named; i++) {
-        const struct reserved_node *part = outlook_part(outlook, i, &rung);
+        const struct reserved_node *part = outlook_part(outlook, i, &backing);
         struct check check = { .id = "HF-D16",
                                .name = "arena",
                                .verdict = degraded ? VERDICT_FAIL : VERDICT_OK,
                                .node = &outlook->topology.nodes[i] };
         if (part != NULL)
             checks_report(examination, &check, "node %u: %s would stand on %s pages%s", part->id,
-                          checks_size(size, part->bytes), hfi_backing_name(rung),
+                          checks_size(size, part->bytes), hfi_backing_name(backing),
                           degraded ? ", if at all" : "");
     }
     if (outlook->named)

@@ -69,16 +69,18 @@ static const char *keep_in_command_line(char text[CHECKS_KEEP_BYTES], const stru
 }
 
 const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
-                             const struct topology_node *node, enum option_backing rung, uint64_t total_pages)
+                             const struct topology_node *node, enum option_backing backing,
+                             uint64_t total_pages)
 {
     struct os_huge_pool pool;
     uint64_t usual = 0;
-    if (rung == BACKING_1G)
+    if (backing == BACKING_1G)
         return keep_in_command_line(text, outlook, node);
-    if (!outlook_pool(outlook, node->id, rung, &pool))
+    if (!outlook_pool(outlook, node->id, backing, &pool))
         return NULL;
     if (outlook->topology.node_count == 1 && procfs_bytes("/proc/meminfo", "Hugepagesize:", &usual) &&
-        usual == hfi_backing_page_bytes(rung))
+        usual == hfi_backing_page_bytes(backing))
         return keep_sysctl_pool(text, CHECKS_KEEP_BYTES, total_pages);
-    return keep_node_pool(text, CHECKS_KEEP_BYTES, pool.path, total_pages, node->id, hfi_backing_name(rung));
+    return keep_node_pool(text, CHECKS_KEEP_BYTES, pool.path, total_pages, node->id,
+                          hfi_backing_name(backing));
 }

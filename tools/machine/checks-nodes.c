@@ -43,8 +43,8 @@ static void check_node(struct examination *examination, unsigned index)
 {
     const struct outlook *outlook = &examination->outlook;
     const struct topology_node *node = &outlook->topology.nodes[index];
-    enum option_backing rung = BACKING_AUTO;
-    const struct reserved_node *part = outlook_part(outlook, index, &rung);
+    enum option_backing backing = BACKING_AUTO;
+    const struct reserved_node *part = outlook_part(outlook, index, &backing);
     uint64_t memory = outlook_node_memory(outlook, node);
     const char *noun = hfi_topology_memory_name(node->memory);
     char have[16], want[16], lack[16];
@@ -55,7 +55,7 @@ static void check_node(struct examination *examination, unsigned index)
         return;
     }
     check.need = outlook->named ? part->bytes + hfi_plan_maps_bytes(part->bytes) : part->bytes;
-    bool cut = outlook->described != NULL && rung >= BACKING_THP && part->bytes > hfi_plan_most(memory);
+    bool cut = outlook->described != NULL && backing >= BACKING_THP && part->bytes > hfi_plan_most(memory);
     if (outlook->named && part->asked_bytes < HFI_NODE_BYTES_MIN) {
         check.verdict = VERDICT_FAIL;
         check.need = part->asked_bytes;
@@ -72,7 +72,7 @@ static void check_node(struct examination *examination, unsigned index)
         check.verdict = VERDICT_FAIL;
         check.mend = "lower HOLDFAST_ARENA for this node, or have a pool of huge pages";
         checks_report(examination, &check, "node %u: an arena of %s on %s pages would be cut to %s of %s",
-                      node->id, checks_size(want, part->bytes), hfi_backing_name(rung),
+                      node->id, checks_size(want, part->bytes), hfi_backing_name(backing),
                       checks_size(lack, hfi_plan_cut(memory)), checks_size(have, memory));
     } else {
         checks_report(examination, &check, "node %u: %s of %s, arena %s%s", node->id,

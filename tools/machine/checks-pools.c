@@ -46,12 +46,12 @@ static const char *spare_text(char text[SPARE_BYTES], const struct outlook *outl
     return text;
 }
 
-/* What `check` found in a pool of `rung`; the arena stands on pages of `stands`. */
+/* What `check` found in a pool of `backing`; the arena stands on pages of `stands`. */
 static void say_pool(struct examination *examination, const struct check *check,
-                     const struct os_huge_pool *pool, enum option_backing rung, enum option_backing stands)
+                     const struct os_huge_pool *pool, enum option_backing backing, enum option_backing stands)
 {
     char spare[SPARE_BYTES], taken[TAKEN_BYTES];
-    const char *name = hfi_backing_name(rung);
+    const char *name = hfi_backing_name(backing);
     uint64_t needed = check->need, lack = checks_missing(needed, pool->free_pages);
     if (needed == 0)
         checks_report(examination, check, "node %u: %llu pages of %s, %llu free; none needed",
@@ -74,7 +74,7 @@ static void say_pool(struct examination *examination, const struct check *check,
 }
 
 /* One pool of one node.  Short is a failure where this size was asked for, else a hint. */
-static void check_pool(struct examination *examination, unsigned index, enum option_backing rung)
+static void check_pool(struct examination *examination, unsigned index, enum option_backing backing)
 {
     const struct outlook *outlook = &examination->outlook;
     const struct topology_node *node = &outlook->topology.nodes[index];
@@ -82,19 +82,19 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     const struct reserved_node *part = outlook_part(outlook, index, &stands);
     struct os_huge_pool pool;
     char mend[MEND_BYTES], keep[CHECKS_KEEP_BYTES];
-    uint64_t needed = part != NULL ? outlook_pages(outlook, part, rung) : 0;
-    bool asked = outlook->options.backing == rung && needed != 0;
+    uint64_t needed = part != NULL ? outlook_pages(outlook, part, backing) : 0;
+    bool asked = outlook->options.backing == backing && needed != 0;
     struct check check = { "HF-D06",        "huge pages",   .node = node,
-                           .counted = true, .need = needed, .page_bytes = hfi_backing_page_bytes(rung),
+                           .counted = true, .need = needed, .page_bytes = hfi_backing_page_bytes(backing),
                            .mend = mend };
-    bool found = outlook_pool(outlook, node->id, rung, &pool);
-    if (rung == BACKING_1G && needed == 0 && (!found || pool.total_pages == 0))
+    bool found = outlook_pool(outlook, node->id, backing, &pool);
+    if (backing == BACKING_1G && needed == 0 && (!found || pool.total_pages == 0))
         return; /* hardly anybody has them */
     if (!found) {
         check.verdict = asked ? VERDICT_FAIL : VERDICT_OK;
         check.mend = "boot with hugepagesz=1G, or name another HOLDFAST_BACKING";
         checks_report(examination, &check, "node %u: this machine has no pages of %s", node->id,
-                      hfi_backing_name(rung));
+                      hfi_backing_name(backing));
         return;
     }
     check.have = pool.free_pages;
@@ -105,11 +105,11 @@ static void check_pool(struct examination *examination, unsigned index, enum opt
     if (!possible)
         check.mend = "lower HOLDFAST_ARENA for this node";
     else if (!pool.bounded)
-        check.keep = checks_keep_pool(keep, outlook, node, rung,
+        check.keep = checks_keep_pool(keep, outlook, node, backing,
                                       pool.total_pages + checks_missing(with_copies, pool.free_pages));
-    if (lack != 0 && stands > rung) /* of 1 GiB pages auto does without a word */
-        check.verdict = asked ? VERDICT_FAIL : rung == BACKING_2M && possible ? VERDICT_WARN : VERDICT_OK;
-    say_pool(examination, &check, &pool, rung, stands);
+    if (lack != 0 && stands > backing) /* of 1 GiB pages auto does without a word */
+        check.verdict = asked ? VERDICT_FAIL : backing == BACKING_2M && possible ? VERDICT_WARN : VERDICT_OK;
+    say_pool(examination, &check, &pool, backing, stands);
 }
 
 void checks_pools(struct examination *examination)
@@ -132,30 +132,30 @@ static void check_spare(struct examination *examination, unsigned index)
 {
     const struct outlook *outlook = &examination->outlook;
     const struct topology_node *node = &outlook->topology.nodes[index];
-    enum option_backing rung = BACKING_AUTO;
-    const struct reserved_node *part = outlook_part(outlook, index, &rung);
+    enum option_backing backing = BACKING_AUTO;
+    const struct reserved_node *part = outlook_part(outlook, index, &backing);
     struct os_huge_pool pool;
     char mend[MEND_BYTES], keep[CHECKS_KEEP_BYTES], text[SPARE_BYTES], taken[TAKEN_BYTES];
-    if (part == NULL || rung > BACKING_2M || !outlook_pool(outlook, node->id, rung, &pool))
+    if (part == NULL || backing > BACKING_2M || !outlook_pool(outlook, node->id, backing, &pool))
         return;
-    uint64_t needed = outlook_pages(outlook, part, rung), copies = outlook_copies(outlook, needed);
+    uint64_t needed = outlook_pages(outlook, part, backing), copies = outlook_copies(outlook, needed);
     uint64_t spare = checks_missing(pool.free_pages, needed), lack = checks_missing(copies, spare);
     snprintf(text, sizeof text, "; %llu missing, and a child that finds none is killed",
              (unsigned long long)lack);
-    struct check check = { "HF-D18",
-                           "forks",
-                           lack == 0 ? VERDICT_OK : VERDICT_FAIL,
-                           node,
-                           true,
-                           copies,
-                           spare,
-                           hfi_backing_page_bytes(rung),
-                           .mend = outlook_pool_mend(mend, sizeof mend, &pool, needed + copies),
-                           .keep = pool.bounded
-                                     ? NULL
-                                     : checks_keep_pool(keep, outlook, node, rung, pool.total_pages + lack) };
+    struct check check = {
+        "HF-D18",
+        "forks",
+        lack == 0 ? VERDICT_OK : VERDICT_FAIL,
+        node,
+        true,
+        copies,
+        spare,
+        hfi_backing_page_bytes(backing),
+        .mend = outlook_pool_mend(mend, sizeof mend, &pool, needed + copies),
+        .keep = pool.bounded ? NULL : checks_keep_pool(keep, outlook, node, backing, pool.total_pages + lack)
+    };
     checks_report(examination, &check, "node %u: %u %s up to %llu pages of %s, %llu spare%s%s", node->id,
-                  outlook->forks, children(outlook), (unsigned long long)copies, hfi_backing_name(rung),
+                  outlook->forks, children(outlook), (unsigned long long)copies, hfi_backing_name(backing),
                   (unsigned long long)spare, lack == 0 ? "" : text,
                   lack == 0 || pool.free_pages < needed ? "" : taken_text(taken, &pool)); /* said before */
 }
@@ -168,7 +168,7 @@ void checks_forks(struct examination *examination)
     if (outlook->forks == 0 || !outlook->named || outlook->options.fork == FORK_DONTFORK)
         return;
     for (unsigned i = 0; i < outlook->reservation.node_count; i++)
-        if (outlook->options.backing != BACKING_AUTO && outlook->rung[i] > outlook->options.backing)
+        if (outlook->options.backing != BACKING_AUTO && outlook->backing[i] > outlook->options.backing)
             return; /* not what was asked for, which a check before has said */
     for (unsigned i = 0; i < outlook->topology.node_count; i++)
         check_spare(examination, i);

@@ -79,7 +79,7 @@ extern const char *const checks_no_memlock[][2];
 
 /* So many pages in a node's pool; of 1 GiB pages, what all nodes need. */
 const char *checks_keep_pool(char text[CHECKS_KEEP_BYTES], const struct outlook *outlook,
-                             const struct topology_node *node, enum option_backing rung,
+                             const struct topology_node *node, enum option_backing backing,
                              uint64_t total_pages);
 
 /* --- checks-arena.c, checks-nodes.c, checks-limits.c: sizes against what there is --- */

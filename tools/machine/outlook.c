@@ -135,11 +135,11 @@ static size_t memory_bytes(const struct topology *topology)
 
 /* --- where it stands --- */
 
-bool outlook_pool(const struct outlook *outlook, unsigned id, enum option_backing rung,
+bool outlook_pool(const struct outlook *outlook, unsigned id, enum option_backing backing,
                   struct os_huge_pool *pool)
 {
     return outlook->described == NULL &&
-           hfi_os_huge_pool(pool, id, outlook->topology.node_count == 1, hfi_backing_page_bytes(rung));
+           hfi_os_huge_pool(pool, id, outlook->topology.node_count == 1, hfi_backing_page_bytes(backing));
 }
 
 const char *outlook_pool_mend(char *text, size_t text_bytes, const struct os_huge_pool *pool, uint64_t pages)
@@ -164,18 +164,18 @@ uint64_t outlook_copies(const struct outlook *outlook, uint64_t amount)
     return __builtin_mul_overflow(amount, (uint64_t)outlook->forks, &copies) ? UINT64_MAX / 2 : copies;
 }
 
-static uint64_t pages_of_rung(const struct outlook *outlook, const struct reserved_node *part,
-                              enum option_backing rung)
+static uint64_t pages_of_backing(const struct outlook *outlook, const struct reserved_node *part,
+                                 enum option_backing backing)
 {
-    if (!outlook->named || !hfi_rung_is_asked(outlook->options.backing, rung, part->bytes))
+    if (!outlook->named || !hfi_backing_is_asked(outlook->options.backing, backing, part->bytes))
         return 0;
-    return hfi_divide_up(part->bytes, hfi_backing_page_bytes(rung));
+    return hfi_divide_up(part->bytes, hfi_backing_page_bytes(backing));
 }
 
 uint64_t outlook_pages(const struct outlook *outlook, const struct reserved_node *part,
-                       enum option_backing rung)
+                       enum option_backing backing)
 {
-    return outlook->pages[part - outlook->reservation.nodes][rung];
+    return outlook->pages[part - outlook->reservation.nodes][backing];
 }
 
 static enum option_backing stop_at(const struct outlook *outlook, const struct reserved_node *part)
@@ -184,10 +184,10 @@ static enum option_backing stop_at(const struct outlook *outlook, const struct r
     enum option_backing asked = outlook->options.backing;
     if (outlook->described != NULL && outlook->named)
         return asked == BACKING_AUTO ? BACKING_2M : asked;
-    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++) {
-        uint64_t needed = outlook_pages(outlook, part, rung);
-        if (needed != 0 && outlook_pool(outlook, part->id, rung, &pool) && pool.free_pages >= needed)
-            return rung;
+    for (enum option_backing backing = BACKING_1G; backing <= BACKING_2M; backing++) {
+        uint64_t needed = outlook_pages(outlook, part, backing);
+        if (needed != 0 && outlook_pool(outlook, part->id, backing, &pool) && pool.free_pages >= needed)
+            return backing;
     }
     return asked == BACKING_4K || (outlook->described == NULL && !hfi_os_has_thp()) ? BACKING_4K
                                                                                     : BACKING_THP;
@@ -202,12 +202,12 @@ uint64_t outlook_node_memory(const struct outlook *outlook, const struct topolog
 }
 
 const struct reserved_node *outlook_part(const struct outlook *outlook, unsigned index,
-                                         enum option_backing *rung)
+                                         enum option_backing *backing)
 {
     for (unsigned i = 0; i < outlook->reservation.node_count; i++)
         if (outlook->reservation.nodes[i].id == outlook->topology.nodes[index].id) {
-            if (rung != NULL)
-                *rung = outlook->rung[i];
+            if (backing != NULL)
+                *backing = outlook->backing[i];
             return &outlook->reservation.nodes[i];
         }
     return NULL;
@@ -220,7 +220,7 @@ static void add_up(struct outlook *outlook)
     for (unsigned i = 0; i < reservation->node_count; i++) {
         const struct reserved_node *part = &reservation->nodes[i];
         outlook->total_bytes += part->bytes;
-        outlook->small_bytes += outlook->rung[i] >= BACKING_THP ? part->bytes : 0;
+        outlook->small_bytes += outlook->backing[i] >= BACKING_THP ? part->bytes : 0;
         outlook->owners_bytes += hfi_plan_owners_slice(reservation, part).bytes;
         outlook->table_bytes += hfi_plan_table_slice(reservation, part).bytes;
         outlook->windows += hfi_plan_windows(part);
@@ -245,12 +245,12 @@ static void make_plan(struct outlook *outlook)
     hfi_plan_order(reservation, &outlook->topology);
     for (unsigned i = 0; i < reservation->node_count; i++) {
         struct reserved_node *part = &reservation->nodes[i];
-        for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++)
+        for (enum option_backing backing = BACKING_1G; backing <= BACKING_2M; backing++)
             /* of the size before it is rounded */
-            outlook->pages[i][rung] = pages_of_rung(outlook, part, rung);
-        outlook->rung[i] = stop_at(outlook, part);
+            outlook->pages[i][backing] = pages_of_backing(outlook, part, backing);
+        outlook->backing[i] = stop_at(outlook, part);
         if (outlook->named)
-            part->bytes = hfi_align_up(part->bytes, hfi_backing_unit_bytes(outlook->rung[i]));
+            part->bytes = hfi_align_up(part->bytes, hfi_backing_unit_bytes(outlook->backing[i]));
     }
     hfi_plan_span(reservation);
     /* no address of anything: distances alone count */

@@ -32,10 +32,10 @@ static void examine(struct examination *examination)
 }
 
 /* Of a described machine nobody knows what its pools will have. */
-static const char *backing_word(const struct outlook *outlook, enum option_backing rung)
+static const char *backing_word(const struct outlook *outlook, enum option_backing backing)
 {
     bool open = outlook->described != NULL && outlook->named && outlook->options.backing == BACKING_AUTO;
-    return hfi_backing_name(open ? BACKING_AUTO : rung);
+    return hfi_backing_name(open ? BACKING_AUTO : backing);
 }
 
 static const char *kind_word(enum topology_memory memory)
@@ -91,15 +91,15 @@ static void print_node(const struct outlook *outlook, unsigned index)
 {
     char text[16];
     const struct topology_node *node = &outlook->topology.nodes[index];
-    enum option_backing rung = BACKING_AUTO;
-    const struct reserved_node *part = outlook_part(outlook, index, &rung);
+    enum option_backing backing = BACKING_AUTO;
+    const struct reserved_node *part = outlook_part(outlook, index, &backing);
     printf("%4u %9s %-8s", node->id, checks_size(text, outlook_node_memory(outlook, node)),
            kind_word(node->memory));
     if (part == NULL) {
         printf(" %9s\n", "-");
         return;
     }
-    printf(" %9s %-4s", checks_size(text, part->bytes), backing_word(outlook, rung));
+    printf(" %9s %-4s", checks_size(text, part->bytes), backing_word(outlook, backing));
     print_pages(outlook_pages(outlook, part, BACKING_1G), 5);
     print_pages(outlook_pages(outlook, part, BACKING_2M), 7);
     printf(" %9s", checks_size(text, hfi_plan_maps_bytes(part->bytes)));
@@ -108,16 +108,17 @@ static void print_node(const struct outlook *outlook, unsigned index)
 }
 
 static void print_pool(const struct outlook *outlook, const struct reserved_node *part,
-                       enum option_backing rung)
+                       enum option_backing backing)
 {
     struct os_huge_pool pool;
-    uint64_t pages = outlook_pages(outlook, part, rung);
+    uint64_t pages = outlook_pages(outlook, part, backing);
     char mend[MEND_BYTES];
-    if (pages == 0 || !outlook_pool(outlook, part->id, rung, &pool))
+    if (pages == 0 || !outlook_pool(outlook, part->id, backing, &pool))
         return;
     uint64_t there = hfi_min(pool.free_pages, pages), copies = outlook_copies(outlook, pages);
     printf("pool           node %u: %llu of %llu pages of %s free, %llu", part->id, (unsigned long long)there,
-           (unsigned long long)pages, hfi_backing_name(rung), (unsigned long long)(pool.free_pages - there));
+           (unsigned long long)pages, hfi_backing_name(backing),
+           (unsigned long long)(pool.free_pages - there));
     if (copies != 0)
         printf(" of %llu", (unsigned long long)copies);
     puts(" spare for forks");
@@ -146,8 +147,8 @@ static void print_costs(const struct outlook *outlook)
         printf("inspection     a segment of %s in " HF_INSPECT_DIRECTORY "\n",
                checks_size(a, outlook->segment_bytes));
     for (unsigned i = 0; i < reservation->node_count; i++)
-        for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++)
-            print_pool(outlook, &reservation->nodes[i], rung);
+        for (enum option_backing backing = BACKING_1G; backing <= BACKING_2M; backing++)
+            print_pool(outlook, &reservation->nodes[i], backing);
     for (unsigned i = 0; i < topology->node_count + topology->bare_count; i++)
         if (topology->nodes[i].has_cpus &&
             (i >= topology->node_count || outlook_part(outlook, i, NULL) == NULL))
@@ -176,16 +177,16 @@ static int print_text(const struct examination *examination)
 static json_t *pools_json(const struct outlook *outlook, const struct reserved_node *part)
 {
     json_t *pools = json_array();
-    for (enum option_backing rung = BACKING_1G; rung <= BACKING_2M; rung++) {
+    for (enum option_backing backing = BACKING_1G; backing <= BACKING_2M; backing++) {
         struct os_huge_pool pool;
-        uint64_t pages = outlook_pages(outlook, part, rung);
+        uint64_t pages = outlook_pages(outlook, part, backing);
         if (pages == 0)
             continue;
         char mend[MEND_BYTES];
-        bool known = outlook_pool(outlook, part->id, rung, &pool);
+        bool known = outlook_pool(outlook, part->id, backing, &pool);
         json_t *object = json_object();
-        json_object_set_new(object, "backing", json_string(hfi_backing_name(rung)));
-        json_object_set_new(object, "page_bytes", tool_json_number(hfi_backing_page_bytes(rung)));
+        json_object_set_new(object, "backing", json_string(hfi_backing_name(backing)));
+        json_object_set_new(object, "page_bytes", tool_json_number(hfi_backing_page_bytes(backing)));
         json_object_set_new(object, "pages", tool_json_number(pages));
         json_object_set_new(object, "free", known ? tool_json_number(pool.free_pages) : json_null());
         json_object_set_new(object, "total", known ? tool_json_number(pool.total_pages) : json_null());
@@ -203,9 +204,9 @@ static json_t *node_json(const struct outlook *outlook, unsigned index)
 {
     const struct reservation *reservation = &outlook->reservation;
     const struct topology_node *node = &outlook->topology.nodes[index];
-    enum option_backing rung = BACKING_AUTO;
+    enum option_backing backing = BACKING_AUTO;
     const struct reserved_node *part =
-        index < outlook->topology.node_count ? outlook_part(outlook, index, &rung) : NULL;
+        index < outlook->topology.node_count ? outlook_part(outlook, index, &backing) : NULL;
     json_t *object = json_object(), *order = json_array(), *distances = json_array();
     json_object_set_new(object, "id", tool_json_number(node->id));
     json_object_set_new(object, "memory", tool_json_number(outlook_node_memory(outlook, node)));
@@ -215,7 +216,7 @@ static json_t *node_json(const struct outlook *outlook, unsigned index)
     json_object_set_new(object, "arena", tool_json_number(part != NULL ? part->bytes : 0));
     json_object_set_new(object, "asked", tool_json_number(part != NULL ? part->asked_bytes : 0));
     json_object_set_new(object, "backing",
-                        part != NULL ? json_string(backing_word(outlook, rung)) : json_null());
+                        part != NULL ? json_string(backing_word(outlook, backing)) : json_null());
     json_object_set_new(object, "own_maps",
                         tool_json_number(part != NULL ? hfi_plan_maps_bytes(part->bytes) : 0));
     json_object_set_new(object, "windows", tool_json_number(part != NULL ? hfi_plan_windows(part) : 0));

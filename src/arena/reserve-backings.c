@@ -1,13 +1,13 @@
 /*
- * reserve-rungs: the backing ladder, from pools of huge pages down to small ones.
+ * reserve-backings: the order of backings, from pools of huge pages down to small ones.
  *
  * V4: memory that a named arena reports as populated was touched by MADV_POPULATE_WRITE with no
  *     error, or will be before the arena gives it out (prefault.h): no later fault, and no SIGBUS
  *     from a huge page pool that was empty.
  *
- * A named arena's nodes climb down the ladder side by side: all are mapped, bound and locked, then
- * populated at the same time; one whose pool turns out to be refused tries its next rung in the
- * next round.
+ * A named arena's nodes walk the list of backings side by side: all are mapped, bound and locked,
+ * then populated at the same time; one whose pool turns out to be refused tries its next backing in
+ * the next round.
  *
  * Test: tests/unit/reserve.c.
  */
@@ -83,8 +83,8 @@ static bool keep_small_pages(struct attempt *attempt, struct reserved_node *node
     return true;
 }
 
-/* What comes after a rung that is not to be had. */
-static const char *next_rung(enum option_backing backing)
+/* What comes after a backing that is not to be had. */
+static const char *next_backing(enum option_backing backing)
 {
     switch (backing) {
     case BACKING_1G: return "trying 2m";
@@ -112,11 +112,11 @@ static void say_pool_short(const struct attempt *attempt, const struct reserved_
         snprintf(next, sizeof next, "run: echo %llu > %s", (unsigned long long)(pool->total_pages + missing),
                  pool->path);
     if (attempt->options->backing == backing)
-        hfi_degraded(attempt, "HF-W201", "HF-E201", next_rung(backing), next, "%s", what);
+        hfi_degraded(attempt, "HF-W201", "HF-E201", next_backing(backing), next, "%s", what);
     else if (pool->free_pages != 0 && node->bytes <= hfi_os_physical_bytes())
-        hfi_say(SAY_WARNING, "HF-W201", "reserve", "%s: %s; %s", what, next_rung(backing), next);
+        hfi_say(SAY_WARNING, "HF-W201", "reserve", "%s: %s; %s", what, next_backing(backing), next);
     else if (backing == BACKING_2M && node->bytes <= hfi_os_physical_bytes())
-        hfi_say(SAY_INFO, "HF-I201", "reserve", "%s: %s; %s", what, next_rung(backing), next);
+        hfi_say(SAY_INFO, "HF-I201", "reserve", "%s: %s; %s", what, next_backing(backing), next);
 }
 
 /* The pool had the pages, the kernel would not give them. */
@@ -133,16 +133,16 @@ static void say_pool_refused(const struct attempt *attempt, const struct reserve
              hfi_bytes_text(node->bytes).text, hfi_backing_name(backing), hfi_bytes_text(done).text,
              hfi_os_error_name(error));
     if (attempt->options->backing == backing)
-        hfi_degraded(attempt, "HF-W203", "HF-E203", next_rung(backing), next, "%s", what);
+        hfi_degraded(attempt, "HF-W203", "HF-E203", next_backing(backing), next, "%s", what);
     else
-        hfi_say(SAY_WARNING, "HF-W203", "reserve", "%s: %s; %s", what, next_rung(backing), next);
+        hfi_say(SAY_WARNING, "HF-W203", "reserve", "%s: %s; %s", what, next_backing(backing), next);
 }
 
 static void say_no_such_pages(const struct attempt *attempt, const struct reserved_node *node,
                               enum option_backing backing)
 {
     if (attempt->options->backing == backing)
-        hfi_degraded(attempt, "HF-W208", "HF-E208", next_rung(backing),
+        hfi_degraded(attempt, "HF-W208", "HF-E208", next_backing(backing),
                      "boot with hugepagesz=1G, or name another HOLDFAST_BACKING",
                      "node %u: this kernel or processor has no huge pages of %s", node->id,
                      hfi_backing_name(backing));
@@ -210,11 +210,11 @@ static bool keep_huge_pages(struct attempt *attempt, struct reserved_node *node,
     return true;
 }
 
-bool hfi_rung_is_open(const struct attempt *attempt, const struct reserved_node *node,
-                      enum option_backing backing)
+bool hfi_backing_is_possible(const struct attempt *attempt, const struct reserved_node *node,
+                             enum option_backing backing)
 {
     enum option_backing asked = attempt->options->backing;
-    if (!hfi_rung_is_asked(asked, backing, node->bytes))
+    if (!hfi_backing_is_asked(asked, backing, node->bytes))
         return false;
     if (backing != BACKING_THP || hfi_os_has_thp())
         return true;
@@ -225,70 +225,70 @@ bool hfi_rung_is_open(const struct attempt *attempt, const struct reserved_node 
     return false;
 }
 
-static const enum option_backing ladder[] = { BACKING_1G, BACKING_2M, BACKING_THP, BACKING_4K };
-#define RUNGS (sizeof ladder / sizeof ladder[0])
+static const enum option_backing backings[] = { BACKING_1G, BACKING_2M, BACKING_THP, BACKING_4K };
+#define BACKINGS (sizeof backings / sizeof backings[0])
 
-/* Where a node stands on the ladder. */
-struct climber {
-    unsigned rung; /* of those to be tried, or being tried, the first */
+/* Where a node stands in the list. */
+struct walker {
+    unsigned next; /* of those to be tried, or being tried, the first */
     bool settled;
     bool populating;
 };
 
-/* Maps a node on the first rung from `climber->rung` on that can be mapped.  False when there is
+/* Maps a node on the first backing from `walker->next` on that can be mapped.  False when there is
  * none. */
-static bool map_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber)
+static bool map_node(struct attempt *attempt, struct reserved_node *node, struct walker *walker)
 {
     size_t planned = attempt->planned_bytes[node - attempt->reservation->nodes];
-    for (; climber->rung < RUNGS; climber->rung++) {
-        enum option_backing rung = ladder[climber->rung];
+    for (; walker->next < BACKINGS; walker->next++) {
+        enum option_backing backing = backings[walker->next];
         node->bytes = planned;
-        if (!hfi_rung_is_open(attempt, node, rung))
+        if (!hfi_backing_is_possible(attempt, node, backing))
             continue;
-        node->bytes = hfi_align_up(planned, hfi_backing_unit_bytes(rung));
-        if (hfi_backing_page_bytes(rung) == HFI_SMALL_PAGE_BYTES)
-            return map_small_pages(attempt, node, rung);
-        if (map_huge_pages(attempt, node, rung))
+        node->bytes = hfi_align_up(planned, hfi_backing_unit_bytes(backing));
+        if (hfi_backing_page_bytes(backing) == HFI_SMALL_PAGE_BYTES)
+            return map_small_pages(attempt, node, backing);
+        if (map_huge_pages(attempt, node, backing))
             return true;
     }
     return false;
 }
 
-/* Whether a node stays on its rung; a rung of small pages is the last in any case.  0, -EAGAIN for
- * the next rung, or -ENOMEM after saying why. */
-static int settle_node(struct attempt *attempt, struct reserved_node *node, struct climber *climber,
-                       int error, size_t done)
+/* Whether a node stays on its backing; a backing of small pages is the last in any case.  0,
+ * -EAGAIN for the next backing, or -ENOMEM after saying why. */
+static int settle_node(struct attempt *attempt, struct reserved_node *node, struct walker *walker, int error,
+                       size_t done)
 {
     bool small = node->os_page_bytes == HFI_SMALL_PAGE_BYTES;
-    climber->settled =
+    walker->settled =
         small ? keep_small_pages(attempt, node, error, done) : keep_huge_pages(attempt, node, error, done);
-    climber->rung++;
-    return climber->settled ? 0 : small ? -ENOMEM : -EAGAIN;
+    walker->next++;
+    return walker->settled ? 0 : small ? -ENOMEM : -EAGAIN;
 }
 
 int hfi_reserve_nodes(struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;
-    struct climber climbers[HFI_MAX_NODES] = { { 0 } };
+    struct walker walkers[HFI_MAX_NODES] = { { 0 } };
     unsigned settled = 0;
     while (settled < reservation->node_count) {
         for (unsigned i = 0; i < reservation->node_count; i++)
-            if (!climbers[i].settled && !map_node(attempt, &reservation->nodes[i], &climbers[i]))
+            if (!walkers[i].settled && !map_node(attempt, &reservation->nodes[i], &walkers[i]))
                 return -ENOMEM;
         for (unsigned i = 0; i < reservation->node_count; i++) {
             struct reserved_node *node = &reservation->nodes[i];
             struct prefault_order order = hfi_order_of(attempt, node);
-            climbers[i].populating = !climbers[i].settled && (attempt->options->prefault != PREFAULT_NONE ||
-                                                              node->os_page_bytes != HFI_SMALL_PAGE_BYTES);
-            if (climbers[i].populating)
+            walkers[i].populating = !walkers[i].settled && (attempt->options->prefault != PREFAULT_NONE ||
+                                                            node->os_page_bytes != HFI_SMALL_PAGE_BYTES);
+            if (walkers[i].populating)
                 hfi_prefault_begin(i, &order);
         }
         for (unsigned i = 0; i < reservation->node_count; i++) {
             size_t done = 0;
-            if (climbers[i].settled)
+            if (walkers[i].settled)
                 continue;
-            int error = climbers[i].populating ? hfi_prefault_finish(i, &done) : 0;
-            error = settle_node(attempt, &reservation->nodes[i], &climbers[i], error, done);
+            int error = walkers[i].populating ? hfi_prefault_finish(i, &done) : 0;
+            error = settle_node(attempt, &reservation->nodes[i], &walkers[i], error, done);
             if (error == -ENOMEM)
                 return error;
             settled += error == 0;
