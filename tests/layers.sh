@@ -1,5 +1,5 @@
 #!/bin/sh
-# Includes go down only (src/LAYERS, tools/LAYERS), and inside a folder they run in no circle: a .c and the .h of its name are one room.
+# Includes go down only (src/LAYERS, tools/LAYERS), and inside a folder they run in no circle: a .c and the .h of its name are one module.
 # Nor do calls between files of the tool, where it is built.
 # hwloc is included by numa/topology alone, liburing by src/kernel/ring alone.
 # Operations on atomics stand in src/base/atomic.h.
@@ -9,35 +9,35 @@ failed=0
 # shellcheck disable=SC2046  # a list of names
 (cd "$srcdir" && awk '
     function name(path) { sub(/^(src|tools)\//, "", path); sub(/\.[ch]$/, "", path); return path }
-    function folder(room) { return sub(/\/[^\/]*$/, "", room) ? room : "tools" }
+    function folder(module) { return sub(/\/[^\/]*$/, "", module) ? module : "tools" }
     FILENAME ~ /LAYERS$/ {
         if ($1 !~ /^#/) { layer[name($1)] = ++layers }
         next
     }
-    FNR == 1 { room = name(FILENAME); rooms[room] = 1
-               if (!(folder(room) in layer)) { print FILENAME ": its folder is not in LAYERS"; bad = 1 } }
+    FNR == 1 { module = name(FILENAME); modules[module] = 1
+               if (!(folder(module) in layer)) { print FILENAME ": its folder is not in LAYERS"; bad = 1 } }
     /^#include "/ {
         split($2, part, "\""); used = name(part[2])
         if (!(folder(used) in layer)) { print FILENAME ":" FNR ": names no folder of LAYERS: " part[2]; bad = 1 }
-        else if (layer[folder(used)] > layer[folder(room)]) { print FILENAME ":" FNR ": includes upwards: " part[2]; bad = 1 }
-        else if (folder(used) == folder(room) && used != room) { uses[room, used] = 1 }
+        else if (layer[folder(used)] > layer[folder(module)]) { print FILENAME ":" FNR ": includes upwards: " part[2]; bad = 1 }
+        else if (folder(used) == folder(module) && used != module) { uses[module, used] = 1 }
     }
-    /^#include <hwloc/ && room != "numa/topology" { print FILENAME ": only numa/topology includes hwloc"; bad = 1 }
-    /^#include <liburing/ && room != "kernel/ring" && FILENAME !~ /^tools/ { print FILENAME ": only src/kernel/ring includes liburing"; bad = 1 }
-    /__atomic_|__sync_|atomic_[a-z_]+(_explicit)?\(|memory_order_/ && room != "base/atomic" && FILENAME !~ /^tools/ {
+    /^#include <hwloc/ && module != "numa/topology" { print FILENAME ": only numa/topology includes hwloc"; bad = 1 }
+    /^#include <liburing/ && module != "kernel/ring" && FILENAME !~ /^tools/ { print FILENAME ": only src/kernel/ring includes liburing"; bad = 1 }
+    /__atomic_|__sync_|atomic_[a-z_]+(_explicit)?\(|memory_order_/ && module != "base/atomic" && FILENAME !~ /^tools/ {
         print FILENAME ":" FNR ": an atomic operation that src/base/atomic.h does not name"; bad = 1
     }
     END {
-        # A room that uses no room which is left cannot be in a circle; what cannot be taken away is one.
+        # A module that uses no module which is left cannot be in a circle; what cannot be taken away is one.
         do {
             taken = 0
-            for (room in rooms) {
+            for (module in modules) {
                 free = 1
-                for (other in rooms) if ((room, other) in uses) free = 0
-                if (free) { delete rooms[room]; taken = 1 }
+                for (other in modules) if ((module, other) in uses) free = 0
+                if (free) { delete modules[module]; taken = 1 }
             }
         } while (taken)
-        for (room in rooms) { print room ": is in a circle of includes, or above one"; bad = 1 }
+        for (module in modules) { print module ": is in a circle of includes, or above one"; bad = 1 }
         exit bad
     }
 ' src/LAYERS tools/LAYERS $(find src numa tools -name '*.[ch]')) || failed=1

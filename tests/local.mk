@@ -26,7 +26,7 @@ hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
 
-# Those that link more than the library, or less: two stand between its rooms.
+# Those that link more than the library, or less: two stand between its modules.
 hf_wrap = -Wl,--wrap=hfi_
 %C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/names/override.c src/names/override-cxx.c
 %C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
