@@ -41,7 +41,7 @@ awk '/^\.It Ev HOLDFAST_/ { entry = $3; values = $0; sub(/[^"]*"/, "", values); 
      entry != "" && /^\.Li / { print entry "=" values " default " $2; entry = "" }' "$man/holdfast.7" > "$work/manual"
 compare variable "$work/table" "holdfast help environment" "$work/manual" "holdfast(7)"
 
-# Names mentioned anywhere in the manual, but for the tool's own and the prefixes.
+# Names mentioned anywhere in the manual, except for the tool's own and the prefixes.
 { sed -n 's/^\(HOLDFAST_[A-Z_]*\)=.*/\1/p' "$work/environment"; echo HOLDFAST_LIBRARY; } | sort -u > "$work/known"
 grep -ho 'HOLDFAST_[A-Z_]*[A-Z]' "$man"/*.[1357] | grep -v '^HOLDFAST_TEST$' | sort -u > "$work/mentioned"
 comm -13 "$work/known" "$work/mentioned" > "$work/unknown"

@@ -84,7 +84,7 @@ struct hf_stats {
     uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
     uint64_t large;        /* of allocated: blocks of whole pages */
     uint64_t high_water;   /* most of the arena in use at once, as seen on slow paths */
-    uint64_t longest_free; /* longest run of free pages: the largest block that would fit, but for what idle
+    uint64_t longest_free; /* longest run of free pages: the largest block that fits, except for what idle
                             * pages give back */
     uint64_t nodes;        /* number of nodes */
     uint64_t threads;      /* number of threads that have allocated and not ended */

@@ -49,7 +49,7 @@ _Static_assert(HFI_DISTANCES == HF_INSPECT_DISTANCES && HFI_SLOW_BUCKETS == HF_I
 _Static_assert(HFI_MAX_NODES - 1 == HF_INSPECT_PLACE_NODE_ID(UINT32_MAX), "a node's number has its bits");
 _Static_assert(!HFI_SECURE || HFI_GUARD_BYTES == HF_INSPECT_GUARD_BYTES, "as readers reckon");
 
-/* The child of a fork begins anew, but for the last: no destructor would remove what it made. */
+/* The child of a fork begins anew, except for the last: no destructor would remove what it made. */
 enum file_state {
     FILE_NONE,
     FILE_NAMED, /* there may be one of mapping.path */
@@ -64,7 +64,7 @@ static struct {                                                  /* who publishe
     void *memory; /* where it is mapped, from before it is shown */
     size_t bytes;
 } mapping;
-static long process_number; /* const, but for handlers of fork: this process's, as the kernel says */
+static long process_number; /* const, except for handlers of fork: this process's, as the kernel says */
 
 uint32_t hfi_segment_backing_code(enum option_backing backing)
 {

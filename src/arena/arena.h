@@ -48,7 +48,7 @@ struct arena_node {
 };
 
 struct arena {
-    unsigned node_count;            /* const, but for hfi_arena_forsake */
+    unsigned node_count;            /* const, except for hfi_arena_forsake */
     size_t page_count;              /* const: over all nodes */
     struct reservation reservation; /* const */
     struct arena_node nodes[HFI_MAX_NODES];

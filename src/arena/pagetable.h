@@ -83,7 +83,7 @@ struct page_front {
     struct block *local_free; /* owner: its own frees since the last swap; of a page alone */
     uint32_t used;            /* owner: by the page's `mode`; blocks in xfree are out still */
     uint16_t capacity;        /* owner: blocks linked so far */
-    bool free_zero;           /* owner: blocks on free are zero but for their link */
+    bool free_zero;           /* owner: blocks on free are zero except for their link */
     struct looks looks;       /* owner: at local_free */
 };
 

@@ -76,8 +76,8 @@ void hfi_prefault_opened(unsigned index, struct prefault_part part);
 /* Bytes of a node whose population failed. */
 size_t hfi_prefault_failed_bytes(unsigned index);
 
-/* A chunk that has been populated since; false when there is none now.  No system call, but for the
- * last one, which unmaps the ring. */
+/* A chunk that has been populated since; false when there is none now.  No system call, except for
+ * the last one, which unmaps the ring. */
 bool hfi_prefault_next(unsigned index, struct prefault_part *part);
 
 /* Populates the highest chunk that nobody has begun on this way, here and now.  0; -ENOENT when no

@@ -64,7 +64,7 @@ static void large_shrink(struct page *head, size_t pages)
     head->run_pages = (uint32_t)pages;
     hfi_guard_place(head);
     hfi_fetch_sub_relaxed(&node->xlarge_pages, now - pages);
-    /* The tail's entries never were of this run (L1) but for the node they belong to. */
+    /* The tail's entries never were of this run (L1) except for the node they belong to. */
     head[pages].node = head->node;
     show(head);
     hfi_pagemap_show(&head[pages], HF_PAGE_FREE);

@@ -70,7 +70,7 @@ struct theap {
     uint32_t index;            /* const: number of this theap, its slot in the inspection segment */
     struct theap *next_all;    /* const once linked: list of all theaps */
     _Atomic(struct theap *) xnext_free; /* atomic: in the list of recycled theaps */
-    struct counters counters;           /* owner, but for `lost`; sums outlive the threads */
+    struct counters counters;           /* owner, except for `lost`; sums outlive the threads */
     uint64_t slow_ticks; /* owner: spent in calls that looked beyond its own pages (figures.c), and how
                                * many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
@@ -88,8 +88,8 @@ struct theap {
     uint32_t magazine_shed_next;     /* owner: class that hfi_magazine_shed looks at next */
     struct page *kept[HFI_KEPT_MAX]; /* owner: pages that were empty once and are kept */
     struct page_queue full;          /* lists: full pages, oldest first */
-    struct theap_class classes[HFI_CLASS_COUNT];   /* owner, but for the lists in it */
-    struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner, but for the lists in it */
+    struct theap_class classes[HFI_CLASS_COUNT];   /* owner, except for the lists in it */
+    struct magazine magazines[HFI_DIRECT_CLASSES]; /* owner, except for the lists in it */
 };
 
 /* The theap that a thread has before it has one: every list empty. */

@@ -3,7 +3,8 @@
  *
  * R1: a theap is in the list of all from when it is cut, for ever; it is in the stack of recycled
  *     ones from when it is put up until a thread takes it.
- * R2: a node's xtheap_count is the number of theaps whose home it is, but for those in the stack.
+ * R2: a node's xtheap_count is the number of theaps whose home it is, except for those in the
+ *     stack.
  *
  * Tests: tests/unit/theap.c, tests/unit/fork.c.
  */

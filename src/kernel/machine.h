@@ -19,7 +19,7 @@ enum os_bound { OS_BOUND_MACHINE, OS_BOUND_NODE, OS_BOUND_CGROUP };
  * becomes which of them it was.  UINT64_MAX when unknown. */
 uint64_t hfi_os_available_bytes(enum os_bound *bound);
 
-/* The same of one node: free memory and page cache, but for what the kernel keeps; UINT64_MAX
+/* The same of one node: free memory and page cache, except for what the kernel keeps; UINT64_MAX
  * when unknown. */
 uint64_t hfi_os_node_available_bytes(unsigned node);
 

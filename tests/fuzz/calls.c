@@ -2,8 +2,8 @@
  * calls: libFuzzer over sequences of allocator calls by three threads.
  *
  * Four bytes of input are one call: who makes it and on which slot, what it is, a size.  The
- * threads take turns, so that an input does the same each time, but for what an earlier one left;
- * blocks are freed by any of them, and threads end and begin between calls.  A slot holds one
+ * threads take turns, so that an input does the same each time, except for what an earlier one
+ * left; blocks are freed by any of them, and threads end and begin between calls.  A slot holds one
  * block, and a chain of blocks of one size, long enough to fill pages.  Marks at both ends of each
  * block, zeroes of calloc, alignment, usable size and the contents kept by realloc are checked;
  * after each sequence theaps and arena are audited, and once threads have ended nine tenths of the

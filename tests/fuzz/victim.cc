@@ -2,9 +2,9 @@
 // uses it.
 //
 // The leading thread goes through the sequence and hands each command to the thread of its lane,
-// and waits: so a sequence does the same each time, but for storms (victim-processes.cc). A child
-// that a command forks goes on with what follows up to its `child-ends`, led by the thread that
-// forked, while the parent waits.
+// and waits: so a sequence does the same each time, except for storms (victim-processes.cc). A
+// child that a command forks goes on with what follows up to its `child-ends`, led by the thread
+// that forked, while the parent waits.
 //
 // Each process ends itself by alarm(2) if it hangs. What fails is told in memory shared with the
 // driver.

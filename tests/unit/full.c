@@ -361,7 +361,7 @@ Test(full, what_no_arena_could_give_asks_no_callback)
     cr_assert_null(hf_malloc((size_t)1 << 40));
     cr_assert_null(hf_aligned_alloc((size_t)1 << 30, (size_t)1 << 30));
     cr_assert_eq(asked, 0);
-    cr_assert_null(hf_malloc((64 << 20) - HFI_GUARD_BYTES)); /* the arena itself, but for its maps */
+    cr_assert_null(hf_malloc((64 << 20) - HFI_GUARD_BYTES)); /* the arena itself, except for its maps */
     cr_assert_eq(asked, 1);
     cr_assert_null(hf_malloc_onnode((64 << 20) - HFI_GUARD_BYTES, node->id));
     cr_assert_eq(asked, 2);

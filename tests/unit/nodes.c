@@ -115,7 +115,7 @@ Test(nodes, blocks_on_a_node)
     for (unsigned i = 1; i < NODES; i++)
         cr_assert_geq(hfi_arena_free_pages(&hfi_arena.nodes[i]),
                       hfi_arena.nodes[i].page_count - hfi_arena.nodes[i].meta_pages - 1,
-                      "node %u is empty again, but for theaps", i);
+                      "node %u is empty again, except for theaps", i);
 }
 
 /* The thread's own page is there, with room that it has not linked yet; ordinary blocks would leave

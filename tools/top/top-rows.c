@@ -65,7 +65,7 @@ static bool keeps_rows(const struct top *top, int first)
     return drawn.first == first && drawn.view == top->view && drawn.columns == COLS && drawn.lines == LINES;
 }
 
-/* Makes the screen blank but for the rows that stay. */
+/* Makes the screen blank except for the rows that stay. */
 void top_clear_for(const struct top *top, int first)
 {
     bool table = top_column_count(top->view) != 0 && LINES <= ROWS_KEPT;

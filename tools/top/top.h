@@ -137,8 +137,8 @@ unsigned top_visible(void);
 
 /* --- top-rows.c --- */
 
-/* Makes the screen blank: all of it; but for the rows of the view that stay, the first of which is
- * `first`; the rows of a table from `row` on. */
+/* Makes the screen blank: all of it; except for the rows of the view that stay, the first of which
+ * is `first`; the rows of a table from `row` on. */
 void top_clear(void);
 void top_clear_for(const struct top *top, int first);
 void top_clear_below(int row);
