@@ -1,10 +1,10 @@
 /*
  * plan: see plan.h.
  *
- * N1: node windows follow each other from HFI_WINDOWS_OFFSET, each node's starting on a window;
- *     their sum is at most HFI_WINDOWS_BYTES_MAX after hfi_plan_cap.
- * N2: nodes[] has the topology's order, so an arena's index is the number of chosen nodes before
- *     it.
+ * PL1: node windows follow each other from HFI_WINDOWS_OFFSET, each node's starting on a window;
+ *      their sum is at most HFI_WINDOWS_BYTES_MAX after hfi_plan_cap.
+ * PL2: nodes[] has the topology's order, so an arena's index is the number of chosen nodes before
+ *      it.
  *
  * Test: tests/unit/plan.c, tests/unit/reserve.c.
  */

@@ -8,18 +8,18 @@
  * HWLOC_ variables and HWLOC_PLUGINS_PATH pointing nowhere: unlike setenv that allocates nothing,
  * takes no lock and leaves the process's environment as it was.
  *
- * That is done by a process with one thread only (T4): other threads would miss their variables,
+ * That is done by a process with one thread only (TP4): other threads would miss their variables,
  * and lose what they set.  Where there are others, hwloc sees the environment as it is, and loads
  * its plugins; the filters keep these from looking at anything, and hwloc unloads them.
  *
- * T1: nodes[] is in the order of node numbers, without duplicates; nodes without memory follow
- *     those with it, in order too.
- * T2: distance[i][i] is the smallest of row i; where nothing is known 10 and 20 stand.
- * T3: at least one node is MEMORY_ORDINARY: where none has CPUs all are.
- * T4: `environ` changes only while no other thread exists.
- * T5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc:
- *     it sees none of the caller's variables, or is not asked.
- * T6: a child that was forked while another thread asked hwloc does not ask: hwloc has locks.
+ * TP1: nodes[] is in the order of node numbers, without duplicates; nodes without memory follow
+ *      those with it, in order too.
+ * TP2: distance[i][i] is the smallest of row i; where nothing is known 10 and 20 stand.
+ * TP3: at least one node is MEMORY_ORDINARY: where none has CPUs all are.
+ * TP4: `environ` changes only while no other thread exists.
+ * TP5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc:
+ *      it sees none of the caller's variables, or is not asked.
+ * TP6: a child that was forked while another thread asked hwloc does not ask: hwloc has locks.
  *
  * "Has CPUs" is not what hwloc's cpuset says: a node without CPUs is given those of its initiator.
  * The kernel's cpulist answers for this machine; in a description of another one the first node of
@@ -123,7 +123,7 @@ static bool is_described_elsewhere(void)
            secure_getenv("HWLOC_FSROOT") != NULL;
 }
 
-/* T4, T5 */
+/* TP4, TP5 */
 static bool may_ask(void)
 {
     return __libc_single_threaded || getauxval(AT_SECURE) == 0;
@@ -190,7 +190,7 @@ static unsigned node_cpus(hwloc_topology_t hwloc, hwloc_obj_t node)
     return count > 0 ? (unsigned)count : 0;
 }
 
-/* In the order of T1, the first `from` nodes left alone. */
+/* In the order of TP1, the first `from` nodes left alone. */
 static void insert_node(struct topology *topology, unsigned from, const struct topology_node *node)
 {
     unsigned at = topology->node_count + topology->bare_count;
@@ -216,7 +216,7 @@ static void copy_node(struct topology *topology, hwloc_topology_t hwloc, hwloc_o
     unsigned cpus = node_cpus(hwloc, object);
     if ((object->attr->numanode.local_memory != 0) != with_memory || (!with_memory && cpus == 0))
         return;
-    if (has_node(topology, object->os_index)) /* T1; hwloc believes what a description says */
+    if (has_node(topology, object->os_index)) /* TP1; hwloc believes what a description says */
         return;
     if (object->os_index >= HFI_MAX_NODES) {
         if (topology->left_out_count++ == 0 || object->os_index < topology->left_out_first)
@@ -327,7 +327,7 @@ static bool copy_distances_of(struct topology *topology, hwloc_topology_t hwloc,
             }
             for (unsigned j = 0; j < count; j++)
                 if (distance[j] == 0 || distance[j] < distance[i])
-                    return false; /* T2: no latencies */
+                    return false; /* TP2: no latencies */
             if (pass == 1)
                 memcpy(topology->nodes[i].distance, distance, count * sizeof distance[0]);
         }
@@ -363,7 +363,7 @@ static void ask_undisturbed(struct topology *topology, const struct source *sour
 {
     char *variables[VARIABLES_MAX];
     char **own_environ = environ;
-    if (!__libc_single_threaded) { /* T4 */
+    if (!__libc_single_threaded) { /* TP4 */
         ask_hwloc(topology, source);
         return;
     }

@@ -1,8 +1,8 @@
 /*
  * info: see info.h.
  *
- * N1: of each heap, system == used + free + large, and live and kept are parts of used that have
- *     nothing in common.
+ * IF1: of each heap, system == used + free + large, and live and kept are parts of used that have
+ *      nothing in common.
  *
  * Reads counts that others change meanwhile, as stats.c does.
  * Allocates nothing itself.  In a child that has no arena there is one heap of nothing.

@@ -1,12 +1,12 @@
 /*
  * prefault: see prefault.h; doc/protocols.md ("Populating in the background").
  *
- * F1: a chunk's state leaves CHUNK_CLOSED once, by CAS; who made it CHUNK_OPEN gives out its
- *     memory.
- * F2: a chunk is opened only after each of its ranges was populated with no error.
- * F3: `hfi_prefault_xclosed_bytes` is the sum of the chunks in CHUNK_CLOSED, and of those being
- *     opened.
- * F4: no descriptor is held once the start is over.
+ * PF1: a chunk's state leaves CHUNK_CLOSED once, by CAS; who made it CHUNK_OPEN gives out its
+ *      memory.
+ * PF2: a chunk is opened only after each of its ranges was populated with no error.
+ * PF3: `hfi_prefault_xclosed_bytes` is the sum of the chunks in CHUNK_CLOSED, and of those being
+ *      opened.
+ * PF4: no descriptor is held once the start is over.
  *
  * Completions are read by one thread at a time (xreading, try-lock: others go on without).
  * hfi_prefault_force takes chunks from the top by a cursor that only falls, so that two threads
@@ -237,7 +237,7 @@ int hfi_prefault_force(unsigned index, struct prefault_part *part)
 {
     struct prefault *node = &nodes[index];
     for (;;) {
-        /* relaxed: a number handed out once; F1 orders the memory */
+        /* relaxed: a number handed out once; PF1 orders the memory */
         size_t above = hfi_load_relaxed(&node->xcursor);
         do {
             if (above <= node->first_chunk)
@@ -431,7 +431,7 @@ static void start_node(struct prefault *node)
     if (chunks == 0 || !open_ring(node, chunks * RANGES_MAX, workers, cpus))
         return;
     bool handed = hand_over(node, node->end_chunk);
-    hfi_ring_let_go_of_descriptor(&node->ring); /* F4 */
+    hfi_ring_let_go_of_descriptor(&node->ring); /* PF4 */
     if (!handed)
         hfi_ring_close(&node->ring);
 }

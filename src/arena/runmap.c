@@ -1,10 +1,10 @@
 /*
  * runmap: see runmap.h.
  *
- * M1: a bit belongs to whoever cleared it, until they set it again.
- * M2: with no call under way, a chunk's hint is at least the length of each maximal run that
- *     starts in it (counted within its window), and a window's hint at least its chunks'.
- * M3: xset_count is the number of set bits, likewise.
+ * RM1: a bit belongs to whoever cleared it, until they set it again.
+ * RM2: with no call under way, a chunk's hint is at least the length of each maximal run that
+ *      starts in it (counted within its window), and a window's hint at least its chunks'.
+ * RM3: xset_count is the number of set bits, likewise.
  *
  * Concurrency.  A run is claimed word by word, upwards, each by a CAS; a claimer that
  * meets a bit already gone sets the ones it took again and looks elsewhere: nobody waits.
@@ -436,16 +436,16 @@ void hfi_runmap_mend(struct runmap *map)
 const char *hfi_runmap_audit(const struct runmap *map)
 {
     if (count_bits(map) != hfi_load_relaxed(&map->xset_count))
-        return "M3: the count of free pages is wrong";
+        return "RM3: the count of free pages is wrong";
     for (size_t window = 0; window < map->window_count; window++) {
         for (size_t chunk = 0; chunk < HFI_RUNMAP_CHUNKS; chunk++) {
             size_t first = window * WINDOW_BITS + chunk * CHUNK_BITS;
             if (first < map->bit_count &&
                 hfi_load_seq_cst(&map->windows[window].xchunk_hints[chunk]) < chunk_longest(map, first))
-                return "M2: a chunk's hint is too low";
+                return "RM2: a chunk's hint is too low";
         }
         if (hfi_load_seq_cst(&map->xwindow_hints[window]) < window_chunks_longest(map, window))
-            return "M2: a window's hint is too low";
+            return "RM2: a window's hint is too low";
     }
     return NULL;
 }

@@ -1,10 +1,10 @@
 /*
  * outlet: see outlet.h; holdfast-messages(7) for what is promised.
  *
- * O1: nothing is written to what is not a place for messages.  By now descriptor 2 may be a
- *     database: close(2) makes 2 the number of the next file that is opened, accepted or made.
- * O2: no write waits for a reader.  One that would is not made.
- * O3: no write leaves a signal behind, or takes one that the program has pending.
+ * OL1: nothing is written to what is not a place for messages.  By now descriptor 2 may be a
+ *      database: close(2) makes 2 the number of the next file that is opened, accepted or made.
+ * OL2: no write waits for a reader.  One that would is not made.
+ * OL3: no write leaves a signal behind, or takes one that the program has pending.
  *
  * What counts as a place for messages, where it is not the file that 2 was at start: dup2(2) and
  * freopen(3) put it there on purpose, and leave it open across exec.  So it has no close-on-exec,
@@ -98,7 +98,7 @@ static bool is_terminal(void)
     return hfi_sys_call(SYS_ioctl, STDERR_FILENO, TCGETS, (long)&modes, 0, 0, 0) == 0;
 }
 
-/* O1 */
+/* OL1 */
 static bool is_for_messages(const struct stat *file)
 {
     if (is_file_of_start(file))
@@ -135,7 +135,7 @@ static long write_pipe(const char *line, size_t length)
     return unknown ? hfi_sys_write(STDERR_FILENO, line, length) : wrote;
 }
 
-/* O2 */
+/* OL2 */
 static long write_ready(const struct stat *file, const char *line, size_t length)
 {
     if (S_ISSOCK(file->st_mode))
@@ -151,7 +151,7 @@ static long write_ready(const struct stat *file, const char *line, size_t length
     return (ready & POLLERR) != 0 ? -EAGAIN : write_pipe(line, length); /* error: there is no reader */
 }
 
-/* O3 */
+/* OL3 */
 static long write_quietly(const struct stat *file, const char *line, size_t length)
 {
     struct sys_hold hold =

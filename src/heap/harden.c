@@ -1,19 +1,19 @@
 /*
  * harden: see harden.h.  Everything here runs in the secure build only.
  *
- * H1: the live bit of a block is set from the moment malloc returns it until free begins.
- *     Threads share words of bits, so both changes are atomic.
+ * HD1: the live bit of a block is set from the moment malloc returns it until free begins.
+ *      Threads share words of bits, so both changes are atomic.
  *
- * H2: page->guard is GUARD_FAULT while the guard may be inaccessible, GUARD_PATTERN while its
- *     pattern stands whole: stored before the kernel is asked and after it has answered, after the
- *     pattern was written and before it is cleared.  So a forked child, which may find another
- *     thread's run half way, at worst lifts what is accessible or verifies nothing.
- * H3: memory that is free in the arena is accessible and holds no pattern.
+ * HD2: page->guard is GUARD_FAULT while the guard may be inaccessible, GUARD_PATTERN while its
+ *      pattern stands whole: stored before the kernel is asked and after it has answered, after the
+ *      pattern was written and before it is cleared.  So a forked child, which may find another
+ *      thread's run half way, at worst lifts what is accessible or verifies nothing.
+ * HD3: memory that is free in the arena is accessible and holds no pattern.
  *
- * H4: a page whose guard the kernel would not lift (RLIMIT_DATA was lowered below what is in use)
- *     is on the stack of lost pages, and counts as Holdfast's own.  While there are any, no guard
- *     is made inaccessible until one of them was opened: so no more are lost than guards stood, and
- *     all come back.
+ * HD4: a page whose guard the kernel would not lift (RLIMIT_DATA was lowered below what is in use)
+ *      is on the stack of lost pages, and counts as Holdfast's own.  While there are any, no guard
+ *      is made inaccessible until one of them was opened: so no more are lost than guards stood, and
+ *      all come back.
  *
  * A guard behind a run of blocks on OS pages of 4 KiB:
  *
@@ -317,7 +317,7 @@ static HFI_COLD void lose(struct page *page, int error)
     lost_push(page);
 }
 
-/* H4: whether guards can be lifted; a lost page goes back. */
+/* HD4: whether guards can be lifted; a lost page goes back. */
 static bool may_be_lifted(void)
 {
     struct page *page = lost_pop();
@@ -395,7 +395,7 @@ bool hfi_harden_guard_lift(struct page *head)
     return guard_lift(head) == 0;
 }
 
-/* A guard that cannot be lifted stays, and its page is lost for now (H4): a run of its own, which a
+/* A guard that cannot be lifted stays, and its page is lost for now (HD4): a run of its own, which a
  * forked child may step over (fork.c). */
 uint32_t hfi_harden_guard_release(struct page *head)
 {

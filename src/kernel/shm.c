@@ -1,10 +1,10 @@
 /*
  * shm: see shm.h.
  *
- * M1: what may be a cancellation point in the C library is asked of the kernel directly: the caller
- *     may be in the middle of a malloc, whose thread must not end there.
- * M2: no file is removed unless it is known whose it was: another namespace's processes cannot be
- *     seen from here.
+ * SM1: what may be a cancellation point in the C library is asked of the kernel directly: the caller
+ *      may be in the middle of a malloc, whose thread must not end there.
+ * SM2: no file is removed unless it is known whose it was: another namespace's processes cannot be
+ *      seen from here.
  *
  * Tests: tests/programs/publish.c, tests/segment.sh.
  */

@@ -1,14 +1,14 @@
 /*
  * init: see init.h.
  *
- * I1: the arena is set up once, by the first thread that calls malloc; whoever comes
- *     meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
- * I2: hfi_span is stored last: until then no pointer is in the arena.
- * I3: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation
- *     points.
- * I4: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
- * I5: handlers of fork are registered before: a child that is forked while another thread sets the
- *     arena up begins anew.  So each step of init_arena may come twice in a process.
+ * IN1: the arena is set up once, by the first thread that calls malloc; whoever comes
+ *      meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
+ * IN2: hfi_span is stored last: until then no pointer is in the arena.
+ * IN3: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation
+ *      points.
+ * IN4: the library is never unmapped (-z nodelete): hooks of threads, forks and theaps lead into it.
+ * IN5: handlers of fork are registered before: a child that is forked while another thread sets the
+ *      arena up begins anew.  So each step of init_arena may come twice in a process.
  *
  * Tests: tests/programs/early.c, tests/programs/cancel.c, tests/programs/late.c.
  */
@@ -106,10 +106,10 @@ static bool init_once(void)
     int cancel;
     if (hfi_arena_is_standing())
         return true;
-    hfi_fork_watch(); /* I5 */
+    hfi_fork_watch(); /* IN5 */
     if (!hfi_arena_begin())
         return hfi_arena_is_standing(); /* pthread_atfork may have called malloc, and that this function */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* I3 */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* IN3 */
     init_arena();
     hfi_thread_init();
     hfi_buffers_init();

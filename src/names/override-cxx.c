@@ -7,10 +7,10 @@
  *   new[] calls new; delete with a size calls delete; delete[] calls delete;
  *   delete[] with a size calls delete[]; new that does not throw calls new, and catches.
  *
- * X1: a form that calls another does so by its name, so that a program's own gets the call: noplt
- *     leads through the global offset table, noipa keeps compiler and link-time optimiser from
- *     taking a shorter way.
- * X2: only new and delete, with and without alignment, touch the heap.
+ * CX1: a form that calls another does so by its name, so that a program's own gets the call: noplt
+ *      leads through the global offset table, noipa keeps compiler and link-time optimiser from
+ *      taking a shorter way.
+ * CX2: only new and delete, with and without alignment, touch the heap.
  *
  * The forms with nothrow are not here: those of the C++ runtime call the forms above, and catch
  * what a handler throws, which C cannot do.
@@ -125,7 +125,7 @@ void _ZdlPvSt11align_val_t(void *pointer, size_t align)
     hfi_free(pointer);
 }
 
-/* --- those that call them (X1) --- */
+/* --- those that call them (CX1) --- */
 
 void *_Znam(size_t bytes)
 {

@@ -2,7 +2,7 @@
  * runmap: calls on a run map, each interrupted at each atomic step by others (explorer.h).
  *
  * From random maps of two chunks, of four, and of three windows: no page is handed out twice or
- * lost, and M1 to M3 of runmap.c hold after the calls; hints past the last window stay zero.  And
+ * lost, and RM1 to RM3 of runmap.c hold after the calls; hints past the last window stay zero.  And
  * on a map of 100 GiB no call takes more steps than runmap.c promises.
  *
  *   runmap [SEED [FACTOR]]    FACTOR times as many rounds: for a night

@@ -38,8 +38,8 @@ static void assert_sound(void)
         cr_assert_lt(node->id, HFI_MAX_NODES);
         cr_assert_gt(node->memory_bytes, 0);
         if (i > 0)
-            cr_assert_gt(node->id, topology.nodes[i - 1].id, "T1");
-        for (unsigned j = 0; j < topology.node_count; j++) /* T2 */
+            cr_assert_gt(node->id, topology.nodes[i - 1].id, "TP1");
+        for (unsigned j = 0; j < topology.node_count; j++) /* TP2 */
             cr_assert(node->distance[j] != 0 && node->distance[j] >= node->distance[i]);
     }
 }

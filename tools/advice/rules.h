@@ -3,7 +3,7 @@
  *
  * A rule is one value beside its three functions: when it applies, what was seen, what to set.
  *
- * A1: evidence has a number, and so has the setting where it is one.
+ * AD1: evidence has a number, and so has the setting where it is one.
  */
 #ifndef HFT_RULES_H
 #define HFT_RULES_H

@@ -8,6 +8,8 @@
  *
  * K1: `fail` is given only for a named arena that would not stand as asked, or where no arena at
  *     all could; what would cost speed or comfort is `warn`.
+ * K2: of forked children that are asked for, `fail` means that one may be killed while the arena
+ *     stands.
  */
 #ifndef HFT_CHECKS_H
 #define HFT_CHECKS_H
@@ -101,8 +103,7 @@ void checks_result(struct examination *examination);
 
 void checks_pools(struct examination *examination);
 
-/* K2: of forked children that are asked for, `fail` means that one may be killed while the arena
- *     stands. */
+/* K2 */
 void checks_forks(struct examination *examination);
 
 /* --- checks-machine.c: what the kernel and the installation have to offer --- */

@@ -1,7 +1,7 @@
 /*
  * doctor: is this machine set up for the arena that is asked for?  The checks are in checks.h.
  *
- * D1: the exit status is 1 exactly when a check failed.
+ * DR1: the exit status is 1 exactly when a check failed.
  *
  * Test: tests/tool.sh.
  */

@@ -1,8 +1,8 @@
 /*
  * outlook: see outlook.h.
  *
- * O1: a description is loaded by a child process with bounds on its time and memory, which hands
- *     plain numbers back: hwloc trusts what it reads, and may end or never come back.
+ * LK1: a description is loaded by a child process with bounds on its time and memory, which hands
+ *      plain numbers back: hwloc trusts what it reads, and may end or never come back.
  *
  * Test: tests/tool-plan.sh.
  */

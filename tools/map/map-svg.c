@@ -1,11 +1,11 @@
 /*
  * map-svg: see map.h.
  *
- * V1: well-formed XML whatever the segment says: it writes numbers and words of its own only.
- * V2: bounded: at most COLUMNS_MANY * ROWS_MAX cells per node, and neighbours that look the same
- *     are one.
- * V3: nothing is fetched, and no script is in it; its style rules name class hfmap, so they stay
- *     apart from a page's own.
+ * MS1: well-formed XML whatever the segment says: it writes numbers and words of its own only.
+ * MS2: bounded: at most COLUMNS_MANY * ROWS_MAX cells per node, and neighbours that look the same
+ *      are one.
+ * MS3: nothing is fetched, and no script is in it; its style rules name class hfmap, so they stay
+ *      apart from a page's own.
  *
  * Test: tests/tool-map.sh.
  */

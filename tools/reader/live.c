@@ -1,13 +1,13 @@
 /*
  * live: see live.h.
  *
- * V1: nothing is believed: neither where the segment says that something is, nor what is read
- *     there.  A read takes at most what a buffer holds; the list of theaps is followed for as many
- *     as the segment has, and as take a moment to read; each count is cut to what there can be.
- * V2: only entries of runs that the page map names are read, and what little lies between them: of
- *     a page that was never used the table's memory may not be there.
- * V3: an entry that is of another class or length than the page map has it was cut anew meanwhile:
- *     the map's count stays.
+ * LV1: nothing is believed: neither where the segment says that something is, nor what is read
+ *      there.  A read takes at most what a buffer holds; the list of theaps is followed for as many
+ *      as the segment has, and as take a moment to read; each count is cut to what there can be.
+ * LV2: only entries of runs that the page map names are read, and what little lies between them: of
+ *      a page that was never used the table's memory may not be there.
+ * LV3: an entry that is of another class or length than the page map has it was cut anew meanwhile:
+ *      the map's count stays.
  *
  * Threads go on while this reads: counts are of several moments, and exact for those that rest.
  *
@@ -78,7 +78,7 @@ static uint64_t word_at(const uint8_t *memory, size_t offset, size_t bytes)
     }
 }
 
-/* V1 */
+/* LV1 */
 static bool layout_is_sane(const struct hf_inspect_live *live)
 {
     const uint16_t entry[] = { live->used,       live->capacity, live->list,      live->kept,
@@ -118,7 +118,7 @@ static void take_count(struct work *work, uint64_t *shown, const uint8_t *entry)
     unsigned class = HF_PAGE_CLASS(*shown);
     uint64_t run_pages = work->snapshot->classes[class].run_pages - HF_PAGE_SHORT(*shown);
     if (word_at(entry, live->size_class, 1) != class || word_at(entry, live->run_pages, 4) != run_pages)
-        return; /* V3 */
+        return; /* LV3 */
     *shown = (*shown & ~((uint64_t)0xffffff << 32)) | blocks_out(live, entry) << 32;
 }
 

@@ -1,8 +1,8 @@
 /*
  * origin: see origin.h.
  *
- * O1: a word that follows an option named like a password, other than one that begins with "--", or
- *     stands behind such a name and '=', never reaches the line.
+ * OR1: a word that follows an option named like a password, other than one that begins with "--", or
+ *      stands behind such a name and '=', never reaches the line.
  *
  * Test: tests/tool-report.sh.
  */

@@ -1,7 +1,7 @@
 /*
  * snapshot-pages: see snapshot.h; what follows from the page map, and the figures of nodes.
  *
- * Each page of a node is counted once; what the map has wrong is cut to what there can be (S1 in
+ * Each page of a node is counted once; what the map has wrong is cut to what there can be (SN1 in
  * snapshot-read.c).
  *
  * Tests: tests/tool-live.sh, tests/tool-stat.sh, tests/fuzz/segment.c.

@@ -1,13 +1,13 @@
 /*
  * snapshot-read: see snapshot.h; copying a segment, and checking the copy.
  *
- * S1: nothing in the file is believed: sizes and offsets are held against the file's size, counts
- *     against the arrays, and what a figure leads to (a node's pages, a page's class) is looked at
- *     before it is followed.
- * S2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
- *     read, where a mapping would make a SIGBUS.
- * S3: a segment of an older library has shorter structs, of a newer one longer ones: fields are
- *     added at the end alone.  What is not there is zero.
+ * SN1: nothing in the file is believed: sizes and offsets are held against the file's size, counts
+ *      against the arrays, and what a figure leads to (a node's pages, a page's class) is looked at
+ *      before it is followed.
+ * SN2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
+ *      read, where a mapping would make a SIGBUS.
+ * SN3: a segment of an older library has shorter structs, of a newer one longer ones: fields are
+ *      added at the end alone.  What is not there is zero.
  *
  * Words may change while they are copied; each is true of some moment.
  *
@@ -24,7 +24,7 @@
 #include "reader/live.h"
 
 #define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
-#define GROWN_MOST 4096u            /* bytes of a struct of a later library (S3) */
+#define GROWN_MOST 4096u            /* bytes of a struct of a later library (SN3) */
 
 static const char *read_at(int fd, void *memory, size_t bytes, uint64_t offset)
 {
@@ -52,7 +52,7 @@ static bool table_fits(const struct hf_inspect_table *table, size_t count_max, s
            (uint64_t)table->count * table->entry_bytes <= segment_bytes - table->offset;
 }
 
-/* S3 */
+/* SN3 */
 static const char *read_table(int fd, const struct hf_inspect_table *table, size_t count, void *entries,
                               size_t entry_bytes)
 {
@@ -194,7 +194,7 @@ static void settle_full(struct snapshot *snapshot)
     }
 }
 
-/* S3 */
+/* SN3 */
 static const char *read_header(int fd, struct hf_inspect_segment *header, uint64_t file_bytes)
 {
     size_t bytes = hfi_min(file_bytes, sizeof *header);

@@ -1,9 +1,9 @@
 /*
  * unshown: processes that have the library and show no arena, and why that may be.
  *
- * U1: what /proc says of another process is a hint: its mappings, its program, and the environment
- *     that it was executed with.  A program that has the library inside (libholdfast.a) does not
- *     show it there.
+ * UN1: what /proc says of another process is a hint: its mappings, its program, and the environment
+ *      that it was executed with.  A program that has the library inside (libholdfast.a) does not
+ *      show it there.
  *
  * Test: tests/segment.sh.
  */

@@ -1,9 +1,9 @@
 /*
  * report-axes: axes with their ticks, and points over time.
  *
- * A1: a tick stands at a round number of its unit and says the unit, which is that of the largest
+ * AX1: a tick stands at a round number of its unit and says the unit, which is that of the largest
  *      for all ticks of an axis; no two of them read the same.
- * A2: the axis of time goes from the first sample to the last, of two reports side by side the
+ * AX2: the axis of time goes from the first sample to the last, of two reports side by side the
  *      longer of both.
  *
  * Test: tests/tool-report.sh.

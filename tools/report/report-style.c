@@ -1,8 +1,8 @@
 /*
  * report-style: how the page looks: light and dark, narrow and printed.
  *
- * S1: what stands beside each other in a picture differs in colour, and from its ground by an
- *     outline or by 3 to 1.
+ * ST1: what stands beside each other in a picture differs in colour, and from its ground by an
+ *      outline or by 3 to 1.
  *
  * Test: tests/tool-report.sh.
  */

@@ -1,13 +1,13 @@
 /*
  * report: one HTML page about an arena, or about two side by side.
  *
- * P1: what another process chose (names, command lines, paths) passes report_text; all else is
+ * RP1: what another process chose (names, command lines, paths) passes report_text; all else is
  *      numbers and words of this program.
- * P2: nothing is fetched and nothing runs: no script, no font, no picture from elsewhere; the
+ * RP2: nothing is fetched and nothing runs: no script, no font, no picture from elsewhere; the
  *      page's own policy forbids them.
- * P3: behind every picture stands a table with its figures, in a <details> that the keyboard opens.
- * P4: every part of a picture that stands for a number has a <title> with that number.
- * P5: of two arenas side by side, each pair of pictures has the same scales.
+ * RP3: behind every picture stands a table with its figures, in a <details> that the keyboard opens.
+ * RP4: every part of a picture that stands for a number has a <title> with that number.
+ * RP5: of two arenas side by side, each pair of pictures has the same scales.
  */
 #ifndef HFT_REPORT_H
 #define HFT_REPORT_H

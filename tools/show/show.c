@@ -1,8 +1,8 @@
 /*
  * show: see show.h.
  *
- * G1: each page of the node is counted in exactly one cell; a cell's counts add up to all_pages.
- * G2: figures that the segment has wrong are clamped, never followed.
+ * SH1: each page of the node is counted in exactly one cell; a cell's counts add up to all_pages.
+ * SH2: figures that the segment has wrong are clamped, never followed.
  *
  * Test: tests/tool-map.sh.
  */

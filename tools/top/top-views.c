@@ -1,10 +1,10 @@
 /*
  * top-views: what top shows below its head: one of five views, or the help.
  *
- * W1: whatever does not fit is left out whole, from the right and from below; nothing is drawn
- *     outside of the screen.
- * W2: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is
- *     wrong by words.
+ * TV1: whatever does not fit is left out whole, from the right and from below; nothing is drawn
+ *      outside of the screen.
+ * TV2: without colours the parts of a bar differ by letter, what is chosen by reverse video, what is
+ *      wrong by words.
  *
  * Test: tests/tool-top.sh.
  */
