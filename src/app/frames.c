@@ -25,7 +25,7 @@ static bool claim_run(struct hf_frames *frames, struct arena_node *node, size_t 
     size_t align_bytes = hfi_max(frames->frame_bytes, HFI_PAGE_BYTES);
     if (frames->run_count == RUNS_MAX || hfi_arena_free_pages(node) < pages)
         return false;
-    struct page *head = hfi_arena_claim(node, pages, align_bytes, true, &zero);
+    struct page *head = hfi_arena_claim(node, pages, align_bytes, CLAIM_EXACT, &zero);
     if (head == NULL)
         return false;
     frames->runs[frames->run_count++] = (struct hf_frames_run){ hfi_large_dress(head), count, node->id };

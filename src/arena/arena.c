@@ -231,7 +231,17 @@ static struct page *node_hand_out(struct arena_node *node, size_t first, size_t 
     return page;
 }
 
-struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+static size_t node_claim(struct arena_node *node, size_t pages, size_t align, enum claim where)
+{
+    switch (where) {
+    case CLAIM_LOW: return hfi_runmap_claim_low(&node->free_runs, pages, align, node->first_index);
+    case CLAIM_HIGH: return hfi_runmap_claim(&node->free_runs, pages, align, node->first_index);
+    case CLAIM_EXACT: break;
+    }
+    return hfi_runmap_claim_exact(&node->free_runs, pages, align, node->first_index);
+}
+
+struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, enum claim where,
                              bool *zero)
 {
     size_t align = align_bytes >> HFI_PAGE_SHIFT;
@@ -242,8 +252,7 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
         size_t closed = hfi_prefault_closed_bytes(node->index);
         if (hfi_unlikely(closed != 0))
             hfi_arena_open_populated(node);
-        size_t first = exact ? hfi_runmap_claim_exact(&node->free_runs, pages, align, node->first_index)
-                             : hfi_runmap_claim(&node->free_runs, pages, align, node->first_index);
+        size_t first = node_claim(node, pages, align, where);
         if (first != HFI_RUNMAP_NONE)
             return node_hand_out(node, first, pages, zero);
         if (closed != 0)
@@ -328,7 +337,7 @@ void *hfi_arena_claim_meta(struct arena_node *node)
         }
     }
     bool zero;
-    struct page *page = hfi_arena_claim(node, 1, HFI_PAGE_BYTES, true, &zero);
+    struct page *page = hfi_arena_claim(node, 1, HFI_PAGE_BYTES, CLAIM_EXACT, &zero);
     if (page == NULL)
         return NULL;
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_META);

@@ -73,11 +73,17 @@ int hfi_arena_init(const struct reservation *reservation);
  * page table.  One table, before there are threads.  0 or -errno. */
 int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes);
 
+/* Where a run is looked for. */
+enum claim {
+    CLAIM_LOW,   /* from the lowest window on, by hints: runs that are cut into blocks */
+    CLAIM_HIGH,  /* from the highest window on, by hints: runs that are one block */
+    CLAIM_EXACT, /* from the lowest page on, every page looked at, before answering NULL */
+};
+
 /* Claims a run of `pages` pages whose address is a multiple of `align_bytes` (a power
  * of two of at least 64 KiB).  Returns the head's entry, with run_pages set, or NULL.  *zero
- * tells that the memory was never used.  `exact`: look at every page before
- * answering NULL. */
-struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, bool exact,
+ * tells that the memory was never used. */
+struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, enum claim where,
                              bool *zero);
 
 /* Gives back `pages` pages (perhaps none) from `first` on.  Owners must be HFI_OWNER_NONE

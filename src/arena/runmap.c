@@ -298,17 +298,26 @@ struct fit {
     size_t count;
     size_t align;
     size_t origin;
+    bool low;      /* whether from below */
     size_t first;  /* out: where to claim, HFI_RUNMAP_NONE = nowhere */
     size_t length; /* out: of the run it lies in */
 };
 
-/* Last aligned place for `count` bits in the run [start, end). */
+/* First or last aligned place for `count` bits in the run [start, end). */
 static size_t place_in_run(const struct fit *fit, size_t start, size_t end)
 {
     if (end - start < fit->count)
         return HFI_RUNMAP_NONE;
-    size_t first = hfi_align_down(end - fit->count + fit->origin, fit->align) - fit->origin;
-    return first >= start && first <= end ? first : HFI_RUNMAP_NONE;
+    size_t last = end - fit->count;
+    size_t first = fit->low ? hfi_align_up(start + fit->origin, fit->align) - fit->origin
+                            : hfi_align_down(last + fit->origin, fit->align) - fit->origin;
+    return first >= start && first <= last ? first : HFI_RUNMAP_NONE;
+}
+
+/* Of runs of one length the one that is met first, for those from below, or last. */
+static bool fits_better(const struct fit *fit, size_t length)
+{
+    return fit->low ? length < fit->length : length <= fit->length;
 }
 
 /* Best fit among the runs that start in a chunk; returns the longest run seen. */
@@ -323,7 +332,7 @@ static size_t chunk_fit(const struct runmap *map, size_t chunk_first, struct fit
     while ((bit = next_bit(map, bit, chunk_end, true)) < chunk_end) {
         size_t end = next_bit(map, bit, limit, false);
         size_t place = place_in_run(fit, bit, end);
-        if (place != HFI_RUNMAP_NONE && end - bit <= fit->length) {
+        if (place != HFI_RUNMAP_NONE && fits_better(fit, end - bit)) {
             fit->first = place;
             fit->length = end - bit;
         }
@@ -337,7 +346,8 @@ static size_t window_claim(struct runmap *map, size_t window, struct fit *fit)
 {
     for (int conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
         fit->first = fit->length = HFI_RUNMAP_NONE;
-        for (size_t chunk = HFI_RUNMAP_CHUNKS; chunk-- > 0 && fit->length != fit->count;) {
+        for (size_t i = 0; i < HFI_RUNMAP_CHUNKS && fit->length != fit->count; i++) {
+            size_t chunk = fit->low ? i : HFI_RUNMAP_CHUNKS - 1 - i;
             if (hfi_load_seq_cst(&map->windows[window].xchunk_hints[chunk]) < fit->count)
                 continue;
             if (chunk_fit(map, window * WINDOW_BITS + chunk * CHUNK_BITS, fit) < fit->count)
@@ -374,23 +384,35 @@ static size_t claim_linear(struct runmap *map, struct fit *fit)
     return HFI_RUNMAP_NONE;
 }
 
-size_t hfi_runmap_claim(struct runmap *map, size_t count, size_t align, size_t origin)
+static size_t claim_fit(struct runmap *map, struct fit *fit)
 {
-    if (count == 1 && align == 1)
-        return hfi_runmap_claim_one(map);
-    struct fit fit = { .count = count, .align = align, .origin = origin };
-    if (hfi_load_relaxed(&map->xset_count) < count) /* a hint: exact claims do not ask it */
+    if (hfi_load_relaxed(&map->xset_count) < fit->count) /* a hint: exact claims do not ask it */
         return HFI_RUNMAP_NONE;
-    if (count > WINDOW_BITS)
-        return claim_linear(map, &fit);
-    for (size_t window = map->window_count; window-- > 0;) {
-        if (hfi_load_seq_cst(&map->xwindow_hints[window]) < count)
+    if (fit->count > WINDOW_BITS)
+        return claim_linear(map, fit);
+    for (size_t i = 0; i < map->window_count; i++) {
+        size_t window = fit->low ? i : map->window_count - 1 - i;
+        if (hfi_load_seq_cst(&map->xwindow_hints[window]) < fit->count)
             continue;
-        size_t first = window_claim(map, window, &fit);
+        size_t first = window_claim(map, window, fit);
         if (first != HFI_RUNMAP_NONE)
             return first;
     }
     return HFI_RUNMAP_NONE;
+}
+
+size_t hfi_runmap_claim(struct runmap *map, size_t count, size_t align, size_t origin)
+{
+    if (count == 1 && align == 1)
+        return hfi_runmap_claim_one(map);
+    return claim_fit(map, &(struct fit){ .count = count, .align = align, .origin = origin });
+}
+
+size_t hfi_runmap_claim_low(struct runmap *map, size_t count, size_t align, size_t origin)
+{
+    if (count == 1 && align == 1)
+        return hfi_runmap_claim_one(map);
+    return claim_fit(map, &(struct fit){ .count = count, .align = align, .origin = origin, .low = true });
 }
 
 size_t hfi_runmap_claim_exact(struct runmap *map, size_t count, size_t align, size_t origin)

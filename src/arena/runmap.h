@@ -8,8 +8,9 @@
  * window (one cache line), and the words of chunks that may fit.
  *
  * Placement decides how much of a full arena can be used: single pages come from the lowest
- * address, runs from the tightest place of the highest window that has one
- * (doc/measurements.md has the figures of other orders).
+ * address, short runs that live as long as they do from the tightest place of the lowest window
+ * that has one, others from the tightest of the highest (doc/measurements.md has the figures of
+ * other orders).
  *
  * Thread-safe and lock-free unless said otherwise: a step is repeated only because another
  * thread completed one.  Nothing is allocated.
@@ -51,8 +52,12 @@ bool hfi_runmap_release(struct runmap *map, size_t first, size_t count);
 size_t hfi_runmap_claim_one(struct runmap *map);
 
 /* Clears a run of `count` set bits whose index plus `origin` is a multiple of `align` (a power of
- * two) and returns its first index.  A run of up to a window stays in one window. */
+ * two) and returns its first index: from the high end of the tightest run of the highest window.  A
+ * run of up to a window stays in one window. */
 size_t hfi_runmap_claim(struct runmap *map, size_t count, size_t align, size_t origin);
+
+/* The same from the low end of the tightest run of the lowest window. */
+size_t hfi_runmap_claim_low(struct runmap *map, size_t count, size_t align, size_t origin);
 
 /* The same with every hint ignored: the last word before ENOMEM.  Reads the whole map. */
 size_t hfi_runmap_claim_exact(struct runmap *map, size_t count, size_t align, size_t origin);

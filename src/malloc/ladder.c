@@ -32,11 +32,13 @@ static struct page *take_run(struct theap *theap, struct arena_node *node, struc
                              size_t pages, enum search search)
 {
     bool zero = false;
-    struct page *page = hfi_arena_claim(node, pages, demand->align_bytes, search == SEARCH_EXACT, &zero);
+    bool is_block = demand->class == HFI_CLASS_LARGE;
+    enum claim where = search == SEARCH_EXACT ? CLAIM_EXACT : is_block ? CLAIM_HIGH : CLAIM_LOW;
+    struct page *page = hfi_arena_claim(node, pages, demand->align_bytes, where, &zero);
     if (page == NULL)
         return NULL;
     demand->zero = zero;
-    if (demand->class == HFI_CLASS_LARGE) {
+    if (is_block) {
         theap->counters.large++;
     } else {
         hfi_page_init(page, theap, demand->class, zero);

@@ -364,17 +364,28 @@ static void bench_touch(void)
 static void bench_fill(void)
 {
     static char output[OUTPUT_MAX];
-    char *argv[] = { (char *)workload_path, "--scale", quick ? "40" : "100", "fill",
-                     quick ? "128" : "512", NULL };
+    static const char *const mixes[] = { "even", "server", "rows", "pages" };
+    const char *mebibytes = quick ? "128" : "512";
+    json_t *shares = json_object();
+    bool all_fit = true;
     char size[16];
-    snprintf(size, sizeof size, "%sM", argv[4]);
-    if (run(&allocators[holdfast_index()], size, argv, output) != 0)
-        fail("fill failed:", output);
-    double share = number_after(output, "least_live_share "), fits = number_after(output, "big_block_fits ");
-    printf("arena of %s: at least %.1f %% of it live at ENOMEM; afterwards a block of 90 %% %s\n\n", size,
-           100 * share, fits != 0 ? "fits" : "does not fit");
+    snprintf(size, sizeof size, "%sM", mebibytes);
+    printf("arena of %s: least share that is live at ENOMEM, by mix of sizes\n", size);
+    for (unsigned i = 0; i < sizeof mixes / sizeof mixes[0]; i++) {
+        char *argv[] = { (char *)workload_path, "--scale", quick ? "40" : "333", "fill", (char *)mebibytes,
+                         (char *)mixes[i],      NULL };
+        if (run(&allocators[holdfast_index()], size, argv, output) != 0)
+            fail("fill failed:", output);
+        double share = number_after(output, "least_live_share ");
+        bool fits = number_after(output, "big_block_fits ") != 0;
+        printf("  %-10s %.1f %%; afterwards a block of 90 %% %s\n", mixes[i], 100 * share,
+               fits ? "fits" : "does not fit");
+        json_object_set_new(shares, mixes[i], json_real(share));
+        all_fit = all_fit && fits;
+    }
+    printf("\n");
     json_object_set_new(results, "fill",
-                        json_pack("{s:f, s:b}", "least_live_share", share, "big_block_fits", fits != 0));
+                        json_pack("{s:o, s:b}", "least_live_share", shares, "big_block_fits", all_fit));
 }
 
 /* --- start and population --- */

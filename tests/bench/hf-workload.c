@@ -722,17 +722,36 @@ static void memory_run(int argc, char **argv)
 
 /* --- fill: how much of an arena is live when malloc gives NULL; touch: page faults of first touches --- */
 
+/* Sizes of a fill: of 10,000 blocks so many are from `least` to `most` bytes, evenly. */
+struct band {
+    unsigned blocks;
+    size_t least, most;
+};
+
+#define BANDS 4
+static const struct mix {
+    const char *name;
+    struct band bands[BANDS];
+} mixes[] = {
+    { "even", { { 0 } } }, /* 16 B to 1 MiB: the smaller of two even choices of a power of two */
+    { "server",
+      { { 10, 64 << 10, 1 << 20 }, { 300, 8 << 10, 32 << 10 }, { 1700, 512, 8 << 10 }, { 7990, 16, 512 } } },
+    { "rows", { { 4, 1 << 20, 4 << 20 }, { 196, 4 << 10, 64 << 10 }, { 9800, 16, 2 << 10 } } },
+    { "pages", { { 5000, 16 << 10, 16 << 10 }, { 500, 16 << 10, 512 << 10 }, { 4500, 16, 1 << 10 } } },
+};
+
 struct table {
     struct item **items;
     size_t count, room;
     size_t live_bytes;
     uint64_t random;
+    const struct mix *mix;
 };
 
 /* The table is no block of the allocator's, and takes no fault while faults are counted. */
 static struct table table_new(size_t room)
 {
-    struct table table = { .room = room, .random = 20261123 };
+    struct table table = { .room = room, .random = 20261123, .mix = &mixes[0] };
     table.items = mmap(NULL, room * sizeof table.items[0], PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table.items == MAP_FAILED)
@@ -740,13 +759,19 @@ static struct table table_new(size_t room)
     return table;
 }
 
-/* 16 B to 1 MiB: the smaller of two even choices of a power of two. */
 static size_t table_size(struct table *table)
 {
-    unsigned a = (unsigned)((next_random(&table->random) >> 8) % 16),
-             b = (unsigned)((next_random(&table->random) >> 8) % 16);
-    unsigned bit = 4 + (a < b ? a : b);
-    return random_size(&table->random, bit, bit + 1);
+    if (table->mix->bands[0].blocks == 0) {
+        unsigned a = (unsigned)((next_random(&table->random) >> 8) % 16),
+                 b = (unsigned)((next_random(&table->random) >> 8) % 16);
+        unsigned bit = 4 + (a < b ? a : b);
+        return random_size(&table->random, bit, bit + 1);
+    }
+    unsigned drawn = (unsigned)((next_random(&table->random) >> 8) % 10000);
+    const struct band *band = table->mix->bands;
+    for (; drawn >= band->blocks; band++)
+        drawn -= band->blocks;
+    return band->least + (next_random(&table->random) >> 8) % (band->most - band->least + 1);
 }
 
 static bool table_add(struct table *table, bool touch)
@@ -786,11 +811,15 @@ static void table_free(struct table *table, bool half)
 static void fill(int argc, char **argv)
 {
     if (argc < 1)
-        fail("fill: MEBIBYTES, with HOLDFAST_ARENA set to as many");
+        fail("fill: MEBIBYTES [MIX [SEED]], with HOLDFAST_ARENA set to as many");
     static char output[4096]; /* or stdio would take a block in the middle of the arena when it is full */
     setvbuf(stdout, output, _IOFBF, sizeof output);
     size_t arena_bytes = strtoul(argv[0], NULL, 10) << 20;
     struct table table = table_new(arena_bytes / 64 + 1);
+    while (argc > 1 && strcmp(table.mix->name, argv[1]) != 0)
+        if (++table.mix == mixes + sizeof mixes / sizeof mixes[0])
+            fail("fill: the mixes are even, server, rows and pages");
+    table.random += argc > 2 ? 1000003 * strtoul(argv[2], NULL, 10) : 0;
     double least = 1;
     for (long round = scaled(6); round > 0; round--) {
         while (table_add(&table, false))

@@ -17,7 +17,7 @@
 #define MEMORY_MAX 16384
 #define SETTING_UP 30 /* calls, at most, that make the map the three start from */
 
-enum kind { RELEASE, CLAIM, CLAIM_EXACT, CLAIM_AT };
+enum kind { RELEASE, CLAIM, CLAIM_FROM_BELOW, CLAIM_EXACT, CLAIM_AT };
 
 struct call {
     enum kind kind;
@@ -63,6 +63,7 @@ static void perform(int number)
             broken = "a release was refused";
         return;
     case CLAIM: first = hfi_runmap_claim(&map, call->count, call->align, 0); break;
+    case CLAIM_FROM_BELOW: first = hfi_runmap_claim_low(&map, call->count, call->align, 0); break;
     case CLAIM_EXACT: first = hfi_runmap_claim_exact(&map, call->count, call->align, 0); break;
     case CLAIM_AT:
         if (hfi_runmap_claim_at(&map, call->first, call->count))
@@ -144,9 +145,8 @@ static bool choose_release(struct call *call, uint64_t *promised)
 
 static void choose_call(struct call *call, uint64_t *promised)
 {
-    static const enum kind kinds[] = {
-        RELEASE, RELEASE, RELEASE, CLAIM, CLAIM, CLAIM, CLAIM_EXACT, CLAIM_AT
-    };
+    static const enum kind kinds[] = { RELEASE, RELEASE,          RELEASE,     CLAIM,
+                                       CLAIM,   CLAIM_FROM_BELOW, CLAIM_EXACT, CLAIM_AT };
     enum kind kind = kinds[random_below(8)];
     if (kind == RELEASE && choose_release(call, promised))
         return;

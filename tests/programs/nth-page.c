@@ -70,19 +70,19 @@ static bool is_refused(bool for_theaps)
     return answer;
 }
 
-struct page *__real_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, bool exact,
+struct page *__real_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, enum claim where,
                                     bool *zero);
-struct page *__wrap_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, bool exact,
+struct page *__wrap_hfi_arena_claim(struct arena_node *, size_t pages, size_t align_bytes, enum claim where,
                                     bool *zero);
 bool __real_hfi_arena_claim_at(struct arena_node *, struct page *first, size_t pages, bool *zero);
 bool __wrap_hfi_arena_claim_at(struct arena_node *, struct page *first, size_t pages, bool *zero);
 void *__real_hfi_arena_claim_meta(struct arena_node *);
 void *__wrap_hfi_arena_claim_meta(struct arena_node *);
 
-struct page *__wrap_hfi_arena_claim(struct arena_node *from, size_t pages, size_t align_bytes, bool exact,
-                                    bool *zero)
+struct page *__wrap_hfi_arena_claim(struct arena_node *from, size_t pages, size_t align_bytes,
+                                    enum claim where, bool *zero)
 {
-    return is_refused(false) ? NULL : __real_hfi_arena_claim(from, pages, align_bytes, exact, zero);
+    return is_refused(false) ? NULL : __real_hfi_arena_claim(from, pages, align_bytes, where, zero);
 }
 
 bool __wrap_hfi_arena_claim_at(struct arena_node *from, struct page *first, size_t pages, bool *zero)

@@ -49,7 +49,9 @@ static void *stress_thread(void *argument)
             if (random_next(&state) % 5000 == 0)
                 count = WINDOW + 100;
             size_t align = random_next(&state) % 4 ? 1 : 8;
-            size_t first = hfi_runmap_claim(&stress_map, count, align, 3);
+            bool low = random_next(&state) % 2;
+            size_t first = low ? hfi_runmap_claim_low(&stress_map, count, align, 3)
+                               : hfi_runmap_claim(&stress_map, count, align, 3);
             if (first == NONE) {
                 filling = false;
                 continue;

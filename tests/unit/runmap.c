@@ -84,10 +84,11 @@ static void step_claim(struct runmap *map, struct model *model, uint64_t *state)
     size_t count = random_next(state) % 3 == 0 ? 1 : random_count(state, model->bits);
     size_t align = random_next(state) % 2 ? 1 : (size_t)1 << random_next(state) % 12;
     size_t origin = random_next(state) % 5000;
-    bool exact = random_next(state) % 8 == 0;
+    uint64_t how = random_next(state) % 8;
     size_t expected = model_first_fit(model, count, align, origin);
-    size_t first = exact ? hfi_runmap_claim_exact(map, count, align, origin)
-                         : hfi_runmap_claim(map, count, align, origin);
+    size_t first = how == 0 ? hfi_runmap_claim_exact(map, count, align, origin)
+                 : how < 4  ? hfi_runmap_claim_low(map, count, align, origin)
+                            : hfi_runmap_claim(map, count, align, origin);
     cr_assert_eq(first == NONE, expected == NONE, "count %zu align %zu origin %zu", count, align, origin);
     if (first == NONE)
         return;
@@ -258,6 +259,25 @@ Test(runmap, runs_take_the_tightest_place_of_a_window)
     hfi_runmap_release(map, 9000, 500);
     cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 1001);
     cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 140);
+    map_close(map);
+}
+
+Test(runmap, short_runs_take_the_tightest_place_of_the_lowest_window_from_below)
+{
+    struct runmap it, *map = &it;
+    map_open(map, 3 * WINDOW);
+    hfi_runmap_release(map, WINDOW + 100, 50);
+    hfi_runmap_release(map, WINDOW + 1000, 11);
+    hfi_runmap_release(map, WINDOW + 5000, 11);
+    hfi_runmap_release(map, 2 * WINDOW, 10);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), WINDOW + 1000);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), WINDOW + 5000);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 4, 3), WINDOW + 101);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), WINDOW + 111);
+    cr_assert_eq(hfi_runmap_claim_low(map, 30, 1, 0), NONE);
+    cr_assert_eq(hfi_runmap_claim_low(map, 1, 1, 0), WINDOW + 100);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 2 * WINDOW);
+    assert_audit(map);
     map_close(map);
 }
 
