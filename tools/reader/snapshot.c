@@ -45,6 +45,11 @@ void snapshot_free(struct snapshot *snapshot)
 
 /* --- time and names --- */
 
+uint32_t snapshot_node_id(const struct snapshot *snapshot, uint32_t index)
+{
+    return index < snapshot->node_count ? snapshot->nodes[index].id : index;
+}
+
 double snapshot_ns(const struct snapshot *snapshot, uint64_t ticks)
 {
     return (double)ticks / snapshot->ticks_per_ns;

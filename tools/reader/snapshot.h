@@ -213,6 +213,10 @@ unsigned snapshot_threads_listed(const struct snapshot *snapshot);
 /* A slot that no theap ever had is blank. */
 bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap);
 
+/* The kernel's number of the node with that index in the nodes table; the index where there is
+ * none. */
+uint32_t snapshot_node_id(const struct snapshot *snapshot, uint32_t index);
+
 /* A span of ticks in nanoseconds; and a moment's distance from the snapshot, 0 for the future. */
 double snapshot_ns(const struct snapshot *snapshot, uint64_t ticks);
 double snapshot_age_ns(const struct snapshot *snapshot, uint64_t ticks);

@@ -239,8 +239,7 @@ static void thread_row(const struct report *report, unsigned index)
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         away += theap->away[i];
     bool nodes = report->snapshot->node_count > 1;
-    uint32_t home =
-        theap->home_node < report->snapshot->node_count ? report->snapshot->nodes[theap->home_node].id : 0;
+    uint32_t home = snapshot_node_id(report->snapshot, theap->home_node);
     char tid[24], cpu[16], home_text[16];
     snprintf(tid, sizeof tid, "%llu", (unsigned long long)theap->tid);
     snprintf(cpu, sizeof cpu, "%u", theap->cpu);

@@ -76,18 +76,27 @@ static const struct live_gauge {
       offsetof(struct node_pages, magazine_bytes), true },
 };
 
+/* A figure of each node; `first` is the first node's, and the others follow it at that distance. */
+static void print_of_nodes(const struct snapshot *snapshot, const char *name, const char *first,
+                           size_t distance)
+{
+    for (unsigned node = 0; node < snapshot->node_count; node++) {
+        uint64_t value;
+        memcpy(&value, first + node * distance, sizeof value);
+        printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", name, labels, snapshot->nodes[node].id,
+               node, (unsigned long long)value);
+    }
+}
+
 static void print_live(const struct snapshot *snapshot)
 {
     for (size_t i = 0; i < sizeof live_gauges / sizeof live_gauges[0]; i++) {
         if (live_gauges[i].of_live && !snapshot_live_is_known(snapshot))
             continue;
         head(live_gauges[i].name, "gauge", "bytes", live_gauges[i].help);
-        for (unsigned node = 0; node < snapshot->node_count; node++) {
-            uint64_t value;
-            memcpy(&value, (const char *)&snapshot->node_pages[node] + live_gauges[i].offset, sizeof value);
-            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", live_gauges[i].name, labels,
-                   snapshot->nodes[node].id, node, (unsigned long long)value);
-        }
+        print_of_nodes(snapshot, live_gauges[i].name,
+                       (const char *)snapshot->node_pages + live_gauges[i].offset,
+                       sizeof snapshot->node_pages[0]);
     }
     head("live_exact", "gauge", NULL,
          "1 where live bytes and blocks are exact, 0 where there are at most so many, or none are told.");
@@ -98,12 +107,8 @@ static void print_nodes(const struct snapshot *snapshot)
 {
     for (size_t i = 0; i < sizeof node_gauges / sizeof node_gauges[0]; i++) {
         head(node_gauges[i].name, "gauge", "bytes", node_gauges[i].help);
-        for (unsigned node = 0; node < snapshot->node_count; node++) {
-            uint64_t value;
-            memcpy(&value, (const char *)&snapshot->nodes[node] + node_gauges[i].offset, sizeof value);
-            printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", node_gauges[i].name, labels,
-                   snapshot->nodes[node].id, node, (unsigned long long)value);
-        }
+        print_of_nodes(snapshot, node_gauges[i].name, (const char *)snapshot->nodes + node_gauges[i].offset,
+                       sizeof snapshot->nodes[0]);
     }
     head("node_full", "gauge", NULL, "1 while what was asked for last did not fit on the node.");
     for (unsigned node = 0; node < snapshot->node_count; node++)

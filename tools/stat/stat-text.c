@@ -251,8 +251,7 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
         const uint64_t counts[] = { pages->pages,   theap->remote_frees, theap->received,
                                     theap->claimed, theap->stolen,       theap->lost };
         char text[6][SHOW_SHORT];
-        unsigned home =
-            theap->home_node < snapshot->node_count ? snapshot->nodes[theap->home_node].id : theap->home_node;
+        unsigned home = snapshot_node_id(snapshot, theap->home_node);
         for (unsigned j = 0; j < 6; j++)
             show_count(text[j], (double)counts[j], 5);
         printf("%s %7llu %4u %4u %5s %5s %5s %5s %7s %6s %5s\n",
@@ -277,7 +276,7 @@ static void print_events(const struct snapshot *snapshot, unsigned length)
         printf("last events\n");
     for (unsigned i = snapshot->event_count; i-- > first;) {
         const struct hf_inspect_event *event = &snapshot->events[i];
-        unsigned id = event->node < snapshot->node_count ? snapshot->nodes[event->node].id : event->node;
+        unsigned id = snapshot_node_id(snapshot, event->node);
         printf("  %8s ago  node %u: %s\n",
                show_span(span, sizeof span, snapshot_age_ns(snapshot, event->ticks)), id,
                show_event(text, sizeof text, snapshot, event));

@@ -88,7 +88,7 @@ static double theap_lost(const struct top *top, unsigned row)
 static double theap_home(const struct top *top, unsigned row)
 {
     uint32_t node = theap_of(top, row)->home_node;
-    return node < top->now.node_count ? top->now.nodes[node].id : node;
+    return snapshot_node_id(&top->now, node);
 }
 
 static double theap_away(const struct top *top, unsigned row)

@@ -140,7 +140,7 @@ static const char *thread_name(struct top *top, uint64_t tid, char *name, size_t
 static void draw_event(struct top *top, int row, const struct hf_inspect_event *event)
 {
     char text[128], span[16], name[TOP_NAME_BYTES], who[64] = "", line[256];
-    uint32_t id = event->node < top->now.node_count ? top->now.nodes[event->node].id : event->node;
+    uint32_t id = snapshot_node_id(&top->now, event->node);
     if (event->tid != 0)
         snprintf(who, sizeof who, "  (%llu %s)", (unsigned long long)event->tid,
                  thread_name(top, event->tid, name, sizeof name));
