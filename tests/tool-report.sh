@@ -326,7 +326,7 @@ if command -v python3 > /dev/null; then
             cmp -s "$work/small.html" "$work/of.html" || fail "a recording of a newer release has another page"
         else
             page "$work/of.html"
-            grep -q 'pages of nobody</th><td>unknown' "$work/of.html" || fail "a counter that an older release has not is known"
+            grep -q 'blocks freed into unowned pages</th><td>unknown' "$work/of.html" || fail "a counter that an older release has not is known"
             grep -q '<dd>unknown' "$work/of.html" || fail "live bytes that an older release did not record are known"
         fi
     done
