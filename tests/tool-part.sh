@@ -1,6 +1,6 @@
 # Sourced by tests of the tool: $name is set; failures are counted in $failed.
 export LC_ALL=C
-unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HWLOC_SYNTHETIC
+unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HOLDFAST_ONLY HWLOC_SYNTHETIC
 top_builddir=${top_builddir:-.}
 holdfast=$top_builddir/holdfast
 load=$top_builddir/tests/tool-load
@@ -34,10 +34,19 @@ fail()
     failed=1
 }
 
+# Whether standard input is JSON, where something here can tell.
+if command -v jq > /dev/null; then
+    is_json() { jq -e . > /dev/null; }
+elif command -v python3 > /dev/null; then
+    is_json() { python3 -m json.tool > /dev/null; }
+else
+    is_json() { cat > /dev/null; }
+fi
+
 for program in "$holdfast" "$load" "$edit" "$made"; do
     [ -x "$program" ] || { echo "$name: there is no $program"; exit 1; }
 done
-[ -w /dev/shm ] || { echo "$name: /dev/shm is not writable: nothing can be looked at"; exit 77; }
+[ -n "${partly_without_shm:-}" ] || [ -w /dev/shm ] || { echo "$name: /dev/shm is not writable: nothing can be looked at"; exit 77; }
 
 # start WORK...: tool-load at that work, in $live, when it is done with it; the environment is the caller's.
 start()

@@ -7,14 +7,6 @@ set -u
 name=tool-segment.sh
 . "${srcdir:-.}/tests/tool-part.sh"
 
-if command -v jq > /dev/null; then
-    is_json() { jq -e . > /dev/null; }
-elif command -v python3 > /dev/null; then
-    is_json() { python3 -m json.tool > /dev/null; }
-else
-    is_json() { cat > /dev/null; }
-fi
-
 # strange STATUS TEXT [OPTION | NAME=VALUE]...: what stat says of a segment that was made so
 strange()
 {

@@ -1,51 +1,12 @@
 #!/bin/sh
 # The holdfast program: help, bad options (exit status and id), doctor, run, and stat.
 #
-# $top_builddir as Automake sets it, . by default.
+# $srcdir and $top_builddir as Automake sets them, both . by default.
 set -u
-export LC_ALL=C
-unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HOLDFAST_ONLY
-top_builddir=${top_builddir:-.}
-holdfast=$top_builddir/holdfast
-failed=0
+name=tool.sh
+partly_without_shm=yes
+. "${srcdir:-.}/tests/tool-part.sh"
 refused=0
-children=
-work=$(mktemp -d) || exit 1
-finish()
-{
-    for child in $children; do kill "$child" 2> /dev/null; done
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 1' HUP INT TERM
-
-fail()
-{
-    echo "tool.sh: $*"
-    sed 's/^/    /' "$work/out" "$work/err" 2> /dev/null
-    failed=1
-}
-
-# expect STATUS TEXT ARGUMENT...: exit status, and a text on standard output or error ('' for any)
-expect()
-{
-    status=$1 text=$2
-    shift 2
-    "$holdfast" "$@" > "$work/out" 2> "$work/err" < /dev/null
-    got=$?
-    [ "$got" = "$status" ] || fail "holdfast $*: exit status $got, not $status"
-    [ -z "$text" ] || cat "$work/out" "$work/err" | grep -qF -e "$text" || fail "holdfast $*: does not say '$text'"
-}
-
-if command -v jq > /dev/null; then
-    is_json() { jq -e . > /dev/null; }
-elif command -v python3 > /dev/null; then
-    is_json() { python3 -m json.tool > /dev/null; }
-else
-    is_json() { cat > /dev/null; }
-fi
-
-[ -x "$holdfast" ] || { echo "tool.sh: there is no $holdfast"; exit 1; }
 
 # --- help ---
 expect 0 'usage: holdfast COMMAND' --help
@@ -264,7 +225,7 @@ if [ $? = 0 ]; then
     grep -q '"huge_pages": 8388608' "$work/report" || fail "run --json: the pool's pages are missing"
 else
     grep -q 'HF-E20[13]' "$work/err" || fail "run --strict on a pool fails"
-    echo "tool.sh: no huge pages in the pool: what run --report says of them is not tested"
+    echo "$name: no huge pages in the pool: what run --report says of them is not tested"
 fi
 # A program that ends at once may be over before its arena was seen (HF-W408): again, then.
 for _ in 1 2 3 4 5 6 7 8 9; do
@@ -307,7 +268,7 @@ fi
 # --- stat ---
 expect 1 'HF-E411' stat 2147483647
 if [ ! -w /dev/shm ]; then
-    echo "tool.sh: /dev/shm is not writable: stat is not tested"
+    echo "$name: /dev/shm is not writable: stat is not tested"
     exit "$failed"
 fi
 
