@@ -7,6 +7,8 @@
  * Test: tests/unit/plan.c.
  */
 #include "numa/distance.h"
+#include "numa/topology.h"
+#include "base/layout.h"
 
 static bool is_farther(const struct topology *topology, unsigned from, unsigned a, unsigned b)
 {

@@ -6,7 +6,10 @@
 #ifndef HFI_DISTANCE_H
 #define HFI_DISTANCE_H
 
-#include "numa/topology.h"
+#include "base/base.h"
+#include "base/layout.h"
+
+struct topology;
 
 /* The nodes of `among` (a bit per index in nodes[]) as seen from node `from` (an index too, nodes
  * without memory included): itself first if it is one of them, then by distance.  Of equally

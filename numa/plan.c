@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "numa/distance.h"
+#include "numa/topology.h"
 
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
 /* Of the inspection segment: header, nodes, sums by node, classes, events, each aligned. */

@@ -1,14 +1,7 @@
 /*
  * plan: what an arena is to be, before the machine is asked for any of it: who gets how much, on
- * which OS pages that is tried, who turns to whom, and where in address space all of it lies.
- *
- *     base                                                            base + span
- *     | owners | page table | ... | node 0's windows | node 1's windows | ...
- *     0        OWNERS_BYTES       HFI_WINDOWS_OFFSET (1 GiB aligned)
- *
- * One reservation, base aligned to 1 GiB, inaccessible guards before and
- * behind.  owners[] and the page table are indexed by (address - base) >> 16,
- * so the entries of the area before the windows are never used.
+ * which OS pages that is tried, who turns to whom, and where in address space all of it lies
+ * (layout.h).
  *
  * Plain arithmetic on options and a topology, of this machine or of a described one: reserve.c
  * carries a plan out, `holdfast plan` and `holdfast doctor` print it.  Says nothing, asks the
@@ -19,18 +12,12 @@
 
 #include "base/base.h"
 #include "base/options.h"
-#include "numa/topology.h"
 
-#define HFI_ARENA_MAX_BYTES ((size_t)4 << 40)
-#define HFI_OWNERS_BYTES ((size_t)512 << 20) /* 8 bytes per page up to the largest arena */
-#define HFI_TABLE_OFFSET HFI_OWNERS_BYTES    /* 128 bytes per page, 8 GiB */
-#define HFI_WINDOWS_OFFSET ((size_t)9 << 30)
-/* Most that all windows together may be: owners and table have no entries beyond. */
-#define HFI_WINDOWS_BYTES_MAX (HFI_ARENA_MAX_BYTES - HFI_WINDOWS_OFFSET)
+struct topology;
+struct topology_node;
+
 /* Least that a named arena may ask for on a node: its own maps, and something to give out. */
 #define HFI_NODE_BYTES_MIN ((size_t)4 << 20)
-#define HFI_SMALL_PAGE_BYTES ((size_t)4096) /* the kernel's, also where it gathers them to huge ones */
-#define HFI_GUARD_SPACE_BYTES ((size_t)2 * HFI_MIB) /* inaccessible, before base and behind the last window */
 
 /* What keeps a node's part from being larger. */
 enum plan_bound {
@@ -144,8 +131,6 @@ struct plan_part {
     size_t offset, bytes;
 };
 #define HFI_PLAN_PARTS_MAX (2 * HFI_MAX_NODES + 3)
-#define HFI_OWNER_ENTRY_BYTES 8   /* per page in owners[] */
-#define HFI_TABLE_ENTRY_BYTES 128 /* per page in the page table */
 
 /* Sets span, which hfi_plan_place needs, from the nodes' sizes. */
 void hfi_plan_span(struct reservation *reservation);

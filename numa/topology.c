@@ -45,6 +45,7 @@
 #include "kernel/os.h"
 #include "kernel/files.h"
 #include "kernel/cpu.h"
+#include "base/layout.h"
 
 extern char **environ;
 

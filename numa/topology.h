@@ -15,7 +15,7 @@
 #define HFI_TOPOLOGY_H
 
 #include "base/base.h"
-#include "base/options.h"
+#include "base/layout.h"
 
 /* A node without CPUs is told from the ones with CPUs by bandwidth, and where that is equal or
  * unknown by latency (hwloc's memory attributes, which the kernel has from ACPI's HMAT). */

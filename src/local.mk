@@ -5,6 +5,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/base/base.h \
 	%D%/base/bits.h \
 	%D%/base/check.h \
+	%D%/base/layout.h \
 	%D%/base/options.c %D%/base/options.h \
 	%D%/base/option-table.c \
 	%D%/base/outlet.c %D%/base/outlet.h \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Includes go down only (src/LAYERS, tools/LAYERS), and inside a folder they run in no circle: a .c and the .h of its name are one module.
 # Nor do calls between files of the tool, where it is built.
-# hwloc is included by numa/topology alone, liburing by src/kernel/ring alone.
+# Each header compiles alone.  numa/topology alone includes hwloc, src/kernel/ring alone liburing.
 # Operations on atomics stand in src/base/atomic.h.
 srcdir=${srcdir:-.}
 top_builddir=${top_builddir:-.}
@@ -41,6 +41,10 @@ failed=0
         exit bad
     }
 ' src/LAYERS tools/LAYERS $(find src numa tools -name '*.[ch]')) || failed=1
+
+# shellcheck disable=SC2046  # a list of names
+(cd "$srcdir" && ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -Iinclude -iquote src -iquote . -Wall -Werror -Wno-unused-function \
+    -fsyntax-only $(find src numa -name '*.h' ! -name counter-list.h)) || failed=1
 
 # Objects of sources that are gone, or have moved, stay in a folder that was built before.
 objects() {

@@ -26,7 +26,8 @@
 #include "heap/harden.h"
 #include "app/events.h"
 #include "kernel/machine.h"
-#include "arena/prefault.h"
+#include "kernel/ring.h"
+#include "numa/plan.h"
 #include "base/say.h"
 
 #define WINDOWS_MAX (HFI_ARENA_MAX_BYTES >> HFI_WINDOW_SHIFT)

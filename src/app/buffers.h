@@ -9,9 +9,8 @@
 
 #include <sys/uio.h>
 
-#include "base/base.h"
-#include "numa/plan.h"
-#include "kernel/ring.h"
+struct io_uring;
+struct reservation;
 
 /* Called once, by init, when the arena stands. */
 void hfi_buffers_init(void);

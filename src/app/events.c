@@ -10,6 +10,7 @@
 #include "app/segment.h"
 #include "kernel/cpu.h"
 #include "heap/theap.h"
+#include "arena/arena.h"
 
 static _Atomic(uint64_t) xevents;  /* atomic: events so far */
 static _Atomic(uint64_t) xforks;   /* atomic */

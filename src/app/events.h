@@ -8,7 +8,9 @@
 
 #include <holdfast/inspect.h>
 
-#include "arena/arena.h"
+#include "base/base.h"
+
+struct arena_node;
 
 /* Something for the list of events. */
 void hfi_inspect_event(enum hf_inspect_event_kind kind, const struct arena_node *node, uint64_t a,

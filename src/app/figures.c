@@ -17,6 +17,9 @@
 #include "arena/prefault.h"
 #include "app/events.h"
 #include "app/segment.h"
+#include "heap/theap.h"
+#include "arena/arena.h"
+#include "numa/plan.h"
 
 /* What is told of a node besides its figures. */
 struct node_state {

@@ -7,7 +7,10 @@
 #ifndef HFI_FIGURES_H
 #define HFI_FIGURES_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct arena_node;
+struct theap;
 
 /* Copies what is known of a node, or of a theap at the moment `now`, to the segment. */
 void hfi_inspect_update_node(struct arena_node *node);

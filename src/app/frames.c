@@ -14,6 +14,9 @@
 #include <holdfast/frames.h>
 
 #include "heap/large.h"
+#include "base/base.h"
+#include "arena/arena.h"
+#include "base/options.h"
 
 #define RUNS_MAX (sizeof((struct hf_frames *)0)->runs / sizeof((struct hf_frames *)0)->runs[0])
 

@@ -6,7 +6,7 @@
 #ifndef HFI_FRAMES_H
 #define HFI_FRAMES_H
 
-#include "arena/arena.h"
+#include "base/base.h"
 
 #define HFI_FRAME_BYTES_MIN ((size_t)4 * HFI_KIB)
 #define HFI_FRAME_BYTES_MAX ((size_t)2 * HFI_MIB)

@@ -37,6 +37,8 @@
 #include "app/events.h"
 #include "app/figures.h"
 #include "app/segment.h"
+#include "arena/arena.h"
+#include "heap/theap.h"
 
 static _Atomic(bool) xpublishing;
 static bool is_shown;  /* who publishes writes it: its segment, to others */

@@ -4,7 +4,10 @@
 #ifndef HFI_INSPECT_H
 #define HFI_INSPECT_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct page;
+struct theap;
 
 /* Publishes the segment, or decides not to.  Called once by init. */
 void hfi_inspect_init(void);

@@ -23,6 +23,12 @@
 #include "arena/pagemap.h"
 #include "base/say.h"
 #include "heap/theaps.h"
+#include "heap/theap.h"
+#include "kernel/shm.h"
+#include "arena/xfree.h"
+#include "arena/arena.h"
+#include "numa/plan.h"
+#include "heap/page.h"
 
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 

@@ -12,7 +12,6 @@
 #include <holdfast/inspect.h>
 
 #include "base/options.h"
-#include "kernel/shm.h"
 
 /* Const while the segment is shown: where its tables are. */
 struct segment_tables {

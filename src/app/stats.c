@@ -20,6 +20,9 @@
 #include "arena/prefault.h"
 #include "base/say.h"
 #include "heap/theaps.h"
+#include "numa/plan.h"
+#include "arena/xfree.h"
+#include "heap/page.h"
 
 #define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 #define TOP_CLASSES 10u

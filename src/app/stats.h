@@ -7,7 +7,8 @@
 #include <holdfast/holdfast.h>
 
 #include "arena/arena.h"
-#include "heap/counters.h"
+
+struct counters;
 
 /* Figures of one node for the program itself: hf_stats, mallinfo2 and its kin, and the report. */
 struct node_figures {

@@ -17,6 +17,8 @@
 
 #include "kernel/os.h"
 #include "base/say.h"
+#include "arena/reserve.h"
+#include "numa/plan.h"
 
 #define STEP_PAGES_MIN 32u   /* 2 MiB */
 #define STEP_PAGES_MAX 1024u /* 64 MiB */

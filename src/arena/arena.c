@@ -27,6 +27,7 @@
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
 #include "arena/xfree.h"
+#include "numa/plan.h"
 
 #define LAZY_PAGES 64u     /* first pages of an auto arena: the kernel's faults are cheaper than a step */
 #define OPEN_CHUNKS_MAX 16 /* populated chunks opened by one call */

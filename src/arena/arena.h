@@ -15,7 +15,7 @@
 #include "arena/idleset.h"
 #include "arena/prefault.h"
 #include "arena/pagetable.h"
-#include "arena/reserve.h"
+#include "numa/plan.h"
 #include "arena/sizeclass.h"
 
 struct arena_node {

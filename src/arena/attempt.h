@@ -15,6 +15,8 @@
 #include "arena/prefault.h"
 #include "base/say.h"
 
+struct topology;
+
 #define HFI_HUGE_BYTES ((size_t)2 * HFI_MIB)
 #define HFI_ALLOW_MADVISE "allow madvise in the seccomp profile of the service or container"
 

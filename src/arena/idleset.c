@@ -37,6 +37,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/atomic.h"
 
 #define WORD_SHIFT 6u
 #define WORD_BITS ((size_t)1 << WORD_SHIFT)

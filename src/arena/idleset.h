@@ -13,7 +13,6 @@
 #ifndef HFI_IDLESET_H
 #define HFI_IDLESET_H
 
-#include "base/atomic.h"
 #include "base/base.h"
 
 #define HFI_IDLESET_LEVELS 4

@@ -23,8 +23,7 @@
 #define HFI_PAGETABLE_H
 
 #include "base/atomic.h"
-#include "base/base.h"
-#include "arena/reserve.h"
+#include "base/layout.h"
 
 struct block {
     struct block *next;
@@ -41,6 +40,8 @@ enum {
 };
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
+
+#define HFI_KEPT_MAX 64u /* slots of a theap, for what it holds back empty: `kept_slot` */
 
 /* What `used` of a page that a theap owns counts besides blocks. */
 enum page_mode {
@@ -114,7 +115,7 @@ struct page {
     uint64_t link_key; /* const: encodes links, and is in the guard's pattern, in the secure build */
 };
 
-_Static_assert(sizeof(struct page) == 128, "two cache lines per page");
+_Static_assert(sizeof(struct page) == HFI_TABLE_ENTRY_BYTES, "two cache lines per page");
 _Static_assert(offsetof(struct page, front) == 0, "hfi_page_of_front");
 
 /* The page of a front that is none of a stand-in. */
@@ -122,6 +123,13 @@ HFI_INLINE struct page *hfi_page_of_front(struct page_front *front)
 {
     return (struct page *)front;
 }
+
+/* A doubly linked list of pages through next and prev. */
+struct page_queue {
+    struct page *first;
+    struct page *last;
+    uint32_t count;
+};
 
 /* Const after hfi_init. */
 extern HFI_HIDDEN char *hfi_base;  /* 1 GiB aligned */

@@ -25,6 +25,8 @@
 #include "kernel/os.h"
 #include "kernel/cpu.h"
 #include "base/say.h"
+#include "kernel/ring.h"
+#include "base/layout.h"
 
 #define CHUNK_BYTES_MIN ((size_t)64 * HFI_MIB)
 #define CHUNK_BYTES_MIN_MEANWHILE                                                                            \

@@ -18,8 +18,7 @@
 
 #include "base/atomic.h"
 #include "base/base.h"
-#include "base/options.h"
-#include "kernel/ring.h"
+#include "base/layout.h"
 
 /* What is to be populated of one node. */
 struct prefault_order {

@@ -4,6 +4,7 @@
  * Test: tests/unit/reserve.c.
  */
 #include "arena/attempt.h"
+#include "numa/topology.h"
 
 #include <stdio.h>
 

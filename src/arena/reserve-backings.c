@@ -18,6 +18,7 @@
 
 #include "kernel/cpu.h"
 #include "kernel/os.h"
+#include "numa/topology.h"
 
 #define POOL_POLLS 50u
 #define POOL_POLL_US 10000u

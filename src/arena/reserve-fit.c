@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "kernel/os.h"
+#include "numa/topology.h"
 
 static const char *const shortage_steps[] = {
     [OS_BOUND_MACHINE] = "lower HOLDFAST_ARENA, or stop what else uses memory",

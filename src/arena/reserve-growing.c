@@ -13,6 +13,7 @@
 
 #include "kernel/os.h"
 #include "arena/reserve.h"
+#include "numa/topology.h"
 
 #define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)    /* less address space than this is no arena */
 #define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB) /* small programs gain nothing by huge pages */

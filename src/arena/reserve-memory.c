@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "kernel/os.h"
+#include "numa/topology.h"
 
 #define LEAD_BYTES ((size_t)4 * HFI_MIB)
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "arena/attempt.h"
+#include "numa/topology.h"
 
 static size_t usable_bytes(const struct options *options)
 {

@@ -15,7 +15,12 @@
 #ifndef HFI_RESERVE_H
 #define HFI_RESERVE_H
 
-#include "numa/plan.h"
+#include "base/base.h"
+
+struct options;
+struct reservation;
+struct reserved_node;
+struct topology;
 
 /* Reserves everything that `options` ask for.  0, or -errno after saying why
  * no arena at all could be made (the caller ends the process). */

@@ -26,6 +26,7 @@
 
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/atomic.h"
 
 #define WORD_BITS ((size_t)64)
 #define CHUNK_BITS HFI_RUNMAP_CHUNK_BITS

@@ -18,7 +18,6 @@
 #ifndef HFI_RUNMAP_H
 #define HFI_RUNMAP_H
 
-#include "base/atomic.h"
 #include "base/base.h"
 
 #define HFI_RUNMAP_NONE ((size_t)-1)

@@ -4,7 +4,6 @@
 #ifndef HFI_CHECK_H
 #define HFI_CHECK_H
 
-#include "base/base.h"
 #include "base/say.h"
 
 #ifdef HFI_ENABLE_DEBUG

@@ -10,9 +10,7 @@
 #ifndef HFI_OPTIONS_H
 #define HFI_OPTIONS_H
 
-#include "base/base.h"
-
-#define HFI_MAX_NODES 64
+#include "base/layout.h"
 
 enum option_arena { ARENA_AUTO, ARENA_BYTES, ARENA_PERCENT, ARENA_PER_NODE };
 enum option_backing { BACKING_AUTO, BACKING_1G, BACKING_2M, BACKING_THP, BACKING_4K };

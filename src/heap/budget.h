@@ -22,7 +22,6 @@
 #define HFI_TIGHT_SHARE 4u
 #define HFI_TIGHT_PAGES_PER_THEAP 16u
 #define HFI_KEPT_SHARE 128u
-#define HFI_KEPT_MAX 64u
 
 struct budget {
     bool shares;             /* takes a few blocks of a page, and lets go of it */

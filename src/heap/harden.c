@@ -41,7 +41,7 @@
 #include <string.h>
 
 #include "arena/arena.h"
-#include "base/check.h"
+#include "base/say.h"
 #include "kernel/os.h"
 #include "kernel/files.h"
 #include "kernel/cpu.h"
@@ -334,6 +334,11 @@ static bool may_be_lifted(void)
     hfi_order_stores(); /* a forked child looks at no page that is on its way out */
     hfi_arena_release(page, 1);
     return true;
+}
+
+bool hfi_guards_may_fault(unsigned node)
+{
+    return HFI_SECURE && hfi_arena.reservation.nodes[node].backing == BACKING_4K;
 }
 
 /* False when the guard is to be a pattern. */

@@ -12,7 +12,6 @@
 #ifndef HFI_HARDEN_H
 #define HFI_HARDEN_H
 
-#include "arena/arena.h"
 #include "arena/pagetable.h"
 
 /* Secrets, live bits, and the guards behind the nodes' own maps.  0, or -1 when memory was
@@ -92,10 +91,7 @@ HFI_INLINE void hfi_expect_live(const void *block, const char *call)
 
 /* Whether guards behind a node's runs may be inaccessible: where the kernel protects 4 KiB alone.
  * Elsewhere they are patterns. */
-HFI_INLINE bool hfi_guards_may_fault(unsigned node)
-{
-    return HFI_SECURE && hfi_arena.reservation.nodes[node].backing == BACKING_4K;
-}
+bool hfi_guards_may_fault(unsigned node);
 
 /* Puts the guard at the end of a run just claimed or resized: run_pages, node, and for a run of
  * blocks reserved and block_bytes are set.  Who claimed the run only. */

@@ -10,10 +10,12 @@
  */
 #include "heap/large.h"
 
-#include "base/check.h"
+#include "arena/arena.h"
+#include "base/say.h"
 #include "heap/harden.h"
 #include "arena/pagemap.h"
 #include "arena/xfree.h"
+#include "base/check.h"
 
 /* After the node's count of pages in large runs was changed. */
 static void show(const struct page *head)

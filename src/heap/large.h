@@ -8,7 +8,8 @@
 #ifndef HFI_LARGE_H
 #define HFI_LARGE_H
 
-#include "arena/arena.h"
+#include "base/base.h"
+#include "arena/pagetable.h"
 
 /* Dresses a run just claimed as one block; returns the block. */
 void *hfi_large_dress(struct page *head);

@@ -32,6 +32,9 @@
 #include "heap/remote.h"
 #include "base/say.h"
 #include "heap/theaps.h"
+#include "arena/arena.h"
+#include "heap/page.h"
+#include "heap/budget.h"
 
 #define LIST_BLOCKS_MAX (2 * hfi_budget_roomy.list_blocks) /* M4 */
 #define LOOKED_AT 8u                                       /* links of a list that is taken over */

@@ -12,6 +12,9 @@
 #define HFI_MAGAZINE_H
 
 #include "heap/theap.h"
+#include "base/check.h"
+#include "arena/pagetable.h"
+#include "arena/arena.h"
 
 /* Counts a block that is freed into a page of `owner`, as owners[] says: another theap, or none.
  * Without a branch, which no processor would foresee. */

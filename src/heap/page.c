@@ -23,6 +23,7 @@
 
 #include "base/check.h"
 #include "arena/pagemap.h"
+#include "heap/harden.h"
 
 void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list)
 {

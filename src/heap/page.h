@@ -9,17 +9,10 @@
 
 #include "arena/arena.h"
 #include "base/check.h"
-#include "heap/harden.h"
 #include "arena/pagetable.h"
-#include "arena/sizeclass.h"
 #include "arena/xfree.h"
 
-/* A doubly linked list of pages through next and prev. */
-struct page_queue {
-    struct page *first;
-    struct page *last;
-    uint32_t count;
-};
+struct theap;
 
 void hfi_page_queue_append(struct page_queue *queue, struct page *page, enum page_list list);
 void hfi_page_queue_remove(struct page_queue *queue, struct page *page);

@@ -21,7 +21,10 @@
  */
 #include "heap/remote.h"
 
-#include "base/check.h"
+#include "arena/xfree.h"
+#include "heap/page.h"
+#include "heap/harden.h"
+#include "heap/theap.h"
 #include "arena/pagemap.h"
 
 enum outcome { PUSHED, CLAIMED_EMPTY, CLAIMED_ROOM };

@@ -7,7 +7,11 @@
 #ifndef HFI_REMOTE_H
 #define HFI_REMOTE_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct block;
+struct page;
+struct theap;
 
 /* Frees `block` of `page` (a head entry), which another thread owns, or none.  `theap`: this
  * thread's, which takes the page in if it was its own and is unowned; NULL when it has none (any

@@ -10,6 +10,11 @@
 #include "heap/revoke.h"
 
 #include "base/check.h"
+#include "base/atomic.h"
+#include "arena/sizeclass.h"
+#include "heap/theap.h"
+#include "arena/arena.h"
+#include "heap/page.h"
 
 static uint32_t revoke_from(const struct page_queue *queue, const struct arena_node *node, uint32_t max)
 {

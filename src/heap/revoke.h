@@ -7,7 +7,10 @@
 #ifndef HFI_REVOKE_H
 #define HFI_REVOKE_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct arena_node;
+struct theap;
 
 /* For the stealer that has a theap's lists.  Picks up to `max` queued pages of `node` that are
  * neither current nor kept, and makes every free into them from now on the slow one.  Returns how

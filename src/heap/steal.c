@@ -29,6 +29,8 @@
 #include "kernel/cpu.h"
 #include "heap/revoke.h"
 #include "base/say.h"
+#include "arena/arena.h"
+#include "heap/page.h"
 
 static struct page *claim_from(struct idleset *set, struct theap *theap, struct arena_node *node,
                                unsigned class, size_t candidates)

@@ -7,7 +7,11 @@
 #ifndef HFI_STEAL_H
 #define HFI_STEAL_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct arena_node;
+struct page;
+struct theap;
 
 /* Of an idle set, looked at by a call that has other places to go. */
 #define HFI_CLAIM_CANDIDATES ((size_t)8)

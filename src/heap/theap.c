@@ -18,7 +18,10 @@
  */
 #include "heap/theap.h"
 
-#include "base/check.h"
+#include "arena/xfree.h"
+#include "arena/arena.h"
+#include "heap/page.h"
+#include "heap/budget.h"
 #include "arena/pagemap.h"
 
 struct page_front hfi_empty_front;

@@ -9,9 +9,12 @@
 #ifndef HFI_THEAP_H
 #define HFI_THEAP_H
 
-#include "heap/budget.h"
+#include "arena/sizeclass.h"
+#include "arena/pagetable.h"
+#include "base/check.h"
 #include "heap/counters.h"
-#include "heap/page.h"
+
+struct arena_node;
 
 #define HFI_SLOW_BUCKETS 32u /* of 2^i up to 2^(i+1) ticks (cpu.h); the last is open */
 

@@ -14,6 +14,9 @@
 
 #include "arena/pagemap.h"
 #include "base/check.h"
+#include "heap/harden.h"
+#include "arena/arena.h"
+#include "heap/theap.h"
 
 /* Recycled theaps: a stack whose head carries a tag against ABA (Treiber 1986; IBM
  * System/370 Principles of Operation for the tag).  Theaps are never unmapped, so reading the link

@@ -8,7 +8,10 @@
 #ifndef HFI_THEAPS_H
 #define HFI_THEAPS_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct arena_node;
+struct theap;
 
 /* A theap for this thread on `node`, recycled or new; NULL when the node is full. */
 struct theap *hfi_theap_new(struct arena_node *node);

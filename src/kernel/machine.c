@@ -5,12 +5,12 @@
  */
 #include "kernel/machine.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "base/sys.h"
 #include "kernel/cgroup.h"
 #include "kernel/files.h"
 #include "kernel/os.h"

@@ -4,6 +4,7 @@
  * Tests: tests/programs/misuse.c.
  */
 #include "malloc/address.h"
+#include "arena/pagetable.h"
 
 void hfi_address_die(const void *pointer, const char *call, uintptr_t owner)
 {

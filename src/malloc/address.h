@@ -7,7 +7,8 @@
 #ifndef HFI_ADDRESS_H
 #define HFI_ADDRESS_H
 
-#include "arena/arena.h"
+#include "arena/pagetable.h"
+#include "arena/sizeclass.h"
 #include "heap/large.h"
 #include "base/say.h"
 

@@ -49,6 +49,9 @@
 #include "base/say.h"
 #include "heap/theaps.h"
 #include "malloc/thread.h"
+#include "arena/arena.h"
+#include "heap/page.h"
+#include "heap/theap.h"
 
 /* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies
  * there.  Once the two have met they are one: a later run may lie across the place where they

@@ -8,7 +8,8 @@
 #include <errno.h>
 
 #include "malloc/address.h"
-#include "malloc/alloc.h"
+#include "malloc/slow.h"
+#include "heap/harden.h"
 #include "base/check.h"
 #include "kernel/boot.h"
 #include "malloc/init.h"

@@ -30,6 +30,9 @@
 #include "heap/steal.h"
 #include "malloc/thread.h"
 #include "numa/topology.h"
+#include "arena/arena.h"
+#include "arena/reserve.h"
+#include "heap/theap.h"
 
 static void say_arena(const struct reservation *reservation)
 {

@@ -21,6 +21,8 @@
 #include "heap/steal.h"
 #include "heap/theaps.h"
 #include "malloc/thread.h"
+#include "arena/arena.h"
+#include "heap/page.h"
 
 /* How hard a node is searched. */
 enum search {

@@ -8,7 +8,11 @@
 #ifndef HFI_LADDER_H
 #define HFI_LADDER_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct arena_node;
+struct page;
+struct theap;
 
 struct demand {
     unsigned class;          /* HFI_CLASS_LARGE: a run that is one block */

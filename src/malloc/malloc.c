@@ -26,6 +26,8 @@
 #include "base/say.h"
 #include "app/stats.h"
 #include "malloc/thread.h"
+#include "heap/page.h"
+#include "heap/budget.h"
 
 /* What malloc is asked for when this thread's own pages do not have it. */
 struct request {

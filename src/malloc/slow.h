@@ -7,7 +7,10 @@
 #ifndef HFI_SLOW_H
 #define HFI_SLOW_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct arena_node;
+struct page;
 
 /* malloc of any size; `zero` for calloc.  NULL and ENOMEM on failure. */
 void *hfi_malloc_slow(size_t bytes, bool zero);

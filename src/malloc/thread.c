@@ -24,6 +24,7 @@
 #include "base/probe.h"
 #include "base/say.h"
 #include "heap/theaps.h"
+#include "arena/arena.h"
 
 static pthread_key_t thread_key;
 static bool has_key; /* const after hfi_thread_init */

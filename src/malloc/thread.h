@@ -6,7 +6,10 @@
 #ifndef HFI_THREAD_H
 #define HFI_THREAD_H
 
-#include "heap/theap.h"
+#include "base/base.h"
+
+struct arena_node;
+struct theap;
 
 /* Prepares for the ends of threads.  Called once. */
 void hfi_thread_init(void);

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "heap/theap.h"
+#include "arena/arena.h"
 
 #define SLOTS 64
 #define LANES 3 /* the first is the fuzzer's own thread */

@@ -7,6 +7,7 @@
  */
 #include "lab.h"
 #include "app/stats.h"
+#include "heap/counters.h"
 
 static unsigned start;
 

@@ -9,6 +9,7 @@
  */
 #include "lab.h"
 #include "app/stats.h"
+#include "heap/counters.h"
 
 #define SHARE ((size_t)12 << 20) /* bytes that a test puts on a node */
 

@@ -10,6 +10,8 @@
 #include "lab.h"
 #include "app/stats.h"
 #include "heap/theaps.h"
+#include "heap/counters.h"
+#include "heap/theap.h"
 
 #define THREADS_PER_NODE 2
 #define THREADS_MAX 16

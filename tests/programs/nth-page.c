@@ -28,6 +28,7 @@
 
 #include "nth-page.h"
 #include "test.h"
+#include "arena/arena.h"
 
 #define CLAIMS_MAX 50 /* pages one call may ask for */
 #define PARKED_MAX 8000u

@@ -25,6 +25,9 @@
 #include "heap/theap.h"
 
 #include "test.h"
+#include "arena/runmap.h"
+#include "arena/arena.h"
+#include "heap/page.h"
 
 #define SLOTS 256
 #define ROUND_BLOCKS 24

@@ -6,6 +6,10 @@
  */
 #include "heap.h"
 #include "heap/steal.h"
+#include "arena/pagetable.h"
+#include "arena/arena.h"
+#include "heap/theap.h"
+#include "heap/page.h"
 
 #define PAGES_MAX 1200
 #define PAGE_BLOCK_BYTES (HFI_SECURE ? (size_t)57344 : HFI_PAGE_BYTES) /* of a run of one page */

@@ -14,6 +14,7 @@
 #include "malloc/init.h"
 #include "heap/magazine.h"
 #include "heap/theaps.h"
+#include "arena/arena.h"
 
 /* An arena of small pages that no other process sees. */
 static inline void set_up_arena(const char *size)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arena/idleset.h"
+#include "base/atomic.h"
 
 #define NONE HFI_IDLESET_NONE
 #define HUGE_CAPACITY ((size_t)8388608) /* pages of 500 GiB */

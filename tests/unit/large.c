@@ -5,6 +5,7 @@
 
 #include "heap.h"
 #include "heap/large.h"
+#include "arena/arena.h"
 
 TestSuite(large, .init = set_up);
 

@@ -4,6 +4,10 @@
  */
 #include "heap.h"
 #include "heap/remote.h"
+#include "heap/theap.h"
+#include "arena/xfree.h"
+#include "arena/arena.h"
+#include "heap/budget.h"
 
 TestSuite(magazine, .init = set_up);
 

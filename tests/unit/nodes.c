@@ -16,6 +16,7 @@
 #include "arena/pagemap.h"
 #include "app/stats.h"
 #include "heap/theaps.h"
+#include "heap/theap.h"
 
 #define NODES 4
 #define NODE_BYTES ((size_t)8 << 20)

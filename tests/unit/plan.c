@@ -27,6 +27,8 @@
 #include "kernel/cpu.h"
 #include "arena/reserve.h"
 #include "base/say.h"
+#include "numa/plan.h"
+#include "numa/topology.h"
 
 #define EXIT_STOPPED 78
 #define EXIT_FAILED 3

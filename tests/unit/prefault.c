@@ -7,6 +7,7 @@
 #endif
 #include "arena/prefault.h"
 #include "kernel/cpu.h"
+#include "kernel/ring.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -3,6 +3,8 @@
  */
 #include "heap.h"
 #include "heap/remote.h"
+#include "arena/arena.h"
+#include "heap/theap.h"
 
 TestSuite(remote, .init = set_up);
 

@@ -6,6 +6,7 @@
 
 #include "arena/arena.h"
 #include "arena/prefault.h"
+#include "arena/reserve.h"
 
 TestSuite(reserve, .init = set_up);
 

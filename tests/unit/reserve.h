@@ -31,6 +31,9 @@
 #include "kernel/machine.h"
 #include "kernel/os.h"
 #include "base/say.h"
+#include "base/options.h"
+#include "numa/topology.h"
+#include "numa/plan.h"
 
 #if defined __SANITIZE_ADDRESS__
 #define SANITIZED 1 /* it needs much address space, and makes mlock do nothing */

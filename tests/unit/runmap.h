@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "arena/runmap.h"
+#include "base/atomic.h"
 
 #define WINDOW ((size_t)HFI_RUNMAP_WINDOW_BITS)
 #define NONE HFI_RUNMAP_NONE

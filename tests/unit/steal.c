@@ -4,6 +4,11 @@
 #include "heap.h"
 #include "heap/remote.h"
 #include "heap/steal.h"
+#include "arena/pagetable.h"
+#include "arena/xfree.h"
+#include "arena/arena.h"
+#include "heap/theap.h"
+#include "heap/page.h"
 
 TestSuite(steal, .init = set_up);
 

@@ -3,6 +3,8 @@
  * ends.
  */
 #include "heap.h"
+#include "heap/page.h"
+#include "heap/budget.h"
 
 TestSuite(theap, .init = set_up);
 

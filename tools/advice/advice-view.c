@@ -8,6 +8,7 @@
 #include "advice/advice.h"
 #include "base/bits.h"
 #include "arena/reserve.h"
+#include "numa/plan.h"
 
 #define GROWTH_MAX 4.0
 #define TIGHT_PERCENT 90.0

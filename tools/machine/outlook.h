@@ -12,6 +12,7 @@
 #include "kernel/machine.h"
 #include "numa/plan.h"
 #include "tool.h"
+#include "numa/topology.h"
 
 struct outlook {
     struct options options;
