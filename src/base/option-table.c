@@ -18,6 +18,21 @@
 
 #define PROGRAM_BYTES 1024 /* of a program's path */
 
+/* "G", "GiB": 1 where there is none.  Leads *text behind it. */
+static uint64_t parse_unit(const char **text)
+{
+    static const char units[] = "KMGT";
+    const char *at = *text;
+    const char *letter = *at == 0 ? NULL : strchr(units, *at >= 'a' && *at <= 'z' ? *at - 32 : *at);
+    if (letter == NULL)
+        return 1;
+    at++;
+    if (at[0] == 'i' && (at[1] == 'B' || at[1] == 'b'))
+        at += 2;
+    *text = at;
+    return (uint64_t)1 << (10 * (letter - units + 1));
+}
+
 bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end)
 {
     uint64_t whole = 0, fraction = 0, scale = 1;
@@ -37,16 +52,7 @@ bool hfi_parse_bytes(const char *text, size_t *bytes, const char **end)
                 scale *= 10;
             }
     }
-    static const char units[] = "KMGT";
-    uint64_t unit = 1;
-    const char *letter = *at == 0 ? NULL : strchr(units, *at >= 'a' && *at <= 'z' ? *at - 32 : *at);
-    if (letter != NULL) {
-        unit = (uint64_t)1 << (10 * (letter - units + 1));
-        at++;
-        if (at[0] == 'i' && (at[1] == 'B' || at[1] == 'b'))
-            at += 2;
-    }
-    uint64_t total;
+    uint64_t unit = parse_unit(&at), total;
     if (unit == 1 && scale != 1)
         return false; /* a fraction of a byte */
     if (__builtin_mul_overflow(whole, unit, &total) ||
