@@ -23,7 +23,7 @@
 #define SHOWN_MAX 4
 #define NEVER (-1L)
 
-/* Where an assertion of the room under test ends, which is linked without the rooms below it. */
+/* Where an assertion of the room under test ends, which is linked without the modules below it. */
 void hfi_die(const char *id, const char *room, const char *format, ...)
 {
     fprintf(stderr, "%s %s: %s\n", id, room, format);
