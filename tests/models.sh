@@ -33,7 +33,7 @@ search handshake 1 -DNO_BARRIER_1
 search handshake 1 -DNO_BARRIER_2
 search handshake 1 -DKEEP_ANYHOW
 search page 0
-search page 1 -DLIST_FIRST
+search page 1 -DADD_FIRST
 search page 1 -DSPLIT_PUSH
-search page 1 -DUNLIST_LATE
+search page 1 -DREMOVE_LATE
 exit $failed
