@@ -139,7 +139,7 @@ expect 0 ' 4.62Mi ' stat --watch 0.1 --count 1 "$victim"
 grep -q ' ? *4.62Mi ' "$work/out" || fail "--watch tells what is live of an older library"
 "$holdfast" stat --json "$victim" > "$work/older.json" 2> "$work/err" || fail "stat --json of an older library"
 expect 0 holdfast_remote_frees_total stat --format openmetrics "$victim"
-grep -q unowned_frees "$work/out" && fail "OpenMetrics has what an older library does not count"
+grep -q holdfast_unowned_frees "$work/out" && fail "OpenMetrics has what an older library does not count"
 finish_segment
 
 # --- a library whose structs have more fields: all is told that this tool knows ---
