@@ -7,45 +7,17 @@ $(check_PROGRAMS): libholdfast-core.la libholdfast.la
 TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 TEST_EXTENSIONS = .unit .sh .lab .tap
 
+# All of them by name, and what each needs besides.
+hf_wrap = -Wl,--wrap=hfi_
+hf_model_cppflags = $(AM_CPPFLAGS) -include $(srcdir)/%D%/models/steps.h
+include tests/list.mk
+
 # --- programs with the library linked in: malloc is ours ---
-hf_programs = %D%/programs/api %D%/programs/asleep %D%/programs/cancel %D%/programs/cxx \
-	%D%/programs/dontfork %D%/programs/early %D%/programs/exhaust %D%/programs/fork \
-	%D%/programs/fork-direct %D%/programs/fork-full %D%/programs/fork-pool %D%/programs/fork-pressure %D%/programs/fork-signal %D%/programs/fork-steps %D%/programs/fork-warning \
-	%D%/programs/grows %D%/programs/idle %D%/programs/info %D%/programs/inspect %D%/programs/keys \
-	%D%/programs/late %D%/programs/live %D%/programs/lockall %D%/programs/misuse %D%/programs/nth-page \
-	%D%/programs/outlet %D%/programs/preempted.tap %D%/programs/prefault %D%/programs/privileged \
-	%D%/programs/publish %D%/programs/quiet %D%/programs/quiet-child %D%/programs/refused \
-	%D%/programs/stats %D%/programs/threads %D%/programs/uring
-if SECURE
-hf_programs += %D%/programs/secure
-endif
 check_PROGRAMS += $(hf_programs)
 TESTS += $(hf_programs)
 EXTRA_DIST += %D%/programs/segment.h %D%/programs/short-stack.h %D%/programs/test.h %D%/programs/nth-page.h
 hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
-%C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
-
-# Those that link more than the library, or less: two stand between its modules.
-hf_wrap = -Wl,--wrap=hfi_
-%C%_programs_nth_page_SOURCES = %D%/programs/nth-page.c %D%/programs/nth-page-new.cc src/names/override.c src/names/override-cxx.c
-%C%_programs_nth_page_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
-%C%_programs_nth_page_LDADD = libholdfast-core.la
-%C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
-%C%_programs_cancel_LDADD = libholdfast-core.la
-%C%_programs_cancel_LDFLAGS = $(hf_wrap)prefault_force $(hf_wrap)prefault_next
-%C%_programs_outlet_LDADD = libholdfast-core.la
-%C%_programs_late_LDADD =
-%C%_programs_late_LDFLAGS = -pthread -rdynamic
-%C%_programs_privileged_SOURCES = %D%/programs/privileged.c src/names/override.c
-%C%_programs_privileged_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
-%C%_programs_privileged_LDADD = libholdfast-core.la
-%C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
-%C%_programs_preempted_tap_LDADD = libholdfast-core.la
-%C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
-	$(hf_wrap)page_collect_claimed $(hf_wrap)page_init $(hf_wrap)page_let_go $(hf_wrap)page_retire \
-	$(hf_wrap)page_set_owner $(hf_wrap)page_claim $(hf_wrap)runmap_claim $(hf_wrap)runmap_release \
-	$(hf_wrap)theap_adopt
 
 # --- sequences of commands in processes of their own; the driver keeps the C library's malloc ---
 hf_victim = %D%/fuzz/victim.cc %D%/fuzz/victim-blocks.cc %D%/fuzz/victim-descriptors.cc %D%/fuzz/victim-processes.cc \
@@ -68,30 +40,18 @@ FUZZ_FIRST = 1000
 MOSTLYCLEANFILES += fuzz-processes.*
 
 # --- models: calls interleaved at each atomic step ---
-hf_models = %D%/models/idleset %D%/models/runmap
 check_PROGRAMS += $(hf_models)
 TESTS += $(hf_models)
 EXTRA_DIST += %D%/models/explorer.h %D%/models/steps.h
-hf_model_cppflags = $(AM_CPPFLAGS) -include $(srcdir)/%D%/models/steps.h
-%C%_models_idleset_SOURCES = %D%/models/idleset.c src/arena/idleset.c
-%C%_models_idleset_CPPFLAGS = $(hf_model_cppflags)
-%C%_models_runmap_SOURCES = %D%/models/runmap.c src/arena/runmap.c
-%C%_models_runmap_CPPFLAGS = $(hf_model_cppflags)
 
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
 UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
 AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit
 UNIT_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/unit/tap.sh
 EXTRA_DIST += %D%/unit/tap.sh
-hf_units = %D%/unit/backing.unit %D%/unit/fork.unit %D%/unit/full.unit %D%/unit/idleset.unit \
-	%D%/unit/large.unit %D%/unit/limits.unit %D%/unit/magazine.unit %D%/unit/nodes.unit %D%/unit/options.unit \
-	%D%/unit/os.unit %D%/unit/page.unit %D%/unit/plan.unit %D%/unit/prefault.unit %D%/unit/pressure.unit \
-	%D%/unit/remote.unit %D%/unit/reserve.unit %D%/unit/runmap.unit %D%/unit/runmap-threads.unit \
-	%D%/unit/steal.unit %D%/unit/theap.unit %D%/unit/topology.unit
 EXTRA_DIST += %D%/unit/heap.h %D%/unit/reserve.h %D%/unit/runmap.h
 hf_cflags_unit = $(CRITERION_CFLAGS)
 hf_libraries_unit = libholdfast-core.la $(CRITERION_LIBS) $(HWLOC_LIBS) $(LIBURING_LIBS)
-%C%_unit_full_unit_LDFLAGS = $(hf_wrap)arena_claim
 if HAVE_CRITERION
 check_PROGRAMS += $(hf_units)
 TESTS += $(hf_units)
@@ -124,10 +84,11 @@ check_PROGRAMS += %D%/names/answers
 hf_cflags_names = -fno-builtin
 
 # --- checks of the code itself ---
-hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/exports.sh %D%/guides.sh %D%/format.sh %D%/layers.sh \
-	%D%/manual.sh %D%/models.sh %D%/names.sh %D%/probes.sh %D%/secure.sh %D%/segment.sh %D%/tool.sh \
-	%D%/tsan.sh %D%/words.sh \
-	%D%/tool-live.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh %D%/tool-segment.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh
+hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/exports.sh %D%/format.sh \
+	%D%/guides.sh %D%/layers.sh %D%/manual.sh %D%/models.sh %D%/names.sh %D%/probes.sh %D%/secure.sh \
+	%D%/segment.sh %D%/tool-live.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh \
+	%D%/tool-segment.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh %D%/tool.sh %D%/tsan.sh \
+	%D%/words.sh
 TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/words.list %D%/names/known %D%/names/deepbind.c %D%/build.sh %D%/recording-layout.py %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
@@ -159,25 +120,22 @@ installcheck-local:
 	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)
 
 # --- fuzzing: clang's libFuzzer with the sanitizers; its own build of the core ---
-hf_all_of = $(wildcard $(srcdir)/$(1)/*.c $(srcdir)/$(1)/*/*.c)
-hf_core_sources = $(filter-out %/override.c %/override-cxx.c,$(call hf_all_of,src)) $(call hf_all_of,numa)
+hf_fuzz = srcdir=$(srcdir); . $(srcdir)/%D%/build.sh; core_flags fuzz; \
+	clang $$flags -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 EXTRA_DIST += %D%/fuzz/calls.c
 FUZZ_SECONDS = 60
 .PHONY: fuzz
 fuzz:
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DHFI_ENABLE_DEBUG -DHFI_VERSION='"fuzz"' $(FUZZ_DEFINES) \
-	  -fno-builtin -w -iquote $(srcdir)/src -iquote $(srcdir) -I$(srcdir)/include $(srcdir)/%D%/fuzz/calls.c \
-	  $(hf_core_sources) -lhwloc -luring -o fuzz-calls
+	$(hf_fuzz) -DHFI_ENABLE_DEBUG $(FUZZ_DEFINES) -fno-builtin $(srcdir)/%D%/fuzz/calls.c $$core_sources $$core_libraries -o fuzz-calls
 	./fuzz-calls -max_total_time=$(FUZZ_SECONDS) -max_len=1000 -len_control=0 -rss_limit_mb=4000
 CLEANFILES += fuzz-calls
 
 # What the tool reads of recordings and of segments; small page maps, so that no input takes long.
-hf_fuzz_tool = clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE -DHFI_VERSION='"fuzz"' \
-	-DRECORDING_PAGES_MAX=65536 -w -iquote $(srcdir)/src -iquote $(srcdir) -iquote $(srcdir)/tools -I$(srcdir)/include \
+hf_fuzz_tool = $(hf_fuzz) -DRECORDING_PAGES_MAX=65536 -iquote $(srcdir)/tools \
 	$(filter-out %/holdfast.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-graph.c %/top-head.c \
 	%/top-nodes.c %/top-none.c %/top-rows.c %/top-screen.c %/top-table.c %/top-views.c,\
-	$(call hf_all_of,tools)) $(hf_core_sources)
-hf_fuzz_libraries = -lhwloc -luring -ljansson -lm
+	$(wildcard $(srcdir)/tools/*.c $(srcdir)/tools/*/*.c)) $$core_sources
+hf_fuzz_libraries = $$core_libraries -ljansson -lm
 EXTRA_DIST += %D%/fuzz/recording.c %D%/fuzz/segment.c
 .PHONY: fuzz-recording fuzz-segment
 fuzz-recording: holdfast

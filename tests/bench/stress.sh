@@ -12,8 +12,7 @@ srcdir=${srcdir:-.}
 seconds=${1:-600} tsan_seconds=${2:-120}
 threads=800
 kib=${STRESS_KIB:-12288} tsan_kib=${STRESS_TSAN_KIB:-1024}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$srcdir/tests/build.sh"
 
 # run NAME SECONDS KIB PERCENT COMMAND...: again and again until the time is over
 run() {
@@ -36,14 +35,14 @@ HOLDFAST_BACKING=thp
 export HOLDFAST_BACKING
 run ordinary "$seconds" "$kib" 117 env LD_PRELOAD="$PWD/.libs/libholdfast.so" tests/bench/hf-workload
 
-. "$srcdir/tests/build.sh"
 core_flags tsan
 flags="$flags -fsanitize=thread -fno-builtin"
 # shellcheck disable=SC2086  # lists of words
 $cc $flags -include stdlib.h -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -Dcalloc=hf_calloc -Drealloc=hf_realloc \
     -c "$srcdir/tests/bench/hf-workload.c" -o "$work/workload.o"
+core_objects "$work/core"
 # shellcheck disable=SC2086
-$cc $flags -fvisibility=hidden "$work/workload.o" $core_sources -o "$work/workload" $core_libraries
+$cc $flags "$work/workload.o" "$work"/core/*.o -o "$work/workload" $core_libraries
 TSAN_OPTIONS=halt_on_error=1
 export TSAN_OPTIONS
 run tsan "$tsan_seconds" "$tsan_kib" 175 setarch -R "$work/workload"
