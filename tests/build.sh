@@ -96,10 +96,10 @@ run()
         echo "NOT OK: $test does not build" > "$folder/result"
         return
     fi
-    status=0
+    status=0 began=$(date +%s)
     (cd "$work" && env "$@" $under "$folder/test" > "$folder/log" 2>&1) || status=$?
     case $status:$(grep -c '^not ok' "$folder/log") in
-        0:0) echo "ok: $test $*" ;;
+        0:0) echo "ok: $test $* ($(($(date +%s) - began)) s)" ;;
         77:0) echo "skipped: $test $*: $(tail -n 1 "$folder/log")" ;;
         *:0) echo "NOT OK: $test $*: exit status $status" ;;
         *) echo "NOT OK: $test $*: $(grep '^not ok' "$folder/log")" ;;

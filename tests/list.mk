@@ -3,7 +3,8 @@
 # name; what else a program needs stands below its line.
 #
 # After the # are the other builds that a test runs in, each perhaps with an environment, as in
-# secure:VARIABLE=VALUE:VARIABLE=VALUE. AddressSanitizer has all unit tests.
+# secure:VARIABLE=VALUE:VARIABLE=VALUE. AddressSanitizer has all unit tests. The build with assertions (debug)
+# has those and all programs, except where its line says not-debug.
 
 # --- programs with the library linked in: malloc is ours ---
 hf_programs =
@@ -63,7 +64,7 @@ hf_programs += %D%/programs/threads # secure secure:HOLDFAST_ARENA=512M:HOLDFAST
 hf_programs += %D%/programs/uring # secure
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 if SECURE
-hf_programs += %D%/programs/secure # secure
+hf_programs += %D%/programs/secure # secure not-debug
 endif
 
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
@@ -105,6 +106,7 @@ hf_scripts =
 hf_scripts += %D%/asan.sh
 hf_scripts += %D%/completion.sh
 hf_scripts += %D%/cxx.sh
+hf_scripts += %D%/debug.sh
 hf_scripts += %D%/examples.sh
 hf_scripts += %D%/exports.sh
 hf_scripts += %D%/format.sh
