@@ -2,7 +2,7 @@
 # What runs, and what a program needs, is said in tests/list.mk; flags in tests/local.mk and src/local.mk.
 # A caller may set $test_flags for the tests alone, $links_core to link them with the core instead of
 # the library, and $under, a command that runs each.
-# shellcheck shell=sh disable=SC2086  # flags are lists of words
+# shellcheck shell=sh disable=SC2016,SC2034,SC2046,SC2086,SC2089,SC2090  # flags are lists of words
 cc=${CC:-gcc} cxx=${CXX:-g++}
 srcdir=$(cd "$srcdir" && pwd)
 export srcdir

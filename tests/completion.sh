@@ -4,19 +4,10 @@
 #
 # $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
 set -u
-export LC_ALL=C
-top_srcdir=$(cd "${top_srcdir:-${srcdir:-.}}" && pwd)
-top_builddir=$(cd "${top_builddir:-.}" && pwd)
-work=$(mktemp -d) || exit 1
-live=
-trap '[ -z "$live" ] || kill "$live" 2> /dev/null; rm -rf "$work"' EXIT
-failed=0
-
-fail()
-{
-    echo "completion.sh: $*"
-    failed=1
-}
+. "${srcdir:-${top_srcdir:-.}}/tests/test.sh"
+top_srcdir=$(cd "$top_srcdir" && pwd)
+top_builddir=$(cd "$top_builddir" && pwd)
+shown=
 
 # --- what is asked: lines as they are typed behind the program's name ---
 # They are kept, and each shell is asked all of them at once.
@@ -99,6 +90,7 @@ done
 if [ -w /dev/shm ]; then
     "$top_builddir/holdfast" run --arena 8M --backing 4k sleep 60 > /dev/null 2>&1 &
     live=$!
+    children=$live
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         sleep 0.3
         "$top_builddir/holdfast" stat "$live" > /dev/null 2>&1 && break

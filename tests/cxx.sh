@@ -4,20 +4,11 @@
 # that with libstdc++.a too; where libstdc++ comes with a plugin; where there is none.
 # shellcheck disable=SC2086  # $link and $how are lists of words
 set -u
-srcdir=${srcdir:-.}
+. "${srcdir:-${top_srcdir:-.}}/tests/test.sh"
 cc=${CC:-gcc} cxx=${CXX:-g++}
 libraries=$PWD/.libs
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 link="-L$libraries -Wl,--no-as-needed -lholdfast -Wl,-rpath,$libraries"
-failed=0
 export HOLDFAST_ARENA=32M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no HOLDFAST_PREFAULT=none
-
-fail()
-{
-    echo "cxx.sh: $*"
-    failed=1
-}
 
 # same WAY COMMAND...: prints what the plain program printed
 same()
@@ -40,12 +31,12 @@ program()
     name=$1 source=$2
     shift 2
     object=$work/$name.o
-    $cxx -std=c++17 -O2 -w -fno-builtin -pthread "$@" -c "$srcdir/tests/cxx/$source" -o "$object" || exit 1
-    $cxx "$object" -o "$work/plain" || exit 1
-    $cxx "$object" -o "$work/linked" $link || exit 1
-    $cxx "$object" "$libraries/libholdfast.a" -o "$work/static" -lhwloc -luring || exit 1
-    $cxx "$object" "$libraries/libholdfast.a" -o "$work/all-static" -static-libstdc++ -lhwloc -luring || exit 1
-    "$work/plain" > "$work/plain.txt" || exit 1
+    must $cxx -std=c++17 -O2 -w -fno-builtin -pthread "$@" -c "$srcdir/tests/cxx/$source" -o "$object"
+    must $cxx "$object" -o "$work/plain"
+    must $cxx "$object" -o "$work/linked" $link
+    must $cxx "$object" "$libraries/libholdfast.a" -o "$work/static" -lhwloc -luring
+    must $cxx "$object" "$libraries/libholdfast.a" -o "$work/all-static" -static-libstdc++ -lhwloc -luring
+    must "$work/plain" > "$work/plain.txt"
     same preloaded env LD_PRELOAD="$libraries/libholdfast.so" "$work/plain"
     same linked "$work/linked"
     same 'linked statically' "$work/static"
@@ -68,21 +59,21 @@ for replaced in 1 2 3 4; do
 done
 program handler handler.cc
 
-$cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/plugin.so" || exit 1
-$cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late" || exit 1
-$cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late-linked" $link || exit 1
+must $cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/plugin.so"
+must $cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late"
+must $cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late-linked" $link
 late env LD_PRELOAD="$libraries/libholdfast.so" "$work/late"
 late "$work/late-linked"
 
 # A runtime inside, whose symbols only the older kind of hash table leads to.
-$cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/sysv.so" -static-libstdc++ -static-libgcc \
-    -Wl,--hash-style=sysv || exit 1
+must $cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/sysv.so" -static-libstdc++ -static-libgcc \
+    -Wl,--hash-style=sysv
 env LD_PRELOAD="$libraries/libholdfast.so" "$work/late" "$work/sysv.so" local early > "$work/said" 2>&1 ||
     fail "a plugin with a sysv hash: $(tail -n 3 "$work/said")"
 
 # Two runtimes in one process: each plugin's failures are its own's affair.
-$cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/whole.so" -static-libstdc++ -static-libgcc || exit 1
-$cc -O2 -fno-builtin "$srcdir/tests/cxx/two.c" -o "$work/two" || exit 1
+must $cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/whole.so" -static-libstdc++ -static-libgcc
+must $cc -O2 -fno-builtin "$srcdir/tests/cxx/two.c" -o "$work/two"
 for plugins in "$work/plugin.so $work/whole.so" "$work/whole.so $work/plugin.so"; do
     if ! env LD_PRELOAD="$libraries/libholdfast.so" "$work/two" $plugins > "$work/said" 2>&1; then
         fail "two plugins: $plugins"
@@ -90,7 +81,7 @@ for plugins in "$work/plugin.so $work/whole.so" "$work/whole.so $work/plugin.so"
     fi
 done
 
-$cc -O2 -fno-builtin "$srcdir/tests/cxx/alone.c" -o "$work/alone" $link || exit 1
+must $cc -O2 -fno-builtin "$srcdir/tests/cxx/alone.c" -o "$work/alone" $link
 "$work/alone" > "$work/said" 2>&1 && fail "alone: did not fail"
 grep -q HF-E016 "$work/said" || { fail "alone: no HF-E016"; cat "$work/said"; }
 exit "$failed"

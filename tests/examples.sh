@@ -4,7 +4,6 @@
 #
 # $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
 set -u
-name=examples.sh
 top_srcdir=${top_srcdir:-${srcdir:-.}}
 # shellcheck source=tests/tool-part.sh
 . "$top_srcdir/tests/tool-part.sh"

@@ -8,7 +8,7 @@ listed=$(mktemp) found=$(mktemp)
 trap 'rm -f "$listed" "$found"' EXIT
 sed -n 's/^\t\([A-Za-z_0-9]*\);$/\1/p' "$srcdir/src/holdfast.map" | sort >"$listed"
 nm -D --defined-only "$library" | awk '{ print $3 }' | sort >"$found"
-diff "$listed" "$found" || exit 1
+diff "$listed" "$found" || { echo "exports.sh: what the version script lists (<) and what $library exports (>) differ"; exit 1; }
 extra=$(readelf -d "$library" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -v -e '^libhwloc\.' -e '^liburing\.' -e '^libc\.' -e '^ld-linux' -e '^libpthread\.')
 [ -z "$extra" ] || { echo "also needs: $extra"; exit 1; }
 

@@ -10,21 +10,8 @@
 # $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
 # guides.sh FILE...: these files only; the list is not looked at then.
 set -u
-export LC_ALL=C
-unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT
-unset HOLDFAST_VERBOSE HOLDFAST_ONLY
-top_srcdir=${top_srcdir:-${srcdir:-.}}
-top_builddir=${top_builddir:-.}
-holdfast=$top_builddir/holdfast
-failed=0
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-
-fail()
-{
-    echo "guides.sh: $*"
-    failed=1
-}
+. "${srcdir:-${top_srcdir:-.}}/tests/test.sh"
+shown=
 
 [ -x "$holdfast" ] || { fail "there is no $holdfast"; exit 1; }
 

@@ -4,20 +4,8 @@
 #
 # $top_srcdir (or $srcdir) and $top_builddir as Automake sets them, both . by default.
 set -u
-export LC_ALL=C
-top_srcdir=${top_srcdir:-${srcdir:-.}}
-top_builddir=${top_builddir:-.}
+. "${srcdir:-${top_srcdir:-.}}/tests/test.sh"
 man=$top_srcdir/man
-holdfast=$top_builddir/holdfast
-failed=0
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-
-fail()
-{
-    echo "manual.sh: $*"
-    failed=1
-}
 
 # compare WHAT FILE PLACE FILE PLACE: two lists, made sorted and unique here
 compare()

@@ -3,17 +3,13 @@
 # Each name of the C library and of the C++ runtime that has to do with the heap is known (names/known).
 # What a plugin loaded with RTLD_DEEPBIND takes from the C library's heap is told where it is freed.
 set -u
-export LC_ALL=C
-srcdir=${srcdir:-.}
+. "${srcdir:-${top_srcdir:-.}}/tests/test.sh"
 library=$PWD/.libs/libholdfast.so
 known=$srcdir/tests/names/known
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-failed=0
 
-./tests/names/answers > "$work/libc" || exit 1
-LD_PRELOAD=$library ./tests/names/answers > "$work/holdfast" || exit 1
-diff "$work/libc" "$work/holdfast" || failed=1
+must ./tests/names/answers > "$work/libc"
+must env LD_PRELOAD="$library" ./tests/names/answers > "$work/holdfast"
+diff "$work/libc" "$work/holdfast" || fail 'the C library (<) and Holdfast (>) answer differently'
 
 # of WHAT: the names that the list calls so
 of()
@@ -32,34 +28,34 @@ libc=$(ldd "$library" | sed -n 's/.*libc\.so\.6 => \([^ ]*\).*/\1/p')
 runtime=$(${CXX:-g++} -print-file-name=libstdc++.so.6)
 { of ours; of calls; of none; of apart; } | sort > "$work/known"
 uniq -d "$work/known" > "$work/twice"
-while read -r name; do echo "names.sh: $name is in the list twice"; failed=1; done < "$work/twice"
+while read -r name; do fail "$name is in the list twice"; done < "$work/twice"
 
 for of in "$libc" "$runtime"; do
     case $of in
     */libc.so*) names "$of" "$heap" ;;
     *) names "$of" '^_Zn[wa]|^_Zd[la]' ;;
     esac > "$work/names"
-    [ -s "$work/names" ] || { echo "names.sh: no names found in $of"; failed=1; }
+    [ -s "$work/names" ] || fail "no names found in $of"
     comm -23 "$work/names" "$work/known" > "$work/unknown"
-    while read -r name; do echo "names.sh: $name of $of is not in tests/names/known"; failed=1; done < "$work/unknown"
+    while read -r name; do fail "$name of $of is not in tests/names/known"; done < "$work/unknown"
 done
 
 names "$library" . | grep -v '^hf_' > "$work/exported"
 of ours | diff - "$work/exported" > "$work/differs" ||
-    { echo 'names.sh: what is ours (<) and what is exported (>) differ'; cat "$work/differs"; failed=1; }
+    { fail 'what is ours (<) and what is exported (>) differ'; cat "$work/differs"; }
 
 # The manual names what has no effect, and each of ours in C.
 for name in $(of none) $(of ours | grep -v '^_Z'); do
     grep -qE "^\.(Fn|Va|Dv) $name( |\$)" "$srcdir/man/holdfast.3" ||
-        { echo "names.sh: holdfast(3) does not name $name"; failed=1; }
+        fail "holdfast(3) does not name $name"
 done
 
 # --- RTLD_DEEPBIND ---
 cc=${CC:-gcc}
-$cc -O2 -fno-builtin "$srcdir/tests/names/deepbind.c" -o "$work/deepbind" || exit 1
-$cc -O2 -fno-builtin -fPIC -shared -DPLUGIN "$srcdir/tests/names/deepbind.c" -o "$work/apart.so" || exit 1
-$cc -O2 -fno-builtin -fPIC -shared -DPLUGIN "$srcdir/tests/names/deepbind.c" -o "$work/with.so" \
-    -L"$PWD/.libs" -Wl,--no-as-needed -lholdfast -Wl,-rpath,"$PWD/.libs" || exit 1
+must $cc -O2 -fno-builtin "$srcdir/tests/names/deepbind.c" -o "$work/deepbind"
+must $cc -O2 -fno-builtin -fPIC -shared -DPLUGIN "$srcdir/tests/names/deepbind.c" -o "$work/apart.so"
+must $cc -O2 -fno-builtin -fPIC -shared -DPLUGIN "$srcdir/tests/names/deepbind.c" -o "$work/with.so" \
+    -L"$PWD/.libs" -Wl,--no-as-needed -lholdfast -Wl,-rpath,"$PWD/.libs"
 
 # deepbind PLUGIN WAY: its exit status
 deepbind()
@@ -67,13 +63,13 @@ deepbind()
     env LD_PRELOAD="$library" "$work/deepbind" "$work/$1.so" "$2" > "$work/said" 2>&1
 }
 
-deepbind apart none || { echo 'names.sh: each on its own side: failed'; cat "$work/said"; failed=1; }
+deepbind apart none || { fail 'each on its own side: failed'; cat "$work/said"; }
 for way in out resized; do
-    deepbind apart "$way" && { echo "names.sh: a block of the C library's, $way: was taken"; failed=1; }
+    deepbind apart "$way" && fail "a block of the C library's, $way: was taken"
     grep -q 'HF-E301.*; load .* RTLD_DEEPBIND' "$work/said" ||
-        { echo "names.sh: a block of the C library's, $way: no advice"; cat "$work/said"; failed=1; }
+        { fail "a block of the C library's, $way: no advice"; cat "$work/said"; }
 done
 for way in out resized in; do
-    deepbind with "$way" || { echo "names.sh: plugin linked with Holdfast, $way: failed"; cat "$work/said"; failed=1; }
+    deepbind with "$way" || { fail "plugin linked with Holdfast, $way: failed"; cat "$work/said"; }
 done
 exit "$failed"

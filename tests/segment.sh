@@ -5,7 +5,6 @@
 # $srcdir and $top_builddir as Automake sets them.  Parts of it need root, for namespaces and cgroups:
 # they are passed over otherwise.
 set -u
-name=segment.sh
 srcdir=${srcdir:-.}
 . "$srcdir/tests/tool-part.sh"
 

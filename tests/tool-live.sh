@@ -5,7 +5,6 @@
 #
 # $top_builddir as Automake sets it, . by default.
 set -u
-name=tool-live.sh
 . "${srcdir:-$(dirname "$0")/..}/tests/tool-part.sh"
 command -v python3 > /dev/null || { echo "tool-live.sh: no python3"; exit 77; }
 

@@ -4,7 +4,6 @@
 # $srcdir and $top_builddir as Automake sets them, both . by default.
 set -u
 unset NO_COLOR
-name=tool-map.sh
 . "${srcdir:-.}/tests/tool-part.sh"
 
 if command -v xmllint > /dev/null; then

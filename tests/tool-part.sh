@@ -1,15 +1,9 @@
-# Sourced by tests of the tool: $name is set; failures are counted in $failed.
-export LC_ALL=C
-unset HOLDFAST_ARENA HOLDFAST_BACKING HOLDFAST_STRICT HOLDFAST_LIBRARY HOLDFAST_INSPECT HOLDFAST_VERBOSE HOLDFAST_ONLY HWLOC_SYNTHETIC
-top_builddir=${top_builddir:-.}
-holdfast=$top_builddir/holdfast
+# Sourced by tests of the tool that look at an arena: of tool-load at work, or of made-segment.
+. "${srcdir:-$(dirname "$0")/..}/tests/test.sh"
 load=$top_builddir/tests/tool-load
 edit=$top_builddir/tests/tool-edit
 made=$top_builddir/tests/made-segment
-failed=0
-children=
 library=$(cd "$top_builddir" && pwd)/.libs/libholdfast.so.0
-work=$(mktemp -d) || exit 1
 victim='' segment=''
 finish_segment()
 {
@@ -18,21 +12,7 @@ finish_segment()
     victim='' segment=''
 }
 
-finish()
-{
-    finish_segment
-    for child in $children; do kill "$child" 2> /dev/null; done
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 1' HUP INT TERM
-
-fail()
-{
-    echo "$name: $*"
-    sed 's/^/    /' "$work/out" "$work/err" 2> /dev/null | head -40
-    failed=1
-}
+trap 'finish_segment; finish' EXIT
 
 # Whether standard input is JSON, where something here can tell.
 if command -v jq > /dev/null; then
@@ -58,7 +38,7 @@ start()
     children="$children $live"
     for _ in $(seq 300); do
         grep -q '^ready' "$work/load" && return 0
-        kill -0 "$live" 2> /dev/null || return 1
+        kill -0 "$live" 2> /dev/null || { fail "tool-load $* has ended: $(cat "$work/load.err")"; return 1; }
         sleep 0.1
     done
     fail "tool-load $* is not ready after 30 s"
@@ -92,25 +72,4 @@ namespace()
 {
     time=$(stat -Lc %i /proc/self/ns/time 2> /dev/null) && printf '%x%08x' "$time" "$(stat -Lc %i /proc/self/ns/pid)" ||
         printf '%x' "$(stat -Lc %i /proc/self/ns/pid)"
-}
-
-# until_true COMMAND...: within ten seconds
-until_true()
-{
-    for _ in $(seq 100); do
-        "$@" && return 0
-        sleep 0.1
-    done
-    return 1
-}
-
-# expect STATUS TEXT ARGUMENT...: exit status, and a text on standard output or error ('' for any)
-expect()
-{
-    status=$1 text=$2
-    shift 2
-    "$holdfast" "$@" > "$work/out" 2> "$work/err" < /dev/null
-    got=$?
-    [ "$got" = "$status" ] || fail "holdfast $*: exit status $got, not $status"
-    [ -z "$text" ] || cat "$work/out" "$work/err" | grep -qF -e "$text" || fail "holdfast $*: does not say '$text'"
 }

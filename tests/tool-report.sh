@@ -4,7 +4,6 @@
 #
 # $top_builddir as Automake sets it, . by default.
 set -u
-name=tool-report.sh
 . "${srcdir:-$(dirname "$0")/..}/tests/tool-part.sh"
 
 # page FILE: what every page must be

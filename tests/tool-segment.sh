@@ -4,7 +4,6 @@
 #
 # $srcdir and $top_builddir as Automake sets them, both . by default.
 set -u
-name=tool-segment.sh
 . "${srcdir:-.}/tests/tool-part.sh"
 
 # strange STATUS TEXT [OPTION | NAME=VALUE]...: what stat says of a segment that was made so

@@ -2,7 +2,6 @@
 # holdfast stat and list: what they print of a program whose work is known, once and again and again, for people, as JSON and as
 # OpenMetrics; and holdfast-inspect(5) against both and against <holdfast/inspect.h>.
 set -u
-name=tool-stat.sh
 srcdir=${srcdir:-.}
 . "$srcdir/tests/tool-part.sh"
 man=$srcdir/man/holdfast-inspect.5

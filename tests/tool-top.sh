@@ -5,7 +5,6 @@
 # $srcdir and $top_builddir as Automake sets them, both . by default.
 set -u
 unset NO_COLOR TMUX
-name=tool-top.sh
 . "${srcdir:-.}/tests/tool-part.sh"
 holdfast=$(cd "$top_builddir" && pwd)/holdfast
 servers=0 # each terminal has one of its own: a socket is not at once free again
@@ -13,7 +12,7 @@ tmux()
 {
     command tmux -u -f /dev/null -S "$work/tmux.$servers" "$@" 2> /dev/null
 }
-trap 'tmux kill-server; finish' EXIT
+trap 'tmux kill-server; finish_segment; finish' EXIT
 
 fail()
 {

@@ -4,7 +4,6 @@
 #
 # $top_builddir as Automake sets it, . by default.
 set -u
-name=tool-tune.sh
 . "${srcdir:-$(dirname "$0")/..}/tests/tool-part.sh"
 
 # given RULE PATTERN WHAT...: that advice, with a line that matches; exit status 1

@@ -3,7 +3,6 @@
 #
 # $srcdir and $top_builddir as Automake sets them, both . by default.
 set -u
-name=tool.sh
 partly_without_shm=yes
 . "${srcdir:-.}/tests/tool-part.sh"
 refused=0
