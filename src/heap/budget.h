@@ -1,16 +1,16 @@
 /*
  * budget: what a theap may keep, by how much its node has left.
  *
- * While a node has much, a theap keeps pages and blocks that it will probably need again.  A
- * node is tight when less than 1/HFI_TIGHT_SHARE of it is free, and less than
- * HFI_TIGHT_PAGES_PER_THEAP pages for each of its theaps: what many threads keep for themselves
- * alone would then be the rest of it.  Threads share pages there: each takes a few blocks of a page
- * that others go on taking from, keeps nothing empty or full, and gives up, a few classes per call,
- * what it has not needed of late.
+ * While a node has much, a theap keeps pages and blocks that it will probably need again.  A node
+ * is tight when less than 1/HFI_TIGHT_SHARE of it is free, and less than HFI_TIGHT_PAGES_PER_THEAP
+ * pages for each of its theaps.  What many threads keep for themselves alone would then be the rest
+ * of it.  Threads share pages there: each takes a few blocks of a page that others go on taking
+ * from.  It keeps nothing empty or full, and gives up, a few classes per call, what it has not
+ * needed of late.
  *
  * Of empty pages a theap keeps the node's size / HFI_KEPT_SHARE / theaps on the node, one at least.
- * A thread that sleeps does not hear of later ones, so that the shares of n threads add up as
- * 1 + 1/2 + ... + 1/n: what 64 sleeping threads keep empty is at most 1/27 of a node of 512 MiB.
+ * A thread that sleeps does not hear of later ones.  So the shares of n threads add up as 1 + 1/2 +
+ * ... + 1/n: what 64 sleeping threads keep empty is at most 1/27 of a node of 512 MiB.
  *
  * Any thread, by counts that others change meanwhile: a hint.  Asked at each decision anew.
  */

@@ -5,15 +5,16 @@
  *      Threads share words of bits, so both changes are atomic.
  *
  * HD2: page->guard is GUARD_FAULT while the guard may be inaccessible, GUARD_PATTERN while its
- *      pattern stands whole: stored before the kernel is asked and after it has answered, after the
- *      pattern was written and before it is cleared.  So a forked child, which may find another
- *      thread's run half way, at worst lifts what is accessible or verifies nothing.
+ *      pattern stands whole.  The first is stored before the kernel is asked and taken back after
+ *      it has answered; the second is stored after the pattern was written and taken back before it
+ *      is cleared.  So a forked child, which may find another thread's run half way, at worst lifts
+ *      what is accessible or verifies nothing.
  * HD3: memory that is free in the arena is accessible and holds no pattern.
  *
- * HD4: a page whose guard the kernel would not lift (RLIMIT_DATA was lowered below what is in use)
- *      is on the stack of lost pages, and counts as Holdfast's own.  While there are any, no guard
- *      is made inaccessible until one of them was opened: so no more are lost than guards stood, and
- *      all come back.
+ * HD4: the kernel may refuse to lift a guard (RLIMIT_DATA was lowered below what is in use).  Its
+ *      page is then on the stack of lost pages, and counts as Holdfast's own.  While there are any,
+ *      no guard is made inaccessible until one of them was lifted.  So no more are lost than guards
+ *      stood, and all come back.
  *
  * A guard behind a run of blocks on OS pages of 4 KiB:
  *
@@ -29,10 +30,10 @@
  * run of a node that are the node's maps, which have one as well.  An inaccessible guard costs the
  * process two mappings (vm.max_map_count), of which half are left to the program.
  *
- * Defeats: use of a freed block's link to reach an address (links are encoded and checked),
- * frees of interior pointers and double frees of any age (live bits), guessing the
- * next block's place (order shuffled within each batch of linked blocks), writing on from one run
- * into the next (guards).
+ * Encoded and checked links defeat the use of a freed block's link to reach an address.  Live bits
+ * find frees of interior pointers, and double frees of any age.  The shuffled order within each
+ * batch of linked blocks makes the next block's place hard to guess.  Guards find a write that goes
+ * on from one run into the next.
  *
  * Tests: tests/programs/misuse.c and tests/programs/guards.c in the secure build (tests/secure.sh).
  */

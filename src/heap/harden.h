@@ -1,13 +1,12 @@
 /*
  * harden: what --enable-secure adds, as inline functions that vanish without it.
  *
- * Links: stored xor'ed with the page's key and checked when followed, so that
- * a stray write into a freed block is found before it is handed out.
- * Live bits: one bit per 16 bytes of arena, set where a live block starts;
- * free of anything else (interior pointer, any double free) is found at once.
- * Order: the blocks of a page are linked in random order, batch by batch.
- * Guards: the last HFI_GUARD_BYTES of every run belong to no block, and are inaccessible or
- * hold a pattern that is verified when the run is given back or resized.
+ * Links are stored xor'ed with the page's key and checked when followed.  So a stray write into a
+ * freed block is found before it is handed out.  Live bits are one bit per 16 bytes of arena, set
+ * where a live block starts.  A free of anything else (interior pointer, any double free) is found
+ * at once.  The blocks of a page are linked in random order, batch by batch.  Guards are the last
+ * HFI_GUARD_BYTES of every run, which belong to no block.  They are inaccessible, or have a pattern
+ * that is verified when the run is given back or resized.
  */
 #ifndef HFI_HARDEN_H
 #define HFI_HARDEN_H

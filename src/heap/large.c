@@ -1,8 +1,8 @@
 /*
  * large: see large.h.
  *
- * L1: only the head's entry describes the run; entries inside it stay as free pages
- *     left them (owner HFI_OWNER_NONE), so that claiming a gigabyte writes one entry.
+ * L1: only the head's entry describes the run.  Entries inside it stay as free pages left them
+ *     (owner HFI_OWNER_NONE), so that claiming a gigabyte writes one entry.
  * L2: HFI_OWNER_LARGE in owners[] of the head is set by its claimer (release) and cleared by the
  *     one CAS that frees it (acquire).
  *

@@ -1,9 +1,9 @@
 /*
  * large: blocks of whole pages, one run each.
  *
- * For requests over HFI_BLOCK_MAX_BYTES and alignments over a page.  Any thread may
- * free or resize a large block it holds; clearing owners[] of its head by CAS is what
- * makes a second free of it a message instead of damage.
+ * For requests over HFI_BLOCK_MAX_BYTES and alignments over a page.  Any thread may free or resize
+ * a large block that it has.  A free clears owners[] of its head by CAS, which makes a second free
+ * of it a message instead of damage.
  */
 #ifndef HFI_LARGE_H
 #define HFI_LARGE_H

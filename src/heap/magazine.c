@@ -6,22 +6,22 @@
  *
  * M1: a block in a magazine counts as handed out in its page.
  * M2: free puts into `incoming`.  malloc takes from `loaded`, which stands in for the current page
- *     in the direct table, and is loaded with what came in once the thread's own page has run dry
- *     (but M7): a thread with room of its own returns what it does not need, rather than freeing
- *     foreign blocks for ever.
+ *     in the direct table.  It is loaded with what came in once the thread's own page has run dry
+ *     (but see M7).  So a thread with room of its own returns what it does not need, rather than
+ *     freeing foreign blocks for ever.
  * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
  *     put returns a few blocks of that to their page.
  * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which are
  *     unowned: they load ample_blocks of one at a time, which is what an idle page has.
  * M5: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
- * M6: a thread takes a page of its own first, but on a tight node: what it frees for others may
- *     share cache lines with what they hold, and it would go on with those blocks for ever (passive
+ * M6: a thread takes a page of its own first, except on a tight node.  What it frees for others may
+ *     share cache lines with what they have, and it would go on with those blocks for ever (passive
  *     false sharing: Berger et al., ASPLOS 2000).
  * M7: a thread that hands on what it allocates, and frees what it is handed, takes what it freed
- *     last before its own, which others have had in their caches.  It shows when half of what it
- *     frees is not its own although it takes its own first: blocks that came back to it would be
- *     its own before long.  Looked at again after a while; never on a tight node, since what is
- *     loaded can be had by nobody else.
+ *     last.  Its own come after that: others have had them in their caches.  It shows when half of
+ *     what it frees is not its own although it takes its own first.  Blocks that came back to it
+ *     would be its own before long.  Looked at again after a while; never on a tight node, since
+ *     what is loaded can be had by nobody else.
  *
  * Tests: tests/unit/magazine.c, tests/programs/fork.c.
  */

@@ -3,10 +3,10 @@
  * requests.
  *
  * Threads that free each other's blocks would otherwise pay a contended CAS for each and get their
- * memory back cold, and who holds many blocks would touch a cold page with each call.  Per theap
- * and class of the direct table; for who has the theap's lists (theap.h), and what is loaded for
- * its thread.  No memory of its own.  Source: Bonwick and Adams, "Magazines and Vmem", USENIX 2001
- * (loaded and previous magazine).
+ * memory back cold.  A thread that has many blocks would touch a cold page with each call.  Per
+ * theap and class of the direct table; for who has the theap's lists (theap.h), and what is loaded
+ * for its thread.  No memory of its own.  Source: Bonwick and Adams, "Magazines and Vmem", USENIX
+ * 2001 (loaded and previous magazine).
  */
 #ifndef HFI_MAGAZINE_H
 #define HFI_MAGAZINE_H
@@ -59,8 +59,8 @@ bool hfi_magazine_is_first(struct theap *theap);
  * it is empty. */
 struct page_front *hfi_magazine_load(struct theap *theap, unsigned class);
 
-/* Moves a few blocks of a page of the theap, in no list and with a free list, to the magazine of
- * its class, lets go of the page, and loads: for threads that share pages on a tight node.  Not in
+/* For threads that share pages on a tight node.  Moves a few blocks of a page of the theap, in no
+ * list and with a free list, to the magazine of its class, lets go of the page, and loads.  Not in
  * the secure build. */
 struct page_front *hfi_magazine_fill(struct theap *theap, struct page *page);
 
@@ -74,8 +74,8 @@ void hfi_magazines_return(struct theap *theap, bool and_lists);
 /* For who has a theap's lists: returns every block that is not loaded.  How many. */
 uint32_t hfi_magazines_return_lists(struct theap *theap);
 
-/* For who has the lists of a theap whose thread has ended: returns its blocks, lets go of its
- * pages, and puts it up for the next thread. */
+/* For the thread that has the lists of a theap whose own thread has ended.  Returns its blocks,
+ * lets go of its pages, and puts it up for the next thread. */
 void hfi_magazine_end_theap(struct theap *theap);
 
 /* Returns every block, then gives back what the theap need not keep (hfi_theap_give_back).  True if

@@ -2,20 +2,20 @@
  * page: see page.h; the accounting equation stands in pagetable.h.
  *
  * P1: only the owner touches free, local_free, used, capacity and the list links.
- * P2: while a page is unowned, xfree is UNOWNED and its `remaining` is the number of
- *     blocks handed out; then, and only then, a CAS that clears UNOWNED claims the page.
+ * P2: while a page is unowned, its xfree is UNOWNED, and `remaining` there is the number of blocks
+ *     handed out.  Then, and only then, a CAS that clears UNOWNED claims the page.
  * P3: letting go stores HFI_OWNER_UNOWNED first and makes xfree unowned last (release); a claim
  *     reads xfree (acquire) first, and writes its theap into owners[] last.
- * P4: a page that is IDLE has its bit in the idle set for as much room as it has, ample
- *     or scant, or somebody is about to set it; a bit without such a page is a hint that leads
- *     nowhere, harmless.
- * P5: xidle_pages of a node counts pages that are IDLE: the thread that sets that bit adds, the one
- *     that clears it takes off, after the CAS; so for a moment it may be below zero.
+ * P4: a page that is IDLE has its bit in the idle set for as much room as it has, ample or scant,
+ *     or a thread is about to set it.  A bit without such a page is a hint that leads nowhere,
+ *     which is harmless.
+ * P5: xidle_pages of a node counts pages that are IDLE.  The thread that sets that bit adds, and
+ *     the one that clears it takes off, after the CAS.  So for a moment it may be below zero.
  *
  * Each step is a constant amount of work: lists are taken whole, their length is known from counts,
- * and a page's blocks are linked a few at a time.  What a forked child may find half done, and
- * believes (F3 in fork.c), is ordered by hfi_order_stores so that at worst blocks are lost to the
- * child, never handed out twice.
+ * and a page's blocks are linked a few at a time.  A forked child may find things half done, and
+ * trusts some of them (F3 in fork.c).  hfi_order_stores orders these, so that at worst blocks are
+ * lost to the child, never handed out twice.
  *
  * Tests: tests/unit/page.c, tests/unit/theap.c.
  */

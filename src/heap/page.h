@@ -24,8 +24,8 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
 #define HFI_PAGE_LINKS_CHECKED 16u
 
 /* Ends the program for a list of blocks of the page's size that is longer than it can be, or leads
- * back to itself within `links`, which can be followed: where it comes to twice is the block that
- * was freed twice. */
+ * back to itself within `links`, which can be followed.  The block that it comes to twice was freed
+ * twice. */
 HFI_COLD _Noreturn void hfi_page_die_listed_twice(const struct page *page, const struct block *list,
                                                   uint32_t links);
 
@@ -44,15 +44,15 @@ uint32_t hfi_page_refill_own(struct page *page);
 /* Swaps local_free, which must not be empty, in for `free`, which must be; as hfi_page_refill. */
 uint32_t hfi_page_swap(struct page *page);
 
-/* Takes what others freed, something, into a page just claimed, so that `used` says how many blocks
- * are out; unless the page has frees of its last owner. */
+/* Takes what others freed into a page just claimed, so that `used` says how many blocks are out.
+ * Does nothing where the page has frees of its last owner. */
 void hfi_page_collect_claimed(struct page *page);
 
 /* Returns an empty page (in use, in no list) to its node. */
 void hfi_page_retire(struct page *page);
 
-/* Lets go of a page (in use, in no list): it is retired if empty, added to its node's idle set if
- * it has room, and otherwise belongs to whoever frees into it next. */
+/* Lets go of a page (in use, in no list): it is retired if empty, and added to its node's idle set
+ * if it has room.  Otherwise the thread that frees into it next decides. */
 void hfi_page_let_go(struct page *page);
 
 /* In a forked child: lets go of a page whose theap the child gives up.  `whole`: no call was under
@@ -78,8 +78,9 @@ HFI_INLINE struct page_run hfi_page_run(const struct page *page)
 }
 
 /* Any thread: counts an unowned page and adds it to an idle set, when its free blocks have become
- * `room` where they were `had`: in the set of the scant first, and in that of the ample once it has
- * ample_blocks.  The scant set's bit stays, as a hint; only the page's owner may take it out. */
+ * `room` where they were `had`.  It goes to the set of the scant first, and to that of the ample
+ * once it has ample_blocks.  The scant set's bit stays, as a hint; only the page's owner may take
+ * it out. */
 void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room);
 
 /* After this thread's CAS claimed a page: out of the idle sets and their count, if `found`, its

@@ -1,8 +1,8 @@
 /*
  * revoke: how a stealer takes pages from the lists of another thread's theap.
  *
- * RV1: between hfi_theap_revoke and hfi_theap_settle a picked page is unowned and still queued:
- *      no free into it is the fast one, and nothing else changes its list.
+ * RV1: between hfi_theap_revoke and hfi_theap_settle a picked page is unowned and still queued.  No
+ *      free into it is the fast one, and nothing else changes its list.
  *
  * Concurrency: the caller has the lists (T5 in theap.c); hfi_theap_return_lists ends that.
  * Tests: tests/unit/full.c, tests/models/handshake.pml.

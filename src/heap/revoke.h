@@ -13,7 +13,7 @@ struct arena_node;
 struct theap;
 
 /* For the stealer that has a theap's lists.  Picks up to `max` queued pages of `node` that are
- * neither current nor kept, and makes every free into them from now on the slow one.  Returns how
+ * neither current nor kept.  From now on every free into them is the slow one.  Returns how
  * many. */
 uint32_t hfi_theap_revoke(struct theap *theap, const struct arena_node *node, uint32_t max);
 

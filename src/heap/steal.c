@@ -2,13 +2,13 @@
  * steal: see steal.h; protocol in doc/protocols.md ("Claim of an idle page").
  *
  * A member of the idle set is a hint (P4 in page.c): the page may have been claimed, retired or cut
- * anew since.  The claim of its xfree decides; a page that turns out to be of another class is let
+ * anew since.  The claim of its xfree decides.  A page that turns out to be of another class is let
  * go of again, which adds it where it belongs.
  *
- * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker. The owner
- * stores xbusy and loads xstate, or owners[] of a page; the stealer stores those and loads xbusy,
- * with a membarrier between, which puts a full barrier into the owner too: of the two at least one
- * sees the other. If the owner may be inside, the stealer gives up.
+ * From a theap whose thread sleeps (doc/protocols.md, "Handshake"): an asymmetric Dekker.  The
+ * owner stores xbusy and loads xstate, or owners[] of a page.  The stealer stores those and loads
+ * xbusy, with a membarrier between, which puts a full barrier into the owner too.  Of the two at
+ * least one sees the other.  If the owner may be inside, the stealer gives up.
  *
  * H1: first barrier: the theap's lists are the stealer's; the owner, entering, sees THEAP_SEIZED
  *     and does without.
@@ -63,7 +63,7 @@ struct page *hfi_claim_scant(struct theap *theap, struct arena_node *node, unsig
     return claim_from(&node->scant[class], theap, node, class, candidates);
 }
 
-/* Theaps visited between two barriers.  A barrier costs as much as a visit to some fifty theaps; a
+/* Theaps visited between two barriers.  A barrier costs as much as a visit to some fifty theaps.  A
  * stealer that is preempted keeps the lists of so many from being used. */
 #define VISITS_MAX 64u
 #define PAGES_PER_VISIT 32u

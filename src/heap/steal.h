@@ -16,8 +16,8 @@ struct theap;
 /* Of an idle set, looked at by a call that has other places to go. */
 #define HFI_CLAIM_CANDIDATES ((size_t)8)
 
-/* A run of `class` on `node` that was unowned and has ample room, now owned by `theap` of
- * this thread; NULL when none of the first `candidates` members of the set was claimed.  Without a
+/* A run of `class` on `node` that was unowned and has ample room, now owned by `theap` of this
+ * thread.  NULL when none of the first `candidates` members of the set was claimed.  Without a
  * theap the page stays unowned: the caller lets go of it at once. */
 struct page *hfi_claim_ample(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
@@ -34,8 +34,8 @@ struct stolen {
     bool more;       /* a theap had more pages than one visit takes */
 };
 
-/* From some theaps whose threads are not inside malloc or free, without their help: takes pages
- * with room on `node`, and makes them idle or free, and returns what blocks their magazines hold
+/* Steals from some theaps whose threads are not inside malloc or free, without their help.  Takes
+ * pages with room on `node` and makes them idle or free, and returns the blocks of their magazines
  * to their pages.  `*next` walks the list of all theaps (hfi_theap_first); NULL at its end.
  * `theap` is the thread's own, or NULL.  Two membarrier system calls. */
 struct stolen hfi_steal_asleep(struct theap *theap, const struct arena_node *node, struct theap **next);

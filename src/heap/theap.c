@@ -1,8 +1,8 @@
 /*
  * theap: the pages a theap has, where each is queued, and which of them it lets go of.
  *
- * T1: a page owned by the thread is in exactly one place: current of its class, in the
- *     partial queue of its class, or in `full`; page->list says which.
+ * T1: a page owned by the thread is in exactly one place: current of its class, in the partial
+ *     queue of its class, or in `full`.  page->list says which.
  * T2: hfi_direct[i] is the front of the current page of the class that serves i * 16 bytes, or of
  *     the magazine that stands in for it.
  * T3: a page put into `full` is sealed until the first free into it by the thread, or until it
@@ -11,8 +11,8 @@
  *     is kept, and nothing given up, while a stealer has the lists: a page that it picks stays what
  *     it was.
  * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong
- *     to the thread while xstate is THEAP_LIVE, to the stealer while it is THEAP_SEIZED; current
- *     and kept pages always to the thread.
+ *     to the thread while xstate is THEAP_LIVE.  They are the stealer's while it is THEAP_SEIZED.
+ *     Current and kept pages always are the thread's.
  *
  * Tests: tests/unit/theap.c.
  */
@@ -186,8 +186,8 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
     HFI_SHOW(theap->kept_pages, theap->kept_pages + page->run_pages);
 }
 
-/* The current page of its class has no room left: queued for a while, as most of its
- * frees may be the thread's own; the oldest such page is let go. */
+/* The current page of its class has no room left.  It is queued for a while, as most of its frees
+ * may be the thread's own; the oldest such page is let go. */
 static void theap_current_full(struct theap *theap, struct page *page)
 {
     uint32_t budget = hfi_theap_has_lists(theap) ? hfi_budget(theap->node)->full : 0;

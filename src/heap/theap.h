@@ -115,8 +115,8 @@ HFI_INLINE struct page *hfi_theap_current(const struct theap *theap, unsigned cl
 }
 
 /* From entering to leaving no stealer takes queued pages of this thread's theap, unless it began
- * before: then hfi_theap_has_lists is false, and the owner does without its lists.  Two plain stores; the
- * stealer pays for their order (steal.c). */
+ * before.  Then hfi_theap_has_lists is false, and the owner does without its lists.  Two plain
+ * stores; the stealer pays for their order (steal.c). */
 HFI_INLINE void hfi_theap_enter(struct theap *theap)
 {
     hfi_store_relaxed(&theap->xbusy, 1);
@@ -138,9 +138,9 @@ HFI_INLINE void hfi_theap_leave(struct theap *theap)
     hfi_store_release(&theap->xbusy, 0);
 }
 
-/* Where home has fresh pages: lets go of the pages of a class that are of another node, taken there
- * before the thread was moved or while home was full, so that the class goes on at home.  Bounded
- * by the pages with room that a theap keeps of a class. */
+/* Where home has fresh pages, lets go of the pages of a class that are of another node, so that the
+ * class goes on at home.  They were taken there before the thread was moved or while home was full.
+ * Bounded by the pages with room that a theap keeps of a class. */
 void hfi_theap_let_go_away(struct theap *theap, unsigned class);
 
 /* Of the current page of a class, with a free block; NULL when it has no room.  Constant work. */
@@ -170,8 +170,8 @@ void hfi_theap_adopt(struct theap *theap, struct page *page);
  * into.  True if anything went. */
 bool hfi_theap_give_back(struct theap *theap);
 
-/* On a node with little left: lets go of pages of classes that this thread has not needed for a
- * while, a few classes per call, so that threads share them instead of each keeping its own. */
+/* On a tight node, lets go of pages of classes that this thread has not needed for a while, a few
+ * classes per call.  So threads share them instead of each keeping its own. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class);
 
 /* Lets go of every page, full ones too: the thread will sleep.  Its next calls claim them, or

@@ -1,7 +1,7 @@
 /*
  * theaps: every theap there is: cut from meta pages, given to a thread, put up for the next.
  *
- * TH1: a theap is in the list of all from when it is cut, for ever; it is in the stack of recycled
+ * TH1: a theap is in the list of all from when it is cut, for ever.  It is in the stack of recycled
  *      ones from when it is put up until a thread takes it.
  * TH2: a node's xtheap_count is the number of theaps whose home it is, except for those in the
  *      stack.

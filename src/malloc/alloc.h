@@ -5,9 +5,9 @@
  *   free     page of the pointer -> owned by this thread? -> front of its local_free list
  *
  * No atomic read-modify-write, no branch but the three that lead to slow.h:
- * large or out of range, empty list, not ours.  Before a thread has a theap its
- * direct table leads to the empty front, whose lists are empty; before the arena stands
- * hfi_span is 0, so that no pointer is in it: neither needs a test here.
+ * large or out of range, empty list, not ours.  Before a thread has a theap its direct table leads
+ * to the empty front, whose lists are empty.  Before the arena stands hfi_span is 0, so that no
+ * pointer is in it.  Neither needs a test here.
  *
  * Instantiated by api.c (hf_malloc ...) and override.c (malloc ...), so that
  * neither pays a call for the other.

@@ -3,29 +3,29 @@
  *
  * Where the process had one thread, the child has all that its parent had, as it was: nothing is to
  * be done.  Else it looks at owners[] of all pages ever used, and lets go of each page whose owner
- * is gone, so that its memory can be used.  Pages of threads that vanish with the fork stand as
- * they were, perhaps in the middle of a call, and their lists are not followed (F3).
+ * is gone.  So that memory can be used.  Pages of threads that vanish with the fork stand as they
+ * were, perhaps in the middle of a call.  Their lists are not followed (F3).
  *
  * F1: the forking thread's own pages are whole: it was in fork, not in malloc.
  * F2: no state waits for a vanished thread: there are no locks.  If that thread was setting the arena
  *     up (dlopen), the child's first call sets up another.
- * F3: memory that is pinned the kernel copies at the fork, page by page, while the other threads go
- *     on: what lies in the arena is then of an earlier moment than the page table, which is not
- *     pinned.  Direct I/O and a reader in another process pin for a moment, which nothing tells.
- *     So the child of a process with threads believes the page table alone: it follows no list of
- *     blocks that another thread may have changed, and gives up its theap.
+ * F3: the kernel copies pinned memory at the fork, page by page, while the other threads go on.
+ *     What lies in the arena is then of an earlier moment than the page table, which is not pinned.
+ *     Direct I/O and a reader in another process pin for a moment, which nothing tells.  So the
+ *     child of a process with threads trusts the page table alone.  It follows no list of blocks
+ *     that another thread may have changed, and gives up its theap.
  *
- * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes: its
- * pages stay its own, in the child as in the parent, until somebody who finds nothing else takes
- * them (steal.c).
+ * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes.
+ * Its pages stay its own, in the child as in the parent, until a thread that finds nothing else
+ * steals them.
  *
  * The walk costs the child 8 bytes read per page ever used, and the parent a look into
- * /proc/self/status for its threads; neither where the process had one thread.
+ * /proc/self/status for its threads.  A process with one thread pays neither.
  *
  * The first fork on huge pages of a pool warns where the pool could not copy the arena (HF-W007).
  * Where it could, HOLDFAST_VERBOSE=1 says so (HF-I007).  The first fork of a forked child warns
- * again where the pool is too small: the kernel then takes pages from that child as readily as from
- * its own.  vfork and posix_spawn run no handlers, and cost nothing.
+ * again where the pool is too small.  The kernel then takes pages from that child as readily as
+ * from its own.  vfork and posix_spawn run no handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c,
  * tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,

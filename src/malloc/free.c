@@ -88,8 +88,8 @@ static HFI_NOINLINE void free_found(struct found found, void *pointer)
         free_without_theap(found, pointer);
 }
 
-/* A small block of another thread's page, or nobody's, that the magazine takes as it is: what
- * programs that hand blocks on, or hold many, free all day. */
+/* A small block of another thread's page, or of an unowned one, that the magazine takes as it is.
+ * Programs that hand blocks on, or have many, free such blocks all day. */
 HFI_INLINE bool is_for_magazine(const struct theap *theap, struct found found, const void *pointer)
 {
     unsigned class = found.page->size_class;

@@ -1,8 +1,8 @@
 /*
  * init: see init.h.
  *
- * IN1: the arena is set up once, by the first thread that calls malloc; whoever comes
- *      meanwhile (that thread inside hwloc, or, in theory, another) is served by boot.h.
+ * IN1: the arena is set up once, by the first thread that calls malloc.  boot.h serves the calls
+ *      that come meanwhile: of that thread inside hwloc, or, in theory, of another.
  * IN2: hfi_span is stored last: until then no pointer is in the arena.
  * IN3: the thread that sets the arena up cannot be cancelled meanwhile: hwloc calls cancellation
  *      points.

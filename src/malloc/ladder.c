@@ -150,16 +150,17 @@ static struct page *rung_kept(struct theap *theap, struct arena_node *node, stru
     return hfi_magazine_give_back(theap) ? take_ample_or_run(theap, node, demand, SEARCH_QUICK) : NULL;
 }
 
-/* Half of a node may be free with no run as long as the class likes its runs: a shorter one, which
- * wastes more at its end, holds the block as well. */
+/* Half of a node may be free with no run as long as the class likes its runs.  A shorter one, which
+ * wastes more at its end, serves as well. */
 static struct page *rung_short_run(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     return take_short_run(theap, node, demand, SEARCH_QUICK);
 }
 
-/* What threads that sleep keep.  Grows with what they hold.  A second visit finds pages that
- * got room from the magazines of a theap visited later; a further one is for theaps that have more
- * than one visit takes.  Each page is taken once: other threads may be quicker to take it back. */
+/* What threads that sleep keep.  The work grows with how much that is.  A second visit finds pages
+ * that got room from the magazines of a theap visited later.  A further one is for theaps that have
+ * more than one visit takes.  Each page is taken once: other threads may be quicker to take it
+ * back. */
 static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     struct page *page = NULL;

@@ -27,7 +27,7 @@ struct demand {
 };
 
 /* A run of the class with a free block, or of a larger class, owned by `theap` and in none of its
- * lists; or a large one.  NULL when the arena has none.  The theap's thread has entered. */
+ * lists.  Or a large run.  NULL when the arena has none.  The theap's thread has entered. */
 struct page *hfi_ladder(struct theap *theap, struct demand *demand);
 
 /* Where the theap's next pages come from (HOLDFAST_PLACE): a thread that was moved is followed.

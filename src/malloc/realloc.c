@@ -1,8 +1,8 @@
 /*
  * realloc: what realloc does when the block does not stay, and how large a block is (slow.h).
  *
- * W3: realloc fails only when malloc of what was asked for would: not for the room it likes to
- *     add, and never when the block is made smaller.
+ * W3: realloc fails only when malloc of what was asked for would.  It does not fail for the space
+ *     it likes to add, and never when the block is made smaller.
  *
  * Tests: tests/unit/large.c, tests/unit/full.c, tests/programs/api.c.
  */
@@ -25,7 +25,7 @@ size_t hfi_usable_size(const void *pointer)
     return found.owner == HFI_OWNER_LARGE ? hfi_large_bytes(found.page) : found.page->block_bytes;
 }
 
-/* A block that grew once will grow again: the largest class of at most a quarter more than asked
+/* A block that grew once will grow again.  The largest class of at most a quarter more than asked
  * for (twice for small ones) saves every other copy of a text that is built piece by piece. */
 static size_t grown_bytes(size_t bytes)
 {

@@ -28,9 +28,9 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
 /* free of what is not in the arena: NULL, a boot block, or a misuse (message, abort). */
 void hfi_free_outside(void *pointer);
 
-/* free of any other address in the arena than a block of a page that this thread owns: a block of
- * another thread's page or of an unowned one, a large block, or a misuse (message, abort).  The
- * caller has stored xbusy, as by hfi_theap_enter; this leaves. */
+/* free of any other address in the arena than a block of a page that this thread owns.  It may be a
+ * block of another thread's page or of an unowned one, a large block, or a misuse (message, abort).
+ * The caller has stored xbusy, as by hfi_theap_enter; this leaves. */
 void hfi_free_slow(void *pointer);
 
 /* free took the count of blocks of this thread's page to zero; as above, with xbusy set. */

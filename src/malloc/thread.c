@@ -2,9 +2,9 @@
  * thread: see thread.h.
  *
  * D1: a thread's theap is let go by a pthread key destructor.  Where all keys are taken, it is let
- *     go by the list of destructors that the C library keeps for C++'s thread_local; they run
- *     before those of keys.  Allocation by a later destructor attaches a new theap for that call
- *     alone (hfi_thread_served): the C library calls no destructor for ever; a free does not.  A
+ *     go by the list of destructors that the C library has for C++'s thread_local.  They run before
+ *     those of keys.  Allocation by a later destructor attaches a new theap for that call alone
+ *     (hfi_thread_served): the C library calls no destructor for ever.  A free attaches none.  A
  *     thread that cannot be armed gets no theap: nobody would let go of its pages.  To enter that
  *     list takes the loader's lock, which another thread may hold (list_thread).
  *

@@ -23,8 +23,8 @@ struct arena_node *hfi_thread_node(void);
 /* False once this thread's exit hook has run: its frees no longer attach a theap. */
 bool hfi_thread_may_attach(void);
 
-/* At the end of each call that may have attached a theap: lets go of it at once, where the thread
- * has ended except for other destructors, none of which is sure to be followed by one of ours. */
+/* Ends each call that may have attached a theap.  Lets go of it at once where the thread has ended
+ * except for other destructors.  None of these is sure to be followed by one of ours. */
 void hfi_thread_served(void);
 
 /* For fork.c: this thread has no theap any more; its pages are somebody else's business. */
