@@ -84,14 +84,8 @@ check_PROGRAMS += %D%/names/answers
 hf_cflags_names = -fno-builtin
 
 # --- checks of the code itself ---
-hf_scripts = %D%/asan.sh %D%/completion.sh %D%/cxx.sh %D%/examples.sh %D%/exports.sh %D%/format.sh \
-	%D%/guides.sh %D%/layers.sh %D%/manual.sh %D%/models.sh %D%/names.sh %D%/probes.sh %D%/secure.sh \
-	%D%/segment.sh %D%/tool-live.sh %D%/tool-map.sh %D%/tool-plan.sh %D%/tool-report.sh \
-	%D%/tool-segment.sh %D%/tool-stat.sh %D%/tool-top.sh %D%/tool-tune.sh %D%/tool.sh %D%/tsan.sh \
-	%D%/words.sh
 TESTS += $(hf_scripts)
-EXTRA_DIST += $(hf_scripts) %D%/words.list %D%/names/known %D%/names/deepbind.c %D%/build.sh %D%/recording-layout.py %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
-EXTRA_DIST += $(hf_scripts) %D%/names/known %D%/names/deepbind.c %D%/build.sh %D%/test.sh %D%/recording-layout.py %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
+EXTRA_DIST += $(hf_scripts) %D%/words.list %D%/names/known %D%/names/deepbind.c %D%/build.sh %D%/test.sh %D%/recording-layout.py %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/page.pml
 EXTRA_DIST += %D%/cxx/alone.c %D%/cxx/handler.cc %D%/cxx/late.c %D%/cxx/plugin.cc %D%/cxx/two.c %D%/cxx/replaced.cc
 .PHONY: check-models
