@@ -41,7 +41,7 @@ enum {
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
 
-#define HFI_KEPT_MAX 64u /* slots of a theap, for what it holds back empty: `kept_slot` */
+#define HFI_KEPT_MAX 64u /* slots of a theap, for its empty pages that are kept: `kept_slot` */
 
 /* What `used` of a page that a theap owns counts besides blocks. */
 enum page_mode {
