@@ -1,11 +1,11 @@
 /*
- * plan: what an arena is to be, before the machine is asked for any of it: who gets how much, on
- * which OS pages that is tried, who turns to whom, and where in address space all of it lies
- * (layout.h).
+ * plan: what an arena is to be, before the machine is asked for any of it.  It says which node gets
+ * how much, on which OS pages that is tried, and which nodes follow when it is full.  It also says
+ * where in address space all of it lies (layout.h).
  *
- * Plain arithmetic on options and a topology, of this machine or of a described one: reserve.c
- * carries a plan out, `holdfast plan` and `holdfast doctor` print it.  Says nothing, asks the
- * kernel nothing, no state, no malloc; thread-safe.
+ * It is plain arithmetic on options and a topology, of this machine or of a described one.
+ * reserve.c carries a plan out, `holdfast plan` and `holdfast doctor` print it.  Says nothing, asks
+ * the kernel nothing, no state, no malloc; thread-safe.
  */
 #ifndef HFI_PLAN_H
 #define HFI_PLAN_H
@@ -63,11 +63,11 @@ struct reservation {
  * named. */
 bool hfi_node_is_chosen(const struct options *options, const struct topology_node *node);
 
-/* Begins a reservation: the nodes that the options give bytes of the arena, in the topology's order,
- * rounded up to 64 KiB but not yet to an OS page, none below HFI_NODE_BYTES_MIN; asked_bytes is what
- * was asked for, to the byte.  A named size is split evenly over the chosen nodes; an auto arena may
- * fill each.  `usable_bytes`: what the process may use of the machine, for auto and a percentage.
- * node_count may be 0. */
+/* Begins a reservation with the nodes that the options give bytes of the arena, in the topology's
+ * order.  The bytes are rounded up to 64 KiB but not yet to an OS page, none below
+ * HFI_NODE_BYTES_MIN.  asked_bytes is what was asked for, to the byte.  A named size is split
+ * evenly over the chosen nodes; an auto arena may fill each.  `usable_bytes`: what the process may
+ * use of the machine, for auto and a percentage. node_count may be 0. */
 void hfi_plan_draft(struct reservation *reservation, const struct options *options,
                     const struct topology *topology, size_t usable_bytes);
 
@@ -99,13 +99,13 @@ size_t hfi_backing_unit_bytes(enum option_backing backing);
 bool hfi_backing_is_asked(enum option_backing asked, enum option_backing backing, size_t bytes);
 
 /* Of what is free, the most that nodes on small pages may take, and what they take where that is
- * less than they ask for: the rest of the program needs memory too.  What the inspection segment
+ * less than they ask for.  The rest of the program needs memory too.  What the inspection segment
  * takes comes off first. */
 size_t hfi_plan_most(uint64_t available);
 size_t hfi_plan_cut(uint64_t available);
 
-/* What they take where they ask for more than there is at all, free or not: such a size was meant
- * for another machine, and half of what is free leaves the rest of this one alive. */
+/* What they take where they ask for more than there is at all, free or not.  Such a size was meant
+ * for another machine.  Half of what is free leaves the rest of this one alive. */
 size_t hfi_plan_cut_beyond(uint64_t available);
 
 #define HFI_THEAPS_SHOWN_MIN 256u /* slots of the inspection segment; larger arenas have more */
@@ -118,7 +118,7 @@ size_t hfi_plan_segment_bytes(size_t arena_bytes);
 #define HFI_SET_ASIDE_MAX 256u
 
 /* Pages at the front of a node of so many that are set aside for theaps, and claimed from the
- * start: theaps cut later would lie where pages are free then, and split runs. */
+ * start.  Theaps cut later would lie where pages are free then, and split runs. */
 HFI_INLINE size_t hfi_plan_set_aside(size_t pages)
 {
     return hfi_min(pages / HFI_SET_ASIDE_SHARE, HFI_SET_ASIDE_MAX);

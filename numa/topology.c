@@ -5,20 +5,20 @@
  * every process that preloads us; its x86 back end would move the thread over all CPUs.
  * hwloc_topology_init loads the plugins before any call could forbid it, from a folder that the
  * environment alone can change.  So while hwloc works, `environ` is an array of our own with the
- * HWLOC_ variables and HWLOC_PLUGINS_PATH pointing nowhere: unlike setenv that allocates nothing,
+ * HWLOC_ variables and HWLOC_PLUGINS_PATH pointing nowhere.  Unlike setenv that allocates nothing,
  * takes no lock and leaves the process's environment as it was.
  *
  * That is done by a process with one thread only (TP4): other threads would miss their variables,
  * and lose what they set.  Where there are others, hwloc sees the environment as it is, and loads
- * its plugins; the filters keep these from looking at anything, and hwloc unloads them.
+ * its plugins.  The filters keep these from looking at anything, and hwloc unloads them.
  *
  * TP1: nodes[] is in the order of node numbers, without duplicates; nodes without memory follow
  *      those with it, in order too.
  * TP2: distance[i][i] is the smallest of row i; where nothing is known 10 and 20 stand.
  * TP3: at least one node is MEMORY_ORDINARY: where none has CPUs all are.
  * TP4: `environ` changes only while no other thread exists.
- * TP5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc:
- *      it sees none of the caller's variables, or is not asked.
+ * TP5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc.
+ *      It sees none of the caller's variables, or is not asked.
  * TP6: a child that was forked while another thread asked hwloc does not ask: hwloc has locks.
  *
  * "Has CPUs" is not what hwloc's cpuset says: a node without CPUs is given those of its initiator.

@@ -1,8 +1,8 @@
 /*
  * frames: see frames.h and <holdfast/frames.h>.
  *
- * FR1: a run is of one node, and its start a multiple of the frame size; frames are powers of two of
- *      at most 2 MiB, so none crosses a window.
+ * FR1: a run is of one node, and its start a multiple of the frame size.  Frames are powers of two
+ *      of at most 2 MiB, so none crosses a window.
  * FR2: the runs' counts add up to the frames' count.
  *
  * Shares follow the nodes' free pages; what a node cannot give in one run is asked of the others,

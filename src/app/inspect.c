@@ -15,7 +15,7 @@
  * shown), and shows nothing.
  *
  * Moments are read from the processor's counter, here, in figures.c and in events.c, and nowhere
- * else in malloc and free: under strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which
+ * else in malloc and free.  Under strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which
  * HOLDFAST_INSPECT=0 avoids.
  *
  * Fails by not publishing, with one warning.  Tests: tests/tool-segment.sh, tests/segment.sh,

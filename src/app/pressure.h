@@ -1,8 +1,8 @@
 /*
  * pressure: callbacks of the application for when a node is full.
  *
- * A cache that can shrink registers here; before malloc reports a full arena the
- * callbacks run on the calling thread, which may free but whose own allocations then fail at once.
+ * A cache that can shrink registers here.  Before malloc reports a full arena the callbacks run on
+ * the calling thread.  They may free; allocations of their own fail at once.
  */
 #ifndef HFI_PRESSURE_H
 #define HFI_PRESSURE_H

@@ -2,8 +2,9 @@
  * segment: see segment.h and <holdfast/inspect.h>.
  *
  * N3: no descriptor is kept.
- * N4: a page's entry is stored by who has the run, before it is let go (pagemap.h); only the walk
- *     that fills a new map, and remote.c where a page gets room, exchange what they expect to find.
+ * N4: a page's entry is stored by the thread that has the run, before it lets go (pagemap.h).  Only
+ *     the walk that fills a new map, and remote.c where a page gets room, exchange what they expect
+ *     to find.
  * N6: the file is removed at exit, and none is made after that: who makes it looks behind itself
  *     whether the process has ended meanwhile.  If exit_group(2) meets a thread between the two,
  *     the file is a leftover, as after a kill.
@@ -375,7 +376,7 @@ struct hf_inspect_segment *hfi_segment_create(bool took_over)
 }
 
 /* The forking thread may be in the middle of a call, whose stores into the segment are still to
- * come (a signal handler forked): they find memory of the child's own there. */
+ * come (a signal handler forked).  They find memory of the child's own there. */
 static void drop_segment(bool call_may_go_on)
 {
     bool kept = call_may_go_on && hfi_os_map(mapping.memory, mapping.bytes, HFI_SMALL_PAGE_BYTES) == 0;

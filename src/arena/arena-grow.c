@@ -1,14 +1,14 @@
 /*
  * arena-grow: opening the next step of an arena without a named size.
  *
- * A5: of a growing arena a page is accessible before its bit is set in free_runs, and its entries
- *     in owners[], the page table and the table that follows them (hfi_arena_follow) are writable.
- *     A page in `refused` is not open.
+ * A5: of a growing arena a page is accessible before its bit is set in free_runs.  Its entries in
+ *     owners[], the page table and the table that follows them (hfi_arena_follow) are writable
+ *     then.  A page in `refused` is not open.
  *
- * Concurrency: xfrontier is advanced by CAS, and who advanced it opens the step, populates it and
- * then sets its bits, so two growers work on different steps: no page is opened twice, since it may
- * be protected again by then (guards; the program itself).  What the kernel refuses goes to
- * `refused`, from where the next grower claims it.
+ * Concurrency: xfrontier is advanced by CAS.  The thread that advanced it opens the step, populates
+ * it and then sets its bits, so two growers work on different steps.  No page is opened twice,
+ * since it may be protected again by then (guards; the program itself).  What the kernel refuses
+ * goes to `refused`, from where the next grower claims it.
  *
  * Fails by opening nothing.  Tests: tests/unit/full.c, tests/programs/lockall.c,
  * tests/programs/refused.c, tests/programs/grows.c.

@@ -5,12 +5,12 @@
  * meta pages)
  *
  * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
- * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is
- *     XFREE_EMPTY_OWNED: no thread can claim a free page by its xfree.
+ * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is XFREE_EMPTY_OWNED.
+ *     So no thread can claim a free page by its xfree.
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
- * A4: only pages before xfrontier have ever had their bit set; while a named arena is populated in
- *     the background, only pages of chunks that prefault.h gave to node_open.
- *     (A5: arena-grow.c.)
+ * A4: only pages before xfrontier have ever had their bit set.  While a named arena is populated in
+ *     the background, only pages of chunks that prefault.h gave to node_open have. (A5:
+ *     arena-grow.c.)
  *
  * Concurrency: a claim is the clearing of bits (runmap.c).  The marks of A3 only move towards each
  * other (CAS); a reader that sees less between them clears memory that was zero, which is harmless.

@@ -133,7 +133,7 @@ bool hfi_fit_node(struct attempt *attempt, struct reserved_node *node);
 bool hfi_backing_is_possible(const struct attempt *attempt, const struct reserved_node *node,
                              enum option_backing backing);
 
-/* Walks the list, all nodes side by side: those of a round are mapped, then populated at the same
+/* Walks the list, all nodes side by side.  Those of a round are mapped, then populated at the same
  * time, and what failed goes to its next backing in the next round.  0 or -ENOMEM after saying
  * why. */
 int hfi_reserve_nodes(struct attempt *attempt);

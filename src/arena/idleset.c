@@ -10,14 +10,12 @@
  *
  * Why I2 holds.  Let a word be other than zero when no call is under way, and E
  * be the step by which it last stopped being zero.  The author of E looks at
- * the bit above after E, and sets it if it is clear.  Whoever clears the bit
- * above does so because he saw the word at zero, and looks at the word again
- * afterwards, setting the bit again if the word is not zero any more.  Words
- * are changed and then read in seq_cst, so either the author of E sees the bit
- * cleared, or the one who cleared it sees E.  Both then go on upwards, which
- * gives the same for the next level.  An author looks at every level, also
- * where he found the bit below set already: who set it may not have come
- * further up yet.
+ * the bit above after E, and sets it if it is clear.  A thread clears the bit above because it saw
+ * the word at zero.  It looks at the word again afterwards, and sets the bit again if the word is
+ * not zero any more.  Words are changed and then read in seq_cst, so either the author of E sees
+ * the bit cleared, or the one who cleared it sees E.  Both then go on upwards, which gives the same
+ * for the next level.  An author looks at every level, also where he found the bit below set
+ * already: who set it may not have come further up yet.
  *
  * The other way round nothing is promised: an add overtaken by the removal of
  * its member can leave a bit set over a word of zero.  The next take that
@@ -27,9 +25,9 @@
  * number of steps, take moves upwards only.  Adding (release) pairs with
  * removing (acquire): what the adder wrote to the page is seen by who takes it.
  *
- * Bounds, in words: add 4; remove 2 for each level that became empty; take 4 to
- * find a member, and 4 for each member snatched away or bit left over zero on
- * the way to it.
+ * Bounds, in words: add touches 4, remove 2 for each level that became empty.  take touches 4 to
+ * find a member, and 4 for each member that another thread took or bit left over zero on the way to
+ * it.
  *
  * Tests: tests/unit/idleset.c, tests/models/idleset.c.
  */
@@ -131,8 +129,8 @@ bool hfi_idleset_remove(struct idleset *set, size_t member)
     return (old & mask_of(member)) != 0;
 }
 
-/* Lowest member at or above *from by the words as they are read; HFI_IDLESET_NONE when the way down
- * ended in a word without one, *from is then moved behind that word. */
+/* Lowest member at or above *from by the words as they are read.  HFI_IDLESET_NONE when the way
+ * down ended in a word without one; *from is then moved behind that word. */
 static size_t look_from(struct idleset *set, size_t *from)
 {
     size_t index = 0;

@@ -1,10 +1,9 @@
 /*
  * idleset: the set of unowned pages with room of one node and one size class.
  *
- * A bit per page with three summary levels above it (one bit per word below),
- * so that finding a member reads four words whatever the size of the set.  A
- * summary bit may be left set over an empty word, until a take passes there
- * and clears it; it is never clear over a set bit for good: clearing is
+ * A bit per page with three summary levels above it (one bit per word below).  So finding a member
+ * reads four words whatever the size of the set.  A summary bit may be left set over an empty word,
+ * until a take passes there and clears it.  It is never clear over a set bit for good: clearing is
  * followed by a second look.
  *
  * Thread-safe, lock-free; nothing is allocated.  A member is a hint: whoever

@@ -22,8 +22,8 @@ struct shown {
     _Atomic(struct hf_inspect_node *) xnodes;      /* atomic: records of the nodes, by index */
 };
 
-/* Once there is a segment, in a page that a child finds wiped: what clone(2) or _Fork(3) makes runs
- * no handlers of fork, and would go on storing into the segment of its parent. */
+/* Once there is a segment, this lies in a page that a child finds wiped.  A child of clone(2) or
+ * _Fork(3) runs no handlers of fork, and would go on storing into the segment of its parent. */
 extern HFI_HIDDEN _Atomic(struct shown *) hfi_xshown;
 
 HFI_INLINE struct shown *hfi_shown(void)

@@ -1,12 +1,11 @@
 /*
  * pagetable: from an address to what is known about it.
  *
- * Two flat arrays at fixed offsets from the arena's base, both indexed by
- * (address - base) >> 16: owners[], eight bytes per page, and the page table,
- * 128 bytes per page.  owners[] is apart because every free reads it while
- * the owner writes the page's first line on each call: read mostly, it stays
- * shared in all caches.  Metadata is out of line: an overflow of user data
- * cannot reach it.
+ * Two flat arrays lie at fixed offsets from the arena's base, both indexed by (address - base) >>
+ * 16: owners[], eight bytes per page, and the page table, 128 bytes per page.  owners[] is apart
+ * because every free reads it while the owner writes the page's first line on each call.  Read
+ * mostly, it stays shared in all caches.  Metadata is out of line: an overflow of user data cannot
+ * reach it.
  *
  * Values of owners[i]:
  *   HFI_OWNER_NONE      free, inside a large run, or no arena: never a valid block
@@ -17,7 +16,7 @@
  *   theap's address     head of a run that theap owns
  * Written when a run changes hands, and no oftener: eight pages, of several threads perhaps, share
  * a line.  A thread finds its own theap only where it wrote that itself, or where a stealer gave
- * up: so a plain comparison decides, whatever other threads do meanwhile (doc/protocols.md).
+ * up.  So a plain comparison decides, whatever other threads do meanwhile (doc/protocols.md).
  */
 #ifndef HFI_PAGETABLE_H
 #define HFI_PAGETABLE_H
@@ -76,8 +75,8 @@ HFI_INLINE void hfi_looks_taken(struct looks *looks)
     looks->apart = (uint8_t)hfi_min(2u * looks->apart + 1, HFI_LOOKS_APART - 1);
 }
 
-/* What malloc takes blocks from: the first bytes of a page, which its owner writes on each call;
- * and what stands in for a page in the direct table (magazine.h), or where there is none
+/* What malloc takes blocks from: the first bytes of a page, which its owner writes on each call.
+ * Another one stands in for a page in the direct table (magazine.h), or where there is none
  * (hfi_empty_front). */
 struct page_front {
     struct block *free;       /* owner: allocated from */

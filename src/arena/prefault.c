@@ -8,12 +8,12 @@
  *      opened.
  * PF4: no descriptor is held once the start is over.
  *
- * Completions are read by one thread at a time (xreading, try-lock: others go on without).
- * hfi_prefault_force takes chunks from the top by a cursor that only falls, so that two threads
- * never populate the same one.
+ * One thread at a time reads completions (xreading, a try-lock: others go on without).
+ * hfi_prefault_force takes chunks from the top by a cursor that only falls.  So two threads never
+ * populate the same one.
  *
- * io_wq starts a second worker only when the first is seen to be busy: requests are handed over one
- * by one, a moment apart, until there are as many as workers.
+ * io_wq starts a second worker only when the first is seen to be busy.  So requests are handed over
+ * one by one, a moment apart, until there are as many as workers.
  *
  * Fails by the chunk: HF-E226.  Tests: tests/programs/prefault.c, tests/unit/prefault.c.
  */
@@ -147,7 +147,7 @@ static unsigned count_cpus(const uint64_t cpus[HFI_CPU_WORDS])
     return count;
 }
 
-/* CPUs for the workers of a node: those of the node that this process may use, or if there are none
+/* CPUs for the workers of a node: those of the node that this process may use.  If there are none
  * (a node of memory alone), all that it may use.  The number of them. */
 static unsigned worker_cpus(const struct prefault_order *order, uint64_t cpus[HFI_CPU_WORDS])
 {

@@ -1,14 +1,15 @@
 /*
  * prefault: populating the nodes' memory, before the program runs or while it does.
  *
- * A node's memory is cut into chunks (64 MiB, 8 MiB in the background, more for large arenas), each
- * populated with MADV_POPULATE_WRITE together with the slices of owners[] and page table that
- * describe it.  Threads of the kernel do that through a ring per node (ring.h), on the node's CPUs
- * as far as the process may use them, from the lowest chunk up.  At start the starting thread helps
- * from the other end; where io_uring is refused, or there is but one CPU, it does all by itself.
+ * A node's memory is cut into chunks (64 MiB, 8 MiB in the background, more for large arenas).
+ * Each is populated with MADV_POPULATE_WRITE together with the slices of owners[] and page table
+ * that describe it.  Threads of the kernel do that through a ring per node (ring.h), from the
+ * lowest chunk up.  They run on the node's CPUs as far as the process may use them.  At start the
+ * starting thread helps from the other end; where io_uring is refused, or there is but one CPU, it
+ * does all by itself.
  *
- * In the background a chunk belongs to the caller of hfi_prefault_next or hfi_prefault_force to
- * whom it was given, once: the caller lets the program have its pages, then calls
+ * In the background a chunk belongs to the caller of hfi_prefault_next or hfi_prefault_force that
+ * got it.  Each is given once.  The caller lets the program have its pages, then calls
  * hfi_prefault_opened.
  *
  * Calls about one node may be made by any thread; the start is one thread's.
@@ -62,7 +63,7 @@ void hfi_prefault_start(void);
 
 extern _Atomic(size_t) hfi_prefault_xclosed_bytes[HFI_MAX_NODES]; /* atomic */
 
-/* Bytes of a node that wait to be populated and opened; 0 once there is nothing to do, and then all
+/* Bytes of a node that wait to be populated and opened.  0 once there is nothing to do; then all
  * that was opened can be claimed. */
 HFI_INLINE size_t hfi_prefault_closed_bytes(unsigned index)
 {

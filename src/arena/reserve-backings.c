@@ -2,12 +2,12 @@
  * reserve-backings: the order of backings, from pools of huge pages down to small ones.
  *
  * V4: memory that a named arena reports as populated was touched by MADV_POPULATE_WRITE with no
- *     error, or will be before the arena gives it out (prefault.h): no later fault, and no SIGBUS
- *     from a huge page pool that was empty.
+ *     error, or will be before the arena gives it out (prefault.h).  So there is no later fault,
+ *     and no SIGBUS from a huge page pool that was empty.
  *
  * A named arena's nodes walk the list of backings side by side: all are mapped, bound and locked,
- * then populated at the same time; one whose pool turns out to be refused tries its next backing in
- * the next round.
+ * then populated at the same time.  A node whose pool turns out to be refused tries its next
+ * backing in the next round.
  *
  * Test: tests/unit/reserve.c.
  */
@@ -150,7 +150,7 @@ static void say_no_such_pages(const struct attempt *attempt, const struct reserv
 }
 
 /* Pages of a program that just ended come back a moment later where a ring had them registered
- * (io_uring ends by itself): waits for them where the pool is asked for and large enough.  False
+ * (io_uring ends by itself).  Waits for them where the pool is asked for and large enough.  False
  * when the kernel has no such pages. */
 static bool pool_after_others(const struct attempt *attempt, const struct reserved_node *node,
                               enum option_backing backing, uint64_t needed, struct os_huge_pool *pool)

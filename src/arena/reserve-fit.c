@@ -1,8 +1,8 @@
 /*
  * reserve-fit: cuts a node of a named arena to what is free.
  *
- * V5: nothing is populated that would not fit into what is free now: where the kernel
- *     runs out, it kills a process instead of returning an error.
+ * V5: nothing is populated that would not fit into what is free now.  Where the kernel runs out, it
+ *     kills a process instead of returning an error.
  *
  * Test: tests/unit/reserve.c.
  */
@@ -80,7 +80,7 @@ bool hfi_settle_for(const struct attempt *attempt, struct reserved_node *node, s
     return true;
 }
 
-/* Whether a node stands on a pool of huge pages, or will: nodes are mapped one after the other, and
+/* Whether a node stands on a pool of huge pages, or will.  Nodes are mapped one after the other;
  * one whose turn is still to come is judged by what its pools have. */
 static bool is_on_pool(const struct attempt *attempt, unsigned index)
 {

@@ -2,8 +2,8 @@
  * reserve-growing: an arena without a named size: reserved whole, then opened step by step.
  *
  * V6: of a growing arena nothing is accessible that was not opened (hfi_open_step), and the maps of
- *     such pages can only be read: what the program has not needed yet, mlockall does not lock, and
- *     no limit on data or commit counts.
+ *     such pages can only be read.  So mlockall does not lock what the program has not needed yet,
+ *     and no limit on data or commit counts it.
  *
  * Test: tests/unit/reserve.c.
  */
@@ -32,8 +32,8 @@ static void check_growing(const struct attempt *attempt)
                                 BACKING_THP); /* says so if it is not */
 }
 
-/* Steps stop populating where little is left of what the process may use: there a step ahead of
- * use could be what makes the kernel kill somebody. */
+/* Steps stop populating where little is left of what the process may use.  A step ahead of use
+ * could make the kernel kill a process there. */
 static void set_prefault_bounds(const struct attempt *attempt)
 {
     struct reservation *reservation = attempt->reservation;

@@ -3,13 +3,14 @@
  *
  * V1: base is 1 GiB aligned; inaccessible guards lie before base and behind the last window.
  * V2: the space is laid out as planned (plan.h).
- * V3: owners[] is readable for every index below span, so that free can look a wild pointer up; the
- *     page table only where nodes have pages.  Both are writable where pages can be handed out.
+ * V3: owners[] is readable for every index below span, so that free can look a wild pointer up.
+ *     The page table is so only where nodes have pages.  Both are writable where pages can be
+ *     handed out.
  *
- * The space is reserved in one piece.  Where a limit (RLIMIT_AS) has no room for the areas
- * between owners, table and windows that are never used, only the parts are mapped, at
- * an address where all of it was free; what the kernel later puts between them has
- * no owner, like any other memory that is not ours.
+ * The space is reserved in one piece.  A limit (RLIMIT_AS) may be too low for the areas between
+ * owners, table and windows, which are never used.  Then only the parts are mapped, at an address
+ * where all of it was free.  What the kernel later puts between them has no owner, like any other
+ * memory that is not ours.
  *
  * Test: tests/unit/reserve.c.
  */

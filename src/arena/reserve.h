@@ -3,12 +3,11 @@
  *
  * Per node, in this order: map, bind, advise, lock, MADV_POPULATE_WRITE (prefault.h).
  *
- * What was asked for and cannot be had is said in one line with the command that
- * mends it, and then made do without (a smaller OS page, a smaller arena, not
- * bound, not locked); under HOLDFAST_STRICT=1 it ends the process with
- * status 78 (EX_CONFIG) instead.  `auto` values ask for nothing in particular: what
- * they end up with is said at HOLDFAST_VERBOSE=1.  A refused mlock counts as something asked
- * for with HOLDFAST_LOCK=yes, and with auto where the machine has swap.
+ * What was asked for and cannot be had is said in one line with the command that mends it.  The
+ * arena then does without: a smaller OS page, a smaller arena, not bound, not locked.  Under
+ * HOLDFAST_STRICT=1 it ends the process with status 78 (EX_CONFIG) instead.  `auto` values ask for
+ * nothing in particular: what they end up with is said at HOLDFAST_VERBOSE=1.  A refused mlock
+ * counts as something asked for with HOLDFAST_LOCK=yes, and with auto where the machine has swap.
  *
  * Called once, before threads.  No malloc.
  */

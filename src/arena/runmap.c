@@ -6,19 +6,18 @@
  *      starts in it (counted within its window), and a window's hint at least its chunks'.
  * RM3: xset_count is the number of set bits, likewise.
  *
- * Concurrency.  A run is claimed word by word, upwards, each by a CAS; a claimer that
- * meets a bit already gone sets the ones it took again and looks elsewhere: nobody waits.
+ * Concurrency.  A run is claimed word by word, upwards, each by a CAS.  A claimer that meets a bit
+ * already gone sets the ones it took again and looks elsewhere: no thread waits.
  *
- * Hints are raised after bits are set, lowered by a search that found less than the hint
- * said, and lowering is followed by a second look.  All of these are seq_cst, so
- * of a releaser (sets bits, then reads the hint) and a lowerer (writes the hint, then reads
- * the bits) at least one sees the other: a hint cannot stay too low.  While both are
- * under way it may be; that is why the ladder asks hfi_runmap_claim_exact before it gives up.
+ * Hints are raised after bits are set, and lowered by a search that found less than the hint said.
+ * Lowering is followed by a second look.  All of these are seq_cst.  So of a releaser (sets bits,
+ * then reads the hint) and a lowerer (writes the hint, then reads the bits) at least one sees the
+ * other.  A hint cannot stay too low.  While both are under way it may be; that is why the ladder
+ * asks hfi_runmap_claim_exact before it gives up.
  *
- * Bounds, for 8 million bits (500 GiB of pages): a single page reads at most 512 window
- * hints, 32 chunk hints and 8 words beyond those of chunks whose hints were stale; a
- * run reads the 256 words of each window it considers; release reads at most 256
- * words around what it sets.
+ * Bounds, for 8 million bits (500 GiB of pages): a single page reads at most 512 window hints, 32
+ * chunk hints and 8 words beyond those of chunks whose hints were stale.  A run reads the 256 words
+ * of each window it considers.  release reads at most 256 words around what it sets.
  *
  * Tests: tests/unit/runmap.c, tests/unit/runmap-threads.c, tests/models/runmap.c.
  */
@@ -112,9 +111,8 @@ static void raise_hints(struct runmap *map, size_t start, size_t length)
 }
 
 /* Every run that has a bit in [first, end), which the caller has just set.  The range is read
- * again, not taken for set: a part set early may have been claimed while later words were still
- * being set, by somebody who could not see those yet; the run that is left then starts inside the
- * range. */
+ * again, not taken for set.  A thread may have claimed a part set early while later words, which it
+ * could not see yet, were still being set.  The run that is left then starts inside the range. */
 static void raise_around(struct runmap *map, size_t first, size_t end)
 {
     for (size_t bit = first; bit < end;) {

@@ -1,16 +1,16 @@
 /*
  * runmap: the free pages of one node, claimed as single pages or as runs.
  *
- * One bit per page, set while the page is free, cut into windows of 16,384
- * bits (1 GiB of arena) and each window into 32 chunks of 512 bits.  Each chunk has a
- * hint, an upper bound of the longest free run that starts in it; each window one, an
- * upper bound of its chunks'.  A search reads window hints, the 32 chunk hints of a
- * window (one cache line), and the words of chunks that may fit.
+ * One bit per page, set while the page is free.  The map is cut into windows of 16,384 bits (1 GiB
+ * of arena) and each window into 32 chunks of 512 bits.  Each chunk has a hint, an upper bound of
+ * the longest free run that starts in it.  Each window has one, an upper bound of its chunks'.  A
+ * search reads window hints, the 32 chunk hints of a window (one cache line), and the words of
+ * chunks that may fit.
  *
- * Placement decides how much of a full arena can be used: single pages come from the lowest
- * address, short runs that live as long as they do from the tightest place of the lowest window
- * that has one, others from the tightest of the highest (doc/measurements.md has the figures of
- * other orders).
+ * Placement decides how much of a full arena can be used.  Single pages come from the lowest
+ * address.  Short runs that live as long as they do come from the tightest place of the lowest
+ * window that has one, others from the tightest of the highest.  doc/measurements.md has the
+ * figures of other orders.
  *
  * Thread-safe and lock-free unless said otherwise: a step is repeated only because another
  * thread completed one.  Nothing is allocated.
@@ -51,8 +51,8 @@ bool hfi_runmap_release(struct runmap *map, size_t first, size_t count);
 size_t hfi_runmap_claim_one(struct runmap *map);
 
 /* Clears a run of `count` set bits whose index plus `origin` is a multiple of `align` (a power of
- * two) and returns its first index: from the high end of the tightest run of the highest window.  A
- * run of up to a window stays in one window. */
+ * two) and returns its first index.  It is at the high end of the tightest run of the highest
+ * window.  A run of up to a window stays in one window. */
 size_t hfi_runmap_claim(struct runmap *map, size_t count, size_t align, size_t origin);
 
 /* The same from the low end of the tightest run of the lowest window. */

@@ -6,9 +6,9 @@
  *   640 .. 256K    four classes per doubling          classes 24..59
  *
  * So a block is at most 25 % larger than any request over 64 bytes (12.5 % from 128 to 512).  Finer
- * classes waste less in blocks, but each class that a thread uses costs it a page that is not full:
- * with many threads that weighs more.  A block of 2^k bytes is 2^k-aligned because every run starts
- * on a 64 KiB boundary.  Requests over 256 KiB are whole pages (large.h).
+ * classes waste less in blocks.  But each class that a thread uses costs it a page that is not
+ * full: with many threads that weighs more.  A block of 2^k bytes is 2^k-aligned because every run
+ * starts on a 64 KiB boundary.  Requests over 256 KiB are whole pages (large.h).
  */
 #ifndef HFI_SIZECLASS_H
 #define HFI_SIZECLASS_H

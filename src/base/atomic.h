@@ -74,8 +74,8 @@ HFI_INLINE bool hfi_equals_relaxed(_Atomic(uintptr_t) *word, uintptr_t value)
 /* Keeps the compiler, not the processor, from moving accesses across. */
 #define hfi_compiler_barrier() atomic_signal_fence(memory_order_seq_cst)
 
-/* What was stored before is in memory before what is stored after: a forked child, which may find a
- * call half done, depends on it (doc/protocols.md section 8). */
+/* What was stored before is in memory before what is stored after.  A forked child, which may find
+ * a call half done, depends on it (doc/protocols.md section 8). */
 #if defined __x86_64__
 #define hfi_order_stores() hfi_compiler_barrier() /* the processor keeps the order of stores */
 #elif defined __aarch64__

@@ -2,12 +2,11 @@
  * options: what the environment says, and what is said about it.
  *
  * O1: a value that is refused leaves its option at the default, prints HF-E102 and adds one to
- *     `errors`; whether that ends the process is the caller's to decide (init.c).
- *     (O2: option-table.c.)
+ *     `errors`.  The caller decides whether that ends the process (init.c). (O2: option-table.c.)
  * O3: the caller of a program with raised privileges (AT_SECURE: set-user-ID, file capabilities)
  *     gets nothing by its environment that its own limits would refuse, and cannot make the program
- *     fail: of an option only `less` is obeyed, which takes less memory, locks, huge pages or room
- *     in /dev/shm than the default.
+ *     fail.  Of an option only `less` is obeyed, which takes less memory, locks, huge pages or
+ *     space in /dev/shm than the default.
  * O4: where HOLDFAST_ONLY names another process, all options stand at their defaults, and nothing
  *     is said.
  *

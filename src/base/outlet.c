@@ -6,10 +6,10 @@
  * OL2: no write waits for a reader.  One that would is not made.
  * OL3: no write leaves a signal behind, or takes one that the program has pending.
  *
- * What counts as a place for messages, where it is not the file that 2 was at start: dup2(2) and
- * freopen(3) put it there on purpose, and leave it open across exec.  So it has no close-on-exec,
- * and is a pipe (to a program that logs), a terminal, or a file opened for appending.  A socket is
- * none: accept(2) gives out number 2 like any other, and a client's protocol would be damaged.
+ * Another file than 2 was at start may be a place for messages too: dup2(2) and freopen(3) put it
+ * there on purpose, and leave it open across exec.  So it has no close-on-exec, and is a pipe (to a
+ * program that logs), a terminal, or a file opened for appending.  A socket is none: accept(2)
+ * gives out number 2 like any other, and a client's protocol would be damaged.
  *
  * SIGPIPE, SIGXFSZ and SIGTTOU come to the thread that writes.  It blocks them meanwhile, and takes
  * what its own write made pending.  SIGTTOU stops no write where it is blocked (TOSTOP,

@@ -1,9 +1,9 @@
 /*
  * outlet: where messages leave the process.
  *
- * That is descriptor 2, as long as it is a place for messages: the file that it was at start, or
- * one that the program has put there for messages since.  A program may have closed it and got its
- * number for a file of its own.
+ * That is descriptor 2, as long as it is a place for messages.  It is one if it is the file of the
+ * start, or one that the program has put there for messages since.  A program may have closed it
+ * and got its number for a file of its own.
  *
  * Writing never waits for a reader, raises no signal, is no cancellation point, and keeps errno.
  */

@@ -1,13 +1,13 @@
 /*
  * boot: see boot.h.
  *
- * B1: a block is preceded by its size in a word; regions only grow, so a block is never reused
- *     and its memory is zero when handed out.
+ * B1: a block is preceded by its size in a word.  Regions only grow, so a block is never reused and
+ *     its memory is zero when handed out.
  * B2: of the second region only what lies before xmapped_open is accessible, and all that was
  *     handed out lies there.
  *
- * The bump offset is advanced by CAS; the second region is mapped by whoever needs it
- * first, and a loser of that race unmaps its own again.
+ * The bump offset is advanced by CAS.  The thread that needs the second region first maps it, and a
+ * loser of that race unmaps its own again.
  *
  * Tests: tests/programs/early.c, tests/programs/lockall.c.
  */
@@ -29,8 +29,8 @@ static _Atomic(size_t) xmapped_open;
 
 static bool open_mapped(char *mapped, size_t end);
 
-/* Offset of a block, whose header in front is to be written; 0 when the region has no room, or the
- * kernel refuses to open it (B2): then nothing is used up. */
+/* Offset of a block, whose header in front is to be written.  0 when the region has no space, or
+ * the kernel refuses to open it (B2): then nothing is used up. */
 static size_t bump(char *mapped, size_t region_bytes, _Atomic(size_t) *xused, size_t bytes, size_t align)
 {
     size_t used = hfi_load_relaxed(xused);

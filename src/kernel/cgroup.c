@@ -1,9 +1,9 @@
 /*
  * cgroup: see cgroup.h.
  *
- * A limit is looked for from the process's own group up to the root: inside a container without a
- * cgroup namespace /proc/self/cgroup names a path that is not mounted, and only the root, which is
- * then the container's own group, holds files.
+ * A limit is looked for from the process's own group up to the root.  Inside a container without a
+ * cgroup namespace /proc/self/cgroup names a path that is not mounted.  Only the root, which is
+ * then the container's own group, has files.
  *
  * Test: tests/unit/os.c.
  */

@@ -49,9 +49,9 @@ void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS]);
 unsigned hfi_os_current_node(void);
 unsigned hfi_os_current_cpu(void);
 
-/* Private expedited membarrier: when the second returns, every running thread of the process has
- * passed a full barrier since the call.  0, or -errno (ENOSYS, EPERM under seccomp); the first must
- * have succeeded before. */
+/* Private expedited membarrier.  When the second returns, every running thread of the process has
+ * passed a full barrier since the call.  0, or -errno (ENOSYS, EPERM under seccomp).  The first
+ * must have succeeded before. */
 int hfi_os_barrier_register(void);
 int hfi_os_barrier(void);
 

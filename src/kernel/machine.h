@@ -14,9 +14,9 @@ uint64_t hfi_os_usable_bytes(void);
 
 enum os_bound { OS_BOUND_MACHINE, OS_BOUND_NODE, OS_BOUND_CGROUP };
 
-/* Bytes that can be populated now without pushing anybody out: the least of MemAvailable
- * and what the cgroups above this process leave, their page cache counted as free.  *bound
- * becomes which of them it was.  UINT64_MAX when unknown. */
+/* Bytes that can be populated now without pushing anybody out.  It is the least of MemAvailable and
+ * what the cgroups above this process leave, their page cache counted as free.  *bound becomes
+ * which of them it was.  UINT64_MAX when unknown. */
 uint64_t hfi_os_available_bytes(enum os_bound *bound);
 
 /* The same of one node: free memory and page cache, except for what the kernel keeps; UINT64_MAX

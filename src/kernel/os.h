@@ -17,10 +17,9 @@ void hfi_os_unreserve(void *start, size_t bytes);
 int hfi_os_reserve_at(void *start, size_t bytes);
 
 /* Replaces part of a reservation by private zeroed memory.  os_page_bytes: 4096, or 2 MiB or 1 GiB
- * for hugetlb.  Those are reserved in the machine's pool: of a process and its forked children, the
- * kernel then takes a page from a child where the pool has none left to copy to, not from the
- * process.  A node's share of the pool may still be short: populating tells.  0 or -errno (ENOMEM:
- * the pool is short). */
+ * for hugetlb.  Those are reserved in the machine's pool.  Where the pool has none left to copy to,
+ * the kernel takes a page from a forked child, not from the process.  A node's share of the pool
+ * may still be short: populating tells.  0 or -errno (ENOMEM: the pool is short). */
 int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes);
 
 /* The same, as zeros to be read only, until hfi_os_protect makes them accessible.  0 or -errno. */

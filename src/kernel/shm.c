@@ -1,8 +1,8 @@
 /*
  * shm: see shm.h.
  *
- * SM1: what may be a cancellation point in the C library is asked of the kernel directly: the caller
- *      may be in the middle of a malloc, whose thread must not end there.
+ * SM1: what may be a cancellation point in the C library is asked of the kernel directly.  The
+ *      caller may be in the middle of a malloc, whose thread must not end there.
  * SM2: no file is removed unless it is known whose it was: another namespace's processes cannot be
  *      seen from here.
  *

@@ -35,8 +35,8 @@ bool hfi_shm_read_process(const char *path, struct shm_process *process);
 /* False once the process that had this number and began then has ended, waited for or not. */
 bool hfi_shm_process_lives(long pid, uint64_t start_ticks);
 
-/* The namespaces in which this process's number and start time mean something: of processes (low
- * half) and of time.  0 where /proc does not tell, or is that of another namespace. */
+/* The namespaces of processes (low half) and of time in which this process's number and start time
+ * mean something.  0 where /proc does not tell, or is that of another namespace. */
 uint64_t hfi_shm_namespace(void);
 
 /* "PREFIX<pid>.<start>.<namespace>", the last in hexadecimal: the name of a process's file. */

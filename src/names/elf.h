@@ -2,7 +2,7 @@
  * elf: functions of libraries that may have been loaded after this one.
  *
  * dlsym does not see what was loaded with RTLD_LOCAL, and with a handle from dlopen it may
- * allocate: these are looked for when nothing is left to allocate.
+ * allocate.  These are looked for when nothing is left to allocate.
  */
 #ifndef HFI_ELF_H
 #define HFI_ELF_H

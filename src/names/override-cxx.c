@@ -4,11 +4,11 @@
  * A program may replace any form alone.  C++ says which form calls which, with and without
  * alignment:
  *
- *   new[] calls new; delete with a size calls delete; delete[] calls delete;
- *   delete[] with a size calls delete[]; new that does not throw calls new, and catches.
+ *   new[] calls new, and delete[] calls delete.  delete with a size calls delete, and delete[] with
+ *   a size calls delete[].  new that does not throw calls new, and catches.
  *
- * CX1: a form that calls another does so by its name, so that a program's own gets the call: noplt
- *      leads through the global offset table, noipa keeps compiler and link-time optimiser from
+ * CX1: a form that calls another does so by its name, so that a program's own gets the call.  noplt
+ *      leads through the global offset table.  noipa keeps compiler and link-time optimiser from
  *      taking a shorter way.
  * CX2: only new and delete, with and without alignment, touch the heap.
  *

@@ -20,8 +20,8 @@
 #define GLIBC_FAST_MAX_BYTES 160
 #define ALIAS(of) HFI_EXPORT __attribute__((alias(#of), copy(of)))
 
-/* The arena stands before main even in a program whose first malloc comes later: then a named
- * size is populated when the program starts, not in the middle of its work. */
+/* The arena stands before main even in a program whose first malloc comes later.  So a named size
+ * is populated when the program starts, not in the middle of its work. */
 __attribute__((constructor)) static void stand_before_main(void)
 {
     hfi_init_thread();
@@ -60,8 +60,9 @@ HFI_EXPORT void *reallocarray(void *pointer, size_t count, size_t each_bytes)
     return hfi_realloc(pointer, bytes);
 }
 
-/* As glibc does: an alignment that is no power of two is rounded up, what cannot be rounded is
- * EINVAL, and what there is no such block of is ENOMEM, which here begins above 1 GiB. */
+/* This is as in glibc.  An alignment that is no power of two is rounded up, and one that cannot be
+ * rounded is EINVAL.  One for which there is no such block is ENOMEM, which here begins above 1
+ * GiB. */
 HFI_EXPORT void *memalign(size_t align, size_t bytes)
 {
     if (align > SIZE_MAX / 2 + 1) {
