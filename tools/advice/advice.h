@@ -67,13 +67,13 @@ struct advice_view {
 
 void advice_look(struct advice_view *view, const struct history *history, double settled_s);
 
-/* What the node should have: its high water and what was refused, with a quarter to spare; where
- * calls failed, twice what it has at least, and what they would take if all asked for the largest,
- * four times what it has at most.  Whole OS pages. */
+/* What the node should have: its high water and what was refused, with a quarter to spare.  Where
+ * calls failed, it is what they would take if all asked for the largest, between twice and four
+ * times what the node has.  Whole OS pages. */
 uint64_t advice_node_bytes(const struct advice_view *view, unsigned node);
 
 /* Seconds until the node is full, if the most that it used goes on to rise as it did, and nothing
- * was refused yet; 0: it does not rise, or not within a month. */
+ * was refused yet.  0: it does not rise, or not within a month. */
 double advice_full_in_s(const struct advice_view *view, unsigned node);
 
 /* Largest request refused there, if such a one could ever fit; else 0. */

@@ -1,6 +1,6 @@
 /*
- * checks-keep: see checks.h: what a mend does holds until the machine or the service starts
- * again; these are lines to paste, as root, that make it hold for good (keep.h).
+ * checks-keep: see checks.h: what a mend does holds until the machine or the service starts again.
+ * These are lines to paste, as root, that make it hold for good (keep.h).
  *
  * Test: tests/tool.sh, tests/tool-plan.sh.
  */

@@ -4,10 +4,10 @@
  *
  * `holdfast doctor` prints all of them, `holdfast plan` those about sizes that are not ok.  They
  * ask the kernel by trying where that is cheap and leaves no trace (mbind on one page, a small
- * ring); no memory of the arena's size is touched.
+ * ring).  No memory of the arena's size is touched.
  *
  * K1: `fail` is given only for a named arena that would not stand as asked, or where no arena at
- *     all could; what would cost speed or comfort is `warn`.
+ *     all could.  What would cost speed or comfort is `warn`.
  * K2: of forked children that are asked for, `fail` means that one may be killed while the arena
  *     stands.
  */

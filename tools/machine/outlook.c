@@ -2,7 +2,7 @@
  * outlook: see outlook.h.
  *
  * LK1: a description is loaded by a child process with bounds on its time and memory, which hands
- *      plain numbers back: hwloc trusts what it reads, and may end or never come back.
+ *      plain numbers back.  hwloc trusts what it reads, and may end or never come back.
  *
  * Test: tests/tool-plan.sh.
  */

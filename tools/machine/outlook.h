@@ -2,9 +2,9 @@
  * outlook: what an arena would be if the program were started now, on this machine or on a
  * described one.
  *
- * Sizes, order, backings and layout are the library's own plan (plan.h); what is asked of the
- * kernel here is what pools have and whether there are transparent huge pages, as reserve.c does
- * before it maps anything.
+ * Sizes, order, backings and layout are the library's own plan (plan.h).  The kernel is asked here
+ * what pools have and whether there are transparent huge pages, as reserve.c does before it maps
+ * anything.
  */
 #ifndef HFT_OUTLOOK_H
 #define HFT_OUTLOOK_H

@@ -1,6 +1,7 @@
 /*
- * plan: what an arena would be, on this machine or on a described one: who gets how much, on which
- * OS pages, who turns to whom, and what it costs; then the checks about sizes that are not ok.
+ * plan: what an arena would be, on this machine or on a described one.  It shows which node gets
+ * how much, on which OS pages, which nodes follow when it is full, and what it costs.  The checks
+ * about sizes that are not ok follow.
  *
  * All of it is the library's own plan (outlook.h); nothing is reserved.
  *

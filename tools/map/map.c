@@ -2,8 +2,8 @@
  * map: the arena of a running process as a picture, in the terminal or as SVG (map-svg.c).
  *
  * A cell stands for neighbouring pages.  With colours and UTF-8 its colour is the state of most of
- * them and its shade how much of its bytes is in use; otherwise a letter, small where less than
- * half is.
+ * them and its shade how much of its bytes is in use.  Otherwise it is a letter, small where less
+ * than half is.
  *
  * Test: tests/tool-map.sh.
  */

@@ -1,7 +1,7 @@
 /*
- * history: what an arena came through, from a recording or from a live process watched for a while:
- * the last sample whole, of those before it the figures that a picture over time needs, and all
- * events that were seen.
+ * history: what an arena came through, from a recording or from a live process watched for a while.
+ * It has the last sample whole, the figures of those before it that a picture over time needs, and
+ * all events that were seen.
  */
 #ifndef HFT_HISTORY_H
 #define HFT_HISTORY_H
@@ -47,7 +47,7 @@ struct history {
     const char *path;         /* of a recording */
 };
 
-/* Reads `what`, a file or a process's number; the process is watched for `seconds_ns`, 0 for one
+/* Reads `what`, a file or a process's number.  The process is watched for `seconds_ns`, 0 for one
  * look.  0, or an exit status after a message. */
 int history_load(struct history *history, const char *what, uint64_t seconds_ns, const char *command);
 
@@ -57,8 +57,8 @@ int history_read(struct history *history, FILE *file, const char *path, const ch
 void history_free(struct history *history);
 
 /* Whether the most that a node ever used, and the mean of what it used, rose all the while that is
- * known of, a minute at least: in each quarter of it, and by a quarter of the mean rise at least.
- * *bytes_per_s: how fast, from its first moment to its last. */
+ * known of, a minute at least.  They have to rise in each quarter of it, and by a quarter of the
+ * mean rise at least. *bytes_per_s: how fast, from its first moment to its last. */
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s);
 
 /* Bytes of memory that is held and in no live block. */

@@ -2,10 +2,11 @@
  * live: see live.h.
  *
  * LV1: nothing is believed: neither where the segment says that something is, nor what is read
- *      there.  A read takes at most what a buffer holds; the list of theaps is followed for as many
- *      as the segment has, and as take a moment to read; each count is cut to what there can be.
- * LV2: only entries of runs that the page map names are read, and what little lies between them: of
- *      a page that was never used the table's memory may not be there.
+ *      there.  A read takes at most what a buffer holds.  The list of theaps is followed for as
+ *      many as the segment has, and as take a moment to read.  Each count is cut to what there can
+ *      be.
+ * LV2: only entries of runs that the page map names are read, and what little lies between them.
+ *      The table's memory of a page that was never used may not be there.
  * LV3: an entry that is of another class or length than the page map has it was cut anew meanwhile:
  *      the map's count stays.
  *

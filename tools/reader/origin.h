@@ -42,9 +42,9 @@ static inline void origin_end_texts(struct sample_origin *origin)
         texts[i][bytes[i] - 1] = 0;
 }
 
-/* Joins the words of a command line, each ended by a zero, into one line for a reader: quoted as
- * a shell would want them; "***" stands for the value of an option or variable whose name speaks
- * of a secret, and for a password in an address. How many are hidden.  Cut, it ends with "...". */
+/* Joins the words of a command line, each ended by a zero, into one line for a reader, quoted as a
+ * shell would want them.  "***" stands for the value of an option or variable whose name speaks of
+ * a secret, and for a password in an address.  How many are hidden.  Cut, it ends with "...". */
 unsigned origin_command(char *line, size_t line_bytes, const char *words, size_t words_bytes);
 
 #endif

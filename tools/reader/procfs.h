@@ -21,7 +21,7 @@ const char *procfs_path(char path[PROCFS_PATH_BYTES], pid_t pid, const char *nam
 bool procfs_pid(const char *text, pid_t *pid);
 
 /* What follows `name` in the line that begins with it, in `text`, without blanks in front and up to
- * the line's end; NULL where there is no such file or line. */
+ * the line's end.  NULL where there is no such file or line. */
 const char *procfs_value(const char *path, const char *name, char text[PROCFS_TEXT_BYTES]);
 
 /* The number of such a line, which is in KiB, in bytes.  False where there is none. */

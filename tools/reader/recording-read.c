@@ -1,10 +1,10 @@
 /*
  * recording-read: see recording.h; reading one.
  *
- * RC1: nothing in a file is believed: lengths are held against the rest of the file, counts against
- *      the tables, before they are followed; a word is stored only inside its table.
- * RC2: memory is bounded by the tables of one sample and by the file's own length, except for the
- *      page map, of PAGES_MAX words at most, whose repeated words take none.
+ * RC1: nothing in a file is trusted.  Lengths are held against the rest of the file, counts against
+ *      the tables, before they are followed.  A word is stored only inside its table.
+ * RC2: memory is bounded by the tables of one sample and by the file's own length.  The exception
+ *      is the page map, of PAGES_MAX words at most, whose repeated words take none.
  * RC3: a sample is used only if its checksum is right and all of it was understood.
  *
  * Tests: tests/tool-report.sh, tests/fuzz/recording.c.

@@ -9,16 +9,17 @@
  *     words   = (same different word*)*   until `count` words are there: how many are as they were,
  *               how many follow
  *
- * A part is a table of a sample as 64-bit words (recording-parts.c lists them).  Each word is stored as
- * its difference to the same word of the sample before, zigzagged, as a varint of 7 bits a byte;
- * the page map's to the word in front of it.  A part that is left out is as it was.  The page map,
- * 8 bytes per 64 KiB of arena, is in the last sample alone, and nothing follows it; the theaps are
- * in one sample of THEAPS_EVERY.
+ * A part is a table of a sample as 64-bit words (recording-parts.c lists them).  Each word is
+ * stored as its difference to the same word of the sample before, zigzagged, as a varint of 7 bits
+ * a byte.  Words of the page map are stored as the difference to the word in front.  A part that is
+ * left out is as it was.  The page map, 8 bytes per 64 KiB of arena, is in the last sample alone,
+ * and nothing follows it.  The theaps are in one sample of THEAPS_EVERY.
  *
  * A file that is cut short is good up to its last whole sample.
  *
- * A tool of another release may have written it, where both have layout and version in common: what
- * its entries lack is 0, what they have more and parts that are not known here are passed over.
+ * A tool of another release may have written it, where both have layout and version in common.
+ * What its entries lack is 0.  What they have more, and parts that are not known here, are passed
+ * over.
  */
 #ifndef HFT_RECORDING_H
 #define HFT_RECORDING_H

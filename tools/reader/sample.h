@@ -74,7 +74,7 @@ struct sample *sample_new(const char *command);
 void sample_free(struct sample *sample);
 
 /* Looks at the process now.  0, or an exit status after a message.  `thoroughly`: thread names, the
- * machine and the origin too, and the page map of very large arenas; what follows from a map that
+ * machine and the origin too, and the page map of very large arenas.  What follows from a map that
  * was not read stays as it was. */
 int sample_take(struct sample *sample, const struct target *target, bool thoroughly, const char *command);
 

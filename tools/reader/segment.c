@@ -1,11 +1,11 @@
 /*
  * segment: which processes show an arena, and the files they show it in.
  *
- * SG1: nothing about a file is believed.  It is opened for reading only, without following a link or
- *      waiting for a writer; owner and kind are looked at before the contents, which are
+ * SG1: nothing about a file is believed.  It is opened for reading only, without following a link
+ *      or waiting for a writer.  Owner and kind are looked at before the contents, which are
  *      snapshot-read.c's.
  * SG2: a file is removed only where its process is known to have ended, or to have executed another
- *      program since: what is of another namespace cannot be judged from here.
+ *      program since.  What is of another namespace cannot be judged from here.
  *
  * Tests: tests/tool-segment.sh, tests/segment.sh.
  */

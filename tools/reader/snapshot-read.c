@@ -1,11 +1,11 @@
 /*
  * snapshot-read: see snapshot.h; copying a segment, and checking the copy.
  *
- * SN1: nothing in the file is believed: sizes and offsets are held against the file's size, counts
- *      against the arrays, and what a figure leads to (a node's pages, a page's class) is looked at
+ * SN1: nothing in the file is trusted.  Sizes and offsets are held against the file's size, counts
+ *      against the arrays.  What a figure leads to (a node's pages, a page's class) is looked at
  *      before it is followed.
- * SN2: it is copied with pread, not mapped: a file that is cut short meanwhile makes a short
- *      read, where a mapping would make a SIGBUS.
+ * SN2: it is copied with pread, not mapped.  A file that is cut short meanwhile makes a short read,
+ *      where a mapping would make a SIGBUS.
  * SN3: a segment of an older library has shorter structs, of a newer one longer ones: fields are
  *      added at the end alone.  What is not there is zero.
  *

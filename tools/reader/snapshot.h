@@ -151,15 +151,14 @@ static inline uint64_t snapshot_count(const struct snapshot_sum *sum, const stru
  * of blocks from the process's memory, where that may be read (128 bytes per run of blocks).  The
  * snapshot must be zeroed before its first use; later calls reuse its memory.
  *
- * A library of the same version may be older or newer than this tool: what its structs lack is
- * zero, what they have more is passed over.  Zero is right for what counts or is a flag; what it
- * would belie has a predicate: snapshot_live_is_known, snapshot_tells. */
+ * A library of the same version may be older or newer than this tool.  What its structs lack is
+ * zero, and what they have more is passed over.  Zero is right for what counts or is a flag; what
+ * it would belie has a predicate: snapshot_live_is_known, snapshot_tells. */
 enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid, uint64_t start_ticks,
                                    bool with_pages, const char **reason);
 
-/* Whether live bytes and blocks in use may be shown; and whether they are exact: else there are at
- * most so many, since a process that took pages over at a fork does not know which blocks were
- * free. */
+/* Whether live bytes and blocks in use may be shown, and whether they are exact.  Else there are at
+ * most so many: a process that took pages over at a fork does not know which blocks were free. */
 bool snapshot_live_is_known(const struct snapshot *snapshot);
 bool snapshot_live_is_exact(const struct snapshot *snapshot);
 

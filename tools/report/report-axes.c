@@ -2,7 +2,7 @@
  * report-axes: axes with their ticks, and points over time.
  *
  * AX1: a tick stands at a round number of its unit and says the unit, which is that of the largest
- *      for all ticks of an axis; no two of them read the same.
+ *      for all ticks of an axis.  No two of them read the same.
  * AX2: the axis of time goes from the first sample to the last, of two reports side by side the
  *      longer of both.
  *

@@ -193,7 +193,7 @@ static void table_of_excess(const struct report *report)
     report_table_end(report);
 }
 
-/* While next to nothing is live, what is held may be many times that: the picture goes up to
+/* While next to nothing is live, what is held may be many times that.  So the picture goes up to
  * what was last, and half as much more, or to the most, if that is less.  A small excess is seen
  * from 1 on. */
 static void span_of_excess(const struct report *report, double *bottom, double *top)

@@ -2,7 +2,7 @@
  * record: samples of a live process into a file; recording.h has its form.
  *
  * The file is whole after each sample: it can be cut, copied or read while it grows.  An interrupt,
- * the end of the time given or of the process makes a last sample, with the page map in full; a
+ * the end of the time given or of the process makes a last sample, with the page map in full.  A
  * process that ended is read a last time from the segment's open descriptor.
  *
  * Test: tests/tool-report.sh.

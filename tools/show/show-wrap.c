@@ -2,8 +2,8 @@
  * show-wrap: lines that break at words on a narrow terminal; see show.h.
  *
  * SW1: standard output is a buffer from show_wrap_begin to show_wrap_end, and what it was outside.
- * SW2: a character is a column, and an escape sequence none; a word that is wider than the terminal
- *      stays whole, for the terminal to break.
+ * SW2: a character is a column, and an escape sequence none.  A word that is wider than the
+ *      terminal stays whole, for the terminal to break.
  *
  * Test: tests/tool-stat.sh.
  */

@@ -1,6 +1,6 @@
 /*
- * show: what the pictures of an arena (map, its SVG, top) have in common: words, letters and
- * colours of what memory is used for, and the grid of cells that a page map is drawn as.
+ * show: what the pictures of an arena (map, its SVG, top) have in common.  These are words, letters
+ * and colours of what memory is used for, and the grid of cells that a page map is drawn as.
  */
 #ifndef HFT_SHOW_H
 #define HFT_SHOW_H
@@ -107,7 +107,7 @@ double show_held_over_live(uint64_t held, uint64_t live);
 const char *show_live_limits(const struct snapshot *snapshot);
 
 /* Live bytes for a cell of a table, with a < in front where there are at most so many, ? where they
- * are not known; and "now", "at_most" or "slow_paths". */
+ * are not known.  And "now", "at_most" or "slow_paths". */
 const char *show_live_cell(char text[SHOW_SHORT], const struct snapshot *snapshot, unsigned columns);
 const char *show_live_as_of(const struct snapshot *snapshot);
 

@@ -1,8 +1,8 @@
 /*
  * list: which processes show an arena.
  *
- * Reads each segment that the user may read, counts those of other users and those that are of no
- * use apart, names processes that have the library and no segment, and removes what killed
+ * Reads each segment that the user may read, and counts those of other users and those that are of
+ * no use apart.  Names processes that have the library and no segment, and removes what killed
  * processes of the user left behind.
  *
  * Tests: tests/tool-stat.sh, tests/segment.sh.

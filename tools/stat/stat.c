@@ -1,8 +1,8 @@
 /*
  * stat: shows the arena of a running process, once or again and again.
  *
- * Neither ptrace nor root is needed for a process of the same user, and the process is not stopped:
- * its inspection segment is copied and printed (stat-text.c, stat-watch.c, stat-json.c,
+ * Neither ptrace nor root is needed for a process of the same user, and the process is not stopped.
+ * Its inspection segment is copied and printed (stat-text.c, stat-watch.c, stat-json.c,
  * openmetrics.c).
  *
  * Test: tests/tool.sh, tests/tool-stat.sh.

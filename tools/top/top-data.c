@@ -1,7 +1,7 @@
 /*
  * top-data: samples of a process, and what changed from one to the next.
  *
- * TD1: a sample costs a copy of the theaps in use; the page map, 8 bytes per 64 KiB of arena, is
+ * TD1: a sample costs a copy of the theaps in use.  The page map, 8 bytes per 64 KiB of arena, is
  *      read once a second or, if that takes long, after two hundred times as long.
  * TD2: names are asked for when a row is shown, and kept for some seconds.
  * TD3: a counter that fell changed by nothing: a slot that is hostile, or was written while it was

@@ -2,8 +2,8 @@
  * top-graph: the last minutes as graphs, one above the other: what is live and held, and how
  * often threads asked for more.
  *
- * A column is one point of the past or several neighbours, as many as keep all of it on the
- * screen: the most of them, so that no peak is lost.  Neighbours are the same ones at each
+ * A column is one point of the past or several neighbours, as many as keep all of it on the screen.
+ * It shows the most of them, so that no peak is lost.  Neighbours are the same ones at each
  * refresh, so a graph moves, and does not flicker.
  *
  * Test: tests/tool-top.sh.

@@ -1,7 +1,7 @@
 /*
  * top-rows: what the rows of the screen say, so that a refresh writes what changed.
  *
- * TR1: rows of a table stay on the screen from one refresh to the next, and of one that changes the
+ * TR1: rows of a table stay on the screen from one refresh to the next.  Of one that changes, the
  *      part that does is written.
  *
  * Test: tests/tool-top.sh.

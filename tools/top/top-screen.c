@@ -1,12 +1,12 @@
 /*
  * top-screen: the terminal, keys and signals of top.
  *
- * TS1: whatever ends it, the terminal is as it was: by a key, the end of the process, a terminal
- *      that is gone, or a signal that can be caught.  Signals that ask it to end are let in while it
- *      waits, for keys or for a terminal that takes nothing, so that nothing is interrupted
- *      half-way; a fault of its own restores the terminal with what a handler may do.  While ncurses
- *      writes, standard output is a file in memory, and what came of it is written to the terminal
- *      at once.
+ * TS1: whatever ends it, the terminal is as it was.  It ends by a key, the end of the process, a
+ *      terminal that is gone, or a signal that can be caught.  Signals that ask it to end are let
+ *      in while it waits, for keys or for a terminal that takes nothing.  So nothing is interrupted
+ *      half-way.  A fault of its own restores the terminal with what a handler may do.  While
+ *      ncurses writes, standard output is a file in memory, and what came of it is written to the
+ *      terminal at once.
  * TS2: a key is answered at once, from the last sample; only the delay makes a new one.
  *
  * Test: tests/tool-top.sh.

@@ -34,7 +34,7 @@ struct top_theap {
     char name[TOP_NAME_BYTES];
 };
 
-/* What there was at a moment, and of rates the most since the one before; a point a second, or a
+/* What there was at a moment, and of rates the most since the one before.  A point a second, or a
  * sample where those are farther apart.  Ten minutes, at a second. */
 #define TOP_PAST 600
 enum top_lane { LANE_LIVE, LANE_HELD, LANE_SLOW, LANE_PAGES, TOP_LANES };
