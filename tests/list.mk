@@ -48,7 +48,7 @@ hf_programs += %D%/programs/preempted.tap
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \
 	$(hf_wrap)page_collect_claimed $(hf_wrap)page_init $(hf_wrap)page_let_go $(hf_wrap)page_retire \
-	$(hf_wrap)page_set_owner $(hf_wrap)page_claim $(hf_wrap)runmap_claim $(hf_wrap)runmap_release \
+	$(hf_wrap)page_set_owner $(hf_wrap)page_claim $(hf_wrap)runmap_claim_low $(hf_wrap)runmap_release \
 	$(hf_wrap)theap_adopt
 hf_programs += %D%/programs/prefault
 hf_programs += %D%/programs/privileged

@@ -92,8 +92,8 @@ SEAM(bool, hfi_idleset_remove, (struct idleset * set, size_t member), set, membe
 SEAM(size_t, hfi_idleset_take, (struct idleset * set), set)
 SEAM(bool, hfi_page_claim, (struct page * page), page)
 SEAM(bool, hfi_runmap_release, (struct runmap * map, size_t first, size_t count), map, first, count)
-SEAM(size_t, hfi_runmap_claim, (struct runmap * map, size_t count, size_t align, size_t origin), map, count,
-     align, origin)
+SEAM(size_t, hfi_runmap_claim_low, (struct runmap * map, size_t count, size_t align, size_t origin), map,
+     count, align, origin)
 SEAM_VOID(hfi_page_collect_claimed, (struct page * page), page)
 SEAM_VOID(hfi_page_init, (struct page * page, struct theap *theap, unsigned class, bool zero), page, theap,
           class, zero)
@@ -110,9 +110,9 @@ static const struct {
     {                                                                                                        \
 #name, &count_##name                                                                                 \
     }
-    ROW(hfi_idleset_add),    ROW(hfi_idleset_remove), ROW(hfi_idleset_take),         ROW(hfi_page_claim),
-    ROW(hfi_runmap_release), ROW(hfi_runmap_claim),   ROW(hfi_page_collect_claimed), ROW(hfi_page_init),
-    ROW(hfi_page_let_go),    ROW(hfi_page_retire),    ROW(hfi_page_set_owner),       ROW(hfi_theap_adopt),
+    ROW(hfi_idleset_add),    ROW(hfi_idleset_remove),   ROW(hfi_idleset_take),         ROW(hfi_page_claim),
+    ROW(hfi_runmap_release), ROW(hfi_runmap_claim_low), ROW(hfi_page_collect_claimed), ROW(hfi_page_init),
+    ROW(hfi_page_let_go),    ROW(hfi_page_retire),      ROW(hfi_page_set_owner),       ROW(hfi_theap_adopt),
 };
 
 /* --- the two threads --- */
