@@ -9,8 +9,10 @@
  * needed of late.
  *
  * Of empty pages a theap keeps the node's size / HFI_KEPT_SHARE / theaps on the node, one at least.
- * A thread that sleeps does not hear of later ones.  So the shares of n threads add up as 1 + 1/2 +
- * ... + 1/n: what 64 sleeping threads keep empty is at most 1/27 of a node of 512 MiB.
+ * On a tight node it keeps none.  A page that becomes empty there is retired, and slow paths retire
+ * those that were kept before (hfi_theap_shed).  A thread that sleeps does not hear of later ones.
+ * So the shares of n threads add up as 1 + 1/2 + ... + 1/n: what 64 sleeping threads keep empty is
+ * at most 1/27 of a node of 512 MiB.
  *
  * Any thread, by counts that others change meanwhile: a hint.  Asked at each decision anew.
  */
@@ -43,6 +45,7 @@ static const struct budget hfi_budget_roomy = {
 };
 static const struct budget hfi_budget_tight = {
     .shares = true,
+    .kept_pages = 0,
     .shed_classes = 8,
     .shed_magazines = 4,
     .list_bytes = 1024,

@@ -38,7 +38,7 @@ Test(theap, random_work_leaves_everything_sound)
                  "all pages are back, and the first one's too");
 }
 
-Test(theap, few_empty_pages_are_held)
+Test(theap, few_empty_pages_are_kept)
 {
     void *blocks[HFI_CLASS_COUNT];
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
@@ -47,6 +47,28 @@ Test(theap, few_empty_pages_are_held)
         hf_free(blocks[class]);
     cr_assert_leq(hfi_theap->kept_pages, hfi_budget_kept(hfi_theap->node));
     assert_sound();
+}
+
+Test(theap, no_empty_page_is_kept_on_a_tight_node)
+{
+    struct arena_node *node = &hfi_arena.nodes[0];
+    void *early = hf_malloc(1000), *late = hf_malloc(2000);
+    uint32_t kept = hfi_theap->kept_pages;
+    cr_assert_gt(hfi_budget_kept(node), 1);
+    hf_free(early);
+    cr_assert_eq(hfi_theap->kept_pages, kept + 1, "while the node has much, the page is kept");
+    void *most = hf_malloc((hfi_arena_free_pages(node) - 10) * HFI_PAGE_BYTES);
+    cr_assert(most != NULL && hfi_node_is_tight(node));
+    cr_assert_eq(hfi_budget_kept(node), 0);
+    size_t free_pages = hfi_arena_free_pages(node);
+    hf_free(late);
+    cr_assert_eq(hfi_arena_free_pages(node), free_pages + 1, "the page is back");
+    cr_assert_eq(hfi_theap->kept_pages, kept + 1, "what was kept before waits for a slow path");
+    for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
+        hf_free(hf_malloc(8000));
+    cr_assert_eq(hfi_theap->kept_pages, 0, "slow paths gave it up");
+    assert_sound();
+    hf_free(most);
 }
 
 Test(theap, theaps_lie_at_the_nodes_front)
