@@ -11,7 +11,8 @@
  *   HFI_OWNER_NONE      free, inside a large run, or no arena: never a valid block
  *   HFI_OWNER_INTERIOR  inside a run of blocks; table[i].head_delta leads to its head
  *   HFI_OWNER_LARGE     head of a run that is one block
- *   HFI_OWNER_UNOWNED    head of a run whose theap let go
+ *   HFI_OWNER_UNOWNED   head of a run whose theap let go, as its xfree says too; or one that a
+ *                       stealer has picked, which is owned until its xfree says otherwise
  *   HFI_OWNER_META      Holdfast's own memory
  *   theap's address     head of a run that theap owns
  * Written when a run changes hands, and no oftener: eight pages, of several threads perhaps, share

@@ -35,7 +35,7 @@
  * batch of linked blocks makes the next block's place hard to guess.  Guards find a write that goes
  * on from one run into the next.
  *
- * Tests: tests/programs/misuse.c and tests/programs/guards.c in the secure build (tests/secure.sh).
+ * Tests: tests/programs/misuse.c and tests/programs/secure.c in the secure build (tests/secure.sh).
  */
 #include "heap/harden.h"
 

@@ -1,8 +1,9 @@
 /*
  * revoke: how a stealer takes pages from the lists of another thread's theap.
  *
- * RV1: between hfi_theap_revoke and hfi_theap_settle a picked page is unowned and still queued.  No
- *      free into it is the fast one, and nothing else changes its list.
+ * RV1: between hfi_theap_revoke and hfi_theap_settle owners[] calls a picked page unowned, so that no
+ *      free into it is the fast one.  Its xfree, which decides, does not: the page is still owned,
+ *      and queued, and a free by another thread goes onto its xfree list.
  *
  * Concurrency: the caller has the lists (T5 in theap.c); hfi_theap_return_lists ends that.
  * Tests: tests/unit/full.c, tests/models/handshake.pml.
@@ -23,7 +24,7 @@ static uint32_t revoke_from(const struct page_queue *queue, const struct arena_n
         if (hfi_page_mode(page) == PAGE_KEPT || hfi_node_of_page(page) != node)
             continue;
         hfi_assert(page->list == LIST_FULL || page->list == LIST_PARTIAL);
-        hfi_assert(!hfi_xfree_is_unowned(page)); /* RV1: it is the theap's still, whatever owners[] says */
+        hfi_assert(!hfi_xfree_is_unowned(page)); /* RV1 */
         hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_UNOWNED);
         count++;
     }

@@ -88,7 +88,7 @@ void hfi_steal_init(void)
                 -error);
 }
 
-static unsigned take_lists(const struct theap *self, struct theap **next, struct visit *visits)
+static unsigned seize_lists(const struct theap *self, struct theap **next, struct visit *visits)
 {
     unsigned count = 0;
     for (; *next != NULL && count < VISITS_MAX; *next = (*next)->next_all) {
@@ -141,7 +141,7 @@ struct stolen hfi_steal_asleep(struct theap *theap, const struct arena_node *nod
         *next = NULL;
         return stolen;
     }
-    unsigned count = take_lists(theap, next, visits);
+    unsigned count = seize_lists(theap, next, visits);
     bool barrier_held = count != 0 && hfi_os_barrier() == 0; /* H1 */
     if (barrier_held)
         take(node, visits, count);

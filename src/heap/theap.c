@@ -7,7 +7,8 @@
  *     the magazine that stands in for it.
  * T3: a page put into `full` is sealed until the first free into it by the thread, or until it
  *     leaves `full`.
- * T4: kept pages are current or partial.  Together they have at most hfi_budget_kept pages.  Nothing
+ * T4: kept pages are current or partial.  Together they have at most what hfi_budget_kept said when
+ *     the last of them became empty.  Nothing
  *     is kept, and nothing given up, while a stealer has the lists: a page that it picks stays what
  *     it was.
  * T5: partial and full queues, pages in them, and blocks in magazines that are not loaded, belong
@@ -172,7 +173,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
         list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     }
     uint32_t budget = hfi_budget_kept(theap->node);
-    /* Nothing empty of another node is held: the next page is to come from home. */
+    /* Nothing empty of another node is kept: the next page is to come from home. */
     if (page->run_pages > budget || page->node != theap->node->index) {
         theap_retire(theap, page);
         return;

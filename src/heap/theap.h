@@ -166,7 +166,7 @@ bool hfi_theap_wants(const struct theap *theap, unsigned class);
 /* Takes in a page with room that a free claimed. */
 void hfi_theap_adopt(struct theap *theap, struct page *page);
 
-/* Gives back every empty page held, and lets go of full pages that others freed
+/* Gives back every empty page kept, and lets go of full pages that others freed
  * into.  True if anything went. */
 bool hfi_theap_give_back(struct theap *theap);
 
