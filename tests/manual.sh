@@ -82,6 +82,10 @@ while read -r counter; do
     for title in 'struct hf_inspect_theap' 'Of sum' 'Of theaps'; do
         section "$title" | grep -qxE "\.It (Va|Cm) $counter" || fail "holdfast-inspect(5) lacks the counter $counter under '$title'"
     done
+    grep -q "($counter, COUNTER_UNSEEN" "$list" || grep -qx "\.It $(echo "$counter" | tr _ ' ')" "$man/holdfast.1" ||
+        fail "holdfast(1) lacks the counter $counter among what \`holdfast stat\` shows"
+    grep -q "COUNTED_AS($counter)" "$top_srcdir/tools/report/report-slow.c" || [ "$counter" = received ] ||
+        fail "the report lacks the counter $counter"
 done < "$work/counters"
 tr '\n' ' ' < "$list" | grep -oE 'FAMILY\( *"[^"]*", *"[^"]*"' | sed 's/^[^"]*"\([^"]*\)", *"\(.*\)"$/holdfast_\1 \2/' > "$work/families"
 section OPENMETRICS | sed "s/\\\\(aq/'/g" | awk '/^\.It Li / { name = $3; next } name != "" { print name " " $0; name = "" }' > "$work/manual_families"

@@ -4,14 +4,16 @@
  *     COUNTER(name, place, words, metric)
  *
  * `name` is the member of struct counters, of struct hf_inspect_theap and of the tool's sums, and
- * the key in JSON.  `words`, which name the unit, are those of `holdfast stat`, and `place` is where
- * they stand there (enum counter_place).  `metric` is how OpenMetrics has the count: FAMILY(name,
- * help) for a family of its own, BY_PATH as a sample of holdfast_pages, NO_METRIC not at all.  What
- * came from other nodes is counted by distance, beside these: `away`.
+ * the key in JSON.  `words`, which name the unit, are those of `holdfast stat`.  `place` is where
+ * they stand there (enum counter_place in tools/reader/snapshot.h).  `metric` is how OpenMetrics
+ * has the count: FAMILY(name, help) for a family of its own, BY_PATH as a sample of holdfast_pages,
+ * NO_METRIC not at all.  What came from other nodes is counted by distance, beside these: `away`.
  *
- * A new counter takes an entry here, COUNTER_ADDED, and its increment; a field of its name where
- * `unused` begins in struct hf_inspect_theap; and its places in holdfast-inspect(5).  The compiler
- * and tests/manual.sh say what is missing.
+ * A new counter takes an entry here, a COUNTER_ADDED behind those that there are, and its
+ * increment; a field of its name where `unused` begins in struct hf_inspect_theap; its row in
+ * tools/report/report-slow.c; and its places in holdfast-inspect(5) and holdfast(1).  The compiler
+ * and tests/manual.sh say what is missing.  A reader cannot tell such a counter of an older library,
+ * which has zero there, from one that counted nothing.
  *
  * Include it with COUNTER defined; it takes the definition back.  COUNTER_ADDED counts came later
  * than the tool's first recordings, whose order is fixed: there they stand at the end.

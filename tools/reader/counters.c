@@ -7,7 +7,7 @@
 
 _Static_assert(offsetof(struct snapshot_sum, kept) == 15 * sizeof(uint64_t) &&
                    offsetof(struct snapshot_sum, unowned_frees) == 53 * sizeof(uint64_t),
-               "as recordings of before have it: a new counter is COUNTER_ADDED");
+               "as recordings of before have it: a new counter is a COUNTER_ADDED behind the others");
 
 #define FAMILY(family, help) family, help
 #define BY_PATH NULL, ""
