@@ -38,11 +38,12 @@ run ordinary "$seconds" "$kib" 117 env LD_PRELOAD="$PWD/.libs/libholdfast.so" te
 core_flags tsan
 flags="$flags -fsanitize=thread -fno-builtin"
 # shellcheck disable=SC2086  # lists of words
-$cc $flags -include stdlib.h -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -Dcalloc=hf_calloc -Drealloc=hf_realloc \
-    -c "$srcdir/tests/bench/hf-workload.c" -o "$work/workload.o"
+(mkdir "$work/objects" && cd "$work/objects" &&
+    $cc $flags -include stdlib.h -include holdfast/holdfast.h -Dmalloc=hf_malloc -Dfree=hf_free -Dcalloc=hf_calloc -Drealloc=hf_realloc \
+        -c "$srcdir"/tests/bench/hf-workload.c "$srcdir"/tests/bench/workload-*.c)
 core_objects "$work/core"
 # shellcheck disable=SC2086
-$cc $flags "$work/workload.o" "$work"/core/*.o -o "$work/workload" $core_libraries
+$cc $flags "$work"/objects/*.o "$work"/core/*.o -o "$work/workload" $core_libraries
 TSAN_OPTIONS=halt_on_error=1
 export TSAN_OPTIONS
 run tsan "$tsan_seconds" "$tsan_kib" 175 setarch -R "$work/workload"
