@@ -10,53 +10,60 @@
 
 /* --- pairs: instructions of one malloc and free, to be counted from outside --- */
 
-void workload_pairs(int argc, char **argv)
+/* In place of a call, with what a call would take and spoil. */
+#define NO_CALL(operand)                                                                                     \
+    __asm__ volatile(""                                                                                      \
+                     :                                                                                       \
+                     : "r"(operand)                                                                          \
+                     : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
+
+static void pairs_alternate(size_t bytes, bool none, long count)
 {
-    static void *blocks[1000];
-    static unsigned order[1000];
-    if (argc < 3)
-        fail("pairs: SIZE alternate|batch|alternate-none|batch-none COUNT");
-    size_t bytes = strtoul(argv[0], NULL, 10);
-    bool batch = strncmp(argv[1], "batch", 5) == 0, none = strstr(argv[1], "none") != NULL;
-    long count = strtol(argv[2], NULL, 10);
+    if (none)
+        for (long i = 0; i < count; i++)
+            NO_CALL(bytes);
+    else
+        for (long i = 0; i < count; i++)
+            free(malloc(bytes));
+}
+
+#define PAIRS_HELD 1000
+
+/* As many blocks at once, freed in the same random order each time. */
+static void pairs_batch(size_t bytes, bool none, long count)
+{
+    static void *blocks[PAIRS_HELD];
+    static unsigned order[PAIRS_HELD];
     uint64_t random = 1;
-    for (unsigned i = 0; i < 1000; i++)
+    for (unsigned i = 0; i < PAIRS_HELD; i++)
         order[i] = i;
-    for (unsigned i = 999; i > 0; i--) {
+    for (unsigned i = PAIRS_HELD - 1; i > 0; i--) {
         unsigned other = (unsigned)(next_random(&random) % (i + 1)), swap = order[i];
         order[i] = order[other];
         order[other] = swap;
     }
-    if (!batch && none) {
-        for (long i = 0; i < count; i++)
-            __asm__ volatile(""
-                             :
-                             : "r"(bytes)
-                             : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
-    } else if (!batch) {
-        for (long i = 0; i < count; i++)
-            free(malloc(bytes));
-    } else {
-        for (long round = 0; round < count / 1000; round++) {
-            for (unsigned i = 0; i < 1000; i++) {
-                if (none)
-                    __asm__ volatile(""
-                                     :
-                                     : "r"(bytes)
-                                     : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
-                blocks[i] = none ? NULL : malloc(bytes);
-            }
-            for (unsigned i = 0; i < 1000; i++) {
-                if (none)
-                    __asm__ volatile(""
-                                     :
-                                     : "r"(blocks[order[i]])
-                                     : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
-                else
-                    free(blocks[order[i]]);
-            }
+    for (long round = 0; round < count / PAIRS_HELD; round++) {
+        for (unsigned i = 0; i < PAIRS_HELD; i++) {
+            if (none)
+                NO_CALL(bytes);
+            blocks[i] = none ? NULL : malloc(bytes);
+        }
+        for (unsigned i = 0; i < PAIRS_HELD; i++) {
+            if (none)
+                NO_CALL(blocks[order[i]]);
+            else
+                free(blocks[order[i]]);
         }
     }
+}
+
+void workload_pairs(int argc, char **argv)
+{
+    if (argc < 3)
+        fail("pairs: SIZE alternate|batch|alternate-none|batch-none COUNT");
+    size_t bytes = strtoul(argv[0], NULL, 10);
+    bool batch = strncmp(argv[1], "batch", 5) == 0, none = strstr(argv[1], "none") != NULL;
+    (batch ? pairs_batch : pairs_alternate)(bytes, none, strtol(argv[2], NULL, 10));
 }
 
 /* --- latency: a histogram of every call --- */
