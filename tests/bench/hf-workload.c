@@ -1,34 +1,103 @@
 /*
  * hf-workload: the shapes of work that allocators are compared by.
  *
- *   hf-workload [--scale PERCENT] NAME [PARAMETER...]
+ *   hf-workload [--quick | --scale PERCENT] NAME [PARAMETER...]
  *
  * Plain programs: malloc, free and their family, nothing of any allocator.  Each checks marks it
  * wrote into its blocks, so that a broken allocator fails instead of winning, and prints its own
  * wall time in seconds on the last line ("seconds S"), from after the first malloc on.
  */
-
 #include "workload.h"
 #include <string.h>
 
 long workload_scale = 100;
 
-static const struct {
+/* Those that are timed.  `threads` are the numbers of threads that hf-bench runs it with, where it takes
+ * a number. */
+static const struct workload {
     const char *name;
     void (*run)(void);
+    void (*run_threads)(unsigned threads);
+    const char *threads;
+    const char *what;
 } workloads[] = {
-    { "server", workload_server },
-    { "prodcons", workload_prodcons },
-    { "exchange", workload_exchange },
-    { "churn", workload_churn },
-    { "churn-threads", workload_churn_threads },
-    { "cache", workload_cache },
-    { "bigblock", workload_bigblock },
-    { "strings", workload_strings },
-    { "pingpong", workload_pingpong },
-    { "passive", workload_passive },
-    { "startup", workload_startup },
+    { "server", workload_server, NULL, "", "4 threads replace blocks of tables and hand the tables on" },
+    { "prodcons", workload_prodcons, NULL, "", "one thread allocates what another frees" },
+    { "exchange", workload_exchange, NULL, "", "2 threads free what the other allocates" },
+    { "churn", workload_churn, NULL, "", "random replacement of mixed sizes" },
+    { "churn-threads", workload_churn_threads, NULL, "", "the same by 4 threads, each for itself" },
+    { "cache", workload_cache, NULL, "", "a million blocks, any of which is replaced next" },
+    { "bigblock", workload_bigblock, NULL, "", "64 KiB to 4 MiB, every OS page touched" },
+    { "strings", workload_strings, NULL, "", "strings grow by realloc, are split and joined" },
+    { "pingpong", workload_pingpong, NULL, "", "4 threads write to small blocks of their own" },
+    { "passive", workload_passive, NULL, "", "the same, the first blocks made by one thread" },
+    { "startup", workload_startup, NULL, "", "many small programs" },
 };
+
+/* What measures something else than its time. */
+static const struct command {
+    const char *name;
+    void (*run)(int argc, char **argv);
+    const char *parameters;
+    const char *what;
+} commands[] = {
+    { "pairs", workload_pairs, "BYTES alternate|batch|alternate-none|batch-none COUNT",
+      "malloc and free, to be counted by callgrind" },
+    { "latency", workload_latency, "[THREADS]", "how long single calls take" },
+    { "memory", workload_memory, "[THREADS [KIB [ROUNDS [one-frees]]]]", "peak of live bytes, and the rate" },
+    { "fill", workload_fill, "MEBIBYTES [MIX [SEED]]", "what is live when the arena is full" },
+    { "touch", workload_touch, "[MEBIBYTES]", "page faults of first touches" },
+    { "small", workload_small, "", "what `startup` starts; silent" },
+    { "now", workload_now, "", "the time in main, for who measures a start" },
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static void print_help(void)
+{
+    printf("usage: hf-workload [--quick | --scale PERCENT] NAME [PARAMETER...]\n"
+           "       hf-workload --list       what hf-bench runs: a name, and a number of threads\n"
+           "  --scale PERCENT   of the work; --quick is one percent\n\n"
+           "Timed:\n");
+    for (size_t i = 0; i < COUNT(workloads); i++)
+        printf("  %-13s %-12s %s\n", workloads[i].name, workloads[i].run == NULL ? "[THREADS]" : "",
+               workloads[i].what);
+    printf("\nMeasured otherwise:\n");
+    for (size_t i = 0; i < COUNT(commands); i++)
+        printf("  %s%s%s\n      %s\n", commands[i].name, *commands[i].parameters == 0 ? "" : " ",
+               commands[i].parameters, commands[i].what);
+}
+
+static void print_list(void)
+{
+    for (size_t i = 0; i < COUNT(workloads); i++) {
+        const char *threads = workloads[i].threads;
+        do {
+            int length = (int)strcspn(threads, " ");
+            printf("%s%s%.*s\n", workloads[i].name, length == 0 ? "" : " ", length, threads);
+            threads += length + (threads[length] == ' ');
+        } while (*threads != 0);
+    }
+}
+
+static void run_timed(const struct workload *workload, int argc, char **argv)
+{
+    unsigned long threads = strtoul(argc > 0 ? argv[0] : workload->threads, NULL, 10);
+    if (workload->run == NULL && (threads == 0 || threads > WORKLOAD_THREADS_MAX))
+        fail("1 to 64 threads");
+    double from = now_seconds();
+    if (workload->run != NULL)
+        workload->run();
+    else
+        workload->run_threads((unsigned)threads);
+    printf("seconds %.6f\n", now_seconds() - from);
+}
+
+void workload_now(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    printf("now %.9f\n", now_seconds());
+}
 
 int main(int argc, char **argv)
 {
@@ -36,30 +105,23 @@ int main(int argc, char **argv)
         workload_scale = strtol(argv[2], NULL, 10);
         argc -= 2;
         argv += 2;
+    } else if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
+        workload_scale = 1;
+        argc--;
+        argv++;
     }
     if (argc < 2 || workload_scale < 1)
-        fail("usage: hf-workload [--scale PERCENT] NAME [PARAMETER...]");
+        fail("no NAME; hf-workload --help says which there are");
+    if (strcmp(argv[1], "--help") == 0)
+        return print_help(), 0;
+    if (strcmp(argv[1], "--list") == 0)
+        return print_list(), 0;
     free(malloc(1)); /* the allocator's own start is measured by `startup` */
-    double from = now_seconds();
-    if (strcmp(argv[1], "pairs") == 0)
-        return workload_pairs(argc - 2, argv + 2), 0;
-    if (strcmp(argv[1], "latency") == 0)
-        return workload_latency(argc - 2, argv + 2), 0;
-    if (strcmp(argv[1], "small") == 0) /* what `startup` starts: silent */
-        return workload_small(), 0;
-    if (strcmp(argv[1], "now") == 0) /* for who measures a start */
-        return printf("now %.9f\n", now_seconds()) < 0;
-    if (strcmp(argv[1], "memory") == 0)
-        return workload_memory(argc - 2, argv + 2), 0;
-    if (strcmp(argv[1], "fill") == 0)
-        return workload_fill(argc - 2, argv + 2), 0;
-    if (strcmp(argv[1], "touch") == 0)
-        return workload_touch(argc - 2, argv + 2), 0;
-    for (size_t i = 0; i < sizeof workloads / sizeof workloads[0]; i++)
-        if (strcmp(argv[1], workloads[i].name) == 0) {
-            workloads[i].run();
-            printf("seconds %.6f\n", now_seconds() - from);
-            return 0;
-        }
-    fail("no such workload");
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 2, argv + 2), 0;
+    for (size_t i = 0; i < COUNT(workloads); i++)
+        if (strcmp(argv[1], workloads[i].name) == 0)
+            return run_timed(&workloads[i], argc - 2, argv + 2), 0;
+    fail("no such workload; hf-workload --help says which there are");
 }

@@ -119,8 +119,9 @@ void workload_startup(void)
     }
 }
 
-void workload_small(void)
+void workload_small(int argc, char **argv)
 {
+    (void)argc, (void)argv;
     uint64_t random = 1;
     struct item *items[200];
     for (int i = 0; i < 200; i++)

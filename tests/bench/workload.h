@@ -26,6 +26,8 @@ static inline _Noreturn void fail(const char *what)
     exit(1);
 }
 
+#define WORKLOAD_THREADS_MAX 64 /* that a timed workload may be asked for */
+
 extern long workload_scale; /* percent of the steps */
 
 /* That many steps, or with --scale that part of them. */
@@ -102,11 +104,12 @@ void workload_strings(void);
 void workload_pingpong(void);
 void workload_passive(void);
 void workload_startup(void);
-void workload_small(void);
+void workload_small(int argc, char **argv);
 void workload_pairs(int argc, char **argv);
 void workload_latency(int argc, char **argv);
 void workload_memory(int argc, char **argv);
 void workload_fill(int argc, char **argv);
 void workload_touch(int argc, char **argv);
+void workload_now(int argc, char **argv);
 
 #endif
