@@ -31,6 +31,9 @@ static const struct workload {
     { "strings", workload_strings, NULL, "", "strings grow by realloc, are split and joined" },
     { "pingpong", workload_pingpong, NULL, "", "4 threads write to small blocks of their own" },
     { "passive", workload_passive, NULL, "", "the same, the first blocks made by one thread" },
+    { "batches", NULL, workload_batches, "1 2 4 8",
+      "THREADS allocate, as many others free: batches of blocks" },
+    { "crossing", NULL, workload_crossing, "2 4", "8 to 16,000 bytes; half is freed by another of THREADS" },
     { "startup", workload_startup, NULL, "", "many small programs" },
 };
 

@@ -83,6 +83,31 @@ static inline void item_free(struct item *item)
     free(item);
 }
 
+/* A block of 8 bytes or more, of which only its holder knows the size: it carries a mark alone. */
+struct marked {
+    void *block;
+    size_t bytes;
+};
+
+static inline void marked_new(struct marked *marked, size_t bytes)
+{
+    uint64_t *block = malloc(bytes);
+    if (block == NULL)
+        fail("malloc returned NULL");
+    *block = (uint64_t)(uintptr_t)block ^ bytes;
+    *marked = (struct marked){ block, bytes };
+}
+
+/* The slot may be an empty one. */
+static inline void marked_free(struct marked *marked)
+{
+    uint64_t *block = marked->block;
+    if (block != NULL && *block != ((uint64_t)(uintptr_t)block ^ marked->bytes))
+        fail("a block was overwritten");
+    free(block);
+    *marked = (struct marked){ NULL, 0 };
+}
+
 static inline void in_threads(unsigned count, void *(*function)(void *))
 {
     pthread_t threads[1024];
@@ -105,6 +130,8 @@ void workload_pingpong(void);
 void workload_passive(void);
 void workload_startup(void);
 void workload_small(int argc, char **argv);
+void workload_batches(unsigned threads);
+void workload_crossing(unsigned threads);
 void workload_pairs(int argc, char **argv);
 void workload_latency(int argc, char **argv);
 void workload_memory(int argc, char **argv);
