@@ -34,6 +34,8 @@ static const struct workload {
     { "batches", NULL, workload_batches, "1 2 4 8",
       "THREADS allocate, as many others free: batches of blocks" },
     { "crossing", NULL, workload_crossing, "2 4", "8 to 16,000 bytes; half is freed by another of THREADS" },
+    { "successors", NULL, workload_successors, "4 8",
+      "each of THREADS ends, and starts one with its table; 8 to 1,000 bytes" },
     { "startup", workload_startup, NULL, "", "many small programs" },
 };
 

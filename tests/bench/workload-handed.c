@@ -4,6 +4,7 @@
 #include "workload.h"
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 /* --- server: threads replace random blocks of a table and hand it to their successors (after larson) --- */
@@ -28,6 +29,63 @@ void workload_server(void)
 {
     for (server_generation = 0; server_generation < scaled(120); server_generation++)
         in_threads(4, server_thread);
+}
+
+/* --- successors: a thread ends and hands its table to one that it starts, whatever the others do --- */
+
+#define SUCCESSORS_SLOTS 5000
+#define SUCCESSORS_STEPS 50000 /* of each thread */
+
+struct line {
+    struct marked slots[SUCCESSORS_SLOTS];
+    uint64_t random;
+    long generations; /* that are still to come */
+};
+
+static struct line *lines; /* each is its running thread's */
+static sem_t lines_ended;
+
+static void successors_start(struct line *line);
+
+static void *successors_thread(void *argument)
+{
+    struct line *line = argument;
+    for (int i = 0; i < SUCCESSORS_STEPS; i++) {
+        struct marked *slot = &line->slots[next_random(&line->random) % SUCCESSORS_SLOTS];
+        marked_free(slot);
+        marked_new(slot, 8 + (next_random(&line->random) >> 8) % 993);
+    }
+    if (line->generations-- > 0)
+        successors_start(line);
+    else
+        sem_post(&lines_ended);
+    return NULL;
+}
+
+static void successors_start(struct line *line)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, successors_thread, line) != 0)
+        fail("pthread_create");
+    pthread_detach(thread);
+}
+
+void workload_successors(unsigned threads)
+{
+    lines = calloc(threads, sizeof *lines);
+    sem_init(&lines_ended, 0, 0);
+    for (unsigned i = 0; i < threads; i++) {
+        lines[i].random = i + 1;
+        lines[i].generations = scaled(200) / threads + 1;
+        successors_start(&lines[i]);
+    }
+    for (unsigned i = 0; i < threads; i++)
+        while (sem_wait(&lines_ended) != 0)
+            ;
+    for (unsigned i = 0; i < threads; i++)
+        for (int slot = 0; slot < SUCCESSORS_SLOTS; slot++)
+            marked_free(&lines[i].slots[slot]);
+    free(lines);
 }
 
 /* --- producer and consumer: blocks are freed by another thread than made them --- */
