@@ -36,6 +36,7 @@ static const struct workload {
     { "crossing", NULL, workload_crossing, "2 4", "8 to 16,000 bytes; half is freed by another of THREADS" },
     { "successors", NULL, workload_successors, "4 8",
       "each of THREADS ends, and starts one with its table; 8 to 1,000 bytes" },
+    { "replace", NULL, workload_replace, "2", "each of THREADS fills and empties slots of its own" },
     { "startup", workload_startup, NULL, "", "many small programs" },
 };
 

@@ -37,6 +37,34 @@ void workload_churn_threads(void)
     in_threads(4, churn_thread);
 }
 
+/* --- replace: each thread fills and empties random slots of its own --- */
+
+#define REPLACE_SLOTS 30000
+static long replace_steps; /* of each thread; const once they run */
+
+static void *replace_thread(void *argument)
+{
+    uint64_t random = (uintptr_t)argument + 1;
+    struct marked *slots = calloc(REPLACE_SLOTS, sizeof *slots);
+    for (long i = 0; i < replace_steps; i++) {
+        struct marked *slot = &slots[(next_random(&random) >> 8) % REPLACE_SLOTS];
+        if (slot->block != NULL)
+            marked_free(slot);
+        else
+            marked_new(slot, random_size(&random, 3, 10));
+    }
+    for (int i = 0; i < REPLACE_SLOTS; i++)
+        marked_free(&slots[i]);
+    free(slots);
+    return NULL;
+}
+
+void workload_replace(unsigned threads)
+{
+    replace_steps = scaled(15000000) / threads;
+    in_threads(threads, replace_thread);
+}
+
 /* --- cache: a million blocks, any of which is the next to be replaced --- */
 
 void workload_cache(void)

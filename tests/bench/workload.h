@@ -133,6 +133,7 @@ void workload_small(int argc, char **argv);
 void workload_batches(unsigned threads);
 void workload_crossing(unsigned threads);
 void workload_successors(unsigned threads);
+void workload_replace(unsigned threads);
 void workload_pairs(int argc, char **argv);
 void workload_latency(int argc, char **argv);
 void workload_memory(int argc, char **argv);
