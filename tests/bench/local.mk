@@ -1,6 +1,7 @@
 # --- measurements: `make bench`, or by hand with more options (tests/bench/README.md) ---
 EXTRA_PROGRAMS += %D%/hf-bench %D%/hf-workload
-%C%_hf_bench_SOURCES = %D%/hf-bench.c
+%C%_hf_bench_SOURCES = %D%/hf-bench.c %D%/bench.h %D%/bench.c %D%/bench-calls.c %D%/bench-memory.c \
+	%D%/bench-start.c %D%/bench-workloads.c
 %C%_hf_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_hf_bench_LDADD = $(JANSSON_LIBS) -lm
 %C%_hf_workload_SOURCES = %D%/hf-workload.c %D%/workload.h %D%/workload-batches.c %D%/workload-calls.c %D%/workload-full.c \
