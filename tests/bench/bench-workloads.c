@@ -1,70 +1,117 @@
 /*
  * hf-bench: wall time of the workloads.
+ *
+ * hf-workload --list says which rows there are: a workload, or one with a number of threads.
  */
 #include "bench.h"
 #include <string.h>
 
-static const char *const workload_names[] = { "server",        "prodcons", "exchange", "churn",
-                                              "churn-threads", "cache",    "bigblock", "strings",
-                                              "pingpong",      "passive",  "startup" };
-#define WORKLOADS (sizeof workload_names / sizeof workload_names[0])
+#define ROWS_MAX 64
 
-void bench_workloads(const char *only)
+static struct row {
+    char text[48]; /* as --list has it: NAME, or NAME THREADS */
+    char name[48];
+    const char *threads; /* within text; NULL: it takes none */
+    struct sample samples[ALLOCATORS_MAX];
+} rows[ROWS_MAX];
+static size_t row_count;
+
+/* Whether a list of names, parted by commas, has the row's name, or the row with its threads. */
+static bool row_wanted(const struct row *row, const char *only)
 {
-    static struct sample samples[WORKLOADS][ALLOCATORS_MAX];
+    for (size_t length; only != NULL && *only != 0; only += length + (only[length] == ',')) {
+        length = strcspn(only, ",");
+        if ((length == strlen(row->name) && strncmp(only, row->name, length) == 0) ||
+            (length == strlen(row->text) && strncmp(only, row->text, length) == 0))
+            return true;
+    }
+    return only == NULL;
+}
+
+static void rows_read(const char *only)
+{
     static char output[OUTPUT_MAX];
-    double log_ratio[ALLOCATORS_MAX] = { 0 };
-    size_t counted = 0, self = holdfast_index();
-    for (int round = quick; round <= rounds; round++)
-        for (size_t w = 0; w < WORKLOADS; w++)
-            for (size_t a = 0; a < allocator_count; a++) {
-                if (only != NULL && strstr(only, workload_names[w]) == NULL)
-                    continue;
-                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100",
-                                 (char *)workload_names[w], NULL };
-                bool automatic =
-                    strcmp(workload_names[w], "startup") == 0; /* many programs: nothing is set */
-                if (run(&allocators[a], automatic ? NULL : arena, argv, output) != 0)
-                    fail("a workload failed:", output);
-                if (round > 0)
-                    samples[w][a].values[samples[w][a].count++] = number_after(output, "seconds ");
-            }
+    char *argv[] = { (char *)workload_path, "--list", NULL };
+    if (run(NULL, NULL, argv, output) != 0)
+        fail("cannot list the workloads:", output);
+    for (char *line = strtok(output, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        struct row *row = &rows[row_count];
+        if (row_count == ROWS_MAX || strlen(line) >= sizeof row->text)
+            fail("too many workloads, or too long a name:", line);
+        strcpy(row->text, line);
+        strcpy(row->name, line);
+        row->name[strcspn(line, " ")] = 0;
+        row->threads = strchr(row->text, ' ') == NULL ? NULL : strchr(row->text, ' ') + 1;
+        row_count += row_wanted(row, only);
+    }
+    if (row_count == 0)
+        fail("no such workload:", only != NULL ? only : "");
+}
+
+static double row_seconds(const struct row *row, const struct allocator *allocator)
+{
+    static char output[OUTPUT_MAX];
+    char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100", (char *)row->name,
+                     (char *)row->threads,  NULL };
+    bool automatic = strcmp(row->name, "startup") == 0; /* many programs: nothing is set */
+    if (run(allocator, automatic ? NULL : arena, argv, output) != 0)
+        fail("a workload failed:", output);
+    return number_after(output, "seconds ");
+}
+
+static void print_seconds(void)
+{
     json_t *table = json_object();
     printf("wall seconds, median of %d interleaved runs (least..most)\n", rounds);
     print_heads("workload");
-    for (size_t w = 0; w < WORKLOADS; w++) {
-        if (samples[w][0].count == 0)
-            continue;
-        json_t *row = json_object();
-        printf("%-14s", workload_names[w]);
+    for (struct row *row = rows; row < rows + row_count; row++) {
+        json_t *line = json_object();
+        printf("%-14s", row->text);
         for (size_t a = 0; a < allocator_count; a++) {
-            double middle = median(&samples[w][a]);
-            printf("  %5.3f (%5.3f..%5.3f)", middle, samples[w][a].values[0],
-                   samples[w][a].values[samples[w][a].count - 1]);
-            json_object_set_new(row, allocators[a].name, sample_json(&samples[w][a]));
+            struct sample *sample = &row->samples[a];
+            double middle = median(sample);
+            printf("  %5.3f (%5.3f..%5.3f)", middle, sample->values[0], sample->values[sample->count - 1]);
+            json_object_set_new(line, allocators[a].name, sample_json(sample));
         }
         printf("\n");
-        json_object_set_new(table, workload_names[w], row);
+        json_object_set_new(table, row->text, line);
     }
+    json_object_set_new(results, "workloads", table);
+}
+
+static void print_ratios(void)
+{
+    double log_ratio[ALLOCATORS_MAX] = { 0 };
+    size_t self = holdfast_index();
     printf("\nratio of Holdfast to each (under 1: Holdfast is faster)\n");
     print_heads("workload");
-    for (size_t w = 0; w < WORKLOADS; w++) {
-        if (samples[w][0].count == 0)
-            continue;
-        double best = INFINITY;
-        printf("%-14s", workload_names[w]);
+    for (struct row *row = rows; row < rows + row_count; row++) {
+        double best = INFINITY, ours = median(&row->samples[self]);
+        printf("%-14s", row->text);
         for (size_t a = 0; a < allocator_count; a++) {
-            double ratio = median(&samples[w][self]) / median(&samples[w][a]);
-            log_ratio[a] += log(ratio);
-            best = a != self ? fmin(best, median(&samples[w][a])) : best;
-            printf(" %20.2f", ratio);
+            double theirs = median(&row->samples[a]);
+            log_ratio[a] += log(ours / theirs);
+            best = a != self ? fmin(best, theirs) : best;
+            printf(" %20.2f", ours / theirs);
         }
-        printf("   best peer %.2f\n", median(&samples[w][self]) / best);
-        counted++;
+        printf("   best peer %.2f\n", ours / best);
     }
     printf("%-14s", "geometric mean");
     for (size_t a = 0; a < allocator_count; a++)
-        printf(" %20.2f", exp(log_ratio[a] / (double)counted));
+        printf(" %20.2f", exp(log_ratio[a] / (double)row_count));
     printf("\n\n");
-    json_object_set_new(results, "workloads", table);
+}
+
+void bench_workloads(const char *only)
+{
+    rows_read(only);
+    for (int round = quick; round <= rounds; round++)
+        for (struct row *row = rows; row < rows + row_count; row++)
+            for (size_t a = 0; a < allocator_count; a++) {
+                double taken = row_seconds(row, &allocators[a]);
+                if (round > 0)
+                    row->samples[a].values[row->samples[a].count++] = taken;
+            }
+    print_seconds();
+    print_ratios();
 }

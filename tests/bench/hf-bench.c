@@ -26,7 +26,7 @@ static const char usage[] =
     "  --arena SIZE         HOLDFAST_ARENA for all but `startup` (default 1G)\n"
     "  --backing VALUE      HOLDFAST_BACKING (default auto)\n"
     "  --rounds N           counted rounds (default 5)\n"
-    "  --only NAME[,NAME]   workloads\n"
+    "  --only NAME[,NAME]   workloads; 'NAME THREADS' is one of a name's rows\n"
     "  --json FILE          write the results\n"
     "  --quick              one round of a tenth of the work: to see that it runs\n"
     "  --no-workloads --pairs --latency --memory --touch --fill --start --populate --all\n"
