@@ -3,9 +3,10 @@
  *
  *   hf-workload [--quick | --scale PERCENT] NAME [PARAMETER...]
  *
- * Plain programs: malloc, free and their family, nothing of any allocator.  Each checks marks it
- * wrote into its blocks, so that a broken allocator fails instead of winning, and prints its own
- * wall time in seconds on the last line ("seconds S"), from after the first malloc on.
+ * Plain programs: malloc, free and their family, nothing of any allocator.  Only those that show
+ * what is held ask Holdfast for its figures, where it is loaded.  Each checks marks it wrote into
+ * its blocks, so that a broken allocator fails instead of winning.  Those that are timed print their
+ * own wall time in seconds on the last line ("seconds S"), from after the first malloc on.
  */
 #include "workload.h"
 #include <string.h>
@@ -51,6 +52,11 @@ static const struct command {
       "malloc and free, to be counted by callgrind" },
     { "latency", workload_latency, "[THREADS]", "how long single calls take" },
     { "memory", workload_memory, "[THREADS [KIB [ROUNDS [one-frees]]]]", "peak of live bytes, and the rate" },
+    { "alternate", workload_alternate, "[THREADS [KIB [TURNS]]]",
+      "what threads hold that work and sleep by turns" },
+    { "freer", workload_freer, "[THREADS [MEBIBYTES [ROUNDS [allocates]]]]",
+      "what is held where one thread frees for all others" },
+    { "crowd", workload_crowd, "[THREADS [KIB]]", "what many threads hold with little live in each" },
     { "fill", workload_fill, "MEBIBYTES [MIX [SEED]]", "what is live when the arena is full" },
     { "touch", workload_touch, "[MEBIBYTES]", "page faults of first touches" },
     { "small", workload_small, "", "what `startup` starts; silent" },
