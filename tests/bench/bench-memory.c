@@ -2,54 +2,130 @@
  * hf-bench: memory, first touches, and a full arena.
  */
 #include "bench.h"
+#include <string.h>
+
+#define MIB (1 << 20)
 
 /* --- memory --- */
 
-void bench_memory(void)
+static const struct shape {
+    const char *name;
+    const char *arguments[6]; /* of hf-workload */
+    const char *arena;        /* for Holdfast; NULL: nothing is set, and the arena grows */
+    bool smallest;            /* looks for the smallest arena in which it runs */
+} shapes[] = {
+    { "200 threads", { "memory", "200", "6144", "500" }, "4G", true },
+    { "one frees", { "memory", "8", "0", "4000", "one-frees" }, "4G", true },
+    { "400 threads by turns", { "alternate", "400", "1024", "20" }, NULL, true },
+    { "8 threads and a freer", { "freer", "8", "32", "50", "allocates" }, NULL, false },
+    { "16 threads and one that only frees", { "freer", "16", "16", "200" }, NULL, false },
+    { "100 threads of 0.3 MiB", { "crowd", "100", "307" }, NULL, false },
+};
+
+/* What a run prints of itself, NAN where it says nothing of it. */
+struct figures {
+    double live_mib, rss_mib, arena_mib, million_steps, rss_growth, arena_growth, still;
+};
+
+static bool shape_run(const struct shape *shape, const struct allocator *allocator, const char *arena_size,
+                      struct figures *figures)
 {
     static char output[OUTPUT_MAX];
-    static const char *const shapes[][6] = { { "200 threads", "200", "6144", "500", NULL },
-                                             { "one frees", "8", "0", "4000", "one-frees", NULL } };
-    static const char *const quick_rounds[] = { "50", "400" };
-    json_t *table = json_object();
-    for (size_t s = 0; s < 2; s++) {
-        char *argv[8] = { (char *)workload_path, "memory" };
-        for (size_t i = 1; shapes[s][i] != NULL; i++)
-            argv[i + 1] = (char *)(quick && i == 3 ? quick_rounds[s] : shapes[s][i]);
-        json_t *row = json_object();
-        printf("%s: million steps per second\n", shapes[s][0]);
-        double peak = 0;
-        for (size_t a = 0; a < allocator_count; a++) {
-            int status = run(&allocators[a], allocators[a].holdfast ? "4G" : NULL, argv, output);
-            double rate = status == 0 ? number_after(output, "steps_per_second ") / 1e6 : NAN;
-            if (status == 0 && allocators[a].holdfast)
-                peak = number_after(output, "peak_bytes ");
-            printf("  %-10s %.1f\n", allocators[a].name, rate);
-            json_object_set_new(row, allocators[a].name, json_real(rate));
-        }
-        /* The smallest arena, in MiB, in which the work still runs: by halves. */
-        size_t low = (size_t)(peak / (1 << 20)), high = low * 3 + 64;
-        double rate = NAN, peak_there = peak;
-        while (high - low > high / (quick ? 5 : 50) + 1) {
-            char size[32];
-            size_t middle = (low + high) / 2;
-            snprintf(size, sizeof size, "%zuM", middle);
-            if (run(&allocators[holdfast_index()], size, argv, output) == 0) {
-                high = middle;
-                rate = number_after(output, "steps_per_second ") / 1e6;
-                peak_there = number_after(output, "peak_bytes ");
-            } else {
-                low = middle;
-            }
-        }
-        double ratio = (double)high * (1 << 20) / peak_there;
-        printf("  Holdfast: smallest arena %zu MiB, %.2f of peak live bytes, %.1f million steps per second "
-               "there\n\n",
-               high, ratio, rate);
-        json_object_set_new(row, "smallest_arena_over_peak", json_real(ratio));
-        json_object_set_new(row, "rate_in_smallest_arena", json_real(rate));
-        json_object_set_new(table, shapes[s][0], row);
+    char *argv[10] = { (char *)workload_path, "--scale", quick ? "10" : "100" };
+    for (size_t i = 0; shape->arguments[i] != NULL; i++)
+        argv[3 + i] = (char *)shape->arguments[i];
+    bool good = run(allocator, arena_size, argv, output) == 0;
+    if (!good)
+        strcpy(output, "");
+    *figures = (struct figures){
+        number_after(output, "live_bytes ") / MIB,     number_after(output, "rss_bytes ") / MIB,
+        number_after(output, "arena_bytes ") / MIB,    number_after(output, "steps_per_second ") / 1e6,
+        number_after(output, "rss_growth "),           number_after(output, "arena_growth "),
+        number_after(output, "rounds_without_growth ")
+    };
+    if (!allocator->holdfast)
+        figures->arena_mib = NAN;
+    return good;
+}
+
+static void print_figure(json_t *row, const char *name, const char *format, double value)
+{
+    if (isnan(value)) {
+        printf(" %12s", "-");
+        return;
     }
+    printf(format, value);
+    json_object_set_new(row, name, json_real(value));
+}
+
+static void print_figures(json_t *row, const struct figures *figures)
+{
+    print_figure(row, "live_mib", " %12.1f", figures->live_mib);
+    print_figure(row, "rss_mib", " %12.1f", figures->rss_mib);
+    print_figure(row, "rss_over_live", " %12.2f", figures->rss_mib / figures->live_mib);
+    print_figure(row, "arena_mib", " %12.1f", figures->arena_mib);
+    print_figure(row, "arena_over_live", " %12.2f", figures->arena_mib / figures->live_mib);
+    print_figure(row, "rss_growth", " %12.3f", figures->rss_growth);
+    print_figure(row, "arena_growth", " %12.3f", figures->arena_growth);
+    print_figure(row, "rounds_without_growth", " %12.0f", figures->still);
+    print_figure(row, "million_steps_per_second", " %12.2f", figures->million_steps);
+    printf("\n");
+}
+
+/* By halves, in MiB, beginning with what was live at most. */
+static void smallest_arena(json_t *row, const struct shape *shape, double live_mib)
+{
+    const struct allocator *holdfast = &allocators[holdfast_index()];
+    size_t low = (size_t)live_mib, high = low * 3 + 64;
+    struct figures figures, there = { .live_mib = live_mib, .million_steps = NAN };
+    while (high - low > high / (quick ? 5 : 50) + 1) {
+        char size[32];
+        size_t middle = (low + high) / 2;
+        snprintf(size, sizeof size, "%zuM", middle);
+        if (shape_run(shape, holdfast, size, &figures)) {
+            high = middle;
+            there = figures;
+        } else {
+            low = middle;
+        }
+    }
+    double ratio = (double)high / there.live_mib;
+    printf(
+        "  Holdfast: smallest arena %zu MiB, %.2f of peak live bytes, %.1f million steps per second there\n",
+        high, ratio, there.million_steps);
+    json_object_set_new(row, "smallest_arena_over_peak", json_real(ratio));
+    json_object_set_new(row, "rate_in_smallest_arena", json_real(there.million_steps));
+}
+
+static json_t *bench_shape(const struct shape *shape)
+{
+    json_t *row = json_object();
+    double live_mib = NAN;
+    printf("%s, Holdfast's arena %s\n  %-10s %12s %12s %12s %12s %12s %12s %12s %12s %12s\n", shape->name,
+           shape->arena != NULL ? shape->arena : "growing", "", "live MiB", "resident", "of live", "arena",
+           "of live", "res. growth", "arena growth", "still", "M steps/s");
+    for (size_t a = 0; a < allocator_count; a++) {
+        struct figures figures;
+        json_t *cell = json_object();
+        if (!shape_run(shape, &allocators[a], shape->arena, &figures))
+            printf("  %s failed\n", allocators[a].name);
+        printf("  %-10s", allocators[a].name);
+        print_figures(cell, &figures);
+        json_object_set_new(row, allocators[a].name, cell);
+        if (allocators[a].holdfast)
+            live_mib = figures.live_mib;
+    }
+    if (shape->smallest && !isnan(live_mib))
+        smallest_arena(row, shape, live_mib);
+    printf("\n");
+    return row;
+}
+
+void bench_memory(void)
+{
+    json_t *table = json_object();
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        json_object_set_new(table, shapes[s].name, bench_shape(&shapes[s]));
     json_object_set_new(results, "memory", table);
 }
 

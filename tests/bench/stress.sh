@@ -25,7 +25,7 @@ run() {
             exit 1
         fi
         turns=$((turns + 1))
-        awk -v name="$name" -v arena="$arena" '/^peak_bytes/ { printf "%s: arena %d MiB, %.2f of the peak of live bytes, %.2f million steps/s\n",
+        awk -v name="$name" -v arena="$arena" '/^live_bytes/ { printf "%s: arena %d MiB, %.2f of the peak of live bytes, %.2f million steps/s\n",
             name, arena, arena * 1048576 / $2, $4 / 1e6 }' "$work/out"
     done
     echo "$name: $turns turns of $((threads * 300 * 400)) steps, nothing lost"

@@ -146,13 +146,13 @@ void workload_memory(int argc, char **argv)
 {
     memory.threads = argc > 0 ? (unsigned)strtoul(argv[0], NULL, 10) : 200;
     memory.target_bytes = (argc > 1 ? strtoul(argv[1], NULL, 10) : 6144) << 10;
-    memory.rounds = argc > 2 ? strtol(argv[2], NULL, 10) : 500;
+    memory.rounds = scaled(argc > 2 ? strtol(argv[2], NULL, 10) : 500);
     memory.one_frees = argc > 3;
     if (memory.threads == 0 || memory.threads > 1024)
         fail("memory: 1 to 1024 threads");
     pthread_barrier_init(&memory.all_started, NULL, memory.threads);
     double from = now_seconds();
     in_threads(memory.threads, memory.one_frees ? one_frees_thread : memory_thread);
-    printf("peak_bytes %ld steps_per_second %.0f\n", (long)memory.peak_bytes,
+    printf("live_bytes %ld steps_per_second %.0f\n", (long)memory.peak_bytes,
            (double)memory.steps / (now_seconds() - from));
 }
