@@ -16,7 +16,7 @@ static const struct shape {
 } shapes[] = {
     { "200 threads", { "memory", "200", "6144", "500" }, "4G", true },
     { "one frees", { "memory", "8", "0", "4000", "one-frees" }, "4G", true },
-    { "400 threads by turns", { "alternate", "400", "1024", "20" }, NULL, true },
+    { "400 threads by turns", { "alternate", "400", "3072", "10" }, NULL, true },
     { "8 threads and a freer", { "freer", "8", "32", "50", "allocates" }, NULL, false },
     { "16 threads and one that only frees", { "freer", "16", "16", "200" }, NULL, false },
     { "100 threads of 0.3 MiB", { "crowd", "100", "307" }, NULL, false },

@@ -150,8 +150,8 @@ static void *alternate_thread(void *argument)
 void workload_alternate(int argc, char **argv)
 {
     alternate.threads = (unsigned)number_at(argc, argv, 0, 400, 1, HELD_THREADS_MAX);
-    alternate.target_bytes = (size_t)number_at(argc, argv, 1, 1024, 1, 1 << 20) << 10;
-    alternate.turns = scaled(number_at(argc, argv, 2, 20, 1, 1 << 20));
+    alternate.target_bytes = (size_t)number_at(argc, argv, 1, 3072, 1, 1 << 20) << 10;
+    alternate.turns = scaled(number_at(argc, argv, 2, 10, 1, 1 << 20));
     pthread_barrier_init(&alternate.all_worked, NULL, alternate.threads);
     for (unsigned i = 0; i < alternate.threads; i++)
         sem_init(&alternate.turn_of[i], 0, 0);
