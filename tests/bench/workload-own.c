@@ -69,17 +69,17 @@ void workload_replace(unsigned threads)
 
 void workload_cache(void)
 {
-    enum { SLOTS = 1000000 };
-    struct item **table = calloc(SLOTS, sizeof *table);
+    const size_t slots = (size_t)scaled(1000000);
+    struct item **table = calloc(slots, sizeof *table);
     uint64_t random = 1;
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < slots; i++)
         table[i] = item_new(16 + next_random(&random) % 500);
     for (long i = scaled(4000000); i > 0; i--) {
-        struct item **slot = &table[next_random(&random) % SLOTS];
+        struct item **slot = &table[next_random(&random) % slots];
         item_free(*slot);
         *slot = item_new(16 + next_random(&random) % 500);
     }
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < slots; i++)
         item_free(table[i]);
     free(table);
 }
