@@ -17,7 +17,7 @@
 
 struct batch {
     long number;
-    struct item *items[BATCH_BLOCKS];
+    long *blocks[BATCH_BLOCKS]; /* each holds its own number among all blocks of the run */
 };
 
 static struct {
@@ -68,8 +68,11 @@ static void batches_produce(void)
         if (batch == NULL)
             fail("malloc returned NULL");
         batch->number = number;
-        for (int i = 0; i < BATCH_BLOCKS; i++)
-            batch->items[i] = item_new(BATCH_BYTES);
+        for (int i = 0; i < BATCH_BLOCKS; i++) {
+            if ((batch->blocks[i] = malloc(BATCH_BYTES)) == NULL)
+                fail("malloc returned NULL");
+            *batch->blocks[i] = number * BATCH_BLOCKS + i;
+        }
         queue_put(batch);
     }
 }
@@ -77,8 +80,11 @@ static void batches_produce(void)
 static void batches_consume(void)
 {
     for (struct batch *batch; (batch = queue_get()) != NULL;) {
-        for (int i = 0; i < BATCH_BLOCKS; i++)
-            item_free(batch->items[i]);
+        for (int i = 0; i < BATCH_BLOCKS; i++) {
+            if (*batch->blocks[i] != batch->number * BATCH_BLOCKS + i)
+                fail("a block was overwritten");
+            free(batch->blocks[i]);
+        }
         free(batch);
     }
 }

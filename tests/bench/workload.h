@@ -80,6 +80,8 @@ static inline void item_free(struct item *item)
 {
     if (item != NULL && item->mark != ((uint64_t)(uintptr_t)item ^ item->bytes))
         fail("a block was overwritten");
+    if (item != NULL)
+        item->mark = 0; /* a second holder of the block finds that */
     free(item);
 }
 
@@ -104,6 +106,8 @@ static inline void marked_free(struct marked *marked)
     uint64_t *block = marked->block;
     if (block != NULL && *block != ((uint64_t)(uintptr_t)block ^ marked->bytes))
         fail("a block was overwritten");
+    if (block != NULL)
+        *block = 0; /* as in item_free */
     free(block);
     *marked = (struct marked){ NULL, 0 };
 }
