@@ -129,3 +129,4 @@ hf_scripts += %D%/tool-top.sh
 hf_scripts += %D%/tool-tune.sh
 hf_scripts += %D%/tsan.sh
 hf_scripts += %D%/words.sh
+hf_scripts += %D%/workloads.sh

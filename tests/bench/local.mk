@@ -1,5 +1,6 @@
 # --- measurements: `make bench`, or by hand with more options (tests/bench/README.md) ---
-EXTRA_PROGRAMS += %D%/hf-bench %D%/hf-workload
+EXTRA_PROGRAMS += %D%/hf-bench
+check_PROGRAMS += %D%/hf-workload
 %C%_hf_bench_SOURCES = %D%/hf-bench.c %D%/bench.h %D%/bench.c %D%/bench-calls.c %D%/bench-memory.c \
 	%D%/bench-start.c %D%/bench-workloads.c
 %C%_hf_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
@@ -7,8 +8,8 @@ EXTRA_PROGRAMS += %D%/hf-bench %D%/hf-workload
 %C%_hf_workload_SOURCES = %D%/hf-workload.c %D%/workload.h %D%/workload-batches.c %D%/workload-calls.c %D%/workload-full.c \
 	%D%/workload-handed.c %D%/workload-held.c %D%/workload-lines.c %D%/workload-memory.c %D%/workload-own.c
 %C%_hf_workload_CFLAGS = $(AM_CFLAGS) -O2 -fno-builtin
-EXTRA_DIST += %D%/README.md %D%/stress.sh
-CLEANFILES += %D%/hf-bench %D%/hf-workload bench.json
+EXTRA_DIST += %D%/README.md %D%/broken.c %D%/stress.sh
+CLEANFILES += %D%/hf-bench bench.json
 
 BENCH_FLAGS = --all
 .PHONY: bench
