@@ -43,68 +43,78 @@ static void add_allocator(const char *name, const char *library, bool holdfast)
     allocators[allocator_count++] = (struct allocator){ name, library, holdfast };
 }
 
-int main(int argc, char **argv)
+enum {
+    HOLDFAST = 256,
+    WORKLOAD,
+    SO,
+    ARENA,
+    BACKING,
+    ROUNDS,
+    ONLY,
+    JSON,
+    NO_WORKLOADS,
+    PAIRS,
+    LATENCY,
+    MEMORY,
+    TOUCH,
+    FILL,
+    START,
+    POPULATE,
+    QUICK,
+    ALL,
+    HELP
+};
+
+static const struct option options[] = {
+    { "holdfast", 1, NULL, HOLDFAST },
+    { "workload", 1, NULL, WORKLOAD },
+    { "so", 1, NULL, SO },
+    { "arena", 1, NULL, ARENA },
+    { "backing", 1, NULL, BACKING },
+    { "rounds", 1, NULL, ROUNDS },
+    { "only", 1, NULL, ONLY },
+    { "json", 1, NULL, JSON },
+    { "no-workloads", 0, NULL, NO_WORKLOADS },
+    { "pairs", 0, NULL, PAIRS },
+    { "latency", 0, NULL, LATENCY },
+    { "memory", 0, NULL, MEMORY },
+    { "touch", 0, NULL, TOUCH },
+    { "fill", 0, NULL, FILL },
+    { "quick", 0, NULL, QUICK },
+    { "start", 0, NULL, START },
+    { "populate", 0, NULL, POPULATE },
+    { "all", 0, NULL, ALL },
+    { "help", 0, NULL, HELP },
+    { NULL, 0, NULL, 0 },
+};
+
+static const struct {
+    int option;
+    void (*run)(void);
+} measurements[] = {
+    { PAIRS, bench_pairs }, { LATENCY, bench_latency }, { MEMORY, bench_memory },     { TOUCH, bench_touch },
+    { FILL, bench_fill },   { START, bench_start },     { POPULATE, bench_populate },
+};
+
+static const char *only, *json_path;
+static bool wanted[HELP + 1]; /* by option */
+
+static void add_peer(char *name_and_path)
 {
-    enum {
-        HOLDFAST = 256,
-        WORKLOAD,
-        SO,
-        ARENA,
-        BACKING,
-        ROUNDS,
-        ONLY,
-        JSON,
-        NO_WORKLOADS,
-        PAIRS,
-        LATENCY,
-        MEMORY,
-        TOUCH,
-        FILL,
-        START,
-        POPULATE,
-        QUICK,
-        ALL,
-        HELP
-    };
-    static const struct option options[] = {
-        { "holdfast", 1, NULL, HOLDFAST },
-        { "workload", 1, NULL, WORKLOAD },
-        { "so", 1, NULL, SO },
-        { "arena", 1, NULL, ARENA },
-        { "backing", 1, NULL, BACKING },
-        { "rounds", 1, NULL, ROUNDS },
-        { "only", 1, NULL, ONLY },
-        { "json", 1, NULL, JSON },
-        { "no-workloads", 0, NULL, NO_WORKLOADS },
-        { "pairs", 0, NULL, PAIRS },
-        { "latency", 0, NULL, LATENCY },
-        { "memory", 0, NULL, MEMORY },
-        { "touch", 0, NULL, TOUCH },
-        { "fill", 0, NULL, FILL },
-        { "quick", 0, NULL, QUICK },
-        { "start", 0, NULL, START },
-        { "populate", 0, NULL, POPULATE },
-        { "all", 0, NULL, ALL },
-        { "help", 0, NULL, HELP },
-        { NULL, 0, NULL, 0 },
-    };
-    const char *only = NULL, *json_path = NULL;
-    bool wanted[ALL + 1] = { [NO_WORKLOADS] = false };
-    add_allocator("mimalloc", "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2", false);
-    add_allocator("jemalloc", "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", false);
-    add_allocator("tcmalloc", "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4", false);
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        char *equals;
+    char *equals = strchr(name_and_path, '=');
+    if (equals == NULL)
+        fail("--so wants NAME=PATH, not", name_and_path);
+    *equals = 0;
+    add_allocator(name_and_path, equals + 1, false);
+}
+
+static void take_options(int argc, char **argv)
+{
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
         case HOLDFAST: add_allocator("holdfast", optarg, true); break;
         case WORKLOAD: workload_path = optarg; break;
-        case SO:
-            equals = strchr(optarg, '=');
-            if (equals == NULL)
-                fail("--so wants NAME=PATH, not", optarg);
-            *equals = 0;
-            add_allocator(optarg, equals + 1, false);
-            break;
+        case SO: add_peer(optarg); break;
         case ARENA: arena = optarg; break;
         case BACKING: backing = optarg; break;
         case ROUNDS:
@@ -118,36 +128,37 @@ int main(int argc, char **argv)
             rounds = 1;
             break;
         case JSON: json_path = optarg; break;
-        case HELP: fputs(usage, stdout); return 0;
-        case '?': fputs(usage, stderr); return 2;
+        case HELP: fputs(usage, stdout); exit(0);
+        case '?': fputs(usage, stderr); exit(2);
         default: wanted[option] = true; break;
         }
-    }
-    char beside[4096];
+}
+
+static void find_workload(void)
+{
+    static char beside[4096];
     ssize_t length = readlink("/proc/self/exe", beside, sizeof beside - 16);
-    if (workload_path == NULL && length > 0) {
-        beside[length] = 0;
-        strcpy(strrchr(beside, '/') + 1, "hf-workload");
-        workload_path = beside;
-    }
+    if (workload_path != NULL || length <= 0)
+        return;
+    beside[length] = 0;
+    strcpy(strrchr(beside, '/') + 1, "hf-workload");
+    workload_path = beside;
+}
+
+int main(int argc, char **argv)
+{
+    add_allocator("mimalloc", "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2", false);
+    add_allocator("jemalloc", "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", false);
+    add_allocator("tcmalloc", "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4", false);
+    take_options(argc, argv);
+    find_workload();
     (void)holdfast_index();
     results = json_object();
     if (!wanted[NO_WORKLOADS])
         bench_workloads(only);
-    if (wanted[PAIRS] || wanted[ALL])
-        bench_pairs();
-    if (wanted[LATENCY] || wanted[ALL])
-        bench_latency();
-    if (wanted[MEMORY] || wanted[ALL])
-        bench_memory();
-    if (wanted[TOUCH] || wanted[ALL])
-        bench_touch();
-    if (wanted[FILL] || wanted[ALL])
-        bench_fill();
-    if (wanted[START] || wanted[ALL])
-        bench_start();
-    if (wanted[POPULATE] || wanted[ALL])
-        bench_populate();
+    for (size_t i = 0; i < sizeof measurements / sizeof measurements[0]; i++)
+        if (wanted[measurements[i].option] || wanted[ALL])
+            measurements[i].run();
     if (json_path != NULL && json_dump_file(results, json_path, JSON_INDENT(2)) != 0)
         fail("cannot write", json_path);
     json_decref(results);
