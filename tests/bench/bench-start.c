@@ -97,44 +97,35 @@ static double our_populate_seconds(const char *size, const char *prefault, bool 
 
 /* Of the start the same with 8 MiB is subtracted: the loader, and the arena's own structures of any
  * size. */
-void bench_populate(void)
+static void populate_kind(json_t *table, const struct population *kind)
 {
-    static const struct population kinds[] = {
-        { "2m", "2m", true, false, false },          { "thp", "thp", false, true, false },
-        { "thp, locked", "thp", false, true, true }, { "4k", "4k", false, false, false },
-        { "4k, locked", "4k", false, false, true },
-    };
-    const size_t bytes = (size_t)1 << 30;
-    json_t *table = json_object();
-    printf("populating 1 GiB, s, median of %d: plain MADV_POPULATE_WRITE (then mlock), Holdfast's start, "
-           "rate against plain, of pairs\n",
-           rounds);
-    setenv("HOLDFAST_STRICT", "1", 1);
-    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-        struct sample plain = { .count = 0 }, ours = { .count = 0 }, ratios = { .count = 0 };
-        backing = kinds[k].backing;
-        setenv("HOLDFAST_LOCK", kinds[k].lock ? "yes" : "no", 1);
-        for (int round = 0; round <= rounds; round++) {
-            bool good, small_good;
-            double value = plain_populate_seconds(bytes, &kinds[k]);
-            double our = our_populate_seconds("1G", "startup", &good) -
-                         our_populate_seconds("8M", "startup", &small_good);
-            if (round == 0 || isnan(value) || !good || !small_good)
-                continue;
-            plain.values[plain.count++] = value;
-            ours.values[ours.count++] = our;
-            ratios.values[ratios.count++] = value / our;
-        }
-        if (plain.count == 0) {
-            printf("  %-12s not to be had here\n", kinds[k].name);
+    struct sample plain = { .count = 0 }, ours = { .count = 0 }, ratios = { .count = 0 };
+    backing = kind->backing;
+    setenv("HOLDFAST_LOCK", kind->lock ? "yes" : "no", 1);
+    for (int round = 0; round <= rounds; round++) {
+        bool good, small_good;
+        double value = plain_populate_seconds((size_t)1 << 30, kind);
+        double our =
+            our_populate_seconds("1G", "startup", &good) - our_populate_seconds("8M", "startup", &small_good);
+        if (round == 0 || isnan(value) || !good || !small_good)
             continue;
-        }
-        printf("  %-12s %.3f %.3f %.2f\n", kinds[k].name, median(&plain), median(&ours), median(&ratios));
-        json_object_set_new(table, kinds[k].name,
-                            json_pack("{s:o, s:o, s:o}", "plain", sample_json(&plain), "holdfast",
-                                      sample_json(&ours), "rate", sample_json(&ratios)));
+        plain.values[plain.count++] = value;
+        ours.values[ours.count++] = our;
+        ratios.values[ratios.count++] = value / our;
     }
     unsetenv("HOLDFAST_LOCK");
+    if (plain.count == 0) {
+        printf("  %-12s not to be had here\n", kind->name);
+        return;
+    }
+    printf("  %-12s %.3f %.3f %.2f\n", kind->name, median(&plain), median(&ours), median(&ratios));
+    json_object_set_new(table, kind->name,
+                        json_pack("{s:o, s:o, s:o}", "plain", sample_json(&plain), "holdfast",
+                                  sample_json(&ours), "rate", sample_json(&ratios)));
+}
+
+static void populate_background(json_t *table)
+{
     struct sample starts = { .count = 0 };
     backing = "4k";
     for (int round = 0; round <= rounds; round++) {
@@ -145,11 +136,28 @@ void bench_populate(void)
         if (round != 0 && good)
             starts.values[starts.count++] = taken;
     }
-    unsetenv("HOLDFAST_STRICT");
     if (starts.count != 0)
         printf("  start on 8 GiB populated in the background, ms more than on 8 MiB: %.1f\n",
                median(&starts));
     json_object_set_new(table, "background_8g_ms", sample_json(&starts));
+}
+
+void bench_populate(void)
+{
+    static const struct population kinds[] = {
+        { "2m", "2m", true, false, false },          { "thp", "thp", false, true, false },
+        { "thp, locked", "thp", false, true, true }, { "4k", "4k", false, false, false },
+        { "4k, locked", "4k", false, false, true },
+    };
+    json_t *table = json_object();
+    printf("populating 1 GiB, s, median of %d: plain MADV_POPULATE_WRITE (then mlock), Holdfast's start, "
+           "rate against plain, of pairs\n",
+           rounds);
+    setenv("HOLDFAST_STRICT", "1", 1);
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
+        populate_kind(table, &kinds[k]);
+    populate_background(table);
+    unsetenv("HOLDFAST_STRICT");
     printf("\n");
     json_object_set_new(results, "populate_seconds", table);
 }
