@@ -43,7 +43,7 @@ static bool shape_run(const struct shape *shape, const struct allocator *allocat
         number_after(output, "rss_growth "),           number_after(output, "arena_growth "),
         number_after(output, "rounds_without_growth ")
     };
-    if (!allocator->holdfast)
+    if (!allocator->holdfast && !allocator->growing)
         figures->arena_mib = NAN;
     return good;
 }

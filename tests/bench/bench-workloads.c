@@ -79,11 +79,11 @@ static void print_seconds(void)
     json_object_set_new(results, "workloads", table);
 }
 
-static void print_ratios(void)
+/* Of Holdfast on an arena of one kind, to each. */
+static void print_ratios(size_t self)
 {
     double log_ratio[ALLOCATORS_MAX] = { 0 };
-    size_t self = holdfast_index();
-    printf("\nratio of Holdfast to each (under 1: Holdfast is faster)\n");
+    printf("\nratio of %s to each (under 1: %s is faster)\n", allocators[self].name, allocators[self].name);
     print_heads("workload");
     for (struct row *row = rows; row < rows + row_count; row++) {
         double best = INFINITY, ours = median(&row->samples[self]);
@@ -91,7 +91,7 @@ static void print_ratios(void)
         for (size_t a = 0; a < allocator_count; a++) {
             double theirs = median(&row->samples[a]);
             log_ratio[a] += log(ours / theirs);
-            best = a != self ? fmin(best, theirs) : best;
+            best = allocators[a].holdfast || allocators[a].growing ? best : fmin(best, theirs);
             printf(" %20.2f", ours / theirs);
         }
         printf("   best peer %.2f\n", ours / best);
@@ -99,7 +99,7 @@ static void print_ratios(void)
     printf("%-14s", "geometric mean");
     for (size_t a = 0; a < allocator_count; a++)
         printf(" %20.2f", exp(log_ratio[a] / (double)row_count));
-    printf("\n\n");
+    printf("\n");
 }
 
 void bench_workloads(const char *only)
@@ -113,5 +113,8 @@ void bench_workloads(const char *only)
                     row->samples[a].values[row->samples[a].count++] = taken;
             }
     print_seconds();
-    print_ratios();
+    for (size_t a = 0; a < allocator_count; a++)
+        if (allocators[a].holdfast || allocators[a].growing)
+            print_ratios(a);
+    printf("\n");
 }

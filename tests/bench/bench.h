@@ -19,7 +19,8 @@
 struct allocator {
     const char *name;
     const char *library; /* NULL: the C library's own */
-    bool holdfast;
+    bool holdfast;       /* on a named arena, where that is not NULL */
+    bool growing;        /* Holdfast with nothing set */
 };
 
 extern struct allocator allocators[ALLOCATORS_MAX];

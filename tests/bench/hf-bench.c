@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct allocator allocators[ALLOCATORS_MAX] = { { "glibc", NULL, false } };
+struct allocator allocators[ALLOCATORS_MAX] = { { .name = "glibc" } };
 size_t allocator_count = 1;
 const char *workload_path, *arena = "1G", *backing = "auto";
 int rounds = 5;
@@ -22,6 +22,7 @@ static const char usage[] =
     "usage: hf-bench --holdfast PATH [OPTION...]\n"
     "  --holdfast PATH      libholdfast.so\n"
     "  --workload PATH      hf-workload (default: beside this program)\n"
+    "  --growing            Holdfast also with nothing set, on an arena that grows\n"
     "  --so NAME=PATH       one more allocator; repeatable\n"
     "  --arena SIZE         HOLDFAST_ARENA for all but `startup` (default 1G)\n"
     "  --backing VALUE      HOLDFAST_BACKING (default auto)\n"
@@ -40,7 +41,8 @@ static void add_allocator(const char *name, const char *library, bool holdfast)
     }
     if (allocator_count == ALLOCATORS_MAX)
         fail("too many allocators:", name);
-    allocators[allocator_count++] = (struct allocator){ name, library, holdfast };
+    allocators[allocator_count++] =
+        (struct allocator){ .name = name, .library = library, .holdfast = holdfast };
 }
 
 enum {
@@ -61,6 +63,7 @@ enum {
     START,
     POPULATE,
     QUICK,
+    GROWING,
     ALL,
     HELP
 };
@@ -83,6 +86,7 @@ static const struct option options[] = {
     { "quick", 0, NULL, QUICK },
     { "start", 0, NULL, START },
     { "populate", 0, NULL, POPULATE },
+    { "growing", 0, NULL, GROWING },
     { "all", 0, NULL, ALL },
     { "help", 0, NULL, HELP },
     { NULL, 0, NULL, 0 },
@@ -152,6 +156,10 @@ int main(int argc, char **argv)
     add_allocator("tcmalloc", "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4", false);
     take_options(argc, argv);
     find_workload();
+    if (wanted[GROWING]) {
+        add_allocator("growing", allocators[holdfast_index()].library, false);
+        allocators[allocator_count - 1].growing = true;
+    }
     (void)holdfast_index();
     results = json_object();
     if (!wanted[NO_WORKLOADS])
