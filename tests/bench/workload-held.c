@@ -180,6 +180,7 @@ static struct {
     unsigned threads; /* const once they run: that allocate */
     long most_bytes;  /* const once they run: that are live */
     bool allocates;   /* const once they run: the freer does, too */
+    pthread_barrier_t all_started;
     _Atomic(struct link *) sent;
     _Atomic(long) freed_bytes, freed_blocks;
     _Atomic(unsigned) at_work;
@@ -270,6 +271,7 @@ static void *freer_thread(void *argument)
 
 static void *freer_start(void *argument)
 {
+    pthread_barrier_wait(&freer.all_started);
     return argument == NULL ? freer_thread(argument) : freer_producer(argument);
 }
 
@@ -286,6 +288,7 @@ static void freer_watch(long rounds)
     struct held first = { 0 }, last = { 0 };
     long still = 0, most_bytes = 0, tenth = rounds / 10 > 0 ? rounds / 10 : 1;
     double live_sum = 0, from = now_seconds();
+    pthread_barrier_wait(&freer.all_started);
     for (long round = 0; round < rounds; round++) {
         while (freer.freed_bytes < (round + 1) * 2 * freer.most_bytes)
             usleep(500);
@@ -319,6 +322,7 @@ void workload_freer(int argc, char **argv)
     long rounds = scaled(number_at(argc, argv, 2, 100, 1, 1 << 30));
     freer.allocates = argc > 3;
     freer.at_work = freer.threads;
+    pthread_barrier_init(&freer.all_started, NULL, freer.threads + 2);
     for (uintptr_t i = 0; i <= freer.threads; i++)
         if (pthread_create(&threads[i], NULL, freer_start, (void *)i) != 0)
             fail("pthread_create");
