@@ -102,7 +102,7 @@ void workload_batches(unsigned threads)
 {
     queue.producers = threads;
     queue.room = (long)threads * QUEUE_ROOM_OF_PAIR;
-    queue.total = scaled(3000);
+    queue.total = scaled(6000);
     in_threads(2 * threads, batches_thread);
     if (queue.sum_of_numbers != queue.total * (queue.total - 1) / 2)
         fail("a batch was lost, or came twice");
@@ -210,7 +210,7 @@ static void *crossing_thread(void *argument)
 void workload_crossing(unsigned threads)
 {
     crossing.threads = threads;
-    crossing.turns = scaled(20000) / threads + 2;
+    crossing.turns = scaled(40000) / threads + 2;
     in_threads(threads, crossing_thread);
     if (crossing.received != crossing.sent || crossing.sent == 0)
         fail("a parcel was lost, or came twice");
