@@ -317,10 +317,12 @@ static void say_unpublished(int error)
                 mapping.path);
     else
         hfi_say(SAY_WARNING, "HF-W006", "inspect",
-                "cannot publish %s (%s): `holdfast stat` will not see "
-                "this process; make room in " HF_INSPECT_DIRECTORY " and let this user write there, or set "
+                "cannot publish %s (%s): `holdfast stat` will not see this process; %s, or set "
                 "HOLDFAST_INSPECT=0",
-                mapping.path, hfi_os_error_name(error));
+                mapping.path, hfi_os_error_name(error),
+                error == -EMFILE || error == -ENFILE ? "raise the limit of open files (ulimit -n)"
+                : error == -ENOMEM                   ? "raise the limit on memory (ulimit -v)"
+                                   : "make room in " HF_INSPECT_DIRECTORY " and let this user write there");
 }
 
 /* This process's file, so that it can be told from those of other namespaces and of programs before

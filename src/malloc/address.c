@@ -5,9 +5,16 @@
  */
 #include "malloc/address.h"
 #include "arena/pagetable.h"
+#include "base/options.h"
 
 void hfi_address_die(const void *pointer, const char *call, uintptr_t owner)
 {
+    if (hfi_span == 0 && hfi_options.fork == FORK_DONTFORK)
+        hfi_die(
+            "HF-E301", call,
+            "%p did not come from this child of HOLDFAST_FORK=dontfork, which has no arena: a block of its "
+            "parent; let such a child do little but exec, or set HOLDFAST_FORK=private",
+            pointer);
     if (!hfi_in_arena(pointer))
         hfi_die(
             "HF-E301", call,

@@ -29,7 +29,7 @@
 static pthread_key_t thread_key;
 static bool has_key; /* const after hfi_thread_init */
 static HFI_TLS bool thread_exited;
-static HFI_TLS bool thread_listed; /* without a key: the C library calls list_exit when the thread ends */
+static HFI_TLS bool thread_listed; /* without a key: the C library calls thread_exit when the thread ends */
 
 /* The C library's, for C++'s thread_local: calls `end` with `argument` when the calling thread
  * ends, or calls exit.  `library` is any address in the library that `end` lies in. */
@@ -57,19 +57,16 @@ static void thread_detach(struct theap *theap)
         hfi_magazine_end_theap(theap);
 }
 
-static void thread_exit(void *theap)
+/* The argument is not believed.  A forked child may have forgotten the theap that this thread had
+ * then, and a library in a namespace of its own (dlmopen) numbers its keys as ours are. */
+static void thread_exit(void *unused)
 {
+    (void)unused;
     thread_exited = true;
-    HFI_PROBE1(thread_exit, ((struct theap *)theap)->index);
-    thread_detach(theap);
-}
-
-static void list_exit(void *unused)
-{
-    (void)unused; /* a forked child may have forgotten the theap that this thread had when it was listed */
-    if (hfi_theap->thread != 0)
-        thread_exit(hfi_theap);
-    thread_exited = true;
+    if (hfi_theap->thread == 0)
+        return;
+    HFI_PROBE1(thread_exit, hfi_theap->index);
+    thread_detach(hfi_theap);
 }
 
 /* glibc ends the program when its calloc has no memory for the entry.  So a block is freed first
@@ -88,7 +85,7 @@ static bool list_thread(void)
     free(entry);
     const struct page_front *front = hfi_direct[hfi_divide_up(LISTED_BYTES, HFI_MAX_ALIGN)];
     if (both && (!hfi_in_arena(held) || front->free != NULL || front->local_free != NULL))
-        thread_listed = __cxa_thread_atexit_impl(list_exit, NULL, &thread_key) == 0;
+        thread_listed = __cxa_thread_atexit_impl(thread_exit, NULL, &thread_key) == 0;
     free(held);
     return thread_listed;
 }
