@@ -21,6 +21,7 @@ hf_programs += %D%/programs/exhaust # secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKIN
 hf_programs += %D%/programs/fork # secure:HOLDFAST_ARENA=64M:HOLDFAST_BACKING=4k
 hf_programs += %D%/programs/fork-direct
 hf_programs += %D%/programs/fork-full # secure
+hf_programs += %D%/programs/fork-handlers # secure
 hf_programs += %D%/programs/fork-pool
 hf_programs += %D%/programs/fork-pressure # secure
 hf_programs += %D%/programs/fork-signal

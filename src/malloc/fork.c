@@ -15,6 +15,10 @@
  *     child of a process with threads trusts the page table alone.  It follows no list of blocks
  *     that another thread may have changed, and gives up its theap.
  *
+ * F4: until the child has taken over, no thread but the forking one uses the arena.  Handlers run in
+ *     the order in which they were registered: another library's may start a thread before ours
+ *     runs.  Such a thread has no theap, asks hfi_fork_is_pending, and does without.
+ *
  * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes.
  * Its pages stay its own, in the child as in the parent, until a thread that finds nothing else
  * steals them.
@@ -28,7 +32,7 @@
  * from its own.  vfork and posix_spawn run no handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c,
- * tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,
+ * tests/programs/fork-handlers.c, tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,
  * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/late.c,
  * tests/programs/uring.c.
  */
@@ -37,6 +41,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/single_threaded.h>
+#include <unistd.h>
 
 #include "app/buffers.h"
 #include "app/events.h"
@@ -107,7 +112,9 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
         let_go_of_pages(used.first[i], used.end[i], self);
 }
 
-static _Atomic(bool) xthreaded; /* atomic: there were other threads at the last fork */
+static _Atomic(bool) xthreaded;    /* atomic: there were other threads at the last fork */
+static _Atomic(uint32_t) xpending; /* atomic: forks between their handlers; in a child, 0 once it took over */
+static _Atomic(long) xforking_number; /* atomic: of the process that forks */
 
 /* What threads that are gone held, and what this one did, goes to who wants it. */
 static void child_take_over(void)
@@ -206,7 +213,7 @@ static void child_without_arena(void)
     }
 }
 
-static void child_after_fork(void)
+static void child_begin(void)
 {
     bool threaded = hfi_load_relaxed(&xthreaded);
     if (!hfi_arena_is_standing()) {
@@ -227,6 +234,24 @@ static void child_after_fork(void)
         hfi_inspect_attach(hfi_theap); /* by a new thread id */
     tell_again();
     hfi_inspect_child();
+}
+
+static void child_after_fork(void)
+{
+    child_begin();
+    hfi_store_release(&xpending, 0); /* pairs with hfi_fork_is_pending */
+}
+
+static void parent_after_fork(void)
+{
+    hfi_fetch_sub_relaxed(&xpending, 1);
+}
+
+/* A thread of the parent, or of a child of clone, may meet a fork of another: the number tells. */
+bool hfi_fork_is_pending(void)
+{
+    /* acquire: pairs with child_after_fork */
+    return hfi_load_acquire(&xpending) != 0 && (long)getpid() != hfi_load_relaxed(&xforking_number);
 }
 
 static bool may_have_other_threads(void)
@@ -260,6 +285,8 @@ static void warn_of_threads(void)
 static void before_fork(void)
 {
     int cancel;
+    hfi_store_relaxed(&xforking_number, (long)getpid());
+    hfi_fetch_add_relaxed(&xpending, 1);
     if (!hfi_arena_is_standing()) {
         hfi_store_relaxed(&xthreaded, true); /* it may stand in the child, by another thread */
         return;
@@ -281,7 +308,7 @@ void hfi_fork_watch(void)
 {
     static _Atomic(bool) xonce;
     if (hfi_first_time(&xonce))
-        unwatched = pthread_atfork(before_fork, NULL, child_after_fork) != 0;
+        unwatched = pthread_atfork(before_fork, parent_after_fork, child_after_fork) != 0;
 }
 
 void hfi_fork_init(void)

@@ -12,6 +12,7 @@
 #include "heap/harden.h"
 #include "base/check.h"
 #include "kernel/boot.h"
+#include "malloc/fork.h"
 #include "malloc/init.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
@@ -75,6 +76,8 @@ static void free_block(struct theap *theap, struct found found, struct block *bl
 static HFI_NOINLINE void free_found(struct found found, void *pointer)
 {
     struct theap *theap = hfi_theap;
+    if (hfi_unlikely(theap->thread == 0) && hfi_fork_is_pending())
+        return; /* lost */
     found = hfi_address_head(found, pointer, "free");
     if (found.owner == HFI_OWNER_LARGE) {
         hfi_large_free(found.page, pointer);

@@ -128,5 +128,7 @@ struct theap *hfi_init_thread(void)
 {
     if (hfi_theap->thread != 0)
         return hfi_theap;
+    if (hfi_fork_is_pending())
+        return NULL;
     return init_once() ? hfi_thread_attach() : NULL;
 }

@@ -14,6 +14,7 @@
 #include "malloc/alloc.h"
 #include "kernel/boot.h"
 #include "base/check.h"
+#include "malloc/fork.h"
 #include "malloc/init.h"
 #include "app/events.h"
 #include "app/figures.h"
@@ -295,13 +296,18 @@ static void *take_boot(const struct request *request)
                                                       : NULL;
 }
 
+static bool has_no_arena(void)
+{
+    return !hfi_arena_is_standing() || hfi_fork_is_pending();
+}
+
 /* Whatever this thread is by now. */
 static void *take_anyhow(const struct request *request)
 {
     struct theap *theap = hfi_init_thread();
     if (theap != NULL)
         return take(theap, request);
-    return !hfi_arena_is_standing() ? take_boot(request) : block_of_idle_page(request);
+    return has_no_arena() ? take_boot(request) : block_of_idle_page(request);
 }
 
 static HFI_COLD void *malloc_from_boot(const struct request *request)
@@ -327,7 +333,7 @@ static void *served(bool had_theap, void *block)
 
 static HFI_COLD void *malloc_without_theap(const struct request *request)
 {
-    if (!hfi_arena_is_standing())
+    if (has_no_arena())
         return malloc_from_boot(request);
     if (is_impossible(request))
         return fail_impossible(request->bytes, request->align_bytes);

@@ -11,6 +11,7 @@
 #include "malloc/address.h"
 #include "malloc/alloc.h"
 #include "kernel/boot.h"
+#include "malloc/fork.h"
 #include "heap/large.h"
 
 size_t hfi_usable_size(const void *pointer)
@@ -55,12 +56,24 @@ static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)
     return fresh;
 }
 
+/* The block stays as it is, and is lost if it is too small. */
+static HFI_COLD void *realloc_in_pending_fork(void *pointer, size_t bytes)
+{
+    size_t has = hfi_usable_size(pointer);
+    if (bytes == 0 || bytes <= has)
+        return bytes == 0 ? NULL : pointer;
+    void *fresh = hfi_malloc(bytes);
+    return fresh != NULL ? memcpy(fresh, pointer, has) : NULL;
+}
+
 void *hfi_realloc_slow(void *pointer, size_t bytes)
 {
     if (pointer == NULL)
         return hfi_malloc(bytes);
     if (hfi_boot_owns(pointer))
         return bytes == 0 ? NULL : realloc_by_copy(pointer, hfi_boot_usable(pointer), bytes);
+    if (hfi_unlikely(hfi_theap->thread == 0) && hfi_fork_is_pending())
+        return realloc_in_pending_fork(pointer, bytes);
     struct found found = hfi_address_find(pointer, "realloc");
     hfi_address_expect_start(&found, pointer, "realloc");
     if (bytes == 0) {

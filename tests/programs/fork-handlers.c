@@ -1,0 +1,124 @@
+/*
+ * fork-handlers: in the child of a process with threads, a handler of fork that was registered
+ * before Holdfast's starts a thread, as libraries do that have one of their own.  It allocates,
+ * resizes and frees before and after Holdfast's handler has run, beside the thread that forked:
+ * no block is given twice, and what it was given stays its own.
+ *
+ * The handler is registered before any constructor runs, so that Holdfast's comes after it.
+ */
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#include "test.h"
+
+#define FORKS 30
+#define BLOCKS 400
+#define ROUNDS 20
+
+static _Atomic(bool) stop;
+static sem_t started, go_on;
+static pthread_t worker;
+static char *of_parent; /* freed by the child's thread */
+
+static size_t size_of(int i)
+{
+    return 16 + (size_t)(i * 37 % 40) * 24 + (i % 50 == 0 ? 100000 : 0);
+}
+
+static void fill(char **blocks, int mark)
+{
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK((blocks[i] = malloc(size_of(i))) != NULL);
+        memset(blocks[i], mark, size_of(i));
+    }
+}
+
+static void check_and_free(char **blocks, int mark)
+{
+    for (int i = 0; i < BLOCKS; i++) {
+        for (size_t at = 0; at < size_of(i); at++)
+            CHECK(blocks[i][at] == (char)mark);
+        free(blocks[i]);
+    }
+}
+
+static void *in_child(void *unused)
+{
+    static char *early[BLOCKS], *late[BLOCKS];
+    fill(early, 0x11);
+    free(of_parent);
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK((early[i] = realloc(early[i], 2 * size_of(i))) != NULL);
+        CHECK((early[i] = realloc(early[i], size_of(i))) != NULL);
+    }
+    sem_post(&started);
+    for (int round = 0; round < ROUNDS; round++) {
+        fill(late, 0x22);
+        check_and_free(late, 0x22);
+    }
+    sem_wait(&go_on);
+    check_and_free(early, 0x11);
+    return unused;
+}
+
+static void restart(void)
+{
+    CHECK(pthread_create(&worker, NULL, in_child, NULL) == 0);
+    sem_wait(&started);
+}
+
+static void register_early(void)
+{
+    CHECK(pthread_atfork(NULL, NULL, restart) == 0);
+}
+
+__attribute__((section(".preinit_array"),
+               used)) static void (*const before_constructors)(void) = register_early;
+
+static void *churns(void *unused)
+{
+    static _Thread_local char *blocks[BLOCKS];
+    while (!stop) {
+        fill(blocks, 0x33);
+        check_and_free(blocks, 0x33);
+    }
+    return unused;
+}
+
+static void child(void)
+{
+    static char *blocks[BLOCKS];
+    for (int round = 0; round < ROUNDS; round++) {
+        fill(blocks, 0x44);
+        check_and_free(blocks, 0x44);
+    }
+    sem_post(&go_on);
+    CHECK(pthread_join(worker, NULL) == 0);
+}
+
+int main(void)
+{
+    pthread_t threads[2];
+    sem_init(&started, 0, 0);
+    sem_init(&go_on, 0, 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, churns, NULL) == 0);
+    for (int i = 0; i < FORKS; i++) {
+        int status;
+        CHECK((of_parent = malloc(300000)) != NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            child();
+            _exit(0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+        free(of_parent);
+    }
+    stop = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    printf("%d children whose thread was started by an earlier handler\n", FORKS);
+    return 0;
+}
