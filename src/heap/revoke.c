@@ -63,6 +63,8 @@ static uint32_t settle_from(struct theap *theap, const struct page_queue *queue,
 uint32_t hfi_theap_settle(struct theap *theap, uint32_t revoked, bool take)
 {
     hfi_assert(hfi_load_relaxed(&theap->xstate) >= THEAP_SEIZED);
+    if (revoked == 0) /* the owner may be inside, and its queues are not read then */
+        return 0;
     uint32_t taken = settle_from(theap, &theap->full, &revoked, take);
     for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
         taken += settle_from(theap, &theap->classes[class].partial, &revoked, take);
