@@ -95,11 +95,19 @@ done
 # slim COMMAND [PID]: on a terminal of 40 columns its lines break at words, and lose none
 slim()
 {
+    for _ in 1 2 3 4 5; do # other processes come and go between two lists
+        ! slim_once "$@" || return 0
+    done
+    fail "$* says less on a narrow terminal"
+}
+
+slim_once()
+{
     "$holdfast" "$@" | tr -s ' \n' '\n\n' | grep '[a-z]' > "$work/words"
     SHELL=/bin/sh script -qec "stty cols 40; $holdfast $* 2> /dev/null" "$work/script" < /dev/null | tr -d '\r' > "$work/out"
     awk 'length > 40 { exit 1 }' "$work/out" || fail "$* prints lines of more than 40 columns on a terminal of 40"
     tr -s ' \n' '\n\n' < "$work/out" | grep '[a-z]' > "$work/slim"
-    [ "$(grep -c . "$work/words")" -le "$(grep -c . "$work/slim")" ] || fail "$* says less on a narrow terminal"
+    [ "$(grep -c . "$work/words")" -le "$(grep -c . "$work/slim")" ]
 }
 if command -v script > /dev/null; then
     slim stat "$victim"
