@@ -32,16 +32,15 @@
  * from its own.  vfork and posix_spawn run no handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c,
- * tests/programs/fork-handlers.c, tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,
- * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/late.c,
- * tests/programs/uring.c.
+ * tests/programs/fork-handlers.c, tests/programs/fork-pressure.c, tests/programs/fork-pool.c,
+ * tests/programs/fork-signal.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c,
+ * tests/programs/late.c, tests/programs/uring.c.
  */
 #include "malloc/fork.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/single_threaded.h>
-#include <unistd.h>
 
 #include "app/buffers.h"
 #include "app/events.h"
@@ -112,9 +111,30 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
         let_go_of_pages(used.first[i], used.end[i], self);
 }
 
-static _Atomic(bool) xthreaded;    /* atomic: there were other threads at the last fork */
-static _Atomic(uint32_t) xpending; /* atomic: forks between their handlers; in a child, 0 once it took over */
-static _Atomic(long) xforking_number; /* atomic: of the process that forks */
+static _Atomic(bool) xthreaded; /* atomic: there were other threads at the last fork */
+
+/* atomic: forks between their handlers, of which another may be inside */
+static _Atomic(uint32_t) xunder_way;
+
+/* A word that each child finds wiped: it has yet to take over.  NULL: the kernel cannot wipe. */
+static _Atomic(uint32_t) *xwhole; /* const once the arena stands; the word is atomic */
+
+static bool is_whole(void)
+{
+    return xwhole == NULL || hfi_load_acquire(xwhole) != 0; /* pairs with become_whole */
+}
+
+static void become_whole(void)
+{
+    if (xwhole != NULL)
+        hfi_store_release(xwhole, 1);
+}
+
+/* A child of clone or _Fork is wiped as well, but runs no handlers, and goes on as its parent did. */
+bool hfi_fork_is_pending(void)
+{
+    return hfi_unlikely(!is_whole()) && hfi_load_relaxed(&xunder_way) != 0; /* relaxed: it was copied */
+}
 
 /* What threads that are gone held, and what this one did, goes to who wants it. */
 static void child_take_over(void)
@@ -239,19 +259,17 @@ static void child_begin(void)
 static void child_after_fork(void)
 {
     child_begin();
-    hfi_store_release(&xpending, 0); /* pairs with hfi_fork_is_pending */
+    hfi_store_relaxed(&xunder_way, 0);
+    become_whole();
 }
 
+/* A fork inside of another one's handlers may have come back as the child, where none is under
+ * way. */
 static void parent_after_fork(void)
 {
-    hfi_fetch_sub_relaxed(&xpending, 1);
-}
-
-/* A thread of the parent, or of a child of clone, may meet a fork of another: the number tells. */
-bool hfi_fork_is_pending(void)
-{
-    /* acquire: pairs with child_after_fork */
-    return hfi_load_acquire(&xpending) != 0 && (long)getpid() != hfi_load_relaxed(&xforking_number);
+    uint32_t forks = hfi_load_relaxed(&xunder_way);
+    while (forks != 0 && !hfi_cas_weak_relaxed(&xunder_way, &forks, forks - 1))
+        ;
 }
 
 static bool may_have_other_threads(void)
@@ -285,8 +303,7 @@ static void warn_of_threads(void)
 static void before_fork(void)
 {
     int cancel;
-    hfi_store_relaxed(&xforking_number, (long)getpid());
-    hfi_fetch_add_relaxed(&xpending, 1);
+    hfi_fetch_add_relaxed(&xunder_way, 1);
     if (!hfi_arena_is_standing()) {
         hfi_store_relaxed(&xthreaded, true); /* it may stand in the child, by another thread */
         return;
@@ -296,7 +313,9 @@ static void before_fork(void)
     if (hfi_options.fork == FORK_DONTFORK) {
         warn_of_threads();
     } else {
-        hfi_store_relaxed(&xthreaded, may_have_other_threads());
+        /* a child that has yet to take over has its own answer still to come */
+        bool threaded = may_have_other_threads() || (!is_whole() && hfi_load_relaxed(&xthreaded));
+        hfi_store_relaxed(&xthreaded, threaded);
         tell_once();
     }
     pthread_setcancelstate(cancel, NULL);
@@ -313,6 +332,9 @@ void hfi_fork_watch(void)
 
 void hfi_fork_init(void)
 {
+    if (xwhole == NULL)
+        xwhole = hfi_os_map_wiped(sizeof *xwhole);
+    become_whole();
     if (hfi_options.fork == FORK_DONTFORK)
         for (unsigned i = 0; i < hfi_arena.node_count; i++) {
             const struct reserved_node *node = &hfi_arena.reservation.nodes[i];

@@ -143,6 +143,9 @@ static HFI_COLD void *fail_boot(const struct request *request)
                     hfi_arena_is_being_made()
                         ? "another thread sets the arena up, or did so when clone or _Fork made this "
                           "process: load Holdfast before the first thread"
+                    : hfi_fork_is_pending()
+                        ? "a thread that another library's handler of fork started has them alone until "
+                          "Holdfast's own handler has run: load Holdfast before that library"
                         : "a child of HOLDFAST_FORK=dontfork should do little but exec: set "
                           "HOLDFAST_FORK=private");
         return fail_as_asked();

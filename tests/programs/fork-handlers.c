@@ -1,8 +1,9 @@
 /*
  * fork-handlers: in the child of a process with threads, a handler of fork that was registered
  * before Holdfast's starts a thread, as libraries do that have one of their own.  It allocates,
- * resizes and frees before and after Holdfast's handler has run, beside the thread that forked:
- * no block is given twice, and what it was given stays its own.
+ * resizes and frees before and after Holdfast's handler has run, beside the thread that forked, and
+ * may fork in turn: no block is given twice, and what it was given stays its own.  Nor does a fork
+ * within another one's handlers leave its child without an arena.
  *
  * The handler is registered before any constructor runs, so that Holdfast's comes after it.
  */
@@ -20,7 +21,12 @@
 static _Atomic(bool) stop;
 static sem_t started, go_on;
 static pthread_t worker;
-static char *of_parent; /* freed by the child's thread */
+static pid_t inner;
+static bool is_inner;
+static bool helper;      /* a child that is to end at once */
+static char *of_parent;  /* freed by the child's thread */
+static bool forks_again; /* the child's thread does, at once */
+static bool forks_twice; /* the parent's handler forks, and the inner child comes back from both forks */
 
 static size_t size_of(int i)
 {
@@ -53,6 +59,16 @@ static void *in_child(void *unused)
         CHECK((early[i] = realloc(early[i], 2 * size_of(i))) != NULL);
         CHECK((early[i] = realloc(early[i], size_of(i))) != NULL);
     }
+    if (forks_again) {
+        int status;
+        forks_again = false;
+        helper = true;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        helper = false;
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    }
     sem_post(&started);
     for (int round = 0; round < ROUNDS; round++) {
         fill(late, 0x22);
@@ -65,13 +81,24 @@ static void *in_child(void *unused)
 
 static void restart(void)
 {
+    if (helper)
+        return;
     CHECK(pthread_create(&worker, NULL, in_child, NULL) == 0);
     sem_wait(&started);
 }
 
+static void fork_once_more(void)
+{
+    if (!forks_twice)
+        return;
+    forks_twice = false;
+    inner = fork();
+    is_inner = inner == 0;
+}
+
 static void register_early(void)
 {
-    CHECK(pthread_atfork(NULL, NULL, restart) == 0);
+    CHECK(pthread_atfork(NULL, fork_once_more, restart) == 0);
 }
 
 __attribute__((section(".preinit_array"),
@@ -85,6 +112,35 @@ static void *churns(void *unused)
         check_and_free(blocks, 0x33);
     }
     return unused;
+}
+
+static void *takes_and_gives(void *unused)
+{
+    for (int i = 0; i < 400; i++) {
+        char *block = malloc(1 << 20);
+        CHECK(block != NULL);
+        free(block);
+    }
+    return unused;
+}
+
+/* A fork from within another one's handler: a thread of the inner child has the arena. */
+static void fork_in_a_fork(void)
+{
+    int status;
+    forks_again = false;
+    forks_twice = true;
+    CHECK((of_parent = malloc(300000)) != NULL);
+    pid_t outer = fork();
+    if (outer == 0)
+        _exit(0);
+    if (is_inner) {
+        CHECK(pthread_create(&worker, NULL, takes_and_gives, NULL) == 0);
+        CHECK(pthread_join(worker, NULL) == 0);
+        _exit(0);
+    }
+    CHECK(waitpid(outer, &status, 0) == outer && status == 0);
+    CHECK(waitpid(inner, &status, 0) == inner && status == 0);
 }
 
 static void child(void)
@@ -108,6 +164,7 @@ int main(void)
     for (int i = 0; i < FORKS; i++) {
         int status;
         CHECK((of_parent = malloc(300000)) != NULL);
+        forks_again = i % 2 != 0;
         pid_t pid = fork();
         if (pid == 0) {
             child();
@@ -116,6 +173,7 @@ int main(void)
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
         free(of_parent);
     }
+    fork_in_a_fork();
     stop = true;
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
