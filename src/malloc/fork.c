@@ -113,7 +113,7 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
 
 static _Atomic(bool) xthreaded; /* atomic: there were other threads at the last fork */
 
-/* atomic: forks between their handlers, of which another may be inside */
+/* atomic: forks whose handlers have begun and not ended; one may come within another */
 static _Atomic(uint32_t) xunder_way;
 
 /* A word that each child finds wiped: it has yet to take over.  NULL: the kernel cannot wipe. */
