@@ -24,6 +24,7 @@
 static _Atomic(uint64_t) xrecycled;
 static _Atomic(struct theap *) xall_theaps;
 static _Atomic(uint32_t) xtheaps_made;
+static _Atomic(uint32_t) xtheaps_given; /* to threads, the recycled ones too */
 
 #define STACK_TAG_SHIFT 36 /* offset from base in cache lines: 2^36 * 64 bytes = 4 TiB */
 #define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
@@ -91,6 +92,11 @@ uint32_t hfi_theaps_made(void)
     return hfi_load_relaxed(&xtheaps_made);
 }
 
+uint32_t hfi_theaps_given(void)
+{
+    return hfi_load_relaxed(&xtheaps_given);
+}
+
 /* Cuts a meta page into theaps: one for the caller, the others to the stack. */
 static struct theap *theaps_cut(struct arena_node *node)
 {
@@ -125,6 +131,7 @@ struct theap *hfi_theap_new(struct arena_node *node)
     HFI_SHOW(theap->node, node);
     HFI_SHOW(theap->thread, (uintptr_t)__builtin_thread_pointer());
     hfi_fetch_add_relaxed(&node->xtheap_count, 1);
+    hfi_fetch_add_relaxed(&xtheaps_given, 1);
     hfi_store_release(&theap->xstate, THEAP_LIVE); /* pairs with the stealer's CAS */
     return theap;
 }

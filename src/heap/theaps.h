@@ -39,4 +39,7 @@ struct theap *hfi_theap_first(void);
 const void *hfi_theap_list(void);
 uint32_t hfi_theaps_made(void);
 
+/* How often a thread was given one, modulo 2^32. */
+uint32_t hfi_theaps_given(void);
+
 #endif

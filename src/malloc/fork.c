@@ -19,6 +19,9 @@
  *     the order in which they were registered: another library's may start a thread before ours
  *     runs.  Such a thread has no theap, asks hfi_fork_is_pending, and does without.
  *
+ * F5: handlers that prepare a fork run in the reverse order.  One that runs after ours may start the
+ *     first other thread.  Such a thread shows in the number of theaps that were given out since.
+ *
  * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes.
  * Its pages stay its own, in the child as in the parent, until a thread that finds nothing else
  * steals them.
@@ -31,10 +34,10 @@
  * again where the pool is too small.  The kernel then takes pages from that child as readily as
  * from its own.  vfork and posix_spawn run no handlers, and cost nothing.
  *
- * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-full.c,
- * tests/programs/fork-handlers.c, tests/programs/fork-pressure.c, tests/programs/fork-pool.c,
- * tests/programs/fork-signal.c, tests/programs/fork-steps.c, tests/programs/fork-warning.c,
- * tests/programs/late.c, tests/programs/uring.c.
+ * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-first-thread.c,
+ * tests/programs/fork-full.c, tests/programs/fork-handlers.c, tests/programs/fork-pressure.c,
+ * tests/programs/fork-pool.c, tests/programs/fork-signal.c, tests/programs/fork-steps.c,
+ * tests/programs/fork-warning.c, tests/programs/late.c, tests/programs/uring.c.
  */
 #include "malloc/fork.h"
 
@@ -111,7 +114,8 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
         let_go_of_pages(used.first[i], used.end[i], self);
 }
 
-static _Atomic(bool) xthreaded; /* atomic: there were other threads at the last fork */
+static _Atomic(bool) xthreaded;  /* atomic: there were other threads at the last fork */
+static _Atomic(uint32_t) xgiven; /* atomic: theaps that threads had been given then */
 
 /* atomic: forks whose handlers have begun and not ended; one may come within another */
 static _Atomic(uint32_t) xunder_way;
@@ -233,9 +237,15 @@ static void child_without_arena(void)
     }
 }
 
+/* F5 */
+static bool had_other_threads(void)
+{
+    return hfi_load_relaxed(&xthreaded) || hfi_load_relaxed(&xgiven) != hfi_theaps_given();
+}
+
 static void child_begin(void)
 {
-    bool threaded = hfi_load_relaxed(&xthreaded);
+    bool threaded = had_other_threads();
     if (!hfi_arena_is_standing()) {
         child_without_arena();
         return;
@@ -315,6 +325,7 @@ static void before_fork(void)
     } else {
         /* a child that has yet to take over has its own answer still to come */
         bool threaded = may_have_other_threads() || (!is_whole() && hfi_load_relaxed(&xthreaded));
+        hfi_store_relaxed(&xgiven, hfi_theaps_given());
         hfi_store_relaxed(&xthreaded, threaded);
         tell_once();
     }
