@@ -25,6 +25,12 @@
 #define PEER 10 /* the other end of what is standard error at start */
 #define SOME_ERRNO 77
 
+#ifdef SYS_poll
+#define THE_POLL SYS_poll
+#else
+#define THE_POLL SYS_ppoll /* newer architectures have this one alone */
+#endif
+
 extern char hfi_last_message[], hfi_fatal_message[];
 
 static int own_stderr; /* what 2 was, for what the test itself has to say */
@@ -273,7 +279,7 @@ static void case_no_reader(void)
 /* The write is made, as if the reader had gone since. */
 static void case_no_reader_unseen(void)
 {
-    refuse(SYS_poll);
+    refuse(THE_POLL);
     say_to_nobody();
 }
 
@@ -333,7 +339,7 @@ static void case_full_pipe(void)
 
 static void case_full_pipe_unseen(void)
 {
-    refuse(SYS_poll);
+    refuse(THE_POLL);
     say_into_full_pipe();
 }
 

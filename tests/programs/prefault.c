@@ -243,7 +243,7 @@ static void case_forks_meanwhile(void)
 static void case_forks_without_handlers(void)
 {
     for (int round = 0; round < 2; round++) {
-        pid_t pid = (pid_t)syscall(SYS_fork);
+        pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
         CHECK(pid >= 0);
         if (pid == 0) {
             touch_without_fault((size_t)(ARENA_MIB - 256) << 20);

@@ -302,7 +302,7 @@ int unlink(const char *path)
         sem_post(&about_to_create);
         sem_wait(&removed);
     }
-    int result = (int)syscall(SYS_unlink, path);
+    int result = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
     if (ends) {
         sem_post(&removed);
         sem_wait(&published);
