@@ -106,6 +106,7 @@ hf_models += %D%/models/runmap
 # --- scripts: the code itself, the tool, and builds of other kinds ---
 hf_scripts =
 hf_scripts += %D%/asan.sh
+hf_scripts += %D%/bench.sh
 hf_scripts += %D%/completion.sh
 hf_scripts += %D%/cxx.sh
 hf_scripts += %D%/debug.sh

@@ -16,36 +16,53 @@ static struct row {
 } rows[ROWS_MAX];
 static size_t row_count;
 
-/* Whether a list of names, parted by commas, has the row's name, or the row with its threads. */
-static bool row_wanted(const struct row *row, const char *only)
+/* As --list has it: NAME, or NAME THREADS. */
+static void row_add(const char *text)
 {
-    for (size_t length; only != NULL && *only != 0; only += length + (only[length] == ',')) {
-        length = strcspn(only, ",");
-        if ((length == strlen(row->name) && strncmp(only, row->name, length) == 0) ||
-            (length == strlen(row->text) && strncmp(only, row->text, length) == 0))
-            return true;
-    }
-    return only == NULL;
+    struct row *row = &rows[row_count];
+    for (size_t i = 0; i < row_count; i++)
+        if (strcmp(rows[i].text, text) == 0)
+            return;
+    if (row_count == ROWS_MAX || strlen(text) >= sizeof row->text)
+        fail("too many workloads, or too long a name:", text);
+    strcpy(row->text, text);
+    strcpy(row->name, text);
+    row->name[strcspn(text, " ")] = 0;
+    row->threads = strchr(row->text, ' ') == NULL ? NULL : strchr(row->text, ' ') + 1;
+    row_count++;
 }
 
-static void rows_read(const char *only)
+/* The rows of a NAME, or the one of NAME THREADS, whose number need not be in the list. */
+static void rows_add_wanted(const char *wanted, char *const listed[], size_t count)
 {
-    static char output[OUTPUT_MAX];
+    size_t length = strcspn(wanted, " ");
+    bool found = false;
+    for (size_t i = 0; i < count; i++) {
+        if (strcspn(listed[i], " ") != length || strncmp(listed[i], wanted, length) != 0 ||
+            (wanted[length] != 0 && listed[i][length] == 0))
+            continue;
+        row_add(wanted[length] == 0 ? listed[i] : wanted);
+        found = true;
+    }
+    if (!found)
+        fail("no such workload:", wanted);
+}
+
+static void rows_read(char *only)
+{
+    static char output[OUTPUT_MAX], *listed[ROWS_MAX];
     char *argv[] = { (char *)workload_path, "--list", NULL };
+    size_t count = 0;
     if (run(NULL, NULL, argv, output) != 0)
         fail("cannot list the workloads:", output);
-    for (char *line = strtok(output, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        struct row *row = &rows[row_count];
-        if (row_count == ROWS_MAX || strlen(line) >= sizeof row->text)
-            fail("too many workloads, or too long a name:", line);
-        strcpy(row->text, line);
-        strcpy(row->name, line);
-        row->name[strcspn(line, " ")] = 0;
-        row->threads = strchr(row->text, ' ') == NULL ? NULL : strchr(row->text, ' ') + 1;
-        row_count += row_wanted(row, only);
-    }
+    for (char *line = strtok(output, "\n"); line != NULL && count < ROWS_MAX; line = strtok(NULL, "\n"))
+        listed[count++] = line;
+    for (size_t i = 0; i < count && only == NULL; i++)
+        row_add(listed[i]);
+    for (char *wanted = only == NULL ? NULL : strtok(only, ","); wanted != NULL; wanted = strtok(NULL, ","))
+        rows_add_wanted(wanted, listed, count);
     if (row_count == 0)
-        fail("no such workload:", only != NULL ? only : "");
+        fail("no workload is named:", "--only wants NAME[,NAME]");
 }
 
 static double row_seconds(const struct row *row, const struct allocator *allocator)
@@ -102,7 +119,7 @@ static void print_ratios(size_t self)
     printf("\n");
 }
 
-void bench_workloads(const char *only)
+void bench_workloads(char *only)
 {
     rows_read(only);
     for (int round = quick; round <= rounds; round++)

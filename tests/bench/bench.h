@@ -51,7 +51,7 @@ json_t *sample_json(struct sample *sample);
 size_t holdfast_index(void);
 void print_heads(const char *first);
 
-void bench_workloads(const char *only);
+void bench_workloads(char *only);
 void bench_pairs(void);
 void bench_latency(void);
 void bench_memory(void);

@@ -27,7 +27,7 @@ static const char usage[] =
     "  --arena SIZE         HOLDFAST_ARENA for all but `startup` (default 1G)\n"
     "  --backing VALUE      HOLDFAST_BACKING (default auto)\n"
     "  --rounds N           counted rounds (default 5)\n"
-    "  --only NAME[,NAME]   workloads; 'NAME THREADS' is one of a name's rows\n"
+    "  --only NAME[,NAME]   workloads; 'NAME THREADS' with that number alone\n"
     "  --json FILE          write the results\n"
     "  --quick              one round of a tenth of the work: to see that it runs\n"
     "  --no-workloads --pairs --latency --memory --touch --fill --start --populate --all\n"
@@ -100,7 +100,8 @@ static const struct {
     { FILL, bench_fill },   { START, bench_start },     { POPULATE, bench_populate },
 };
 
-static const char *only, *json_path;
+static char *only;
+static const char *json_path;
 static bool wanted[HELP + 1]; /* by option */
 
 static void add_peer(char *name_and_path)

@@ -1,6 +1,5 @@
 # --- measurements: `make bench`, or by hand with more options (tests/bench/README.md) ---
-EXTRA_PROGRAMS += %D%/hf-bench
-check_PROGRAMS += %D%/hf-workload
+check_PROGRAMS += %D%/hf-bench %D%/hf-workload
 %C%_hf_bench_SOURCES = %D%/hf-bench.c %D%/bench.h %D%/bench.c %D%/bench-calls.c %D%/bench-memory.c \
 	%D%/bench-start.c %D%/bench-workloads.c
 %C%_hf_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
@@ -9,7 +8,7 @@ check_PROGRAMS += %D%/hf-workload
 	%D%/workload-handed.c %D%/workload-held.c %D%/workload-lines.c %D%/workload-memory.c %D%/workload-own.c
 %C%_hf_workload_CFLAGS = $(AM_CFLAGS) -O2 -fno-builtin
 EXTRA_DIST += %D%/README.md %D%/broken.c %D%/stress.sh
-CLEANFILES += %D%/hf-bench bench.json
+CLEANFILES += bench.json
 
 BENCH_FLAGS = --all
 .PHONY: bench

@@ -1,0 +1,47 @@
+#!/bin/sh
+# hf-bench: which rows and peers it takes, and what it says to those it cannot take.  The times are those of a workload
+# made for this test, by its allocator.
+set -u
+. "${srcdir:-${top_srcdir:-.}}/tests/test.sh"
+bench=$PWD/tests/bench/hf-bench
+
+cat > "$work/workload" <<'END'
+#!/bin/sh
+# Takes the time that its allocator's file tells.
+[ "$1" != --list ] || { printf 'alone\nmany 1\nmany 2\n'; exit 0; }
+echo "$*" >> "${0%/*}/calls"
+file=${LD_PRELOAD:-${0%/*}/glibc}
+seconds=$(LD_PRELOAD='' cat "$file")
+[ -z "${HOLDFAST_ARENA:-}" ] || seconds=1
+echo "seconds $seconds"
+END
+chmod +x "$work/workload"
+echo 4 > "$work/glibc"
+echo 3 > "$work/holdfast"
+echo 2 > "$work/quick.so"
+echo 8 > "$work/slow.so"
+
+# bench STATUS PATTERN ARGUMENT...: on the workload made here
+bench()
+{
+    status=$1 pattern=$2
+    shift 2
+    : > "$work/calls"
+    "$bench" --workload "$work/workload" --holdfast "$work/holdfast" --rounds 1 "$@" > "$work/out" 2> "$work/err"
+    got=$?
+    [ "$got" = "$status" ] || fail "hf-bench $*: exit status $got, not $status"
+    cat "$work/out" "$work/err" | grep -Eq -e "$pattern" || fail "hf-bench $*: does not say '$pattern'"
+}
+
+# --- rows ---
+bench 0 '^many 2 '
+bench 0 '^many 1 ' --only many
+bench 0 '^many 16 ' --only 'many 16'
+grep -q 'many 16$' "$work/calls" || fail 'many 16 was not run with sixteen threads'
+[ "$(grep -c '^many' "$work/out")" = 2 ] || fail 'many 16 is not the only row of both tables'
+bench 0 '^alone ' --only 'many 2,alone,many'
+[ "$(grep -c '^many 2' "$work/out")" = 2 ] || fail 'a row that is named twice was run twice'
+bench 2 'no such workload: some' --only alone,some
+bench 2 'no such workload: alone 2' --only 'alone 2'
+bench 2 'no workload is named' --only ''
+exit "$failed"
