@@ -10,10 +10,12 @@ cat > "$work/workload" <<'END'
 # Takes the time that its allocator's file tells.
 [ "$1" != --list ] || { printf 'alone\nmany 1\nmany 2\n'; exit 0; }
 echo "$*" >> "${0%/*}/calls"
-file=${LD_PRELOAD:-${0%/*}/glibc}
-seconds=$(LD_PRELOAD='' cat "$file")
+case ${LD_PRELOAD:=${0%/*}/glibc} in
+    "${0%/*}"/*) read -r seconds < "$LD_PRELOAD" ;;
+    *) seconds=5 ;; # a peer of the system
+esac
 [ -z "${HOLDFAST_ARENA:-}" ] || seconds=1
-echo "seconds $seconds"
+echo "seconds ${SECONDS_GIVEN:-$seconds}"
 END
 chmod +x "$work/workload"
 echo 4 > "$work/glibc"
@@ -44,4 +46,20 @@ bench 0 '^alone ' --only 'many 2,alone,many'
 bench 2 'no such workload: some' --only alone,some
 bench 2 'no such workload: alone 2' --only 'alone 2'
 bench 2 'no workload is named' --only ''
+
+# --- peers ---
+bench 0 ' quick +slow .* holdfast$' --only alone --so quick="$work/quick.so" --so slow="$work/slow.so"
+bench 0 '^workload .* holdfast +growing$' --only alone --growing
+bench 0 '^alone .* 1\.000 .* 3\.000 \(' --only alone --growing # the named arena has HOLDFAST_ARENA set
+bench 0 '^alone .* 7\.000' --only alone --so set="$work/quick.so,SECONDS_GIVEN=7,OTHER=1"
+bench 0 '^alone .* 2\.000' --only alone --so tcmalloc="$work/quick.so"
+! grep -q '^hf-bench: tcmalloc' "$work/err" || fail 'the system'"'"'s tcmalloc was looked for beside the one given'
+bench 2 'two allocators are called quick' --so quick="$work/quick.so" --so quick="$work/slow.so"
+bench 2 'two allocators are called glibc' --so glibc="$work/quick.so"
+bench 2 'two allocators are called holdfast' --so holdfast="$work/quick.so"
+bench 2 'cannot read the library .*/none.so' --so none="$work/none.so"
+bench 2 'cannot read the library .*/none' --holdfast "$work/none"
+bench 2 '--so wants NAME=PATH' --so "$work/quick.so"
+bench 2 '--so wants NAME=PATH' --so ="$work/quick.so"
+bench 2 'not VARIABLE=VALUE.*: OTHER' --so quick="$work/quick.so,OTHER"
 exit "$failed"

@@ -24,6 +24,8 @@ int run(const struct allocator *allocator, const char *arena_size, char *const a
             setenv("HOLDFAST_ARENA", arena_size, 1);
             setenv("HOLDFAST_BACKING", backing, 1);
         }
+        for (size_t i = 0; allocator != NULL && i < VARIABLES_MAX && allocator->variables[i] != NULL; i++)
+            putenv(allocator->variables[i]);
         execvp(argv[0], argv);
         _exit(127);
     }
@@ -75,7 +77,7 @@ size_t holdfast_index(void)
     for (size_t a = 0; a < allocator_count; a++)
         if (allocators[a].holdfast)
             return a;
-    fail("no allocator to compare:", "give --holdfast PATH");
+    fail("no allocator to compare:", "holdfast");
 }
 
 void print_heads(const char *first)

@@ -13,14 +13,16 @@
 #include <stdlib.h>
 
 #define ALLOCATORS_MAX 16
+#define VARIABLES_MAX 4
 #define ROUNDS_MAX 101
 #define OUTPUT_MAX 65536
 
 struct allocator {
     const char *name;
-    const char *library; /* NULL: the C library's own */
-    bool holdfast;       /* on a named arena, where that is not NULL */
-    bool growing;        /* Holdfast with nothing set */
+    const char *library;            /* NULL: the C library's own */
+    bool holdfast;                  /* on a named arena, where that is not NULL */
+    bool growing;                   /* Holdfast with nothing set */
+    char *variables[VARIABLES_MAX]; /* as putenv takes them; NULL where there are fewer */
 };
 
 extern struct allocator allocators[ALLOCATORS_MAX];

@@ -23,7 +23,8 @@ static const char usage[] =
     "  --holdfast PATH      libholdfast.so\n"
     "  --workload PATH      hf-workload (default: beside this program)\n"
     "  --growing            Holdfast also with nothing set, on an arena that grows\n"
-    "  --so NAME=PATH       one more allocator; repeatable\n"
+    "  --so NAME=PATH[,VARIABLE=VALUE]...\n"
+    "                       one more allocator, and its environment; repeatable\n"
     "  --arena SIZE         HOLDFAST_ARENA for all but `startup` (default 1G)\n"
     "  --backing VALUE      HOLDFAST_BACKING (default auto)\n"
     "  --rounds N           counted rounds (default 5)\n"
@@ -31,18 +32,27 @@ static const char usage[] =
     "  --json FILE          write the results\n"
     "  --quick              one round of a tenth of the work: to see that it runs\n"
     "  --no-workloads --pairs --latency --memory --touch --fill --start --populate --all\n"
-    "Peers found in the system's library directory are taken by themselves.\n";
+    "Peers found in the system's library directory are taken by themselves, unless one of their name is "
+    "given.\n";
 
-static void add_allocator(const char *name, const char *library, bool holdfast)
+static struct allocator *find_allocator(const char *name)
 {
-    if (access(library, R_OK) != 0) {
-        fprintf(stderr, "hf-bench: %s is not at %s: left out\n", name, library);
-        return;
-    }
+    for (size_t a = 0; a < allocator_count; a++)
+        if (strcmp(allocators[a].name, name) == 0)
+            return &allocators[a];
+    return NULL;
+}
+
+static struct allocator *add_allocator(const char *name, const char *library)
+{
     if (allocator_count == ALLOCATORS_MAX)
         fail("too many allocators:", name);
-    allocators[allocator_count++] =
-        (struct allocator){ .name = name, .library = library, .holdfast = holdfast };
+    if (find_allocator(name) != NULL)
+        fail("two allocators are called", name);
+    if (access(library, R_OK) != 0)
+        fail("cannot read the library", library);
+    allocators[allocator_count] = (struct allocator){ .name = name, .library = library };
+    return &allocators[allocator_count++];
 }
 
 enum {
@@ -101,23 +111,60 @@ static const struct {
 };
 
 static char *only;
-static const char *json_path;
+static const char *holdfast_path, *json_path;
 static bool wanted[HELP + 1]; /* by option */
 
-static void add_peer(char *name_and_path)
+/* NAME=PATH[,VARIABLE=VALUE]... */
+static void add_peer(char *text)
 {
-    char *equals = strchr(name_and_path, '=');
-    if (equals == NULL)
-        fail("--so wants NAME=PATH, not", name_and_path);
-    *equals = 0;
-    add_allocator(name_and_path, equals + 1, false);
+    char *path = strchr(text, '='), *comma;
+    if (path == NULL || path == text)
+        fail("--so wants NAME=PATH[,VARIABLE=VALUE], not", text);
+    *path++ = 0;
+    if ((comma = strchr(path, ',')) != NULL)
+        *comma++ = 0;
+    struct allocator *peer = add_allocator(text, path);
+    for (size_t count = 0; comma != NULL && *comma != 0; count++) {
+        char *variable = comma;
+        if ((comma = strchr(variable, ',')) != NULL)
+            *comma++ = 0;
+        if (strchr(variable, '=') == NULL || count == VARIABLES_MAX)
+            fail("not VARIABLE=VALUE, or one too many:", variable);
+        peer->variables[count] = variable;
+    }
+}
+
+/* Those of the system's library directory; a name that --so has taken is that one's. */
+static void add_system_peers(void)
+{
+    static const char *const peers[][2] = {
+        { "mimalloc", "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2" },
+        { "jemalloc", "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2" },
+        { "tcmalloc", "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4" },
+    };
+    for (size_t i = 0; i < sizeof peers / sizeof peers[0]; i++)
+        if (find_allocator(peers[i][0]) == NULL) {
+            if (access(peers[i][1], R_OK) == 0)
+                add_allocator(peers[i][0], peers[i][1]);
+            else
+                fprintf(stderr, "hf-bench: %s is not at %s: left out\n", peers[i][0], peers[i][1]);
+        }
+}
+
+static void add_holdfast(void)
+{
+    if (holdfast_path == NULL)
+        fail("no allocator to compare:", "give --holdfast PATH");
+    add_allocator("holdfast", holdfast_path)->holdfast = true;
+    if (wanted[GROWING])
+        add_allocator("growing", holdfast_path)->growing = true;
 }
 
 static void take_options(int argc, char **argv)
 {
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
         switch (option) {
-        case HOLDFAST: add_allocator("holdfast", optarg, true); break;
+        case HOLDFAST: holdfast_path = optarg; break;
         case WORKLOAD: workload_path = optarg; break;
         case SO: add_peer(optarg); break;
         case ARENA: arena = optarg; break;
@@ -152,16 +199,10 @@ static void find_workload(void)
 
 int main(int argc, char **argv)
 {
-    add_allocator("mimalloc", "/usr/lib/x86_64-linux-gnu/libmimalloc.so.2", false);
-    add_allocator("jemalloc", "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", false);
-    add_allocator("tcmalloc", "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4", false);
     take_options(argc, argv);
     find_workload();
-    if (wanted[GROWING]) {
-        add_allocator("growing", allocators[holdfast_index()].library, false);
-        allocators[allocator_count - 1].growing = true;
-    }
-    (void)holdfast_index();
+    add_system_peers();
+    add_holdfast();
     results = json_object();
     if (!wanted[NO_WORKLOADS])
         bench_workloads(only);

@@ -11,9 +11,11 @@ EXTRA_DIST += %D%/README.md %D%/broken.c %D%/stress.sh
 CLEANFILES += bench.json
 
 BENCH_FLAGS = --all
+PEERS =
 .PHONY: bench
 bench: libholdfast.la %D%/hf-bench %D%/hf-workload
-	%D%/hf-bench --holdfast $(abs_builddir)/.libs/libholdfast.so --json bench.json $(BENCH_FLAGS)
+	%D%/hf-bench --holdfast $(abs_builddir)/.libs/libholdfast.so --json bench.json \
+		$(PEERS:%=--so %) $(BENCH_FLAGS)
 
 .PHONY: stress
 stress: libholdfast.la %D%/hf-workload
