@@ -62,4 +62,12 @@ bench 2 'cannot read the library .*/none' --holdfast "$work/none"
 bench 2 '--so wants NAME=PATH' --so "$work/quick.so"
 bench 2 '--so wants NAME=PATH' --so ="$work/quick.so"
 bench 2 'not VARIABLE=VALUE.*: OTHER' --so quick="$work/quick.so,OTHER"
+
+# --- ratios: of the base, the best peer, and of that ---
+bench 0 '^alone( +[0-9.]+)* +quick +0\.50 +0\.50$' --only alone --so quick="$work/quick.so" --so slow="$work/slow.so"
+bench 0 '^alone +0\.50 +0\.25 +1\.00 .* quick +0\.25 +0\.50 +1\.50$' --only alone --growing --base slow \
+    --so quick="$work/quick.so" --so slow="$work/slow.so"
+bench 0 '^geometric mean +0\.50 +0\.25 +1\.00 .* +0\.25 +0\.50 +1\.50$' --growing --base slow \
+    --so quick="$work/quick.so" --so slow="$work/slow.so"
+bench 2 '--base wants an allocator of the run, not none' --base none
 exit "$failed"

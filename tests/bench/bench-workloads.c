@@ -96,26 +96,93 @@ static void print_seconds(void)
     json_object_set_new(results, "workloads", table);
 }
 
-/* Of Holdfast on an arena of one kind, to each. */
-static void print_ratios(size_t self)
+/* --- ratios --- */
+
+/* Time over the base's, and over the best peer's: of one row, or the means of all. */
+struct ratios {
+    double of_base[ALLOCATORS_MAX], best_of_base, of_best[ALLOCATORS_MAX];
+};
+
+static bool is_peer(size_t a)
 {
-    double log_ratio[ALLOCATORS_MAX] = { 0 };
-    printf("\nratio of %s to each (under 1: %s is faster)\n", allocators[self].name, allocators[self].name);
-    print_heads("workload");
-    for (struct row *row = rows; row < rows + row_count; row++) {
-        double best = INFINITY, ours = median(&row->samples[self]);
-        printf("%-14s", row->text);
-        for (size_t a = 0; a < allocator_count; a++) {
-            double theirs = median(&row->samples[a]);
-            log_ratio[a] += log(ours / theirs);
-            best = allocators[a].holdfast || allocators[a].growing ? best : fmin(best, theirs);
-            printf(" %20.2f", ours / theirs);
-        }
-        printf("   best peer %.2f\n", ours / best);
+    return !allocators[a].holdfast && !allocators[a].growing;
+}
+
+/* The fastest peer of the row. */
+static size_t row_ratios(struct row *row, struct ratios *ratios)
+{
+    double medians[ALLOCATORS_MAX] = { 0 };
+    size_t best = 0;
+    for (size_t a = 0; a < allocator_count; a++) {
+        medians[a] = median(&row->samples[a]);
+        best = is_peer(a) && medians[a] < medians[best] ? a : best;
     }
-    printf("%-14s", "geometric mean");
+    for (size_t a = 0; a < allocator_count; a++) {
+        ratios->of_base[a] = medians[a] / medians[base];
+        ratios->of_best[a] = medians[a] / medians[best];
+    }
+    ratios->best_of_base = medians[best] / medians[base];
+    return best;
+}
+
+static void print_ratios_row(const char *text, const struct ratios *ratios, const char *best)
+{
+    printf("%-14s", text);
     for (size_t a = 0; a < allocator_count; a++)
-        printf(" %20.2f", exp(log_ratio[a] / (double)row_count));
+        printf(" %10.2f", ratios->of_base[a]);
+    printf("  %10s %5.2f", best, ratios->best_of_base);
+    for (size_t a = 0; a < allocator_count; a++)
+        if (!is_peer(a))
+            printf(" %10.2f", ratios->of_best[a]);
+    printf("\n");
+}
+
+static void print_ratios_heads(void)
+{
+    printf("\ntime over %s's; on the right the best peer's, and Holdfast's over the best peer's\n%-14s",
+           allocators[base].name, "workload");
+    for (size_t a = 0; a < allocator_count; a++)
+        printf(" %10s", allocators[a].name);
+    printf("  %16s", "best peer");
+    for (size_t a = 0; a < allocator_count; a++)
+        if (!is_peer(a))
+            printf(" %10s", allocators[a].name);
+    printf("\n");
+}
+
+static json_t *ratios_json(const struct ratios *ratios)
+{
+    json_t *of_base = json_object(), *of_best = json_object();
+    for (size_t a = 0; a < allocator_count; a++) {
+        json_object_set_new(of_base, allocators[a].name, json_real(ratios->of_base[a]));
+        if (!is_peer(a))
+            json_object_set_new(of_best, allocators[a].name, json_real(ratios->of_best[a]));
+    }
+    return json_pack("{s:s, s:o, s:f, s:o}", "base", allocators[base].name, "over_base", of_base,
+                     "best_peer_over_base", ratios->best_of_base, "over_best_peer", of_best);
+}
+
+static void print_ratios(void)
+{
+    struct ratios logs = { .best_of_base = 0 }, means;
+    print_ratios_heads();
+    for (struct row *row = rows; row < rows + row_count; row++) {
+        struct ratios ratios;
+        size_t best = row_ratios(row, &ratios);
+        print_ratios_row(row->text, &ratios, allocators[best].name);
+        for (size_t a = 0; a < allocator_count; a++) {
+            logs.of_base[a] += log(ratios.of_base[a]);
+            logs.of_best[a] += log(ratios.of_best[a]);
+        }
+        logs.best_of_base += log(ratios.best_of_base);
+    }
+    for (size_t a = 0; a < allocator_count; a++) {
+        means.of_base[a] = exp(logs.of_base[a] / (double)row_count);
+        means.of_best[a] = exp(logs.of_best[a] / (double)row_count);
+    }
+    means.best_of_base = exp(logs.best_of_base / (double)row_count);
+    print_ratios_row("geometric mean", &means, "");
+    json_object_set_new(results, "geometric_mean", ratios_json(&means));
     printf("\n");
 }
 
@@ -130,8 +197,5 @@ void bench_workloads(char *only)
                     row->samples[a].values[row->samples[a].count++] = taken;
             }
     print_seconds();
-    for (size_t a = 0; a < allocator_count; a++)
-        if (allocators[a].holdfast || allocators[a].growing)
-            print_ratios(a);
-    printf("\n");
+    print_ratios();
 }

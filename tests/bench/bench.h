@@ -27,6 +27,7 @@ struct allocator {
 
 extern struct allocator allocators[ALLOCATORS_MAX];
 extern size_t allocator_count;
+extern size_t base; /* the allocator over whose times the others' are shown */
 extern const char *workload_path, *arena, *backing;
 extern int rounds;
 extern bool quick; /* a tenth of the work, once: to see that it runs */

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct allocator allocators[ALLOCATORS_MAX] = { { .name = "glibc" } };
-size_t allocator_count = 1;
+size_t allocator_count = 1, base;
 const char *workload_path, *arena = "1G", *backing = "auto";
 int rounds = 5;
 bool quick;
@@ -25,6 +25,7 @@ static const char usage[] =
     "  --growing            Holdfast also with nothing set, on an arena that grows\n"
     "  --so NAME=PATH[,VARIABLE=VALUE]...\n"
     "                       one more allocator, and its environment; repeatable\n"
+    "  --base NAME          the allocator over whose times the others' are shown (default glibc)\n"
     "  --arena SIZE         HOLDFAST_ARENA for all but `startup` (default 1G)\n"
     "  --backing VALUE      HOLDFAST_BACKING (default auto)\n"
     "  --rounds N           counted rounds (default 5)\n"
@@ -59,6 +60,7 @@ enum {
     HOLDFAST = 256,
     WORKLOAD,
     SO,
+    BASE,
     ARENA,
     BACKING,
     ROUNDS,
@@ -82,6 +84,7 @@ static const struct option options[] = {
     { "holdfast", 1, NULL, HOLDFAST },
     { "workload", 1, NULL, WORKLOAD },
     { "so", 1, NULL, SO },
+    { "base", 1, NULL, BASE },
     { "arena", 1, NULL, ARENA },
     { "backing", 1, NULL, BACKING },
     { "rounds", 1, NULL, ROUNDS },
@@ -111,7 +114,7 @@ static const struct {
 };
 
 static char *only;
-static const char *holdfast_path, *json_path;
+static const char *holdfast_path, *base_name = "glibc", *json_path;
 static bool wanted[HELP + 1]; /* by option */
 
 /* NAME=PATH[,VARIABLE=VALUE]... */
@@ -160,6 +163,14 @@ static void add_holdfast(void)
         add_allocator("growing", holdfast_path)->growing = true;
 }
 
+static void find_base(void)
+{
+    const struct allocator *found = find_allocator(base_name);
+    if (found == NULL)
+        fail("--base wants an allocator of the run, not", base_name);
+    base = (size_t)(found - allocators);
+}
+
 static void take_options(int argc, char **argv)
 {
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
@@ -167,6 +178,7 @@ static void take_options(int argc, char **argv)
         case HOLDFAST: holdfast_path = optarg; break;
         case WORKLOAD: workload_path = optarg; break;
         case SO: add_peer(optarg); break;
+        case BASE: base_name = optarg; break;
         case ARENA: arena = optarg; break;
         case BACKING: backing = optarg; break;
         case ROUNDS:
@@ -203,6 +215,7 @@ int main(int argc, char **argv)
     find_workload();
     add_system_peers();
     add_holdfast();
+    find_base();
     results = json_object();
     if (!wanted[NO_WORKLOADS])
         bench_workloads(only);
