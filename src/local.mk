@@ -20,6 +20,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/kernel/os.c %D%/kernel/os.h \
 	%D%/kernel/ring.c %D%/kernel/ring.h \
 	%D%/kernel/shm.c %D%/kernel/shm.h \
+	%D%/kernel/watch.c %D%/kernel/watch.h \
 	%D%/arena/arena.c %D%/arena/arena.h \
 	%D%/arena/arena-grow.c \
 	%D%/arena/attempt.c %D%/arena/attempt.h \
@@ -55,6 +56,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/app/frames.c %D%/app/frames.h \
 	%D%/app/info.c %D%/app/info.h \
 	%D%/app/inspect.c %D%/app/inspect.h \
+	%D%/app/latency.c %D%/app/latency.h \
 	%D%/app/pressure.c %D%/app/pressure.h \
 	%D%/app/segment.c %D%/app/segment.h \
 	%D%/app/stats.c %D%/app/stats.h \

@@ -61,6 +61,7 @@ hf_programs += %D%/programs/publish
 hf_programs += %D%/programs/quiet # secure:HOLDFAST_ARENA=1500M:HOLDFAST_BACKING=thp
 hf_programs += %D%/programs/quiet-child
 hf_programs += %D%/programs/refused # secure
+hf_programs += %D%/programs/slo
 hf_programs += %D%/programs/stats
 hf_programs += %D%/programs/threads # secure secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKING=4k tsan tsan:HOLDFAST_PREFAULT=background
 hf_programs += %D%/programs/uring # secure

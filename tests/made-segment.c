@@ -41,6 +41,7 @@ struct made {
     struct hf_inspect_theap theaps[3];
     struct hf_inspect_event events[2];
     struct hf_inspect_theap others[HF_INSPECT_MAX_NODES];
+    struct hf_inspect_slow slow[2 * HF_INSPECT_CAUSES]; /* two shards */
     uint64_t pages[ALL_PAGES];
 };
 
@@ -50,7 +51,9 @@ static struct made made = {
                 .event_count = 2,
                 .theap_count = 3,
                 .asked_arena = HF_ARENA_BYTES,
-                .asked_backing = HF_BACKING_2M },
+                .asked_backing = HF_BACKING_2M,
+                .slo_ns = 50000,
+                .causes = HF_INSPECT_CAUSES },
     .nodes = { { .id = 0,
                  .backing = HF_BACKING_2M,
                  .flags = HF_INSPECT_NODE_BOUND | HF_INSPECT_NODE_LOCKED | HF_INSPECT_NODE_FULL,
@@ -111,6 +114,10 @@ static struct made made = {
                   .received = 1,
                   .away = { 1 },
                   .slow = { 1 } } },
+    .slow = { [HF_CAUSE_FRESH] = { .ticks = 300, .longest = 128, .late = 2, .calls = { [6] = 3, [7] = 1 } },
+              [HF_CAUSE_CLEARED] = { .ticks = 9, .longest = 9, .calls = { [3] = 1 } },
+              [HF_INSPECT_CAUSES +
+                  HF_CAUSE_FRESH] = { .ticks = 200, .longest = 200, .late = 1, .calls = { [7] = 1 } } },
     .events = { { .sequence = 1, .ticks = 1, .kind = HF_EVENT_PUBLISHED, .a = 12 << 20 },
                 { .sequence = 2, .ticks = 2, .kind = HF_EVENT_NODE_FULL, .tid = 4000001, .a = 8 << 20 } },
 };
@@ -270,8 +277,8 @@ static const struct {
 #name, offsetof(struct hf_inspect_segment, name), offsetof(struct made, name),                       \
             sizeof made.name[0], first_bytes, sizeof made.name / sizeof made.name[0]                         \
     }
-    TABLE(nodes, 128), TABLE(classes, 16), TABLE(theaps, 320),
-    TABLE(events, 48), TABLE(others, 320), TABLE(pages, 8),
+    TABLE(nodes, 128),  TABLE(classes, 16), TABLE(theaps, 320), TABLE(events, 48),
+    TABLE(others, 320), TABLE(slow, 280),   TABLE(pages, 8),
 #undef TABLE
 };
 #define TABLES (sizeof tables / sizeof tables[0])

@@ -9,7 +9,7 @@ traced=
 trap 'rm -rf "$work"; [ -z "$traced" ] || kill "$traced" 2>/dev/null || true' EXIT
 command -v readelf >/dev/null || exit 77
 echo '#include <sys/sdt.h>' | ${CC:-gcc} -E -x c - >/dev/null 2>&1 || { echo "no <sys/sdt.h>: no probes"; exit 77; }
-for probe in slow steal remote full thread_exit; do
+for probe in slow late steal remote full thread_exit; do
     readelf -n "$library" | grep -q "Name: $probe\$" || { echo "probes.sh: no probe $probe in $library"; exit 1; }
     grep -q "^\.It Li holdfast:$probe" "$srcdir/man/holdfast.7" || { echo "probes.sh: probe $probe is not in holdfast(7)"; exit 1; }
 done

@@ -89,7 +89,8 @@ for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4
     '^  O owned  F full  L large  I idle  e kept empty  S own  . free  o unused$' '  2m pages, bound, locked, fixed, FULL$' '  2m pages, bound, not locked, fixed$' \
     "^made  *$victim  *0  *5  *2  *70Ki  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *192Ki  *144  *155  *111  *122  *133$' \
     '^ *64  *320 KiB  *2758  *5120  *54 %  *148 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
-    'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,' '^and what else happened; a thread.s part is as of its last slow path$'; do
+    'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,' '^slow calls  *calls  *p50 <  *p99 <  *p99.9 <  *longest  *> 50 us$' \
+    '^  fresh  *5 .* 3$' '^  cleared  *1 .* 0$' '^  what the scheduler took is in all of these: ' '^and what else happened; a thread.s part is as of its last slow path$'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
 # slim COMMAND [PID]: on a terminal of 40 columns its lines break at words, and lose none
@@ -152,7 +153,7 @@ finish_segment
 # --- a library whose structs have more fields: all is told that this tool knows ---
 start_segment --newer --cut-run
 "$holdfast" stat --json "$victim" > "$work/newer.json" 2> "$work/err" || fail "stat --json of a newer library"
-lasting() { grep -vE '"(pid|start_ticks|tid|from_ns|([a-z_]*_)?age_seconds)":' "$1"; } # from process to process
+lasting() { grep -vE '"(pid|start_ticks|tid|from_ns|([a-z_]*_)?seconds)":' "$1"; } # from process to process
 lasting "$work/newer.json" > "$work/out"
 lasting "$work/made.json" | cmp -s - "$work/out" || fail "a newer library of the same figures is shown otherwise"
 finish_segment
@@ -232,7 +233,7 @@ for struct, body in re.findall(r"struct (hf_inspect_\w+) \{\n(.*?)\n\};", header
     same(struct, fields, set(re.findall(r"^\.It Va (\w+)", section(": struct " + struct), re.M)))
 same("event", set(re.findall(r"(HF_EVENT_\w+) =", header)) - {"HF_EVENT_NONE"}, set(re.findall(r"^\.It Dv (\w+)", man, re.M)))
 keys = {"The object": set(stat)}
-for name in "nodes", "slow", "classes", "theaps", "events":
+for name in "nodes", "slow", "causes", "classes", "theaps", "events":
     keys["Of " + name] = set().union(*(set(entry) for entry in stat[name]))
 keys["Of sum"] = set(stat["sum"])
 keys["The object of list"], keys["Of processes"] = set(listed), set(listed["processes"][0])
@@ -281,6 +282,12 @@ want(stat["nodes"][0], full=True, bound=True, locked=True, idle=2 << 16, longest
 want(stat["events"][1], kind="node_full", node=0, tid=4000001, a=8 << 20)
 want(stat, options=[], asked_arena="bytes", asked_backing="2m", event_count=2, theap_count=3)
 want(stat["slow"][0], calls=185)
+want(stat, slo_seconds=5e-05, interrupted_told=False)
+want(stat["causes"][2], cause="fresh", calls=5, late=3, buckets=[0] * 6 + [3, 2] + [0] * 24)
+want(stat["causes"][7], cause="cleared", calls=1, late=0)
+if not 0.5 < stat["causes"][2]["longest_seconds"] / (stat["causes"][2]["seconds"] * 200 / 500) < 2:
+    sys.exit("the longest call of two shards is %r" % stat["causes"][2])
+want(older, slo_seconds=None, causes=None)
 END
 series() { sed -n 's/ [^ ]*$//p' "$1" | grep -v '^#'; } # names and labels
 series "$work/metrics" > "$work/series"

@@ -153,6 +153,8 @@ line '     4 MiB █████████████████████
 order 'node 0: a cell' 'node 3: a cell'
 await 'history: '
 keys 5 && await '5 history' && await 'live    '
+line 'slow calls     calls     p50 <     p99 <   p99.9 <   longest   late'
+grep -qE '^fresh +5 .* 3 *$' "$work/screen" && grep -qE '^cleared +1 .* 0 *$' "$work/screen" || fail "slow calls are not shown by cause"
 line_of() { sed -n "s/^$1  *\([^ ]*\) .*/\1/p" "$work/screen"; }
 case $(line_of live) in *[!█▇▆▅]* | '') fail "what is live is drawn as '$(line_of live)'" ;; esac
 [ "$(line_of live)" = "$(line_of held)" ] || fail "live and held have two scales, or times"

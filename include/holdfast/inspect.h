@@ -127,6 +127,34 @@ struct hf_inspect_theap {
     uint64_t unused[7];                  /* zero: a slot is of whole cache lines */
 };
 
+/* Why a call of malloc and its kin was slow.  Each call counts under one cause, the last that holds of it. */
+enum hf_inspect_cause {
+    HF_CAUSE_OWN = 0,      /* refilled from pages and magazines that the thread had.  One of 32 is timed and
+                               * counts for 32; with HOLDFAST_SLO each is timed */
+    HF_CAUSE_CLAIMED = 1,  /* took over an idle page */
+    HF_CAUSE_FRESH = 2,    /* took free pages */
+    HF_CAUSE_STOLEN = 3,   /* visited threads that sleep */
+    HF_CAUSE_SEARCHED = 4, /* looked at every page of the node, and found one or none */
+    HF_CAUSE_AWAY = 5,     /* was served by another node than the one wanted */
+    HF_CAUSE_ATTACHED = 6, /* was its thread's first, and set up a theap */
+    HF_CAUSE_CLEARED = 7,  /* clearing its block, for calloc, took more than half of the time */
+    HF_CAUSE_INTERRUPTED =
+        8,               /* the thread was off its CPU meanwhile: preempted, moved, asleep in a page fault,
+                               * or in a signal handler.  Never, without HF_INSPECT_INTERRUPTED_TOLD */
+    HF_CAUSE_OPENED = 9, /* the arena grew, or the call had to populate memory or wait for that */
+};
+#define HF_INSPECT_CAUSES 10
+#define HF_INSPECT_SHARDS 8
+
+/* The calls of one cause.  Theaps share such entries: the table has them for each of the shards, in the
+ * order of the causes, and a cause's figures are the sums over all shards. */
+struct hf_inspect_slow {
+    uint64_t ticks;                     /* that these calls took */
+    uint64_t longest;                   /* ticks; of all shards, the most */
+    uint64_t late;                      /* calls that took longer than HOLDFAST_SLO */
+    uint64_t calls[HF_INSPECT_BUCKETS]; /* by how long they took */
+};
+
 /* Events, the oldest overwritten first. */
 enum hf_inspect_event_kind {
     HF_EVENT_NONE = 0,
@@ -143,6 +171,9 @@ enum hf_inspect_event_kind {
     HF_EVENT_FORKED = 10,      /* the process forked; a: how many times so far */
     HF_EVENT_REGISTERED = 11,  /* the arena was registered with an io_uring; a: bytes, b: 1 if cloned */
     HF_EVENT_REGISTER_REFUSED = 12, /* a: bytes, b: errno */
+    HF_EVENT_LATE = 13, /* a call took longer than HOLDFAST_SLO, at most one event a second; a: bits 0..7
+                         * its cause, the others calls that were late since the last such event, with
+                         * this one; b: ticks that it took */
 };
 
 struct hf_inspect_event {
@@ -237,6 +268,8 @@ enum hf_inspect_arena { HF_ARENA_AUTO = 0, HF_ARENA_BYTES = 1, HF_ARENA_PERCENT 
 #define HF_INSPECT_LOCK_YES 4096u
 #define HF_INSPECT_TOOK_OVER                                                                                 \
     8192u /* forked by a process with threads: blocks that were free then may count as out, for good */
+#define HF_INSPECT_INTERRUPTED_TOLD                                                                          \
+    16384u /* the kernel tells the process when its threads were off their CPUs: HF_CAUSE_INTERRUPTED */
 #define HF_INSPECT_PLACE_NODE_ID(options)                                                                    \
     ((options) >> 24 & 63u) /* with HF_INSPECT_PLACE_NODE and OPTIONS_TOLD: its number */
 
@@ -275,6 +308,10 @@ struct hf_inspect_segment {
                                       * slot that are at home there.  in_use is how many a thread has, kept
                                       * is of those; cpu and tid are 0 */
     struct hf_inspect_live live;    /* where exact counts of blocks are */
+    struct hf_inspect_table slow;   /* struct hf_inspect_slow, `causes` of them for each shard; none in
+                                     * older libraries */
+    uint64_t slo_ns;                /* HOLDFAST_SLO; 0: it is not set */
+    uint64_t causes;                /* that this library tells apart: a newer one has more behind these */
 };
 
 #endif

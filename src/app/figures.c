@@ -134,18 +134,22 @@ void hfi_inspect_update_theap(struct theap *theap, bool in_use, uint64_t now)
 #define COUNTER(name, ...) HFI_SHOW(slot->name, HFI_SHOWN(counters->name));
 #include "heap/counter-list.h"
     HFI_SHOW(slot->kept, (uint64_t)theap->kept_pages * HFI_PAGE_BYTES);
-    HFI_SHOW(slot->slow_ticks, theap->slow_ticks);
     for (unsigned i = 0; i < HFI_DISTANCES; i++)
         HFI_SHOW(slot->away[i], counters->away[i]);
 }
 
-void hfi_inspect_note_slow(struct theap *theap, uint64_t ticks)
+unsigned hfi_inspect_bucket(uint64_t ticks)
 {
-    unsigned bucket = (unsigned)hfi_min(hfi_highest_bit(ticks | 1), HFI_SLOW_BUCKETS - 1);
+    return (unsigned)hfi_min(hfi_highest_bit(ticks | 1), HFI_SLOW_BUCKETS - 1);
+}
+
+void hfi_inspect_note_slow(struct theap *theap, unsigned bucket, uint64_t ticks)
+{
     theap->slow[bucket]++;
     theap->slow_ticks += ticks;
     if (theap->index < hfi_segment_tables.theap_count) {
         HFI_SHOW(hfi_segment_tables.theaps[theap->index].slow[bucket], theap->slow[bucket]);
+        HFI_SHOW(hfi_segment_tables.theaps[theap->index].slow_ticks, theap->slow_ticks);
         return;
     }
     struct hf_inspect_theap *sum = &hfi_segment_tables.others[theap->node->index];

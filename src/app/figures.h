@@ -16,8 +16,11 @@ struct theap;
 void hfi_inspect_update_node(struct arena_node *node);
 void hfi_inspect_update_theap(struct theap *theap, bool in_use, uint64_t now);
 
+/* Where a span of ticks counts in a histogram. */
+unsigned hfi_inspect_bucket(uint64_t ticks);
+
 /* Counts a call that looked beyond the theap's own pages, and took so long. */
-void hfi_inspect_note_slow(struct theap *theap, uint64_t ticks);
+void hfi_inspect_note_slow(struct theap *theap, unsigned bucket, uint64_t ticks);
 
 /* Copies the figures of every node to the segment: what changed them was no theap's. */
 void hfi_inspect_nodes(void);

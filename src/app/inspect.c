@@ -14,7 +14,7 @@
  * arena's child never.  A child without handlers of fork finds the way to the segment wiped (struct
  * shown), and shows nothing.
  *
- * Moments are read from the processor's counter, here, in figures.c and in events.c, and nowhere
+ * Moments are read from the processor's counter, here, in figures.c, events.c and latency.c, and nowhere
  * else in malloc and free.  Under strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which
  * HOLDFAST_INSPECT=0 avoids.
  *
@@ -36,6 +36,7 @@
 #include "heap/theaps.h"
 #include "app/events.h"
 #include "app/figures.h"
+#include "app/latency.h"
 #include "app/segment.h"
 #include "arena/arena.h"
 #include "heap/theap.h"
@@ -128,29 +129,20 @@ static bool is_time_to_publish(const struct arena_node *node, const struct page 
            hfi_load_relaxed(&node->xlow_used) >= node->meta_pages + HFI_FIRST_PAGES;
 }
 
-uint64_t hfi_inspect_begin(void)
-{
-    if (hfi_load_relaxed(&hfi_shown()->xsegment) != NULL) /* relaxed: hfi_inspect_end looks again */
-        return hfi_os_ticks();
-    hfi_arena_grew = false;
-    return 0;
-}
-
-void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t begun)
+uint64_t hfi_inspect_taken(struct theap *theap, const struct page *taken)
 {
     if (hfi_load_acquire(&hfi_shown()->xsegment) == NULL) {
         if (!hfi_options.inspect || hfi_load_relaxed(&xpublishing) || !is_time_to_publish(theap->node, taken))
-            return;
+            return 0;
         theap->thread_id = hfi_os_thread_id();
         publish();
         if (hfi_load_acquire(&hfi_shown()->xsegment) == NULL)
-            return;
+            return 0;
     }
     uint64_t now = hfi_os_ticks();
-    if (begun != 0)
-        hfi_inspect_note_slow(theap, now - begun);
     hfi_inspect_update_theap(theap, true, now);
     hfi_inspect_update_node(taken == NULL ? theap->node : hfi_node_of_page(taken));
+    return now;
 }
 
 static void show_thread(struct theap *theap, bool in_use)
@@ -187,6 +179,7 @@ void hfi_inspect_forked(bool call_may_go_on)
     hfi_store_relaxed(&xpublishing, false);
     hfi_inspect_forget_events();
     hfi_inspect_forget_figures();
+    hfi_latency_forget();
 }
 
 void hfi_inspect_took_over(void)

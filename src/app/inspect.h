@@ -16,13 +16,10 @@ void hfi_inspect_init(void);
 void hfi_inspect_attach(struct theap *theap);
 void hfi_inspect_detach(struct theap *theap);
 
-/* Before a call looks beyond its theap's own pages; 0 when nobody will be told how long that
- * took. */
-uint64_t hfi_inspect_begin(void);
-
-/* After it: copies this theap's counters to the segment, and the figures of the node that `taken`
- * is of; NULL, when none was to be had, is home. */
-void hfi_inspect_end(struct theap *theap, const struct page *taken, uint64_t begun);
+/* After a call looked beyond its theap's own pages: copies the theap's counters to the segment, and the
+ * figures of the node that `taken` is of; NULL, when none was to be had, is home.  Returns the moment;
+ * 0 when nobody is told. */
+uint64_t hfi_inspect_taken(struct theap *theap, const struct page *taken);
 
 /* In a forked child: the parent's segment is no longer written to, not even by a call in which the
  * fork came. */

@@ -21,6 +21,7 @@
 #include "kernel/os.h"
 #include "kernel/machine.h"
 #include "kernel/cpu.h"
+#include "kernel/watch.h"
 #include "arena/pagemap.h"
 #include "base/say.h"
 #include "heap/theaps.h"
@@ -33,11 +34,13 @@
 
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 
-_Static_assert(sizeof(struct hf_inspect_segment) == 336, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_segment) == 368, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, library) == 208, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, others) == 240, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, live) == 256, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_segment, slow) == 336, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_slow) == 280, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_live) == 80, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_node) == 128, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 3");
@@ -104,6 +107,7 @@ static void lay_out(struct hf_inspect_segment *header, unsigned nodes, size_t ar
     header->theaps = table_at(&offset, theaps, sizeof(struct hf_inspect_theap));
     header->others = table_at(&offset, nodes, sizeof(struct hf_inspect_theap));
     header->events = table_at(&offset, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event));
+    header->slow = table_at(&offset, HF_INSPECT_SHARDS * HF_INSPECT_CAUSES, sizeof(struct hf_inspect_slow));
     header->pages = table_at(&offset, map_pages, sizeof(uint64_t));
     header->segment_bytes = hfi_align_up(offset, 4096);
 }
@@ -128,7 +132,8 @@ static uint32_t option_flags(bool took_over)
            (options->prefault == PREFAULT_BACKGROUND ? HF_INSPECT_PREFAULT_BACKGROUND : 0) |
            (options->prefault == PREFAULT_NONE ? HF_INSPECT_PREFAULT_NONE : 0) |
            (options->nodes != UINT64_MAX ? HF_INSPECT_NODES_NAMED : 0) |
-           (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0) | (took_over ? HF_INSPECT_TOOK_OVER : 0);
+           (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0) | (took_over ? HF_INSPECT_TOOK_OVER : 0) |
+           (hfi_watch_works() ? HF_INSPECT_INTERRUPTED_TOLD : 0);
 }
 
 #define SAME_WIDTH(type, member, bytes)                                                                      \
@@ -198,6 +203,8 @@ static void fill_header(struct hf_inspect_segment *header, const struct shm_proc
     header->asked_arena = arena_codes[hfi_options.arena];
     header->asked_backing = hfi_segment_backing_code(hfi_options.backing);
     header->options = option_flags(took_over);
+    header->slo_ns = hfi_options.slo_ns;
+    header->causes = HF_INSPECT_CAUSES;
     snprintf(header->library, sizeof header->library, "%s", HFI_VERSION);
     fill_live(&header->live);
 }
@@ -291,6 +298,7 @@ static int create(struct hf_inspect_segment **segment, const struct shm_process 
     hfi_segment_tables.theap_count = header.theaps.count;
     hfi_segment_tables.others = (void *)((char *)memory + header.others.offset);
     hfi_segment_tables.events = (void *)((char *)memory + header.events.offset);
+    hfi_segment_tables.slow = (void *)((char *)memory + header.slow.offset);
     hfi_store_release(&hfi_shown()->xnodes, hfi_segment_tables.nodes); /* pairs with nothing: see pagemap.h */
     fill_classes((void *)((char *)memory + header.classes.offset));
     *segment = memory;

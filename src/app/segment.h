@@ -20,6 +20,7 @@ struct segment_tables {
     uint32_t theap_count;
     struct hf_inspect_theap *others; /* by node */
     struct hf_inspect_event *events;
+    struct hf_inspect_slow (*slow)[HF_INSPECT_CAUSES]; /* by shard */
 };
 extern HFI_HIDDEN struct segment_tables hfi_segment_tables;
 

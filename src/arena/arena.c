@@ -33,6 +33,8 @@
 #define OPEN_CHUNKS_MAX 16 /* populated chunks opened by one call */
 #define OTHERS_SLEEP_US 100u
 
+HFI_TLS bool hfi_arena_forced;
+
 struct arena hfi_arena;
 char *hfi_base;
 size_t hfi_span;
@@ -192,6 +194,7 @@ bool hfi_arena_open_by_force(void)
 static void node_force_open(struct arena_node *node)
 {
     struct prefault_part part;
+    hfi_arena_forced = true;
     int error = hfi_prefault_force(node->index, &part);
     if (error == 0)
         node_open(node, part);

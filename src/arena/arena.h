@@ -63,6 +63,9 @@ extern struct arena hfi_arena;
 /* This thread has opened a step of an auto arena since it cleared this. */
 extern HFI_HIDDEN HFI_TLS bool hfi_arena_grew;
 
+/* This thread has populated a chunk itself, or waited for others to, since it cleared this. */
+extern HFI_HIDDEN HFI_TLS bool hfi_arena_forced;
+
 /* Takes over a reservation: page maps are laid at the front of each node.  0, or -ENOSPC when a
  * node is too small to hold its own maps, or what the kernel said (-ENOMEM) when it would not open
  * them.  Not thread-safe. */

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define PROGRAM_BYTES 1024 /* of a program's path */
+#define SLO_MOST 999999999u
+#define SLO_NS_MOST UINT64_C(60000000000)
 
 /* "G", "GiB": 1 where there is none.  Leads *text behind it. */
 static uint64_t parse_unit(const char **text)
@@ -262,6 +264,29 @@ static bool parse_verbose(struct options *options, const char *text)
     return true;
 }
 
+/* "50us": whole, up to a minute. */
+static bool parse_slo(struct options *options, const char *text)
+{
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = { { "ns", 1 }, { "us", 1000 }, { "ms", 1000000 } };
+    unsigned number;
+    const char *unit;
+    if (strcmp(text, "off") == 0) {
+        options->slo_ns = 0;
+        return true;
+    }
+    if (!parse_unsigned(text, SLO_MOST, &number, &unit) || number == 0)
+        return false;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(unit, units[i].name) == 0 && number * units[i].ns <= SLO_NS_MOST) {
+            options->slo_ns = number * units[i].ns;
+            return true;
+        }
+    return false;
+}
+
 /* Of a path the last part alone counts: links and scripts change what stands before it. */
 static const char *last_part(const char *text)
 {
@@ -318,6 +343,8 @@ const struct option_entry hfi_option_table[] = {
       NULL },
     { "HOLDFAST_INSPECT", "0 | 1 | children", "1",
       "publish the inspection segment; children: each forked child its own, at once", parse_inspect, "0" },
+    { "HOLDFAST_SLO", "off | N(ns|us|ms)", "off",
+      "calls that take longer, as in 50us, are counted and told of by cause", parse_slo, "off" },
     { "HOLDFAST_ONLY", "all | PROGRAM | PID", "all",
       "whom the other variables are for: children of that program get defaults", hfi_option_parse_only,
       NULL },

@@ -38,6 +38,7 @@ struct options {
     bool inspect;
     bool inspect_children; /* of forks, at once */
     bool verbose;
+    uint64_t slo_ns; /* of one call; 0: none is too long */
     unsigned errors; /* values that were refused */
 };
 

@@ -77,11 +77,12 @@ struct theap {
     uint64_t slow_ticks; /* owner: spent in calls that looked beyond its own pages (figures.c), and how
                                * many of which length */
     uint32_t slow[HFI_SLOW_BUCKETS]; /* owner */
-    struct theap_added added;        /* owner, once there is a segment */
-    struct theap_trade trade;        /* owner */
-    uint64_t thread_id;              /* owner: the kernel's id of the thread that has it, or had it last */
-    uintptr_t thread;        /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
-    struct arena_node *node; /* owner, shown: home node, read again on slow paths */
+    uint32_t untimed;         /* owner: slow calls until one that its own pages serve is timed (latency.h) */
+    struct theap_added added; /* owner, once there is a segment */
+    struct theap_trade trade; /* owner */
+    uint64_t thread_id;       /* owner: the kernel's id of the thread that has it, or had it last */
+    uintptr_t thread;         /* owner, shown: its thread pointer; 0 in the empty theap and when recycled */
+    struct arena_node *node;  /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
     bool lists_ours;                 /* owner, inside: xstate was THEAP_LIVE when it entered */
     bool hands_on;                   /* owner: malloc takes from magazines first (M7 in magazine.c) */

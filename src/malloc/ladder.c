@@ -30,6 +30,11 @@ enum search {
     SEARCH_EXACT, /* every page is looked at */
 };
 
+static void note_place(struct demand *demand, enum hf_inspect_cause place)
+{
+    demand->farthest = hfi_max(demand->farthest, place);
+}
+
 static struct page *take_run(struct theap *theap, struct arena_node *node, struct demand *demand,
                              size_t pages, enum search search)
 {
@@ -40,6 +45,7 @@ static struct page *take_run(struct theap *theap, struct arena_node *node, struc
     if (page == NULL)
         return NULL;
     demand->zero = zero;
+    note_place(demand, HF_CAUSE_FRESH);
     if (is_block) {
         theap->counters.large++;
     } else {
@@ -167,6 +173,7 @@ static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, 
     struct stolen stolen;
     size_t pages = 0;
     bool again = true;
+    note_place(demand, HF_CAUSE_STOLEN);
     for (unsigned visit = 0; page == NULL && again && pages < node->page_count; visit++) {
         page = steal_from_all(theap, node, demand, &stolen);
         pages += stolen.pages;
@@ -186,6 +193,7 @@ static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, 
 static struct page *rung_exact(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     struct page *page = NULL;
+    note_place(demand, HF_CAUSE_SEARCHED);
     if (demand->class != HFI_CLASS_LARGE || hfi_arena_free_pages(node) >= demand->pages)
         page = take_ample_or_run(theap, node, demand, SEARCH_EXACT);
     if (page == NULL)
@@ -240,6 +248,7 @@ static struct page *climb_others(struct theap *theap, struct arena_node *home, s
         if (page == NULL)
             continue;
         theap->counters.away[hfi_min(i, HFI_DISTANCES) - 1] += pages_taken(theap) - before;
+        note_place(demand, HF_CAUSE_AWAY);
         HFI_PROBE3(remote, home->id, node->id, demand->pages);
         hfi_inspect_full(home, demand->pages * HFI_PAGE_BYTES, node);
         return page;
@@ -278,6 +287,7 @@ static struct page *take_own(struct theap *theap, struct arena_node *node, struc
 struct page *hfi_ladder(struct theap *theap, struct demand *demand)
 {
     struct arena_node *node = demand->only != NULL ? demand->only : hfi_ladder_choose_node(theap);
+    demand->farthest = HF_CAUSE_CLAIMED;
     hfi_magazine_shed(theap);
     hfi_theap_shed(theap, demand->class);
     struct page *page = climb_all(theap, node, demand);

@@ -8,6 +8,8 @@
 #ifndef HFI_LADDER_H
 #define HFI_LADDER_H
 
+#include <holdfast/inspect.h>
+
 #include "base/base.h"
 
 struct arena_node;
@@ -24,6 +26,7 @@ struct demand {
     bool share;              /* only a few blocks of a page, which others go on taking from: the node is
                               * tight */
     bool zero;               /* out: the run's memory was never used (large only) */
+    enum hf_inspect_cause farthest; /* out: where it was looked for last */
 };
 
 /* A run of the class with a free block, or of a larger class, owned by `theap` and in none of its

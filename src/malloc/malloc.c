@@ -19,6 +19,7 @@
 #include "app/events.h"
 #include "app/figures.h"
 #include "app/inspect.h"
+#include "app/latency.h"
 #include "malloc/ladder.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
@@ -87,7 +88,7 @@ static void count_failure(struct theap *theap)
     if (theap->thread == 0)
         return;
     theap->counters.failed++;
-    hfi_inspect_end(theap, NULL, 0);
+    hfi_inspect_taken(theap, NULL);
 }
 
 /* What no arena of this size could give is the caller's affair. */
@@ -156,17 +157,21 @@ static HFI_COLD void *fail_boot(const struct request *request)
 /* --- a block --- */
 
 /* A page, or none, from the ladder. */
-static struct page *ask_ladder(struct theap *theap, struct demand *demand, size_t bytes)
+static struct page *ask_ladder(struct theap *theap, struct demand *demand, size_t bytes,
+                               struct slow_call *call)
 {
-    uint64_t begun = hfi_inspect_begin();
+    if (call->begun == 0)
+        hfi_latency_begin(call, HF_CAUSE_OWN);
     struct page *page = hfi_ladder(theap, demand);
     HFI_PROBE3(slow, bytes, (demand->only != NULL ? demand->only : theap->node)->id, page != NULL);
-    hfi_inspect_end(theap, page, begun);
+    call->found = hfi_inspect_taken(theap, page);
+    call->cause = hfi_max(call->cause, demand->farthest);
+    call->weight = 1;
     return page;
 }
 
 /* A block of whole pages; NULL when the arena is full, which is not reported here. */
-static void *take_large(struct theap *theap, const struct request *request)
+static void *take_large(struct theap *theap, const struct request *request, struct slow_call *call)
 {
     struct demand demand = {
         .class = HFI_CLASS_LARGE,
@@ -175,20 +180,21 @@ static void *take_large(struct theap *theap, const struct request *request)
         .only = request->only,
     };
     hfi_theap_enter(theap);
-    struct page *head = ask_ladder(theap, &demand, request->bytes);
+    struct page *head = ask_ladder(theap, &demand, request->bytes, call);
     hfi_theap_leave(theap);
-    if (head == NULL)
-        return NULL;
-    void *block = hfi_large_dress(head);
-    if (request->zero && !demand.zero)
-        memset(block, 0, request->bytes);
+    void *block = head == NULL ? NULL : hfi_large_dress(head);
+    size_t cleared_bytes = block != NULL && request->zero && !demand.zero ? request->bytes : 0;
+    if (cleared_bytes != 0)
+        memset(block, 0, cleared_bytes);
+    hfi_latency_end(theap, call, cleared_bytes);
     return block;
 }
 
 /* On a tight node threads share pages: the magazine is filled from one that others go on taking
  * from.  A page of a larger class, or of a node that was named, does not become the thread's for
  * its ordinary blocks. */
-static struct supply supply_from_ladder(struct theap *theap, unsigned class, const struct request *request)
+static struct supply supply_from_ladder(struct theap *theap, unsigned class, const struct request *request,
+                                        struct slow_call *call)
 {
     struct demand demand = {
         .class = class,
@@ -199,7 +205,7 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
         .dispensable = request->dispensable,
         .share = request->only == NULL && hfi_budget(theap->node)->shares,
     };
-    struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes);
+    struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes, call);
     if (page == NULL)
         return (struct supply){ .front = NULL };
     bool once = demand.share || demand.only != NULL || page->size_class != class;
@@ -221,18 +227,21 @@ static bool has_page_on(const struct theap *theap, unsigned class, const struct 
 }
 
 /* On a node that was named: the current page, if it lies there, then the ladder. */
-static struct supply supply_on_node(struct theap *theap, unsigned class, const struct request *request)
+static struct supply supply_on_node(struct theap *theap, unsigned class, const struct request *request,
+                                    struct slow_call *call)
 {
     struct page_front *front =
         has_page_on(theap, class, request->only) ? hfi_theap_refill(theap, class) : NULL;
-    return front != NULL ? (struct supply){ .front = front } : supply_from_ladder(theap, class, request);
+    return front != NULL ? (struct supply){ .front = front }
+                         : supply_from_ladder(theap, class, request, call);
 }
 
 /* The thread's own pages and magazines, in the order that suits how it trades; then the ladder. */
-static struct supply supply(struct theap *theap, unsigned class, const struct request *request)
+static struct supply supply(struct theap *theap, unsigned class, const struct request *request,
+                            struct slow_call *call)
 {
     if (request->only != NULL)
-        return supply_on_node(theap, class, request);
+        return supply_on_node(theap, class, request, call);
     if (hfi_arena.node_count > 1 && hfi_options.place != PLACE_INTERLEAVE) {
         hfi_ladder_choose_node(theap);
         hfi_theap_let_go_away(theap, class);
@@ -245,7 +254,8 @@ static struct supply supply(struct theap *theap, unsigned class, const struct re
         front = hfi_magazine_load(theap, class);
     if (front == NULL)
         front = hfi_theap_next_page(theap, class);
-    return front != NULL ? (struct supply){ .front = front } : supply_from_ladder(theap, class, request);
+    return front != NULL ? (struct supply){ .front = front }
+                         : supply_from_ladder(theap, class, request, call);
 }
 
 static void *pop_zeroed(struct page_front *front, size_t bytes, bool zero)
@@ -261,21 +271,32 @@ static void *pop_zeroed(struct page_front *front, size_t bytes, bool zero)
 }
 
 /* A block of a class; NULL when the arena is full, which is not reported here. */
-static void *take_block(struct theap *theap, const struct request *request)
+static void *take_block(struct theap *theap, const struct request *request, struct slow_call *call)
 {
+    if (call->begun == 0)
+        hfi_latency_begin_own(theap, call);
     hfi_theap_enter(theap);
-    struct supply from = supply(theap, hfi_sizeclass_of(request->bytes), request);
+    struct supply from = supply(theap, hfi_sizeclass_of(request->bytes), request, call);
+    bool clears = from.front != NULL && request->zero && !from.front->free_zero;
     void *block = from.front == NULL ? NULL : pop_zeroed(from.front, request->bytes, request->zero);
     if (from.once != NULL)
         hfi_page_let_go(from.once);
     hfi_theap_leave(theap);
+    if (call->begun != 0)
+        hfi_latency_end(theap, call, clears ? request->bytes : 0);
     return block;
 }
 
-/* NULL when the arena is full, which is not reported here. */
+/* NULL when the arena is full, which is not reported here.  `call` may have begun before. */
+static void *take_timed(struct theap *theap, const struct request *request, struct slow_call *call)
+{
+    return is_large(request) ? take_large(theap, request, call) : take_block(theap, request, call);
+}
+
 static void *take(struct theap *theap, const struct request *request)
 {
-    return is_large(request) ? take_large(theap, request) : take_block(theap, request);
+    struct slow_call call = { .begun = 0 };
+    return take_timed(theap, request, &call);
 }
 
 /* For a thread without a theap, where no page is left for one: an unowned page is claimed,
@@ -334,6 +355,16 @@ static void *served(bool had_theap, void *block)
     return block;
 }
 
+/* A call of a thread without a theap: the most that it does is to set one up. */
+static struct theap *attach(struct slow_call *call)
+{
+    hfi_latency_begin(call, HF_CAUSE_ATTACHED);
+    struct theap *theap = hfi_init_thread();
+    if (theap == NULL)
+        hfi_latency_drop(call);
+    return theap;
+}
+
 static HFI_COLD void *malloc_without_theap(const struct request *request)
 {
     if (has_no_arena())
@@ -348,11 +379,13 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
     return block != NULL ? block : fail(request);
 }
 
-static void *malloc_attached(struct theap *theap, const struct request *request)
+static void *malloc_attached(struct theap *theap, const struct request *request, struct slow_call *call)
 {
-    if (hfi_unlikely(is_impossible(request)))
+    if (hfi_unlikely(is_impossible(request))) {
+        hfi_latency_drop(call);
         return fail_impossible(request->bytes, request->align_bytes);
-    void *block = take(theap, request);
+    }
+    void *block = take_timed(theap, request, call);
     if (hfi_likely(block != NULL))
         return block;
     if (ask_application(theap->node, pages_of(request)))
@@ -370,11 +403,12 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
         return pop_zeroed(front, bytes, zero);
     }
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
+    struct slow_call call = { .begun = 0 };
     bool had_theap = theap->thread != 0;
-    theap = hfi_init_thread();
+    theap = had_theap ? hfi_init_thread() : attach(&call);
     if (hfi_unlikely(theap == NULL))
         return malloc_without_theap(&request);
-    return served(had_theap, malloc_attached(theap, &request));
+    return served(had_theap, malloc_attached(theap, &request, &call));
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -402,9 +436,10 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
     if (align > HFI_WINDOW_BYTES)
         return hfi_fail_enomem();
     bool had_theap = hfi_theap->thread != 0;
-    struct theap *theap = hfi_init_thread();
+    struct slow_call call = { .begun = 0 };
+    struct theap *theap = had_theap ? hfi_init_thread() : attach(&call);
     return theap == NULL ? malloc_without_theap(&request)
-                         : served(had_theap, malloc_attached(theap, &request));
+                         : served(had_theap, malloc_attached(theap, &request, &call));
 }
 
 void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)

@@ -116,6 +116,20 @@ Test(options, words)
     cr_assert_eq(read_with("HOLDFAST_STRICT", "yes").errors, 1);
 }
 
+Test(options, durations)
+{
+    cr_assert_eq(read_with("HOLDFAST_SLO", "50us").slo_ns, 50000);
+    cr_assert_eq(read_with("HOLDFAST_SLO", "7ns").slo_ns, 7);
+    cr_assert_eq(read_with("HOLDFAST_SLO", "60000ms").slo_ns, 60000000000u);
+    cr_assert_eq(read_with("HOLDFAST_SLO", "off").slo_ns, 0);
+    static const char *const refused[] = { "50",    "us",      "0us",     "50 us", "50usx",         "1.5us",
+                                           "-50us", "60001ms", "1000000", "50s",   "99999999999us", "" };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        struct options options = read_with("HOLDFAST_SLO", refused[i]);
+        cr_assert(options.errors == 1 && options.slo_ns == 0, "%s", refused[i]);
+    }
+}
+
 Test(options, unknown_names_are_no_errors_but_defaults_stand)
 {
     struct options options = read_with("HOLDFAST_ARENAS", "8G");

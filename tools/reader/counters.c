@@ -83,13 +83,30 @@ uint64_t snapshot_sum_away(const struct snapshot_sum *sum)
     return away;
 }
 
+uint64_t snapshot_calls(const uint64_t calls[HF_INSPECT_BUCKETS])
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
+        total += calls[i];
+    return total;
+}
+
+bool snapshot_tells_interrupted(const struct snapshot *snapshot)
+{
+    return (snapshot->header.options & HF_INSPECT_INTERRUPTED_TOLD) != 0;
+}
+
 double snapshot_slow_quantile(const struct snapshot *snapshot, const struct snapshot_sum *sum, double part)
 {
-    uint64_t total = 0, seen = 0;
-    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
-        total += sum->slow[i];
+    return snapshot_quantile(snapshot, sum->slow, part);
+}
+
+double snapshot_quantile(const struct snapshot *snapshot, const uint64_t calls[HF_INSPECT_BUCKETS],
+                         double part)
+{
+    uint64_t total = snapshot_calls(calls), seen = 0;
     for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++) {
-        seen += sum->slow[i];
+        seen += calls[i];
         if (total != 0 && (double)seen >= part * (double)total)
             return snapshot_ns(snapshot, (uint64_t)1 << i);
     }

@@ -19,7 +19,7 @@ _Static_assert(sizeof(struct hf_inspect_segment) % 8 == 0 && sizeof(struct hf_in
                "tables are made of words");
 
 /* By what its entries are counted. */
-enum counted { BY_ONE, BY_NODES, BY_CELLS, BY_CLASSES, BY_THEAPS, BY_EVENTS, BY_PAGES };
+enum counted { BY_ONE, BY_NODES, BY_CELLS, BY_CLASSES, BY_THEAPS, BY_EVENTS, BY_PAGES, BY_CAUSES };
 
 static const size_t most[] = {
     [BY_ONE] = 1,
@@ -29,6 +29,7 @@ static const size_t most[] = {
     [BY_THEAPS] = HF_INSPECT_MAX_THEAPS,
     [BY_EVENTS] = HF_INSPECT_EVENTS,
     [BY_PAGES] = RECORDING_PAGES_MAX,
+    [BY_CAUSES] = HF_INSPECT_CAUSES,
 };
 
 static const struct {
@@ -61,6 +62,7 @@ static const struct {
     [PART_PAGES] = { AT(snapshot.pages), true, sizeof(uint64_t), 8, BY_PAGES },
     [PART_LIVE] = { AT(snapshot.live_known), false, LIVE_BYTES, 0, BY_ONE },
     [PART_ORIGIN] = { AT(origin), false, sizeof(struct sample_origin), 0, BY_ONE },
+    [PART_CAUSES] = { AT(snapshot.causes), false, sizeof(struct hf_inspect_slow), 0, BY_CAUSES },
 #undef AT
 };
 
@@ -74,6 +76,7 @@ static size_t count_of(const struct snapshot *snapshot, enum counted counted)
     case BY_THEAPS: return snapshot->theap_count;
     case BY_EVENTS: return HF_INSPECT_EVENTS;
     case BY_PAGES: return snapshot->page_count;
+    case BY_CAUSES: return snapshot->cause_count;
     }
     return 0;
 }

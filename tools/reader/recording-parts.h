@@ -30,6 +30,7 @@ enum part {
     PART_PAGES,
     PART_LIVE,
     PART_ORIGIN,
+    PART_CAUSES,
     PART_COUNT,
     PART_END = 64 /* a later tool's parts are below it */
 };

@@ -78,6 +78,8 @@ static void set_count(struct snapshot *snapshot, enum part part, size_t count)
         snapshot->class_count = (unsigned)count;
     else if (part == PART_THEAPS)
         snapshot->theap_count = (unsigned)count;
+    else if (part == PART_CAUSES)
+        snapshot->cause_count = (unsigned)count;
 }
 
 static const char *get_pages(struct snapshot *snapshot, size_t count)

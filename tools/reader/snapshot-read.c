@@ -25,6 +25,7 @@
 
 #define PAGES_MAX ((size_t)1 << 26) /* 4 TiB of arena */
 #define GROWN_MOST 4096u            /* bytes of a struct of a later library (SN3) */
+#define SLOW_MOST 4096u             /* entries of its table of causes */
 
 static const char *read_at(int fd, void *memory, size_t bytes, uint64_t offset)
 {
@@ -70,6 +71,15 @@ static const char *read_table(int fd, const struct hf_inspect_table *table, size
     return fault;
 }
 
+/* An older library has none of it. */
+static bool slow_fits(const struct hf_inspect_segment *header)
+{
+    if (header->slow.count == 0)
+        return true;
+    return table_fits(&header->slow, SLOW_MOST, SNAPSHOT_LEAST_SLOW, header->segment_bytes) &&
+           header->causes != 0 && header->slow.count % header->causes == 0;
+}
+
 static bool is_of_another_version(const struct hf_inspect_segment *header)
 {
     return header->magic == HF_INSPECT_MAGIC && header->version != HF_INSPECT_VERSION;
@@ -91,7 +101,7 @@ static const char *header_fault(const struct hf_inspect_segment *header, pid_t p
         !table_fits(&header->theaps, HF_INSPECT_MAX_THEAPS, SNAPSHOT_LEAST_THEAP, bytes) ||
         !table_fits(&header->others, HF_INSPECT_MAX_NODES, SNAPSHOT_LEAST_THEAP, bytes) ||
         !table_fits(&header->events, HF_INSPECT_EVENTS, SNAPSHOT_LEAST_EVENT, bytes) ||
-        !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes) ||
+        !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes) || !slow_fits(header) ||
         header->pages.entry_bytes != sizeof(uint64_t))
         return "its tables do not fit into it, or have entries of other sizes than this tool's";
     if (header->pid != (uint64_t)pid || header->start_ticks != start_ticks)
@@ -142,6 +152,32 @@ static const char *make_room(struct snapshot *snapshot, bool with_pages)
     return there ? NULL : "there is no memory for a copy of it";
 }
 
+static void add_slow(struct hf_inspect_slow *sum, const struct hf_inspect_slow *slow)
+{
+    sum->ticks += slow->ticks;
+    sum->late += slow->late;
+    sum->longest = hfi_max(sum->longest, slow->longest);
+    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
+        sum->calls[i] += slow->calls[i];
+}
+
+/* Causes that a later library tells apart besides are nowhere in the sums. */
+static const char *read_slow(struct snapshot *snapshot, int fd)
+{
+    const struct hf_inspect_segment *header = &snapshot->header;
+    memset(snapshot->causes, 0, sizeof snapshot->causes);
+    snapshot->cause_count = header->slow.count == 0 ? 0 : HF_INSPECT_CAUSES;
+    struct hf_inspect_slow *slow = calloc(header->slow.count + 1u, sizeof *slow);
+    if (slow == NULL)
+        return "there is no memory for a copy of it";
+    const char *fault = read_table(fd, &header->slow, header->slow.count, slow, sizeof *slow);
+    for (uint32_t i = 0; i < header->slow.count && fault == NULL; i++)
+        if (i % header->causes < HF_INSPECT_CAUSES)
+            add_slow(&snapshot->causes[i % header->causes], &slow[i]);
+    free(slow);
+    return fault;
+}
+
 static const char *read_tables(struct snapshot *snapshot, int fd)
 {
     const struct hf_inspect_segment *header = &snapshot->header;
@@ -164,6 +200,8 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
     if (fault == NULL)
         fault = READ_TABLE(events, header->events.count, ring);
 #undef READ_TABLE
+    if (fault == NULL)
+        fault = read_slow(snapshot, fd);
     if (fault == NULL && snapshot->pages != NULL)
         fault = read_at(fd, snapshot->pages, snapshot->page_count * sizeof snapshot->pages[0],
                         header->pages.offset);

@@ -101,6 +101,19 @@ const char *snapshot_event_name(uint32_t kind)
         [HF_EVENT_FORKED] = "forked",
         [HF_EVENT_REGISTERED] = "registered with io_uring",
         [HF_EVENT_REGISTER_REFUSED] = "registration with io_uring refused",
+        [HF_EVENT_LATE] = "a call took longer than HOLDFAST_SLO",
     };
     return NAME_IN(names, kind);
+}
+
+const char *snapshot_cause_name(uint32_t cause)
+{
+    static const char *const names[HF_INSPECT_CAUSES] = {
+        [HF_CAUSE_OWN] = "own",           [HF_CAUSE_CLAIMED] = "claimed",
+        [HF_CAUSE_FRESH] = "fresh",       [HF_CAUSE_STOLEN] = "stolen",
+        [HF_CAUSE_SEARCHED] = "searched", [HF_CAUSE_AWAY] = "away",
+        [HF_CAUSE_ATTACHED] = "attached", [HF_CAUSE_CLEARED] = "cleared",
+        [HF_CAUSE_OPENED] = "opened",     [HF_CAUSE_INTERRUPTED] = "interrupted",
+    };
+    return NAME_IN(names, cause);
 }

@@ -34,6 +34,7 @@ enum snapshot_least {
     SNAPSHOT_LEAST_CLASS = 16,
     SNAPSHOT_LEAST_THEAP = 320,
     SNAPSHOT_LEAST_EVENT = 48,
+    SNAPSHOT_LEAST_SLOW = 280, /* where there are any */
 };
 
 /* How well live blocks are known: what live_bytes and all counts of blocks in use are worth. */
@@ -84,7 +85,9 @@ struct snapshot {
                                                            * end */
     struct hf_inspect_event events[HF_INSPECT_EVENTS];    /* whole ones, oldest first */
     uint64_t *pages; /* the page map; NULL when it was not asked for or is not there */
+    struct hf_inspect_slow causes[HF_INSPECT_CAUSES]; /* sums over all shards */
     unsigned node_count, class_count, theap_count, event_count;
+    unsigned cause_count; /* all, or 0 where the library does not tell causes apart */
     size_t page_count;
     uint64_t taken_ns; /* CLOCK_MONOTONIC of this copy */
     uint64_t taken_ticks;
@@ -224,6 +227,14 @@ double snapshot_age_ns(const struct snapshot *snapshot, uint64_t ticks);
  * calls ends, in ns; its upper bound is twice that.  0 when there were none. */
 double snapshot_slow_quantile(const struct snapshot *snapshot, const struct snapshot_sum *sum, double part);
 
+/* The same of another histogram; and the calls in it. */
+double snapshot_quantile(const struct snapshot *snapshot, const uint64_t calls[HF_INSPECT_BUCKETS],
+                         double part);
+uint64_t snapshot_calls(const uint64_t calls[HF_INSPECT_BUCKETS]);
+
+/* Whether calls that the scheduler interrupted are told apart from others. */
+bool snapshot_tells_interrupted(const struct snapshot *snapshot);
+
 /* Calls `each` for every run of a node's pages in order, free stretches included: first page within
  * the node, pages, the entry of its head. */
 void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
@@ -231,9 +242,10 @@ void snapshot_each_run(const struct snapshot *snapshot, unsigned node,
                        void *argument);
 
 /* "1g", "2m", "thp", "4k"; "?" for a code this version does not know.  Likewise "owned", "node
- * full", ... */
+ * full", "cleared", ... */
 const char *snapshot_backing_name(uint32_t backing);
 const char *snapshot_state_name(uint32_t state);
 const char *snapshot_event_name(uint32_t kind);
+const char *snapshot_cause_name(uint32_t cause);
 
 #endif

@@ -85,6 +85,25 @@ static void table_of_slow(const struct report *report, uint64_t calls)
     report_table_end(report);
 }
 
+/* By cause: what has a time is at most that. */
+static void table_of_causes(const struct report *report)
+{
+    const struct snapshot *snapshot = report->snapshot;
+    report_table(report, "slow calls by cause",
+                 "<Cause|Calls|Half below|99 % below|99.9 % below|Longest|Late");
+    for (unsigned i = 0; i < snapshot->cause_count; i++) {
+        const struct hf_inspect_slow *slow = &snapshot->causes[i];
+        if (snapshot_calls(slow->calls) != 0)
+            ROW(report, snapshot_cause_name(i), COUNT(snapshot_calls(slow->calls)),
+                NS(2 * snapshot_quantile(snapshot, slow->calls, 0.5)),
+                NS(2 * snapshot_quantile(snapshot, slow->calls, 0.99)),
+                NS(2 * snapshot_quantile(snapshot, slow->calls, 0.999)),
+                NS(snapshot_ns(snapshot, slow->longest)),
+                snapshot->header.slo_ns == 0 ? "-" : COUNT(slow->late));
+    }
+    report_table_end(report);
+}
+
 void report_latency(const struct report *report)
 {
     const struct snapshot_sum *sum = &report->sample->sum;
@@ -119,6 +138,7 @@ void report_latency(const struct report *report)
     report_key_entry(report, "bad", "10 ms and more");
     report_key_end(report);
     table_of_slow(report, calls);
+    table_of_causes(report);
     report_figure_end(report);
 }
 

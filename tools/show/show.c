@@ -166,6 +166,23 @@ char *show_span(char *text, size_t text_bytes, double ns)
     return text;
 }
 
+char *show_time(char *text, double ns)
+{
+    static const char *const units[] = { " ns", " us", " ms", " s", NULL };
+    unsigned unit = 0;
+    for (; ns >= 999.5 && units[unit + 1] != NULL; unit++)
+        ns /= 1000;
+    snprintf(text, SHOW_SHORT, "%.3g%s", ns, units[unit]);
+    return text;
+}
+
+char *show_below(char *text, const struct snapshot *snapshot, const struct hf_inspect_slow *slow, double part)
+{
+    double most = 2 * snapshot_quantile(snapshot, slow->calls, part),
+           longest = snapshot_ns(snapshot, slow->longest);
+    return show_time(text, most < longest ? most : longest);
+}
+
 /* With a unit; at most three digits count, and those before the point are whole: "1008 MiB". */
 static char *shorten(char text[SHOW_SHORT], double number, double step, const char *const *units,
                      unsigned columns)
@@ -311,6 +328,13 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
     case HF_EVENT_REGISTER_REFUSED:
         add_event(text, text_bytes, ": %s", bytes, 0);
         add_event(text, text_bytes, ", %s", event->b < 4096 ? hfi_os_error_name((int)event->b) : "?", 0);
+        break;
+    case HF_EVENT_LATE:
+        add_event(text, text_bytes, ": %s", show_time(bytes, snapshot_ns(snapshot, event->b)), 0);
+        add_event(text, text_bytes, ", %s", snapshot_cause_name(event->a & 0xff), 0);
+        if (event->a >> 8 > 1)
+            add_event(text, text_bytes, "; calls%s that did since the last of these: %llu", "",
+                      event->a >> 8);
         break;
     default: break;
     }

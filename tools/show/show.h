@@ -81,6 +81,13 @@ unsigned show_bar(struct show_piece pieces[SHOW_PIECES], const struct snapshot *
 /* "45 s", "3 min", "2 h", "6 d" */
 char *show_span(char *text, size_t text_bytes, double ns);
 
+/* "64 ns", "4.1 us", "12 ms" */
+char *show_time(char *text, double ns);
+
+/* What a part (0..1) of a cause's calls stayed under: no more than the longest. */
+char *show_below(char *text, const struct snapshot *snapshot, const struct hf_inspect_slow *slow,
+                 double part);
+
 /* Bytes in prose, right to half a per cent: "4.29 MiB". */
 #define SHOW_SHORT 24
 char *show_size(char text[SHOW_SHORT], uint64_t bytes);

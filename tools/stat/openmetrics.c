@@ -154,25 +154,54 @@ static void print_counters(const struct snapshot *snapshot, const struct snapsho
  * bounds of time series must stay the same.  So they are powers of two of nanoseconds, and a bucket
  * counts under the first that it ends at or below, within a hundredth; the segment's last bucket
  * has no end. */
-static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+static void print_histogram(const struct snapshot *snapshot, const char *name, const char *label,
+                            const uint64_t buckets[HF_INSPECT_BUCKETS], uint64_t ticks)
 {
     uint64_t calls = 0;
     unsigned bucket = 0;
-    head("slow_path_seconds", "histogram", "seconds",
-         "Calls that had to look beyond their thread's own pages, by how long that took.");
     for (unsigned power = LE_LEAST; power <= LE_MOST; power++) {
         double le_ns = (double)((uint64_t)1 << power);
         while (bucket + 1 < HF_INSPECT_BUCKETS &&
                snapshot_ns(snapshot, (uint64_t)2 << bucket) <= 1.01 * le_ns)
-            calls += sum->slow[bucket++];
-        printf("holdfast_slow_path_seconds_bucket{%s,le=\"%.10g\"} %llu\n", labels, le_ns / 1e9,
+            calls += buckets[bucket++];
+        printf("holdfast_%s_bucket{%s%s,le=\"%.10g\"} %llu\n", name, labels, label, le_ns / 1e9,
                (unsigned long long)calls);
     }
     while (bucket < HF_INSPECT_BUCKETS)
-        calls += sum->slow[bucket++];
-    printf("holdfast_slow_path_seconds_bucket{%s,le=\"+Inf\"} %llu\n", labels, (unsigned long long)calls);
-    printf("holdfast_slow_path_seconds_sum{%s} %.9g\n", labels, snapshot_ns(snapshot, sum->slow_ticks) / 1e9);
-    printf("holdfast_slow_path_seconds_count{%s} %llu\n", labels, (unsigned long long)calls);
+        calls += buckets[bucket++];
+    printf("holdfast_%s_bucket{%s%s,le=\"+Inf\"} %llu\n", name, labels, label, (unsigned long long)calls);
+    printf("holdfast_%s_sum{%s%s} %.9g\n", name, labels, label, snapshot_ns(snapshot, ticks) / 1e9);
+    printf("holdfast_%s_count{%s%s} %llu\n", name, labels, label, (unsigned long long)calls);
+}
+
+static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
+{
+    head("slow_path_seconds", "histogram", "seconds",
+         "Calls that had to look beyond their thread's own pages, by how long that took.");
+    print_histogram(snapshot, "slow_path_seconds", "", sum->slow, sum->slow_ticks);
+}
+
+/* A library that does not tell causes apart has no such family. */
+static void print_causes(const struct snapshot *snapshot)
+{
+    char label[48];
+    if (snapshot->cause_count == 0)
+        return;
+    head("slow_call_seconds", "histogram", "seconds",
+         "Calls that left the fast path, by cause; of those that their own pages served, an estimate.");
+    for (unsigned i = 0; i < snapshot->cause_count; i++) {
+        snprintf(label, sizeof label, ",cause=\"%s\"", snapshot_cause_name(i));
+        print_histogram(snapshot, "slow_call_seconds", label, snapshot->causes[i].calls,
+                        snapshot->causes[i].ticks);
+    }
+    head("longest_call_seconds", "gauge", "seconds", "The longest of these calls so far, by cause.");
+    for (unsigned i = 0; i < snapshot->cause_count; i++)
+        printf("holdfast_longest_call_seconds{%s,cause=\"%s\"} %.9g\n", labels, snapshot_cause_name(i),
+               snapshot_ns(snapshot, snapshot->causes[i].longest) / 1e9);
+    head("late_calls", "counter", NULL, "Calls that took longer than HOLDFAST_SLO, by cause.");
+    for (unsigned i = 0; i < snapshot->cause_count; i++)
+        printf("holdfast_late_calls_total{%s,cause=\"%s\"} %llu\n", labels, snapshot_cause_name(i),
+               (unsigned long long)snapshot->causes[i].late);
 }
 
 /* --- size classes --- */
@@ -217,6 +246,7 @@ void stat_openmetrics(const struct snapshot *snapshot)
     print_nodes(snapshot);
     print_counters(snapshot, &sum);
     print_slow(snapshot, &sum);
+    print_causes(snapshot);
     if (snapshot->pages != NULL) {
         print_live(snapshot);
         print_class_family(snapshot, "class_bytes", "bytes", "Pages of a size class.", class_bytes);

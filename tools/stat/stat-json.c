@@ -138,6 +138,29 @@ static json_t *slow_json(const struct snapshot *snapshot, const struct snapshot_
     return array;
 }
 
+/* null: the library does not tell causes apart. */
+static json_t *causes_json(const struct snapshot *snapshot)
+{
+    json_t *array = json_array();
+    for (unsigned i = 0; i < snapshot->cause_count; i++) {
+        const struct hf_inspect_slow *slow = &snapshot->causes[i];
+        json_t *object = json_object(), *buckets = json_array();
+        for (unsigned j = 0; j < HF_INSPECT_BUCKETS; j++)
+            json_array_append_new(buckets, tool_json_number(slow->calls[j]));
+        json_object_set_new(object, "cause", json_string(snapshot_cause_name(i)));
+        set_number(object, "calls", snapshot_calls(slow->calls));
+        json_object_set_new(object, "seconds", json_real(snapshot_ns(snapshot, slow->ticks) / 1e9));
+        json_object_set_new(object, "longest_seconds", json_real(snapshot_ns(snapshot, slow->longest) / 1e9));
+        set_number(object, "late", slow->late);
+        json_object_set_new(object, "buckets", buckets);
+        json_array_append_new(array, object);
+    }
+    if (snapshot->cause_count != 0)
+        return array;
+    json_decref(array);
+    return json_null();
+}
+
 static json_t *classes_json(const struct snapshot *snapshot)
 {
     json_t *array = json_array();
@@ -252,6 +275,10 @@ json_t *stat_json(const struct snapshot *snapshot)
     json_object_set_new(object, "nodes", nodes);
     json_object_set_new(object, "sum", sum_json(snapshot, &sum));
     json_object_set_new(object, "slow", slow_json(snapshot, &sum));
+    json_object_set_new(object, "slo_seconds",
+                        header->slo_ns == 0 ? json_null() : json_real((double)header->slo_ns / 1e9));
+    set_flag(object, "interrupted_told", snapshot_tells_interrupted(snapshot));
+    json_object_set_new(object, "causes", causes_json(snapshot));
     json_object_set_new(object, "classes", classes_json(snapshot));
     json_object_set_new(object, "theaps", theaps);
     json_object_set_new(object, "events", events_json(snapshot));

@@ -156,14 +156,6 @@ static void print_paths(const struct snapshot *snapshot, const struct snapshot_s
         print_counters(snapshot, sum, place, NULL);
 }
 
-static uint64_t slow_calls(const struct snapshot_sum *sum)
-{
-    uint64_t calls = 0;
-    for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
-        calls += sum->slow[i];
-    return calls;
-}
-
 /* What a part of all calls stayed under; of the last bucket only the lower end is known. */
 static void print_quantile(const char *name, const struct snapshot *snapshot, const struct snapshot_sum *sum,
                            double part)
@@ -175,7 +167,7 @@ static void print_quantile(const char *name, const struct snapshot *snapshot, co
 
 static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
-    uint64_t calls = slow_calls(sum);
+    uint64_t calls = snapshot_calls(sum->slow);
     if (calls == 0)
         return;
     printf("slow paths: %llu, mean %.2f us\n", (unsigned long long)calls,
@@ -184,6 +176,31 @@ static void print_slow(const struct snapshot *snapshot, const struct snapshot_su
     print_quantile(", 99 of 100", snapshot, sum, 0.99);
     print_quantile(", all", snapshot, sum, 1);
     putchar('\n');
+}
+
+static void print_causes(const struct snapshot *snapshot)
+{
+    char text[4][SHOW_SHORT], late[SHOW_SHORT + 2] = "";
+    bool any = false, has_limit = snapshot->header.slo_ns != 0;
+    if (has_limit)
+        snprintf(late, sizeof late, "> %s", show_time(text[0], (double)snapshot->header.slo_ns));
+    for (unsigned i = 0; i < snapshot->cause_count; i++) {
+        const struct hf_inspect_slow *slow = &snapshot->causes[i];
+        uint64_t calls = snapshot_calls(slow->calls);
+        if (calls == 0)
+            continue;
+        if (!any)
+            printf("%-13s %11s %8s %8s %8s %8s %9s\n", "slow calls", "calls", "p50 <", "p99 <", "p99.9 <",
+                   "longest", late);
+        any = true;
+        snprintf(late, sizeof late, "%llu", (unsigned long long)slow->late);
+        printf("  %-11s %11llu %8s %8s %8s %8s %9s\n", snapshot_cause_name(i), (unsigned long long)calls,
+               show_below(text[0], snapshot, slow, 0.5), show_below(text[1], snapshot, slow, 0.99),
+               show_below(text[2], snapshot, slow, 0.999),
+               show_time(text[3], snapshot_ns(snapshot, slow->longest)), has_limit ? late : "");
+    }
+    if (any && !snapshot_tells_interrupted(snapshot))
+        printf("  what the scheduler took is in all of these: there is no rseq(2) area\n");
 }
 
 /* --- lists --- */
@@ -312,6 +329,7 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     print_legend(snapshot);
     print_paths(snapshot, &sum);
     print_slow(snapshot, &sum);
+    print_causes(snapshot);
     print_classes(snapshot, lengths->classes);
     print_theaps(snapshot, &sum, lengths->theaps);
     print_events(snapshot, lengths->events);

@@ -207,6 +207,46 @@ static int draw_below(struct top *top, int row, int end)
     return row;
 }
 
+/* --- slow calls --- */
+
+static unsigned causes_seen(const struct snapshot *snapshot)
+{
+    unsigned seen = 0;
+    for (unsigned i = 0; i < snapshot->cause_count; i++)
+        seen += snapshot_calls(snapshot->causes[i].calls) != 0;
+    return seen;
+}
+
+/* Since the start, by cause; nothing where the history would have no room below. */
+static int draw_causes(const struct top *top, int row)
+{
+    const struct snapshot *snapshot = &top->now;
+    char line[128], calls[SHOW_SHORT], late[SHOW_SHORT], text[4][SHOW_SHORT];
+    unsigned seen = causes_seen(snapshot);
+    if (seen == 0 || LINES - row < (int)seen + 2 + PAST_ROWS)
+        return row;
+    attron(A_BOLD);
+    snprintf(line, sizeof line, "%-11s %8s %9s %9s %9s %9s %6s", "slow calls", "calls", "p50 <", "p99 <",
+             "p99.9 <", "longest", "late");
+    mvaddnstr(top_own_row(row), 0, line, COLS);
+    attroff(A_BOLD);
+    row++;
+    for (unsigned i = 0; i < snapshot->cause_count; i++) {
+        const struct hf_inspect_slow *slow = &snapshot->causes[i];
+        if (snapshot_calls(slow->calls) == 0)
+            continue;
+        snprintf(line, sizeof line, "%-11s %8s %9s %9s %9s %9s %6s", snapshot_cause_name(i),
+                 show_count(calls, (double)snapshot_calls(slow->calls), 8),
+                 show_below(text[0], snapshot, slow, 0.5), show_below(text[1], snapshot, slow, 0.99),
+                 show_below(text[2], snapshot, slow, 0.999),
+                 show_time(text[3], snapshot_ns(snapshot, slow->longest)),
+                 snapshot->header.slo_ns == 0 ? "-" : show_count(late, (double)slow->late, 6));
+        mvaddnstr(top_own_row(row++), 0, line, COLS);
+    }
+    top_own_row(row);
+    return row + 1;
+}
+
 /* --- help --- */
 
 static void draw_help(const struct top *top)
@@ -260,7 +300,7 @@ static void draw_view(struct top *top, int row)
     case TOP_NODES: row = top_draw_nodes(top, row, LINES); break;
     case TOP_THEAPS: row = draw_threads(top, row); break;
     case TOP_CLASSES: row = draw_table(top, row, LINES); break;
-    default: row = top_draw_past(top, row, LINES); break;
+    default: row = top_draw_past(top, draw_causes(top, row), LINES); break;
     }
     if (top->view != TOP_HISTORY && LINES - row >= PAST_ROWS) {
         top_own_row(row);
