@@ -42,6 +42,23 @@ expect 0 '' stat --classes --theaps --events "$live"
 narrow stat --classes --theaps --events
 [ "$(wc -l < "$work/out")" -gt "$lines" ] || fail "--classes shows no more than without"
 
+# --- huge pages: as the kernel says ---
+if grep -q '\[never\]' /sys/kernel/mm/transparent_hugepage/enabled 2> /dev/null || [ ! -e /sys/kernel/mm/transparent_hugepage ]; then
+    : # none to be had
+else
+    first=$live
+    HOLDFAST_ARENA=64M HOLDFAST_BACKING=thp start fill 20 || exit 1
+    huge=$(awk '/^AnonHugePages:/ { all += $2 } END { printf "%d", all * 1024 }' "/proc/$live/smaps")
+    expect 0 'thp pages, ' stat "$live"
+    grep -q 'thp pages, .*; [0-9.]* [KMG]*i*B huge now$' "$work/out" || fail "stat of an arena on thp does not say how much is huge"
+    expect 0 '"huge": ' stat --json "$live"
+    told=$(sed -n 's/^ *"huge": \([0-9]*\),*$/\1/p' "$work/out")
+    [ "$told" -le "$huge" ] && [ "$((told + (8 << 20)))" -ge "$huge" ] || fail "stat says that $told B are huge, the kernel $huge"
+    stop
+    live=$first
+fi
+expect 0 '"huge": 0' stat --json "$live" # on 4k
+
 # --- again and again ---
 expect 0 'slow/s' stat --watch 0.1 --count 3 "$live"
 narrow stat --watch

@@ -33,7 +33,9 @@
     ((size_t)8 * HFI_MIB)         /* in the background: the program's mmap waits for one */
 #define CHUNKS_MAX ((size_t)8192) /* of one node */
 #define RANGES_MAX 3              /* memory, owners, table */
-#define RING_BYTES_MIN HFI_GIB    /* at start: less is there before helpers would pay */
+#define COLLAPSE_TAG RANGES_MAX   /* of the request after that of the memory */
+#define REQUESTS_MAX (RANGES_MAX + 1)
+#define RING_BYTES_MIN HFI_GIB /* at start: less is there before helpers would pay */
 #define WORKERS_MAX 16u
 #define WORKER_START_US 100u
 #define POLL_US 200u
@@ -43,7 +45,7 @@ enum chunk_state { CHUNK_CLOSED, CHUNK_OPEN, CHUNK_FAILED };
 
 struct chunk {
     _Atomic(uint8_t) xstate; /* atomic: enum chunk_state */
-    uint8_t ranges_left;     /* reader of completions: requests under way; 0xff: left to hfi_prefault_force */
+    uint8_t requests_left;   /* reader of completions: requests under way; 0xff: left to hfi_prefault_force */
 };
 
 /* Population of one node. */
@@ -174,11 +176,18 @@ static bool request_chunk(struct prefault *node, size_t chunk)
 {
     struct range ranges[RANGES_MAX];
     unsigned count = chunk_ranges(node, chunk, ranges);
-    for (unsigned i = 0; i < count; i++)
-        if (!hfi_ring_populate(&node->ring, ranges[i].start, ranges[i].bytes, tag_of(chunk, i)))
+    bool huge = node->order.huge;
+    for (unsigned i = 0; i < count; i++) {
+        char *start = ranges[i].start;
+        bool written = i == 0 && huge
+                         ? hfi_ring_populate_huge(&node->ring, start, ranges[i].bytes, tag_of(chunk, i),
+                                                  tag_of(chunk, COLLAPSE_TAG))
+                         : hfi_ring_populate(&node->ring, start, ranges[i].bytes, tag_of(chunk, i));
+        if (!written)
             return false; /* the ring is made for all of them */
-    node->chunks[chunk].ranges_left = (uint8_t)count;
-    node->in_flight += count;
+    }
+    node->chunks[chunk].requests_left = (uint8_t)(count + huge);
+    node->in_flight += count + huge;
     return true;
 }
 
@@ -198,11 +207,13 @@ static bool read_completions(struct prefault *node, size_t *whole)
         size_t chunk = (size_t)(tag >> 2);
         struct chunk *of = &node->chunks[chunk];
         node->in_flight--;
+        if ((tag & 3) == COLLAPSE_TAG)
+            result = 0; /* what there is no huge page for stays as it is */
         if (result < 0 && !may_be_retried(result))
             chunk_failed(node, chunk, result);
         else if (result < 0)
-            of->ranges_left = UINT8_MAX;
-        else if (of->ranges_left != UINT8_MAX && --of->ranges_left == 0) {
+            of->requests_left = UINT8_MAX;
+        else if (of->requests_left != UINT8_MAX && --of->requests_left == 0) {
             *whole = chunk;
             return true;
         }
@@ -349,7 +360,7 @@ void hfi_prefault_begin(unsigned index, const struct prefault_order *order)
     unsigned workers = order->affine ? cpu_count : cpu_count - 1; /* one for the starting thread */
     size_t chunks = node->end_chunk - node->first_chunk;
     bool quick = !order->affine && order->bytes - order->from < RING_BYTES_MIN;
-    if (workers == 0 || quick || !open_ring(node, chunks * RANGES_MAX, workers, cpus))
+    if (workers == 0 || quick || !open_ring(node, chunks * REQUESTS_MAX, workers, cpus))
         return;
     if (!hand_over(node, node->first_chunk + hfi_min(chunks, 2 * node->workers)))
         hfi_ring_close(&node->ring);
@@ -390,6 +401,12 @@ static size_t populated_front(const struct prefault *node)
     return node->order.bytes;
 }
 
+/* A worker that gathers a chunk which the program has already would make its pages fault. */
+static bool is_left_to_ring(const struct prefault *node)
+{
+    return node->order.huge && node->next_chunk >= hfi_load_relaxed(&node->xcursor);
+}
+
 int hfi_prefault_finish(unsigned index, size_t *done_bytes)
 {
     struct prefault *node = &nodes[index];
@@ -398,10 +415,13 @@ int hfi_prefault_finish(unsigned index, size_t *done_bytes)
            hfi_load_relaxed(&hfi_prefault_xclosed_bytes[index]) != 0) {
         pump_rings();
         /* In the end a chunk that a worker is about is populated by both: whoever is first. */
-        if (node->order.affine && node->ring.open)
+        if (node->ring.open && (node->order.affine || is_left_to_ring(node)))
             hfi_os_sleep_us(POLL_US);
-        else if (hfi_prefault_force(index, &part) == 0) /* an error is in xerror */
+        else if (hfi_prefault_force(index, &part) == 0) { /* an error is in xerror */
+            if (node->order.huge)
+                hfi_os_collapse(node->order.memory + part.offset, part.bytes);
             hfi_prefault_opened(index, part);
+        }
     }
     hfi_ring_close(&node->ring);
     *done_bytes = populated_front(node);
@@ -430,7 +450,7 @@ static void start_node(struct prefault *node)
     uint64_t cpus[HFI_CPU_WORDS];
     unsigned workers = (worker_cpus(&node->order, cpus) + 1) / 2; /* the other CPUs are the program's */
     size_t chunks = node->end_chunk - node->first_chunk;
-    if (chunks == 0 || !open_ring(node, chunks * RANGES_MAX, workers, cpus))
+    if (chunks == 0 || !open_ring(node, chunks * REQUESTS_MAX, workers, cpus))
         return;
     bool handed = hand_over(node, node->end_chunk);
     hfi_ring_let_go_of_descriptor(&node->ring); /* PF4 */

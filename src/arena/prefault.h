@@ -8,6 +8,10 @@
  * starting thread helps from the other end; where io_uring is refused, or there is but one CPU, it
  * does all by itself.
  *
+ * An order may want huge pages (MADV_HUGEPAGE): where small ones came, those of the ring and of the start
+ * gather them (MADV_COLLAPSE) before the chunk is given out.  A call of the program does not:
+ * hfi_prefault_force populates only.
+ *
  * In the background a chunk belongs to the caller of hfi_prefault_next or hfi_prefault_force that
  * got it.  Each is given once.  The caller lets the program have its pages, then calls
  * hfi_prefault_opened.
@@ -25,6 +29,7 @@
 struct prefault_order {
     unsigned node_id;
     bool affine;  /* several nodes: only CPUs of this one */
+    bool huge;    /* what comes in small pages is gathered into huge ones, as far as there are some */
     char *memory; /* the node's first byte */
     size_t from;  /* bytes at the front that are populated already */
     size_t bytes; /* of the node's memory */

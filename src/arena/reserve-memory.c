@@ -88,6 +88,7 @@ struct prefault_order hfi_order_of(const struct attempt *attempt, const struct r
     return (struct prefault_order){
         .node_id = node->id,
         .affine = attempt->topology->node_count > 1,
+        .huge = node->backing == BACKING_THP,
         .memory = node->start,
         .bytes = attempt->background ? lead_bytes(node) : node->bytes,
     };

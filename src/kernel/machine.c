@@ -141,13 +141,17 @@ static void count_smaps_line(char *line, void *argument)
     count->inside = first < count->end && last > count->start;
 }
 
+uint64_t hfi_os_transparent_huge_bytes_of(const char *smaps, uintptr_t start, size_t bytes)
+{
+    struct huge_count count = { .start = start, .end = start + bytes };
+    char line[HFI_LINE_BYTES];
+    bool known = hfi_os_read_lines(hfi_os_read_open(smaps), line, sizeof line, count_smaps_line, &count);
+    return known ? count.huge_bytes : UINT64_MAX;
+}
+
 uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes)
 {
-    struct huge_count count = { .start = (uintptr_t)start, .end = (uintptr_t)start + bytes };
-    char line[HFI_LINE_BYTES];
-    bool known =
-        hfi_os_read_lines(hfi_os_read_open("/proc/self/smaps"), line, sizeof line, count_smaps_line, &count);
-    return known ? count.huge_bytes : UINT64_MAX;
+    return hfi_os_transparent_huge_bytes_of("/proc/self/smaps", (uintptr_t)start, bytes);
 }
 
 static HFI_NOINLINE uint64_t pool_number(const char *directory, const char *name)

@@ -37,6 +37,9 @@ bool hfi_os_has_thp(void);
  * the kernel does not tell. */
 uint64_t hfi_os_transparent_huge_bytes(const void *start, size_t bytes);
 
+/* The same of a process, by its file /proc/PID/smaps. */
+uint64_t hfi_os_transparent_huge_bytes_of(const char *smaps, uintptr_t start, size_t bytes);
+
 /* A pool of huge pages of one size: the node's, or the machine's where the node shows none. */
 struct os_huge_pool {
     uint64_t total_pages;

@@ -20,6 +20,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
@@ -155,6 +158,12 @@ int hfi_os_populate(void *start, size_t bytes)
 int hfi_os_advise_huge(void *start, size_t bytes, bool huge)
 {
     return advise(start, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+int hfi_os_collapse(void *start, size_t bytes)
+{
+    int saved_errno = errno;
+    return hfi_sys_outcome(madvise(start, bytes, MADV_COLLAPSE), saved_errno);
 }
 
 void *hfi_os_map_wiped(size_t bytes)

@@ -39,6 +39,11 @@ int hfi_os_populate(void *start, size_t bytes);
 /* MADV_HUGEPAGE or MADV_NOHUGEPAGE.  0 or -errno. */
 int hfi_os_advise_huge(void *start, size_t bytes, bool huge);
 
+/* Gathers what is populated into huge pages, as far as the kernel finds some now (MADV_COLLAPSE, Linux
+ * 6.1).  Not asked again where it finds none.  0 or -errno; either way the memory is as good as it
+ * was. */
+int hfi_os_collapse(void *start, size_t bytes);
+
 /* Fresh memory that a forked child finds wiped (MADV_WIPEONFORK, Linux 4.14); NULL where there is
  * none. */
 void *hfi_os_map_wiped(size_t bytes);

@@ -23,6 +23,7 @@
 #include "kernel/cpu.h"
 
 #define POPULATE_WRITE 23                       /* <asm-generic/mman-common.h> MADV_POPULATE_WRITE */
+#define COLLAPSE 25                             /* the same, MADV_COLLAPSE */
 #define REGISTER_CLONE_BUFFERS 30u              /* IORING_REGISTER_CLONE_BUFFERS */
 #define REGISTER_USE_REGISTERED_RING (1u << 31) /* IORING_REGISTER_USE_REGISTERED_RING */
 #define SOURCE_IS_REGISTERED 1u                 /* IORING_REGISTER_SRC_REGISTERED */
@@ -103,14 +104,29 @@ int hfi_ring_open(struct ring *ring, unsigned entries, unsigned workers, const u
     return error;
 }
 
-bool hfi_ring_populate(struct ring *ring, void *start, size_t bytes, uint64_t tag)
+static struct io_uring_sqe *request_advice(struct ring *ring, void *start, size_t bytes, uint64_t tag,
+                                           uint32_t advice)
 {
     struct io_uring_sqe *entry = io_uring_get_sqe(uring_of(ring));
     if (entry == NULL)
-        return false;
+        return NULL;
     io_uring_prep_rw(IORING_OP_MADVISE, entry, -1, start, (unsigned)bytes, 0);
-    entry->fadvise_advice = POPULATE_WRITE;
+    entry->fadvise_advice = advice;
     entry->user_data = tag;
+    return entry;
+}
+
+bool hfi_ring_populate(struct ring *ring, void *start, size_t bytes, uint64_t tag)
+{
+    return request_advice(ring, start, bytes, tag, POPULATE_WRITE) != NULL;
+}
+
+bool hfi_ring_populate_huge(struct ring *ring, void *start, size_t bytes, uint64_t tag, uint64_t collapse_tag)
+{
+    struct io_uring_sqe *first = request_advice(ring, start, bytes, tag, POPULATE_WRITE);
+    if (first == NULL || request_advice(ring, start, bytes, collapse_tag, COLLAPSE) == NULL)
+        return false;
+    first->flags |= IOSQE_IO_LINK;
     return true;
 }
 

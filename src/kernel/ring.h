@@ -29,6 +29,10 @@ int hfi_ring_open(struct ring *ring, unsigned entries, unsigned workers, const u
 /* Writes a request for MADV_POPULATE_WRITE; false when the ring is full.  Needs the descriptor. */
 bool hfi_ring_populate(struct ring *ring, void *start, size_t bytes, uint64_t tag);
 
+/* Likewise, and for MADV_COLLAPSE of the same once that is done; it is cancelled if that fails. */
+bool hfi_ring_populate_huge(struct ring *ring, void *start, size_t bytes, uint64_t tag,
+                            uint64_t collapse_tag);
+
 /* Hands what was written to the kernel. */
 int hfi_ring_submit(struct ring *ring);
 

@@ -149,13 +149,23 @@ static bool all_is_open(void)
     return closed == 0;
 }
 
+/* A chunk that was populated by force is open while the kernel may yet gather its pages, which would
+ * fault then. */
+static bool kernel_is_at_work(void)
+{
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        if (hfi_prefault_goes_on(i))
+            return true;
+    return false;
+}
+
 static int prefault_wait(int timeout_ms)
 {
     uint64_t from = hfi_os_now_ns();
     int error = 0;
     if (hfi_init_thread() == NULL)
         return -ENOMEM;
-    while (!all_is_open()) {
+    while (!all_is_open() || kernel_is_at_work()) {
         if (timeout_ms >= 0 && hfi_os_now_ns() - from >= (uint64_t)timeout_ms * 1000000)
             return -ETIMEDOUT;
         if (!hfi_arena_open_by_force())

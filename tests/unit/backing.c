@@ -221,3 +221,57 @@ Test(backing, lock)
     options.lock = LOCK_NO;
     ASSERT_STATUS(run(options, refuse_mlock, is_not_locked), 0);
 }
+
+/* --- transparent huge pages --- */
+
+static bool comes_in_small_pages; /* as where memory is fragmented, or the kernel is told to look for none */
+
+int __real_hfi_os_populate(void *start, size_t bytes);
+int __wrap_hfi_os_populate(void *start, size_t bytes);
+
+int __wrap_hfi_os_populate(void *start, size_t bytes)
+{
+    if (comes_in_small_pages)
+        hfi_os_advise_huge(start, bytes, false);
+    int error = __real_hfi_os_populate(start, bytes);
+    if (comes_in_small_pages)
+        hfi_os_advise_huge(start, bytes, true);
+    return error;
+}
+
+static void in_small_pages(void)
+{
+    comes_in_small_pages = true;
+}
+
+static void in_small_pages_that_stay(void)
+{
+    comes_in_small_pages = true;
+    refuse(SYS_madvise, 2, 25, EINVAL); /* MADV_COLLAPSE */
+}
+
+static bool is_huge(const struct reservation *r)
+{
+    const struct reserved_node *node = &r->nodes[0];
+    return named_holds(r) && hfi_os_transparent_huge_bytes(node->start, node->bytes) >= node->bytes / 10 * 9;
+}
+
+/* Kernels before 6.1 gather none: what they gave is told as it is. */
+Test(backing, small_pages_are_gathered_at_start)
+{
+    if (!hfi_os_has_thp())
+        cr_skip_test("no transparent huge pages here");
+    struct options options = options_of(ARENA_BYTES, 32 * HFI_MIB, BACKING_THP);
+    char *space = hfi_os_reserve(2 * HFI_MIB, 2 * HFI_MIB);
+    bool gathers = hfi_os_map(space, 2 * HFI_MIB, 4096) == 0 && __real_hfi_os_populate(space, 1) == 0 &&
+                   hfi_os_collapse(space, 2 * HFI_MIB) == 0;
+    if (gathers) {
+        struct outcome outcome = run(options, in_small_pages, is_huge);
+        ASSERT_STATUS(outcome, 0);
+        cr_assert_str_empty(outcome.said);
+    }
+    struct outcome outcome = run(options, in_small_pages_that_stay, named_holds);
+    ASSERT_STATUS(outcome, 0);
+    ASSERT_SAID(outcome, "warning HF-W222");
+    cr_assert_eq(lines_of(outcome.said), 1, "%s", outcome.said);
+}

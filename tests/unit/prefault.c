@@ -1,12 +1,15 @@
 /*
  * prefault: every chunk is given out once and populated, by the ring, by force and by both; an
- * error is its chunk's alone; without a ring the same.
+ * error is its chunk's alone; without a ring the same.  What came in small pages is gathered into huge
+ * ones where the order wants that.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "arena/prefault.h"
 #include "kernel/cpu.h"
+#include "kernel/machine.h"
+#include "kernel/os.h"
 #include "kernel/ring.h"
 
 #include <criterion/criterion.h>
@@ -280,4 +283,104 @@ Test(prefault, after_a_fork_the_only_thread_goes_on_opening)
         hfi_prefault_opened(0, part);
     } while (hfi_prefault_force(0, &part) == 0);
     cr_assert_eq(hfi_prefault_closed_bytes(0), 0);
+}
+
+/* --- small pages where huge ones were wanted --- */
+
+/* Of `order`'s memory, from `from` on, in small pages, though huge ones are wanted. */
+static struct prefault_order order_in_small_pages(size_t from, size_t bytes)
+{
+    struct prefault_order small = order(from);
+    small.huge = true;
+    small.bytes = bytes;
+    small.memory = hfi_os_reserve(bytes, 2 * HFI_MIB);
+    cr_assert_eq(hfi_os_map(small.memory, bytes, 4096), 0);
+    cr_assert_eq(hfi_os_advise_huge(small.memory, bytes, false), 0);
+    cr_assert_eq(hfi_os_lock_on_fault(small.memory, bytes), 0);
+    cr_assert_eq(hfi_os_populate(small.memory, bytes), 0);
+    cr_assert_eq(hfi_os_advise_huge(small.memory, bytes, true), 0);
+    cr_assert_eq(hfi_os_transparent_huge_bytes(small.memory, bytes), 0);
+    return small;
+}
+
+static bool kernel_gathers(void)
+{
+    char *memory_of_two = hfi_os_reserve(4 * HFI_MIB, 2 * HFI_MIB);
+    cr_assert_eq(hfi_os_map(memory_of_two, 4 * HFI_MIB, 4096), 0);
+    cr_assert_eq(hfi_os_populate(memory_of_two, 4 * HFI_MIB), 0);
+    bool gathers = hfi_os_has_thp() && hfi_os_collapse(memory_of_two, 4 * HFI_MIB) == 0;
+    hfi_os_unreserve(memory_of_two, 4 * HFI_MIB);
+    return gathers;
+}
+
+/* Nine tenths will do: the machine's memory may be short of huge pages at the moment. */
+static void check_huge(const struct prefault_order *of, size_t bytes)
+{
+    uint64_t huge = hfi_os_transparent_huge_bytes(of->memory, of->bytes);
+    cr_assert_geq(huge, bytes / 10 * 9, "%zu KiB of %zu are huge", (size_t)(huge / 1024), bytes / 1024);
+}
+
+static void start_in_small_pages(bool affine, bool refused)
+{
+    size_t done;
+    if (!kernel_gathers())
+        cr_skip_test("this kernel gathers no small pages");
+    struct prefault_order small = order_in_small_pages(0, 2 * START_CHUNK);
+    small.affine = affine; /* then the ring does all of it, else the starting thread */
+    small.owners = small.table = NULL;
+    if (refused)
+        refuse_io_uring();
+    hfi_prefault_begin(0, &small);
+    cr_assert_eq(hfi_prefault_finish(0, &done), 0);
+    check_huge(&small, small.bytes);
+}
+
+Test(prefault, start_gathers_small_pages)
+{
+    start_in_small_pages(false, false);
+}
+
+Test(prefault, start_gathers_small_pages_by_the_ring)
+{
+    start_in_small_pages(true, false);
+}
+
+Test(prefault, start_gathers_small_pages_refused)
+{
+    start_in_small_pages(true, true);
+}
+
+Test(prefault, background_gathers_small_pages_before_it_gives_them_out)
+{
+    struct prefault_part part;
+    if (!kernel_gathers())
+        cr_skip_test("this kernel gathers no small pages");
+    struct prefault_order small = order_in_small_pages(FROM, CHUNKS * CHUNK);
+    memory = small.memory;
+    if (!hfi_prefault_may_go_on(&small))
+        cr_skip_test("no io_uring here");
+    hfi_prefault_background(0, &small);
+    hfi_prefault_start();
+    for (size_t given_bytes = 0; hfi_prefault_closed_bytes(0) != 0;)
+        if (hfi_prefault_next(0, &part)) {
+            given_bytes += part.bytes;
+            check_huge(&small, given_bytes);
+            check_given(part);
+        } else {
+            usleep(1000);
+        }
+    check_each_given_once(CHUNKS);
+}
+
+/* A call of the program is not held up by it. */
+Test(prefault, force_gathers_nothing)
+{
+    struct prefault_part part;
+    struct prefault_order small = order_in_small_pages(FROM, CHUNKS * CHUNK);
+    memory = small.memory;
+    refuse_io_uring();
+    hfi_prefault_background(0, &small);
+    while (hfi_prefault_force(0, &part) == 0)
+        check_given(part);
+    cr_assert_eq(hfi_os_transparent_huge_bytes(small.memory, small.bytes), 0);
 }

@@ -91,7 +91,9 @@ struct snapshot {
     size_t page_count;
     uint64_t taken_ns; /* CLOCK_MONOTONIC of this copy */
     uint64_t taken_ticks;
-    double ticks_per_ns; /* of the process's counter */
+    double ticks_per_ns;                       /* of the process's counter */
+    bool huge_is_known;                        /* by target_read_huge, of all nodes */
+    uint64_t huge_bytes[HF_INSPECT_MAX_NODES]; /* of nodes: on huge pages now */
     /* From here on what follows from the page map, where there is one. */
     struct node_pages node_pages[HF_INSPECT_MAX_NODES];
     struct class_pages class_pages[HF_INSPECT_MAX_CLASSES];

@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/layout.h"
 #include "kernel/files.h"
+#include "kernel/machine.h"
 #include "reader/procfs.h"
 #include "reader/segment.h"
 #include "reader/target.h"
@@ -208,6 +210,22 @@ int target_read(const struct target *target, struct snapshot *snapshot, bool wit
     enum segment_verdict verdict =
         snapshot_read(snapshot, target->fd, target->pid, target->start_ticks, with_pages, &reason);
     return verdict == SEGMENT_OK ? 0 : say_refused(target, verdict, reason, command);
+}
+
+/* The page walk of the kernel behind smaps is short where pages are huge, and where they are not the
+ * question is not asked. */
+void target_read_huge(const struct target *target, struct snapshot *snapshot)
+{
+    snapshot->huge_is_known = target_lives(target);
+    for (unsigned i = 0; i < snapshot->node_count && snapshot->huge_is_known; i++) {
+        const struct hf_inspect_node *node = &snapshot->nodes[i];
+        uint64_t *huge = &snapshot->huge_bytes[i], start = node->first_index * HF_INSPECT_PAGE_BYTES;
+        *huge = node->os_page_bytes > HFI_SMALL_PAGE_BYTES ? node->total : 0;
+        if (node->backing == HF_BACKING_THP)
+            *huge = hfi_os_transparent_huge_bytes_of(PROCFS_PATH(target->pid, "smaps"),
+                                                     snapshot->header.arena_base + start, node->total);
+        snapshot->huge_is_known = *huge != UINT64_MAX;
+    }
 }
 
 /* When a process executes another program, what was watched is over, though the process is not. */

@@ -26,6 +26,10 @@ int target_of_arguments(struct target *target, int argc, char **argv, const char
  * read; see target_lives. */
 int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command);
 
+/* How much of it the kernel has on huge pages now, where it tells; asks for the mappings of the process,
+ * so not often. */
+void target_read_huge(const struct target *target, struct snapshot *snapshot);
+
 bool target_lives(const struct target *target);
 void target_close(struct target *target);
 

@@ -43,6 +43,9 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "id", node->id);
     json_object_set_new(object, "backing", json_string(snapshot_backing_name(node->backing)));
     set_number(object, "os_page_bytes", node->os_page_bytes);
+    json_object_set_new(object, "huge",
+                        snapshot->huge_is_known ? tool_json_number(snapshot->huge_bytes[index])
+                                                : json_null());
     set_flag(object, "bound", (node->flags & HF_INSPECT_NODE_BOUND) != 0);
     set_flag(object, "locked", (node->flags & HF_INSPECT_NODE_LOCKED) != 0);
     set_flag(object, "growing", (node->flags & HF_INSPECT_NODE_GROWING) != 0);

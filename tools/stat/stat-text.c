@@ -95,6 +95,8 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
         printf("; populated %s", show_size(b, node->populated));
     printf("\n  %s pages, ", snapshot_backing_name(node->backing));
     print_flags(node);
+    if (snapshot->huge_is_known && node->backing == HF_BACKING_THP)
+        printf("; %s huge now", show_size(a, snapshot->huge_bytes[index]));
     if (node->populate_error != 0)
         printf("\n  populating failed: %s", strerror((int)node->populate_error));
     putchar('\n');

@@ -198,6 +198,8 @@ static int stat_main(int argc, char **argv)
         return status;
     bool watching = settings.watch_seconds != 0;
     status = target_read(&target, &snapshot, !watching, "stat");
+    if (status == 0 && !watching)
+        target_read_huge(&target, &snapshot);
     if (status == 0)
         status = watching ? watch(&target, &snapshot, &settings) : print_once(&snapshot, &settings);
     snapshot_free(&snapshot);
