@@ -73,7 +73,7 @@ endif
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
 hf_units =
 hf_units += %D%/unit/backing.unit
-%C%_unit_backing_unit_LDFLAGS = $(hf_wrap)os_populate
+%C%_unit_backing_unit_LDFLAGS = $(hf_wrap)os_name $(hf_wrap)os_populate
 hf_units += %D%/unit/fork.unit # secure
 hf_units += %D%/unit/full.unit # secure
 %C%_unit_full_unit_LDFLAGS = $(hf_wrap)arena_claim

@@ -6,6 +6,7 @@
 #include "arena/reserve.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "arena/attempt.h"
 #include "numa/topology.h"
@@ -53,6 +54,25 @@ static int reserve_named(struct attempt *attempt)
     return error;
 }
 
+static void name_part(const struct reservation *reservation, struct plan_part part, const char *name)
+{
+    hfi_os_name(reservation->base + part.offset, part.bytes, name);
+}
+
+/* For whoever reads /proc/PID/maps.  Last: what is mapped anew has no name. */
+static void name_parts(const struct reservation *reservation)
+{
+    static const char maps[] = "holdfast: maps";
+    char name[32];
+    name_part(reservation, hfi_plan_owners(reservation), maps);
+    for (unsigned i = 0; i < reservation->node_count; i++) {
+        const struct reserved_node *node = &reservation->nodes[i];
+        name_part(reservation, hfi_plan_table_slice(reservation, node), maps);
+        snprintf(name, sizeof name, "holdfast: node %u arena", node->id);
+        hfi_os_name(node->start, node->bytes, name);
+    }
+}
+
 int hfi_reserve(struct reservation *reservation, const struct options *options,
                 const struct topology *topology)
 {
@@ -77,5 +97,8 @@ int hfi_reserve(struct reservation *reservation, const struct options *options,
     for (unsigned i = 0; i < reservation->node_count; i++)
         attempt.planned_bytes[i] = reservation->nodes[i].bytes;
     hfi_plan_order(reservation, topology);
-    return options->arena == ARENA_AUTO ? hfi_reserve_growing(&attempt) : reserve_named(&attempt);
+    int error = options->arena == ARENA_AUTO ? hfi_reserve_growing(&attempt) : reserve_named(&attempt);
+    if (error == 0)
+        name_parts(reservation);
+    return error;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -31,6 +32,10 @@
 #endif
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT 1
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
 #endif
 #define MPOL_BIND_MODE 2 /* <linux/mempolicy.h> MPOL_BIND */
 #define NODE_MASK_BITS 1024
@@ -205,6 +210,13 @@ int hfi_os_bind(void *start, size_t bytes, unsigned node)
     return hfi_sys_outcome(
         syscall(SYS_mbind, start, bytes, MPOL_BIND_MODE, mask, (unsigned long)NODE_MASK_BITS, 0ul),
         saved_errno);
+}
+
+void hfi_os_name(void *start, size_t bytes, const char *name)
+{
+    int saved_errno = errno;
+    prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, bytes, name);
+    errno = saved_errno;
 }
 
 bool hfi_os_is_refusal(int error)

@@ -60,6 +60,10 @@ int hfi_os_lock_on_fault(void *start, size_t bytes);
 /* Binds strictly to one node (mbind MPOL_BIND).  0 or -errno (EPERM, ENOSYS under seccomp). */
 int hfi_os_bind(void *start, size_t bytes, unsigned node);
 
+/* What /proc/PID/maps calls the range, "[anon:NAME]", where the kernel can (Linux 5.17, and a choice of
+ * whoever built it); not of huge pages of a pool, which are files to it. */
+void hfi_os_name(void *start, size_t bytes, const char *name);
+
 /* EPERM, EACCES, ENOSYS: the call itself is forbidden, mostly by a filter of system calls
  * (seccomp), whatever memory there is. */
 bool hfi_os_is_refusal(int error);

@@ -275,3 +275,59 @@ Test(backing, small_pages_are_gathered_at_start)
     ASSERT_SAID(outcome, "warning HF-W222");
     cr_assert_eq(lines_of(outcome.said), 1, "%s", outcome.said);
 }
+
+/* --- names --- */
+
+#define NAMES_MAX 16
+
+static struct {
+    char *start;
+    size_t bytes;
+    char name[80];
+} named[NAMES_MAX];
+static unsigned named_count;
+
+void __wrap_hfi_os_name(void *start, size_t bytes, const char *name);
+
+void __wrap_hfi_os_name(void *start, size_t bytes, const char *name)
+{
+    named[named_count].start = start;
+    named[named_count].bytes = bytes;
+    snprintf(named[named_count++].name, sizeof named[0].name, "%s", name);
+}
+
+static bool is_named(const char *start, size_t bytes, const char *name)
+{
+    for (unsigned i = 0; i < named_count; i++)
+        if (named[i].start <= start && start + bytes <= named[i].start + named[i].bytes)
+            return strcmp(named[i].name, name) == 0;
+    return false;
+}
+
+/* The kernel names a range up to what is not mapped in it. */
+static bool all_are_named(const struct reservation *r)
+{
+    bool holds = true;
+    char name[32];
+    for (unsigned i = 0; i < r->node_count; i++) {
+        const struct reserved_node *node = &r->nodes[i];
+        size_t first = (size_t)(node->start - r->base) >> HFI_PAGE_SHIFT,
+               count = node->bytes >> HFI_PAGE_SHIFT;
+        snprintf(name, sizeof name, "holdfast: node %u arena", i);
+        holds = holds && is_named(node->start, node->bytes, name) &&
+                is_named(r->base + first * 8, count * 8, "holdfast: maps") &&
+                is_named(r->base + HFI_TABLE_OFFSET + first * 128, count * 128, "holdfast: maps");
+    }
+    unsigned char pages[4096];
+    for (unsigned i = 0; i < named_count; i++)
+        holds = holds &&
+                (named[i].bytes > sizeof pages * 4096 || mincore(named[i].start, named[i].bytes, pages) == 0);
+    return holds;
+}
+
+Test(backing, parts_are_named)
+{
+    make_topology(3);
+    ASSERT_STATUS(run(options_of(ARENA_BYTES, 24 * HFI_MIB, BACKING_4K), NULL, all_are_named), 0);
+    ASSERT_STATUS(run(options_of(ARENA_AUTO, 0, BACKING_4K), NULL, all_are_named), 0);
+}

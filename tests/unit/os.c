@@ -142,6 +142,36 @@ Test(os, transparent_huge_bytes_are_counted)
     cr_assert_eq(hfi_os_transparent_huge_bytes(space, 8 * HFI_MIB), 4 * HFI_MIB);
 }
 
+/* What /proc/self/maps says behind the mapping that begins at `start`. */
+static void find_mapping(const char *start, char *line, size_t line_bytes)
+{
+    char wanted[24];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    cr_assert_not_null(maps);
+    snprintf(wanted, sizeof wanted, "%lx-", (unsigned long)start);
+    *line = 0;
+    while (fgets(line, (int)line_bytes, maps) != NULL && strncmp(line, wanted, strlen(wanted)) != 0)
+        *line = 0;
+    fclose(maps);
+}
+
+/* Most kernels are built without names: they refuse, and nothing is different. */
+Test(os, mappings_are_named_or_stay_as_they_are)
+{
+    char line[512];
+    char *space = hfi_os_reserve(4 * HFI_MIB, 2 * HFI_MIB);
+    cr_assert_eq(hfi_os_map(space + HFI_MIB, HFI_MIB, 4096), 0);
+    space[HFI_MIB] = 7;
+    bool may = prctl(0x53564d41, 0, space + 3 * HFI_MIB, 4096, "test") == 0;
+    errno = 123;
+    hfi_os_name(space + HFI_MIB, HFI_MIB, "holdfast: node 0 arena");
+    cr_assert_eq(errno, 123);
+    cr_assert_eq(space[HFI_MIB], 7);
+    find_mapping(space + HFI_MIB, line, sizeof line);
+    cr_assert_not_null(strstr(line, " rw-p "), "%s", line);
+    cr_assert_eq(strstr(line, "[anon:holdfast: node 0 arena]") != NULL, may, "%s", line);
+}
+
 static void *thread_id_is(void *argument)
 {
     long id = syscall(SYS_gettid);
