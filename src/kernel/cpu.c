@@ -1,6 +1,9 @@
 /*
  * cpu: see cpu.h.
  *
+ * CP1: the area of restartable sequences is the C library's and the kernel's: it is read, and never
+ *      written to.
+ *
  * Test: tests/unit/os.c, tests/unit/topology.c.
  */
 #ifndef _GNU_SOURCE
@@ -14,11 +17,13 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/sys.h"
 #include "kernel/files.h"
 
@@ -85,9 +90,57 @@ void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS])
     errno = saved_errno;
 }
 
+/* --- the area of restartable sequences --- */
+
+/* As the kernel lays it out (Linux 6.3 include/uapi/linux/rseq.h), which fills in the first
+ * AT_RSEQ_FEATURE_SIZE bytes whenever the thread comes back to the program from elsewhere. */
+struct rseq_area {
+    uint32_t cpu_id_start;
+    int32_t cpu_id; /* negative while the area is not registered */
+    uint64_t critical_section;
+    uint32_t flags;
+    uint32_t node_id;
+};
+
+#ifndef AT_RSEQ_FEATURE_SIZE
+#define AT_RSEQ_FEATURE_SIZE 27
+#endif
+#define NODE_ID_END (offsetof(struct rseq_area, node_id) + sizeof(uint32_t))
+
+#if defined __has_builtin
+#if __has_builtin(__builtin_thread_pointer)
+#define THREAD_POINTER() ((const char *)__builtin_thread_pointer())
+#endif
+#endif
+#ifndef THREAD_POINTER
+#define THREAD_POINTER() ((const char *)NULL)
+#endif
+
+/* The C library's since 2.35: where its area is, and what of it was in use when the library was made; 0
+ * where it registered none.  The kernel takes no area that ends before the node. */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned __rseq_size __attribute__((weak));
+
+/* NULL where nobody fills in the node. */
+static const volatile struct rseq_area *area_with_node(void)
+{
+    static _Atomic(int) xfills; /* 0: unknown, 1: yes, -1: no; every thread finds the same */
+    int fills = hfi_load_relaxed(&xfills);
+    if (hfi_unlikely(fills == 0)) {
+        bool has = &__rseq_size != NULL && __rseq_size != 0 && THREAD_POINTER() != NULL &&
+                   getauxval(AT_RSEQ_FEATURE_SIZE) >= NODE_ID_END;
+        fills = has ? 1 : -1;
+        hfi_store_relaxed(&xfills, fills);
+    }
+    return fills < 0 ? NULL : (const volatile struct rseq_area *)(THREAD_POINTER() + __rseq_offset);
+}
+
 unsigned hfi_os_current_node(void)
 {
     unsigned cpu, node;
+    const volatile struct rseq_area *area = area_with_node();
+    if (area != NULL && area->cpu_id >= 0)
+        return area->node_id;
     int saved_errno = errno;
     return hfi_sys_outcome(getcpu(&cpu, &node), saved_errno) == 0 ? node : 0;
 }

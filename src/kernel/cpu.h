@@ -45,7 +45,8 @@ void hfi_os_sleep_us(unsigned microseconds);
 /* CPUs this thread may run on, a bit each. */
 void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS]);
 
-/* Current CPU's node, by getcpu(2) through the vDSO; 0 when unknown.  And the CPU. */
+/* Current CPU's node: what the kernel last wrote into the thread's area of restartable sequences (Linux
+ * 6.3, glibc 2.35), else by getcpu(2) through the vDSO; 0 when unknown.  And the CPU. */
 unsigned hfi_os_current_node(void);
 unsigned hfi_os_current_cpu(void);
 

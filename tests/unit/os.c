@@ -4,7 +4,9 @@
 #include "reserve.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/auxv.h>
 
 #include "kernel/watch.h"
 
@@ -195,4 +197,47 @@ Test(os, thread_id_without_the_kernel)
     int status;
     cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
     thread_id_is(NULL);
+}
+
+/* --- the node of the running CPU --- */
+
+#define RSEQ_BYTES 32 /* that the C library registers */
+#define RSEQ_UNREGISTER 1
+#define RSEQ_SIGNATURE 0x53053053 /* glibc's, of x86 */
+#define RSEQ_FEATURE_SIZE 27      /* AT_RSEQ_FEATURE_SIZE */
+
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+
+static unsigned node_by_getcpu(void)
+{
+    unsigned cpu, node;
+    cr_assert_eq(getcpu(&cpu, &node), 0);
+    return node;
+}
+
+/* The thread's area is the C library's no more: nobody writes there but this test. */
+static char *take_rseq_area(void)
+{
+    if (getauxval(RSEQ_FEATURE_SIZE) < 24 || &__rseq_offset == NULL)
+        return NULL;
+    char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+    return syscall(SYS_rseq, area, RSEQ_BYTES, RSEQ_UNREGISTER, RSEQ_SIGNATURE) == 0 ? area : NULL;
+}
+
+Test(os, node_by_the_kernels_word_where_it_gives_one)
+{
+    cpu_set_t cpu;
+    CPU_ZERO(&cpu);
+    CPU_SET((unsigned)sched_getcpu(), &cpu);
+    sched_setaffinity(0, sizeof cpu, &cpu);
+    cr_assert_eq(hfi_os_current_node(), node_by_getcpu());
+    char *area = take_rseq_area();
+    if (area == NULL)
+        cr_skip_test("no area of restartable sequences that has the node");
+    cr_assert_eq(hfi_os_current_node(), node_by_getcpu(), "an area that is not registered is not read");
+    memcpy(area + 4, &(int32_t){ 0 }, 4);   /* the CPU: it is registered */
+    memcpy(area + 20, &(uint32_t){ 5 }, 4); /* the node */
+    cr_assert_eq(hfi_os_current_node(), 5);
+    memcpy(area + 4, &(int32_t){ -2 }, 4); /* registration failed */
+    cr_assert_eq(hfi_os_current_node(), node_by_getcpu());
 }
