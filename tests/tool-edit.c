@@ -6,7 +6,8 @@
  *
  * Names: thp, memlock, swap, asked_backing, options, forks, registered; of node 0 backing, flags,
  * total, asked, populate_error, used, free, high_water, memory, pool_pages, pool_free; of theap 0
- * failed, away, name, and age in seconds; "refused=ERRNO" adds the event.  "step=SECONDS" puts each
+ * failed, away, name, and age in seconds; "refused=ERRNO" adds the event; "late-CAUSE=CALLS" are over a
+ * limit of 50 us, of which the longest took a millisecond.  "step=SECONDS" puts each
  * sample so long after the one before, "grows=BYTES" lets node 0's use and the most of it rise from
  * each to the next.
  */
@@ -105,6 +106,20 @@ static void edit_use(struct sample *sample, uint64_t number, uint64_t bytes)
     node->high_water_ticks = sample->clock.taken_ticks;
 }
 
+static bool edit_late(struct sample *sample, const char *cause, uint64_t calls)
+{
+    struct snapshot *snapshot = &sample->snapshot;
+    for (unsigned i = 0; i < HF_INSPECT_CAUSES; i++)
+        if (strcmp(cause, snapshot_cause_name(i)) == 0) {
+            snapshot->header.slo_ns = 50000;
+            snapshot->causes[i].late = calls;
+            snapshot->causes[i].calls[20] += calls;
+            snapshot->causes[i].longest = (uint64_t)(1e6 * snapshot->ticks_per_ns);
+            return true;
+        }
+    return false;
+}
+
 static bool edit(struct sample *sample, const char *assignment, uint64_t number)
 {
     char name[32];
@@ -118,6 +133,8 @@ static bool edit(struct sample *sample, const char *assignment, uint64_t number)
         edit_time(sample, number, strtod(equals + 1, NULL));
     else if (strcmp(name, "grows") == 0)
         edit_use(sample, number, value);
+    else if (strncmp(name, "late-", 5) == 0)
+        return edit_late(sample, name + 5, value);
     else if (strcmp(name, "refused") == 0)
         edit_event(sample, value);
     else if (strcmp(name, "name") == 0)

@@ -205,6 +205,21 @@ changed backing=2 forks=2 options=4
 spared fork-on-huge-pages "$work/changed"
 changed backing=4 asked_backing=4 forks=2
 spared fork-on-huge-pages "$work/changed"
+changed late-cleared=3 late-fresh=2
+given late-calls '5 calls took longer than 50 us; most of them, 3, by the cause .cleared., whose longest took 1 ms' "$work/changed"
+given late-calls 'set: malloc.3. instead of calloc' "$work/changed"
+grep -q '^cost  late-calls' "$work/out" || fail "late calls are no cost"
+for late in 'searched set: HOLDFAST_ARENA=' 'away set: HOLDFAST_ARENA=' 'stolen set: HOLDFAST_ARENA=' 'attached set: threads that stay' \
+    'interrupted set: fewer threads' 'fresh set: nothing of the arena'; do
+    changed "late-${late%% *}=7"
+    given late-calls "${late#* }" "$work/changed"
+done
+changed late-own=1 options=1280
+given late-calls 'set: HOLDFAST_PREFAULT=startup' "$work/changed"
+changed late-opened=1 flags=4
+given late-calls 'set: HOLDFAST_ARENA=' "$work/changed"
+changed late-own=0
+spared late-calls "$work/changed"
 changed failed=3 memory=16777216
 given arena-too-small 'which needs more memory: node 0 has 16 MiB' "$work/changed"
 

@@ -67,6 +67,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/advice/advice.h \
 	%D%/advice/rules-backing.c \
 	%D%/advice/rules-place.c \
+	%D%/advice/rules-late.c \
 	%D%/advice/rules-program.c \
 	%D%/advice/rules-size.c \
 	%D%/advice/rules.c %D%/advice/rules.h \

@@ -55,4 +55,8 @@ extern const struct rule rule_node_full, rule_threads_elsewhere;
 
 extern const struct rule rule_sleepers, rule_forks, rule_ring_refused;
 
+/* --- rules-late.c: calls that took too long --- */
+
+extern const struct rule rule_late;
+
 #endif
