@@ -9,6 +9,7 @@ cat > "$work/workload" <<'END'
 #!/bin/sh
 # Takes the time that its allocator's file tells.
 [ "$1" != --list ] || { printf 'alone\nmany 1\nmany 2\n'; exit 0; }
+[ "$3" != latency ] || printf 'malloc p99.99 %s max 9\nfree p99.99 7 max 9\nempty p99.99 6 max 9\n' "${SECONDS_GIVEN:-5}"
 echo "$*" >> "${0%/*}/calls"
 case ${LD_PRELOAD:=${0%/*}/glibc} in
     "${0%/*}"/*) read -r seconds < "$LD_PRELOAD" ;;
@@ -70,4 +71,7 @@ bench 0 '^alone +0\.50 +0\.25 +1\.00 .* quick +0\.25 +0\.50 +1\.50$' --only alon
 bench 0 '^geometric mean +0\.50 +0\.25 +1\.00 .* +0\.25 +0\.50 +1\.50$' --growing --base slow \
     --so quick="$work/quick.so" --so slow="$work/slow.so"
 bench 2 '--base wants an allocator of the run, not none' --base none
+
+# --- latency: of each, beside the same runs with nothing measured ---
+bench 0 '^4 .* 2/ +7/ +6 .* 5/ +7/ +6 +holdfast 2\.50$' --no-workloads --latency --quick --so quick="$work/quick.so,SECONDS_GIVEN=2"
 exit "$failed"

@@ -61,39 +61,64 @@ void bench_pairs(void)
 
 /* --- latency --- */
 
-void bench_latency(void)
+/* p99.99 in ns: of the calls, and of nothing in the same runs, whose tail is the scheduler's. */
+enum { OF_MALLOC, OF_FREE, OF_EMPTY, LATENCY_KINDS };
+static const char *const latency_kinds[LATENCY_KINDS] = { "malloc", "free", "empty" };
+static const char *const latency_threads[] = { "1", "4" };
+static struct sample latency_samples[2][ALLOCATORS_MAX][LATENCY_KINDS];
+
+static void latency_run(size_t t, size_t a, bool shown)
 {
     static char output[OUTPUT_MAX];
-    static struct sample samples[2][ALLOCATORS_MAX][2];
-    static const char *const threads[] = { "1", "4" };
+    char *argv[] = { (char *)workload_path,      "--scale", quick ? "10" : "100", "latency",
+                     (char *)latency_threads[t], NULL };
+    if (run(&allocators[a], arena, argv, output) != 0)
+        fail("latency failed:", output);
+    for (size_t kind = 0; kind < LATENCY_KINDS; kind++) {
+        struct sample *sample = &latency_samples[t][a][kind];
+        const char *line = strstr(output, latency_kinds[kind]);
+        sample->values[sample->count++] = line == NULL ? NAN : number_after(line, "p99.99 ");
+    }
+    if (shown)
+        printf("%s thread(s), %s, ns\n%s", latency_threads[t], allocators[a].name, output);
+}
+
+static json_t *latency_row(size_t t)
+{
+    json_t *row = json_object();
+    double best = INFINITY;
+    for (size_t a = 0; a < allocator_count; a++) {
+        struct sample *samples = latency_samples[t][a];
+        if (is_peer(a))
+            best = fmin(best, median(&samples[OF_MALLOC]));
+        printf(" %6.0f/%6.0f/%6.0f", median(&samples[OF_MALLOC]), median(&samples[OF_FREE]),
+               median(&samples[OF_EMPTY]));
+        json_object_set_new(row, allocators[a].name,
+                            json_pack("{s:f, s:f, s:f}", "malloc", median(&samples[OF_MALLOC]), "free",
+                                      median(&samples[OF_FREE]), "empty", median(&samples[OF_EMPTY])));
+    }
+    for (size_t a = 0; a < allocator_count; a++)
+        if (!is_peer(a))
+            printf("   %s %.2f", allocators[a].name, median(&latency_samples[t][a][OF_MALLOC]) / best);
+    printf("\n");
+    return row;
+}
+
+void bench_latency(void)
+{
     json_t *table = json_object();
     const int times = quick ? 1 : 3;
     for (int round = 0; round < times; round++)
         for (size_t t = 0; t < 2; t++)
-            for (size_t a = 0; a < allocator_count; a++) {
-                char *argv[] = { (char *)workload_path, "--scale", quick ? "10" : "100", "latency",
-                                 (char *)threads[t],    NULL };
-                if (run(&allocators[a], arena, argv, output) != 0)
-                    fail("latency failed:", output);
-                const char *free_line = strstr(output, "\nfree");
-                samples[t][a][0].values[samples[t][a][0].count++] = number_after(output, "p99.99 ");
-                samples[t][a][1].values[samples[t][a][1].count++] = number_after(free_line, "p99.99 ");
-                if (round == times - 1)
-                    printf("%s thread(s), %s, ns\n%s", threads[t], allocators[a].name, output);
-            }
-    printf("\np99.99 in ns, median of %d: malloc / free\n", times);
+            for (size_t a = 0; a < allocator_count; a++)
+                latency_run(t, a, round == times - 1);
+    printf("\np99.99 in ns, median of %d: malloc/free/empty; on the right Holdfast's malloc over the best "
+           "peer's\n",
+           times);
     print_heads("threads");
     for (size_t t = 0; t < 2; t++) {
-        json_t *row = json_object();
-        printf("%-14s", threads[t]);
-        for (size_t a = 0; a < allocator_count; a++) {
-            printf("        %5.0f / %5.0f", median(&samples[t][a][0]), median(&samples[t][a][1]));
-            json_object_set_new(row, allocators[a].name,
-                                json_pack("{s:f, s:f}", "malloc", median(&samples[t][a][0]), "free",
-                                          median(&samples[t][a][1])));
-        }
-        printf("\n");
-        json_object_set_new(table, threads[t], row);
+        printf("%-14s", latency_threads[t]);
+        json_object_set_new(table, latency_threads[t], latency_row(t));
     }
     printf("\n");
     json_object_set_new(results, "latency_p9999_ns", table);

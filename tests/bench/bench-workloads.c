@@ -103,11 +103,6 @@ struct ratios {
     double of_base[ALLOCATORS_MAX], best_of_base, of_best[ALLOCATORS_MAX];
 };
 
-static bool is_peer(size_t a)
-{
-    return !allocators[a].holdfast && !allocators[a].growing;
-}
-
 /* The fastest peer of the row. */
 static size_t row_ratios(struct row *row, struct ratios *ratios)
 {

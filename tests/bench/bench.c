@@ -80,6 +80,11 @@ size_t holdfast_index(void)
     fail("no allocator to compare:", "holdfast");
 }
 
+bool is_peer(size_t a)
+{
+    return !allocators[a].holdfast && !allocators[a].growing;
+}
+
 void print_heads(const char *first)
 {
     printf("%-14s", first);

@@ -52,6 +52,7 @@ double number_after(const char *text, const char *word);
 double median(struct sample *sample);
 json_t *sample_json(struct sample *sample);
 size_t holdfast_index(void);
+bool is_peer(size_t a); /* neither of Holdfast's */
 void print_heads(const char *first);
 
 void bench_workloads(char *only);
