@@ -11,6 +11,9 @@
  *     which is harmless.
  * P5: xidle_pages of a node counts pages that are IDLE.  The thread that sets that bit adds, and
  *     the one that clears it takes off, after the CAS.  So for a moment it may be below zero.
+ * P6: blocks that others freed are taken before new ones are linked, if they are as many as would be
+ *     linked.  So a page whose blocks others free all day goes on with those few, which are in
+ *     caches, and does not go through all of its memory.
  *
  * Each step is a constant amount of work: lists are taken whole, their length is known from counts,
  * and a page's blocks are linked a few at a time.  A forked child may find things half done, and
@@ -297,9 +300,12 @@ uint32_t hfi_page_refill_own(struct page *page)
 {
     if (page->front.local_free != NULL)
         return hfi_page_swap(page);
-    if (page->front.capacity < page->reserved)
-        return page_extend(page);
-    return 0;
+    if (page->front.capacity == page->reserved)
+        return 0;
+    /* P6; relaxed: a hint, as taking the list is what synchronises */
+    uint32_t freed = hfi_xfree_count(hfi_load_relaxed(&page->xfree));
+    return freed >= hfi_sizeclasses[page->size_class].extend_blocks ? page_take_remote(page)
+                                                                    : page_extend(page);
 }
 
 uint32_t hfi_page_refill(struct page *page)

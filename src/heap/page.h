@@ -38,7 +38,8 @@ void hfi_page_check_freed(const struct page *page);
  * now on `free` that were not before, 0 when the page is full. */
 uint32_t hfi_page_refill(struct page *page);
 
-/* The same, except for what others freed. */
+/* The same while the page has blocks to link: 0 when it has none.  What others freed is taken if it is
+ * as much as would be linked (P6 in page.c). */
 uint32_t hfi_page_refill_own(struct page *page);
 
 /* Swaps local_free, which must not be empty, in for `free`, which must be; as hfi_page_refill. */

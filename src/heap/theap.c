@@ -223,12 +223,12 @@ static struct page *theap_find_freed_into(struct theap *theap, unsigned class)
     return NULL;
 }
 
-/* hfi_page_refill, counting what others freed. */
-static uint32_t refill(struct theap *theap, struct page *page)
+/* As `way` does, counting what others freed. */
+static uint32_t refill(struct theap *theap, struct page *page, uint32_t (*way)(struct page *page))
 {
     uint32_t used = page->front.used;
     hfi_assert(page->front.free == NULL);
-    uint32_t listed = hfi_page_refill(page);
+    uint32_t listed = way(page);
     theap->counters.received += used - page->front.used;
     return listed;
 }
@@ -252,7 +252,7 @@ struct page_front *hfi_theap_refill(struct theap *theap, unsigned class)
     theap->classes[class].recent = true;
     if (page == NULL)
         return NULL;
-    return theap_listed(theap, page, page->front.free == NULL ? hfi_page_refill_own(page) : 0);
+    return theap_listed(theap, page, page->front.free == NULL ? refill(theap, page, hfi_page_refill_own) : 0);
 }
 
 struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class)
@@ -260,7 +260,7 @@ struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class)
     struct theap_class *queue = &theap->classes[class];
     struct page *page = hfi_theap_current(theap, class);
     if (page != NULL) {
-        if (theap_listed(theap, page, refill(theap, page)) != NULL)
+        if (theap_listed(theap, page, refill(theap, page, hfi_page_refill)) != NULL)
             return &page->front;
         theap_current_full(theap, page);
     }
@@ -276,7 +276,7 @@ struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class)
         full_remove(theap, page);
     }
     hfi_theap_install(theap, page);
-    return theap_listed(theap, page, page->front.free == NULL ? refill(theap, page) : 0);
+    return theap_listed(theap, page, page->front.free == NULL ? refill(theap, page, hfi_page_refill) : 0);
 }
 
 void hfi_theap_let_go_away(struct theap *theap, unsigned class)

@@ -1,7 +1,7 @@
 /*
  * exhaust: a 512 MiB arena is driven to ENOMEM again and again, a random half freed in between.
  *
- * Live bytes at ENOMEM are never under 85 % of the arena, the report is printed once
+ * Live bytes at ENOMEM are never under 83 % of the arena, nor under 88 % on average, the report is printed once
  * (rate limit), and after freeing everything a block of 90 % of the arena fits.
  * With the argument "abort" the first failure must abort.
  */
@@ -67,12 +67,13 @@ int main(int argc, char **argv)
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(live != MAP_FAILED);
     uint64_t random = 20261123;
-    size_t count = 0, live_bytes = 0, worst = ARENA;
+    size_t count = 0, live_bytes = 0, worst = ARENA, sum = 0;
     for (int round = 0; round < ROUNDS; round++) {
         live_bytes = fill(live, &count, live_bytes, &random);
         CHECK(argc == 1); /* "abort": the failure above does not return */
         if (live_bytes < worst)
             worst = live_bytes;
+        sum += live_bytes;
         printf("round %d: %.1f %% live at ENOMEM\n", round, 100.0 * (double)live_bytes / (double)ARENA);
         live_bytes = free_half(live, &count, live_bytes, &random);
     }
@@ -80,6 +81,7 @@ int main(int argc, char **argv)
         free(live[i].block);
     void *most = malloc(ARENA / 10 * 9);
     CHECK(most != NULL);
-    CHECK(worst >= test_less_guards(ARENA / 100 * 85));
+    CHECK(worst >= test_less_guards(ARENA / 100 * 83)); /* one round is luck: a block of 1 MiB ends it */
+    CHECK(sum / ROUNDS >= test_less_guards(ARENA / 100 * 88));
     return 0;
 }

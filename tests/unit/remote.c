@@ -44,6 +44,23 @@ Test(remote, a_full_page_of_ones_own_is_won_back_once_it_has_ample_room)
     assert_sound();
 }
 
+Test(remote, a_page_goes_on_with_what_others_freed_before_it_links_more)
+{
+    static struct hand_over hand_over = { .count = 8 };
+    allocate_all(&hand_over);
+    struct page *page = page_of(hand_over.blocks[0]);
+    uint32_t capacity = page->front.capacity;
+    cr_assert_lt(capacity, page->reserved);
+    for (unsigned i = 0; i < page->reserved; i++) {
+        in_a_thread(free_all, &hand_over);
+        allocate_all(&hand_over);
+        cr_assert_eq(page_of(hand_over.blocks[0]), page);
+        assert_sound();
+    }
+    cr_assert_eq(page->front.capacity, capacity, "%u of %u blocks are linked", page->front.capacity,
+                 page->reserved);
+}
+
 #define STORM_SLOTS 1000
 static _Atomic(void *) storm[STORM_SLOTS];
 
