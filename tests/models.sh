@@ -36,4 +36,10 @@ search page 0
 search page 1 -DADD_FIRST
 search page 1 -DSPLIT_PUSH
 search page 1 -DREMOVE_LATE
+search heap 0
+search heap 1 -DMARK_FIRST
+search heap 1 -DEND_ANYHOW
+search heap 1 -DDROP_FIRST
+search heap 1 -DEND_UNHELD
+search heap 1 -DNO_BIAS
 exit $failed

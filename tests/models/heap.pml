@@ -1,0 +1,207 @@
+/*
+ * heap: doc/protocols.md section 14, one piece, that heap 1 has first and heap 2 next.
+ *
+ * The piece has BLOCKS blocks out.  Its holder has laid all but one of them, and counts those when it closes the piece.  Two threads
+ * free one each, perhaps late: pin, mark, leave.  A fourth ends heap 1.  A fifth claims the piece for heap 2 once its
+ * units are free, wipes the marks, and lays and frees one block of its own.
+ *
+ * Checked: the piece is given back once for each heap; no mark is made but in the marks of the heap that was pinned; heap 1's
+ * memory is put up once, and nobody touches it afterwards; what is dropped is not counted.
+ * With MARK_FIRST (marked before it is pinned), END_ANYHOW (ended and given back though it is pinned), DROP_FIRST (a piece is taken off
+ * the heap's use before it is given back), END_UNHELD (the end does not count itself in) or NO_BIAS (frees can empty a piece that is held) one of these fails.
+ */
+#define BLOCKS 2
+#define BIAS 4
+#define NONE 0
+#define HELD 1
+#define CLOSED 2
+#define ENDED 3
+
+byte state = HELD, pins = 0, tenant = 1;
+#ifdef NO_BIAS
+byte count = 1;
+#else
+byte count = BIAS + 1;
+#endif
+byte laid = BLOCKS - 1; /* the first block was counted when another thread parked the piece */
+byte out = BLOCKS;     /* blocks of heap 1 that are not freed */
+bool is_free = false; /* the piece is free in its page */
+byte given[3];         /* times that a heap's piece was given back */
+byte marks = 0;        /* blocks marked as freed, of the heap that has the piece */
+byte use = 1;          /* of heap 1 */
+bool end_mark = false;
+byte put_up = 0;       /* times that heap 1's memory was put up */
+byte done = 0;
+
+inline touch_heap()
+{
+    assert(put_up == 0)
+}
+
+inline take_off(heap)
+{
+    if
+    :: heap == 1 ->
+        atomic { touch_heap(); use--; last = (use == 0 && end_mark) }
+        if
+        :: last -> atomic { touch_heap(); put_up++ }
+        :: else
+        fi
+    :: else
+    fi
+}
+
+/* By the thread whose step made the piece none. */
+inline give_back(heap)
+{
+#ifdef DROP_FIRST
+    take_off(heap);
+#endif
+    if
+    :: heap == 1 -> touch_heap() /* it reads what the heap is, of which node */
+    :: else
+    fi;
+    atomic { assert(!is_free); is_free = true; given[heap]++ }
+#ifndef DROP_FIRST
+    take_off(heap)
+#endif
+}
+
+inline free_block()
+{
+    own = 0;
+    dropped = false;
+#ifdef MARK_FIRST
+    own = tenant;
+    if :: (state == NONE || state == ENDED) -> dropped = true :: else fi;
+    if :: !dropped -> atomic { assert(tenant == own && !is_free); marks++ } :: else fi;
+#endif
+    atomic {
+        if
+        :: state == NONE || state == ENDED -> dropped = true
+        :: !dropped && tenant != 1 -> dropped = true /* a late one, which frees what is there: guarantee 4 */
+        :: else -> if :: !dropped -> pins++; own = tenant :: else fi
+        fi
+    }
+    if
+    :: !dropped ->
+#ifndef MARK_FIRST
+        atomic { assert(tenant == own && !is_free); marks++ }
+#endif
+        atomic {
+            pins--;
+            count--;
+            if :: own == 1 -> out-- :: else fi;
+            last = (pins == 0 && (state == ENDED || (state == CLOSED && count == 0)));
+#ifdef NO_BIAS
+            last = last || (pins == 0 && state == HELD && count == 0);
+#endif
+            if :: last -> assert(state == ENDED || out == 0); state = NONE :: else fi
+        }
+        if
+        :: last -> give_back(own)
+        :: else
+        fi
+    :: else
+    fi
+}
+
+active [BLOCKS] proctype freer()
+{
+    byte own;
+    bool last, dropped;
+    free_block();
+    done++
+}
+
+/* Lays no more blocks, and closes the piece, or finds that it is gone. */
+active proctype holder()
+{
+    bool last = false;
+    byte own = 1;
+    atomic {
+        if
+        :: state == HELD && tenant == 1 ->
+#ifdef NO_BIAS
+            count = count + laid;
+#else
+            count = count + laid - BIAS;
+#endif
+            state = CLOSED;
+            last = (pins == 0 && count == 0);
+            if :: last -> state = NONE :: else fi
+        :: else
+        fi
+    }
+    if
+    :: last -> give_back(own)
+    :: else
+    fi;
+    done++
+}
+
+active proctype ender()
+{
+    bool last = false, took = false;
+    atomic {
+        touch_heap();
+        end_mark = true;
+#ifndef END_UNHELD
+        use++
+#endif
+    }
+    touch_heap(); /* reads its table */
+    atomic {
+        if
+        :: tenant == 1 && (state == HELD || state == CLOSED) ->
+#ifdef END_ANYHOW
+            state = NONE;
+            took = true
+#else
+            if
+            :: pins == 0 -> state = NONE; took = true
+            :: else -> state = ENDED
+            fi
+#endif
+        :: else
+        fi
+    }
+    if
+    :: took -> give_back(1)
+    :: else
+    fi;
+    touch_heap(); /* and gives it back */
+#ifndef END_UNHELD
+    take_off(1);
+#endif
+    done++
+}
+
+active proctype claimer()
+{
+    byte own;
+    bool last, dropped;
+    if
+    :: atomic { is_free -> is_free = false }
+        assert(state == NONE && pins == 0);
+        tenant = 2;
+        marks = 0;
+        count = 1;
+        state = CLOSED; /* one block, laid and counted at once */
+        atomic { assert(pins == 0 && marks == 0 && count == 1); pins++ }
+        atomic { assert(tenant == 2); marks++ }
+        assert(marks == 1);
+        atomic { pins--; count--; assert(pins == 0 && count == 0 && state == CLOSED); state = NONE }
+        give_back(2)
+    :: done == BLOCKS + 2
+    fi;
+    done++
+}
+
+active proctype after()
+{
+    (done == BLOCKS + 3) ->
+    assert(given[1] == 1 && given[2] <= 1);
+    assert(state == NONE && is_free && pins == 0);
+    assert(put_up == 1 && use == 0)
+}
