@@ -1,5 +1,6 @@
 dist_man_MANS += \
 	%D%/hf_frames_alloc.3 \
+	%D%/hf_heap_create.3 \
 	%D%/hf_uring_register.3 \
 	%D%/holdfast.1 \
 	%D%/holdfast.3 \

@@ -41,10 +41,13 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/counter-list.h \
 	%D%/heap/counters.h \
 	%D%/heap/harden.c %D%/heap/harden.h \
+	%D%/heap/heap.c %D%/heap/heap.h \
 	%D%/heap/large.c %D%/heap/large.h \
+	%D%/heap/limit.h \
 	%D%/heap/budget.h \
 	%D%/heap/magazine.c %D%/heap/magazine.h \
 	%D%/heap/page.c %D%/heap/page.h \
+	%D%/heap/pieces.c %D%/heap/pieces.h \
 	%D%/heap/remote.c %D%/heap/remote.h \
 	%D%/heap/revoke.c %D%/heap/revoke.h \
 	%D%/heap/steal.c %D%/heap/steal.h \
@@ -64,6 +67,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/alloc.h \
 	%D%/malloc/fork.c %D%/malloc/fork.h \
 	%D%/malloc/free.c \
+	%D%/malloc/heaps.c %D%/malloc/heaps.h \
 	%D%/malloc/init.c %D%/malloc/init.h \
 	%D%/malloc/ladder.c %D%/malloc/ladder.h \
 	%D%/malloc/malloc.c \
@@ -71,6 +75,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/slow.h \
 	%D%/malloc/thread.c %D%/malloc/thread.h \
 	%D%/names/api.c \
+	%D%/names/api-heap.c \
 	%D%/names/elf.c %D%/names/elf.h
 libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-semantic-interposition
 libholdfast_core_la_LIBADD = $(HWLOC_LIBS) $(LIBURING_LIBS)
@@ -84,7 +89,7 @@ libholdfast_la_LDFLAGS = -version-info $(HFI_LT_VERSION) -Wl,--version-script=$(
 libholdfast_la_DEPENDENCIES = libholdfast-core.la %D%/holdfast.map
 
 holdfastincludedir = $(includedir)/holdfast
-holdfastinclude_HEADERS = include/holdfast/frames.h include/holdfast/holdfast.h include/holdfast/inspect.h include/holdfast/uring.h
+holdfastinclude_HEADERS = include/holdfast/frames.h include/holdfast/heap.h include/holdfast/holdfast.h include/holdfast/inspect.h include/holdfast/uring.h
 
 pkgconfigdir = $(libdir)/pkgconfig
 nodist_pkgconfig_DATA = %D%/holdfast.pc

@@ -100,6 +100,9 @@ struct hf_stats {
     uint64_t live;          /* bytes of the blocks that the program has, as hf_usable_size tells, in
                               * allocated and idle pages; off by what other threads do meanwhile */
     uint64_t kept;          /* of allocated: empty pages that threads keep for their next requests */
+    uint64_t heaps;         /* of allocated: pages of heaps (<holdfast/heap.h>) */
+    uint64_t heaps_free; /* of heaps: what no heap has of these pages.  The rest is the sum of `held` of all
+                              * heaps but the default one, while no call is under way */
 };
 
 /* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL

@@ -78,7 +78,7 @@ struct hf_inspect_node {
                                 * empty ones that threads keep are not idle */
     uint64_t free;             /* total - used - what could not be populated */
     uint64_t high_water;       /* most ever in use */
-    uint64_t large;            /* of `used`: blocks of whole pages */
+    uint64_t large;            /* of `used`: blocks of whole pages, and pages of heaps */
     uint64_t meta;             /* of `used`: Holdfast's own structures */
     uint64_t high_water_ticks; /* when high_water was reached */
     uint64_t first_index;      /* of its first page in the process's page table (struct hf_inspect_live) */
@@ -194,7 +194,7 @@ enum hf_inspect_page_state {
     HF_PAGE_IDLE = 3,  /* an unowned run with room: the next thread that needs its class takes
                             * it */
     HF_PAGE_LOOSE = 4, /* an unowned run, full: a free into it decides */
-    HF_PAGE_LARGE = 5, /* one block of whole pages */
+    HF_PAGE_LARGE = 5, /* one block of whole pages, or pages of heaps (<holdfast/heap.h>) */
     HF_PAGE_META = 6,  /* Holdfast's own structures */
 };
 

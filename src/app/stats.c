@@ -15,6 +15,7 @@
 
 #include "base/atomic.h"
 #include "heap/magazine.h"
+#include "heap/pieces.h"
 #include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
@@ -58,6 +59,8 @@ void hfi_stats_counters(struct counters *sum)
 /* Of a run whose owner may be at work: as struct hf_inspect_live reckons. */
 static HFI_READS_OTHERS size_t head_live_bytes(const struct page *head, uintptr_t owner)
 {
+    if (owner == HFI_OWNER_HEAP)
+        return hfi_pieces_live_bytes(head);
     uint32_t used = HFI_SHOWN(head->front.used), class = HFI_SHOWN(head->size_class);
     if (owner == HFI_OWNER_LARGE)
         return (size_t)HFI_SHOWN(head->run_pages) * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
@@ -80,8 +83,9 @@ static HFI_READS_OTHERS void add_heads(struct node_figures *figures, const struc
         const struct page *head = hfi_page_at(node->first_index + i);
         size_t next = i + 1;
         if (owner >= HFI_OWNER_LARGE) {
-            *(owner == HFI_OWNER_LARGE ? &figures->live_large : &figures->live_blocks) +=
-                head_live_bytes(head, owner);
+            *(owner == HFI_OWNER_LARGE  ? &figures->live_large
+              : owner == HFI_OWNER_HEAP ? &figures->live_heaps
+                                        : &figures->live_blocks) += head_live_bytes(head, owner);
             next = i + hfi_max(HFI_SHOWN(head->run_pages), 1u);
         }
         i = i < low && next >= low ? hfi_max(high, next) : next;
@@ -98,6 +102,7 @@ HFI_READS_OTHERS void hfi_stats_node_live(const struct arena_node *node, struct 
     size_t block_pages = figures->pages.idle + figures->pages.owned - figures->kept;
     figures->live_blocks = hfi_min(figures->live_blocks, block_pages * HFI_PAGE_BYTES);
     figures->live_large = hfi_min(figures->live_large, figures->pages.large * HFI_PAGE_BYTES);
+    figures->live_heaps = hfi_min(figures->live_heaps, figures->pages.heaps * HFI_PAGE_BYTES);
 }
 
 /* --- figures for the program itself --- */
@@ -110,7 +115,7 @@ static void add_node(struct hf_stats *stats, const struct arena_node *node, bool
     const struct arena_figures *pages = &figures.pages;
     (with_live ? hfi_stats_node_live : hfi_stats_node)(node, &figures);
     stats->arena += pages->total * HFI_PAGE_BYTES;
-    stats->allocated += (pages->owned + pages->large) * HFI_PAGE_BYTES;
+    stats->allocated += (pages->owned + pages->large + pages->heaps) * HFI_PAGE_BYTES;
     stats->idle += pages->idle * HFI_PAGE_BYTES;
     stats->free += pages->free * HFI_PAGE_BYTES;
     stats->metadata += (pages->meta + pages->failed) * HFI_PAGE_BYTES;
@@ -118,7 +123,9 @@ static void add_node(struct hf_stats *stats, const struct arena_node *node, bool
     stats->high_water += pages->high_water * HFI_PAGE_BYTES;
     stats->longest_free = hfi_max(stats->longest_free, hfi_arena_longest_run(node) * HFI_PAGE_BYTES);
     stats->nodes++;
-    stats->live += figures.live_blocks + figures.live_large;
+    stats->live += figures.live_blocks + figures.live_large + figures.live_heaps;
+    stats->heaps += pages->heaps * HFI_PAGE_BYTES;
+    stats->heaps_free += hfi_load_relaxed(&node->xheap_free) * HFI_PIECE_BYTES; /* relaxed: a count */
     stats->kept += figures.kept * HFI_PAGE_BYTES;
 }
 
@@ -157,6 +164,7 @@ static const char *const stats_names[] = {
     NAMED(large),         NAMED(high_water),    NAMED(longest_free), NAMED(nodes),        NAMED(threads),
     NAMED(blocks_listed), NAMED(pages_claimed), NAMED(pages_fresh),  NAMED(pages_stolen), NAMED(pages_away),
     NAMED(large_blocks),  NAMED(remote_frees),  NAMED(failures),     NAMED(live),         NAMED(kept),
+    NAMED(heaps),         NAMED(heaps_free),
 };
 #undef NAMED
 #define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
@@ -239,7 +247,8 @@ static void report_node(const struct arena_node *node)
                  "longest free run %zu pages",
                  node->id, hfi_format_bytes(size, sizeof size, pages->total * HFI_PAGE_BYTES), pages->total,
                  hfi_format_bytes(used, sizeof used, pages->used * HFI_PAGE_BYTES),
-                 hfi_format_bytes(blocks, sizeof blocks, figures.live_blocks + figures.live_large),
+                 hfi_format_bytes(blocks, sizeof blocks,
+                                  figures.live_blocks + figures.live_large + figures.live_heaps),
                  hfi_format_bytes(idle, sizeof idle, pages->idle * HFI_PAGE_BYTES), pages->free,
                  hfi_arena_longest_run(node));
     if (hfi_prefault_closed_bytes(node->index) != 0 || pages->failed != 0)
@@ -248,6 +257,8 @@ static void report_node(const struct arena_node *node)
     if (figures.kept != 0)
         hfi_say_line("  kept: %zu pages that threads keep empty", figures.kept);
     hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", pages->large, pages->meta);
+    if (pages->heaps != 0)
+        hfi_say_line("  heaps of the program: %zu pages", pages->heaps);
     report_classes(node);
 }
 

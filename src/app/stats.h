@@ -17,6 +17,7 @@ struct node_figures {
     size_t live_blocks; /* bytes, of `idle` and of what of `owned` is not kept: in blocks that the program
                          * has */
     size_t live_large;  /* bytes, of `large`: likewise */
+    size_t live_heaps;  /* bytes, of `heaps`: likewise */
 };
 
 /* Walks the list of theaps. */

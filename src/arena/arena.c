@@ -57,12 +57,13 @@ static void node_init_maps(struct arena_node *node, char *memory, bool growing)
         hfi_idleset_init(&node->scant[i], node->page_count, memory);
         memory += hfi_idleset_bytes(node->page_count);
     }
+    hfi_idleset_init(&node->pieces, node->page_count, memory);
 }
 
 static size_t node_maps_bytes(size_t page_count, bool growing)
 {
     return (growing ? 2 : 1) * hfi_align_up(hfi_runmap_bytes(page_count), HFI_CACHE_LINE) +
-           2 * HFI_CLASS_COUNT * hfi_idleset_bytes(page_count);
+           (2 * HFI_CLASS_COUNT + 1) * hfi_idleset_bytes(page_count);
 }
 
 static int node_init(struct arena_node *node, const struct reserved_node *reserved, bool growing)
@@ -284,6 +285,7 @@ void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figu
     figures->used = left;
     figures->meta = pages_take(&left, node->meta_pages + hfi_load_relaxed(&node->xtheap_pages));
     figures->large = pages_take(&left, hfi_load_relaxed(&node->xlarge_pages));
+    figures->heaps = pages_take(&left, hfi_load_relaxed(&node->xheap_pages));
     figures->idle = pages_take(&left, hfi_arena_idle_pages(node));
     figures->owned = left;
     figures->high_water = hfi_max(hfi_load_relaxed(&node->xmost_used), figures->used);
@@ -300,7 +302,7 @@ size_t hfi_arena_show(const struct arena_node *node)
     HFI_SHOW(shown->free, figures.free * HFI_PAGE_BYTES);
     HFI_SHOW(shown->used, figures.used * HFI_PAGE_BYTES);
     HFI_SHOW(shown->idle, figures.idle * HFI_PAGE_BYTES);
-    HFI_SHOW(shown->large, figures.large * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->large, (figures.large + figures.heaps) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->meta, figures.meta * HFI_PAGE_BYTES);
     HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
     return figures.used;

@@ -33,6 +33,7 @@ struct arena_node {
     struct idleset ample[HFI_CLASS_COUNT]; /* atomic inside: unowned runs, with ample_blocks free or
                                              * more */
     struct idleset scant[HFI_CLASS_COUNT]; /* atomic inside: with less, taken when there is nothing else */
+    struct idleset pieces;                 /* atomic inside: pages of heaps with free pieces (pieces.h) */
     _Atomic(size_t) xlow_used;    /* atomic: pages from here up to xhigh_used were never handed out: zero */
     _Atomic(size_t) xhigh_used;   /* atomic: single pages come from below, runs from above */
     _Atomic(size_t) xmost_used;   /* atomic: most pages ever in use, as seen on slow paths */
@@ -44,6 +45,8 @@ struct arena_node {
     _Atomic(size_t) xidle_pages;  /* atomic: pages of unowned runs with room; below zero for a
                                    * moment (page.c) */
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
+    _Atomic(size_t) xheap_pages;  /* atomic: pages of heaps of the program */
+    _Atomic(size_t) xheap_free;   /* atomic: pieces in these that no heap has */
     _Atomic(size_t) xclass_pages[HFI_CLASS_COUNT]; /* atomic: pages of runs cut into each class */
 };
 
@@ -138,7 +141,7 @@ HFI_INLINE size_t hfi_arena_idle_pages(const struct arena_node *node)
 }
 
 /* A node in pages.  Read one after the other while others work, and cut so that at any time
- *     free + failed + used == total,  unopened <= free,  meta + large + idle + owned == used.
+ *     free + failed + used == total,  unopened <= free,  meta + large + heaps + idle + owned == used.
  * All figures of nodes begin here: those of the inspection segment, of hf_stats, of mallinfo2 and of
  * the report of a full arena. */
 struct arena_figures {
@@ -149,6 +152,7 @@ struct arena_figures {
     size_t used;       /* handed out or held */
     size_t meta;       /* of `used`: Holdfast's own structures */
     size_t large;      /* of `used`: in blocks of whole pages */
+    size_t heaps;      /* of `used`: of heaps of the program */
     size_t idle;       /* of `used`: in unowned runs with room, if only for one block */
     size_t owned;      /* of `used`, the rest: in runs that a theap owns, and unowned full ones */
     size_t high_water; /* most ever used, as seen on slow paths and now */

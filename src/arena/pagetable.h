@@ -11,6 +11,7 @@
  *   HFI_OWNER_NONE      free, inside a large run, or no arena: never a valid block
  *   HFI_OWNER_INTERIOR  inside a run of blocks; table[i].head_delta leads to its head
  *   HFI_OWNER_LARGE     head of a run that is one block
+ *   HFI_OWNER_HEAP      page of pieces, or head of a run, that heaps of the program have (pieces.h)
  *   HFI_OWNER_UNOWNED   head of a run whose theap let go, as its xfree says too; or one that a
  *                       stealer has picked, which is owned until its xfree says otherwise
  *   HFI_OWNER_META      Holdfast's own memory
@@ -36,7 +37,8 @@ enum {
     HFI_OWNER_INTERIOR = 2,
     HFI_OWNER_META = 4,
     HFI_OWNER_LARGE = 6,
-    HFI_OWNER_UNOWNED = 8
+    HFI_OWNER_HEAP = 8,
+    HFI_OWNER_UNOWNED = 10
 };
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };
@@ -108,11 +110,14 @@ struct page {
     uint32_t block_bytes;           /* const */
     uint32_t run_pages;             /* const: length of the run */
     uint16_t reserved;              /* const: blocks the run has room for */
-    uint8_t size_class;             /* const: HFI_CLASS_LARGE for a large run */
+    uint8_t size_class;             /* const: HFI_CLASS_LARGE for a large run, HFI_CLASS_HEAP for what heaps
+                                     * have, and while it is free, had last */
     uint8_t node;                   /* const: index of its node */
     uint32_t head_delta;            /* const: pages back to the head, inside a run */
     _Atomic(uint32_t) xnext_lost;   /* atomic: link of a page whose guard could not be lifted (harden.c) */
-    uint64_t link_key; /* const: encodes links, and is in the guard's pattern, in the secure build */
+    uint64_t link_key;          /* const: encodes links, and is in the guard's pattern, in the secure build */
+    _Atomic(uintptr_t) xpieces; /* atomic: of what heaps have, or had: where that is known (pieces.h); one
+                                 * more where a forked child has it from its parent */
 };
 
 _Static_assert(sizeof(struct page) == HFI_TABLE_ENTRY_BYTES, "two cache lines per page");

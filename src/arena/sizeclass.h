@@ -18,6 +18,7 @@
 
 #define HFI_CLASS_COUNT 60u
 #define HFI_CLASS_LARGE 255u /* page->size_class of a run that is one block */
+#define HFI_CLASS_HEAP 254u  /* page->size_class of what heaps of the program have */
 #define HFI_EXTEND_BLOCKS_MAX 64u
 #define HFI_BLOCK_MAX_BYTES ((size_t)256 * HFI_KIB)
 #define HFI_INVERSE_SHIFT 40

@@ -55,6 +55,7 @@
 #include "arena/prefault.h"
 #include "base/say.h"
 #include "heap/theaps.h"
+#include "heap/heap.h"
 #include "malloc/thread.h"
 #include "arena/arena.h"
 #include "heap/page.h"
@@ -97,7 +98,9 @@ static void let_go_of_pages(size_t index, size_t end, const struct theap *self)
 {
     for (; index < end; index++) {
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
-        if (owner >= HFI_OWNER_UNOWNED)
+        if (owner == HFI_OWNER_HEAP)
+            hfi_pieces_inherit(hfi_page_at(index));
+        else if (owner >= HFI_OWNER_UNOWNED)
             hfi_page_let_go_in_child(hfi_page_at(index), owner == (uintptr_t)self);
     }
 }
@@ -147,6 +150,8 @@ static void child_take_over(void)
     if (self->thread != 0)
         hfi_thread_forget(); /* a stealer may have had its lists in hand */
     hfi_theaps_forsake(self->thread != 0 ? self : NULL);
+    hfi_pieces_forked();
+    hfi_heaps_forked();
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         node_let_go(&hfi_arena.nodes[i], self);
     hfi_theaps_recycle();
@@ -221,6 +226,7 @@ static void forsake_arena(void)
     hfi_span = 0;
     hfi_thread_forget();
     hfi_theaps_forsake(NULL);
+    hfi_heaps_forsake();
     hfi_arena_forsake();
 }
 

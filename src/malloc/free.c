@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "kernel/boot.h"
 #include "malloc/fork.h"
+#include "malloc/heaps.h"
 #include "malloc/init.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
@@ -78,7 +79,17 @@ static HFI_NOINLINE void free_found(struct found found, void *pointer)
     struct theap *theap = hfi_theap;
     if (hfi_unlikely(theap->thread == 0) && hfi_fork_is_pending())
         return; /* lost */
+    if (hfi_unlikely(hfi_heaps_had_last(found.page, found.owner))) {
+        hfi_theap_leave(theap);
+        hfi_heaps_free_late(pointer);
+        return;
+    }
     found = hfi_address_head(found, pointer, "free");
+    if (found.owner == HFI_OWNER_HEAP) {
+        hfi_theap_leave(theap);
+        hfi_heaps_free(found.page, pointer);
+        return;
+    }
     if (found.owner == HFI_OWNER_LARGE) {
         hfi_large_free(found.page, pointer);
         hfi_theap_leave(theap);

@@ -411,6 +411,29 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
     return served(had_theap, malloc_attached(theap, &request, &call));
 }
 
+struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, struct arena_node *only)
+{
+    struct request request = { .bytes = pages * HFI_PAGE_BYTES, .align_bytes = align_bytes, .only = only };
+    struct theap *theap = hfi_init_thread();
+    for (bool again = false; theap != NULL && !is_impossible(&request); again = true) {
+        struct demand demand = {
+            .class = HFI_CLASS_LARGE, .pages = pages, .align_bytes = align_bytes, .only = only
+        };
+        hfi_theap_enter(theap);
+        struct page *run = ask_ladder(theap, &demand, bytes);
+        hfi_theap_leave(theap);
+        if (run != NULL || again || !ask_application(only != NULL ? only : theap->node, pages))
+            return run;
+        theap = hfi_init_thread();
+    }
+    return NULL;
+}
+
+void *hfi_malloc_fail(size_t bytes, size_t pages, size_t align_bytes)
+{
+    return !hfi_arena_is_standing() ? hfi_fail_enomem() : fail_full(bytes, pages, align_bytes);
+}
+
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
 static unsigned class_aligned(size_t align, size_t bytes)
 {

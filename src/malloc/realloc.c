@@ -12,6 +12,7 @@
 #include "malloc/alloc.h"
 #include "kernel/boot.h"
 #include "malloc/fork.h"
+#include "malloc/heaps.h"
 #include "heap/large.h"
 
 size_t hfi_usable_size(const void *pointer)
@@ -21,6 +22,8 @@ size_t hfi_usable_size(const void *pointer)
     if (hfi_unlikely(hfi_boot_owns(pointer)))
         return hfi_boot_usable(pointer);
     struct found found = hfi_address_find(pointer, "malloc_usable_size");
+    if (found.owner == HFI_OWNER_HEAP)
+        return hfi_heaps_block_bytes(found.page, pointer, "malloc_usable_size");
     hfi_address_expect_start(&found, pointer, "malloc_usable_size");
     hfi_expect_live(pointer, "malloc_usable_size");
     return found.owner == HFI_OWNER_LARGE ? hfi_large_bytes(found.page) : found.page->block_bytes;
@@ -75,6 +78,8 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
     if (hfi_unlikely(hfi_theap->thread == 0) && hfi_fork_is_pending())
         return realloc_in_pending_fork(pointer, bytes);
     struct found found = hfi_address_find(pointer, "realloc");
+    if (found.owner == HFI_OWNER_HEAP)
+        return hfi_heaps_realloc(NULL, found.page, pointer, bytes);
     hfi_address_expect_start(&found, pointer, "realloc");
     if (bytes == 0) {
         hfi_free(pointer);

@@ -25,6 +25,13 @@ void *hfi_aligned_alloc(size_t align, size_t bytes);
 /* A block of `bytes` on `node` and no other; NULL and ENOMEM, without a report, when it is full. */
 void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
 
+/* A run of pages for the caller to dress, as malloc would get one for a block of whole pages: `bytes` is what
+ * the program asked for.  NULL, errno as it was and without a report, when there is none. */
+struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, struct arena_node *only);
+
+/* The end of a call for which the arena is full: reports it, as malloc does.  NULL and ENOMEM. */
+void *hfi_malloc_fail(size_t bytes, size_t pages, size_t align_bytes);
+
 /* free of what is not in the arena: NULL, a boot block, or a misuse (message, abort). */
 void hfi_free_outside(void *pointer);
 

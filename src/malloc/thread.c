@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "app/inspect.h"
+#include "heap/heap.h"
 #include "heap/magazine.h"
 #include "kernel/cpu.h"
 #include "base/probe.h"
@@ -48,6 +49,7 @@ static void forget_theap(void)
 
 static void thread_detach(struct theap *theap)
 {
+    hfi_heap_park(&hfi_hold);
     forget_theap();
     hfi_inspect_detach(theap);
     hfi_theap_enter(theap);

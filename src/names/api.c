@@ -15,6 +15,7 @@
 #include "app/frames.h"
 #include "malloc/init.h"
 #include "app/figures.h"
+#include "heap/heap.h"
 #include "heap/magazine.h"
 #include "kernel/cpu.h"
 #include "arena/prefault.h"
@@ -120,6 +121,7 @@ HFI_EXPORT void hf_thread_idle(void)
     struct theap *theap = hfi_theap;
     if (theap->thread == 0)
         return;
+    hfi_heap_park(&hfi_hold);
     hfi_theap_enter(theap);
     hfi_magazine_give_back(theap);
     hfi_theap_let_go_all(theap);

@@ -55,7 +55,8 @@ static const struct node_gauge {
       offsetof(struct hf_inspect_node, idle) },
     { "free_bytes", "Free pages.", offsetof(struct hf_inspect_node, free) },
     { "high_water_bytes", "Most ever used.", offsetof(struct hf_inspect_node, high_water) },
-    { "large_bytes", "Of used: blocks of whole pages.", offsetof(struct hf_inspect_node, large) },
+    { "large_bytes", "Of used: blocks of whole pages, and pages of heaps.",
+      offsetof(struct hf_inspect_node, large) },
     { "metadata_bytes", "Of used: Holdfast's own structures.", offsetof(struct hf_inspect_node, meta) },
 };
 

@@ -1,0 +1,79 @@
+/*
+ * holdfast/heap.h: heaps of the program's own: one lifetime, one place, one limit.
+ *
+ * A query, a request or a cache gets a heap.  Its blocks come from it, its limit fails its own
+ * calls and nobody else's, and its end gives back all of them at once.  Any thread may make these
+ * calls at any time, except that no thread may be in a call on a heap that another thread destroys.
+ * Plain free, realloc and malloc_usable_size work on blocks of heaps, from any thread.
+ */
+#ifndef HOLDFAST_HEAP_H
+#define HOLDFAST_HEAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct hf_heap;
+
+/* Flags.  HF_HEAP_REGION, which is the one kind of heap so far: blocks lie one behind the other.
+ * The room of a freed block comes back when it was the newest of its thread, when all blocks of its
+ * piece were freed (16 to 64 KiB), or when the heap ends. */
+#define HF_HEAP_REGION 1u
+#define HF_HEAP_NODE 2u /* memory of node `node` and no other */
+
+/* What fields are not given are 0. */
+struct hf_heap_options {
+    size_t size_bytes; /* sizeof (struct hf_heap_options): tells the version */
+    const char *name;  /* for messages, up to 31 bytes, copied; may be NULL */
+    size_t limit;      /* bytes, in steps of 16 KiB, rounded up; 0: none */
+    unsigned flags;    /* HF_HEAP_REGION, perhaps with HF_HEAP_NODE */
+    unsigned node;     /* the kernel's number */
+};
+
+/* A heap; NULL with errno ENOMEM, or EINVAL for options that this version does not know, which is
+ * told. */
+struct hf_heap *hf_heap_create(const struct hf_heap_options *options);
+
+/* Ends a heap and all its blocks.  Other threads may be freeing blocks of it: a free that comes
+ * after the end is dropped, as long as the memory has no new use.  NULL is ignored. */
+void hf_heap_destroy(struct hf_heap *heap);
+
+/* As malloc and its kin.  NULL with errno ENOMEM when the heap would be over its limit, or the
+ * arena is full. hf_heap_aligned_alloc takes a power of two of up to 1 GiB, else errno is EINVAL.
+ * hf_heap_realloc takes any block of Holdfast's; one that moves, moves into `heap`.  Plain realloc
+ * keeps a block in its heap. */
+void *hf_heap_malloc(struct hf_heap *heap, size_t bytes);
+void *hf_heap_calloc(struct hf_heap *heap, size_t count, size_t each_bytes);
+void *hf_heap_realloc(struct hf_heap *heap, void *pointer, size_t bytes);
+void *hf_heap_aligned_alloc(struct hf_heap *heap, size_t align, size_t bytes);
+
+/* The heap of a live block; NULL for an address that is none of Holdfast's. */
+struct hf_heap *hf_heap_of(const void *pointer);
+
+/* What plain malloc uses, as a heap that has no limit and does not end. */
+struct hf_heap *hf_heap_default(void);
+
+/* Another limit, 0 for none.  0, -EBUSY where the heap holds more already, which leaves the limit
+ * as it was, or -EINVAL for the default heap. */
+int hf_heap_set_limit(struct hf_heap *heap, size_t bytes);
+
+/* Bytes, in steps of 16 KiB; of the default heap, in pages. */
+struct hf_heap_stats {
+    uint64_t held;     /* what it has of the arena */
+    uint64_t most;     /* most that it ever had; 0 of the default heap */
+    uint64_t limit;    /* 0: none */
+    uint64_t failures; /* calls that its limit failed */
+};
+
+/* Fills `size` bytes of *stats: sizeof (struct hf_heap_stats) of the caller's version.  0, or
+ * -EINVAL for a size that is no version's. */
+int hf_heap_stats(struct hf_heap *heap, struct hf_heap_stats *stats, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,292 @@
+/*
+ * heap: see heap.h; doc/protocols.md, section 14.
+ *
+ * HP1: a heap's use counts each piece from before its claim until after it was given back, and one
+ *      more while its end is under way.  So its memory is not put up while a thread may touch it.
+ * HP2: each piece of the heap that is not none has a place in its table, except for those of its
+ *      chunks.
+ * HP3: a place is written by threads that are in a call on the heap; frees leave it as it is.
+ *
+ * Tests: tests/programs/heaps.c, tests/models/heap.pml.
+ */
+#include "heap/heap.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "heap/harden.h"
+
+#define LOOKS_MAX 32u /* places that one claim looks at for one that is stale */
+
+HFI_TLS struct hold hfi_hold;
+
+/* Those put up: a stack whose head has a tag against ABA, as of theaps (theaps.c). */
+static _Atomic(uint64_t) xput_up;
+static _Atomic(struct heap *) xall;
+static _Atomic(uint64_t) xids;
+
+#define STACK_TAG_SHIFT 36
+#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
+
+static uint64_t stack_word(const struct heap *heap, uint64_t old)
+{
+    uint64_t offset = heap == NULL ? 0 : (uint64_t)((const char *)heap - hfi_base) / HFI_CACHE_LINE;
+    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
+}
+
+static struct heap *stack_top(uint64_t word)
+{
+    uint64_t offset = word & STACK_OFFSET_MASK;
+    return offset == 0 ? NULL : (struct heap *)(hfi_base + offset * HFI_CACHE_LINE);
+}
+
+static void put_up(struct heap *heap)
+{
+    uint64_t word = hfi_load_relaxed(&xput_up);
+    do {
+        hfi_store_relaxed(&heap->xnext, stack_top(word));
+        /* release: pairs with take_up's acquire */
+    } while (!hfi_cas_weak_acq_rel(&xput_up, &word, stack_word(heap, word)));
+}
+
+static struct heap *take_up(void)
+{
+    uint64_t word = hfi_load_acquire(&xput_up);
+    struct heap *top;
+    do {
+        top = stack_top(word);
+        if (top == NULL)
+            return NULL;
+    } while (!hfi_cas_weak_acq_rel(&xput_up, &word, stack_word(hfi_load_relaxed(&top->xnext), word)));
+    return top;
+}
+
+static void all_push(struct heap *heap)
+{
+    struct heap *first = hfi_load_relaxed(&xall);
+    do {
+        heap->next_all = first;
+        /* release: pairs with hfi_heap_first */
+    } while (!hfi_cas_weak_acq_rel(&xall, &first, heap));
+}
+
+struct heap *hfi_heap_first(void)
+{
+    return hfi_load_acquire(&xall);
+}
+
+/* One for the caller, the others of its page are put up. */
+static struct heap *heaps_cut(void)
+{
+    char *memory = NULL;
+    for (unsigned i = 0; i < hfi_arena.node_count && memory == NULL; i++)
+        memory = hfi_arena_claim_meta(&hfi_arena.nodes[i]);
+    if (memory == NULL)
+        return NULL;
+    hfi_guard_place(hfi_page_at(hfi_index_of(memory)));
+    for (size_t at = HFI_HEAP_BYTES; at + HFI_HEAP_BYTES <= HFI_PAGE_BYTES - HFI_GUARD_BYTES;
+         at += HFI_HEAP_BYTES) {
+        all_push((struct heap *)(memory + at));
+        put_up((struct heap *)(memory + at));
+    }
+    all_push((struct heap *)memory);
+    return (struct heap *)memory;
+}
+
+struct heap *hfi_heap_new(const char *name, uint32_t limit, unsigned flags, struct arena_node *only)
+{
+    struct heap *heap = take_up();
+    if (heap == NULL)
+        heap = heaps_cut();
+    if (heap == NULL)
+        return NULL;
+    hfi_assert(hfi_load_relaxed(&heap->xid) == 0 && hfi_limit_use(hfi_load_relaxed(&heap->xlimit)) == 0);
+    size_t kept = offsetof(struct heap, only);
+    memset((char *)heap + kept, 0, sizeof *heap - kept);
+    for (unsigned i = 0; i < HFI_HEAP_PARKED; i++)
+        hfi_store_relaxed(&heap->xparked[i], NULL);
+    heap->only = only;
+    heap->flags = flags;
+    strncpy(heap->name, name != NULL ? name : "", sizeof heap->name - 1);
+    hfi_store_relaxed(&heap->xlimit, (uint64_t)limit << HFI_LIMIT_SHIFT);
+    /* release: pairs with hfi_heap_find */
+    hfi_store_release(&heap->xid, hfi_fetch_add_relaxed(&xids, 1) + 1);
+    return heap;
+}
+
+struct heap *hfi_heap_find(const void *handle)
+{
+    struct heap *heap = (struct heap *)hfi_align_down((uintptr_t)handle, HFI_HEAP_BYTES);
+    if (!hfi_in_arena(handle) || hfi_load_relaxed(hfi_owner_at(hfi_index_of(handle))) != HFI_OWNER_META)
+        return NULL;
+    uint64_t id = hfi_load_acquire(&heap->xid); /* pairs with hfi_heap_new */
+    return id != 0 && hfi_heap_handle(heap, id) == handle ? heap : NULL;
+}
+
+void hfi_heap_relieve(struct given given)
+{
+    if (given.heap == NULL)
+        return;
+    hfi_fetch_add_relaxed(&given.heap->xstale, 1);
+    if (hfi_limit_give(&given.heap->xlimit, given.units))
+        put_up(given.heap); /* HP1 */
+}
+
+/* --- the table --- */
+
+static unsigned chunk_of(uint32_t place)
+{
+    return hfi_highest_bit((place - HFI_HEAP_PLACES) / HFI_HEAP_CHUNK_PLACES + 1);
+}
+
+static uint32_t chunk_first(unsigned chunk)
+{
+    return HFI_HEAP_PLACES + HFI_HEAP_CHUNK_PLACES * ((1u << chunk) - 1);
+}
+
+/* NULL: its chunk is not there. */
+static hfi_place *place_at(struct heap *heap, uint32_t place)
+{
+    if (place < HFI_HEAP_PLACES)
+        return &heap->xtable[place];
+    unsigned chunk = chunk_of(place);
+    /* acquire: pairs with hfi_heap_extend */
+    hfi_place *places = chunk < HFI_HEAP_CHUNKS ? hfi_load_acquire(&heap->xchunks[chunk]) : NULL;
+    return places == NULL ? NULL : &places[place - chunk_first(chunk)];
+}
+
+/* Whether a piece is the heap's still. */
+static bool is_of(const struct piece *piece, uint64_t id)
+{
+    return (hfi_load_acquire(&piece->xword) & 7) != PIECE_NONE && hfi_load_relaxed(&piece->xid) == id;
+}
+
+/* Puts a piece into a place whose own is no more; false: none was found. */
+static bool note_instead(struct heap *heap, struct piece *piece)
+{
+    uint64_t id = hfi_load_relaxed(&heap->xid);
+    uint32_t count = hfi_load_relaxed(&heap->xplaces); /* relaxed: a hint, as are the others */
+    for (unsigned i = 0; i < LOOKS_MAX && i < count; i++) {
+        hfi_place *place = place_at(heap, hfi_fetch_add_relaxed(&heap->xlook, 1) % count);
+        struct piece *had = place == NULL ? NULL : hfi_load_relaxed(place);
+        if (had == NULL || had == piece || is_of(had, id))
+            continue;
+        /* Two threads may come to it at once. */
+        if (hfi_cas_acq_rel(place, &had, piece)) {
+            hfi_fetch_sub_relaxed(&heap->xstale, 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hfi_heap_note(struct heap *heap, struct piece *piece, size_t *chunk_bytes)
+{
+    *chunk_bytes = 0;
+    if ((int32_t)hfi_load_relaxed(&heap->xstale) > 0 && note_instead(heap, piece))
+        return true;
+    uint32_t count = hfi_load_relaxed(&heap->xplaces);
+    do {
+        if (place_at(heap, count) == NULL) {
+            unsigned chunk = chunk_of(count);
+            *chunk_bytes = chunk < HFI_HEAP_CHUNKS ? (sizeof(hfi_place) * HFI_HEAP_CHUNK_PLACES) << chunk : 0;
+            return false;
+        }
+        /* relaxed: the end comes when the calls on the heap are over */
+    } while (!hfi_cas_weak_relaxed(&heap->xplaces, &count, count + 1));
+    hfi_store_relaxed(place_at(heap, count), piece);
+    return true;
+}
+
+bool hfi_heap_extend(struct heap *heap, size_t bytes, void *memory)
+{
+    hfi_place *none = NULL;
+    unsigned chunk = hfi_highest_bit(bytes / (sizeof(hfi_place) * HFI_HEAP_CHUNK_PLACES));
+    return hfi_cas_acq_rel(&heap->xchunks[chunk], &none, memory);
+}
+
+/* --- parked pieces --- */
+
+void hfi_heap_park(struct hold *hold)
+{
+    if (hold->handle == NULL)
+        return;
+    struct heap *heap = hold->heap;
+    uint64_t id = hold->id;
+    struct piece *piece = hfi_hold_park(hold), *none = NULL;
+    for (unsigned i = 0; i < HFI_HEAP_PARKED && piece != NULL; i++, none = NULL)
+        /* The heap may have ended meanwhile, and another one find a hint that leads nowhere. */
+        if (hfi_load_relaxed(&heap->xparked[i]) == NULL && hfi_cas_acq_rel(&heap->xparked[i], &none, piece))
+            return;
+    if (piece != NULL)
+        hfi_heap_relieve(hfi_piece_close(piece, id));
+}
+
+bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
+{
+    for (unsigned i = 0; i < HFI_HEAP_PARKED; i++) {
+        if (hfi_load_relaxed(&heap->xparked[i]) == NULL)
+            continue;
+        struct piece *piece = hfi_exchange_acquire(&heap->xparked[i], NULL);
+        if (piece != NULL && hfi_hold_resume(hold, handle, heap, id, piece))
+            return true;
+    }
+    return false;
+}
+
+/* --- the end --- */
+
+static void end_chunks(struct heap *heap, uint64_t id)
+{
+    for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++) {
+        hfi_place *places = hfi_load_acquire(&heap->xchunks[i]);
+        if (places != NULL)
+            hfi_heap_relieve(hfi_piece_end(hfi_pieces_find(hfi_page_at(hfi_index_of(places)), places), id));
+    }
+}
+
+bool hfi_heap_end(struct heap *heap, uint64_t id)
+{
+    uint64_t had = id;
+    if (!hfi_cas_acq_rel(&heap->xid, &had, 0))
+        return false;
+    hfi_limit_end(&heap->xlimit);
+    if (hfi_hold.id == id) /* this thread lays no more; its piece is in the table */
+        hfi_hold = (struct hold){ .handle = NULL };
+    uint32_t count = hfi_load_relaxed(&heap->xplaces);
+    for (uint32_t i = 0; i < count; i++) {
+        hfi_place *place = place_at(heap, i);
+        struct piece *piece = place == NULL ? NULL : hfi_load_relaxed(place);
+        if (piece != NULL)
+            hfi_heap_relieve(hfi_piece_end(piece, id));
+    }
+    end_chunks(heap, id);
+    hfi_heap_relieve((struct given){ heap, 1 });
+    return true;
+}
+
+/* What descriptors say is not believed (section 8): each heap starts anew. */
+void hfi_heaps_forked(void)
+{
+    hfi_store_relaxed(&xput_up, stack_word(NULL, hfi_load_relaxed(&xput_up))); /* relaxed: one thread */
+    hfi_hold = (struct hold){ .handle = NULL };
+    for (struct heap *heap = hfi_heap_first(); heap != NULL; heap = heap->next_all) {
+        uint64_t limit = hfi_load_relaxed(&heap->xlimit) & ((uint64_t)HFI_LIMIT_NONE << HFI_LIMIT_SHIFT);
+        hfi_store_relaxed(&heap->xlimit, limit);
+        hfi_store_relaxed(&heap->xplaces, 0);
+        hfi_store_relaxed(&heap->xstale, 0);
+        for (unsigned i = 0; i < HFI_HEAP_PARKED; i++)
+            hfi_store_relaxed(&heap->xparked[i], NULL);
+        for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++)
+            hfi_store_relaxed(&heap->xchunks[i], NULL);
+        if (hfi_load_relaxed(&heap->xid) == 0)
+            put_up(heap);
+    }
+}
+
+void hfi_heaps_forsake(void)
+{
+    hfi_hold = (struct hold){ .handle = NULL };
+    hfi_store_relaxed(&xall, NULL); /* relaxed: one thread */
+    hfi_store_relaxed(&xput_up, 0);
+}

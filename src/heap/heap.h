@@ -1,0 +1,95 @@
+/*
+ * heap: a heap of the program: its pieces, its limit, its end.
+ *
+ * Its memory is cut from meta pages and recycled, never unmapped.  All of them are in one list, in
+ * use or not. What the program has of a heap is a handle: its address, and in the low bits a part
+ * of its number.  So a handle of one that has ended is known as such, unless that many others had
+ * its memory since.
+ *
+ * Any thread, lock-free, except where it says so.
+ */
+#ifndef HFI_HEAP_H
+#define HFI_HEAP_H
+
+#include "base/base.h"
+#include "heap/limit.h"
+#include "heap/pieces.h"
+
+#define HFI_HEAP_BYTES ((size_t)1024)
+#define HFI_HEAP_PARKED 4u
+#define HFI_HEAP_PLACES 64u         /* of the table, in the heap itself; the others are in chunks */
+#define HFI_HEAP_CHUNK_PLACES 2048u /* of the first chunk; each further one has twice as many */
+#define HFI_HEAP_CHUNKS 16u
+#define HFI_HEAP_NAME_BYTES 32u
+
+/* Where a piece of the heap is noted; a place may hold one that is the heap's no more. */
+typedef _Atomic(struct piece *) hfi_place;
+
+struct heap {
+    _Atomic(uint64_t) xid;        /* atomic: its number; 0: it has ended, or none is there */
+    _Atomic(uint64_t) xlimit;     /* atomic: limit.h */
+    struct heap *next_all;        /* const once linked */
+    _Atomic(struct heap *) xnext; /* atomic: in the stack of those put up */
+    _Atomic(struct piece *)
+        xparked[HFI_HEAP_PARKED]; /* atomic: hints to parked pieces, of a heap before perhaps */
+    /* From here on zeroed for each heap. */
+    struct arena_node *only;   /* const: on this node and no other; NULL: any */
+    unsigned flags;            /* const: as the program gave them */
+    _Atomic(uint32_t) xplaces; /* atomic: places that were used */
+    _Atomic(uint32_t) xstale;  /* atomic: about as many of them hold none of its pieces */
+    _Atomic(uint32_t) xlook;   /* atomic: place to look at next for such a one */
+    _Atomic(uint32_t) xmost;   /* atomic: most that was used, of limit.h */
+    _Atomic(uint64_t) xfailed; /* atomic: calls that its limit failed */
+    _Atomic(uint64_t) xreported_ns,
+        xunreported;                   /* atomic: when its limit was told of last, and failures since */
+    hfi_place xtable[HFI_HEAP_PLACES]; /* atomic */
+    _Atomic(hfi_place *) xchunks[HFI_HEAP_CHUNKS]; /* atomic: further places, in blocks of the heap */
+    char name[HFI_HEAP_NAME_BYTES];                /* const */
+};
+
+_Static_assert(sizeof(struct heap) <= HFI_HEAP_BYTES, "handles have a part of the number in their low bits");
+
+/* What this thread holds of a heap's pieces. */
+extern HFI_HIDDEN HFI_TLS struct hold hfi_hold;
+
+/* Makes a heap, of any node's memory; NULL when there is none. */
+struct heap *hfi_heap_new(const char *name, uint32_t limit, unsigned flags, struct arena_node *only);
+
+HFI_INLINE void *hfi_heap_handle(struct heap *heap, uint64_t id)
+{
+    return (char *)heap + id % HFI_HEAP_BYTES;
+}
+
+/* The heap of a handle; NULL where none has it (any more). */
+struct heap *hfi_heap_find(const void *handle);
+
+/* Relieves a heap of what was given back; its memory is put up where that was the last of one that
+ * has ended. */
+void hfi_heap_relieve(struct given given);
+
+/* A place for a piece that was claimed.  False: a further chunk is needed first, of so many bytes. */
+bool hfi_heap_note(struct heap *heap, struct piece *piece, size_t *chunk_bytes);
+
+/* Memory for that, zeroed: a block of the heap, in a piece of its own that is noted nowhere.
+ * False: another thread was first. */
+bool hfi_heap_extend(struct heap *heap, size_t bytes, void *memory);
+
+/* Leaves what is held where another thread finds it. */
+void hfi_heap_park(struct hold *hold);
+
+/* Takes up a piece that was parked; false: there is none. */
+bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct hold *hold);
+
+/* Ends a heap with all its blocks.  False: another thread has ended it.  Takes time in proportion
+ * to its pieces. */
+bool hfi_heap_end(struct heap *heap, uint64_t id);
+
+/* All heaps, in use or not. */
+struct heap *hfi_heap_first(void);
+
+/* In a forked child of a process with threads: heaps go on with nothing in them.  In one without
+ * the arena: there are none. */
+void hfi_heaps_forked(void);
+void hfi_heaps_forsake(void);
+
+#endif

@@ -1,0 +1,324 @@
+/*
+ * heaps: see heaps.h; doc/protocols.md, section 14.
+ *
+ * HS1: each piece is counted in its heap's limit before it is claimed, and noted in its table
+ *      before the call returns.
+ * HS2: no message is written while the thread is inside its theap.
+ *
+ * Tests: tests/programs/heaps.c, tests/programs/heap-misuse.c.
+ */
+#include "malloc/heaps.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/say.h"
+#include "kernel/cpu.h"
+#include "malloc/address.h"
+#include "malloc/alloc.h"
+#include "malloc/init.h"
+#include "malloc/ladder.h"
+#include "malloc/slow.h"
+#include "malloc/thread.h"
+
+#define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+#define SMALL_UNITS 16u /* a heap that uses as much takes whole pages */
+
+const char hfi_default_heap;
+
+struct heap *hfi_heaps_find(const void *handle, const char *call)
+{
+    struct heap *heap = hfi_heap_find(handle);
+    if (heap == NULL)
+        hfi_die("HF-E320", call,
+                "%p is no heap, or one that has ended: destroyed twice, or used after its end; pass what "
+                "hf_heap_create returned, until hf_heap_destroy",
+                handle);
+    return heap;
+}
+
+/* --- pieces --- */
+
+/* At most once in ten seconds for each heap. */
+static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes)
+{
+    uint64_t now = hfi_os_now_coarse_ns(), last = hfi_load_relaxed(&heap->xreported_ns);
+    char used[16], limit[16];
+    hfi_fetch_add_relaxed(&heap->xfailed, 1);
+    if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !hfi_cas_relaxed(&heap->xreported_ns, &last, now)) {
+        hfi_fetch_add_relaxed(&heap->xunreported, 1);
+        return;
+    }
+    hfi_say(
+        SAY_ERROR, "HF-E015", "heap",
+        "heap \"%s\" (%llu) is at its limit: it has no room for %zu bytes, and has %s of %s (%llu failures "
+        "not reported since the last report); the arena is not full: raise it by hf_heap_set_limit, or let "
+        "what uses the heap fail",
+        heap->name, (unsigned long long)hfi_load_relaxed(&heap->xid), bytes,
+        hfi_format_bytes(used, sizeof used, hfi_limit_use(word) * HFI_PIECE_BYTES),
+        hfi_format_bytes(limit, sizeof limit, hfi_limit_of(word) * HFI_PIECE_BYTES),
+        (unsigned long long)hfi_exchange_relaxed(&heap->xunreported, 0));
+}
+
+static void note_most(struct heap *heap, uint64_t word)
+{
+    uint32_t use = hfi_limit_use(word), most = hfi_load_relaxed(&heap->xmost);
+    while (most < use && !hfi_cas_weak_relaxed(&heap->xmost, &most, use))
+        ;
+}
+
+static struct arena_node *home_of(const struct heap *heap, struct theap *theap)
+{
+    if (heap->only != NULL)
+        return heap->only;
+    hfi_theap_enter(theap);
+    struct arena_node *node = hfi_ladder_choose_node(theap);
+    hfi_theap_leave(theap);
+    return node;
+}
+
+/* Of a page that has free pieces, or of a fresh one. */
+static struct piece *claim_part(struct heap *heap, uint64_t id, struct theap *theap, size_t bytes)
+{
+    struct arena_node *home = home_of(heap, theap);
+    struct piece *piece = hfi_pieces_claim(home, bytes, heap, id);
+    bool zero;
+    if (piece != NULL)
+        return piece;
+    struct page *page = hfi_arena_claim(home, 1, HFI_PAGE_BYTES, CLAIM_LOW, &zero);
+    for (unsigned i = 0; page == NULL && heap->only == NULL && i < hfi_arena.node_count; i++) {
+        if (hfi_arena.nodes[i].index != home->index && !hfi_options.remote_allow)
+            continue;
+        piece = hfi_pieces_claim(&hfi_arena.nodes[i], bytes, heap, id);
+        if (piece != NULL)
+            return piece;
+    }
+    if (page == NULL)
+        page = hfi_malloc_run(bytes, 1, HFI_PAGE_BYTES, heap->only);
+    return page == NULL ? NULL : hfi_pieces_attach(page, bytes, heap, id);
+}
+
+/* For a block of `bytes`.  Counted in the limit, not noted yet (HS1).  NULL and ENOMEM, and
+ * reported. */
+static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *theap, size_t align,
+                                 size_t bytes)
+{
+    bool is_run = bytes > HFI_PIECE_BLOCK_MAX || align > HFI_PIECE_BYTES;
+    size_t pages = hfi_large_pages(bytes), wanted = bytes;
+    uint64_t word = hfi_load_relaxed(&heap->xlimit);
+    if (!is_run && hfi_limit_use(word) >= SMALL_UNITS)
+        wanted = HFI_PIECE_BLOCK_MAX;
+    uint32_t units = is_run ? (uint32_t)pages * HFI_PIECES : hfi_piece_units(wanted);
+    if (!hfi_limit_take(&heap->xlimit, units, &word)) {
+        wanted = bytes;
+        uint32_t least = is_run ? units : hfi_piece_units(bytes);
+        if (least == units || !hfi_limit_take(&heap->xlimit, least, &word)) {
+            report_limit(heap, word, bytes);
+            return hfi_fail_enomem();
+        }
+        units = least;
+    }
+    note_most(heap, word);
+    struct piece *piece = NULL;
+    if (!is_run) {
+        piece = claim_part(heap, id, theap, wanted);
+    } else {
+        struct page *run = hfi_malloc_run(bytes, pages, hfi_max(align, HFI_PAGE_BYTES), heap->only);
+        piece = run == NULL ? NULL : hfi_pieces_attach_run(run, heap, id);
+    }
+    if (piece != NULL)
+        return piece;
+    hfi_limit_give(&heap->xlimit, units);
+    return hfi_malloc_fail(bytes, is_run ? pages : 1, align);
+}
+
+/* Gives the table room for more pieces. */
+static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, size_t bytes)
+{
+    struct piece *piece = bytes == 0 ? NULL : claim_piece(heap, id, theap, HFI_MAX_ALIGN, bytes);
+    struct hold hold;
+    if (piece == NULL)
+        return false;
+    char *memory = hfi_piece_start(piece);
+    if (piece->bytes != 0) {
+        hfi_hold_begin(&hold, NULL, piece);
+        memory = hfi_hold_lay(&hold, bytes);
+        hfi_heap_relieve(hfi_hold_close(&hold));
+    }
+    memset(memory, 0, bytes);
+    if (!hfi_heap_extend(heap, bytes, memory))
+        hfi_heap_relieve(hfi_piece_end(piece, id));
+    return true;
+}
+
+static bool note_piece(struct heap *heap, uint64_t id, struct theap *theap, struct piece *piece)
+{
+    size_t bytes;
+    while (!hfi_heap_note(heap, piece, &bytes))
+        if (!extend_table(heap, id, theap, bytes)) {
+            hfi_heap_relieve(hfi_piece_end(piece, id));
+            return false;
+        }
+    return true;
+}
+
+/* --- blocks --- */
+
+static size_t room_in(const struct hold *hold)
+{
+    return (size_t)(hold->end - hold->cursor);
+}
+
+static void *lay(struct hold *hold, size_t align, size_t bytes)
+{
+    if (room_in(hold) < bytes || (align > HFI_MAX_ALIGN && !hfi_hold_align(hold, align, bytes)))
+        return NULL;
+    return hfi_hold_lay(hold, bytes);
+}
+
+/* Of a piece that is claimed for it.  The thread holds on to that one of the two that has more
+ * room. */
+static void *lay_in_new(struct heap *heap, const void *handle, struct theap *theap, size_t align,
+                        size_t bytes)
+{
+    uint64_t id = hfi_load_relaxed(&heap->xid);
+    struct hold fresh, *hold = &hfi_hold;
+    struct piece *piece = claim_piece(heap, id, theap, align, bytes);
+    if (piece == NULL || !note_piece(heap, id, theap, piece))
+        return NULL;
+    if (piece->bytes == 0)
+        return hfi_piece_start(piece);
+    hfi_hold_begin(&fresh, handle, piece);
+    void *block = lay(&fresh, align, bytes);
+    hfi_assert(block != NULL);
+    bool other = hold->handle != NULL && room_in(hold) >= room_in(&fresh);
+    if (other) {
+        hfi_heap_relieve(hfi_hold_close(&fresh));
+    } else {
+        if (hold->handle != NULL)
+            hfi_heap_relieve(hfi_hold_close(hold));
+        *hold = fresh;
+    }
+    return block;
+}
+
+static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap, size_t align, size_t bytes)
+{
+    struct hold *hold = &hfi_hold;
+    uint64_t id = hfi_load_relaxed(&heap->xid);
+    if (hold->id != id) {
+        hfi_heap_park(hold);
+        hfi_heap_resume(heap, handle, id, hold);
+    }
+    void *block = hold->handle == NULL ? NULL : lay(hold, align, bytes);
+    if (block == NULL && hold->handle != NULL && hfi_hold_rewind(hold))
+        block = lay(hold, align, bytes);
+    return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes);
+}
+
+void *hfi_heaps_alloc(const void *handle, size_t align, size_t bytes, const char *call)
+{
+    if (handle == &hfi_default_heap)
+        return hfi_aligned_alloc(align, bytes);
+    struct heap *heap = hfi_heaps_find(handle, call);
+    bool had_theap = hfi_theap->thread != 0;
+    struct theap *theap = hfi_init_thread();
+    if (bytes > HFI_ARENA_MAX_BYTES || align > HFI_WINDOW_BYTES)
+        return hfi_fail_enomem();
+    if (theap == NULL)
+        return hfi_malloc_fail(bytes, 1, align);
+    bytes = hfi_align_up(hfi_max(bytes, 1), HFI_MAX_ALIGN);
+    void *block = alloc_in(heap, handle, theap, align, bytes);
+    if (hfi_unlikely(!had_theap))
+        hfi_thread_served();
+    return block;
+}
+
+static HFI_COLD _Noreturn void die_no_block(const void *pointer, const char *call)
+{
+    hfi_die("HF-E303", call,
+            "%p lies in a page of heaps, where no block begins there; pass what hf_heap_malloc returned",
+            pointer);
+}
+
+void hfi_heaps_free_late(const void *pointer)
+{
+    static _Atomic(bool) xsaid;
+    if (hfi_first_time(&xsaid))
+        hfi_say(
+            SAY_WARNING, "HF-W023", "free",
+            "%p is of a heap that has ended: the free is dropped, and so are later ones, without a message; "
+            "free no block of a heap after hf_heap_destroy",
+            pointer);
+}
+
+void hfi_heaps_free(struct page *page, void *pointer)
+{
+    struct given given;
+    if (hfi_unlikely(hfi_pieces_is_inherited(page)))
+        return;
+    switch (hfi_pieces_free(page, pointer, &hfi_hold, &given)) {
+    case FREED: break;
+    case FREED_LATE: hfi_heaps_free_late(pointer); break;
+    case FREED_WRONG: die_no_block(pointer, "free");
+    case FREED_TWICE:
+        hfi_die("HF-E304", "free",
+                "block %p of a heap was freed twice; run the program under the secure build to see where",
+                pointer);
+    }
+    hfi_heap_relieve(given);
+}
+
+size_t hfi_heaps_block_bytes(const struct page *page, const void *pointer, const char *call)
+{
+    size_t bytes = hfi_pieces_block_bytes(page, pointer);
+    if (bytes == 0 && hfi_pieces_is_inherited(page))
+        return HFI_MAX_ALIGN; /* laid while the process forked: at least so much */
+    if (bytes == 0)
+        die_no_block(pointer, call);
+    return bytes;
+}
+
+const void *hfi_heaps_of(const void *pointer)
+{
+    if (!hfi_in_arena(pointer))
+        return NULL;
+    size_t index = hfi_index_of(pointer);
+    uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
+    if (owner == HFI_OWNER_NONE || owner == HFI_OWNER_META)
+        return NULL;
+    if (owner != HFI_OWNER_HEAP || hfi_pieces_is_inherited(hfi_page_at(index)))
+        return &hfi_default_heap;
+    const struct piece *piece = hfi_pieces_find(hfi_page_at(index), pointer);
+    return hfi_heap_handle(piece->heap, hfi_load_relaxed(&piece->xid));
+}
+
+/* The newest block of what the thread holds, where it is. */
+static bool resize_newest(void *pointer, size_t bytes)
+{
+    struct hold *hold = &hfi_hold;
+    return pointer == hold->newest && hold->handle != NULL &&
+           hfi_load_relaxed(&hold->heap->xid) == hold->id && bytes <= HFI_PIECE_BLOCK_MAX &&
+           hfi_hold_resize(hold, hfi_align_up(bytes, HFI_MAX_ALIGN));
+}
+
+void *hfi_heaps_realloc(const void *handle, struct page *page, void *pointer, size_t bytes)
+{
+    size_t has = hfi_heaps_block_bytes(page, pointer, "realloc");
+    if (bytes == 0) {
+        hfi_free(pointer);
+        return NULL;
+    }
+    bool inherited = hfi_pieces_is_inherited(page);
+    if (!inherited && (resize_newest(pointer, bytes) || hfi_block_stays(has, bytes)))
+        return pointer;
+    const void *own = handle != NULL ? handle : hfi_heaps_of(pointer);
+    void *fresh = hfi_heaps_alloc(own, HFI_MAX_ALIGN, bytes, "realloc");
+    if (fresh == NULL)
+        return bytes <= has ? pointer : NULL;
+    /* What of an inherited block's end is not known is copied with what lies behind it. */
+    size_t behind = HFI_PAGE_BYTES - HFI_GUARD_BYTES - (uintptr_t)pointer % HFI_PAGE_BYTES;
+    memcpy(fresh, pointer, hfi_min(inherited ? hfi_max(has, behind) : has, bytes));
+    hfi_free(pointer);
+    return fresh;
+}

@@ -1,0 +1,194 @@
+/*
+ * heap-misuse: each misuse of a heap's calls ends with its message, or is refused: a heap destroyed
+ * twice, used after its end, or never one; a block freed twice, in its middle, after its heap's
+ * end; options of another version; a limit under what is held; a limit that was reached, told once.
+ */
+#include <holdfast/heap.h>
+#include <malloc.h>
+#include <signal.h>
+
+#include "test.h"
+
+static struct hf_heap *new_heap(size_t limit)
+{
+    struct hf_heap_options options = {
+        .size_bytes = sizeof options, .name = "misused", .limit = limit, .flags = HF_HEAP_REGION
+    };
+    struct hf_heap *heap = hf_heap_create(&options);
+    CHECK(heap != NULL);
+    return heap;
+}
+
+static struct hf_heap *ended(void)
+{
+    struct hf_heap *heap = new_heap(0);
+    CHECK(hf_heap_malloc(heap, 100) != NULL);
+    hf_heap_destroy(heap);
+    CHECK(new_heap(0) != heap); /* which has its memory */
+    return heap;
+}
+
+enum misuse {
+    DESTROYED_TWICE,
+    USED_AFTER,
+    USED_NONE,
+    LIMIT_AFTER,
+    STATS_AFTER,
+    FREED_TWICE,
+    FREED_TWICE_NEWEST,
+    FREED_INSIDE,
+    FREED_UNLAID,
+    REALLOC_INSIDE,
+    SIZE_INSIDE,
+    LARGE_INSIDE,
+    FREED_LATE,
+    FREED_LATE_BESIDE,
+    FREED_LATE_LARGE,
+    OPTIONS_SHORT,
+    OPTIONS_LONGER,
+    OPTIONS_FLAGS,
+    OPTIONS_NONE,
+    LIMIT_UNDER,
+    AT_LIMIT,
+};
+
+static void free_blocks(enum misuse misuse)
+{
+    struct hf_heap *heap = new_heap(0), *beside = new_heap(0);
+    char *first = hf_heap_malloc(heap, 100), *block = hf_heap_malloc(heap, 100);
+    char *last = hf_heap_malloc(heap, 100), *large = hf_heap_malloc(heap, 300000);
+    switch (misuse) {
+    case FREED_TWICE:
+        free(block);
+        free(block);
+        break;
+    case FREED_TWICE_NEWEST:
+        free(last);
+        free(last);
+        break;
+    case FREED_INSIDE: free(block + 16); break;
+    case FREED_UNLAID: free(last + 112); break;
+    case REALLOC_INSIDE: CHECK(realloc(block + 16, 500) == NULL); break;
+    case SIZE_INSIDE: CHECK(malloc_usable_size(block + 8) == 0); break;
+    case LARGE_INSIDE: free(large + 16); break;
+    case FREED_LATE:
+    case FREED_LATE_LARGE:
+        hf_heap_destroy(heap);
+        free(misuse == FREED_LATE ? first : large);
+        free(last);
+        break;
+    default:
+        CHECK(hf_heap_malloc(beside, 100) != NULL); /* of the same page */
+        hf_heap_destroy(heap);
+        free(first);
+        free(last);
+        break;
+    }
+}
+
+static void create(enum misuse misuse)
+{
+    struct {
+        struct hf_heap_options known;
+        size_t later;
+    } options = { { .size_bytes = sizeof options.known, .flags = HF_HEAP_REGION }, 0 };
+    if (misuse == OPTIONS_SHORT)
+        options.known.size_bytes = 16;
+    if (misuse == OPTIONS_LONGER) {
+        options.known.size_bytes = sizeof options;
+        CHECK(hf_heap_create(&options.known) != NULL); /* a later version's, with nothing that is new */
+        options.later = 1;
+    }
+    if (misuse == OPTIONS_FLAGS)
+        options.known.flags = 0x80;
+    for (int i = 0; i < 3; i++)
+        CHECK(hf_heap_create(misuse == OPTIONS_NONE ? NULL : &options.known) == NULL && errno == EINVAL);
+    options.known = (struct hf_heap_options){ .size_bytes = sizeof options.known,
+                                              .flags = HF_HEAP_REGION | HF_HEAP_NODE,
+                                              .node = 77 };
+    CHECK(hf_heap_create(&options.known) == NULL && errno == EINVAL);
+}
+
+static void misuse_limit(enum misuse misuse)
+{
+    struct hf_heap *heap = new_heap(100000), *other = new_heap(100000);
+    struct hf_heap_stats stats;
+    while (hf_heap_malloc(heap, 100) != NULL)
+        ;
+    CHECK(errno == ENOMEM && hf_heap_malloc(heap, 100000) == NULL && errno == ENOMEM);
+    if (misuse == LIMIT_UNDER)
+        CHECK(hf_heap_set_limit(heap, 50000) == -EBUSY && hf_heap_malloc(other, 100) != NULL);
+    CHECK(hf_heap_stats(heap, &stats, 7) == -EINVAL && hf_heap_stats(heap, &stats, 8) == 0 &&
+          stats.held != 0);
+}
+
+static void run(int misuse)
+{
+    struct hf_heap_stats stats;
+    switch ((enum misuse)misuse) {
+    case DESTROYED_TWICE: hf_heap_destroy(ended()); break;
+    case USED_AFTER: CHECK(hf_heap_malloc(ended(), 100) == NULL); break;
+    case USED_NONE: CHECK(hf_heap_malloc(NULL, 100) == NULL); break;
+    case LIMIT_AFTER: CHECK(hf_heap_set_limit(ended(), 0) == 0); break;
+    case STATS_AFTER: CHECK(hf_heap_stats(ended(), &stats, sizeof stats) == 0); break;
+    case OPTIONS_SHORT:
+    case OPTIONS_LONGER:
+    case OPTIONS_FLAGS:
+    case OPTIONS_NONE: create((enum misuse)misuse); break;
+    case LIMIT_UNDER:
+    case AT_LIMIT: misuse_limit((enum misuse)misuse); break;
+    default: free_blocks((enum misuse)misuse); break;
+    }
+}
+
+static const struct {
+    enum misuse misuse;
+    bool aborts;
+    const char *message;
+} cases[] = {
+    { DESTROYED_TWICE, true, "error HF-E320 hf_heap_destroy: " },
+    { USED_AFTER, true, "error HF-E320 hf_heap_malloc: " },
+    { USED_NONE, true, "error HF-E320 hf_heap_malloc: " },
+    { LIMIT_AFTER, true, "error HF-E320 hf_heap_set_limit: " },
+    { STATS_AFTER, true, "error HF-E320 hf_heap_stats: " },
+    { FREED_TWICE, true, "error HF-E304 free: " },
+    { FREED_TWICE_NEWEST, true, "error HF-E303 free: " },
+    { FREED_INSIDE, true, "error HF-E303 free: " },
+    { FREED_UNLAID, true, "error HF-E303 free: " },
+    { REALLOC_INSIDE, true, "error HF-E303 realloc: " },
+    { SIZE_INSIDE, true, "error HF-E303 malloc_usable_size: " },
+    { LARGE_INSIDE, true, "error HF-E303 free: " },
+    { FREED_LATE, false, "warning HF-W023 free: " },
+    { FREED_LATE_BESIDE, false, "warning HF-W023 free: " },
+    { FREED_LATE_LARGE, false, "warning HF-W023 free: " },
+    { OPTIONS_SHORT, false, "warning HF-W024 heap: " },
+    { OPTIONS_LONGER, false, "warning HF-W024 heap: " },
+    { OPTIONS_FLAGS, false, "warning HF-W024 heap: " },
+    { OPTIONS_NONE, false, "warning HF-W024 heap: " },
+    { LIMIT_UNDER, false, "warning HF-W025 heap: " },
+    { AT_LIMIT, false, "error HF-E015 heap: " },
+};
+
+static unsigned lines_with(const char *text, const char *wanted)
+{
+    unsigned count = 0;
+    for (const char *at = text; (at = strstr(at, wanted)) != NULL; at++)
+        count++;
+    return count;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    test_on_arena(argv, "64M");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char output[4096];
+        int status = test_in_child(run, (int)cases[i].misuse, output, sizeof output);
+        bool aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+        bool right = cases[i].aborts ? aborted : status == 0;
+        if (!right || lines_with(output, cases[i].message) != 1)
+            fprintf(stderr, "case %zu: status %#x, printed:\n%s", i, (unsigned)status, output);
+        CHECK(right && lines_with(output, cases[i].message) == 1);
+    }
+    return 0;
+}

@@ -1,0 +1,396 @@
+/*
+ * heaps: blocks of regions keep what is written to them; freed, moved and grown by plain calls;
+ * what is held adds up to hf_stats at each phase; a heap's end gives every page of it back; its
+ * limit fails its own calls alone; threads free into heaps that end, and make and end them without
+ * growth; children of fork.
+ */
+#include <holdfast/heap.h>
+#include <holdfast/holdfast.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "test.h"
+
+#ifdef malloc /* tests/tsan.sh names what it replaces */
+#define realloc hf_realloc
+#define malloc_usable_size hf_usable_size
+#endif
+
+#define THREADS 6
+#define STEP ((size_t)16 << 10) /* what heaps are counted in */
+
+static struct hf_heap *new_heap(const char *name, size_t limit)
+{
+    struct hf_heap_options options = {
+        .size_bytes = sizeof options, .name = name, .limit = limit, .flags = HF_HEAP_REGION
+    };
+    struct hf_heap *heap = hf_heap_create(&options);
+    CHECK(heap != NULL);
+    return heap;
+}
+
+static struct hf_heap_stats stats_of(struct hf_heap *heap)
+{
+    struct hf_heap_stats stats;
+    CHECK(hf_heap_stats(heap, &stats, sizeof stats) == 0);
+    return stats;
+}
+
+static struct hf_stats arena_stats(void)
+{
+    struct hf_stats stats;
+    CHECK(hf_stats_get(&stats, sizeof stats) == 0);
+    return stats;
+}
+
+/* With nobody at work: the heaps, and what none of them has, make up what hf_stats says. */
+static void check_sum(struct hf_heap *const *heaps, size_t count)
+{
+    struct hf_stats arena = arena_stats();
+    uint64_t held = 0;
+    for (size_t i = 0; i < count; i++)
+        held += stats_of(heaps[i]).held;
+    CHECK(held + arena.heaps_free == arena.heaps);
+    CHECK(stats_of(hf_heap_default()).held + arena.heaps == arena.allocated);
+}
+
+static void check_blocks(void)
+{
+    enum { COUNT = 4000 };
+    static char *blocks[COUNT];
+    static size_t bytes[COUNT];
+    uint64_t random = 1, live = 0;
+    struct hf_heap *heap = new_heap("blocks", 0);
+    uint64_t before = arena_stats().live;
+    for (int i = 0; i < COUNT; i++) {
+        bytes[i] = test_random_size(&random, 1, i % 100 == 0 ? 200000 : 3000);
+        blocks[i] = hf_heap_malloc(heap, bytes[i]);
+        CHECK(blocks[i] != NULL && (uintptr_t)blocks[i] % 16 == 0 && hf_heap_of(blocks[i]) == heap);
+        CHECK(malloc_usable_size(blocks[i]) >= bytes[i] && malloc_usable_size(blocks[i]) < bytes[i] + 65536);
+        CHECK(bytes[i] > 49152 || malloc_usable_size(blocks[i]) < bytes[i] + 16);
+        test_mark(blocks[i], bytes[i]);
+        live += malloc_usable_size(blocks[i]);
+    }
+    CHECK(arena_stats().live == before + live);
+    check_sum(&heap, 1);
+    for (int i = 0; i < COUNT; i++)
+        CHECK(test_marked(blocks[i], bytes[i]));
+    for (int i = 0; i < COUNT; i += 2)
+        free(blocks[i]);
+    for (int i = 1; i < COUNT; i += 2)
+        CHECK(test_marked(blocks[i], bytes[i]));
+    check_sum(&heap, 1);
+    for (int i = COUNT - 1; i > 0; i -= 2)
+        free(blocks[i]);
+    CHECK(arena_stats().live == before);
+    CHECK(stats_of(heap).held <= 65536 && stats_of(heap).most > (uint64_t)COUNT * 300);
+    hf_heap_destroy(heap);
+    CHECK(arena_stats().heaps == 0);
+}
+
+static void check_calls(void)
+{
+    struct hf_heap *heap = new_heap("calls", 0), *other = new_heap("others", 0);
+    char *zero = hf_heap_calloc(heap, 100, 30);
+    for (int i = 0; i < 3000; i++)
+        CHECK(zero[i] == 0);
+    for (size_t align = 8; align <= (size_t)2 << 20; align *= 2) {
+        char *block = hf_heap_aligned_alloc(heap, align, 100);
+        CHECK(block != NULL && (uintptr_t)block % align == 0 && hf_heap_of(block) == heap);
+        memset(block, 1, 100);
+    }
+    CHECK(hf_heap_aligned_alloc(heap, 24, 8) == NULL && errno == EINVAL);
+    CHECK(hf_heap_malloc(heap, SIZE_MAX) == NULL && errno == ENOMEM);
+    CHECK(hf_heap_calloc(heap, SIZE_MAX / 2, 3) == NULL && errno == ENOMEM);
+    CHECK(hf_heap_malloc(heap, 0) != hf_heap_malloc(heap, 0));
+
+    /* the newest block grows where it is, and gives its room back */
+    char *text = hf_heap_malloc(heap, 10);
+    strcpy(text, "holdfast");
+    char *grown = realloc(text, 3000);
+    CHECK(grown == text && malloc_usable_size(grown) >= 3000);
+    CHECK(realloc(grown, 20) == text && malloc_usable_size(text) < 3000);
+    char *next = hf_heap_malloc(heap, 16);
+    CHECK(next > text && next < text + 100);
+    free(next);
+    CHECK(hf_heap_malloc(heap, 500) == next);
+    grown = realloc(text, 100);
+    CHECK(grown != text && hf_heap_of(grown) == heap && strcmp(grown, "holdfast") == 0);
+    char *moved = hf_heap_realloc(other, grown, 200);
+    CHECK(hf_heap_of(moved) == other && strcmp(moved, "holdfast") == 0);
+    moved = hf_heap_realloc(hf_heap_default(), moved, 300);
+    CHECK(hf_heap_of(moved) == hf_heap_default() && strcmp(moved, "holdfast") == 0);
+    moved = hf_heap_realloc(heap, moved, 200000);
+    CHECK(hf_heap_of(moved) == heap && strcmp(moved, "holdfast") == 0);
+    moved = realloc(moved, 400000);
+    CHECK(hf_heap_of(moved) == heap && strcmp(moved, "holdfast") == 0 && realloc(moved, 0) == NULL);
+    CHECK(hf_heap_of(&heap) == NULL && hf_heap_of(NULL) == NULL);
+    char *plain = hf_heap_malloc(hf_heap_default(), 100);
+    CHECK(hf_heap_of(plain) == hf_heap_default());
+    free(plain);
+    struct hf_heap *both[] = { heap, other };
+    check_sum(both, 2);
+    hf_heap_destroy(heap);
+    hf_heap_destroy(other);
+    hf_heap_destroy(NULL);
+    CHECK(arena_stats().heaps == 0);
+}
+
+/* What was freed last is laid anew, through gaps too; a piece all of whose blocks are freed begins again. */
+static void check_room(void)
+{
+    struct hf_heap *heap = new_heap("room", 0);
+    char *stack[50], *first = hf_heap_malloc(heap, 64);
+    for (int round = 0; round < 1000; round++) {
+        for (int i = 0; i < 50; i++)
+            stack[i] = i % 7 == 3 ? hf_heap_aligned_alloc(heap, 128, 40) : hf_heap_malloc(heap, 100);
+        for (int i = 49; i >= 0; i--)
+            free(stack[i]);
+    }
+    CHECK(stats_of(heap).most == STEP);
+    for (int i = 0; i < 100000; i++) {
+        char *block = hf_heap_malloc(heap, 200), *second = hf_heap_malloc(heap, 100);
+        free(block);
+        free(second);
+        if (i == 0)
+            free(first);
+    }
+    CHECK(stats_of(heap).most == STEP);
+    hf_heap_destroy(heap);
+}
+
+static void check_limit(void)
+{
+    struct hf_heap *heap = new_heap("limited", 100000), *other = new_heap("other", 0);
+    size_t blocks = 0;
+    CHECK(stats_of(heap).limit == 7 * STEP);
+    while (hf_heap_malloc(heap, 1000) != NULL)
+        blocks++;
+    CHECK(errno == ENOMEM && blocks >= 7 * STEP / 1100 && stats_of(heap).held == 7 * STEP);
+    CHECK(stats_of(heap).failures == 1 && hf_heap_malloc(heap, 300000) == NULL && errno == ENOMEM);
+    CHECK(hf_heap_malloc(other, 1000) != NULL && stats_of(other).failures == 0);
+    free(malloc(100000));
+    CHECK(hf_heap_set_limit(heap, 10) == -EBUSY && hf_heap_set_limit(heap, 20 * STEP) == 0);
+    CHECK(hf_heap_malloc(heap, 1000) != NULL && stats_of(heap).limit == 20 * STEP);
+    CHECK(hf_heap_set_limit(heap, 0) == 0 && hf_heap_malloc(heap, 1000000) != NULL);
+    CHECK(stats_of(heap).limit == 0 && hf_heap_set_limit(hf_heap_default(), 1) == -EINVAL);
+    hf_heap_destroy(heap);
+    hf_heap_destroy(other);
+}
+
+/* More pieces than the heap itself has places for, coming and going. */
+static void check_many_pieces(void)
+{
+    enum { COUNT = 6000, BYTES = 9000 };
+    static char *blocks[COUNT];
+    uint64_t random = 7;
+    struct hf_heap *heap = new_heap("many", 0);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < COUNT; i++)
+            if (blocks[i] == NULL) {
+                CHECK((blocks[i] = hf_heap_malloc(heap, BYTES)) != NULL);
+                test_mark(blocks[i], BYTES);
+            }
+        for (int i = 0; i < COUNT; i++)
+            if (test_random(&random) % 3 != 0) {
+                CHECK(test_marked(blocks[i], BYTES));
+                free(blocks[i]);
+                blocks[i] = NULL;
+            }
+        check_sum(&heap, 1);
+    }
+    hf_heap_destroy(heap);
+    CHECK(arena_stats().heaps == 0 && arena_stats().heaps_free == 0);
+}
+
+static void check_small(void)
+{
+    enum { COUNT = 1000 };
+    static struct hf_heap *heaps[COUNT];
+    uint64_t random = 3, live = 0;
+    for (int i = 0; i < COUNT; i++) {
+        heaps[i] = new_heap("small", 0);
+        for (int j = 0; j < 100; j++)
+            live += malloc_usable_size(hf_heap_malloc(heaps[i], 16 + test_random(&random) % 497));
+    }
+    check_sum(heaps, COUNT);
+    CHECK(arena_stats().heaps * 10 <= live * 16 + 10 * ((uint64_t)1 << 20));
+    for (int i = 0; i < COUNT; i++)
+        hf_heap_destroy(heaps[i]);
+    CHECK(arena_stats().heaps == 0);
+}
+
+/* --- threads --- */
+
+#define SHARED 64
+static _Atomic(char *) shared[SHARED]; /* blocks on their way from one thread to another */
+static _Atomic(struct hf_heap *) common;
+
+/* Makes, fills and ends heaps; frees what others left of the common one, lays blocks there for others. */
+static void *worker(void *argument)
+{
+    uint64_t random = (uintptr_t)argument * 77 + 1;
+    for (int round = 0; round < 400; round++) {
+        struct hf_heap *heap = new_heap("worker", 0);
+        char *blocks[60];
+        for (int i = 0; i < 60; i++) {
+            size_t bytes = test_random_size(&random, 16, i == 9 ? 100000 : 2000);
+            CHECK((blocks[i] = hf_heap_malloc(heap, bytes)) != NULL);
+            test_mark(blocks[i], bytes);
+            if (i % 3 == 0) {
+                char *block = hf_heap_malloc(common, 24);
+                memset(block, 5, 24);
+                free(atomic_exchange(&shared[test_random(&random) % SHARED], block));
+            }
+        }
+        for (int i = 0; i < 60; i += 1 + (int)(test_random(&random) % 3))
+            free(blocks[i]);
+        hf_heap_destroy(heap);
+    }
+    return NULL;
+}
+
+static void check_threads(void)
+{
+    pthread_t threads[THREADS];
+    common = new_heap("common", 0);
+    for (size_t i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, worker, (void *)i) == 0);
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    for (int i = 0; i < SHARED; i++)
+        free(atomic_exchange(&shared[i], NULL));
+    struct hf_heap *heap = common;
+    check_sum(&heap, 1);
+    CHECK(stats_of(heap).held <= 8 * STEP);
+    hf_heap_destroy(heap);
+    CHECK(arena_stats().heaps == 0);
+}
+
+/* Three threads free a heap's blocks while the main thread ends it: some before, some late.
+ * Nothing has the memory anew before they are done. */
+#define RACE_BLOCKS 3000
+
+struct race {
+    char *blocks[RACE_BLOCKS];
+    _Atomic(int) at, round, done;
+};
+static struct race race;
+
+static void *racer(void *unused)
+{
+    (void)unused;
+    for (int round = 1; round <= 100; round++) {
+        while (race.round != round)
+            sched_yield();
+        for (int i; (i = atomic_fetch_add(&race.at, 1)) < RACE_BLOCKS;)
+            free(race.blocks[i]);
+        race.done++;
+    }
+    return NULL;
+}
+
+static void check_race(void)
+{
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_create(&threads[i], NULL, racer, NULL) == 0);
+    struct hf_heap *stays = new_heap("stays", 0);
+    char *kept[20];
+    for (int i = 0; i < 20; i++)
+        memset(kept[i] = hf_heap_malloc(stays, 1000), i, 1000);
+    for (int round = 1; round <= 100; round++) {
+        struct hf_heap *heap = new_heap("ends", 0);
+        for (int i = 0; i < RACE_BLOCKS; i++)
+            race.blocks[i] = hf_heap_malloc(heap, i % 50 == 7 ? 20000 : 100);
+        race.at = race.done = 0;
+        race.round = round;
+        while (race.at < round * 31 % RACE_BLOCKS)
+            ;
+        hf_heap_destroy(heap);
+        while (race.done != 3)
+            sched_yield();
+        check_sum(&stays, 1);
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    for (int i = 0; i < 20; i++)
+        CHECK(kept[i][0] == i && kept[i][999] == i);
+    hf_heap_destroy(stays);
+    CHECK(arena_stats().heaps == 0 && arena_stats().heaps_free == 0);
+}
+
+/* --- fork --- */
+
+static _Atomic(bool) finish;
+
+static void *bystander(void *unused)
+{
+    (void)unused;
+    while (!finish)
+        free(hf_heap_malloc(common, 100));
+    return NULL;
+}
+
+static void check_child(struct hf_heap *heap, char *block, bool threaded)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK(block[0] == 9 && block[99] == 9);
+        char *other = hf_heap_malloc(heap, 3000);
+        memset(other, 1, 3000);
+        char *moved = realloc(block, 5000);
+        CHECK(moved[0] == 9 && moved[99] == 9);
+        free(moved);
+        struct hf_heap *own = new_heap("child", 0);
+        CHECK(hf_heap_malloc(own, 100) != NULL);
+        uint64_t with = arena_stats().heaps;
+        CHECK(hf_heap_of(other) == heap && malloc_usable_size(other) >= 3000);
+        hf_heap_destroy(own);
+        hf_heap_destroy(heap);
+        CHECK(threaded ? arena_stats().heaps <= with : arena_stats().heaps == 0);
+        _exit(0);
+    }
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void check_fork(void)
+{
+    struct hf_heap *heap = new_heap("forked", 0);
+    char *block = hf_heap_malloc(heap, 100);
+    memset(block, 9, 100);
+    check_child(heap, block, false);
+    pthread_t threads[2];
+    common = new_heap("bystanders", 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, bystander, NULL) == 0);
+    for (int i = 0; i < 10; i++)
+        check_child(heap, block, true);
+    finish = true;
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    hf_heap_destroy(common);
+    hf_heap_destroy(heap);
+    CHECK(arena_stats().heaps == 0);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    test_on_arena(argv, "512M");
+    check_blocks();
+    check_calls();
+    check_room();
+    check_limit();
+    check_many_pieces();
+    check_small();
+    check_fork();
+    check_threads();
+    check_race();
+    check_blocks();
+    return 0;
+}
