@@ -419,9 +419,11 @@ struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, stru
         struct demand demand = {
             .class = HFI_CLASS_LARGE, .pages = pages, .align_bytes = align_bytes, .only = only
         };
+        struct slow_call call = { .begun = 0 };
         hfi_theap_enter(theap);
-        struct page *run = ask_ladder(theap, &demand, bytes);
+        struct page *run = ask_ladder(theap, &demand, bytes, &call);
         hfi_theap_leave(theap);
+        hfi_latency_end(theap, &call, 0);
         if (run != NULL || again || !ask_application(only != NULL ? only : theap->node, pages))
             return run;
         theap = hfi_init_thread();
