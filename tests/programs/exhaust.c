@@ -1,8 +1,8 @@
 /*
  * exhaust: a 512 MiB arena is driven to ENOMEM again and again, a random half freed in between.
  *
- * Live bytes at ENOMEM are never under 83 % of the arena, nor under 88 % on average, the report is printed once
- * (rate limit), and after freeing everything a block of 90 % of the arena fits.
+ * Live bytes at ENOMEM are never under 83 % of the arena, and 88 % on average.  The report is printed
+ * once (rate limit), and after freeing everything a block of 90 % of the arena fits.
  * With the argument "abort" the first failure must abort.
  */
 #include <sys/mman.h>
