@@ -9,10 +9,11 @@
  *     in the direct table.  It is loaded with what came in once the thread's own page has run dry
  *     (but see M7).  So a thread with room of its own returns what it does not need, rather than
  *     freeing foreign blocks for ever.
- * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`, and each further
- *     put returns a few blocks of that to their page.
- * M4: no list holds more than twice limit_blocks.  On a tight node threads share pages, which are
- *     unowned: they load ample_blocks of one at a time, which is what an idle page has.
+ * M3: blocks never wait behind newer ones: a full `incoming` becomes `previous`.  When `incoming` is
+ *     full again, the front of `previous` goes back, as far as it lies in one page, by one CAS.
+ * M4: `incoming` and `previous` together hold at most twice limit_blocks, and two more.  Where the
+ *     limit has fallen they shrink as they return blocks.  On a tight node threads share pages, which
+ *     are unowned: they load ample_blocks of one at a time, which is what an idle page has.
  * M5: only blocks of the theap's home node are taken: what malloc takes from a magazine is local.
  * M6: a thread takes a page of its own first, except on a tight node.  What it frees for others may
  *     share cache lines with what they have, and it would go on with those blocks for ever (passive
@@ -36,9 +37,9 @@
 #include "heap/page.h"
 #include "heap/budget.h"
 
-#define LIST_BLOCKS_MAX (2 * hfi_budget_roomy.list_blocks) /* M4 */
-#define LOOKED_AT 8u                                       /* links of a list that is taken over */
-#define RETURN_MAX 8u /* blocks of one page that one put returns: bounded work */
+#define LISTS_BLOCKS_MAX (2 * 2 * hfi_budget_roomy.list_blocks + 2) /* M4, of a thread that hands on */
+#define LOOKED_AT 8u                                                /* links of a list that is taken over */
+#define RETURN_MAX 64u /* blocks of one page that one put returns: bounded work */
 
 /* Blocks that a thread takes until it is judged (M7), and until it is judged again once it was
  * found to hand them on. */
@@ -97,21 +98,37 @@ static void check_list(struct magazine *magazine, const struct block *list)
     hfi_looks_taken(&magazine->loaded.looks);
 }
 
-/* Returns the blocks at the front of a list that lie in one page, RETURN_MAX at most.  How many. */
-static uint32_t return_some(struct block **list)
+/* Whether `block` may be one of the page in which `other` lies: what a link may lead to without a
+ * look at the page table. */
+HFI_INLINE bool is_beside(const struct block *other, const struct block *block)
 {
-    struct block *first = *list, *last = first;
-    hfi_assert(first != NULL);
-    struct page *page = page_of_block(first);
-    uint32_t count = 1;
-    struct block *next = next_of(last);
-    while (count < RETURN_MAX && next != NULL && page_of_block(next) == page) {
-        last = next;
-        next = next_of(last);
-        count++;
+    return (((uintptr_t)other ^ (uintptr_t)block) & ~(uintptr_t)(HFI_PAGE_BYTES - HFI_MAX_ALIGN)) == 0;
+}
+
+/* The last of the blocks at the front of a list that lie in one page, `*count` at most, and how many
+ * these are. */
+static struct block *end_of_run(struct block *first, uint32_t *count)
+{
+    struct block *last = first;
+    uint32_t length = 1;
+    while (length < *count && is_beside(first, last->next)) {
+        last = last->next;
+        length++;
     }
-    *list = next;
-    hfi_remote_return(page, first, last, count);
+    *count = length;
+    return last;
+}
+
+/* Returns the blocks at the front of a list of `blocks` that lie in one page, RETURN_MAX at most.
+ * How many. */
+static uint32_t return_some(struct block **list, uint32_t blocks)
+{
+    struct block *first = *list;
+    hfi_assert(first != NULL && blocks != 0);
+    uint32_t count = (uint32_t)hfi_min(blocks, RETURN_MAX);
+    struct block *last = end_of_run(first, &count);
+    *list = next_of(last);
+    hfi_remote_return(page_of_block(first), first, last, count);
     return count;
 }
 
@@ -122,24 +139,35 @@ static void give_room(struct magazine *magazine, uint32_t blocks)
     magazine->incoming_room = magazine->incoming_limit = blocks;
 }
 
-/* Something of the oldest goes: false when that is all there is. */
-static bool age(struct theap *theap, struct magazine *magazine)
+/* M4: `incoming`, which has no room left, gets more.  `returned`: blocks that left the lists for it. */
+static void give_more_room(struct theap *theap, struct magazine *magazine, unsigned class, uint32_t returned)
+{
+    uint32_t limit = limit_blocks(theap, class), held = magazine->previous_blocks + magazine->incoming_limit;
+    uint32_t more = held < 2 * limit ? hfi_min(limit, 2 * limit - held) : hfi_max(returned, 1);
+    hfi_assert(magazine->incoming_room == 0);
+    magazine->incoming_limit += magazine->incoming_room = more;
+}
+
+static uint32_t return_previous(struct theap *theap, struct magazine *magazine)
 {
     hfi_assert((magazine->previous == NULL) == (magazine->previous_blocks == 0));
-    if (magazine->previous != NULL) {
-        uint32_t count = return_some(&magazine->previous);
-        hfi_assert(count <= magazine->previous_blocks);
-        magazine->previous_blocks -= count;
-        theap->trade.returned += count;
-        return true;
-    }
+    if (magazine->previous == NULL)
+        return 0;
+    uint32_t count = return_some(&magazine->previous, magazine->previous_blocks);
+    magazine->previous_blocks -= count;
+    theap->trade.returned += count;
+    return count;
+}
+
+static void make_previous(struct magazine *magazine)
+{
+    hfi_assert(magazine->previous == NULL);
     if (magazine->incoming != NULL)
         check_list(magazine, magazine->incoming);
     magazine->previous = magazine->incoming;
     magazine->previous_blocks = magazine->incoming_limit - magazine->incoming_room;
     magazine->incoming = NULL;
     give_room(magazine, 0);
-    return false;
 }
 
 /* M6 */
@@ -183,10 +211,12 @@ struct page_front *hfi_magazine_load(struct theap *theap, unsigned class)
     uint32_t incoming_blocks = magazine->incoming_limit - magazine->incoming_room;
     load(magazine, class, *list, newest ? incoming_blocks : magazine->previous_blocks);
     *list = NULL;
-    if (newest)
-        give_room(magazine, limit_blocks(theap, class));
-    else
+    if (newest) {
+        give_room(magazine, 0);
+        give_more_room(theap, magazine, class, 0);
+    } else {
         magazine->previous_blocks = 0;
+    }
     return &magazine->loaded;
 }
 
@@ -216,10 +246,10 @@ static void make_room(struct theap *theap, unsigned class)
         hfi_magazine_load(theap, class); /* M7 */
     if (magazine->incoming_room != 0)
         return;
-    if (!age(theap, magazine))
-        give_room(magazine, limit_blocks(theap, class));
-    else
-        magazine->incoming_limit += magazine->incoming_room = 1;
+    uint32_t returned = return_previous(theap, magazine);
+    if (magazine->previous == NULL)
+        make_previous(magazine);
+    give_more_room(theap, magazine, class, returned);
 }
 
 bool hfi_magazine_put(struct theap *theap, struct page *page, uintptr_t owner, struct block *block)
@@ -268,8 +298,8 @@ void hfi_magazine_shed(struct theap *theap)
         theap->magazine_shed_next = (theap->magazine_shed_next + 1) % HFI_DIRECT_CLASSES;
         bool recent = magazine->recent;
         magazine->recent = false;
-        if (!recent && (magazine->previous != NULL || magazine->incoming != NULL))
-            age(theap, magazine);
+        if (!recent && return_previous(theap, magazine) == 0)
+            make_previous(magazine);
     }
 }
 
@@ -279,7 +309,7 @@ static uint32_t return_all(struct block *list)
     if (list != NULL)
         look_closely(list);
     while (list != NULL)
-        count += return_some(&list);
+        count += return_some(&list, RETURN_MAX);
     return count;
 }
 
@@ -352,7 +382,7 @@ HFI_READS_OTHERS size_t hfi_magazines_bytes(const struct theap *theap)
 static uint32_t list_length(const struct block *list)
 {
     uint32_t length = 0;
-    for (; list != NULL && length <= 2 * LIST_BLOCKS_MAX; list = list->next)
+    for (; list != NULL && length <= LISTS_BLOCKS_MAX; list = list->next)
         length++;
     return length;
 }
@@ -362,10 +392,10 @@ const char *hfi_magazine_audit(const struct theap *theap)
     for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class ++) {
         const struct magazine *magazine = &theap->magazines[class];
         const struct block *lists[] = { magazine->loaded.free, magazine->incoming, magazine->previous };
-        for (unsigned i = 0; i < 3; i++)
-            if (list_length(lists[i]) > 2 * LIST_BLOCKS_MAX)
-                return "M4: a magazine holds too much";
-        if (magazine->incoming_room > LIST_BLOCKS_MAX)
+        if (list_length(lists[0]) > LISTS_BLOCKS_MAX ||
+            list_length(lists[1]) + list_length(lists[2]) > LISTS_BLOCKS_MAX)
+            return "M4: a magazine holds too much";
+        if (magazine->incoming_room > LISTS_BLOCKS_MAX)
             return "M2: a magazine would take too much in";
         if (list_length(lists[0]) != loaded_blocks(magazine) ||
             list_length(lists[2]) != magazine->previous_blocks ||

@@ -143,6 +143,37 @@ Test(magazine, magazines_hold_few_blocks_and_return_the_oldest)
     let_end(owner);
 }
 
+#define OF_64_BYTES 4000
+
+static void *hold_blocks_of_64_bytes(void *argument)
+{
+    struct hand_over *hand_over = argument;
+    for (size_t i = 0; i < OF_64_BYTES; i++)
+        hand_over->blocks[i] = hf_malloc(64);
+    pthread_barrier_wait(&all_hold);
+    pthread_barrier_wait(&all_hold);
+    return NULL;
+}
+
+Test(magazine, magazines_hold_few_blocks_of_many_pages)
+{
+    static struct hand_over hand_over;
+    pthread_t owner;
+    if (!has_magazines())
+        return;
+    pthread_barrier_init(&all_hold, NULL, 2);
+    cr_assert_eq(pthread_create(&owner, NULL, hold_blocks_of_64_bytes, &hand_over), 0);
+    pthread_barrier_wait(&all_hold);
+    const struct magazine *magazine = &hfi_theap->magazines[hfi_sizeclass_of(64)];
+    for (size_t i = 0; i < OF_64_BYTES; i++) { /* each is of another page than the one before */
+        hf_free(hand_over.blocks[i % 4 * (OF_64_BYTES / 4) + i / 4]);
+        assert_sound();
+    }
+    uint32_t held = magazine->incoming_limit - magazine->incoming_room + magazine->previous_blocks;
+    cr_assert_leq(held, 2 * hfi_budget_roomy.list_blocks + 2);
+    let_end(owner);
+}
+
 #define SHARERS 8
 #define SHARED_SIZES 20
 
