@@ -20,11 +20,13 @@
 #include "arena/reserve.h"
 #include "numa/plan.h"
 
+#define STEP_SHARE 16u       /* of what is open already: so much is populated ahead of use */
 #define STEP_PAGES_MIN 32u   /* 2 MiB */
 #define STEP_PAGES_MAX 1024u /* 64 MiB */
 #define STEP_ALIGN_PAGES 32u /* huge pages are advised whole: other ends would cost two mappings each */
 #define OTHERS_PAGES 8u      /* opened by others: a system call for each page would be dear */
 #define LEAD_SHARE 8u        /* of a step, for others while the rest is being populated */
+#define SPARSE_PAGES_MIN 128 /* 8 MiB */
 #define MAPS_STEP_PAGES HFI_WINDOW_PAGES /* 2 MiB of table at once */
 #define POPULATE_PAGES_MAX 1024u         /* larger requests are left to be touched: they may be sparse */
 
@@ -93,12 +95,22 @@ static size_t node_claim_refused(struct arena_node *node, size_t pages, size_t w
     return *first != HFI_RUNMAP_NONE ? pages : 0;
 }
 
-/* `pages` at least, up to an end that is aligned to huge pages. */
-static size_t step_pages(size_t from, size_t pages)
+/* What this thread opens: `pages` from `first` on, or if the kernel refuses so many, `least`. */
+struct step {
+    size_t first, pages, least;
+    bool ahead;  /* of use: no other thread does so now */
+    bool sparse; /* left to be touched by 4 KiB */
+};
+
+/* `least` pages at least, up to an end that is aligned to huge pages. */
+static size_t step_pages(const struct arena_node *node, const struct step *step, size_t least)
 {
-    size_t step = hfi_max(hfi_min(hfi_max(from / 2, STEP_PAGES_MIN), STEP_PAGES_MAX), pages);
-    size_t end = hfi_align_down(from + step, STEP_ALIGN_PAGES);
-    return (end >= from + pages ? end : hfi_align_up(from + pages, STEP_ALIGN_PAGES)) - from;
+    size_t most = step->ahead ? STEP_PAGES_MAX : STEP_PAGES_MIN;
+    size_t pages =
+        hfi_max(hfi_min(hfi_max((step->first - node->meta_pages) / STEP_SHARE, STEP_PAGES_MIN), most), least);
+    size_t end = hfi_align_down(step->first + pages, STEP_ALIGN_PAGES);
+    return (end >= step->first + least ? end : hfi_align_up(step->first + least, STEP_ALIGN_PAGES)) -
+           step->first;
 }
 
 /* How many pages from the frontier `from` on, together with the free ones before it, hold a run of
@@ -115,32 +127,53 @@ static size_t node_lacking(const struct arena_node *node, size_t from, size_t pa
     return hfi_max(place + pages, from + 1) - from; /* others may have freed what was lacking */
 }
 
-/* What this thread opens: `pages` from `first` on, or if the kernel refuses so many, `least`. */
-struct step {
-    size_t first, pages, least;
-};
-
-/* Pages that are not open, for a run of `pages`; none when it would find no room in all there
- * are. */
-static struct step node_claim_closed(struct arena_node *node, size_t pages, size_t align, bool ahead)
+/* Where small steps end: there the arena is shown, and the program is no small one. */
+static size_t node_first_end(const struct arena_node *node)
 {
-    size_t shown_from = node->meta_pages + HFI_FIRST_PAGES;
-    struct step step = { .least = pages + align - 1 };
-    size_t wished = hfi_max(step.least, ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
-    step.pages = node_claim_refused(node, step.least, wished, &step.first);
-    if (step.pages != 0)
-        return step;
-    step.first = hfi_load_relaxed(&node->xfrontier);
+    return node->meta_pages + HFI_FIRST_PAGES;
+}
+
+/* Most of what is in use are pages of which threads have taken a few blocks: a program of many small
+ * threads.  The kernel gives those as far as they are touched.  A few such pages cost nobody much. */
+static bool node_is_sparse(const struct arena_node *node)
+{
+    /* relaxed: counts that others change meanwhile, a hint */
+    ptrdiff_t sparse = (ptrdiff_t)hfi_load_relaxed(&node->xsparse_pages);
+    ptrdiff_t dense = (ptrdiff_t)hfi_load_relaxed(&node->xdense_pages);
+    size_t others = hfi_load_relaxed(&node->xlarge_pages) + hfi_load_relaxed(&node->xheap_pages);
+    return sparse > SPARSE_PAGES_MIN && sparse > dense + (ptrdiff_t)others;
+}
+
+/* Whether this step ends where a huge page does.  All threads may come at once, while one of them goes
+ * ahead: together they open at most as much again as is open. */
+static bool step_is_whole(const struct arena_node *node, const struct step *step)
+{
+    size_t theaps = hfi_load_relaxed(&node->xtheap_count); /* relaxed: a hint */
+    return step->ahead || (!step->sparse && theaps * STEP_PAGES_MIN <= step->first - node->meta_pages);
+}
+
+/* Claims pages that are not open, for a run of `pages`; none when it would find no room in all there
+ * are. */
+static bool node_claim_closed(struct arena_node *node, size_t pages, size_t align, struct step *step)
+{
+    size_t first_end = node_first_end(node);
+    step->least = pages + align - 1;
+    size_t wished = hfi_max(step->least, step->ahead ? STEP_PAGES_MIN : OTHERS_PAGES);
+    step->pages = node_claim_refused(node, step->least, wished, &step->first);
+    if (step->pages != 0)
+        return true;
+    step->first = hfi_load_relaxed(&node->xfrontier);
     do {
-        step.least = step.first >= node->page_count ? 0 : node_lacking(node, step.first, pages, align);
-        if (step.least == 0)
-            return (struct step){ .pages = 0 };
-        step.pages = ahead ? step_pages(step.first, step.least) : hfi_max(OTHERS_PAGES, step.least);
-        if (step.first < shown_from) /* publishing comes with growth: there must be some at that place */
-            step.pages = hfi_max(hfi_min(step.pages, shown_from - step.first), step.least);
-        step.pages = hfi_min(step.pages, node->page_count - step.first);
-    } while (!hfi_cas_weak_relaxed(&node->xfrontier, &step.first, step.first + step.pages));
-    return step;
+        step->least = step->first >= node->page_count ? 0 : node_lacking(node, step->first, pages, align);
+        if (step->least == 0)
+            return false;
+        step->pages = step_is_whole(node, step) ? step_pages(node, step, step->least)
+                                                : hfi_max(OTHERS_PAGES, step->least);
+        if (step->first < first_end) /* publishing comes with growth: there must be some at that place */
+            step->pages = hfi_max(hfi_min(step->pages, first_end - step->first), step->least);
+        step->pages = hfi_min(step->pages, node->page_count - step->first);
+    } while (!hfi_cas_weak_relaxed(&node->xfrontier, &step->first, step->first + step->pages));
+    return true;
 }
 
 static void say_refused(const struct arena_node *node, size_t pages, int error)
@@ -174,6 +207,14 @@ static size_t node_open_claimed(struct arena_node *node, const struct step *step
     return opened;
 }
 
+static void node_advise(const struct arena_node *node, size_t first, size_t pages)
+{
+    size_t from = hfi_max(first, node_first_end(node)); /* small programs gain nothing by huge pages */
+    if (from < first + pages)
+        hfi_advise_step(&hfi_arena.reservation.nodes[node->index], from * HFI_PAGE_BYTES,
+                        (first + pages - from) * HFI_PAGE_BYTES);
+}
+
 /* The end of a step is given to others before the step is populated, the rest after it. */
 static void node_populate(struct arena_node *node, size_t first, size_t pages, size_t wanted)
 {
@@ -189,18 +230,18 @@ static void node_populate(struct arena_node *node, size_t first, size_t pages, s
 bool hfi_arena_grow(struct arena_node *node, size_t pages, size_t align)
 {
     bool none = false;
-    bool ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true);
-    struct step step = node_claim_closed(node, pages, align, ahead);
-    size_t opened = step.pages == 0 ? 0 : node_open_claimed(node, &step);
-    if (opened != 0)
-        hfi_advise_step(&hfi_arena.reservation.nodes[node->index], step.first * HFI_PAGE_BYTES,
-                        opened * HFI_PAGE_BYTES);
-    if (opened != 0 && ahead && step.least <= POPULATE_PAGES_MAX)
+    struct step step = { .ahead = hfi_cas_acq_rel(&node->xgrowing, &none, true),
+                         .sparse = pages < STEP_PAGES_MIN && node_is_sparse(node) };
+    bool claimed = node_claim_closed(node, pages, align, &step);
+    size_t opened = claimed ? node_open_claimed(node, &step) : 0;
+    if (opened != 0 && !step.sparse)
+        node_advise(node, step.first, opened);
+    if (opened != 0 && step.ahead && !step.sparse && step.least <= POPULATE_PAGES_MAX)
         node_populate(node, step.first, opened, step.least);
     else if (opened != 0)
         hfi_runmap_release(&node->free_runs, step.first, opened);
-    hfi_arena_grew = hfi_arena_grew || step.pages != 0;
-    if (ahead)
+    hfi_arena_grew = hfi_arena_grew || claimed;
+    if (step.ahead)
         hfi_store_release(&node->xgrowing, false);
     return opened != 0;
 }

@@ -47,6 +47,9 @@ struct arena_node {
     _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
     _Atomic(size_t) xheap_pages;  /* atomic: pages of heaps of the program */
     _Atomic(size_t) xheap_free;   /* atomic: pieces in these that no heap has */
+    _Atomic(size_t) xsparse_pages; /* atomic: of a growing arena, pages of runs of blocks some of which malloc
+                                    * never gave out (page.c) */
+    _Atomic(size_t) xdense_pages;  /* atomic: pages of the other runs of blocks, likewise */
     _Atomic(size_t) xclass_pages[HFI_CLASS_COUNT]; /* atomic: pages of runs cut into each class */
 };
 

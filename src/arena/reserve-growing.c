@@ -15,8 +15,7 @@
 #include "arena/reserve.h"
 #include "numa/topology.h"
 
-#define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB)    /* less address space than this is no arena */
-#define SMALL_PAGES_BYTES ((size_t)32 * HFI_MIB) /* small programs gain nothing by huge pages */
+#define AUTO_BYTES_MIN ((size_t)64 * HFI_MIB) /* less address space than this is no arena */
 #define PREFAULT_MARGIN_BYTES ((size_t)128 * HFI_MIB)
 
 /* An auto arena takes what there is; who asks for more is to name a size. */
@@ -135,7 +134,7 @@ int hfi_open_maps(const struct reservation *reservation, const struct reserved_n
 
 void hfi_advise_step(const struct reserved_node *node, size_t offset, size_t bytes)
 {
-    uintptr_t start = (uintptr_t)node->start + hfi_max(offset, SMALL_PAGES_BYTES);
+    uintptr_t start = (uintptr_t)node->start + offset;
     uintptr_t end = (uintptr_t)node->start + hfi_min(offset + bytes, node->prefault_bytes);
     start = hfi_align_up(start, HFI_HUGE_BYTES);
     end = hfi_align_down(end, HFI_HUGE_BYTES);

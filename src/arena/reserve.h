@@ -36,7 +36,7 @@ int hfi_open_maps(const struct reservation *reservation, const struct reserved_n
                   size_t end);
 
 /* Asks for transparent huge pages in [offset, offset + bytes) of a node of a growing arena, which
- * is open, where that covers them whole; not in the first 32 MiB, nor past prefault_bytes.
+ * is open, where that covers them whole; not past prefault_bytes.
  * Thread-safe for disjoint ranges. */
 void hfi_advise_step(const struct reserved_node *node, size_t offset, size_t bytes);
 

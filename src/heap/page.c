@@ -14,6 +14,9 @@
  * P6: blocks that others freed are taken before new ones are linked, if they are as many as would be
  *     linked.  So a page whose blocks others free all day goes on with those few, which are in
  *     caches, and does not go through all of its memory.
+ * P7: of a growing arena, xsparse_pages counts pages of runs of which not all blocks were ever
+ *     linked, xdense_pages those of the other runs.  A thread that vanishes by fork may leave a
+ *     change half done: the counts are hints.
  *
  * Each step is a constant amount of work: lists are taken whole, their length is known from counts,
  * and a page's blocks are linked a few at a time.  A forked child may find things half done, and
@@ -61,6 +64,17 @@ void hfi_page_set_owner(struct page *page, struct theap *theap)
     hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)theap);
 }
 
+/* P7: a run of blocks begins or ends to count. */
+static void page_count(const struct page *page, uint32_t pages, bool begins)
+{
+    struct arena_node *node = hfi_node_of_page(page);
+    bool sparse = page->front.capacity != page->reserved;
+    if (!hfi_arena.reservation.growing)
+        return;
+    hfi_fetch_add_relaxed(sparse ? &node->xsparse_pages : &node->xdense_pages,
+                          begins ? pages : -(size_t)pages);
+}
+
 void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool zero)
 {
     const struct sizeclass *cut = &hfi_sizeclasses[class];
@@ -87,6 +101,7 @@ void hfi_page_init(struct page *page, struct theap *theap, unsigned class, bool 
     }
     hfi_guard_place(page);
     hfi_fetch_add_relaxed(&hfi_node_of_page(page)->xclass_pages[class], page->run_pages);
+    page_count(page, page->run_pages, true);
     hfi_order_stores(); /* a forked child that finds an owner finds what it owns */
     hfi_page_set_owner(page, theap);
 }
@@ -289,7 +304,11 @@ static uint32_t page_extend(struct page *page)
         hfi_link_set(page, block, list);
         list = block;
     }
+    if (count == left)
+        page_count(page, page->run_pages, false);
     page->front.capacity = (uint16_t)(page->front.capacity + count);
+    if (count == left)
+        page_count(page, page->run_pages, true);
     hfi_order_stores();
     page->front.free = list;
     page->front.free_zero = page->rest_zero;
@@ -327,6 +346,7 @@ void hfi_page_retire(struct page *page)
         hfi_store_relaxed(hfi_owner_at(index + i), (uintptr_t)HFI_OWNER_NONE);
     hfi_order_stores(); /* a forked child looks at no page that is on its way out */
     hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xclass_pages[page->size_class], run_pages);
+    page_count(page, run_pages, false);
     hfi_store_relaxed(&page->xfree, XFREE_EMPTY_OWNED);
     page->block_bytes = 0;
     hfi_arena_release(page, pages);

@@ -2,10 +2,10 @@
  * grows: what a growing arena takes of the machine.
  *
  * Many threads that begin at once: pages that are used, and one step ahead of them, not a step for
- * each thread.  A block larger than a step: the program populates it by its touches, with huge
- * pages all the same.  A request that cannot be served: nothing, while one that the rest can serve
- * is served.  A full one says what bounds it: a limit of addresses, the cgroup's limit, what the
- * kernel refuses now.
+ * each thread.  Of pages that they have only begun to use, what they touched is resident.  A block
+ * larger than a step: the program populates it by its touches, with huge pages all the same.  A
+ * request that cannot be served: nothing, while one that the rest can serve is served.  A full one
+ * says what bounds it: a limit of addresses, the cgroup's limit, what the kernel refuses now.
  */
 #include <pthread.h>
 #include <sys/resource.h>
@@ -18,10 +18,21 @@
 #define THREADS 100
 #define SIZES 40
 #define STEP_BYTES ((size_t)64 << 20)        /* src/arena/arena-grow.c: most that is populated ahead of use */
-#define SMALL_PAGES_BYTES ((size_t)32 << 20) /* src/arena/reserve-growing.c: no huge pages before that */
+#define SMALL_PAGES_BYTES ((size_t)32 << 20) /* src/arena/arena-grow.c: huge pages begin well before that */
 #define OTHER_BYTES ((size_t)48 << 20)       /* stacks, code, the arena's maps, the inspection segment */
 
 static pthread_barrier_t all_began, all_hold;
+static _Atomic(size_t) live_bytes;
+
+static bool thp_is(const char *value)
+{
+    char enabled[100];
+    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY);
+    ssize_t length = fd < 0 ? 0 : read(fd, enabled, sizeof enabled - 1);
+    enabled[length < 0 ? 0 : length] = 0;
+    close(fd);
+    return strstr(enabled, value) != NULL;
+}
 
 static void *hold(void *argument)
 {
@@ -32,6 +43,7 @@ static void *hold(void *argument)
         blocks[i] = malloc(bytes);
         CHECK(blocks[i] != NULL);
         memset(blocks[i], 1, bytes);
+        live_bytes += bytes;
     }
     pthread_barrier_wait(&all_hold);
     for (size_t i = 0; i < SIZES; i++)
@@ -54,6 +66,7 @@ static void begin_at_once(void)
     printf("high water %llu MiB, resident at most %zu MiB\n", (unsigned long long)stats.high_water >> 20,
            resident >> 20);
     CHECK(resident <= stats.high_water + STEP_BYTES + OTHER_BYTES);
+    CHECK(thp_is("[always]") || resident <= 2 * live_bytes + OTHER_BYTES);
     CHECK(stats.high_water <= (size_t)THREADS * SIZES * 2 * 65536);
 }
 
@@ -78,12 +91,7 @@ static bool is_advised(const char *address)
 
 static void have_large_blocks(void)
 {
-    char enabled[100];
-    int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY);
-    ssize_t length = fd < 0 ? 0 : read(fd, enabled, sizeof enabled - 1);
-    enabled[length < 0 ? 0 : length] = 0;
-    close(fd);
-    if (strstr(enabled, "[always]") == NULL && strstr(enabled, "[madvise]") == NULL)
+    if (!thp_is("[always]") && !thp_is("[madvise]"))
         return;
     CHECK(malloc(SMALL_PAGES_BYTES) != NULL);
     for (size_t bytes = STEP_BYTES / 2; bytes <= 2 * STEP_BYTES; bytes *= 2) {
