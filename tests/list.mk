@@ -107,6 +107,12 @@ hf_models += %D%/models/runmap
 %C%_models_runmap_SOURCES = %D%/models/runmap.c src/arena/runmap.c
 %C%_models_runmap_CPPFLAGS = $(hf_model_cppflags)
 
+# --- simulations: the library's maps, on pages that are not there ---
+hf_sims =
+hf_sims += %D%/sim/placement
+%C%_sim_placement_SOURCES = %D%/sim/placement.c %D%/sim/arena.c %D%/sim/arena.h
+%C%_sim_placement_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tests/bench
+
 # --- scripts: the code itself, the tool, and builds of other kinds ---
 hf_scripts =
 hf_scripts += %D%/asan.sh

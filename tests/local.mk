@@ -44,6 +44,11 @@ check_PROGRAMS += $(hf_models)
 TESTS += $(hf_models)
 EXTRA_DIST += %D%/models/explorer.h %D%/models/steps.h
 
+# --- simulations ---
+check_PROGRAMS += $(hf_sims)
+TESTS += $(hf_sims)
+hf_libraries_sim = libholdfast-core.la $(HWLOC_LIBS) $(LIBURING_LIBS)
+
 # --- unit tests: Criterion keeps the C library's malloc, the core is linked without its names ---
 UNIT_LOG_DRIVER = $(TAP_LOG_DRIVER)
 AM_UNIT_LOG_DRIVER_FLAGS = --ignore-exit

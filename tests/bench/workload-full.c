@@ -1,31 +1,13 @@
 /*
  * The workloads that show when an arena is full, and what the first touches of memory cost.
  */
-#include "workload.h"
+#include "mixes.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
 /* --- fill: how much of an arena is live when malloc gives NULL; touch: page faults of first touches --- */
-
-/* Sizes of a fill: of 10,000 blocks so many are from `least` to `most` bytes, evenly. */
-struct band {
-    unsigned blocks;
-    size_t least, most;
-};
-
-#define BANDS 4
-static const struct mix {
-    const char *name;
-    struct band bands[BANDS];
-} mixes[] = {
-    { "even", { { 0 } } }, /* 16 B to 1 MiB: the smaller of two even choices of a power of two */
-    { "server",
-      { { 10, 64 << 10, 1 << 20 }, { 300, 8 << 10, 32 << 10 }, { 1700, 512, 8 << 10 }, { 7990, 16, 512 } } },
-    { "rows", { { 4, 1 << 20, 4 << 20 }, { 196, 4 << 10, 64 << 10 }, { 9800, 16, 2 << 10 } } },
-    { "pages", { { 5000, 16 << 10, 16 << 10 }, { 500, 16 << 10, 512 << 10 }, { 4500, 16, 1 << 10 } } },
-};
 
 struct table {
     struct item **items;
@@ -38,7 +20,7 @@ struct table {
 /* The table is no block of the allocator's, and takes no fault while faults are counted. */
 static struct table table_new(size_t room)
 {
-    struct table table = { .room = room, .random = 20261123, .mix = &mixes[0] };
+    struct table table = { .room = room, .random = mix_start(0), .mix = &mixes[0] };
     table.items = mmap(NULL, room * sizeof table.items[0], PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table.items == MAP_FAILED)
@@ -46,24 +28,9 @@ static struct table table_new(size_t room)
     return table;
 }
 
-static size_t table_size(struct table *table)
-{
-    if (table->mix->bands[0].blocks == 0) {
-        unsigned a = (unsigned)((next_random(&table->random) >> 8) % 16),
-                 b = (unsigned)((next_random(&table->random) >> 8) % 16);
-        unsigned bit = 4 + (a < b ? a : b);
-        return random_size(&table->random, bit, bit + 1);
-    }
-    unsigned drawn = (unsigned)((next_random(&table->random) >> 8) % 10000);
-    const struct band *band = table->mix->bands;
-    for (; drawn >= band->blocks; band++)
-        drawn -= band->blocks;
-    return band->least + (next_random(&table->random) >> 8) % (band->most - band->least + 1);
-}
-
 static bool table_add(struct table *table, bool touch)
 {
-    size_t bytes = table_size(table);
+    size_t bytes = mix_size(table->mix, &table->random);
     if (table->count == table->room)
         fail("the table is full: is the allocator without a limit?");
     errno = 0;
@@ -85,7 +52,7 @@ static void table_free(struct table *table, bool half)
 {
     size_t kept = 0;
     for (size_t i = 0; i < table->count; i++) {
-        if (half && (next_random(&table->random) >> 8 & 1)) {
+        if (half && mix_keeps(&table->random)) {
             table->items[kept++] = table->items[i];
             continue;
         }
@@ -103,10 +70,10 @@ void workload_fill(int argc, char **argv)
     setvbuf(stdout, output, _IOFBF, sizeof output);
     size_t arena_bytes = strtoul(argv[0], NULL, 10) << 20;
     struct table table = table_new(arena_bytes / 64 + 1);
-    while (argc > 1 && strcmp(table.mix->name, argv[1]) != 0)
-        if (++table.mix == mixes + sizeof mixes / sizeof mixes[0])
-            fail("fill: the mixes are even, server, rows and pages");
-    table.random += argc > 2 ? 1000003 * strtoul(argv[2], NULL, 10) : 0;
+    table.mix = mix_named(argc > 1 ? argv[1] : "even");
+    if (table.mix == NULL)
+        fail("fill: the mixes are even, server, rows and pages");
+    table.random = mix_start(argc > 2 ? strtoul(argv[2], NULL, 10) : 0);
     double least = 1;
     for (long round = scaled(6); round > 0; round--) {
         while (table_add(&table, false))
