@@ -108,6 +108,13 @@ check-programs: libholdfast.la
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing thp
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing 2m
 
+# --- suites that others wrote, in a folder; doc/others-tests.md ---
+EXTRA_DIST += %D%/others/run.sh %D%/others/graphene.list %D%/others/isoalloc.list %D%/others/liburing.list \
+	%D%/others/malloc-checker.list %D%/others/mimalloc.list %D%/others/security.list
+.PHONY: check-others
+check-others: libholdfast.la
+	$(SHELL) $(srcdir)/%D%/others/run.sh --plain .libs/libholdfast.so --secure '$(OTHERS_SECURE)' '$(OTHERS)'
+
 # --- programs that fork on a pool with few spare pages: sets the machine's pool, so not part of check ---
 EXTRA_DIST += %D%/pools.sh
 .PHONY: check-pools
