@@ -4,17 +4,18 @@
  *   hf-workload [--quick | --scale PERCENT] NAME [PARAMETER...]
  *
  * Plain programs: malloc, free and their family, nothing of any allocator.  Only those that show
- * what is held ask Holdfast for its figures, where it is loaded.  Each checks marks it wrote into
- * its blocks, so that a broken allocator fails instead of winning.  Those that are timed print their
- * own wall time in seconds on the last line ("seconds S"), from after the first malloc on.
+ * what is held ask Holdfast for its figures, where it is loaded, and `requests` uses its heaps
+ * there.  Each checks marks it wrote into its blocks, so that a broken allocator fails instead of
+ * winning.  Those that are timed print their own wall time in seconds on the last line ("seconds
+ * S"), from after the first malloc on.
  */
 #include "workload.h"
 #include <string.h>
 
 long workload_scale = 100;
 
-/* Those that are timed.  `threads` are the numbers of threads that hf-bench runs it with, where it takes
- * a number. */
+/* Those that are timed.  `threads` are the numbers of threads that hf-bench runs it with, where it
+ * takes a number. */
 static const struct workload {
     const char *name;
     void (*run)(void);
@@ -38,6 +39,7 @@ static const struct workload {
     { "successors", NULL, workload_successors, "4 8",
       "each of THREADS ends, and starts one with its table; 8 to 1,000 bytes" },
     { "replace", NULL, workload_replace, "2", "each of THREADS fills and empties slots of its own" },
+    { "requests", workload_requests, NULL, "", "100 blocks each, which end together: on heaps of Holdfast" },
     { "startup", workload_startup, NULL, "", "many small programs" },
 };
 

@@ -5,7 +5,8 @@ check_PROGRAMS += %D%/hf-bench %D%/hf-workload
 %C%_hf_bench_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 %C%_hf_bench_LDADD = $(JANSSON_LIBS) -lm
 %C%_hf_workload_SOURCES = %D%/hf-workload.c %D%/mixes.h %D%/workload.h %D%/workload-batches.c %D%/workload-calls.c \
-	%D%/workload-full.c %D%/workload-handed.c %D%/workload-held.c %D%/workload-lines.c %D%/workload-memory.c %D%/workload-own.c
+	%D%/workload-full.c %D%/workload-handed.c %D%/workload-held.c %D%/workload-lines.c %D%/workload-memory.c \
+	%D%/workload-own.c %D%/workload-requests.c
 %C%_hf_workload_CFLAGS = $(AM_CFLAGS) -O2 -fno-builtin
 EXTRA_DIST += %D%/README.md %D%/broken.c %D%/stress.sh
 CLEANFILES += bench.json
