@@ -32,10 +32,15 @@ for page in 4K 64K; do
         exit 1
     fi
 done
+# shellcheck disable=SC2046
+$cc -std=gnu11 -O2 -D_GNU_SOURCE "$srcdir/tests/examples/queries/queries.c" -o "$work/queries" $(pkg-config --cflags --libs holdfast) -pthread
+LD_LIBRARY_PATH=$libdir HOLDFAST_ARENA=96M HOLDFAST_BACKING=4k "$work/queries" 2000 >"$work/out" 2>"$work/err" || { cat "$work/out" "$work/err"; exit 1; }
+grep -q '^1940 done, 40 cancelled, 20 over their limit; 0 bytes left in heaps$' "$work/out" || { cat "$work/out"; exit 1; }
+grep -q 'HF-E015 heap: heap "query ' "$work/err" || { cat "$work/err"; exit 1; }
 "$bindir/holdfast" run --arena 64M --library "$libdir/libholdfast.so.0" -- ls / >/dev/null
 "$bindir/holdfast" --version
 if command -v man > /dev/null; then
-    for page in hf_malloc hf_frames_free hf_uring_prep_read holdfast-stat holdfast-messages; do
+    for page in hf_malloc hf_frames_free hf_heap_malloc hf_uring_prep_read holdfast-stat holdfast-messages; do
         MANPATH=$mandir man -w "$page" > "$work/out" 2>&1 || { cat "$work/out"; exit 1; }
     done
 fi
