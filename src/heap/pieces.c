@@ -49,17 +49,17 @@ _Static_assert(HFI_GRANULES < BIAS && BIAS + HFI_GRANULES < 1u << 14, "counts fi
 #define CANDIDATES 8u     /* pages that a claim looks at */
 #define RECLAIMED_MAX 16u /* freed blocks before the newest that one free takes in */
 
-static enum piece_state state_of(uint64_t word)
+HFI_INLINE enum piece_state state_of(uint64_t word)
 {
     return (enum piece_state)(word & STATE_MASK);
 }
 
-static uint32_t count_of(uint64_t word)
+HFI_INLINE uint32_t count_of(uint64_t word)
 {
     return (uint32_t)((word & COUNT_MASK) >> COUNT_SHIFT);
 }
 
-static uint64_t with_state(uint64_t word, enum piece_state state)
+HFI_INLINE uint64_t with_state(uint64_t word, enum piece_state state)
 {
     return (word & ~STATE_MASK) | state;
 }
@@ -155,7 +155,7 @@ void hfi_pieces_inherit(struct page *page)
 }
 
 /* NULL: no heap ever had the page. */
-static struct pieces *pieces_of_page(const struct page *page)
+HFI_INLINE struct pieces *pieces_of_page(const struct page *page)
 {
     return (struct pieces *)(hfi_load_acquire(&page->xpieces) & ~INHERITED); /* pairs with page_begin */
 }
@@ -400,12 +400,12 @@ static struct given piece_give_back(struct piece *piece)
 
 /* --- the holder --- */
 
-static uint32_t granule_of(const void *pointer)
+HFI_INLINE uint32_t granule_of(const void *pointer)
 {
     return (uint32_t)((uintptr_t)pointer % HFI_PAGE_BYTES / HFI_MAX_ALIGN);
 }
 
-static bool bit_of(const _Atomic(uint64_t) *words, uint32_t granule)
+HFI_INLINE bool bit_of(const _Atomic(uint64_t) *words, uint32_t granule)
 {
     return hfi_load_relaxed(&words[granule / 64]) >> granule % 64 & 1;
 }
@@ -557,8 +557,9 @@ struct given hfi_piece_end(struct piece *piece, uint64_t id)
 
 /* --- blocks --- */
 
-/* The last granule of the block that begins at `granule`, before `limit`; `limit` where none ends. */
-static uint32_t end_of(const struct pieces *pieces, uint32_t granule, uint32_t limit)
+/* The last granule of the block that begins at `granule`, before `limit`; `limit` where none
+ * ends. */
+HFI_INLINE uint32_t end_of(const struct pieces *pieces, uint32_t granule, uint32_t limit)
 {
     uint64_t word = hfi_load_relaxed(&pieces->xends[granule / 64]) & ~(uint64_t)0 << granule % 64;
     for (uint32_t at = granule / 64;; word = hfi_load_relaxed(&pieces->xends[at])) {
@@ -592,7 +593,7 @@ static struct granules granules_of(const struct piece *piece)
     return (struct granules){ first, first + piece->bytes / (uint32_t)HFI_MAX_ALIGN };
 }
 
-static bool is_block(const struct pieces *pieces, struct granules of, const void *pointer)
+HFI_INLINE bool is_block(const struct pieces *pieces, struct granules of, const void *pointer)
 {
     uint32_t granule = granule_of(pointer);
     if ((uintptr_t)pointer % HFI_MAX_ALIGN != 0 || granule < of.first || granule >= of.limit)
@@ -602,15 +603,18 @@ static bool is_block(const struct pieces *pieces, struct granules of, const void
     return end_of(pieces, granule, of.limit) != of.limit;
 }
 
+/* First quarter of the piece that an address in a head page is of: checked once the piece is pinned,
+ * or of a live block. */
+HFI_INLINE unsigned first_of(const struct pieces *pieces, const void *pointer)
+{
+    unsigned quarter = (unsigned)((uintptr_t)pointer >> HFI_PIECE_SHIFT) % HFI_PIECES;
+    return hfi_load_relaxed(&pieces->xfirst[quarter]) % HFI_PIECES;
+}
+
 struct piece *hfi_pieces_find(const struct page *page, const void *pointer)
 {
     struct pieces *pieces = pieces_of_page(page);
-    size_t offset = (size_t)((const char *)pointer - hfi_page_start(page));
-    if (pieces == NULL)
-        return NULL;
-    unsigned quarter = offset < HFI_PAGE_BYTES ? (unsigned)(offset >> HFI_PIECE_SHIFT) : 0;
-    /* relaxed: of a piece that is pinned, or checked once it is */
-    return &pieces->piece[hfi_load_relaxed(&pieces->xfirst[quarter]) % HFI_PIECES];
+    return pieces == NULL ? NULL : &pieces->piece[first_of(pieces, pointer)];
 }
 
 size_t hfi_pieces_block_bytes(const struct page *page, const void *pointer)
@@ -673,59 +677,69 @@ static void take_in_newest(struct hold *hold, struct granules of)
     }
 }
 
-/* Of a piece that is pinned. */
-static enum freed free_pinned(struct page *page, struct piece *piece, void *pointer, struct hold *hold,
-                              uint64_t *lower)
+static bool is_newest(const struct hold *hold, const struct piece *piece, const void *pointer)
 {
-    struct pieces *pieces = hfi_pieces_of(piece);
+    return pointer == hold->newest && piece == hold->piece && hold->id == hfi_load_relaxed(&piece->xid);
+}
+
+/* Of a piece that is pinned.  *lower: what its word is to lose besides the pin. */
+HFI_INLINE enum freed free_pinned(const struct page *page, struct pieces *pieces, unsigned first,
+                                  void *pointer, struct hold *hold, uint64_t *lower)
+{
+    const struct piece *piece = &pieces->piece[first];
     *lower = 0;
-    if (hfi_load_relaxed(&pieces->xpage) != page || hfi_pieces_find(page, pointer) != piece)
+    if (hfi_unlikely(hfi_load_relaxed(&pieces->xpage) != page || first_of(pieces, pointer) != first))
         return FREED_LATE;
-    if (piece->bytes == 0) {
-        *lower = ONE;
-        return pointer == hfi_page_start(page) ? FREED : FREED_WRONG;
+    if (hfi_unlikely(piece->bytes == 0)) {
+        *lower = pointer == hfi_page_start(page) ? ONE : 0;
+        return *lower != 0 ? FREED : FREED_WRONG;
     }
-    struct granules of = granules_of(piece);
-    if (!is_block(pieces, of, pointer))
-        return FREED_WRONG;
-    uint32_t granule = granule_of(pointer);
+    uint32_t granule = granule_of(pointer), begin = first * (uint32_t)(HFI_PIECE_BYTES / HFI_MAX_ALIGN);
+    struct granules of = { begin, begin + piece->bytes / (uint32_t)HFI_MAX_ALIGN };
     uint64_t bit = (uint64_t)1 << granule % 64;
-    if (piece == hold->piece && pointer == hold->newest && hold->id == hfi_load_relaxed(&piece->xid) &&
-        !bit_of(pieces->xfreed, granule)) {
+    if (hfi_unlikely(!is_block(pieces, of, pointer)))
+        return FREED_WRONG;
+    if (is_newest(hold, piece, pointer) && !bit_of(pieces->xfreed, granule)) {
         take_in_newest(hold, of);
         return FREED;
     }
-    if (hfi_fetch_or_acq_rel(&pieces->xfreed[granule / 64], bit) & bit)
+    if (hfi_unlikely(hfi_fetch_or_acq_rel(&pieces->xfreed[granule / 64], bit) & bit))
         return FREED_TWICE;
     *lower = ONE;
     return FREED;
 }
 
+/* Takes a pin off, and `lower`.  True for the thread that is to give the piece back. */
+HFI_INLINE bool unpin(struct piece *piece, uint64_t lower)
+{
+    uint64_t word = hfi_load_relaxed(&piece->xword), next;
+    do {
+        next = word - PIN - lower;
+        bool over = state_of(next) == PIECE_ENDED || (state_of(next) == PIECE_CLOSED && count_of(next) == 0);
+        if (hfi_unlikely(over && (next & PINS_MASK) == 0))
+            next = with_state(next, PIECE_NONE);
+        /* release: the marks are there for the piece's next tenancy */
+    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    return state_of(next) == PIECE_NONE;
+}
+
 enum freed hfi_pieces_free(struct page *page, void *pointer, struct hold *hold, struct given *given)
 {
-    struct piece *piece = hfi_pieces_find(page, pointer);
-    *given = NOTHING_GIVEN;
-    if (piece == NULL)
+    struct pieces *pieces = pieces_of_page(page);
+    given->heap = NULL;
+    if (hfi_unlikely(pieces == NULL))
         return FREED_LATE;
-    uint64_t word = hfi_load_relaxed(&piece->xword), next, lower;
+    unsigned first = first_of(pieces, pointer);
+    struct piece *piece = &pieces->piece[first];
+    uint64_t word = hfi_load_relaxed(&piece->xword), lower;
     do {
-        if (state_of(word) == PIECE_NONE || state_of(word) == PIECE_ENDED)
+        if (hfi_unlikely(state_of(word) == PIECE_NONE || state_of(word) == PIECE_ENDED))
             return FREED_LATE;
         hfi_assert((word & PINS_MASK) != PINS_MASK);
         /* acquire: pairs with piece_begin */
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, word + PIN));
-    enum freed freed = free_pinned(page, piece, pointer, hold, &lower);
-    if (freed == FREED_WRONG || freed == FREED_TWICE)
-        lower = 0;
-    word = hfi_load_relaxed(&piece->xword);
-    do {
-        next = word - PIN - lower;
-        bool over = state_of(next) == PIECE_ENDED || (state_of(next) == PIECE_CLOSED && count_of(next) == 0);
-        if (over && (next & PINS_MASK) == 0)
-            next = with_state(next, PIECE_NONE);
-        /* release: the marks are there for the piece's next tenancy */
-    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
-    if (state_of(next) == PIECE_NONE)
+    enum freed freed = free_pinned(page, pieces, first, pointer, hold, &lower);
+    if (hfi_unlikely(unpin(piece, lower)))
         *given = piece_give_back(piece);
     return freed;
 }
