@@ -60,6 +60,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/app/info.c %D%/app/info.h \
 	%D%/app/inspect.c %D%/app/inspect.h \
 	%D%/app/latency.c %D%/app/latency.h \
+	%D%/app/leftover.c %D%/app/leftover.h \
 	%D%/app/pressure.c %D%/app/pressure.h \
 	%D%/app/segment.c %D%/app/segment.h \
 	%D%/app/stats.c %D%/app/stats.h \

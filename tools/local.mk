@@ -6,6 +6,7 @@ hf_reader = \
 	%D%/common.c %D%/tool.h \
 	%D%/reader/counters.c \
 	%D%/reader/history.c %D%/reader/history.h \
+	%D%/reader/last.c %D%/reader/last.h \
 	%D%/reader/live.c %D%/reader/live.h \
 	%D%/reader/origin.c %D%/reader/origin.h \
 	%D%/reader/procfs.c %D%/reader/procfs.h \

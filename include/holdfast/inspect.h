@@ -29,6 +29,7 @@
 
 #define HF_INSPECT_DIRECTORY "/dev/shm"
 #define HF_INSPECT_PREFIX "holdfast."
+#define HF_INSPECT_KEPT_PREFIX "holdfast-last." /* of a process that was killed: see holdfast-inspect(5) */
 #define HF_INSPECT_MAGIC UINT64_C(0x31545053444c4f48) /* "HOLDSPT1" */
 #define HF_INSPECT_VERSION 3
 #define HF_INSPECT_MAX_NODES 64
@@ -312,6 +313,8 @@ struct hf_inspect_segment {
                                      * older libraries */
     uint64_t slo_ns;                /* HOLDFAST_SLO; 0: it is not set */
     uint64_t causes;                /* that this library tells apart: a newer one has more behind these */
+    char name[16];                  /* of the process, as the kernel has it; "" where unknown */
+    char unit[64];                  /* service of systemd that it runs in; "" where there is none */
 };
 
 #endif

@@ -27,6 +27,7 @@
 #include "heap/theaps.h"
 #include "heap/theap.h"
 #include "kernel/shm.h"
+#include "app/leftover.h"
 #include "arena/xfree.h"
 #include "arena/arena.h"
 #include "numa/plan.h"
@@ -34,13 +35,14 @@
 
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 
-_Static_assert(sizeof(struct hf_inspect_segment) == 368, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_segment) == 448, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, library) == 208, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, others) == 240, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, live) == 256, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, slow) == 336, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_slow) == 280, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_segment, name) == 368, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_live) == 80, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_node) == 128, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 3");
@@ -207,6 +209,7 @@ static void fill_header(struct hf_inspect_segment *header, const struct shm_proc
     header->causes = HF_INSPECT_CAUSES;
     snprintf(header->library, sizeof header->library, "%s", HFI_VERSION);
     fill_live(&header->live);
+    hfi_leftover_sign(header);
 }
 
 static void fill_classes(struct hf_inspect_class *classes)
@@ -283,8 +286,11 @@ static int create(struct hf_inspect_segment **segment, const struct shm_process 
     fill_header(&header, process, took_over);
     lay_out(&header, hfi_arena.node_count, hfi_arena.page_count, hfi_arena.page_count);
     int error = -ENOSPC;
-    if (has_room(header.segment_bytes))
+    if (has_room(header.segment_bytes)) {
         error = hfi_shm_create(mapping.path, header.segment_bytes, &memory);
+        if (error == -ENOSPC && hfi_leftover_drop()) /* who lives comes before who did */
+            error = hfi_shm_create(mapping.path, header.segment_bytes, &memory);
+    }
     if (error == -ENOSPC || error == -EFBIG || error == -ENOMEM) {
         lay_out(&header, hfi_arena.node_count, hfi_arena.page_count, 0);
         error = hfi_shm_create(mapping.path, header.segment_bytes, &memory);
@@ -382,7 +388,7 @@ struct hf_inspect_segment *hfi_segment_create(bool took_over)
     if (hfi_load_relaxed(&xfile) == FILE_OVER) /* relaxed: create_named looks again */
         return NULL;
     name_file(&process);
-    hfi_shm_sweep(HF_INSPECT_DIRECTORY, HF_INSPECT_PREFIX);
+    hfi_leftover_sweep();
     return create_named(&process, took_over);
 }
 

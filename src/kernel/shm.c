@@ -196,8 +196,8 @@ bool hfi_shm_parse_name(const char *name, const char *prefix, long *pid, uint64_
 /* --- leftovers --- */
 
 struct sweep {
-    int directory;
     const char *prefix;
+    bool (*keep)(int directory, const char *name);
     uint64_t namespace;
     unsigned looks; /* left */
 };
@@ -207,8 +207,9 @@ bool hfi_shm_may_sweep(unsigned owner)
     return owner == geteuid() || geteuid() == 0;
 }
 
-static void sweep_name(struct sweep *sweep, const char *name)
+static void sweep_name(int directory, const char *name, void *argument)
 {
+    struct sweep *sweep = argument;
     long pid;
     uint64_t start_ticks, namespace;
     struct stat file;
@@ -220,9 +221,9 @@ static void sweep_name(struct sweep *sweep, const char *name)
         sweep->looks--;
         gone = !hfi_shm_process_lives(pid, start_ticks);
     }
-    if (gone && fstatat(sweep->directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
-        hfi_shm_may_sweep(file.st_uid))
-        unlinkat(sweep->directory, name, 0);
+    if (gone && fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
+        hfi_shm_may_sweep(file.st_uid) && !sweep->keep(directory, name))
+        unlinkat(directory, name, 0);
 }
 
 /* As getdents64(2) writes it. */
@@ -234,21 +235,30 @@ struct entry {
     char name[];
 };
 
-void hfi_shm_sweep(const char *directory, const char *prefix)
+int hfi_shm_open_directory(const char *path)
+{
+    return hfi_sys_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+void hfi_shm_each_name(int directory, void (*each)(int directory, const char *name, void *argument),
+                       void *argument)
 {
     int saved_errno = errno;
     _Alignas(struct entry) char entries[ENTRIES_BYTES];
-    struct sweep sweep = { -1, prefix, hfi_shm_namespace(), SWEEP_LOOKS };
-    if (sweep.namespace != 0)
-        sweep.directory = (int)syscall(SYS_openat, AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int round = 0; sweep.directory >= 0 && round < SWEEP_ROUNDS; round++) {
-        long got = syscall(SYS_getdents64, sweep.directory, entries, sizeof entries);
+    lseek(directory, 0, SEEK_SET);
+    for (int round = 0; round < SWEEP_ROUNDS; round++) {
+        long got = syscall(SYS_getdents64, directory, entries, sizeof entries);
         for (long at = 0; at < got; at += ((struct entry *)(entries + at))->bytes)
-            sweep_name(&sweep, ((const struct entry *)(entries + at))->name);
+            each(directory, ((const struct entry *)(entries + at))->name, argument);
         if (got <= 0)
             break;
     }
-    if (sweep.directory >= 0)
-        syscall(SYS_close, sweep.directory);
     errno = saved_errno;
+}
+
+void hfi_shm_sweep(int directory, const char *prefix, bool (*keep)(int directory, const char *name))
+{
+    struct sweep sweep = { prefix, keep, hfi_shm_namespace(), SWEEP_LOOKS };
+    if (sweep.namespace != 0)
+        hfi_shm_each_name(directory, sweep_name, &sweep);
 }

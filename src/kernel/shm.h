@@ -50,9 +50,16 @@ bool hfi_shm_parse_name(const char *name, const char *prefix, long *pid, uint64_
  * program that root starts and that gives up its privileges may leave some of either. */
 bool hfi_shm_may_sweep(unsigned owner);
 
-/* Removes such files in `directory` whose process was of this namespace and has ended; looks at
- * some hundreds of names at most. */
-void hfi_shm_sweep(const char *directory, const char *prefix);
+/* Calls `each` for the names in a directory that is open, from the first on; some hundreds at most. */
+void hfi_shm_each_name(int directory, void (*each)(int directory, const char *name, void *argument),
+                       void *argument);
+
+/* Removes such files in `directory` whose process was of this namespace and has ended, except for
+ * those that `keep` has given another name.  Looks at some hundreds of names at most. */
+void hfi_shm_sweep(int directory, const char *prefix, bool (*keep)(int directory, const char *name));
+
+/* Opens a directory; a descriptor, or -errno. */
+int hfi_shm_open_directory(const char *path);
 
 /* This process's number, asked of the kernel: in a child that ran no handler of fork it is not the
  * parent's. */

@@ -89,12 +89,13 @@ int tune_print(const struct history *history, const struct advice *advice, unsig
 
 /* --- the command line --- */
 
-enum { OPTION_SETTLED = 256 };
+enum { OPTION_SETTLED = 256, OPTION_LAST };
 
 static int tune_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
         { "settled", required_argument, NULL, OPTION_SETTLED },
+        { "last", no_argument, NULL, OPTION_LAST },
         { "json", no_argument, NULL, 'j' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -102,7 +103,7 @@ static int tune_main(int argc, char **argv)
     static struct advice advice[ADVICE_MAX];
     struct history history = { .samples = 0 };
     uint64_t settled_ns = (uint64_t)(ADVICE_SETTLED_S * 1e9);
-    bool json = false;
+    bool json = false, last = false;
     int option;
     while ((option = tool_getopt(argc, argv, ":h", long_options, "tune")) != -1) {
         if (option == 'h')
@@ -111,6 +112,8 @@ static int tune_main(int argc, char **argv)
             return EXIT_USAGE;
         if (option == 'j')
             json = true;
+        else if (option == OPTION_LAST)
+            last = true;
         else if (!tool_seconds(optarg, 0, &settled_ns, "tune"))
             return EXIT_CONFIG;
     }
@@ -118,7 +121,8 @@ static int tune_main(int argc, char **argv)
         hfi_say(SAY_ERROR, "HF-E440", "tune", "one process or recording at a time; see `holdfast help tune`");
         return EXIT_USAGE;
     }
-    int status = history_load(&history, argv[optind], 0, "tune");
+    int status = last ? history_load_last(&history, argv[optind], "tune")
+                      : history_load(&history, argv[optind], 0, "tune");
     if (status != 0) {
         history_free(&history);
         return status == EXIT_FAILURE ? EXIT_USAGE : status; /* 1 says that there is advice */
@@ -133,13 +137,14 @@ static int tune_main(int argc, char **argv)
 const struct command tool_tune = {
     .name = "tune",
     .summary = "say what to change about an arena, and by what evidence",
-    .help = "usage: holdfast tune [--settled SECONDS] [--json] [PID | FILE]\n"
+    .help = "usage: holdfast tune [--settled SECONDS] [--json] [--last] [PID | FILE]\n"
             "\n"
             "Prints advice: what was found in numbers, and the setting that mends it.  FILE is a recording\n"
             "of `holdfast record`.  Without either: the only process that shows an arena.\n"
             "Exit status 0: nothing to change; 1: advice was given; 2: there is nothing to judge by.\n"
             "\n"
             "  --settled SECONDS  life of an arena from which it is called too large (default: 600)\n"
+            "  --last             of a process that was killed, the last: PID may be its service or program\n"
             "  --json             one object: pid, name, life_seconds, samples, advice, of which each has\n"
             "                     rule, severity, node, evidence, setting\n"
             "  --help             this text\n",

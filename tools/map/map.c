@@ -14,6 +14,7 @@
 
 #include "base/bits.h"
 #include "map/map.h"
+#include "reader/last.h"
 #include "reader/target.h"
 #include "show/show.h"
 #include "tool.h"
@@ -35,6 +36,7 @@ struct wanted {
     uint32_t node;
     bool one_node, no_colour;
     unsigned width; /* 0: as the terminal has it */
+    bool last;      /* of a process that was killed */
 };
 
 /* --- the terminal --- */
@@ -158,7 +160,9 @@ static int print_picture(const struct snapshot *snapshot, const struct wanted *w
     pid_t pid = (pid_t)snapshot->header.pid;
     show_wrap_begin();
     bool known = snapshot_live_is_known(snapshot), at_most = known && !snapshot_live_is_exact(snapshot);
-    printf("%s (%ld)\n", tool_printable(shown, sizeof shown, target_name(pid, name, sizeof name)), (long)pid);
+    printf("%s (%ld)\n", tool_printable(shown, sizeof shown, target_shown_name(snapshot, name, sizeof name)),
+           (long)pid);
+    show_kept(snapshot);
     if (nodes > 1 || !known)
         printf("%s\n", show_live_of_all(live, snapshot));
     printf("%s\n", at_most ? show_live_limits(snapshot) : "");
@@ -217,6 +221,7 @@ static bool take_option(int option, struct wanted *wanted)
     switch (option) {
     case 's': wanted->svg = optarg; return tool_is_file(optarg, "--svg", "map");
     case 'c': wanted->no_colour = true; return true;
+    case 'l': wanted->last = true; return true;
     case 'n':
         wanted->one_node = true;
         return tool_number(optarg, 0, UINT32_MAX, "--node", &wanted->node, "map");
@@ -228,9 +233,13 @@ static bool take_option(int option, struct wanted *wanted)
 static int map_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "node", required_argument, NULL, 'n' }, { "width", required_argument, NULL, 'w' },
-        { "svg", required_argument, NULL, 's' },  { "no-color", no_argument, NULL, 'c' },
-        { "help", no_argument, NULL, 'h' },       { 0 },
+        { "node", required_argument, NULL, 'n' },
+        { "width", required_argument, NULL, 'w' },
+        { "svg", required_argument, NULL, 's' },
+        { "no-color", no_argument, NULL, 'c' },
+        { "last", no_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     struct wanted wanted = { .svg = NULL };
     struct snapshot snapshot = { .pages = NULL };
@@ -242,7 +251,7 @@ static int map_main(int argc, char **argv)
         if (!take_option(option, &wanted))
             return option == '?' ? EXIT_USAGE : EXIT_CONFIG;
     }
-    int status = target_of_arguments(&target, argc, argv, "map");
+    int status = target_of_options(&target, wanted.last, argc, argv, "map");
     if (status != 0)
         return status;
     status = target_read(&target, &snapshot, true, "map");
@@ -256,11 +265,12 @@ static int map_main(int argc, char **argv)
 const struct command tool_map = {
     .name = "map",
     .summary = "draw the arena of a running process",
-    .help = "usage: holdfast map [--node N] [--width COLUMNS] [--no-color] [--svg FILE] [PID]\n"
+    .help = "usage: holdfast map [--node N] [--width COLUMNS] [--no-color] [--svg FILE] [--last] [PID]\n"
             "\n"
             "Draws the pages of process PID's arena, node by node: what each is used for, and how much\n"
             "of it is in use.  Without PID: the only process that shows an arena.\n"
             "\n"
+            "  --last           of a process that was killed, the last: PID may be its service or program\n"
             "  --node N         only node N\n"
             "  --width COLUMNS  as wide as that, 20 to 1000 (default: the terminal, else 80)\n"
             "  --no-color       letters in place of colours and shades; so do NO_COLOR and a pipe\n"

@@ -8,6 +8,7 @@
  * Tests: tests/tool-report.sh, tests/fuzz/recording.c.
  */
 #include "reader/history.h"
+#include "reader/last.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -224,30 +225,27 @@ int history_read(struct history *history, FILE *file, const char *path, const ch
 
 /* --- from a live process --- */
 
-static int watch(struct history *history, const char *pid, uint64_t seconds_ns, const char *command)
+static int watch(struct history *history, struct target *target, const char *pid, uint64_t seconds_ns,
+                 const char *command)
 {
-    struct target target;
-    int status = target_open(&target, pid, command);
-    if (status != 0)
-        return status;
     uint64_t end = hfi_os_now_ns() + seconds_ns;
     history->live = true;
     history->interval_ns = seconds_ns / WATCH_SAMPLES;
     history->last = sample_new(command);
-    status = history->last == NULL ? EXIT_FAILURE : sample_take(history->last, &target, true, command);
+    int status = history->last == NULL ? EXIT_FAILURE : sample_take(history->last, target, true, command);
     if (status == 0 && !add(history))
         status = refuse(pid == NULL ? "the process" : pid, "there is no memory for it", command);
-    while (status == 0 && hfi_os_now_ns() < end && target_lives(&target)) {
+    while (status == 0 && hfi_os_now_ns() < end && target_lives(target)) {
         hfi_os_sleep_us((unsigned)(history->interval_ns / 1000 + 1));
         bool last = hfi_os_now_ns() + history->interval_ns >= end;
-        status = sample_take(history->last, &target, last, command);
+        status = sample_take(history->last, target, last, command);
         add(history);
     }
-    if (status == 0 && !target_lives(&target)) { /* what it left */
-        status = sample_take(history->last, &target, true, command);
+    if (status == 0 && !target_lives(target)) { /* what it left */
+        status = sample_take(history->last, target, true, command);
         add(history);
     }
-    target_close(&target);
+    target_close(target);
     return status;
 }
 
@@ -258,14 +256,24 @@ static bool names_a_process(const char *what)
 
 int history_load(struct history *history, const char *what, uint64_t seconds_ns, const char *command)
 {
-    if (names_a_process(what))
-        return watch(history, what, seconds_ns, command);
+    if (names_a_process(what)) {
+        struct target target;
+        int status = target_open(&target, what, command);
+        return status != 0 ? status : watch(history, &target, what, seconds_ns, command);
+    }
     FILE *file = fopen(what, "re");
     if (file == NULL)
         return refuse(what, strerror(errno), command);
     int status = history_read(history, file, what, command);
     fclose(file);
     return status;
+}
+
+int history_load_last(struct history *history, const char *name, const char *command)
+{
+    struct target target;
+    int status = target_open_last(&target, name, command);
+    return status != 0 ? status : watch(history, &target, name, 0, command);
 }
 
 void history_free(struct history *history)

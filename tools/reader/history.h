@@ -51,6 +51,9 @@ struct history {
  * look.  0, or an exit status after a message. */
 int history_load(struct history *history, const char *what, uint64_t seconds_ns, const char *command);
 
+/* What a process left that was killed (target_open_last). */
+int history_load_last(struct history *history, const char *name, const char *command);
+
 /* Reads a recording from a stream.  0, or an exit status after HF-E443 or HF-E448. */
 int history_read(struct history *history, FILE *file, const char *path, const char *command);
 

@@ -272,7 +272,7 @@ int sample_take(struct sample *sample, const struct target *target, bool thoroug
     int status = target_read(target, snapshot, with_map, command);
     if (status != 0)
         return status;
-    target_name(target->pid, name, sizeof name);
+    target_shown_name(snapshot, name, sizeof name);
     if (strcmp(name, "?") != 0 && name[0] != 0) /* that it had while there was one */
         memcpy(sample->clock.name, name, sizeof name);
     sample->clock.taken_ns = snapshot->taken_ns;

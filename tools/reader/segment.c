@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/leftover.h"
 #include "kernel/shm.h"
 #include "reader/procfs.h"
 
@@ -108,11 +109,16 @@ bool segment_is_left(pid_t pid, uint64_t start_ticks)
     return left;
 }
 
-static bool sweep(int directory, const char *name)
+static void sweep(int directory, const char *name, bool ended, struct segment_count *count)
 {
     struct stat file;
-    return fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
-           hfi_shm_may_sweep(file.st_uid) && unlinkat(directory, name, 0) == 0;
+    if (fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||
+        !hfi_shm_may_sweep(file.st_uid))
+        return;
+    if (ended && hfi_leftover_keep(directory, name))
+        count->kept++;
+    else
+        count->swept += unlinkat(directory, name, 0) == 0;
 }
 
 struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argument),
@@ -128,13 +134,16 @@ struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, 
         uint64_t start_ticks, namespace;
         if (!hfi_shm_parse_name(entry->d_name, HF_INSPECT_PREFIX, &pid, &start_ticks, &namespace))
             continue;
+        bool lives = segment_process_lives((pid_t)pid, start_ticks);
         if (namespace != own || own == 0)
             count.elsewhere++;
-        else if (segment_process_lives((pid_t)pid, start_ticks) && !segment_is_left((pid_t)pid, start_ticks))
+        else if (lives && !segment_is_left((pid_t)pid, start_ticks))
             each((pid_t)pid, start_ticks, argument);
         else
-            count.swept += sweep(dirfd(directory), entry->d_name);
+            sweep(dirfd(directory), entry->d_name, !lives, &count);
     }
+    if (count.kept != 0)
+        hfi_leftover_trim(dirfd(directory));
     closedir(directory);
     return count;
 }

@@ -28,10 +28,11 @@ bool segment_is_left(pid_t pid, uint64_t start_ticks);
 /* Opens a segment for reading only; a descriptor, or -1 with the reason. */
 int segment_open(const char *path, pid_t pid, enum segment_verdict *verdict, const char **reason);
 
-/* Calls `each` for every segment file whose process lives and runs the program that made it; others
- * are removed where they are the caller's own.  Those of other namespaces are passed over. */
+/* Calls `each` for every segment file whose process lives and runs the program that made it.  Others
+ * are removed where they are the caller's own; the last ones of processes that have ended are kept
+ * (last.h).  Those of other namespaces are passed over. */
 struct segment_count {
-    unsigned swept, elsewhere;
+    unsigned swept, kept, elsewhere;
 };
 struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, void *argument),
                                   void *argument);

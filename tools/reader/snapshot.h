@@ -92,6 +92,9 @@ struct snapshot {
     uint64_t taken_ns; /* CLOCK_MONOTONIC of this copy */
     uint64_t taken_ticks;
     double ticks_per_ns;                       /* of the process's counter */
+    bool is_kept;                              /* left by a process that has ended: the next two are told */
+    uint64_t kept_owner;                       /* user's number */
+    uint64_t kept_wall_s;                      /* CLOCK_REALTIME when it was found */
     bool huge_is_known;                        /* by target_read_huge, of all nodes */
     uint64_t huge_bytes[HF_INSPECT_MAX_NODES]; /* of nodes: on huge pages now */
     /* From here on what follows from the page map, where there is one. */

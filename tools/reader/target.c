@@ -65,6 +65,14 @@ const char *target_name(pid_t pid, char *name, size_t name_bytes)
     return read_name(PROCFS_PATH(pid, "comm"), name, name_bytes);
 }
 
+const char *target_shown_name(const struct snapshot *snapshot, char *name, size_t name_bytes)
+{
+    if (!snapshot->is_kept)
+        return target_name((pid_t)snapshot->header.pid, name, name_bytes);
+    memset(name, 0, name_bytes);
+    return tool_utf8(name, name_bytes, snapshot->header.name[0] == 0 ? "?" : snapshot->header.name);
+}
+
 const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes)
 {
     char file[48];
@@ -73,6 +81,17 @@ const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_
 }
 
 /* --- what can go wrong --- */
+
+void target_say_swept(struct segment_count count, const char *command)
+{
+    if (count.swept != 0)
+        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) whose program has ended", count.swept);
+    if (count.kept != 0)
+        hfi_say(SAY_INFO, "HF-I462", command,
+                "kept the segment(s) of %u program(s) that were killed; look at the last with `holdfast stat "
+                "--last`",
+                count.kept);
+}
 
 static int say_none(const char *command)
 {
@@ -112,9 +131,9 @@ static void say_another_version(const struct target *target, const char *command
 static int say_refused(const struct target *target, enum segment_verdict verdict, const char *reason,
                        const char *command)
 {
-    char path[SEGMENT_PATH_BYTES], why[768];
+    const char *path = target->path;
+    char why[768];
     long pid = (long)target->pid;
-    segment_path(path, target->pid, target->start_ticks);
     switch (verdict) {
     case SEGMENT_NONE:
         hfi_say(SAY_ERROR, "HF-E412", command, "process %ld shows no arena: %s", pid,
@@ -153,9 +172,7 @@ static int choose(const char *text, pid_t *pid, bool *left, const char *command)
         return EXIT_USAGE;
     }
     *left = text != NULL && segment_start_ticks(*pid, &start_ticks) && segment_is_left(*pid, start_ticks);
-    unsigned swept = segment_each(remember, &found).swept;
-    if (swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", command, "removed %u segment(s) whose program has ended", swept);
+    target_say_swept(segment_each(remember, &found), command);
     if (text != NULL)
         return 0;
     if (found.count == 0)
@@ -170,8 +187,8 @@ int target_open(struct target *target, const char *text, const char *command)
 {
     enum segment_verdict verdict = SEGMENT_OK;
     const char *reason = "";
-    char path[SEGMENT_PATH_BYTES];
     bool left;
+    target->is_kept = false;
     int status = choose(text, &target->pid, &left, command);
     if (status != 0)
         return status;
@@ -189,8 +206,8 @@ int target_open(struct target *target, const char *text, const char *command)
                 (long)target->pid);
         return EXIT_FAILURE;
     }
-    segment_path(path, target->pid, target->start_ticks);
-    target->fd = segment_open(path, target->pid, &verdict, &reason);
+    segment_path(target->path, target->pid, target->start_ticks);
+    target->fd = segment_open(target->path, target->pid, &verdict, &reason);
     target->program = target->fd >= 0 ? segment_program(target->fd) : 0;
     return target->fd >= 0 ? 0 : say_refused(target, verdict, reason, command);
 }
@@ -207,8 +224,14 @@ int target_of_arguments(struct target *target, int argc, char **argv, const char
 int target_read(const struct target *target, struct snapshot *snapshot, bool with_pages, const char *command)
 {
     const char *reason;
+    struct stat file;
     enum segment_verdict verdict =
         snapshot_read(snapshot, target->fd, target->pid, target->start_ticks, with_pages, &reason);
+    snapshot->is_kept = target->is_kept && fstat(target->fd, &file) == 0;
+    if (snapshot->is_kept) {
+        snapshot->kept_owner = file.st_uid;
+        snapshot->kept_wall_s = (uint64_t)file.st_ctim.tv_sec;
+    }
     return verdict == SEGMENT_OK ? 0 : say_refused(target, verdict, reason, command);
 }
 
@@ -232,7 +255,7 @@ void target_read_huge(const struct target *target, struct snapshot *snapshot)
 bool target_lives(const struct target *target)
 {
     struct stat file;
-    return segment_process_lives(target->pid, target->start_ticks) &&
+    return !target->is_kept && segment_process_lives(target->pid, target->start_ticks) &&
            segment_program_runs(target->pid, target->program) && fstat(target->fd, &file) == 0 &&
            file.st_nlink != 0;
 }

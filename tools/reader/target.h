@@ -4,7 +4,7 @@
 #ifndef HFT_TARGET_H
 #define HFT_TARGET_H
 
-#include "reader/snapshot.h"
+#include "reader/segment.h"
 
 /* A process that shows an arena. */
 struct target {
@@ -12,6 +12,8 @@ struct target {
     uint64_t start_ticks;
     int fd;           /* of its segment */
     uint32_t program; /* that made it; 0 where unknown */
+    char path[SEGMENT_PATH_BYTES];
+    bool is_kept; /* what a process left that has ended */
 };
 
 /* The process that `text` names, or for NULL the only one that shows an arena, with its segment
@@ -30,12 +32,16 @@ int target_read(const struct target *target, struct snapshot *snapshot, bool wit
  * so not often. */
 void target_read_huge(const struct target *target, struct snapshot *snapshot);
 
+/* What a look at all segments removed and kept, where there was any. */
+void target_say_swept(struct segment_count count, const char *command);
+
 bool target_lives(const struct target *target);
 void target_close(struct target *target);
 
 /* A process's name, as tool_utf8, and zeros up to the end of `name`; it chose it itself.  "?" when
  * it is gone.  Likewise a thread's. */
 const char *target_name(pid_t pid, char *name, size_t name_bytes);
+const char *target_shown_name(const struct snapshot *snapshot, char *name, size_t name_bytes);
 const char *target_thread_name(pid_t pid, uint64_t tid, char *name, size_t name_bytes);
 
 #endif

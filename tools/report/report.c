@@ -198,6 +198,7 @@ struct request {
     const char *path;
     uint64_t seconds_ns, settled_ns;
     bool without_command;
+    bool last; /* of a process that was killed */
 };
 
 struct shown {
@@ -208,7 +209,8 @@ struct shown {
 
 static int load(struct shown *shown, const struct request *request, const char *what)
 {
-    int status = history_load(&shown->history, what, request->seconds_ns, "report");
+    int status = request->last ? history_load_last(&shown->history, what, "report")
+                               : history_load(&shown->history, what, request->seconds_ns, "report");
     if (status != 0)
         return status;
     shown->report = (struct report){
@@ -235,7 +237,7 @@ static int report_of(const struct request *request, const char *first, const cha
     return status;
 }
 
-enum { OPTION_SECONDS = 256, OPTION_SETTLED, OPTION_NO_COMMAND };
+enum { OPTION_SECONDS = 256, OPTION_SETTLED, OPTION_NO_COMMAND, OPTION_LAST };
 
 static int report_main(int argc, char **argv)
 {
@@ -244,6 +246,7 @@ static int report_main(int argc, char **argv)
         { "seconds", required_argument, NULL, OPTION_SECONDS },
         { "settled", required_argument, NULL, OPTION_SETTLED },
         { "no-command", no_argument, NULL, OPTION_NO_COMMAND },
+        { "last", no_argument, NULL, OPTION_LAST },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -259,6 +262,8 @@ static int report_main(int argc, char **argv)
             request.path = optarg;
         else if (option == OPTION_NO_COMMAND)
             request.without_command = true;
+        else if (option == OPTION_LAST)
+            request.last = true;
         else if (!tool_seconds(optarg, 0,
                                option == OPTION_SECONDS ? &request.seconds_ns : &request.settled_ns,
                                "report"))
@@ -266,9 +271,10 @@ static int report_main(int argc, char **argv)
     }
     if (request.path != NULL && !tool_is_file(request.path, "-o", "report"))
         return EXIT_CONFIG;
-    if (argc - optind > 2 || request.path == NULL) {
+    if (argc - optind > (request.last ? 1 : 2) || request.path == NULL) {
         hfi_say(SAY_ERROR, "HF-E440", "report", "%s; see `holdfast help report`",
                 request.path == NULL ? "no file is named to write the page to (-o FILE.html)"
+                : request.last       ? "one process at a time with --last"
                                      : "two processes or recordings at a time at most");
         return EXIT_USAGE;
     }
@@ -279,6 +285,7 @@ const struct command tool_report = {
     .name = "report",
     .summary = "write a page with pictures of an arena, live or recorded",
     .help = "usage: holdfast report [PID | FILE] -o FILE.html [--seconds SECONDS] [--no-command]\n"
+            "       holdfast report --last [NAME] -o FILE.html\n"
             "       holdfast report A B -o FILE.html\n"
             "\n"
             "Writes one HTML page that needs nothing else: status, advice, live and held memory over\n"
@@ -290,6 +297,8 @@ const struct command tool_report = {
             "  -o, --output FILE.html  the page; - for standard output\n"
             "  --seconds SECONDS       how long a live process is watched (default: 5)\n"
             "  --settled SECONDS       life of an arena from which it is called too large (default: 600)\n"
+            "  --last                  of a process that was killed, the last: PID may be its service or\n"
+            "                          program\n"
             "  --no-command            leave the command line out, which may hold secrets\n"
             "  --help                  this text\n",
     .run = report_main,

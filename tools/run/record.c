@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "kernel/cpu.h"
+#include "reader/last.h"
 #include "reader/recording.h"
 #include "show/show.h"
 
@@ -47,6 +48,7 @@ struct job {
     FILE *file;
     uint64_t samples;
     bool without_command;
+    bool last; /* of a process that was killed */
 };
 
 static int write_failed(const struct job *job, int error)
@@ -99,7 +101,7 @@ static int follow(struct job *job)
     int status = take(job, false);
     while (status == 0 && interrupted == 0) {
         next += job->interval_ns * (1 + (hfi_os_now_ns() - next) / job->interval_ns);
-        if (next > end)
+        if (next > end || job->last)
             break;
         sleep_until(next);
         if (interrupted != 0 || !target_lives(&job->target))
@@ -142,7 +144,8 @@ static int record(struct job *job)
 
 static int record_target(struct job *job, const char *text)
 {
-    int status = target_open(&job->target, text, "record");
+    int status = job->last ? target_open_last(&job->target, text, "record")
+                           : target_open(&job->target, text, "record");
     if (status != 0)
         return status;
     status = record(job);
@@ -156,7 +159,7 @@ static int record_target(struct job *job, const char *text)
 
 /* --- the command line --- */
 
-enum { OPTION_INTERVAL = 256, OPTION_DURATION, OPTION_NO_COMMAND };
+enum { OPTION_INTERVAL = 256, OPTION_DURATION, OPTION_NO_COMMAND, OPTION_LAST };
 
 static int record_main(int argc, char **argv)
 {
@@ -165,6 +168,7 @@ static int record_main(int argc, char **argv)
         { "duration", required_argument, NULL, OPTION_DURATION },
         { "output", required_argument, NULL, 'o' },
         { "no-command", no_argument, NULL, OPTION_NO_COMMAND },
+        { "last", no_argument, NULL, OPTION_LAST },
         { "help", no_argument, NULL, 'h' },
         { 0 },
     };
@@ -179,6 +183,8 @@ static int record_main(int argc, char **argv)
             job.path = optarg;
         else if (option == OPTION_NO_COMMAND)
             job.without_command = true;
+        else if (option == OPTION_LAST)
+            job.last = true;
         else if (!tool_seconds(optarg, 0.01, option == OPTION_INTERVAL ? &job.interval_ns : &job.duration_ns,
                                "record"))
             return EXIT_CONFIG;
@@ -196,17 +202,19 @@ static int record_main(int argc, char **argv)
 const struct command tool_record = {
     .name = "record",
     .summary = "record the arena of a running process over time",
-    .help = "usage: holdfast record [PID] -o FILE [--interval SECONDS] [--duration SECONDS] [--no-command]\n"
-            "\n"
-            "Writes samples of the arena of process PID into FILE, until the process ends, the time is\n"
-            "over, or Ctrl-C.  `holdfast report FILE` and `holdfast tune FILE` read it; a file that was\n"
-            "cut short too.  Without PID: the only process that shows an arena.  It has the process's\n"
-            "command line, in which values of options that are named after a secret are hidden.\n"
-            "\n"
-            "  -o, --output FILE   the file to write, made anew\n"
-            "  --interval SECONDS  between samples; 0.01 at least (default: 1)\n"
-            "  --duration SECONDS  how long\n"
-            "  --no-command        leave the command line out\n"
-            "  --help              this text\n",
+    .help =
+        "usage: holdfast record [PID] -o FILE [--interval SECONDS] [--duration SECONDS] [--no-command]\n"
+        "\n"
+        "Writes samples of the arena of process PID into FILE, until the process ends, the time is\n"
+        "over, or Ctrl-C.  `holdfast report FILE` and `holdfast tune FILE` read it; a file that was\n"
+        "cut short too.  Without PID: the only process that shows an arena.  It has the process's\n"
+        "command line, in which values of options that are named after a secret are hidden.\n"
+        "\n"
+        "  -o, --output FILE   the file to write, made anew\n"
+        "  --interval SECONDS  between samples; 0.01 at least (default: 1)\n"
+        "  --duration SECONDS  how long\n"
+        "  --last              of a process that was killed, the last: PID may be its service or program\n"
+        "  --no-command        leave the command line out\n"
+        "  --help              this text\n",
     .run = record_main,
 };

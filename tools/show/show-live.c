@@ -4,10 +4,14 @@
  * Test: tests/tool-live.sh.
  */
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/bits.h"
 #include "show/show.h"
+#include "tool.h"
 
 double show_held_over_live(uint64_t held, uint64_t live)
 {
@@ -77,4 +81,32 @@ const char *show_live_limits(const struct snapshot *snapshot)
     case EPROTO: return "its library is of before this tool";
     default: return "its memory cannot be read";
     }
+}
+
+/* Of all moments that it tells, the last: some thread's slow path, or an event. */
+static uint64_t last_ticks(const struct snapshot *snapshot)
+{
+    uint64_t last = snapshot->header.clock_ticks;
+    for (unsigned i = 0; i < snapshot->theap_count; i++)
+        last = hfi_max(last, snapshot->theaps[i].updated_ticks);
+    for (unsigned i = 0; i < snapshot->event_count; i++)
+        last = hfi_max(last, snapshot->events[i].ticks);
+    return last;
+}
+
+void show_kept(const struct snapshot *snapshot)
+{
+    char name[32], unit[sizeof snapshot->header.unit], since[16], span[16];
+    if (!snapshot->is_kept)
+        return;
+    const struct passwd *user = getpwuid((uid_t)snapshot->kept_owner);
+    uint64_t now_s = (uint64_t)time(NULL);
+    if (user == NULL)
+        snprintf(name, sizeof name, "%llu", (unsigned long long)snapshot->kept_owner);
+    printf("  left by a process that was killed: last slow path %s ago, found %s ago; user %s%s%s\n",
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, last_ticks(snapshot))),
+           show_span(since, sizeof since, 1e9 * (double)(now_s - hfi_min(now_s, snapshot->kept_wall_s))),
+           user == NULL ? name : tool_printable(name, sizeof name, user->pw_name),
+           snapshot->header.unit[0] == 0 ? "" : ", ",
+           tool_printable(unit, sizeof unit, snapshot->header.unit));
 }

@@ -110,6 +110,9 @@ char *show_live(char text[SHOW_LIVE], const struct snapshot *snapshot, uint64_t 
 char *show_live_of_all(char text[SHOW_LIVE], const struct snapshot *snapshot);
 double show_held_over_live(uint64_t held, uint64_t live);
 
+/* Of a segment that a process left: whose, and when it was at work last.  Prints nothing of a live one. */
+void show_kept(const struct snapshot *snapshot);
+
 /* Why live bytes are not exact, or not known; NULL where they are exact. */
 const char *show_live_limits(const struct snapshot *snapshot);
 

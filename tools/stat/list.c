@@ -201,8 +201,7 @@ static int list_main(int argc, char **argv)
     print_rest(&listing, &count);
     show_wrap_end();
     json_decref(listing.unshown);
-    if (count.swept != 0)
-        hfi_say(SAY_INFO, "HF-I417", "list", "removed %u segment(s) whose program has ended", count.swept);
+    target_say_swept(count, "list");
     return fflush(stdout) != 0;
 }
 

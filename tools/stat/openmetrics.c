@@ -20,7 +20,7 @@ static void set_labels(const struct snapshot *snapshot)
 {
     char name[64], escaped[128];
     size_t length = 0;
-    target_name((pid_t)snapshot->header.pid, name, sizeof name);
+    target_shown_name(snapshot, name, sizeof name);
     if (strcmp(name, "?") != 0)
         for (const char *at = name; *at != 0 && length + 2 < sizeof escaped; at++) {
             if (*at == '"' || *at == '\\')

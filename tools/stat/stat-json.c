@@ -246,7 +246,7 @@ json_t *stat_json(const struct snapshot *snapshot)
 {
     const struct hf_inspect_segment *header = &snapshot->header;
     struct snapshot_sum sum;
-    char name[64], library[sizeof header->library];
+    char name[64], unit[sizeof header->unit], library[sizeof header->library];
     json_t *object = json_object(), *nodes = json_array(), *theaps = json_array();
     snapshot_sum(snapshot, &sum);
     for (unsigned i = 0; i < snapshot->node_count; i++)
@@ -258,7 +258,11 @@ json_t *stat_json(const struct snapshot *snapshot)
     json_object_set_new(object, "library",
                         json_string(tool_printable(library, sizeof library, header->library)));
     set_number(object, "pid", header->pid);
-    json_object_set_new(object, "name", json_string(target_name((pid_t)header->pid, name, sizeof name)));
+    json_object_set_new(object, "name", json_string(target_shown_name(snapshot, name, sizeof name)));
+    json_object_set_new(object, "unit",
+                        header->unit[0] == 0 ? json_null()
+                                             : json_string(tool_utf8(unit, sizeof unit, header->unit)));
+    set_flag(object, "killed", snapshot->is_kept);
     set_number(object, "start_ticks", header->start_ticks);
     json_object_set_new(object, "age_seconds",
                         json_real(snapshot_age_ns(snapshot, header->clock_ticks) / 1e9));

@@ -322,9 +322,10 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     snapshot_sum(snapshot, &sum);
     show_wrap_begin();
     printf("process %llu (%s), arena for %s, libholdfast %s\n", (unsigned long long)header->pid,
-           tool_printable(shown, sizeof shown, target_name((pid_t)header->pid, name, sizeof name)),
+           tool_printable(shown, sizeof shown, target_shown_name(snapshot, name, sizeof name)),
            show_span(span, sizeof span, snapshot_age_ns(snapshot, header->clock_ticks)),
            tool_printable(library, sizeof library, header->library));
+    show_kept(snapshot);
     print_live(snapshot);
     for (unsigned i = 0; i < snapshot->node_count; i++)
         print_node(snapshot, i);

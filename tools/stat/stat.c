@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "kernel/cpu.h"
+#include "reader/last.h"
 #include "stat/stat.h"
 
 #define LIST_LENGTH 10u
@@ -29,6 +30,7 @@ struct settings {
     double watch_seconds; /* 0: once */
     unsigned long count;  /* of lines; 0: until the process ends */
     bool delta;
+    bool last; /* not a live process */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -159,6 +161,7 @@ static bool parse_option(int option, struct settings *settings)
                 optarg);
         return false;
     case 'd': settings->delta = true; return true;
+    case 'l': settings->last = true; return true;
     case 'c': settings->lengths.classes = UINT_MAX; return true;
     case 't': settings->lengths.theaps = UINT_MAX; return true;
     case 'e': settings->lengths.events = UINT_MAX; return true;
@@ -169,11 +172,17 @@ static bool parse_option(int option, struct settings *settings)
 static int stat_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "json", no_argument, NULL, 'j' },        { "format", required_argument, NULL, 'f' },
-        { "watch", required_argument, NULL, 'w' }, { "count", required_argument, NULL, 'n' },
-        { "delta", no_argument, NULL, 'd' },       { "classes", no_argument, NULL, 'c' },
-        { "theaps", no_argument, NULL, 't' },      { "events", no_argument, NULL, 'e' },
-        { "help", no_argument, NULL, 'h' },        { 0 },
+        { "json", no_argument, NULL, 'j' },
+        { "format", required_argument, NULL, 'f' },
+        { "watch", required_argument, NULL, 'w' },
+        { "count", required_argument, NULL, 'n' },
+        { "delta", no_argument, NULL, 'd' },
+        { "classes", no_argument, NULL, 'c' },
+        { "theaps", no_argument, NULL, 't' },
+        { "events", no_argument, NULL, 'e' },
+        { "last", no_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },
+        { 0 },
     };
     struct settings settings = { .lengths = { LIST_LENGTH, LIST_LENGTH, LIST_LENGTH } };
     struct snapshot snapshot = { .pages = NULL };
@@ -193,7 +202,12 @@ static int stat_main(int argc, char **argv)
                 "leave out --watch, --delta and --count");
         return EXIT_USAGE;
     }
-    int status = target_of_arguments(&target, argc, argv, "stat");
+    if (settings.watch_seconds != 0 && settings.last) {
+        hfi_say(SAY_ERROR, "HF-E420", "stat",
+                "what a process left does not change any more; leave out --watch, --delta and --count");
+        return EXIT_USAGE;
+    }
+    int status = target_of_options(&target, settings.last, argc, argv, "stat");
     if (status != 0)
         return status;
     bool watching = settings.watch_seconds != 0;
@@ -221,6 +235,7 @@ const struct command tool_stat = {
             "  --count N        N lines; without, until the process ends or an interrupt\n"
             "  --classes, --theaps, --events\n"
             "                   all of them, not the first ten\n"
+            "  --last           of a process that was killed, the last: PID may be its service or program\n"
             "  --format FORMAT  text, json or openmetrics\n"
             "  --json           as --format json\n"
             "  --help           this text\n",
