@@ -17,10 +17,12 @@
 #include "numa/topology.h"
 
 #define HUGE_BYTES ((size_t)2 * HFI_MIB)
-/* Of the inspection segment: header, nodes, sums by node, classes, events, each aligned. */
+/* Of the inspection segment: header, nodes, sums by node, classes, events, slow calls,
+ * each aligned. */
 #define SEGMENT_REST_BYTES                                                                                   \
     (8192 + HFI_MAX_NODES * (sizeof(struct hf_inspect_node) + sizeof(struct hf_inspect_theap)) +             \
      HF_INSPECT_MAX_CLASSES * sizeof(struct hf_inspect_class) +                                              \
+     HF_INSPECT_SHARDS * HF_INSPECT_CAUSES * sizeof(struct hf_inspect_slow) +                                \
      HF_INSPECT_EVENTS * sizeof(struct hf_inspect_event))
 
 /* --- sizes --- */
