@@ -343,10 +343,8 @@ struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *he
     struct arena_node *node = hfi_node_of_page(page);
     uint32_t units = hfi_piece_units(bytes);
     struct pieces *pieces = pieces_new(node);
-    if (pieces == NULL) {
-        hfi_arena_release(page, 1);
+    if (pieces == NULL)
         return NULL;
-    }
     page_begin(page, pieces);
     uint64_t rest = UNITS_ALL & ~(((uint64_t)1 << units) - 1);
     struct piece *piece = piece_begin(pieces, 0, units, heap, id);
@@ -363,10 +361,8 @@ struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *he
 struct piece *hfi_pieces_attach_run(struct page *run, struct heap *heap, uint64_t id)
 {
     struct pieces *pieces = pieces_new(hfi_node_of_page(run));
-    if (pieces == NULL) {
-        hfi_arena_release(run, run->run_pages);
+    if (pieces == NULL)
         return NULL;
-    }
     page_begin(run, pieces);
     struct piece *piece = &pieces->piece[0];
     uint64_t tag = (hfi_load_relaxed(&piece->xword) >> TAG_SHIFT) + 1;

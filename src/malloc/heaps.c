@@ -16,6 +16,7 @@
 #include "kernel/cpu.h"
 #include "malloc/address.h"
 #include "malloc/alloc.h"
+#include "malloc/fork.h"
 #include "malloc/init.h"
 #include "malloc/ladder.h"
 #include "malloc/slow.h"
@@ -35,6 +36,23 @@ struct heap *hfi_heaps_find(const void *handle, const char *call)
                 "hf_heap_create returned, until hf_heap_destroy",
                 handle);
     return heap;
+}
+
+struct theap *hfi_heaps_thread(void)
+{
+    struct theap *theap = hfi_init_thread();
+    if (hfi_likely(theap != NULL) || !hfi_arena_is_standing() || hfi_fork_is_pending())
+        return theap;
+    hfi_ladder_steal_asleep();
+    return hfi_init_thread();
+}
+
+bool hfi_heaps_find_meta(void)
+{
+    struct page *page = hfi_malloc_run(HFI_PAGE_BYTES, 1, HFI_PAGE_BYTES, NULL);
+    if (page != NULL)
+        hfi_arena_release(page, 1);
+    return page != NULL;
 }
 
 /* --- pieces --- */
@@ -77,6 +95,21 @@ static struct arena_node *home_of(const struct heap *heap, struct theap *theap)
     return node;
 }
 
+/* Makes a page, or a run, the heap's. */
+static struct piece *attach(struct heap *heap, uint64_t id, struct page *page, size_t bytes, bool is_run)
+{
+    for (bool again = false;; again = true) {
+        struct piece *piece =
+            is_run ? hfi_pieces_attach_run(page, heap, id) : hfi_pieces_attach(page, bytes, heap, id);
+        if (piece != NULL)
+            return piece;
+        if (again || !hfi_heaps_find_meta())
+            break;
+    }
+    hfi_arena_release(page, page->run_pages);
+    return NULL;
+}
+
 /* Of a page that has free pieces, or of a fresh one. */
 static struct piece *claim_part(struct heap *heap, uint64_t id, struct theap *theap, size_t bytes)
 {
@@ -95,7 +128,7 @@ static struct piece *claim_part(struct heap *heap, uint64_t id, struct theap *th
     }
     if (page == NULL)
         page = hfi_malloc_run(bytes, 1, HFI_PAGE_BYTES, heap->only);
-    return page == NULL ? NULL : hfi_pieces_attach(page, bytes, heap, id);
+    return page == NULL ? NULL : attach(heap, id, page, bytes, false);
 }
 
 /* For a block of `bytes`.  Counted in the limit, not noted yet (HS1).  NULL and ENOMEM, and
@@ -124,7 +157,7 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
         piece = claim_part(heap, id, theap, wanted);
     } else {
         struct page *run = hfi_malloc_run(bytes, pages, hfi_max(align, HFI_PAGE_BYTES), heap->only);
-        piece = run == NULL ? NULL : hfi_pieces_attach_run(run, heap, id);
+        piece = run == NULL ? NULL : attach(heap, id, run, bytes, true);
     }
     if (piece != NULL)
         return piece;
@@ -222,7 +255,7 @@ void *hfi_heaps_alloc(const void *handle, size_t align, size_t bytes, const char
         return hfi_aligned_alloc(align, bytes);
     struct heap *heap = hfi_heaps_find(handle, call);
     bool had_theap = hfi_theap->thread != 0;
-    struct theap *theap = hfi_init_thread();
+    struct theap *theap = hfi_heaps_thread();
     if (bytes > HFI_ARENA_MAX_BYTES || align > HFI_WINDOW_BYTES)
         return hfi_fail_enomem();
     if (theap == NULL)

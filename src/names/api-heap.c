@@ -62,13 +62,16 @@ static struct arena_node *node_of_id(unsigned id)
 static struct hf_heap *create(const struct hf_heap_options *options)
 {
     struct arena_node *only = NULL;
-    if (hfi_init_thread() == NULL)
+    if (hfi_heaps_thread() == NULL)
         return hfi_fail_enomem();
     if ((options->flags & HF_HEAP_NODE) && (only = node_of_id(options->node)) == NULL) {
         errno = EINVAL;
         return NULL;
     }
-    struct heap *heap = hfi_heap_new(options->name, limit_units(options->limit), options->flags, only);
+    uint32_t limit = limit_units(options->limit);
+    struct heap *heap = hfi_heap_new(options->name, limit, options->flags, only);
+    if (heap == NULL && hfi_heaps_find_meta())
+        heap = hfi_heap_new(options->name, limit, options->flags, only);
     if (heap == NULL)
         return hfi_malloc_fail(sizeof *heap, 1, HFI_PAGE_BYTES);
     return hfi_heap_handle(heap, hfi_load_relaxed(&heap->xid));

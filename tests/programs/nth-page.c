@@ -15,6 +15,7 @@
  * Keys of thread-local data are used up before the library takes its own, so that a thread's first
  * pthread_setspecific allocates: one more page to refuse.
  */
+#include <holdfast/heap.h>
 #include <holdfast/holdfast.h>
 #include <limits.h>
 #include <malloc.h>
@@ -320,6 +321,54 @@ static void *by_libc_pvalloc(size_t bytes, size_t align)
     return __libc_pvalloc(bytes);
 }
 
+/* Of a heap of its own, which ends with the attempt. */
+static __thread struct hf_heap *heap;
+
+static bool make_heap(void)
+{
+    struct hf_heap_options options = { .size_bytes = sizeof options, .flags = HF_HEAP_REGION };
+    heap = hf_heap_create(&options);
+    return heap != NULL;
+}
+
+static void end_heap(void)
+{
+    hf_heap_destroy(heap);
+    heap = NULL;
+}
+
+static void *by_hf_heap_malloc(size_t bytes, size_t align)
+{
+    (void)align;
+    return make_heap() ? hf_heap_malloc(heap, bytes) : NULL;
+}
+
+static void *by_hf_heap_calloc(size_t bytes, size_t align)
+{
+    (void)align;
+    return make_heap() ? zeroed(hf_heap_calloc(heap, bytes / 4, 4), bytes) : NULL;
+}
+
+static void *by_hf_heap_aligned_alloc(size_t bytes, size_t align)
+{
+    return make_heap() ? hf_heap_aligned_alloc(heap, align, bytes) : NULL;
+}
+
+/* The newest block cannot grow to that. */
+static void *by_hf_heap_realloc(size_t bytes, size_t align)
+{
+    (void)align;
+    if (!make_heap())
+        return NULL;
+    char *block = hf_heap_malloc(heap, 10);
+    if (block == NULL)
+        return NULL;
+    block[9] = 77;
+    char *grown = hf_heap_realloc(heap, block, bytes);
+    CHECK((grown != NULL ? grown : block)[9] == 77);
+    return grown;
+}
+
 enum aligning { MALLOC_ALIGNED, PAGE_ALIGNED, AS_ASKED };
 
 struct entry {
@@ -348,6 +397,10 @@ static const struct entry entries[] = {
     { "__libc_valloc", by_libc_valloc, PAGE_ALIGNED },
     { "pvalloc", by_pvalloc, PAGE_ALIGNED },
     { "__libc_pvalloc", by_libc_pvalloc, PAGE_ALIGNED },
+    { "hf_heap_malloc", by_hf_heap_malloc, MALLOC_ALIGNED },
+    { "hf_heap_calloc", by_hf_heap_calloc, MALLOC_ALIGNED },
+    { "hf_heap_realloc", by_hf_heap_realloc, MALLOC_ALIGNED },
+    { "hf_heap_aligned_alloc", by_hf_heap_aligned_alloc, AS_ASKED },
     { "new", new_one, MALLOC_ALIGNED },
     { "new[]", new_array, MALLOC_ALIGNED },
     { "new(nothrow)", new_one_nothrow, MALLOC_ALIGNED },
@@ -390,6 +443,7 @@ static void *attempt_in_thread(void *argument)
     /* else an idle page served, which no claim brings */
     if (!attempt->last && attempt->which == FROM_NTH && block == NULL) {
         CHECK(error == ENOMEM);
+        end_heap();
         return NULL;
     }
     CHECK(block != NULL && hf_owns(block) && malloc_usable_size(block) >= bytes);
@@ -399,6 +453,7 @@ static void *attempt_in_thread(void *argument)
           0);
     memset(block, 0xa5, bytes);
     free(block);
+    end_heap();
     return NULL;
 }
 
