@@ -27,14 +27,19 @@
 
 const char hfi_default_heap;
 
+void hfi_heaps_die(const void *handle, const char *call)
+{
+    hfi_die("HF-E320", call,
+            "%p is no heap, or one that has ended: destroyed twice, or used after its end; pass what "
+            "hf_heap_create returned, until hf_heap_destroy",
+            handle);
+}
+
 struct heap *hfi_heaps_find(const void *handle, const char *call)
 {
     struct heap *heap = hfi_heap_find(handle);
     if (heap == NULL)
-        hfi_die("HF-E320", call,
-                "%p is no heap, or one that has ended: destroyed twice, or used after its end; pass what "
-                "hf_heap_create returned, until hf_heap_destroy",
-                handle);
+        hfi_heaps_die(handle, call);
     return heap;
 }
 

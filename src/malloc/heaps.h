@@ -17,6 +17,9 @@ extern HFI_HIDDEN const char hfi_default_heap;
  * program's call: what is no heap's handle ends the process. */
 void *hfi_heaps_alloc(const void *handle, size_t align, size_t bytes, const char *call);
 
+/* What is no heap's handle ends the process. */
+HFI_COLD _Noreturn void hfi_heaps_die(const void *handle, const char *call);
+
 /* The heap of a handle other than the default one; what is none ends the process. */
 struct heap *hfi_heaps_find(const void *handle, const char *call);
 

@@ -95,7 +95,7 @@ HFI_EXPORT void hf_heap_destroy(struct hf_heap *handle)
     struct heap *heap = hfi_heaps_find(handle, "hf_heap_destroy");
     uint64_t id = hfi_load_relaxed(&heap->xid);
     if (id == 0 || hfi_heap_handle(heap, id) != handle || !hfi_heap_end(heap, id))
-        hfi_heaps_find(NULL, "hf_heap_destroy"); /* two threads at once */
+        hfi_heaps_die(handle, "hf_heap_destroy"); /* two threads at once */
 }
 
 /* The newest of what this thread holds, which is of this heap. */
