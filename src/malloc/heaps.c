@@ -23,6 +23,7 @@
 #include "malloc/thread.h"
 
 #define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+#define REPORTS_MAX 10u
 #define SMALL_UNITS 16u /* a heap that uses as much takes whole pages */
 
 const char hfi_default_heap;
@@ -62,13 +63,26 @@ bool hfi_heaps_find_meta(void)
 
 /* --- pieces --- */
 
+/* Of all heaps, at most so many in that time: where each query has its own, a thousand may come to
+ * their limits at once. */
+static bool is_one_of_few(uint64_t now)
+{
+    static _Atomic(uint64_t) xbegun_ns;
+    static _Atomic(uint32_t) xreports;
+    uint64_t begun = hfi_load_relaxed(&xbegun_ns);
+    if ((begun == 0 || now - begun >= REPORT_INTERVAL_NS) && hfi_cas_relaxed(&xbegun_ns, &begun, now))
+        hfi_store_relaxed(&xreports, 0);
+    return hfi_fetch_add_relaxed(&xreports, 1) < REPORTS_MAX;
+}
+
 /* At most once in ten seconds for each heap. */
 static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes)
 {
     uint64_t now = hfi_os_now_coarse_ns(), last = hfi_load_relaxed(&heap->xreported_ns);
     char used[16], limit[16];
     hfi_fetch_add_relaxed(&heap->xfailed, 1);
-    if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !hfi_cas_relaxed(&heap->xreported_ns, &last, now)) {
+    if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !is_one_of_few(now) ||
+        !hfi_cas_relaxed(&heap->xreported_ns, &last, now)) {
         hfi_fetch_add_relaxed(&heap->xunreported, 1);
         return;
     }

@@ -50,6 +50,7 @@ enum misuse {
     OPTIONS_NONE,
     LIMIT_UNDER,
     AT_LIMIT,
+    MANY_AT_LIMIT,
 };
 
 static void free_blocks(enum misuse misuse)
@@ -122,6 +123,12 @@ static void misuse_limit(enum misuse misuse)
           stats.held != 0);
 }
 
+static void reach_many_limits(void)
+{
+    for (int i = 0; i < 30; i++)
+        CHECK(hf_heap_malloc(new_heap(1), 100000) == NULL && errno == ENOMEM);
+}
+
 static void run(int misuse)
 {
     struct hf_heap_stats stats;
@@ -135,6 +142,7 @@ static void run(int misuse)
     case OPTIONS_LONGER:
     case OPTIONS_FLAGS:
     case OPTIONS_NONE: create((enum misuse)misuse); break;
+    case MANY_AT_LIMIT: reach_many_limits(); break;
     case LIMIT_UNDER:
     case AT_LIMIT: misuse_limit((enum misuse)misuse); break;
     default: free_blocks((enum misuse)misuse); break;
@@ -145,28 +153,30 @@ static const struct {
     enum misuse misuse;
     bool aborts;
     const char *message;
+    unsigned times;
 } cases[] = {
-    { DESTROYED_TWICE, true, "error HF-E320 hf_heap_destroy: " },
-    { USED_AFTER, true, "error HF-E320 hf_heap_malloc: " },
-    { USED_NONE, true, "error HF-E320 hf_heap_malloc: " },
-    { LIMIT_AFTER, true, "error HF-E320 hf_heap_set_limit: " },
-    { STATS_AFTER, true, "error HF-E320 hf_heap_stats: " },
-    { FREED_TWICE, true, "error HF-E304 free: " },
-    { FREED_TWICE_NEWEST, true, "error HF-E303 free: " },
-    { FREED_INSIDE, true, "error HF-E303 free: " },
-    { FREED_UNLAID, true, "error HF-E303 free: " },
-    { REALLOC_INSIDE, true, "error HF-E303 realloc: " },
-    { SIZE_INSIDE, true, "error HF-E303 malloc_usable_size: " },
-    { LARGE_INSIDE, true, "error HF-E303 free: " },
-    { FREED_LATE, false, "warning HF-W023 free: " },
-    { FREED_LATE_BESIDE, false, "warning HF-W023 free: " },
-    { FREED_LATE_LARGE, false, "warning HF-W023 free: " },
-    { OPTIONS_SHORT, false, "warning HF-W024 heap: " },
-    { OPTIONS_LONGER, false, "warning HF-W024 heap: " },
-    { OPTIONS_FLAGS, false, "warning HF-W024 heap: " },
-    { OPTIONS_NONE, false, "warning HF-W024 heap: " },
-    { LIMIT_UNDER, false, "warning HF-W025 heap: " },
-    { AT_LIMIT, false, "error HF-E015 heap: " },
+    { DESTROYED_TWICE, true, "error HF-E320 hf_heap_destroy: ", 1 },
+    { USED_AFTER, true, "error HF-E320 hf_heap_malloc: ", 1 },
+    { USED_NONE, true, "error HF-E320 hf_heap_malloc: ", 1 },
+    { LIMIT_AFTER, true, "error HF-E320 hf_heap_set_limit: ", 1 },
+    { STATS_AFTER, true, "error HF-E320 hf_heap_stats: ", 1 },
+    { FREED_TWICE, true, "error HF-E304 free: ", 1 },
+    { FREED_TWICE_NEWEST, true, "error HF-E303 free: ", 1 },
+    { FREED_INSIDE, true, "error HF-E303 free: ", 1 },
+    { FREED_UNLAID, true, "error HF-E303 free: ", 1 },
+    { REALLOC_INSIDE, true, "error HF-E303 realloc: ", 1 },
+    { SIZE_INSIDE, true, "error HF-E303 malloc_usable_size: ", 1 },
+    { LARGE_INSIDE, true, "error HF-E303 free: ", 1 },
+    { FREED_LATE, false, "warning HF-W023 free: ", 1 },
+    { FREED_LATE_BESIDE, false, "warning HF-W023 free: ", 1 },
+    { FREED_LATE_LARGE, false, "warning HF-W023 free: ", 1 },
+    { OPTIONS_SHORT, false, "warning HF-W024 heap: ", 1 },
+    { OPTIONS_LONGER, false, "warning HF-W024 heap: ", 1 },
+    { OPTIONS_FLAGS, false, "warning HF-W024 heap: ", 1 },
+    { OPTIONS_NONE, false, "warning HF-W024 heap: ", 1 },
+    { LIMIT_UNDER, false, "warning HF-W025 heap: ", 1 },
+    { AT_LIMIT, false, "error HF-E015 heap: ", 1 },
+    { MANY_AT_LIMIT, false, "error HF-E015 heap: ", 10 },
 };
 
 static unsigned lines_with(const char *text, const char *wanted)
@@ -182,13 +192,14 @@ int main(int argc, char **argv)
     (void)argc;
     test_on_arena(argv, "64M");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char output[4096];
+        char output[8192];
         int status = test_in_child(run, (int)cases[i].misuse, output, sizeof output);
         bool aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
-        bool right = cases[i].aborts ? aborted : status == 0;
-        if (!right || lines_with(output, cases[i].message) != 1)
+        bool right = (cases[i].aborts ? aborted : status == 0) &&
+                     lines_with(output, cases[i].message) == cases[i].times;
+        if (!right)
             fprintf(stderr, "case %zu: status %#x, printed:\n%s", i, (unsigned)status, output);
-        CHECK(right && lines_with(output, cases[i].message) == 1);
+        CHECK(right);
     }
     return 0;
 }
