@@ -133,6 +133,7 @@ hf_scripts += %D%/probes.sh
 hf_scripts += %D%/secure.sh
 hf_scripts += %D%/segment.sh
 hf_scripts += %D%/tool.sh
+hf_scripts += %D%/tool-diff.sh
 hf_scripts += %D%/tool-live.sh
 hf_scripts += %D%/tool-map.sh
 hf_scripts += %D%/tool-plan.sh

@@ -1,7 +1,9 @@
 /*
  * holdfast: the command-line tool.
  *
- *     holdfast COMMAND [OPTION...]     run, doctor, plan, list, stat, top, map, record, report, tune, help
+ *     holdfast COMMAND [OPTION...]
+ *
+ * of run, doctor, plan, list, stat, top, map, record, report, diff, tune and help.
  *
  * What it prints for people is in holdfast(1), the messages in holdfast-messages(7);
  * tests/manual.sh holds both against this program.
@@ -12,8 +14,8 @@
 #include "tool.h"
 
 static const struct command *const commands[] = {
-    &tool_run, &tool_doctor, &tool_plan,   &tool_list,   &tool_stat,
-    &tool_top, &tool_map,    &tool_record, &tool_report, &tool_tune,
+    &tool_run, &tool_doctor, &tool_plan,   &tool_list, &tool_stat, &tool_top,
+    &tool_map, &tool_record, &tool_report, &tool_diff, &tool_tune,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 

@@ -49,6 +49,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/top/top.c %D%/top/top.h \
 	%D%/map/map-svg.c \
 	%D%/map/map.c %D%/map/map.h \
+	%D%/report/diff.c \
 	%D%/report/report-axes.c \
 	%D%/report/report-bands.c \
 	%D%/report/report-events.c \

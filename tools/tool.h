@@ -37,6 +37,7 @@ extern const struct command tool_plan;
 extern const struct command tool_stat;
 extern const struct command tool_record;
 extern const struct command tool_report;
+extern const struct command tool_diff;
 extern const struct command tool_tune;
 extern const struct command tool_top;
 
