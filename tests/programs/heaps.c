@@ -138,6 +138,20 @@ static void check_calls(void)
     CHECK(arena_stats().heaps == 0);
 }
 
+static void check_node(void)
+{
+    char *block = malloc(100);
+    struct hf_heap_options options = { .size_bytes = sizeof options,
+                                       .flags = HF_HEAP_REGION | HF_HEAP_NODE,
+                                       .node = (unsigned)hf_node_of(block) };
+    struct hf_heap *heap = hf_heap_create(&options);
+    CHECK(heap != NULL);
+    for (size_t bytes = 16; bytes < (size_t)1 << 20; bytes *= 2)
+        CHECK(hf_node_of(hf_heap_malloc(heap, bytes)) == hf_node_of(block));
+    hf_heap_destroy(heap);
+    free(block);
+}
+
 /* What was freed last is laid anew, through gaps too; a piece all of whose blocks are freed begins again. */
 static void check_room(void)
 {
@@ -384,6 +398,7 @@ int main(int argc, char **argv)
     test_on_arena(argv, "512M");
     check_blocks();
     check_calls();
+    check_node();
     check_room();
     check_limit();
     check_many_pieces();
