@@ -17,7 +17,10 @@
  *
  * Bounds, for 8 million bits (500 GiB of pages): a single page reads at most 512 window hints, 32
  * chunk hints and 8 words beyond those of chunks whose hints were stale.  A run reads the 256 words
- * of each window it considers.  release reads at most 256 words around what it sets.
+ * of each window that it compares, eight at most, or whose hints were stale.  A run that is longer
+ * than the best so far, or roomy, is not measured, so that an empty window costs little more than its
+ * hints.  One at a window's end costs up to 256 words beside.  release reads at most 256 words
+ * around what it sets.
  *
  * Tests: tests/unit/runmap.c, tests/unit/runmap-threads.c, tests/models/runmap.c.
  */
@@ -30,7 +33,10 @@
 #define WORD_BITS ((size_t)64)
 #define CHUNK_BITS HFI_RUNMAP_CHUNK_BITS
 #define WINDOW_BITS HFI_RUNMAP_WINDOW_BITS
-#define CONFLICTS_MAX 16 /* claims lost to others before a search answers "none" */
+#define CONFLICTS_MAX 16          /* claims lost to others before a search answers "none" */
+#define ROOMY_BITS ((size_t)1024) /* what a run has left over when it is as good as any longer one */
+#define WINDOWS_BELOW ((size_t)1) /* compared by a search from below: those that have a place */
+#define WINDOWS_ABOVE ((size_t)8) /* the same from above */
 
 size_t hfi_runmap_bytes(size_t bits)
 {
@@ -313,13 +319,39 @@ static size_t place_in_run(const struct fit *fit, size_t start, size_t end)
     return first >= start && first <= last ? first : HFI_RUNMAP_NONE;
 }
 
-/* Of runs of one length the one that is met first, for those from below, or last. */
-static bool fits_better(const struct fit *fit, size_t length)
+/* Length of the run [start, end) of a window together with what of it lies in the windows beside.
+ * A run is no tighter because a window ends in its middle. */
+static size_t whole_length(const struct runmap *map, size_t start, size_t end, size_t roomy)
 {
-    return fit->low ? length < fit->length : length <= fit->length;
+    size_t length = end - start;
+    if (end % WINDOW_BITS == 0 && end < map->bit_count)
+        length += next_bit(map, end, hfi_min(window_end(map, end), end + roomy), false) - end;
+    if (start % WINDOW_BITS == 0 && start != 0 && bit_is_set(map, start - 1))
+        length += start - run_start(map, start - 1);
+    return length;
 }
 
-/* Best fit among the runs that start in a chunk; returns the longest run seen. */
+/* Takes the run from `start` on, of which [start, end) was seen, for the fit if it is a better one.
+ * Of runs of one length the lowest is, for those from below, or the highest. */
+static void consider(const struct runmap *map, struct fit *fit, size_t start, size_t end)
+{
+    size_t length = end - start, roomy = fit->count + ROOMY_BITS;
+    if (length <= hfi_min(fit->length, roomy))
+        length = whole_length(map, start, end, roomy);
+    length = hfi_min(length, roomy);
+    if (length > fit->length || (length == fit->length && (fit->low || start < fit->first)))
+        return;
+    if (length == roomy)
+        end = next_bit(map, end, window_end(map, start), false);
+    size_t place = place_in_run(fit, start, end);
+    if (place == HFI_RUNMAP_NONE)
+        return;
+    fit->first = place;
+    fit->length = length;
+}
+
+/* Best fit among the runs that start in a chunk; returns the longest run seen.  One that is longer
+ * than the best so far, or roomy, is not followed out of the chunk. */
 static size_t chunk_fit(const struct runmap *map, size_t chunk_first, struct fit *fit)
 {
     size_t limit = window_end(map, chunk_first);
@@ -327,39 +359,48 @@ static size_t chunk_fit(const struct runmap *map, size_t chunk_first, struct fit
     size_t longest = 0;
     size_t bit = chunk_first;
     if (bit % WINDOW_BITS != 0 && bit_is_set(map, bit - 1))
-        bit = next_bit(map, bit, limit, false);
+        bit = next_bit(map, bit, chunk_end, false);
     while ((bit = next_bit(map, bit, chunk_end, true)) < chunk_end) {
-        size_t end = next_bit(map, bit, limit, false);
-        size_t place = place_in_run(fit, bit, end);
-        if (place != HFI_RUNMAP_NONE && fits_better(fit, end - bit)) {
-            fit->first = place;
-            fit->length = end - bit;
-        }
+        size_t of_use = bit + hfi_min(fit->length, fit->count + ROOMY_BITS) + 1;
+        size_t end = next_bit(map, bit, hfi_min(hfi_max(of_use, chunk_end), limit), false);
+        if (end - bit >= fit->count)
+            consider(map, fit, bit, end);
         longest = hfi_max(longest, end - bit);
         bit = end;
     }
     return longest;
 }
 
-static size_t window_claim(struct runmap *map, size_t window, struct fit *fit)
+/* Best fit among the runs of a window and what `fit` has already.  False when no run is long
+ * enough. */
+static bool window_fit(struct runmap *map, size_t window, struct fit *fit)
 {
-    for (int conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
-        fit->first = fit->length = HFI_RUNMAP_NONE;
-        for (size_t i = 0; i < HFI_RUNMAP_CHUNKS && fit->length != fit->count; i++) {
-            size_t chunk = fit->low ? i : HFI_RUNMAP_CHUNKS - 1 - i;
-            if (hfi_load_seq_cst(&map->windows[window].xchunk_hints[chunk]) < fit->count)
-                continue;
-            if (chunk_fit(map, window * WINDOW_BITS + chunk * CHUNK_BITS, fit) < fit->count)
-                lower_chunk_hint(map, window, chunk);
-        }
-        if (fit->first == HFI_RUNMAP_NONE) {
-            lower_window_hint(map, window);
-            return HFI_RUNMAP_NONE;
-        }
-        if (clear_bits(map, fit->first, fit->count))
-            return fit->first;
+    bool found = false;
+    for (size_t i = 0; i < HFI_RUNMAP_CHUNKS && fit->length != fit->count; i++) {
+        size_t chunk = fit->low ? i : HFI_RUNMAP_CHUNKS - 1 - i;
+        if (hfi_load_seq_cst(&map->windows[window].xchunk_hints[chunk]) < fit->count)
+            continue;
+        if (chunk_fit(map, window * WINDOW_BITS + chunk * CHUNK_BITS, fit) < fit->count)
+            lower_chunk_hint(map, window, chunk);
+        else
+            found = true;
     }
-    return HFI_RUNMAP_NONE;
+    if (!found)
+        lower_window_hint(map, window);
+    return found;
+}
+
+/* Best fit of the first windows that have one. */
+static void find_fit(struct runmap *map, struct fit *fit)
+{
+    size_t left = fit->low ? WINDOWS_BELOW : WINDOWS_ABOVE;
+    fit->first = fit->length = HFI_RUNMAP_NONE;
+    for (size_t i = 0; i < map->window_count && left > 0 && fit->length != fit->count; i++) {
+        size_t window = fit->low ? i : map->window_count - 1 - i;
+        if (hfi_load_seq_cst(&map->xwindow_hints[window]) < fit->count || !window_fit(map, window, fit))
+            continue;
+        left -= fit->first != HFI_RUNMAP_NONE;
+    }
 }
 
 /* Lowest place of a run in [from, limit), windows ignored. */
@@ -389,13 +430,10 @@ static size_t claim_fit(struct runmap *map, struct fit *fit)
         return HFI_RUNMAP_NONE;
     if (fit->count > WINDOW_BITS)
         return claim_linear(map, fit);
-    for (size_t i = 0; i < map->window_count; i++) {
-        size_t window = fit->low ? i : map->window_count - 1 - i;
-        if (hfi_load_seq_cst(&map->xwindow_hints[window]) < fit->count)
-            continue;
-        size_t first = window_claim(map, window, fit);
-        if (first != HFI_RUNMAP_NONE)
-            return first;
+    for (int conflicts = 0; conflicts < CONFLICTS_MAX; conflicts++) {
+        find_fit(map, fit);
+        if (fit->first == HFI_RUNMAP_NONE || clear_bits(map, fit->first, fit->count))
+            return fit->first;
     }
     return HFI_RUNMAP_NONE;
 }

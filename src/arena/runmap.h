@@ -9,8 +9,8 @@
  *
  * Placement decides how much of a full arena can be used.  Single pages come from the lowest
  * address.  Short runs that live as long as they do come from the tightest place of the lowest
- * window that has one, others from the tightest of the highest.  doc/measurements.md has the
- * figures of other orders.
+ * window that has one, others from the tightest of the eight highest.  doc/measurements.md has the
+ * figures of other orders, and tests/sim tries them.
  *
  * Thread-safe and lock-free unless said otherwise: a step is repeated only because another
  * thread completed one.  Nothing is allocated.
@@ -51,11 +51,13 @@ bool hfi_runmap_release(struct runmap *map, size_t first, size_t count);
 size_t hfi_runmap_claim_one(struct runmap *map);
 
 /* Clears a run of `count` set bits whose index plus `origin` is a multiple of `align` (a power of
- * two) and returns its first index.  It is at the high end of the tightest run of the highest
- * window.  A run of up to a window stays in one window. */
+ * two) and returns its first index.  It is at the high end of the tightest run, the highest of those
+ * of equal length, of the eight highest windows that have one.  A run of up to a window stays in one
+ * window. */
 size_t hfi_runmap_claim(struct runmap *map, size_t count, size_t align, size_t origin);
 
-/* The same from the low end of the tightest run of the lowest window. */
+/* The same at the low end of the tightest run, the lowest of those of equal length, of the lowest
+ * window that has one. */
 size_t hfi_runmap_claim_low(struct runmap *map, size_t count, size_t align, size_t origin);
 
 /* The same with every hint ignored: the last word before ENOMEM.  Reads the whole map. */

@@ -275,6 +275,8 @@ static void bounds(void)
     for (size_t i = 0; i < LARGE_BITS; i++)
         claims_get(1, i, WINDOWS + 5 * IN_WINDOW + 5 * IN_CHUNK + TO_TAKE, "one page of all");
     release_counted(0, LARGE_BITS, "a release of all");
+    claims_get(100, LARGE_BITS - 100, 8 * (IN_WINDOW + 2 * IN_CHUNK) + 3 * WORDS_OF_WINDOW + TO_TAKE,
+               "a run, where eight windows are compared");
     free(large_memory);
 }
 

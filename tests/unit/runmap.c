@@ -277,6 +277,52 @@ Test(runmap, short_runs_take_the_tightest_place_of_the_lowest_window_from_below)
     cr_assert_eq(hfi_runmap_claim_low(map, 30, 1, 0), NONE);
     cr_assert_eq(hfi_runmap_claim_low(map, 1, 1, 0), WINDOW + 100);
     cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 2 * WINDOW);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), WINDOW + 140);
+    assert_audit(map);
+    map_close(map);
+}
+
+Test(runmap, runs_take_the_tightest_place_of_several_windows)
+{
+    struct runmap it, *map = &it;
+    map_open(map, 10 * WINDOW);
+    hfi_runmap_release(map, WINDOW, WINDOW);
+    hfi_runmap_release(map, 2 * WINDOW + 300, 12);
+    for (size_t window = 3; window < 10; window++)
+        hfi_runmap_release(map, window * WINDOW + 300, 100);
+    hfi_runmap_release(map, 300, 11); /* beyond what one search compares */
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 2 * WINDOW + 302);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 9 * WINDOW + 390);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 9 * WINDOW + 380);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), 300);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), WINDOW);
+    assert_audit(map);
+    map_close(map);
+}
+
+Test(runmap, of_runs_of_equal_length_the_nearest_end_counts)
+{
+    struct runmap it, *map = &it;
+    map_open(map, 2 * WINDOW);
+    for (size_t at = 100; at < 2 * WINDOW; at += 700)
+        hfi_runmap_release(map, at, 12);
+    size_t last = 100 + (2 * WINDOW - 100 - 1) / 700 * 700;
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), last + 2);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), last - 700 + 2);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), 100);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), 800);
+    map_close(map);
+}
+
+Test(runmap, a_run_is_no_tighter_for_the_end_of_its_window)
+{
+    struct runmap it, *map = &it;
+    map_open(map, 3 * WINDOW);
+    hfi_runmap_release(map, WINDOW - 11, 2 * WINDOW);
+    hfi_runmap_release(map, 100, 50);
+    cr_assert_eq(hfi_runmap_claim(map, 10, 1, 0), 140);
+    cr_assert_eq(hfi_runmap_claim_low(map, 10, 1, 0), 100);
+    cr_assert_eq(hfi_runmap_claim(map, 40, 1, 0), 3 * WINDOW - 11 - 40);
     assert_audit(map);
     map_close(map);
 }
