@@ -24,6 +24,7 @@
 
 #include "kernel/os.h"
 #include "kernel/cpu.h"
+#include "base/options.h"
 #include "base/say.h"
 #include "kernel/ring.h"
 #include "base/layout.h"
@@ -40,6 +41,7 @@
 #define WORKER_START_US 100u
 #define POLL_US 200u
 #define OS_PAGE_BYTES ((size_t)4096)
+#define HOST_PAGE_BYTES ((size_t)2 * HFI_MIB) /* what a hypervisor gives as a whole, mostly */
 
 enum chunk_state { CHUNK_CLOSED, CHUNK_OPEN, CHUNK_FAILED };
 
@@ -407,6 +409,15 @@ static bool is_left_to_ring(const struct prefault *node)
     return node->order.huge && node->next_chunk >= hfi_load_relaxed(&node->xcursor);
 }
 
+/* A kernel that knows its free pages to be zero populates without a write.  In a virtual machine such
+ * memory comes from the hypervisor when it is written to, which takes longer than any other call.  Where
+ * calls have a limit it is written to now, once in each part that a hypervisor gives as a whole. */
+static void write_once(const struct prefault_order *order, size_t end)
+{
+    for (size_t at = hfi_align_up(order->from, HOST_PAGE_BYTES); at < end; at += HOST_PAGE_BYTES)
+        hfi_plain_store_relaxed((uint64_t *)(order->memory + at), 0); /* relaxed: nobody else is there */
+}
+
 int hfi_prefault_finish(unsigned index, size_t *done_bytes)
 {
     struct prefault *node = &nodes[index];
@@ -426,6 +437,8 @@ int hfi_prefault_finish(unsigned index, size_t *done_bytes)
     hfi_ring_close(&node->ring);
     *done_bytes = populated_front(node);
     int error = hfi_load_relaxed(&node->xerror);
+    if (hfi_options.slo_ns != 0)
+        write_once(&node->order, *done_bytes);
     *node = (struct prefault){ .chunks = NULL }; /* the caller sees to what is left of it */
     hfi_store_relaxed(&hfi_prefault_xclosed_bytes[index], 0);
     return error;
