@@ -84,17 +84,20 @@ static FILE *stream; /* to text: opened once, as that allocates */
 static struct xml read_xml(void)
 {
     struct xml heap = { 0 }, sum;
-    size_t from, to, bytes, count;
+    size_t from = 65536, to = 65536, bytes = 0, count = 0; /* no page is free: no line */
     rewind(stream);
     CHECK(malloc_info(0, stream) == 0 && fflush(stream) == 0);
     const char *at = text;
     pass(&at, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n", NULL, NULL);
-    pass(&at, "<size from=\"%zu\" to=\"%zu\"", &from, &to);
-    pass(&at, " total=\"%zu\" count=\"%zu\"/>\n</sizes>\n", &bytes, &count);
+    if (strncmp(at, "<size ", 6) == 0) {
+        pass(&at, "<size from=\"%zu\" to=\"%zu\"", &from, &to);
+        pass(&at, " total=\"%zu\" count=\"%zu\"/>\n", &bytes, &count);
+    }
+    pass(&at, "</sizes>\n", NULL, NULL);
     read_part(&at, &heap, false);
     pass(&at, "</heap>\n", NULL, NULL);
     read_part(&at, &sum, true);
-    CHECK(strcmp(at, "</malloc>\n") == 0);
+    CHECK(strncmp(at, "</malloc>\n", 10) == 0); /* behind it lies what was longer */
     CHECK(from == 65536 && to == 65536 && bytes == count * 65536);
     CHECK(bytes <= sum.rest.bytes && count == sum.rest.count);
     heap.mapped = sum.mapped;
