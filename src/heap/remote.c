@@ -34,7 +34,7 @@ struct pushed {
     struct block *first;
     struct block *last;
     uint32_t count;
-    bool wanted; /* the page itself too, if it is unowned and has become ample */
+    struct theap *theap; /* whose thread may take the page in; NULL when nobody is to */
 };
 
 _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *block)
@@ -42,6 +42,14 @@ _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *b
     hfi_die("HF-E304", "free",
             "block %p of %u bytes was freed twice; run the program under the secure build to see where",
             block, page->block_bytes);
+}
+
+/* Whether a page that is unowned and has become ample is taken in.  Until the push, the blocks keep
+ * the page from being retired. */
+static bool is_wanted(const struct page *page, const struct pushed *pushed)
+{
+    return pushed->theap != NULL && hfi_load_relaxed(&page->xtheap) == pushed->theap &&
+           hfi_theap_wants(pushed->theap, page->size_class);
 }
 
 static uint64_t push_onto_unowned(const struct page *page, const struct pushed *pushed, uint64_t word,
@@ -55,7 +63,7 @@ static uint64_t push_onto_unowned(const struct page *page, const struct pushed *
     *outcome = PUSHED;
     if (remaining == 0)
         *outcome = CLAIMED_EMPTY;
-    else if (pushed->wanted && had < ample && had + pushed->count >= ample)
+    else if (had < ample && had + pushed->count >= ample && is_wanted(page, pushed))
         *outcome = CLAIMED_ROOM;
     if (*outcome != PUSHED)
         return list;
@@ -83,7 +91,7 @@ static enum outcome remote_push(struct page *page, const struct pushed *pushed, 
     return outcome;
 }
 
-static void remote_return(struct theap *theap, struct page *page, const struct pushed *pushed)
+static HFI_NOINLINE void remote_return(struct page *page, const struct pushed *pushed)
 {
     /* The blocks keep the run's tenancy alive until the push; after it, only these copies. */
     struct page_run run = hfi_page_run(page);
@@ -104,23 +112,37 @@ static void remote_return(struct theap *theap, struct page *page, const struct p
         break;
     case CLAIMED_ROOM:
         hfi_page_claimed(page, found);
-        hfi_theap_adopt(theap, page);
+        hfi_theap_adopt(pushed->theap, page);
         break;
     }
 }
 
+/* While the page is owned there is nothing to decide.  False: it is not, or the block is freed twice. */
+HFI_INLINE bool push_to_owner(struct page *page, const struct pushed *pushed)
+{
+    /* relaxed: the CAS decides, and of an owned page nothing else is read */
+    uint64_t word = hfi_load_relaxed(&page->xfree), next;
+    do {
+        struct block *head = hfi_xfree_head(page, word);
+        if ((word & XFREE_UNOWNED) || head == pushed->first)
+            return false;
+        hfi_link_set(page, pushed->last, head);
+        next = hfi_xfree_list(page, pushed->first, hfi_xfree_count(word) + pushed->count);
+        /* release: publishes the links to page_take_remote */
+    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, next));
+    return true;
+}
+
 void hfi_remote_return(struct page *page, struct block *first, struct block *last, uint32_t count)
 {
-    struct pushed pushed = { .first = first, .last = last, .count = count, .wanted = false };
-    remote_return(NULL, page, &pushed);
+    struct pushed pushed = { .first = first, .last = last, .count = count, .theap = NULL };
+    if (!push_to_owner(page, &pushed))
+        remote_return(page, &pushed);
 }
 
 void hfi_remote_free(struct theap *theap, struct page *page, struct block *block)
 {
-    bool was_own = theap != NULL && hfi_load_relaxed(&page->xtheap) == theap;
-    struct pushed pushed = { .first = block,
-                             .last = block,
-                             .count = 1,
-                             .wanted = was_own && hfi_theap_wants(theap, page->size_class) };
-    remote_return(theap, page, &pushed);
+    struct pushed pushed = { .first = block, .last = block, .count = 1, .theap = theap };
+    if (!push_to_owner(page, &pushed))
+        remote_return(page, &pushed);
 }

@@ -113,6 +113,25 @@ HFI_INLINE bool is_for_magazine(const struct theap *theap, struct found found, c
                                 (size_t)((const char *)pointer - hfi_base) % HFI_PAGE_BYTES);
 }
 
+/* A block that no magazine takes as it is: mostly a larger one, of a page that another thread owns, or
+ * that is unowned. */
+static HFI_NOINLINE void free_larger(struct found found, void *pointer)
+{
+    struct theap *theap = hfi_theap;
+    unsigned class = found.page->size_class;
+    if (HFI_SECURE || found.owner < HFI_OWNER_UNOWNED || class < HFI_DIRECT_CLASSES ||
+        class >= HFI_CLASS_COUNT || theap->thread == 0 ||
+        !hfi_address_is_start(&hfi_sizeclasses[class], found.page->reserved,
+                              (size_t)((const char *)pointer - hfi_base) % HFI_PAGE_BYTES)) {
+        free_found(found, pointer);
+        return;
+    }
+    hfi_theap_enter(theap);
+    hfi_magazine_count(theap, found.owner);
+    hfi_remote_free(theap, found.page, pointer);
+    hfi_theap_leave(theap);
+}
+
 void hfi_free_outside(void *pointer)
 {
     if (pointer != NULL && !hfi_boot_owns(pointer))
@@ -130,7 +149,7 @@ void hfi_free_slow(void *pointer)
         hfi_magazine_push(theap, found.page->size_class, found.owner, pointer);
         hfi_theap_leave(theap);
     } else {
-        free_found(found, pointer);
+        free_larger(found, pointer);
     }
 }
 
