@@ -14,6 +14,10 @@
  * So the shares of n threads add up as 1 + 1/2 + ... + 1/n: what 64 sleeping threads keep empty is
  * at most 1/27 of a node of 512 MiB.
  *
+ * Of full pages a theap queues 16, and more where the node has few theaps: HFI_FULL_ALL together, or
+ * 1/HFI_FULL_SHARE of the node if that is less.  Into a page that is queued its own thread frees
+ * without a CAS.  What others free there waits for that thread, or for a stealer.
+ *
  * Any thread, by counts that others change meanwhile: a hint.  Asked at each decision anew.
  */
 #ifndef HFI_BUDGET_H
@@ -24,11 +28,14 @@
 #define HFI_TIGHT_SHARE 4u
 #define HFI_TIGHT_PAGES_PER_THEAP 16u
 #define HFI_KEPT_SHARE 128u
+#define HFI_FULL_MAX 64u
+#define HFI_FULL_ALL 192u
+#define HFI_FULL_SHARE 32u
 
 struct budget {
     bool shares;             /* takes a few blocks of a page, and lets go of it */
     uint32_t kept_pages;     /* pages of empty runs: so many at most (hfi_budget_kept) */
-    uint32_t full;           /* full pages; a refill looks at each of them */
+    uint32_t full;           /* full pages; a refill looks at each of them (hfi_budget_full) */
     uint32_t partial;        /* pages with room of one class that frees may claim */
     uint32_t shed_classes;   /* whose pages are looked at, to be given up, per call */
     uint32_t shed_magazines; /* the same of magazines */
@@ -66,6 +73,15 @@ HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
 HFI_INLINE const struct budget *hfi_budget(const struct arena_node *node)
 {
     return hfi_node_is_tight(node) ? &hfi_budget_tight : &hfi_budget_roomy;
+}
+
+/* Full pages. */
+HFI_INLINE uint32_t hfi_budget_full(const struct arena_node *node)
+{
+    size_t theaps = hfi_max(hfi_load_relaxed(&node->xtheap_count), 1); /* relaxed: a hint */
+    size_t share = hfi_min(HFI_FULL_ALL, node->page_count / HFI_FULL_SHARE) / theaps;
+    uint32_t least = hfi_budget(node)->full;
+    return least == 0 ? 0 : (uint32_t)hfi_min(hfi_max(share, least), HFI_FULL_MAX);
 }
 
 /* Pages of empty runs. */

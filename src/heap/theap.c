@@ -191,7 +191,7 @@ void hfi_theap_emptied(struct theap *theap, struct page *page)
  * may be the thread's own; the oldest such page is let go. */
 static void theap_current_full(struct theap *theap, struct page *page)
 {
-    uint32_t budget = hfi_theap_has_lists(theap) ? hfi_budget(theap->node)->full : 0;
+    uint32_t budget = hfi_theap_has_lists(theap) ? hfi_budget_full(theap->node) : 0;
     hfi_assert(page->list == LIST_CURRENT && page->front.free == NULL && page->front.local_free == NULL);
     hfi_assert(page->front.capacity == page->reserved);
     if (hfi_theap_has_lists(theap) && theap->full.count >= hfi_max(budget, 1))

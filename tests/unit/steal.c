@@ -3,6 +3,7 @@
  */
 #include "heap.h"
 #include "heap/remote.h"
+#include "heap/budget.h"
 #include "heap/steal.h"
 #include "arena/pagetable.h"
 #include "arena/xfree.h"
@@ -67,7 +68,7 @@ static char *page_let_go(size_t bytes)
 {
     size_t each = hfi_sizeclasses[hfi_sizeclass_of(bytes)].blocks;
     char *first = NULL;
-    for (size_t i = 0; i < 40 * each; i++) {
+    for (size_t i = 0; i < (HFI_FULL_MAX + 2) * each; i++) {
         char *block = hf_malloc(bytes);
         first = first == NULL && (uintptr_t)block % HFI_PAGE_BYTES == 0 ? block : first;
     }

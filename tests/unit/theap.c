@@ -79,6 +79,40 @@ Test(theap, theaps_lie_at_the_nodes_front)
     cr_assert_eq(node->set_aside_first + node->set_aside_count, node->first_index + node->meta_pages);
 }
 
+static void *hold_a_theap(void *argument)
+{
+    hf_free(hf_malloc(16));
+    pthread_barrier_wait(argument);
+    pthread_barrier_wait(argument);
+    return NULL;
+}
+
+/* Allocates so much that any number of full pages is reached. */
+static uint32_t full_pages_queued(void)
+{
+    for (unsigned i = 0; i < 2 * HFI_FULL_MAX * HFI_PAGE_BYTES / 2048; i++)
+        hf_malloc(2048);
+    assert_sound();
+    return hfi_theap->full.count;
+}
+
+Test(theap, the_fewer_theaps_the_more_full_pages_each_queues)
+{
+    enum { OTHERS = 15 };
+    pthread_t others[OTHERS];
+    pthread_barrier_t all_have;
+    cr_assert_eq(full_pages_queued(), HFI_FULL_MAX);
+    pthread_barrier_init(&all_have, NULL, OTHERS + 1);
+    for (unsigned i = 0; i < OTHERS; i++)
+        cr_assert_eq(pthread_create(&others[i], NULL, hold_a_theap, &all_have), 0);
+    pthread_barrier_wait(&all_have);
+    hf_thread_idle();
+    cr_assert_eq(full_pages_queued(), hfi_budget_roomy.full);
+    pthread_barrier_wait(&all_have);
+    for (unsigned i = 0; i < OTHERS; i++)
+        pthread_join(others[i], NULL);
+}
+
 Test(theap, full_pages_of_one_block)
 {
     static void *blocks[8];
