@@ -38,16 +38,18 @@
 #define CURSOR_MASK ((uint64_t)0x1fff << CURSOR_SHIFT)
 #define BIAS 8192u /* more than a piece has blocks; together less than 2^14 */
 
-_Static_assert(HFI_GRANULES < BIAS && BIAS + HFI_GRANULES < 1u << 14, "counts fit, whoever frees first");
-
 #define UNITS_ALL ((uint64_t)(1u << HFI_PIECES) - 1)
 #define UNITS_ATTACHED ((uint64_t)1 << HFI_PIECES)
 #define UNITS_TAG ((uint64_t)1 << 32)
 
 #define INHERITED ((uintptr_t)1) /* in xpieces of a page */
 
-#define CANDIDATES 8u     /* pages that a claim looks at */
-#define RECLAIMED_MAX 16u /* freed blocks before the newest that one free takes in */
+#define CANDIDATES 8u               /* pages that a claim looks at */
+#define RECLAIMED_MAX 16u           /* freed blocks before the newest that one free takes in */
+#define LAID_MAX (HFI_GRANULES / 2) /* blocks that the word may lack when a free takes some in */
+
+_Static_assert(LAID_MAX + HFI_GRANULES < BIAS && BIAS + HFI_GRANULES < 1u << 14,
+               "counts fit, whoever frees first");
 
 HFI_INLINE enum piece_state state_of(uint64_t word)
 {
@@ -650,6 +652,16 @@ size_t hfi_pieces_live_bytes(const struct page *page)
     return bytes;
 }
 
+/* Freed blocks that are taken in were laid and counted down, and come again.  Where that goes on, the
+ * word gets what it lacks before the frees use up the bias. */
+static void count_laid(struct hold *hold)
+{
+    if (hfi_likely(hold->laid <= LAID_MAX))
+        return;
+    hfi_fetch_add_acq_rel(&hold->piece->xword, hold->laid * ONE);
+    hold->laid = 0;
+}
+
 /* The holder frees its newest block: its room, and that of freed ones before it, is there again. */
 static void take_in_newest(struct hold *hold, struct granules of)
 {
@@ -659,6 +671,7 @@ static void take_in_newest(struct hold *hold, struct granules of)
     hold->cursor = hold->newest;
     hold->newest = NULL;
     hold->laid--;
+    count_laid(hold);
     for (unsigned i = 0; i < RECLAIMED_MAX && granule != of.first; i++) {
         uint32_t start = start_before(pieces, granule, of.first);
         char *block = hold->cursor - (size_t)(granule - start) * HFI_MAX_ALIGN;

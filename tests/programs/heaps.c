@@ -138,6 +138,27 @@ static void check_calls(void)
     CHECK(arena_stats().heaps == 0);
 }
 
+/* Blocks that come again and again in the same place, and a thread that changes heaps meanwhile. */
+static void check_again(void)
+{
+    struct hf_heap *heap = new_heap("again", 0), *other = new_heap("other", 0);
+    char *kept = hf_heap_malloc(heap, 32);
+    for (int i = 0; i < 40000; i++) {
+        char *older = hf_heap_malloc(heap, 16), *newer = hf_heap_malloc(heap, 16);
+        CHECK(older == kept + 32 && newer == older + 16);
+        free(older);
+        free(newer);
+        if (i % 9000 == 8999) {
+            free(hf_heap_malloc(other, 16));
+            free(hf_heap_malloc(heap, 16));
+        }
+    }
+    free(kept);
+    hf_heap_destroy(other);
+    hf_heap_destroy(heap);
+    CHECK(arena_stats().heaps == 0);
+}
+
 static void check_node(void)
 {
     char *block = malloc(100);
@@ -398,6 +419,7 @@ int main(int argc, char **argv)
     test_on_arena(argv, "512M");
     check_blocks();
     check_calls();
+    check_again();
     check_node();
     check_room();
     check_limit();
