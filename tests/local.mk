@@ -109,8 +109,9 @@ check-programs: libholdfast.la
 	$(srcdir)/%D%/programs/real-programs --library .libs/libholdfast.so --backing 2m
 
 # --- suites that others wrote, in a folder; doc/others-tests.md ---
-EXTRA_DIST += %D%/others/run.sh %D%/others/graphene.list %D%/others/isoalloc.list %D%/others/liburing.list \
-	%D%/others/malloc-checker.list %D%/others/mimalloc.list %D%/others/security.list
+EXTRA_DIST += %D%/others/run.sh %D%/others/gperftools.list %D%/others/graphene.list %D%/others/isoalloc.list \
+	%D%/others/jemalloc.list %D%/others/liburing.list %D%/others/malloc-checker.list %D%/others/mimalloc.list \
+	%D%/others/rpmalloc.list %D%/others/security.list %D%/others/stress-ng.list
 .PHONY: check-others
 check-others: libholdfast.la
 	$(SHELL) $(srcdir)/%D%/others/run.sh --plain .libs/libholdfast.so --secure '$(OTHERS_SECURE)' '$(OTHERS)'
