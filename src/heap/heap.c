@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "heap/harden.h"
 
-#define LOOKS_MAX 32u /* places that one claim looks at for one that is stale */
+#define LOOKS_MAX 32u /* places that one claim looks at for one that is stale, or parked */
 
 HFI_TLS struct hold hfi_hold;
 
@@ -212,17 +212,30 @@ void hfi_heap_park(struct hold *hold)
     if (hold->handle == NULL)
         return;
     struct heap *heap = hold->heap;
-    uint64_t id = hold->id;
     struct piece *piece = hfi_hold_park(hold), *none = NULL;
-    for (unsigned i = 0; i < HFI_HEAP_PARKED && piece != NULL; i++, none = NULL)
+    if (piece == NULL)
+        return;
+    hfi_fetch_add_relaxed(&heap->xresumable, 1); /* relaxed: a hint */
+    for (unsigned i = 0; i < HFI_HEAP_PARKED; i++, none = NULL)
         /* The heap may have ended meanwhile, and another one find a hint that leads nowhere. */
         if (hfi_load_relaxed(&heap->xparked[i]) == NULL && hfi_cas_acq_rel(&heap->xparked[i], &none, piece))
             return;
-    if (piece != NULL)
-        hfi_heap_relieve(hfi_piece_close(piece, id));
 }
 
-bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
+/* Of those without a hint, by the table: the more there are, the sooner one is found. */
+static bool resume_unhinted(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
+{
+    uint32_t count = hfi_load_relaxed(&heap->xplaces);
+    for (unsigned i = 0; i < LOOKS_MAX && i < count; i++) {
+        hfi_place *place = place_at(heap, hfi_fetch_add_relaxed(&heap->xlook, 1) % count);
+        struct piece *piece = place == NULL ? NULL : hfi_load_relaxed(place);
+        if (piece != NULL && hfi_hold_resume(hold, handle, heap, id, piece))
+            return true;
+    }
+    return false;
+}
+
+static bool resume_hinted(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
 {
     for (unsigned i = 0; i < HFI_HEAP_PARKED; i++) {
         if (hfi_load_relaxed(&heap->xparked[i]) == NULL)
@@ -232,6 +245,16 @@ bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct 
             return true;
     }
     return false;
+}
+
+bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
+{
+    if ((int32_t)hfi_load_relaxed(&heap->xresumable) <= 0)
+        return false;
+    if (!resume_hinted(heap, handle, id, hold) && !resume_unhinted(heap, handle, id, hold))
+        return false;
+    hfi_fetch_sub_relaxed(&heap->xresumable, 1);
+    return true;
 }
 
 /* --- the end --- */
@@ -275,6 +298,7 @@ void hfi_heaps_forked(void)
         hfi_store_relaxed(&heap->xlimit, limit);
         hfi_store_relaxed(&heap->xplaces, 0);
         hfi_store_relaxed(&heap->xstale, 0);
+        hfi_store_relaxed(&heap->xresumable, 0);
         for (unsigned i = 0; i < HFI_HEAP_PARKED; i++)
             hfi_store_relaxed(&heap->xparked[i], NULL);
         for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++)

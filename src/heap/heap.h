@@ -33,13 +33,14 @@ struct heap {
     _Atomic(struct piece *)
         xparked[HFI_HEAP_PARKED]; /* atomic: hints to parked pieces, of a heap before perhaps */
     /* From here on zeroed for each heap. */
-    struct arena_node *only;   /* const: on this node and no other; NULL: any */
-    unsigned flags;            /* const: as the program gave them */
-    _Atomic(uint32_t) xplaces; /* atomic: places that were used */
-    _Atomic(uint32_t) xstale;  /* atomic: about as many of them hold none of its pieces */
-    _Atomic(uint32_t) xlook;   /* atomic: place to look at next for such a one */
-    _Atomic(uint32_t) xmost;   /* atomic: most that was used, of limit.h */
-    _Atomic(uint64_t) xfailed; /* atomic: calls that its limit failed */
+    struct arena_node *only;      /* const: on this node and no other; NULL: any */
+    unsigned flags;               /* const: as the program gave them */
+    _Atomic(uint32_t) xplaces;    /* atomic: places that were used */
+    _Atomic(uint32_t) xstale;     /* atomic: about as many of them hold none of its pieces */
+    _Atomic(uint32_t) xlook;      /* atomic: place to look at next for such a one */
+    _Atomic(uint32_t) xresumable; /* atomic: about as many pieces are parked, with a hint or without */
+    _Atomic(uint32_t) xmost;      /* atomic: most that was used, of limit.h */
+    _Atomic(uint64_t) xfailed;    /* atomic: calls that its limit failed */
     _Atomic(uint64_t) xreported_ns,
         xunreported;                   /* atomic: when its limit was told of last, and failures since */
     hfi_place xtable[HFI_HEAP_PLACES]; /* atomic */

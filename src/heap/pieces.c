@@ -497,7 +497,8 @@ static void hold_nothing(struct hold *hold)
 struct piece *hfi_hold_park(struct hold *hold)
 {
     struct piece *piece = hold->piece;
-    uint64_t word = hfi_load_relaxed(&piece->xword), next;
+    /* acquire: pairs with piece_begin of the next tenancy, whose number is not this one's */
+    uint64_t word = hfi_load_acquire(&piece->xword), next;
     uint64_t granules = (uint64_t)(hold->cursor - hfi_page_start(hfi_load_relaxed(&hold->pieces->xpage)) -
                                    (ptrdiff_t)(quarter_of(piece) * HFI_PIECE_BYTES)) /
                         HFI_MAX_ALIGN;
@@ -514,11 +515,14 @@ struct piece *hfi_hold_park(struct hold *hold)
     return piece;
 }
 
-static struct given close_from(struct piece *piece, enum piece_state from, uint32_t laid, uint64_t id)
+struct given hfi_hold_close(struct hold *hold)
 {
-    uint64_t word = hfi_load_acquire(&piece->xword), next;
+    struct piece *piece = hold->piece;
+    uint64_t word = hfi_load_acquire(&piece->xword), next, id = hold->id;
+    uint32_t laid = hold->laid;
+    hold_nothing(hold);
     do {
-        if (state_of(word) != from || hfi_load_relaxed(&piece->xid) != id)
+        if (state_of(word) != PIECE_HELD || hfi_load_relaxed(&piece->xid) != id)
             return NOTHING_GIVEN;
         next = with_state(word + laid * ONE - BIAS * ONE, PIECE_CLOSED);
         if (count_of(next) == 0 && (next & PINS_MASK) == 0)
@@ -526,18 +530,6 @@ static struct given close_from(struct piece *piece, enum piece_state from, uint3
         /* release: what the holder laid is there for who gives the piece back */
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
     return state_of(next) == PIECE_NONE ? piece_give_back(piece) : NOTHING_GIVEN;
-}
-
-struct given hfi_hold_close(struct hold *hold)
-{
-    struct given given = close_from(hold->piece, PIECE_HELD, hold->laid, hold->id);
-    hold_nothing(hold);
-    return given;
-}
-
-struct given hfi_piece_close(struct piece *piece, uint64_t id)
-{
-    return close_from(piece, PIECE_PARKED, 0, id);
 }
 
 struct given hfi_piece_end(struct piece *piece, uint64_t id)

@@ -124,9 +124,6 @@ bool hfi_hold_rewind(struct hold *hold);
 struct piece *hfi_hold_park(struct hold *hold);
 struct given hfi_hold_close(struct hold *hold);
 
-/* Closes a piece that is parked. */
-struct given hfi_piece_close(struct piece *piece, uint64_t id);
-
 /* The heap of number `id` has ended: nothing of it is left in the piece, if it has that still. */
 struct given hfi_piece_end(struct piece *piece, uint64_t id);
 

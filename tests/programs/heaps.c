@@ -215,6 +215,38 @@ static void check_limit(void)
     hf_heap_destroy(other);
 }
 
+static pthread_barrier_t together;
+
+static void *visitor(void *heap)
+{
+    struct hf_heap *own = new_heap("own", 0);
+    for (int i = 0; i < 50; i++) {
+        pthread_barrier_wait(&together);
+        CHECK(hf_heap_malloc(heap, 16) != NULL);
+        pthread_barrier_wait(&together);
+        CHECK(hf_heap_malloc(own, 16) != NULL);
+    }
+    hf_heap_destroy(own);
+    return NULL;
+}
+
+/* Threads that come to a heap and leave it again, all at once, need a piece each and no more. */
+static void check_visits(void)
+{
+    enum { VISITORS = 16 };
+    struct hf_heap *heap = new_heap("visited", 0);
+    pthread_t threads[VISITORS];
+    CHECK(pthread_barrier_init(&together, NULL, VISITORS) == 0);
+    for (int i = 0; i < VISITORS; i++)
+        CHECK(pthread_create(&threads[i], NULL, visitor, heap) == 0);
+    for (int i = 0; i < VISITORS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    check_sum(&heap, 1);
+    CHECK(stats_of(heap).most <= VISITORS * (uint64_t)65536);
+    hf_heap_destroy(heap);
+    CHECK(arena_stats().heaps == 0);
+}
+
 /* More pieces than the heap itself has places for, coming and going. */
 static void check_many_pieces(void)
 {
@@ -423,6 +455,7 @@ int main(int argc, char **argv)
     check_node();
     check_room();
     check_limit();
+    check_visits();
     check_many_pieces();
     check_small();
     check_fork();
