@@ -24,7 +24,8 @@
 
 #define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 #define REPORTS_MAX 10u
-#define SMALL_UNITS 16u /* a heap that uses as much takes whole pages */
+#define ROOM_LEAST 1024u /* bytes of a parked piece that are worth keeping */
+#define SMALL_UNITS 16u  /* a heap that uses as much takes whole pages */
 
 const char hfi_default_heap;
 
@@ -129,25 +130,49 @@ static struct piece *attach(struct heap *heap, uint64_t id, struct page *page, s
     return NULL;
 }
 
-/* Of a page that has free pieces, or of a fresh one. */
-static struct piece *claim_part(struct heap *heap, uint64_t id, struct theap *theap, size_t bytes)
+/* Of a page that has free pieces, or of a free one. */
+static struct piece *claim_at_home(struct heap *heap, uint64_t id, struct arena_node *home, size_t bytes)
 {
-    struct arena_node *home = home_of(heap, theap);
     struct piece *piece = hfi_pieces_claim(home, bytes, heap, id);
     bool zero;
     if (piece != NULL)
         return piece;
     struct page *page = hfi_arena_claim(home, 1, HFI_PAGE_BYTES, CLAIM_LOW, &zero);
-    for (unsigned i = 0; page == NULL && heap->only == NULL && i < hfi_arena.node_count; i++) {
-        if (hfi_arena.nodes[i].index != home->index && !hfi_options.remote_allow)
-            continue;
-        piece = hfi_pieces_claim(&hfi_arena.nodes[i], bytes, heap, id);
-        if (piece != NULL)
-            return piece;
-    }
-    if (page == NULL)
-        page = hfi_malloc_run(bytes, 1, HFI_PAGE_BYTES, heap->only);
     return page == NULL ? NULL : attach(heap, id, page, bytes, false);
+}
+
+/* Also where there is no page that is free. */
+static struct piece *claim_part(struct heap *heap, uint64_t id, struct arena_node *home, size_t bytes)
+{
+    struct piece *piece = claim_at_home(heap, id, home, bytes);
+    for (unsigned i = 0; piece == NULL && heap->only == NULL && i < hfi_arena.node_count; i++)
+        if (hfi_arena.nodes[i].index == home->index || hfi_options.remote_allow)
+            piece = hfi_pieces_claim(&hfi_arena.nodes[i], bytes, heap, id);
+    if (piece != NULL)
+        return piece;
+    struct page *page = hfi_malloc_run(bytes, 1, HFI_PAGE_BYTES, heap->only);
+    return page == NULL ? NULL : attach(heap, id, page, bytes, false);
+}
+
+static struct piece *claim_run(struct heap *heap, uint64_t id, size_t align, size_t bytes)
+{
+    struct page *run =
+        hfi_malloc_run(bytes, hfi_large_pages(bytes), hfi_max(align, HFI_PAGE_BYTES), heap->only);
+    return run == NULL ? NULL : attach(heap, id, run, bytes, true);
+}
+
+/* For a heap that has much: a whole page, where its limit and its node have one to spare. */
+static struct piece *claim_spare(struct heap *heap, uint64_t id, struct arena_node *home)
+{
+    uint64_t word;
+    if (!hfi_limit_take(&heap->xlimit, HFI_PIECES, &word))
+        return NULL;
+    struct piece *piece = claim_at_home(heap, id, home, HFI_PIECE_BLOCK_MAX);
+    if (piece != NULL)
+        note_most(heap, word);
+    else
+        hfi_limit_give(&heap->xlimit, HFI_PIECES);
+    return piece;
 }
 
 /* For a block of `bytes`.  Counted in the limit, not noted yet (HS1).  NULL and ENOMEM, and
@@ -156,32 +181,26 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
                                  size_t bytes)
 {
     bool is_run = bytes > HFI_PIECE_BLOCK_MAX || align > HFI_PIECE_BYTES;
-    size_t pages = hfi_large_pages(bytes), wanted = bytes;
-    uint64_t word = hfi_load_relaxed(&heap->xlimit);
-    if (!is_run && hfi_limit_use(word) >= SMALL_UNITS)
-        wanted = HFI_PIECE_BLOCK_MAX;
-    uint32_t units = is_run ? (uint32_t)pages * HFI_PIECES : hfi_piece_units(wanted);
-    if (!hfi_limit_take(&heap->xlimit, units, &word)) {
-        wanted = bytes;
-        uint32_t least = is_run ? units : hfi_piece_units(bytes);
-        if (least == units || !hfi_limit_take(&heap->xlimit, least, &word)) {
-            report_limit(heap, word, bytes);
-            return hfi_fail_enomem();
-        }
-        units = least;
-    }
-    note_most(heap, word);
+    size_t pages = hfi_large_pages(bytes);
+    uint32_t units = is_run ? (uint32_t)pages * HFI_PIECES : hfi_piece_units(bytes);
+    struct arena_node *home = is_run ? NULL : home_of(heap, theap);
     struct piece *piece = NULL;
-    if (!is_run) {
-        piece = claim_part(heap, id, theap, wanted);
-    } else {
-        struct page *run = hfi_malloc_run(bytes, pages, hfi_max(align, HFI_PAGE_BYTES), heap->only);
-        piece = run == NULL ? NULL : attach(heap, id, run, bytes, true);
-    }
+    uint64_t word = hfi_load_relaxed(&heap->xlimit);
+    if (units < HFI_PIECES && hfi_limit_use(word) >= SMALL_UNITS)
+        piece = claim_spare(heap, id, home);
     if (piece != NULL)
         return piece;
-    hfi_limit_give(&heap->xlimit, units);
-    return hfi_malloc_fail(bytes, is_run ? pages : 1, align);
+    if (!hfi_limit_take(&heap->xlimit, units, &word)) {
+        report_limit(heap, word, bytes);
+        return hfi_fail_enomem();
+    }
+    piece = is_run ? claim_run(heap, id, align, bytes) : claim_part(heap, id, home, bytes);
+    if (piece == NULL) {
+        hfi_limit_give(&heap->xlimit, units);
+        return hfi_malloc_fail(bytes, is_run ? pages : 1, align);
+    }
+    note_most(heap, word);
+    return piece;
 }
 
 /* Gives the table room for more pieces. */
@@ -228,13 +247,25 @@ static void *lay(struct hold *hold, size_t align, size_t bytes)
     return hfi_hold_lay(hold, bytes);
 }
 
-/* Of a piece that is claimed for it.  The thread holds on to that one of the two that has more
- * room. */
+/* The thread holds on to that one of the two that has more room. */
+static void hold_roomier(struct hold *fresh)
+{
+    struct hold *hold = &hfi_hold;
+    if (hold->handle != NULL && room_in(hold) >= room_in(fresh)) {
+        hfi_heap_relieve(hfi_hold_close(fresh));
+        return;
+    }
+    if (hold->handle != NULL)
+        hfi_heap_relieve(hfi_hold_close(hold));
+    *hold = *fresh;
+}
+
+/* Of a piece that is claimed for it. */
 static void *lay_in_new(struct heap *heap, const void *handle, struct theap *theap, size_t align,
                         size_t bytes)
 {
     uint64_t id = hfi_load_relaxed(&heap->xid);
-    struct hold fresh, *hold = &hfi_hold;
+    struct hold fresh;
     struct piece *piece = claim_piece(heap, id, theap, align, bytes);
     if (piece == NULL || !note_piece(heap, id, theap, piece))
         return NULL;
@@ -243,14 +274,30 @@ static void *lay_in_new(struct heap *heap, const void *handle, struct theap *the
     hfi_hold_begin(&fresh, handle, piece);
     void *block = lay(&fresh, align, bytes);
     hfi_assert(block != NULL);
-    bool other = hold->handle != NULL && room_in(hold) >= room_in(&fresh);
-    if (other) {
-        hfi_heap_relieve(hfi_hold_close(&fresh));
-    } else {
-        if (hold->handle != NULL)
-            hfi_heap_relieve(hfi_hold_close(hold));
-        *hold = fresh;
-    }
+    hold_roomier(&fresh);
+    return block;
+}
+
+static void *lay_or_rewind(struct hold *hold, size_t align, size_t bytes)
+{
+    void *block = lay(hold, align, bytes);
+    return block == NULL && hfi_hold_rewind(hold) ? lay(hold, align, bytes) : block;
+}
+
+/* Of a piece that another thread left.  One with next to no room is closed, so that each is looked
+ * at. */
+static void *lay_in_parked(struct heap *heap, const void *handle, uint64_t id, size_t align, size_t bytes)
+{
+    struct hold other;
+    if (bytes > HFI_PIECE_BLOCK_MAX || !hfi_heap_resume(heap, handle, id, &other))
+        return NULL;
+    void *block = lay_or_rewind(&other, align, bytes);
+    if (block != NULL)
+        hold_roomier(&other);
+    else if (room_in(&other) < ROOM_LEAST)
+        hfi_heap_relieve(hfi_hold_close(&other));
+    else
+        hfi_heap_park(&other);
     return block;
 }
 
@@ -262,9 +309,9 @@ static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap
         hfi_heap_park(hold);
         hfi_heap_resume(heap, handle, id, hold);
     }
-    void *block = hold->handle == NULL ? NULL : lay(hold, align, bytes);
-    if (block == NULL && hold->handle != NULL && hfi_hold_rewind(hold))
-        block = lay(hold, align, bytes);
+    void *block = hold->handle == NULL ? NULL : lay_or_rewind(hold, align, bytes);
+    if (block == NULL)
+        block = lay_in_parked(heap, handle, id, align, bytes);
     return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes);
 }
 

@@ -215,6 +215,28 @@ static void check_limit(void)
     hf_heap_destroy(other);
 }
 
+static void *lay_one(void *heap)
+{
+    CHECK(hf_heap_malloc(heap, 1000) != NULL);
+    return NULL;
+}
+
+/* What a thread left of its piece is of use to the threads that are there already. */
+static void check_left(void)
+{
+    struct hf_heap *heap = new_heap("left", 6 * STEP);
+    size_t blocks = 0;
+    CHECK(hf_heap_malloc(heap, 1000) != NULL);
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        CHECK(pthread_create(&thread, NULL, lay_one, heap) == 0 && pthread_join(thread, NULL) == 0);
+    }
+    while (hf_heap_malloc(heap, 1000) != NULL)
+        blocks++;
+    CHECK(stats_of(heap).held == 6 * STEP && blocks > 5 * STEP / 1100);
+    hf_heap_destroy(heap);
+}
+
 static pthread_barrier_t together;
 
 static void *visitor(void *heap)
@@ -287,6 +309,31 @@ static void check_small(void)
     for (int i = 0; i < COUNT; i++)
         hf_heap_destroy(heaps[i]);
     CHECK(arena_stats().heaps == 0);
+}
+
+/* In a full arena a heap that has much takes what is left of a page of pieces, too. */
+static void check_full(void)
+{
+    struct hf_heap *big = new_heap("big", 0), *small = new_heap("small", 0);
+    void *chain = NULL, *block;
+    while (stats_of(big).held < 20 * STEP)
+        CHECK(hf_heap_malloc(big, 1000) != NULL);
+    CHECK(hf_heap_malloc(small, 16) != NULL);
+    for (size_t bytes = 60000; bytes != 0; bytes = bytes == 60000 ? 16 : 0)
+        while ((block = malloc(bytes)) != NULL) {
+            *(void **)block = chain;
+            chain = block;
+        }
+    CHECK(arena_stats().heaps_free >= 2 * STEP);
+    while (hf_heap_malloc(big, 1000) != NULL)
+        ;
+    CHECK(arena_stats().heaps_free == 0 && stats_of(big).failures == 0);
+    for (; chain != NULL; chain = block) {
+        block = *(void **)chain;
+        free(chain);
+    }
+    hf_heap_destroy(big);
+    hf_heap_destroy(small);
 }
 
 /* --- threads --- */
@@ -455,12 +502,14 @@ int main(int argc, char **argv)
     check_node();
     check_room();
     check_limit();
+    check_left();
     check_visits();
     check_many_pieces();
     check_small();
     check_fork();
     check_threads();
     check_race();
+    check_full();
     check_blocks();
     return 0;
 }
