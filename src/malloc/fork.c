@@ -120,8 +120,10 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
 static _Atomic(bool) xthreaded;  /* atomic: there were other threads at the last fork */
 static _Atomic(uint32_t) xgiven; /* atomic: theaps that threads had been given then */
 
-/* atomic: forks whose handlers have begun and not ended; one may come within another */
+/* atomic: forks whose handlers have begun and not ended; one may come within another.  While it is 0,
+ * this process has nothing to take over. */
 static _Atomic(uint32_t) xunder_way;
+static HFI_TLS uint32_t forks_begun; /* of these, this thread's own: a child has no others */
 
 /* A word that each child finds wiped: it has yet to take over.  NULL: the kernel cannot wipe. */
 static _Atomic(uint32_t) *xwhole; /* const once the arena stands; the word is atomic */
@@ -137,10 +139,11 @@ static void become_whole(void)
         hfi_store_release(xwhole, 1);
 }
 
-/* A child of clone or _Fork is wiped as well, but runs no handlers, and goes on as its parent did. */
+/* A child of clone or _Fork is wiped as well, but runs no handlers, and goes on as its parent did.
+ * The count is read first: before_fork raises it last, and child_after_fork lowers it last. */
 bool hfi_fork_is_pending(void)
 {
-    return hfi_unlikely(!is_whole()) && hfi_load_relaxed(&xunder_way) != 0; /* relaxed: it was copied */
+    return hfi_unlikely(hfi_load_acquire(&xunder_way) != 0) && !is_whole();
 }
 
 /* What threads that are gone held, and what this one did, goes to who wants it. */
@@ -272,17 +275,25 @@ static void child_begin(void)
     hfi_inspect_child();
 }
 
+/* A library that was loaded by a handler has not begun. */
+static void end_own_fork(void)
+{
+    if (forks_begun != 0)
+        forks_begun--;
+}
+
 static void child_after_fork(void)
 {
     child_begin();
-    hfi_store_relaxed(&xunder_way, 0);
     become_whole();
+    end_own_fork();
+    hfi_store_release(&xunder_way, forks_begun); /* pairs with hfi_fork_is_pending */
 }
 
-/* A fork inside of another one's handlers may have come back as the child, where none is under
- * way. */
+/* The count may be 0: a child that takes over meanwhile sets it, and does not know of this fork. */
 static void parent_after_fork(void)
 {
+    end_own_fork();
     uint32_t forks = hfi_load_relaxed(&xunder_way);
     while (forks != 0 && !hfi_cas_weak_relaxed(&xunder_way, &forks, forks - 1))
         ;
@@ -319,7 +330,11 @@ static void warn_of_threads(void)
 static void before_fork(void)
 {
     int cancel;
-    hfi_fetch_add_relaxed(&xunder_way, 1);
+    bool was_whole = is_whole();
+    if (hfi_load_acquire(&xunder_way) == 0) /* pairs with child_after_fork */
+        become_whole();                     /* a child of clone or _Fork is wiped, too */
+    forks_begun++;
+    hfi_fetch_add_acq_rel(&xunder_way, 1); /* pairs with hfi_fork_is_pending */
     if (!hfi_arena_is_standing()) {
         hfi_store_relaxed(&xthreaded, true); /* it may stand in the child, by another thread */
         return;
@@ -330,7 +345,7 @@ static void before_fork(void)
         warn_of_threads();
     } else {
         /* a child that has yet to take over has its own answer still to come */
-        bool threaded = may_have_other_threads() || (!is_whole() && hfi_load_relaxed(&xthreaded));
+        bool threaded = may_have_other_threads() || (!was_whole && hfi_load_relaxed(&xthreaded));
         hfi_store_relaxed(&xgiven, hfi_theaps_given());
         hfi_store_relaxed(&xthreaded, threaded);
         tell_once();

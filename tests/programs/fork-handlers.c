@@ -3,7 +3,8 @@
  * before Holdfast's starts a thread, as libraries do that have one of their own.  It allocates,
  * resizes and frees before and after Holdfast's handler has run, beside the thread that forked, and
  * may fork in turn: no block is given twice, and what it was given stays its own.  Nor does a fork
- * within another one's handlers leave its child without an arena.
+ * within another one's handlers leave its child without an arena.  A child of _Fork, which runs no
+ * handlers, has its arena while it forks itself.
  *
  * The handler is registered before any constructor runs, so that Holdfast's comes after it.
  */
@@ -27,6 +28,7 @@ static bool helper;      /* a child that is to end at once */
 static char *of_parent;  /* freed by the child's thread */
 static bool forks_again; /* the child's thread does, at once */
 static bool forks_twice; /* the parent's handler forks, and the inner child comes back from both forks */
+static bool starts_one;  /* the parent's handler starts a thread, and waits for it */
 
 static size_t size_of(int i)
 {
@@ -87,8 +89,26 @@ static void restart(void)
     sem_wait(&started);
 }
 
-static void fork_once_more(void)
+static void *takes_and_gives(void *unused)
 {
+    for (int i = 0; i < 400; i++) {
+        char *block = malloc(1 << 20);
+        CHECK(block != NULL);
+        free(block);
+    }
+    return unused;
+}
+
+static void start_and_join(void)
+{
+    CHECK(pthread_create(&worker, NULL, takes_and_gives, NULL) == 0);
+    CHECK(pthread_join(worker, NULL) == 0);
+}
+
+static void in_parent(void)
+{
+    if (starts_one)
+        start_and_join();
     if (!forks_twice)
         return;
     forks_twice = false;
@@ -98,7 +118,7 @@ static void fork_once_more(void)
 
 static void register_early(void)
 {
-    CHECK(pthread_atfork(NULL, fork_once_more, restart) == 0);
+    CHECK(pthread_atfork(NULL, in_parent, restart) == 0);
 }
 
 __attribute__((section(".preinit_array"),
@@ -114,16 +134,6 @@ static void *churns(void *unused)
     return unused;
 }
 
-static void *takes_and_gives(void *unused)
-{
-    for (int i = 0; i < 400; i++) {
-        char *block = malloc(1 << 20);
-        CHECK(block != NULL);
-        free(block);
-    }
-    return unused;
-}
-
 /* A fork from within another one's handler: a thread of the inner child has the arena. */
 static void fork_in_a_fork(void)
 {
@@ -135,12 +145,28 @@ static void fork_in_a_fork(void)
     if (outer == 0)
         _exit(0);
     if (is_inner) {
-        CHECK(pthread_create(&worker, NULL, takes_and_gives, NULL) == 0);
-        CHECK(pthread_join(worker, NULL) == 0);
+        start_and_join();
         _exit(0);
     }
     CHECK(waitpid(outer, &status, 0) == outer && status == 0);
     CHECK(waitpid(inner, &status, 0) == inner && status == 0);
+}
+
+/* A thread has the arena in a child of _Fork, also while that forks. */
+static void fork_of_a_bare_child(void)
+{
+    int status;
+    free(malloc(1));
+    pid_t pid = _Fork();
+    if (pid == 0) {
+        helper = starts_one = true;
+        pid_t inmost = fork();
+        if (inmost == 0)
+            _exit(0);
+        CHECK(waitpid(inmost, &status, 0) == inmost && status == 0);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 static void child(void)
@@ -159,6 +185,7 @@ int main(void)
     pthread_t threads[2];
     sem_init(&started, 0, 0);
     sem_init(&go_on, 0, 0);
+    fork_of_a_bare_child();
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&threads[i], NULL, churns, NULL) == 0);
     for (int i = 0; i < FORKS; i++) {
