@@ -90,6 +90,7 @@ hf_units += %D%/unit/os.unit
 hf_units += %D%/unit/page.unit # secure
 hf_units += %D%/unit/plan.unit
 hf_units += %D%/unit/prefault.unit
+hf_units += %D%/unit/level.unit # secure
 hf_units += %D%/unit/pressure.unit # secure
 hf_units += %D%/unit/remote.unit # secure
 hf_units += %D%/unit/reserve.unit

@@ -58,6 +58,20 @@ typedef bool hf_pressure_function(size_t bytes, unsigned node, void *argument);
 int hf_pressure_register(hf_pressure_function *function, void *argument);
 int hf_pressure_unregister(hf_pressure_function *function, void *argument);
 
+/* How much of a node is free.  Room in pages that are in use does not count: at HF_LEVEL_FULL small
+ * blocks may still be had. */
+enum hf_level {
+    HF_LEVEL_PLENTY, /* one page of eight, or more */
+    HF_LEVEL_LOW,    /* less */
+    HF_LEVEL_SCARCE, /* less than one of 32 */
+    HF_LEVEL_FULL,   /* none */
+};
+
+/* Of the node of that number: one load of a word that claims and releases of pages keep true.  Pages
+ * that an arena may yet open count as free.  A node without an arena is full; before the first
+ * allocation all have plenty. */
+enum hf_level hf_pressure_level(unsigned node);
+
 /* Before a long sleep: returns the freed blocks that this thread keeps to their pages, its empty
  * pages to their node, and lets go of all others, so that anybody can use the room in them.  Its
  * blocks in use stay what they are.  Costs some atomic operations for each block and page that it

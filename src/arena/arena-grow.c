@@ -240,6 +240,7 @@ bool hfi_arena_grow(struct arena_node *node, size_t pages, size_t align)
         node_populate(node, step.first, opened, step.least);
     else if (opened != 0)
         hfi_runmap_release(&node->free_runs, step.first, opened);
+    hfi_level_follow(node);
     hfi_arena_grew = hfi_arena_grew || claimed;
     if (step.ahead)
         hfi_store_release(&node->xgrowing, false);

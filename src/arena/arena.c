@@ -10,7 +10,7 @@
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
  * A4: only pages before xfrontier have ever had their bit set.  While a named arena is populated in
  *     the background, only pages of chunks that prefault.h gave to node_open have. (A5:
- *     arena-grow.c.)
+ *     arena-grow.c; A6: arena-level.c.)
  *
  * Concurrency: a claim is the clearing of bits (runmap.c).  The marks of A3 only move towards each
  * other (CAS); a reader that sees less between them clears memory that was zero, which is harmless.
@@ -112,6 +112,7 @@ int hfi_arena_init(const struct reservation *reservation)
         hfi_arena.page_count += node->page_count;
     }
     hfi_span = reservation->span;
+    hfi_level_begin();
     return 0;
 }
 
@@ -155,6 +156,7 @@ bool hfi_arena_unmake(void)
     hfi_arena.node_count = 0;
     hfi_arena.page_count = 0;
     hfi_arena_follow(NULL, 0, 0);
+    hfi_level_set_all(HF_LEVEL_PLENTY);
     hfi_store_relaxed(&xstate, ARENA_MISSING); /* relaxed: the child has one thread */
     return true;
 }
@@ -162,6 +164,7 @@ bool hfi_arena_unmake(void)
 void hfi_arena_forsake(void)
 {
     hfi_arena.node_count = 0;
+    hfi_level_set_all(HF_LEVEL_FULL);
     hfi_store_release(&xstate, ARENA_FORSAKEN);
 }
 
@@ -169,6 +172,7 @@ static void node_open(struct arena_node *node, struct prefault_part part)
 {
     hfi_runmap_release(&node->free_runs, part.offset / HFI_PAGE_BYTES, part.bytes / HFI_PAGE_BYTES);
     hfi_prefault_opened(node->index, part);
+    hfi_level_follow(node);
 }
 
 void hfi_arena_open_populated(struct arena_node *node)
@@ -233,6 +237,7 @@ static struct page *node_hand_out(struct arena_node *node, size_t first, size_t 
     *zero = node_mark_used(node, first, pages);
     page->node = (uint8_t)node->index;
     page->run_pages = (uint32_t)pages;
+    hfi_level_follow(node);
     return page;
 }
 
@@ -262,8 +267,10 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
             return node_hand_out(node, first, pages, zero);
         if (closed != 0)
             node_force_open(node);
-        else if (!hfi_arena_grow(node, pages, align))
+        else if (!hfi_arena_grow(node, pages, align)) {
+            hfi_level_follow(node); /* what could not be populated is free no more */
             return NULL;
+        }
     }
 }
 
@@ -317,6 +324,7 @@ void hfi_arena_release(struct page *first, size_t pages)
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first) + pages - 1)) == HFI_OWNER_NONE);
     hfi_assert(!hfi_xfree_is_unowned(first));
     hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
+    hfi_level_follow(node);
     hfi_arena_show(node);
 }
 
@@ -326,6 +334,7 @@ bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t page
     if (member + pages > node->page_count || !hfi_runmap_claim_at(&node->free_runs, member, pages))
         return false;
     *zero = node_mark_used(node, member, pages);
+    hfi_level_follow(node);
     return true;
 }
 
@@ -396,7 +405,7 @@ const char *hfi_arena_audit(const struct arena_node *node)
     }
     if (broken == NULL && free_pages != hfi_load_relaxed(&node->free_runs.xset_count))
         broken = "A1: the count of free pages is not what the map holds";
-    return broken;
+    return broken != NULL ? broken : hfi_level_audit(node);
 }
 
 const char *hfi_arena_audit_idle(const struct arena_node *node, unsigned class)

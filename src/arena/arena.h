@@ -10,6 +10,8 @@
 #ifndef HFI_ARENA_H
 #define HFI_ARENA_H
 
+#include <holdfast/holdfast.h>
+
 #include "base/base.h"
 #include "arena/runmap.h"
 #include "arena/idleset.h"
@@ -203,6 +205,33 @@ const char *hfi_arena_audit(const struct arena_node *node);
 
 /* The same of the idle sets of a class. */
 const char *hfi_arena_audit_idle(const struct arena_node *node, unsigned class);
+
+/* --- how much of a node is free (arena-level.c) --- */
+
+/* Under one page of so many a node is low, or scarce. */
+#define HFI_LEVEL_LOW_SHARE 8u
+#define HFI_LEVEL_SCARCE_SHARE 32u
+
+extern HFI_HIDDEN _Atomic(int) hfi_xlevels[HFI_MAX_NODES]; /* atomic: enum hf_level, by the kernel's number */
+
+/* Of a node without an arena: full.  Before there is an arena: plenty. */
+HFI_INLINE enum hf_level hfi_level_of(unsigned id)
+{
+    /* relaxed: a hint, which leads nowhere */
+    return id < HFI_MAX_NODES ? (enum hf_level)hfi_load_relaxed(&hfi_xlevels[id]) : HF_LEVEL_FULL;
+}
+
+/* The node's free pages have become more or less: each claim and release ends so. */
+void hfi_level_follow(const struct arena_node *node);
+
+/* The arena has been made. */
+void hfi_level_begin(void);
+
+/* There is no arena: it is to be made again, or never. */
+void hfi_level_set_all(enum hf_level level);
+
+/* NULL, or the broken invariant; only while no other thread is in a call. */
+const char *hfi_level_audit(const struct arena_node *node);
 
 /* --- for arena.c alone (arena-grow.c) --- */
 

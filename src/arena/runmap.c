@@ -162,10 +162,10 @@ static size_t set_bits(struct runmap *map, size_t first, size_t count)
 bool hfi_runmap_release(struct runmap *map, size_t first, size_t count)
 {
     hfi_assert(count != 0 && first + count <= map->bit_count);
-    hfi_fetch_add_relaxed(&map->xset_count, count);
+    hfi_fetch_add_seq_cst(&map->xset_count, count);
     size_t doubled = set_bits(map, first, count);
     if (hfi_unlikely(doubled != 0))
-        hfi_fetch_sub_relaxed(&map->xset_count, doubled);
+        hfi_fetch_sub_seq_cst(&map->xset_count, doubled);
     return doubled == 0;
 }
 
@@ -200,7 +200,7 @@ static bool clear_bits(struct runmap *map, size_t first, size_t count)
         } while (!hfi_cas_seq_cst(word, &seen, seen & ~mask));
         bit += here;
     }
-    hfi_fetch_sub_relaxed(&map->xset_count, count);
+    hfi_fetch_sub_seq_cst(&map->xset_count, count);
     raise_behind(map, end);
     return true;
 }
@@ -271,7 +271,7 @@ static size_t chunk_claim_one(struct runmap *map, size_t chunk_first)
             size_t bit = at + hfi_lowest_bit(seen);
             if (!hfi_cas_seq_cst(word, &seen, seen & (seen - 1)))
                 continue;
-            hfi_fetch_sub_relaxed(&map->xset_count, 1);
+            hfi_fetch_sub_seq_cst(&map->xset_count, 1);
             raise_behind(map, bit + 1);
             return bit;
         }

@@ -18,6 +18,7 @@
 
 #define hfi_store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define hfi_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+#define hfi_store_seq_cst(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
 
 #define hfi_exchange_relaxed(p, v) atomic_exchange_explicit((p), (v), memory_order_relaxed)
 #define hfi_exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
@@ -28,6 +29,8 @@
 #define hfi_fetch_add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define hfi_fetch_or_acq_rel(p, v) atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
 #define hfi_fetch_and_acq_rel(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
+#define hfi_fetch_add_seq_cst(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
+#define hfi_fetch_sub_seq_cst(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst)
 #define hfi_fetch_or_seq_cst(p, v) atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
 #define hfi_fetch_and_seq_cst(p, v) atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
 

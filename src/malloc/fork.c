@@ -113,6 +113,7 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
     hfi_runmap_mend(&node->free_runs);
     if (hfi_arena.reservation.growing)
         hfi_runmap_mend(&node->refused);
+    hfi_level_follow(node);
     for (unsigned i = 0; i < used.count; i++)
         let_go_of_pages(used.first[i], used.end[i], self);
 }

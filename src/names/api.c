@@ -18,6 +18,7 @@
 #include "heap/heap.h"
 #include "heap/magazine.h"
 #include "kernel/cpu.h"
+#include "arena/arena.h"
 #include "arena/prefault.h"
 #include "app/pressure.h"
 #include "app/stats.h"
@@ -104,6 +105,11 @@ HFI_EXPORT size_t hf_usable_size(const void *pointer)
 HFI_EXPORT bool hf_owns(const void *pointer)
 {
     return node_around(pointer) != NULL;
+}
+
+HFI_EXPORT enum hf_level hf_pressure_level(unsigned node)
+{
+    return hfi_level_of(node);
 }
 
 HFI_EXPORT int hf_pressure_register(hf_pressure_function *function, void *argument)
