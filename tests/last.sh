@@ -162,6 +162,14 @@ if [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --clear-groups test -r "$library"
     grep -q 'user nobody' "$work/out" || fail "stat --last does not say whose it was"
     [ -n "$(kept_of "$second")" ] || fail "what one user left pushes out what another did"
     as_other "$holdfast" stat --last "$program" > "$work/out" 2> "$work/err" || fail "a user does not see what his process left"
+    # many that a user has forged
+    keep=$killed
+    whole=$(kept_of "$other")
+    for i in $(seq 100 180); do as_other cp "/dev/shm/$whole" "/dev/shm/${whole%.*}.$i"; done
+    killed A=1
+    expect 0 "process $killed ($program)" stat --last "$killed"
+    [ -n "$(kept_of "$keep")" ] || fail "what one user forged pushes out what another left"
+    [ "$(kept_of "$other" | wc -l)" -le 12 ] || fail "what a user forged stays"
 else
     echo "last.sh: no program can be run as another user: its segment is not tested"
 fi

@@ -2,7 +2,8 @@
  * leftover: see leftover.h.
  *
  * LO1: what a file says of itself chooses its fellows, of which the oldest go; a file of another owner
- *      has none.  So nobody pushes out what another user left.
+ *      has none.  Where there are too many of all owners, who has most loses his oldest.  So nobody pushes
+ *      out what another user left.
  * LO2: a file is renamed or removed where hfi_shm_may_sweep allows it, and no link is followed.
  *
  * The last change of the inode, which a rename is, tells when a file was kept.
@@ -28,7 +29,7 @@
 
 #define KEPT_OF_LABEL 3u
 #define KEPT_OF_OWNER 12u
-#define KEPT_SEEN 64u                        /* in the directory, of all owners; more are removed */
+#define KEPT_SEEN 64u                        /* of all owners; more are removed */
 #define KEPT_BYTES ((uint64_t)256 * HFI_MIB) /* of one owner */
 #define KEPT_SHARE 8u                        /* of the file system, at most */
 
@@ -44,7 +45,7 @@ struct kept {
     uint64_t bytes;
 };
 
-static struct kept kept[KEPT_SEEN];
+static struct kept kept[KEPT_SEEN + 1];
 static unsigned kept_count, kept_now;
 
 /* --- what a file is --- */
@@ -95,6 +96,36 @@ bool hfi_leftover_keep(int directory, const char *name)
     return renamed;
 }
 
+static bool is_newer(const struct kept *one, const struct kept *other)
+{
+    return one->seconds != other->seconds         ? one->seconds > other->seconds
+         : one->nanoseconds != other->nanoseconds ? one->nanoseconds > other->nanoseconds
+                                                  : strcmp(one->name, other->name) > 0;
+}
+
+static unsigned count_of_owner(unsigned owner)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < kept_count; i++)
+        count += kept[i].owner == owner;
+    return count;
+}
+
+/* LO1: the oldest of whoever has most. */
+static void drop_of_most(int directory)
+{
+    unsigned victim = 0, most = 0;
+    for (unsigned i = 0; i < kept_count; i++) {
+        unsigned count = count_of_owner(kept[i].owner);
+        if (count < most || (count == most && is_newer(&kept[i], &kept[victim])))
+            continue;
+        victim = i;
+        most = count;
+    }
+    unlinkat(directory, kept[victim].name, 0);
+    kept[victim] = kept[--kept_count];
+}
+
 static void remember(int directory, const char *name, void *unused)
 {
     struct stat file;
@@ -104,7 +135,7 @@ static void remember(int directory, const char *name, void *unused)
         fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||
         !hfi_shm_may_sweep(file.st_uid))
         return;
-    if (kept_count == KEPT_SEEN || !hfi_leftover_read(directory, name, HF_INSPECT_KEPT_PREFIX, &header)) {
+    if (!hfi_leftover_read(directory, name, HF_INSPECT_KEPT_PREFIX, &header)) {
         unlinkat(directory, name, 0);
         return;
     }
@@ -115,13 +146,8 @@ static void remember(int directory, const char *name, void *unused)
                           .bytes = (uint64_t)file.st_size };
     snprintf(one->name, sizeof one->name, "%s", name);
     hfi_leftover_label(&header, one->label);
-}
-
-static bool is_newer(const struct kept *one, const struct kept *other)
-{
-    return one->seconds != other->seconds         ? one->seconds > other->seconds
-         : one->nanoseconds != other->nanoseconds ? one->nanoseconds > other->nanoseconds
-                                                  : strcmp(one->name, other->name) > 0;
+    if (kept_count > KEPT_SEEN)
+        drop_of_most(directory);
 }
 
 static bool is_too_old(const struct kept *one, uint64_t bytes_most)
