@@ -18,6 +18,8 @@
  * F4: until the child has taken over, no thread but the forking one uses the arena.  Handlers run in
  *     the order in which they were registered: another library's may start a thread before ours
  *     runs.  Such a thread has no theap, asks hfi_fork_is_pending, and does without.
+ *     The forking thread itself takes over at once where a handler before ours makes it need a page.
+ *     Ours then finds that done.
  *
  * F5: handlers that prepare a fork run in the reverse order.  One that runs after ours may start the
  *     first other thread.  Such a thread shows in the number of theaps that were given out since.
@@ -37,7 +39,7 @@
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-first-thread.c,
  * tests/programs/fork-full.c, tests/programs/fork-handlers.c, tests/programs/fork-pressure.c,
  * tests/programs/fork-pool.c, tests/programs/fork-signal.c, tests/programs/fork-steps.c,
- * tests/programs/fork-warning.c, tests/programs/late.c, tests/programs/uring.c.
+ * tests/programs/fork-warning.c, tests/programs/late.c, tests/programs/uring.c, tests/unit/fork.c.
  */
 #include "malloc/fork.h"
 
@@ -48,6 +50,7 @@
 #include "app/buffers.h"
 #include "app/events.h"
 #include "app/inspect.h"
+#include "base/check.h"
 #include "base/outlet.h"
 #include "kernel/os.h"
 #include "kernel/machine.h"
@@ -276,6 +279,13 @@ static void child_begin(void)
     hfi_inspect_child();
 }
 
+void hfi_fork_take_over(void)
+{
+    hfi_assert(hfi_fork_is_pending() && hfi_theap->thread != 0);
+    child_begin();
+    become_whole();
+}
+
 /* A library that was loaded by a handler has not begun. */
 static void end_own_fork(void)
 {
@@ -283,9 +293,11 @@ static void end_own_fork(void)
         forks_begun--;
 }
 
+/* Where it is whole, this process has taken over: F4, or a fork inside of this one's handlers. */
 static void child_after_fork(void)
 {
-    child_begin();
+    if (xwhole == NULL || !is_whole())
+        child_begin();
     become_whole();
     end_own_fork();
     hfi_store_release(&xunder_way, forks_begun); /* pairs with hfi_fork_is_pending */

@@ -7,11 +7,15 @@
 
 #include "base/base.h"
 
-/* In a forked child, for a thread without a theap: whether the child has yet to take over what its
- * parent had.  Another library's handler, which was registered before ours, may have started this
- * thread.  Until then the thread does without the arena: boot.h serves it, and what it frees there
- * is lost. */
+/* In a forked child: whether the child has yet to take over what its parent had.  Another library's
+ * handler, which was registered before ours, may run, or have started this thread.  A thread without
+ * a theap does without the arena until then: boot.h serves it, and what it frees there is lost.  A
+ * thread with a theap is the one that forked. */
 bool hfi_fork_is_pending(void);
+
+/* While that is pending, by the thread that forked, and has not entered (theap.h): takes over before
+ * it uses what others may have changed.  It may come back without a theap, or without an arena. */
+void hfi_fork_take_over(void);
 
 /* Registers the handlers (pthread_atfork), once.  A child that is forked before the arena stands has
  * none, and may make one. */

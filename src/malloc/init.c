@@ -126,9 +126,12 @@ static bool init_once(void)
 
 struct theap *hfi_init_thread(void)
 {
+    if (hfi_unlikely(hfi_fork_is_pending())) {
+        if (hfi_theap->thread == 0)
+            return NULL;
+        hfi_fork_take_over();
+    }
     if (hfi_theap->thread != 0)
         return hfi_theap;
-    if (hfi_fork_is_pending())
-        return NULL;
     return init_once() ? hfi_thread_attach() : NULL;
 }

@@ -75,8 +75,11 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
         return hfi_malloc(bytes);
     if (hfi_boot_owns(pointer))
         return bytes == 0 ? NULL : realloc_by_copy(pointer, hfi_boot_usable(pointer), bytes);
-    if (hfi_unlikely(hfi_theap->thread == 0) && hfi_fork_is_pending())
-        return realloc_in_pending_fork(pointer, bytes);
+    if (hfi_unlikely(hfi_fork_is_pending())) {
+        if (hfi_theap->thread == 0)
+            return realloc_in_pending_fork(pointer, bytes);
+        hfi_fork_take_over();
+    }
     struct found found = hfi_address_find(pointer, "realloc");
     if (found.owner == HFI_OWNER_HEAP)
         return hfi_heaps_realloc(NULL, found.page, pointer, bytes);
