@@ -376,7 +376,8 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
         block = take_anyhow(request);
     if (block == NULL && ask_application(hfi_thread_node(), pages_of(request)))
         block = take_anyhow(request);
-    return block != NULL ? block : fail(request);
+    block = block != NULL ? block : fail(request);
+    return served(false, block); /* the second attempt may have attached a theap */
 }
 
 static void *malloc_attached(struct theap *theap, const struct request *request, struct slow_call *call)
