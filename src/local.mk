@@ -43,11 +43,14 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/counters.h \
 	%D%/heap/harden.c %D%/heap/harden.h \
 	%D%/heap/heap.c %D%/heap/heap.h \
+	%D%/heap/hold.c %D%/heap/hold.h \
 	%D%/heap/large.c %D%/heap/large.h \
 	%D%/heap/limit.h \
 	%D%/heap/budget.h \
 	%D%/heap/magazine.c %D%/heap/magazine.h \
 	%D%/heap/page.c %D%/heap/page.h \
+	%D%/heap/piece.h \
+	%D%/heap/piece-blocks.c %D%/heap/piece-blocks.h \
 	%D%/heap/pieces.c %D%/heap/pieces.h \
 	%D%/heap/remote.c %D%/heap/remote.h \
 	%D%/heap/revoke.c %D%/heap/revoke.h \

@@ -15,7 +15,7 @@
 
 #include "base/atomic.h"
 #include "heap/magazine.h"
-#include "heap/pieces.h"
+#include "heap/piece-blocks.h"
 #include "kernel/cpu.h"
 #include "arena/pagemap.h"
 #include "arena/prefault.h"

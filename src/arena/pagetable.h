@@ -116,7 +116,7 @@ struct page {
     uint32_t head_delta;            /* const: pages back to the head, inside a run */
     _Atomic(uint32_t) xnext_lost;   /* atomic: link of a page whose guard could not be lifted (harden.c) */
     uint64_t link_key;          /* const: encodes links, and is in the guard's pattern, in the secure build */
-    _Atomic(uintptr_t) xpieces; /* atomic: of what heaps have, or had: where that is known (pieces.h); one
+    _Atomic(uintptr_t) xpieces; /* atomic: of what heaps have, or had: where that is known (piece.h); one
                                  * more where a forked child has it from its parent */
 };
 

@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "heap/harden.h"
+#include "heap/piece-blocks.h"
 
 #define LOOKS_MAX 32u /* places that one claim looks at for one that is stale, or parked */
 

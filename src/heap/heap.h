@@ -13,7 +13,7 @@
 
 #include "base/base.h"
 #include "heap/limit.h"
-#include "heap/pieces.h"
+#include "heap/hold.h"
 
 #define HFI_HEAP_BYTES ((size_t)1024)
 #define HFI_HEAP_PARKED 4u

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/say.h"
+#include "heap/piece-blocks.h"
 #include "kernel/cpu.h"
 #include "malloc/address.h"
 #include "malloc/alloc.h"
