@@ -36,7 +36,7 @@ static void heap_of_node(struct heap *heap, const struct arena_node *node)
                            .free = pages->free - pages->unopened,
                            .used = pages->used - pages->large,
                            .kept = figures.kept,
-                           .live = figures.live_blocks };
+                           .live = figures.live_blocks + figures.live_heaps };
 }
 
 static void add_heap(struct heap *sum, const struct heap *heap)

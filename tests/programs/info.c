@@ -3,6 +3,7 @@
  * mallinfo2's are those of one arena: on a named one, and on one that grows, of which only what was
  * opened counts.
  */
+#include <holdfast/heap.h>
 #include <holdfast/holdfast.h>
 #include <malloc.h>
 
@@ -140,6 +141,21 @@ static void check_use(void)
     CHECK(after.mapped == before.mapped && after.used == before.used);
 }
 
+/* Blocks of heaps are in use as well, small and large. */
+static void check_heap(void)
+{
+    struct hf_heap_options options = { .size_bytes = sizeof options, .flags = HF_HEAP_REGION };
+    struct hf_heap *heap = hf_heap_create(&options);
+    CHECK(heap != NULL);
+    struct lines before = check_figures();
+    void *small = hf_heap_malloc(heap, 1600), *large = hf_heap_malloc(heap, SMALL);
+    CHECK(small != NULL && large != NULL);
+    size_t bytes = malloc_usable_size(small) + malloc_usable_size(large);
+    CHECK(check_figures().used == before.used + bytes && check_figures().mapped == before.mapped);
+    hf_heap_destroy(heap);
+    CHECK(check_figures().used == before.used);
+}
+
 int main(int argc, char **argv)
 {
     stream = fmemopen(text, sizeof text, "w");
@@ -149,6 +165,7 @@ int main(int argc, char **argv)
         test_on_arena(argv, "128M");
         CHECK(check_figures().total_system == ARENA);
         check_use();
+        check_heap();
         CHECK(check_figures().total_system == ARENA);
         unsetenv("HOLDFAST_ARENA");
         execl("/proc/self/exe", argv[0], "growing", (char *)NULL);
