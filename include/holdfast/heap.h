@@ -50,7 +50,8 @@ void *hf_heap_calloc(struct hf_heap *heap, size_t count, size_t each_bytes);
 void *hf_heap_realloc(struct hf_heap *heap, void *pointer, size_t bytes);
 void *hf_heap_aligned_alloc(struct hf_heap *heap, size_t align, size_t bytes);
 
-/* The heap of a live block; NULL for an address that is none of Holdfast's. */
+/* The heap of a live block, by its address; NULL for an address that is none of Holdfast's.  One
+ * inside of a block tells the same, unless the block has more than a page: then it may be NULL. */
 struct hf_heap *hf_heap_of(const void *pointer);
 
 /* What plain malloc uses, as a heap that has no limit and does not end. */
