@@ -67,6 +67,7 @@ hf_programs += %D%/programs/refused # secure
 hf_programs += %D%/programs/slo
 hf_programs += %D%/programs/stats
 hf_programs += %D%/programs/threads # secure secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKING=4k tsan tsan:HOLDFAST_PREFAULT=background
+hf_programs += %D%/programs/traced
 hf_programs += %D%/programs/uring # secure
 %C%_programs_uring_LDADD = libholdfast.la $(LIBURING_LIBS)
 if SECURE

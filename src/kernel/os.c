@@ -4,7 +4,10 @@
  * The kernel's numbers that glibc's headers may lack are given here, so that
  * one binary runs on older and newer systems and learns from errno.
  *
- * Test: tests/unit/os.c.
+ * Calls for memory go by their numbers (hfi_sys_call).  A preloaded library may have taken their
+ * names, and allocate there: boot.c makes such calls for the first blocks of all.
+ *
+ * Tests: tests/unit/os.c, tests/programs/traced.c.
  */
 #include "kernel/os.h"
 
@@ -42,48 +45,54 @@
 #define POPULATE_CHUNK_BYTES ((size_t)256 * HFI_MIB)
 #define RETRIES 100 /* of calls that ask to be made again */
 
+/* The address, or -errno. */
+static long map_anonymous(void *start, size_t bytes, int protection, int flags)
+{
+    return hfi_sys_call(SYS_mmap, (long)start, (long)bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags,
+                        -1, 0);
+}
+
+static void unmap(void *start, size_t bytes)
+{
+    hfi_sys_call(SYS_munmap, (long)start, (long)bytes, 0, 0, 0, 0);
+}
+
 void *hfi_os_reserve(size_t bytes, size_t align)
 {
-    int saved_errno = errno;
     size_t with_slack;
     if (__builtin_add_overflow(bytes, align, &with_slack))
         return NULL;
-    char *start = mmap(NULL, with_slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (hfi_sys_outcome((long)start, saved_errno) != 0)
+    long mapped = map_anonymous(NULL, with_slack, PROT_NONE, MAP_NORESERVE);
+    if (mapped < 0)
         return NULL;
+    char *start = (char *)mapped;
     char *aligned = (char *)hfi_align_up((uintptr_t)start, align);
     if (aligned != start)
-        munmap(start, (size_t)(aligned - start));
-    munmap(aligned + bytes, (size_t)(start + align - aligned));
-    errno = saved_errno;
+        unmap(start, (size_t)(aligned - start));
+    unmap(aligned + bytes, (size_t)(start + align - aligned));
     return aligned;
 }
 
 void hfi_os_unreserve(void *start, size_t bytes)
 {
-    int saved_errno = errno;
-    hfi_sys_outcome(munmap(start, bytes), saved_errno);
+    unmap(start, bytes);
 }
 
 int hfi_os_reserve_at(void *start, size_t bytes)
 {
-    int saved_errno = errno;
-    void *mapped = mmap(start, bytes, PROT_NONE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    int error = hfi_sys_outcome((long)mapped, saved_errno);
-    if (error != 0 || mapped == start)
-        return error;
-    hfi_os_unreserve(mapped, bytes); /* a kernel before 4.17 takes the address for a hint */
+    long mapped = map_anonymous(start, bytes, PROT_NONE, MAP_NORESERVE | MAP_FIXED_NOREPLACE);
+    if (mapped < 0 || mapped == (long)start)
+        return mapped < 0 ? (int)mapped : 0;
+    unmap((void *)mapped, bytes); /* a kernel before 4.17 takes the address for a hint */
     return -EEXIST;
 }
 
 static int map_fixed(void *start, size_t bytes, int protection, int flags)
 {
-    int saved_errno = errno;
     if (!(flags & MAP_HUGETLB))
         flags |= MAP_NORESERVE;
-    void *mapped = mmap(start, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0);
-    return hfi_sys_outcome((long)mapped, saved_errno);
+    long mapped = map_anonymous(start, bytes, protection, MAP_FIXED | flags);
+    return mapped < 0 ? (int)mapped : 0;
 }
 
 int hfi_os_map(void *start, size_t bytes, size_t os_page_bytes)
@@ -106,19 +115,22 @@ int hfi_os_unmap(void *start, size_t bytes)
 
 int hfi_os_protect(void *start, size_t bytes, bool accessible)
 {
-    int saved_errno = errno;
-    return hfi_sys_outcome(mprotect(start, bytes, accessible ? PROT_READ | PROT_WRITE : PROT_NONE),
-                           saved_errno);
+    int protection = accessible ? PROT_READ | PROT_WRITE : PROT_NONE;
+    return (int)hfi_sys_call(SYS_mprotect, (long)start, (long)bytes, protection, 0, 0, 0);
+}
+
+static int advise_once(void *start, size_t bytes, int advice)
+{
+    return (int)hfi_sys_call(SYS_madvise, (long)start, (long)bytes, advice, 0, 0, 0);
 }
 
 static int advise(void *start, size_t bytes, int advice)
 {
     int error;
     int tries = 0;
-    do {
-        int saved_errno = errno;
-        error = hfi_sys_outcome(madvise(start, bytes, advice), saved_errno);
-    } while ((error == -EINTR || error == -EAGAIN) && ++tries < RETRIES);
+    do
+        error = advise_once(start, bytes, advice);
+    while ((error == -EINTR || error == -EAGAIN) && ++tries < RETRIES);
     return error;
 }
 
@@ -167,19 +179,18 @@ int hfi_os_advise_huge(void *start, size_t bytes, bool huge)
 
 int hfi_os_collapse(void *start, size_t bytes)
 {
-    int saved_errno = errno;
-    return hfi_sys_outcome(madvise(start, bytes, MADV_COLLAPSE), saved_errno);
+    return advise_once(start, bytes, MADV_COLLAPSE);
 }
 
 void *hfi_os_map_wiped(size_t bytes)
 {
-    int saved_errno = errno;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (hfi_sys_outcome((long)memory, saved_errno) != 0)
+    long mapped = map_anonymous(NULL, bytes, PROT_READ | PROT_WRITE, 0);
+    if (mapped < 0)
         return NULL;
+    void *memory = (void *)mapped;
     if (advise(memory, bytes, MADV_WIPEONFORK) == 0)
         return memory;
-    hfi_os_unreserve(memory, bytes);
+    unmap(memory, bytes);
     return NULL;
 }
 
@@ -190,8 +201,7 @@ int hfi_os_dontfork(void *start, size_t bytes)
 
 int hfi_os_lock(void *start, size_t bytes)
 {
-    int saved_errno = errno;
-    return hfi_sys_outcome(mlock(start, bytes), saved_errno);
+    return (int)hfi_sys_call(SYS_mlock, (long)start, (long)bytes, 0, 0, 0, 0);
 }
 
 int hfi_os_lock_on_fault(void *start, size_t bytes)

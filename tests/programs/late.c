@@ -9,7 +9,6 @@
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -105,7 +104,7 @@ static sem_t at_step, forked;
 static atomic_int steps_left; /* of the thread that loads, before it waits for the fork; 0: it does not */
 static atomic_bool loaded;    /* it has not waited */
 
-/* Each is called before a call of the library's that asks something of the kernel. */
+/* Before a call of the library that asks something of the kernel. */
 static void step(void)
 {
     if (atomic_load(&steps_left) > 0 && atomic_fetch_sub(&steps_left, 1) == 1) {
@@ -113,13 +112,6 @@ static void step(void)
         while (sem_wait(&forked) != 0)
             ;
     }
-}
-
-void *mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset)
-{
-    step();
-    return (void *)((long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"))(SYS_mmap, start, bytes, protection,
-                                                                      flags, fd, offset);
 }
 
 long syscall(long number, ...)
@@ -132,16 +124,6 @@ long syscall(long number, ...)
     va_end(arguments);
     step();
     return ((long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"))(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
-
-int mprotect(void *start, size_t bytes, int protection)
-{
-    return (int)syscall(SYS_mprotect, start, bytes, protection);
-}
-
-int madvise(void *start, size_t bytes, int advice)
-{
-    return (int)syscall(SYS_madvise, start, bytes, advice);
 }
 
 static void use_arena(void)
