@@ -28,8 +28,9 @@
  * Its pages stay its own, in the child as in the parent, until a thread that finds nothing else
  * steals them.
  *
- * The walk costs the child 8 bytes read per page ever used, and the parent a look into
- * /proc/self/status for its threads.  A process with one thread pays neither.
+ * The walk reads 8 bytes per page ever used, and writes the entry of each page in use, which the
+ * kernel copies for the child.  It costs the parent a look into /proc/self/status for its threads.
+ * A process with one thread pays neither.
  *
  * The first fork on huge pages of a pool warns where the pool could not copy the arena (HF-W007).
  * Where it could, HOLDFAST_VERBOSE=1 says so (HF-I007).  The first fork of a forked child warns
