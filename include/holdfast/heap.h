@@ -69,8 +69,8 @@ struct hf_heap_stats {
     uint64_t failures; /* calls that its limit failed */
 };
 
-/* Fills `size` bytes of *stats: sizeof (struct hf_heap_stats) of the caller's version.  0, or
- * -EINVAL for a size that is no version's. */
+/* Fills the first `size` bytes of *stats: sizeof (struct hf_heap_stats) of the caller's version.
+ * 0, or -EINVAL for a size that is 0 or no multiple of 8. */
 int hf_heap_stats(struct hf_heap *heap, struct hf_heap_stats *stats, size_t size);
 
 #ifdef __cplusplus

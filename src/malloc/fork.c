@@ -47,6 +47,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/single_threaded.h>
+#include <unistd.h>
 
 #include "app/buffers.h"
 #include "app/events.h"
@@ -131,17 +132,24 @@ static _Atomic(uint32_t) xunder_way;
 static HFI_TLS uint32_t forks_begun; /* of these, this thread's own: a child has no others */
 
 /* A word that each child finds wiped: it has yet to take over.  NULL: the kernel cannot wipe. */
-static _Atomic(uint32_t) *xwhole; /* const once the arena stands; the word is atomic */
+static _Atomic(_Atomic(uint32_t) *) xwhole; /* atomic: const once the arena stands */
+
+/* atomic: the process that set the word.  An emulator may grant the advice and not wipe. */
+static _Atomic(pid_t) xwhole_pid;
 
 static bool is_whole(void)
 {
-    return xwhole == NULL || hfi_load_acquire(xwhole) != 0; /* pairs with become_whole */
+    _Atomic(uint32_t) *whole = hfi_load_acquire(&xwhole); /* pairs with hfi_fork_init */
+    return whole == NULL || hfi_load_acquire(whole) != 0; /* pairs with become_whole */
 }
 
 static void become_whole(void)
 {
-    if (xwhole != NULL)
-        hfi_store_release(xwhole, 1);
+    _Atomic(uint32_t) *whole = hfi_load_acquire(&xwhole);
+    if (whole == NULL)
+        return;
+    hfi_store_relaxed(&xwhole_pid, getpid());
+    hfi_store_release(whole, 1);
 }
 
 /* A child of clone or _Fork is wiped as well, but runs no handlers, and goes on as its parent did.
@@ -294,10 +302,15 @@ static void end_own_fork(void)
         forks_begun--;
 }
 
-/* Where it is whole, this process has taken over: F4, or a fork inside of this one's handlers. */
+/* By F4, or in a fork inside of this one's handlers. */
+static bool has_taken_over(void)
+{
+    return hfi_load_relaxed(&xwhole) != NULL && is_whole() && hfi_load_relaxed(&xwhole_pid) == getpid();
+}
+
 static void child_after_fork(void)
 {
-    if (xwhole == NULL || !is_whole())
+    if (!has_taken_over())
         child_begin();
     become_whole();
     end_own_fork();
@@ -378,8 +391,8 @@ void hfi_fork_watch(void)
 
 void hfi_fork_init(void)
 {
-    if (xwhole == NULL)
-        xwhole = hfi_os_map_wiped(sizeof *xwhole);
+    if (hfi_load_relaxed(&xwhole) == NULL)
+        hfi_store_release(&xwhole, hfi_os_map_wiped(sizeof(_Atomic(uint32_t))));
     become_whole();
     if (hfi_options.fork == FORK_DONTFORK)
         for (unsigned i = 0; i < hfi_arena.node_count; i++) {
