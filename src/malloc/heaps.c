@@ -176,10 +176,10 @@ static struct piece *claim_spare(struct heap *heap, uint64_t id, struct arena_no
     return piece;
 }
 
-/* For a block of `bytes`.  Counted in the limit, not noted yet (HS1).  NULL and ENOMEM, and
- * reported. */
+/* For a block of `bytes`.  Counted in the limit, not noted yet (HS1).  NULL; and ENOMEM, and
+ * reported, where the caller cannot do without. */
 static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *theap, size_t align,
-                                 size_t bytes)
+                                 size_t bytes, bool dispensable)
 {
     bool is_run = bytes > HFI_PIECE_BLOCK_MAX || align > HFI_PIECE_BYTES;
     size_t pages = hfi_large_pages(bytes);
@@ -192,13 +192,15 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
     if (piece != NULL)
         return piece;
     if (!hfi_limit_take(&heap->xlimit, units, &word)) {
+        if (dispensable)
+            return NULL;
         report_limit(heap, word, bytes);
         return hfi_fail_enomem();
     }
     piece = is_run ? claim_run(heap, id, align, bytes) : claim_part(heap, id, home, bytes);
     if (piece == NULL) {
         hfi_limit_give(&heap->xlimit, units);
-        return hfi_malloc_fail(bytes, is_run ? pages : 1, align);
+        return dispensable ? NULL : hfi_malloc_fail(bytes, is_run ? pages : 1, align);
     }
     note_most(heap, word);
     return piece;
@@ -207,7 +209,7 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
 /* Gives the table room for more pieces. */
 static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, size_t bytes)
 {
-    struct piece *piece = bytes == 0 ? NULL : claim_piece(heap, id, theap, HFI_MAX_ALIGN, bytes);
+    struct piece *piece = bytes == 0 ? NULL : claim_piece(heap, id, theap, HFI_MAX_ALIGN, bytes, false);
     struct hold hold;
     if (piece == NULL)
         return false;
@@ -263,11 +265,11 @@ static void hold_roomier(struct hold *fresh)
 
 /* Of a piece that is claimed for it. */
 static void *lay_in_new(struct heap *heap, const void *handle, struct theap *theap, size_t align,
-                        size_t bytes)
+                        size_t bytes, bool dispensable)
 {
     uint64_t id = hfi_load_relaxed(&heap->xid);
     struct hold fresh;
-    struct piece *piece = claim_piece(heap, id, theap, align, bytes);
+    struct piece *piece = claim_piece(heap, id, theap, align, bytes, dispensable);
     if (piece == NULL || !note_piece(heap, id, theap, piece))
         return NULL;
     if (piece->bytes == 0)
@@ -302,7 +304,8 @@ static void *lay_in_parked(struct heap *heap, const void *handle, uint64_t id, s
     return block;
 }
 
-static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap, size_t align, size_t bytes)
+static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap, size_t align, size_t bytes,
+                      bool dispensable)
 {
     struct hold *hold = &hfi_hold;
     uint64_t id = hfi_load_relaxed(&heap->xid);
@@ -313,25 +316,31 @@ static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap
     void *block = hold->handle == NULL ? NULL : lay_or_rewind(hold, align, bytes);
     if (block == NULL)
         block = lay_in_parked(heap, handle, id, align, bytes);
-    return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes);
+    return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes, dispensable);
 }
 
-void *hfi_heaps_alloc(const void *handle, size_t align, size_t bytes, const char *call)
+/* Where it is dispensable, a failure is not told, leaves errno, and `align` is the least. */
+static void *alloc(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable)
 {
     if (handle == &hfi_default_heap)
-        return hfi_aligned_alloc(align, bytes);
+        return dispensable ? hfi_malloc_dispensable(bytes) : hfi_aligned_alloc(align, bytes);
     struct heap *heap = hfi_heaps_find(handle, call);
     bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_heaps_thread();
     if (bytes > HFI_ARENA_MAX_BYTES || align > HFI_WINDOW_BYTES)
         return hfi_fail_enomem();
     if (theap == NULL)
-        return hfi_malloc_fail(bytes, 1, align);
+        return dispensable ? NULL : hfi_malloc_fail(bytes, 1, align);
     bytes = hfi_align_up(hfi_max(bytes, 1), HFI_MAX_ALIGN);
-    void *block = alloc_in(heap, handle, theap, align, bytes);
+    void *block = alloc_in(heap, handle, theap, align, bytes, dispensable);
     if (hfi_unlikely(!had_theap))
         hfi_thread_served();
     return block;
+}
+
+void *hfi_heaps_alloc(const void *handle, size_t align, size_t bytes, const char *call)
+{
+    return alloc(handle, align, bytes, call, false);
 }
 
 static HFI_COLD _Noreturn void die_no_block(const void *pointer, const char *call)
@@ -412,10 +421,14 @@ void *hfi_heaps_realloc(const void *handle, struct page *page, void *pointer, si
     bool inherited = hfi_pieces_is_inherited(page);
     if (!inherited && (resize_newest(pointer, bytes) || hfi_block_stays(has, bytes)))
         return pointer;
+    bool shrinks = bytes <= has;
+    /* Only a run's room comes back when its block moves: in a page the copy would take more. */
+    if (shrinks && hfi_pieces_find(page, pointer)->bytes != 0)
+        return pointer;
     const void *own = handle != NULL ? handle : hfi_heaps_of(pointer);
-    void *fresh = hfi_heaps_alloc(own, HFI_MAX_ALIGN, bytes, "realloc");
+    void *fresh = alloc(own, HFI_MAX_ALIGN, bytes, "realloc", shrinks);
     if (fresh == NULL)
-        return bytes <= has ? pointer : NULL;
+        return shrinks ? pointer : NULL;
     /* What of an inherited block's end is not known is copied with what lies behind it. */
     size_t behind = HFI_PAGE_BYTES - HFI_GUARD_BYTES - (uintptr_t)pointer % HFI_PAGE_BYTES;
     memcpy(fresh, pointer, hfi_min(inherited ? hfi_max(has, behind) : has, bytes));

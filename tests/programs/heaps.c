@@ -215,6 +215,22 @@ static void check_limit(void)
     hf_heap_destroy(other);
 }
 
+/* A block that is made smaller stays where no other place is left, and that is no failure. */
+static void check_smaller(void)
+{
+    struct hf_heap *heap = new_heap("smaller", 4 * STEP), *runs = new_heap("runs", 16 * STEP);
+    char *block = hf_heap_malloc(heap, 28000), *run = hf_heap_malloc(runs, 200000);
+    CHECK(hf_heap_malloc(heap, 28000) != NULL && stats_of(heap).held == 4 * STEP);
+    CHECK(run != NULL && stats_of(runs).held == 16 * STEP);
+    errno = 0;
+    CHECK(realloc(block, 6000) == block && realloc(run, 60000) == run && errno == 0);
+    CHECK(stats_of(heap).failures == 0 && stats_of(runs).failures == 0);
+    CHECK(hf_heap_set_limit(runs, 0) == 0 && realloc(run, 60000) != run);
+    CHECK(stats_of(runs).held < 16 * STEP);
+    hf_heap_destroy(heap);
+    hf_heap_destroy(runs);
+}
+
 static void *lay_one(void *heap)
 {
     CHECK(hf_heap_malloc(heap, 1000) != NULL);
@@ -502,6 +518,7 @@ int main(int argc, char **argv)
     check_node();
     check_room();
     check_limit();
+    check_smaller();
     check_left();
     check_visits();
     check_many_pieces();
