@@ -40,6 +40,7 @@
     X(hf_onnode, "hf-malloc-onnode", "szn", 4, FUZZ_ANYWHERE)                                                \
     X(valloc, "valloc", "sz", 2, FUZZ_ANYWHERE)                                                              \
     X(pvalloc, "pvalloc", "sz", 2, FUZZ_ANYWHERE)                                                            \
+    X(heap_malloc, "heap-malloc", "szn", 8, FUZZ_CANCELLED)                                                  \
     X(new, "new", "sz", 6, FUZZ_CANCELLED)                                                                   \
     X(new_array, "new-array", "sz", 4, FUZZ_CANCELLED)                                                       \
     X(new_nothrow, "new-nothrow", "sz", 4, FUZZ_CANCELLED)                                                   \
@@ -53,6 +54,7 @@
     X(chain, "chain", "scz", 25, FUZZ_ANYWHERE)                                                              \
     X(unchain, "unchain", "sce", 25, FUZZ_ANYWHERE)                                                          \
     X(fill, "fill", "sz", 14, FUZZ_ANYWHERE)                                                                 \
+    X(heap_destroy, "heap-destroy", "n", 4, FUZZ_CANCELLED)                                                  \
     X(empty, "empty", "", 5, FUZZ_ANYWHERE)                                                                  \
     X(check, "check", "", 6, FUZZ_ANYWHERE)                                                                  \
     X(idle, "idle", "", 4, FUZZ_ANYWHERE)                                                                    \

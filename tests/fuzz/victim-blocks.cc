@@ -5,10 +5,12 @@
 // slots do not overlap.
 #include "victim.h"
 
+#include <holdfast/heap.h>
 #include <malloc.h>
 #include <new>
 
-namespace {
+namespace
+{
 
 enum form { FORM_C, FORM_NEW, FORM_ARRAY, FORM_ALIGNED, FORM_ALIGNED_ARRAY };
 
@@ -23,16 +25,21 @@ struct slot {
     enum form form;
     struct link *chain;
     size_t chain_bytes;
+    struct hf_heap *home;
 };
 
-struct own_error : std::bad_alloc {};
+struct own_error : std::bad_alloc {
+};
 
 constexpr size_t chain_most = (size_t)64 << 20, fill_most = (size_t)24 << 20, forsaken_most = (size_t)2 << 20;
 constexpr int some_errno = 77;
 constexpr size_t largest_align = (size_t)1 << 30;
 
+constexpr size_t heaps_most = 4;
+
 struct slot slots[FUZZ_SLOTS];
-thread_local struct slot *busy; // what a handler or callback must leave alone
+struct hf_heap *heaps[heaps_most]; // made where a command asks for one
+thread_local struct slot *busy;    // what a handler or callback must leave alone
 
 unsigned char mark_at(const struct slot *slot, size_t at)
 {
@@ -143,9 +150,11 @@ void put(struct slot *slot, void *block, enum form form, size_t align, size_t by
     back_from_callback(block, bytes);
     check_outcome(block, align, bytes, error);
     REQUIRE(block == nullptr || error == some_errno);
-    *slot = { (unsigned char *)block, bytes, align, form, slot->chain, slot->chain_bytes };
+    *slot = { (unsigned char *)block, bytes, align, form, slot->chain, slot->chain_bytes, nullptr };
     if (block == nullptr)
         return;
+    if (!process.no_arena)
+        slot->home = hf_heap_of(block);
     check_apart(slot);
     mark(slot);
 }
@@ -252,6 +261,38 @@ void c_realloc(struct slot *slot, size_t bytes, size_t count)
     REQUIRE(had == 0 || bytes == 0 || block[0] == first);
     errno = error;
     put(slot, block, FORM_C, 1, bytes);
+}
+
+// --- heaps ---
+
+void heap_malloc(struct slot *slot, struct hf_heap **heap, size_t bytes)
+{
+    const struct hf_heap_options options = { sizeof options, "victim", 0, HF_HEAP_REGION, 0 };
+    void *block = nullptr;
+    needs_parent = true;
+    if (*heap == nullptr)
+        *heap = hf_heap_create(&options);
+    if (*heap != nullptr) {
+        errno = some_errno;
+        block = hf_heap_malloc(*heap, bytes);
+    }
+    needs_parent = false;
+    put(slot, block, FORM_C, 1, bytes);
+}
+
+// A forked child may have what it inherited as blocks of no heap; it has no more use for them either.
+void heap_destroy(struct hf_heap **heap)
+{
+    if (*heap == nullptr)
+        return;
+    for (struct slot &slot : slots) {
+        if (slot.block == nullptr || slot.home != *heap)
+            continue;
+        check(&slot);
+        slot.block = nullptr;
+    }
+    hf_heap_destroy(*heap);
+    *heap = nullptr;
 }
 
 // --- C++ ---
@@ -468,6 +509,8 @@ bool run_many(const struct command *command, struct slot *slot)
         extend(slot, SIZE_MAX, arguments[1] % 4000000 + 1000,
                most_of_chain(process.growing ? fill_most : chain_most * 2));
         break;
+    case FUZZ_heap_malloc: heap_malloc(slot, &heaps[arguments[2] % heaps_most], arguments[1]); break;
+    case FUZZ_heap_destroy: heap_destroy(&heaps[arguments[0] % heaps_most]); break;
     case FUZZ_empty: blocks_empty(); break;
     case FUZZ_check: blocks_check(); break;
     default: return false;
@@ -523,11 +566,14 @@ void blocks_empty()
         drop(&slot, 1);
         shorten(&slot, SIZE_MAX, 1);
     }
+    for (struct hf_heap *&heap : heaps)
+        heap_destroy(&heap);
 }
 
 void blocks_forget()
 {
     memset(slots, 0, sizeof slots);
+    memset(heaps, 0, sizeof heaps);
 }
 
 void check_whole()
