@@ -45,6 +45,8 @@ static uint64_t *figure(struct sample *sample, const char *name)
         { "used", &sample->snapshot.nodes[0].used },
         { "free", &sample->snapshot.nodes[0].free },
         { "high_water", &sample->snapshot.nodes[0].high_water },
+        { "reserve", &sample->snapshot.nodes[0].reserve },
+        { "reserve_uses", &sample->snapshot.nodes[0].reserve_uses },
         { "memory", &sample->machine.nodes[0].memory_bytes },
         { "pool_pages", &sample->machine.nodes[0].pool_pages[0] },
         { "pool_free", &sample->machine.nodes[0].pool_free[0] },

@@ -53,7 +53,7 @@ stop
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=thp start fill 32
 expect 0 'nothing to change: 0 calls failed' tune "$live"
 for rule in backing-short arena-too-small request-too-large node-full io-uring-memlock node-not-bound threads-elsewhere fork-on-huge-pages \
-    growing-arena idle-threads arena-too-large; do
+    growing-arena idle-threads arena-too-large reserve-used; do
     spared "$rule" "$live" --settled 0
 done
 "$holdfast" record "$live" -o "$work/long" --interval 0.02 --duration 0.5 2> /dev/null || fail "no longer recording of a good run"
@@ -172,6 +172,8 @@ grep -q '^fault arena-too-small' "$work/out" || fail "calls that failed are no f
 changed high_water=66900000
 given arena-too-small 'at most 63.8 MiB of 64 MiB were in use' "$work/changed"
 grep -q '^cost  arena-too-small' "$work/out" || fail "an arena of which nothing was refused is a fault"
+changed reserve=1048576 reserve_uses=3
+given reserve-used "the reserve of 1 MiB was begun upon 3 times" "$work/changed"
 changed away=100000
 given node-full 'came from other nodes' "$work/changed"
 changed refused=12 memlock=65536

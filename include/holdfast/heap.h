@@ -22,14 +22,15 @@ struct hf_heap;
  * The room of a freed block comes back when it was the newest of its thread, when all blocks of its
  * piece were freed (16 to 64 KiB), or when the heap ends. */
 #define HF_HEAP_REGION 1u
-#define HF_HEAP_NODE 2u /* memory of node `node` and no other */
+#define HF_HEAP_NODE 2u     /* memory of node `node` and no other */
+#define HF_HEAP_RESERVED 4u /* where nothing else is left, of the reserve (HOLDFAST_RESERVE) */
 
 /* What fields are not given are 0. */
 struct hf_heap_options {
     size_t size_bytes; /* sizeof (struct hf_heap_options): tells the version */
     const char *name;  /* for messages, up to 31 bytes, copied; may be NULL */
     size_t limit;      /* bytes, in steps of 16 KiB, rounded up; 0: none */
-    unsigned flags;    /* HF_HEAP_REGION, perhaps with HF_HEAP_NODE */
+    unsigned flags;    /* HF_HEAP_REGION, perhaps with HF_HEAP_NODE and HF_HEAP_RESERVED */
     unsigned node;     /* the kernel's number */
 };
 

@@ -72,6 +72,13 @@ enum hf_level {
  * allocation all have plenty. */
 enum hf_level hf_pressure_level(unsigned node);
 
+/* Between the two, which nest, where malloc finds nothing else this thread gets memory of the reserve
+ * (HOLDFAST_RESERVE), before callbacks are asked.  For a rollback, or for what ends another query.  What it
+ * gets so may be freed by anybody at any time, and goes back to the reserve.  The first
+ * hf_reserve_enter also does what a thread's first malloc does, for which the reserve is not. */
+void hf_reserve_enter(void);
+void hf_reserve_leave(void);
+
 /* Before a long sleep: returns the freed blocks that this thread keeps to their pages, its empty
  * pages to their node, and lets go of all others, so that anybody can use the room in them.  Its
  * blocks in use stay what they are.  Costs some atomic operations for each block and page that it
@@ -94,7 +101,7 @@ struct hf_stats {
     uint64_t arena;
     uint64_t allocated;    /* pages that hold blocks in use, or room that only their thread can use now */
     uint64_t idle;         /* unowned pages with room, if only for one block */
-    uint64_t free;         /* pages of no use yet, or again */
+    uint64_t free;         /* pages of no use yet, or again; with those of the reserve */
     uint64_t metadata;     /* Holdfast's own structures, and pages that could not be populated */
     uint64_t large;        /* of allocated: blocks of whole pages */
     uint64_t high_water;   /* most of the arena in use at once, as seen on slow paths */
@@ -115,8 +122,11 @@ struct hf_stats {
                               * allocated and idle pages; off by what other threads do meanwhile */
     uint64_t kept;          /* of allocated: empty pages that threads keep for their next requests */
     uint64_t heaps;         /* of allocated: pages of heaps (<holdfast/heap.h>) */
-    uint64_t heaps_free; /* of heaps: what no heap has of these pages.  The rest is the sum of `held` of all
+    uint64_t heaps_free;   /* of heaps: what no heap has of these pages.  The rest is the sum of `held` of all
                               * heaps but the default one, while no call is under way */
+    uint64_t reserve;      /* what HOLDFAST_RESERVE keeps, used or free */
+    uint64_t reserve_used; /* of reserve; the rest is free */
+    uint64_t reserve_uses; /* times that a node's reserve was begun upon, having been whole */
 };
 
 /* Fills `size` bytes of *stats: sizeof (struct hf_stats) of the caller's version.  0, or -EINVAL

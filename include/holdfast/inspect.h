@@ -87,6 +87,10 @@ struct hf_inspect_node {
     uint64_t theaps;           /* in use, with this home */
     uint64_t asked;            /* what HOLDFAST_ARENA asked for here */
     uint64_t os_page_bytes;    /* of the backing */
+    uint64_t reserve;          /* what HOLDFAST_RESERVE keeps, used or free */
+    uint64_t reserve_used;     /* of `reserve` and of `used`; the rest is of `free` */
+    uint64_t reserve_uses;     /* times that it was begun upon, having been whole */
+    uint64_t unused[5];        /* zero: an entry is of whole cache lines */
 };
 
 /* One size class.  Const once the segment is there. */
@@ -172,9 +176,10 @@ enum hf_inspect_event_kind {
     HF_EVENT_FORKED = 10,      /* the process forked; a: how many times so far */
     HF_EVENT_REGISTERED = 11,  /* the arena was registered with an io_uring; a: bytes, b: 1 if cloned */
     HF_EVENT_REGISTER_REFUSED = 12, /* a: bytes, b: errno */
-    HF_EVENT_LATE = 13, /* a call took longer than HOLDFAST_SLO, at most one event a second; a: bits 0..7
+    HF_EVENT_LATE = 13,    /* a call took longer than HOLDFAST_SLO, at most one event a second; a: bits 0..7
                          * its cause, the others calls that were late since the last such event, with
                          * this one; b: ticks that it took */
+    HF_EVENT_RESERVE = 14, /* a reserve that was whole was begun upon; a: bytes asked, b: bytes that it has */
 };
 
 struct hf_inspect_event {

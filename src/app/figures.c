@@ -79,6 +79,7 @@ void hfi_inspect_update_node(struct arena_node *node)
     HFI_SHOW(shown->first_index, node->first_index);
     HFI_SHOW(shown->asked, reserved->asked_bytes);
     HFI_SHOW(shown->os_page_bytes, reserved->os_page_bytes);
+    HFI_SHOW(shown->reserve, node->reserve_count * HFI_PAGE_BYTES);
 }
 
 /* Relaxed: a sum, which orders nothing. */

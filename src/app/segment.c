@@ -44,7 +44,8 @@ _Static_assert(offsetof(struct hf_inspect_segment, slow) == 336, "public layout,
 _Static_assert(sizeof(struct hf_inspect_slow) == 280, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, name) == 368, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_live) == 80, "public layout, version 3");
-_Static_assert(sizeof(struct hf_inspect_node) == 128, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_node) == 192, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_node, reserve) == 128, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_class) == 16, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_theap) == 384, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_theap, unowned_frees) == 320, "public layout, version 3");

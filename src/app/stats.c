@@ -127,6 +127,9 @@ static void add_node(struct hf_stats *stats, const struct arena_node *node, bool
     stats->heaps += pages->heaps * HFI_PAGE_BYTES;
     stats->heaps_free += hfi_load_relaxed(&node->xheap_free) * HFI_PIECE_BYTES; /* relaxed: a count */
     stats->kept += figures.kept * HFI_PAGE_BYTES;
+    stats->reserve += node->reserve_count * HFI_PAGE_BYTES;
+    stats->reserve_used += hfi_arena_reserve_used(node) * HFI_PAGE_BYTES;
+    stats->reserve_uses += hfi_load_relaxed(&node->xreserve_uses); /* relaxed: a count */
 }
 
 int hfi_stats_get(struct hf_stats *stats, size_t size, const struct arena_node *node)
@@ -164,7 +167,7 @@ static const char *const stats_names[] = {
     NAMED(large),         NAMED(high_water),    NAMED(longest_free), NAMED(nodes),        NAMED(threads),
     NAMED(blocks_listed), NAMED(pages_claimed), NAMED(pages_fresh),  NAMED(pages_stolen), NAMED(pages_away),
     NAMED(large_blocks),  NAMED(remote_frees),  NAMED(failures),     NAMED(live),         NAMED(kept),
-    NAMED(heaps),         NAMED(heaps_free),
+    NAMED(heaps),         NAMED(heaps_free),    NAMED(reserve),      NAMED(reserve_used), NAMED(reserve_uses),
 };
 #undef NAMED
 #define STATS_COUNT (sizeof stats_names / sizeof stats_names[0])
@@ -254,6 +257,9 @@ static void report_node(const struct arena_node *node)
     if (hfi_prefault_closed_bytes(node->index) != 0 || pages->failed != 0)
         hfi_say_line("  of free: %zu pages still to be populated; besides: %zu pages that could not be",
                      hfi_prefault_closed_bytes(node->index) / HFI_PAGE_BYTES, pages->failed);
+    if (node->reserve_count != 0)
+        hfi_say_line("  of free: %zu pages of the reserve, which has %zu", pages->reserve,
+                     node->reserve_count);
     if (figures.kept != 0)
         hfi_say_line("  kept: %zu pages that threads keep empty", figures.kept);
     hfi_say_line("  large blocks: %zu pages; own structures: %zu pages", pages->large, pages->meta);

@@ -4,13 +4,15 @@
  * Node memory:  | run map and idle sets | pages set aside for theaps | pages ... |  (the first two:
  * meta pages)
  *
- * A1: a page is in exactly one place: its bit in free_runs is set, or a run claimed it.
+ * A1: a page is in exactly one place: its bit in free_runs, or of the reserve in reserve_runs, is
+ *     set, or a run claimed it.
  * A2: owners[] of a page whose bit is set is HFI_OWNER_NONE, and its xfree is XFREE_EMPTY_OWNED.
  *     So no thread can claim a free page by its xfree.
  * A3: pages from xlow_used up to xhigh_used were never handed out, so their memory is zero.
  * A4: only pages before xfrontier have ever had their bit set.  While a named arena is populated in
  *     the background, only pages of chunks that prefault.h gave to node_open have. (A5:
- *     arena-grow.c; A6: arena-level.c.)
+ *     arena-grow.c; A6: arena-level.c;
+ *     A7: arena-reserve.c.)
  *
  * Concurrency: a claim is the clearing of bits (runmap.c).  The marks of A3 only move towards each
  * other (CAS); a reader that sees less between them clears memory that was zero, which is harmless.
@@ -72,10 +74,17 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     node->first_index = hfi_index_of(reserved->start);
     node->page_count = reserved->bytes / HFI_PAGE_BYTES;
     size_t maps_bytes = node_maps_bytes(node->page_count, growing);
-    node->meta_pages = hfi_divide_up(maps_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
-    node->set_aside_first = node->first_index + node->meta_pages;
     node->set_aside_count = hfi_plan_set_aside(node->page_count);
+    node->meta_pages = hfi_divide_up(maps_bytes + HFI_GUARD_BYTES, HFI_PAGE_BYTES);
+    node->reserve_count = hfi_reserve_plan(node, node->meta_pages + node->set_aside_count, growing);
+    maps_bytes = hfi_align_up(maps_bytes, HFI_PAGE_BYTES); /* the reserve's begin on a page */
+    if (node->reserve_count != 0)
+        node->meta_pages = hfi_divide_up(
+            maps_bytes + hfi_reserve_maps_bytes(node->page_count, node->reserve_count) + HFI_GUARD_BYTES,
+            HFI_PAGE_BYTES);
+    node->set_aside_first = node->first_index + node->meta_pages;
     node->meta_pages += node->set_aside_count;
+    node->reserve_first = node->meta_pages;
     if (node->meta_pages + 2 > node->page_count)
         return -ENOSPC;
     size_t frontier = growing ? hfi_min(node->meta_pages + LAZY_PAGES, node->page_count) : node->page_count;
@@ -83,6 +92,8 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     if (error != 0)
         return error;
     node_init_maps(node, reserved->start, growing);
+    if (node->reserve_count != 0)
+        hfi_reserve_init_maps(node, reserved->start + maps_bytes);
     for (size_t i = 0; i < node->meta_pages; i++)
         hfi_store_relaxed(hfi_owner_at(node->first_index + i), (uintptr_t)HFI_OWNER_META);
     size_t open =
@@ -92,7 +103,7 @@ static int node_init(struct arena_node *node, const struct reserved_node *reserv
     hfi_store_relaxed(&node->xfrontier, frontier);
     hfi_store_relaxed(&node->xlow_used, node->meta_pages);
     hfi_store_relaxed(&node->xhigh_used, node->page_count);
-    hfi_runmap_release(&node->free_runs, node->meta_pages, open - node->meta_pages);
+    hfi_arena_set_free(node, node->meta_pages, open - node->meta_pages);
     return 0;
 }
 
@@ -170,7 +181,7 @@ void hfi_arena_forsake(void)
 
 static void node_open(struct arena_node *node, struct prefault_part part)
 {
-    hfi_runmap_release(&node->free_runs, part.offset / HFI_PAGE_BYTES, part.bytes / HFI_PAGE_BYTES);
+    hfi_arena_set_free(node, part.offset / HFI_PAGE_BYTES, part.bytes / HFI_PAGE_BYTES);
     hfi_prefault_opened(node->index, part);
     hfi_level_follow(node);
 }
@@ -229,7 +240,7 @@ static bool node_mark_used(struct arena_node *node, size_t first, size_t pages)
     return zero;
 }
 
-static struct page *node_hand_out(struct arena_node *node, size_t first, size_t pages, bool *zero)
+struct page *hfi_arena_hand_out(struct arena_node *node, size_t first, size_t pages, bool *zero)
 {
     struct page *page = hfi_page_at(node->first_index + first);
     hfi_assert(hfi_load_relaxed(hfi_owner_at(node->first_index + first)) == HFI_OWNER_NONE); /* A2 */
@@ -264,7 +275,7 @@ struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align
             hfi_arena_open_populated(node);
         size_t first = node_claim(node, pages, align, where);
         if (first != HFI_RUNMAP_NONE)
-            return node_hand_out(node, first, pages, zero);
+            return hfi_arena_hand_out(node, first, pages, zero);
         if (closed != 0)
             node_force_open(node);
         else if (!hfi_arena_grow(node, pages, align)) {
@@ -287,7 +298,9 @@ void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figu
     size_t left = node->page_count, unopened = hfi_arena_unopened_pages(node);
     figures->total = left;
     figures->failed = pages_take(&left, hfi_arena_failed_pages(node));
-    figures->free = pages_take(&left, hfi_load_relaxed(&node->free_runs.xset_count) + unopened);
+    size_t reserve = node->reserve_count - hfi_arena_reserve_used(node);
+    figures->free = pages_take(&left, hfi_load_relaxed(&node->free_runs.xset_count) + unopened + reserve);
+    figures->reserve = hfi_min(reserve, figures->free);
     figures->unopened = hfi_min(unopened, figures->free);
     figures->used = left;
     figures->meta = pages_take(&left, node->meta_pages + hfi_load_relaxed(&node->xtheap_pages));
@@ -312,6 +325,8 @@ size_t hfi_arena_show(const struct arena_node *node)
     HFI_SHOW(shown->large, (figures.large + figures.heaps) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->meta, figures.meta * HFI_PAGE_BYTES);
     HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
+    HFI_SHOW(shown->reserve_used, hfi_arena_reserve_used(node) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->reserve_uses, hfi_load_relaxed(&node->xreserve_uses)); /* relaxed: a count */
     return figures.used;
 }
 
@@ -323,7 +338,7 @@ void hfi_arena_release(struct page *first, size_t pages)
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first))) == HFI_OWNER_NONE); /* A2 */
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(first) + pages - 1)) == HFI_OWNER_NONE);
     hfi_assert(!hfi_xfree_is_unowned(first));
-    hfi_runmap_release(&node->free_runs, hfi_node_member(node, first), pages);
+    hfi_arena_set_free(node, hfi_node_member(node, first), pages);
     hfi_level_follow(node);
     hfi_arena_show(node);
 }
@@ -331,6 +346,8 @@ void hfi_arena_release(struct page *first, size_t pages)
 bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero)
 {
     size_t member = hfi_node_member(node, first);
+    if (member == node->reserve_first + node->reserve_count) /* A7: the run before it may be of the reserve */
+        return false;
     if (member + pages > node->page_count || !hfi_runmap_claim_at(&node->free_runs, member, pages))
         return false;
     *zero = node_mark_used(node, member, pages);
@@ -394,8 +411,9 @@ const char *hfi_arena_audit(const struct arena_node *node)
     if (broken == NULL && hfi_arena.reservation.growing)
         broken = hfi_runmap_audit(&node->refused);
     for (size_t i = 0; i < node->page_count && broken == NULL; i++) {
-        bool is_free = hfi_load_relaxed(&node->free_runs.xwords[i / 64]) >> (i % 64) & 1;
-        free_pages += is_free;
+        struct runmap *map = hfi_arena_map_of((struct arena_node *)node, i);
+        bool is_free = hfi_load_relaxed(&map->xwords[i / 64]) >> (i % 64) & 1;
+        free_pages += is_free && map == &node->free_runs;
         if (is_free && hfi_load_relaxed(hfi_owner_at(node->first_index + i)) != HFI_OWNER_NONE)
             broken = "A2: a free page has an owner";
         if (is_free && hfi_xfree_is_unowned(hfi_page_at(node->first_index + i)))
@@ -405,6 +423,8 @@ const char *hfi_arena_audit(const struct arena_node *node)
     }
     if (broken == NULL && free_pages != hfi_load_relaxed(&node->free_runs.xset_count))
         broken = "A1: the count of free pages is not what the map holds";
+    if (broken == NULL)
+        broken = hfi_reserve_audit(node);
     return broken != NULL ? broken : hfi_level_audit(node);
 }
 

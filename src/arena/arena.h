@@ -36,6 +36,15 @@ struct arena_node {
                                              * more */
     struct idleset scant[HFI_CLASS_COUNT]; /* atomic inside: with less, taken when there is nothing else */
     struct idleset pieces;                 /* atomic inside: pages of heaps with free pieces (pieces.h) */
+    /* The reserve: members from reserve_first on.  The maps are there if reserve_count is not 0. */
+    size_t reserve_first;                         /* const */
+    size_t reserve_count;                         /* const */
+    char *reserve_memory;                         /* const: HFI_RESERVE_ENTRIES for its pages (pieces.c) */
+    struct runmap reserve_runs;                   /* atomic inside: its free pages */
+    struct idleset reserve_idle[HFI_CLASS_COUNT]; /* atomic inside: its unowned runs with room */
+    struct idleset reserve_pieces;                /* atomic inside: its pages with free pieces */
+    _Atomic(bool) xreserve_used;                  /* atomic: it was begun upon, and was not whole since */
+    _Atomic(size_t) xreserve_uses;                /* atomic: times that it was begun upon */
     _Atomic(size_t) xlow_used;    /* atomic: pages from here up to xhigh_used were never handed out: zero */
     _Atomic(size_t) xhigh_used;   /* atomic: single pages come from below, runs from above */
     _Atomic(size_t) xmost_used;   /* atomic: most pages ever in use, as seen on slow paths */
@@ -84,6 +93,15 @@ int hfi_arena_init(const struct reservation *reservation);
  * page table.  One table, before there are threads.  0 or -errno. */
 int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes);
 
+/* Memory that each node has for the reserve's pages: so many of them have one page of it. */
+#define HFI_RESERVE_ENTRIES 32u
+
+/* Whether a member of a node is of the reserve (arena-reserve.c). */
+HFI_INLINE bool hfi_arena_is_reserve(const struct arena_node *node, size_t member)
+{
+    return member - node->reserve_first < node->reserve_count;
+}
+
 /* Where a run is looked for. */
 enum claim {
     CLAIM_LOW,   /* from the lowest window on, by hints: runs that are cut into blocks */
@@ -103,6 +121,21 @@ void hfi_arena_release(struct page *first, size_t pages);
 
 /* Claims exactly the `pages` pages from `first` on, when all are free and of `node`. */
 bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero);
+
+/* As hfi_arena_claim, of the node's reserve: for those who may. */
+struct page *hfi_arena_claim_reserve(struct arena_node *node, size_t pages, size_t align_bytes, bool *zero);
+
+/* True for the one who begins upon a reserve that was whole. */
+bool hfi_arena_reserve_begun(struct arena_node *node);
+
+/* The pages of the reserve that are in use. */
+size_t hfi_arena_reserve_used(const struct arena_node *node);
+
+/* The map that has a member's bit while it is free. */
+HFI_INLINE struct runmap *hfi_arena_map_of(struct arena_node *node, size_t member)
+{
+    return hfi_arena_is_reserve(node, member) ? &node->reserve_runs : &node->free_runs;
+}
 
 /* One page for Holdfast's own structures, zeroed, never released; NULL when none is left. */
 void *hfi_arena_claim_meta(struct arena_node *node);
@@ -153,6 +186,7 @@ struct arena_figures {
     size_t total;
     size_t free;       /* claimable now, and those yet to be opened */
     size_t unopened;   /* of `free` */
+    size_t reserve;    /* of `free`: of the reserve */
     size_t failed;     /* could not be populated, and are never given out */
     size_t used;       /* handed out or held */
     size_t meta;       /* of `used`: Holdfast's own structures */
@@ -232,6 +266,23 @@ void hfi_level_set_all(enum hf_level level);
 
 /* NULL, or the broken invariant; only while no other thread is in a call. */
 const char *hfi_level_audit(const struct arena_node *node);
+
+/* --- for arena.c alone (arena-reserve.c) --- */
+
+/* How many pages the reserve of a node has, whose other maps take `meta_pages`; says so if that is not
+ * what was asked for.  And the bytes of maps that it needs. */
+size_t hfi_reserve_plan(const struct arena_node *node, size_t meta_pages, bool growing);
+size_t hfi_reserve_maps_bytes(size_t page_count, size_t reserve_count);
+void hfi_reserve_init_maps(struct arena_node *node, char *memory);
+
+/* Sets the bits of pages that are free from here on: those of the reserve in its map. */
+void hfi_arena_set_free(struct arena_node *node, size_t first, size_t pages);
+
+/* The end of a claim: the page's entry is filled. */
+struct page *hfi_arena_hand_out(struct arena_node *node, size_t first, size_t pages, bool *zero);
+
+/* NULL, or the broken invariant; only while no other thread is in a call. */
+const char *hfi_reserve_audit(const struct arena_node *node);
 
 /* --- for arena.c alone (arena-grow.c) --- */
 

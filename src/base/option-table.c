@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define PROGRAM_BYTES 1024 /* of a program's path */
+#define RESERVE_PERCENT_MOST 50
 #define SLO_MOST 999999999u
 #define SLO_NS_MOST UINT64_C(60000000000)
 
@@ -264,6 +265,23 @@ static bool parse_verbose(struct options *options, const char *text)
     return true;
 }
 
+static bool parse_reserve(struct options *options, const char *text)
+{
+    const char *end;
+    unsigned percent;
+    size_t bytes = 0;
+    if (parse_unsigned(text, RESERVE_PERCENT_MOST, &percent, &end) && strcmp(end, "%") == 0 && percent != 0) {
+        options->reserve_percent = percent;
+        options->reserve_bytes = 0;
+        return true;
+    }
+    if (strcmp(text, "0") != 0 && !hfi_parse_bytes(text, &bytes, NULL))
+        return false;
+    options->reserve_percent = 0;
+    options->reserve_bytes = bytes;
+    return true;
+}
+
 /* "50us": whole, up to a minute. */
 static bool parse_slo(struct options *options, const char *text)
 {
@@ -334,6 +352,9 @@ const struct option_entry hfi_option_table[] = {
       NULL },
     { "HOLDFAST_REMOTE", "allow | deny", "allow", "whether a full node may use another's memory",
       parse_remote, NULL },
+    { "HOLDFAST_RESERVE", "0 | SIZE | PERCENT%", "0",
+      "part of each node, up to half, for threads inside hf_reserve_enter and heaps with HF_HEAP_RESERVED",
+      parse_reserve, "0" },
     { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort",
       parse_on_full, NULL },
     { "HOLDFAST_FORK", "private | dontfork", "private",

@@ -38,8 +38,10 @@ struct options {
     bool inspect;
     bool inspect_children; /* of forks, at once */
     bool verbose;
-    uint64_t slo_ns; /* of one call; 0: none is too long */
-    unsigned errors; /* values that were refused */
+    unsigned reserve_percent; /* 0..50 of each node; 0: reserve_bytes counts */
+    size_t reserve_bytes;     /* of each node */
+    uint64_t slo_ns;          /* of one call; 0: none is too long */
+    unsigned errors;          /* values that were refused */
 };
 
 struct option_entry {

@@ -365,6 +365,10 @@ static void page_count_idle(struct arena_node *node, uint32_t pages, bool idle)
 static void page_add_idle(struct arena_node *node, unsigned class, size_t member, uint32_t room)
 {
     bool ample = room >= hfi_sizeclasses[class].ample_blocks;
+    if (hfi_unlikely(hfi_arena_is_reserve(node, member))) {
+        hfi_idleset_add(&node->reserve_idle[class], member);
+        return;
+    }
     hfi_idleset_add(ample ? &node->ample[class] : &node->scant[class], member);
 }
 
@@ -430,6 +434,10 @@ void hfi_page_claimed(struct page *page, uint64_t found)
     if (!(found & XFREE_IDLE))
         return;
     page_count_idle(run.node, run.pages, false);
+    if (hfi_unlikely(hfi_arena_is_reserve(run.node, run.member))) {
+        hfi_idleset_remove(&run.node->reserve_idle[run.class], run.member);
+        return;
+    }
     hfi_idleset_remove(&run.node->ample[run.class], run.member);
     if (hfi_sizeclasses[run.class].ample_blocks > 1)
         hfi_idleset_remove(&run.node->scant[run.class], run.member);

@@ -91,6 +91,13 @@ void hfi_page_claimed(struct page *page, uint64_t found);
 /* Writes the owner of a page this thread has just claimed. */
 void hfi_page_set_owner(struct page *page, struct theap *theap);
 
+/* Whether a run is of the reserve: then no theap keeps it. */
+HFI_INLINE bool hfi_page_is_reserve(const struct page *page)
+{
+    const struct arena_node *node = hfi_node_of_page(page);
+    return hfi_arena_is_reserve(node, hfi_node_member(node, page));
+}
+
 /* What a page's `used` means. */
 HFI_INLINE enum page_mode hfi_page_mode(const struct page *page)
 {

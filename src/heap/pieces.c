@@ -17,6 +17,7 @@
 #include "arena/xfree.h"
 #include "base/bits.h"
 #include "heap/harden.h"
+#include "heap/page.h"
 
 #define UNITS_ALL ((uint64_t)(1u << HFI_PIECES) - 1)
 #define UNITS_ATTACHED ((uint64_t)1 << HFI_PIECES)
@@ -67,6 +68,13 @@ static struct pieces *take_up(void)
 
 _Static_assert(sizeof(struct pieces) % HFI_CACHE_LINE == 0, "the stack counts in cache lines");
 
+/* Of a page that it has no more. */
+static void put_off(struct pieces *pieces, bool is_reserve)
+{
+    if (!is_reserve)
+        put_up(pieces);
+}
+
 /* One for the caller, the others of its page are put up. */
 static struct pieces *pieces_cut(struct arena_node *node)
 {
@@ -80,8 +88,21 @@ static struct pieces *pieces_cut(struct arena_node *node)
     return (struct pieces *)memory;
 }
 
-static struct pieces *pieces_new(struct arena_node *node)
+/* A page of the reserve has its own. */
+static struct pieces *pieces_of_reserve(const struct arena_node *node, size_t member)
 {
+    size_t number = member - node->reserve_first;
+    return (struct pieces *)(node->reserve_memory + number / HFI_RESERVE_ENTRIES * HFI_PAGE_BYTES) +
+           number % HFI_RESERVE_ENTRIES;
+}
+
+_Static_assert(HFI_RESERVE_ENTRIES * sizeof(struct pieces) <= HFI_PAGE_BYTES - HFI_GUARD_BYTES, "they fit");
+
+static struct pieces *pieces_new(const struct page *page)
+{
+    struct arena_node *node = hfi_node_of_page(page);
+    if (hfi_page_is_reserve(page))
+        return pieces_of_reserve(node, hfi_node_member(node, page));
     struct pieces *pieces = take_up();
     return pieces != NULL ? pieces : pieces_cut(node);
 }
@@ -119,12 +140,19 @@ static void page_own(struct page *page)
     hfi_arena_show(hfi_node_of_page(page));
 }
 
+/* Of those with free pieces. */
+static struct idleset *set_of(const struct page *page)
+{
+    struct arena_node *node = hfi_node_of_page(page);
+    return hfi_page_is_reserve(page) ? &node->reserve_pieces : &node->pieces;
+}
+
 /* A page, or a run, that no piece is left of. */
 static void page_give_back(struct page *page)
 {
     struct arena_node *node = hfi_node_of_page(page);
     uint32_t run_pages = page->run_pages;
-    hfi_idleset_remove(&node->pieces, hfi_node_member(node, page));
+    hfi_idleset_remove(set_of(page), hfi_node_member(node, page));
     hfi_pagemap_show(page, HF_PAGE_FREE);
     uint32_t pages = hfi_guard_release(page);
     if (pages != 0) /* relaxed: the bits set by hfi_arena_release publish it */
@@ -137,8 +165,7 @@ static void page_give_back(struct page *page)
 /* PC5 */
 static void page_add(struct page *page)
 {
-    struct arena_node *node = hfi_node_of_page(page);
-    hfi_idleset_add(&node->pieces, hfi_node_member(node, page));
+    hfi_idleset_add(set_of(page), hfi_node_member(hfi_node_of_page(page), page));
 }
 
 /* Bytes from quarter `first` on, of `units` quarters: the last of the page ends where its guard
@@ -181,6 +208,7 @@ static void give_units(struct pieces *pieces, unsigned first, uint32_t units)
 {
     struct page *page = hfi_load_relaxed(&pieces->xpage);
     struct arena_node *node = hfi_node_of_page(page);
+    bool is_reserve = hfi_page_is_reserve(page);
     uint64_t mask = (((uint64_t)1 << units) - 1) << first, next;
     uint64_t word = hfi_load_relaxed(&pieces->xunits);
     hfi_fetch_add_relaxed(&node->xheap_free, units);
@@ -194,7 +222,7 @@ static void give_units(struct pieces *pieces, unsigned first, uint32_t units)
     if (!(next & UNITS_ATTACHED)) {
         hfi_fetch_sub_relaxed(&node->xheap_free, HFI_PIECES);
         page_give_back(page);
-        put_up(pieces);
+        put_off(pieces, is_reserve);
     } else if ((word & UNITS_ALL) == 0) {
         page_add(page);
     }
@@ -247,12 +275,13 @@ static struct piece *claim_in(struct arena_node *node, struct page *page, size_t
     return piece_begin(pieces, first, units, heap, id);
 }
 
-struct piece *hfi_pieces_claim(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id)
+static struct piece *claim_of(struct idleset *set, struct arena_node *node, size_t bytes, struct heap *heap,
+                              uint64_t id)
 {
     size_t passed[CANDIDATES], passed_count = 0;
     struct piece *piece = NULL;
     for (unsigned i = 0; i < CANDIDATES && piece == NULL; i++) {
-        size_t member = hfi_idleset_take(&node->pieces);
+        size_t member = hfi_idleset_take(set);
         bool again;
         if (member == HFI_IDLESET_NONE)
             break;
@@ -261,15 +290,25 @@ struct piece *hfi_pieces_claim(struct arena_node *node, size_t bytes, struct hea
             passed[passed_count++] = member;
     }
     while (passed_count != 0)
-        hfi_idleset_add(&node->pieces, passed[--passed_count]);
+        hfi_idleset_add(set, passed[--passed_count]);
     return piece;
+}
+
+struct piece *hfi_pieces_claim(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id)
+{
+    return claim_of(&node->pieces, node, bytes, heap, id);
+}
+
+struct piece *hfi_pieces_claim_reserve(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id)
+{
+    return node->reserve_count == 0 ? NULL : claim_of(&node->reserve_pieces, node, bytes, heap, id);
 }
 
 struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *heap, uint64_t id)
 {
     struct arena_node *node = hfi_node_of_page(page);
     uint32_t units = hfi_piece_units(bytes);
-    struct pieces *pieces = pieces_new(node);
+    struct pieces *pieces = pieces_new(page);
     if (pieces == NULL)
         return NULL;
     page_begin(page, pieces);
@@ -287,7 +326,7 @@ struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *he
 
 struct piece *hfi_pieces_attach_run(struct page *run, struct heap *heap, uint64_t id)
 {
-    struct pieces *pieces = pieces_new(hfi_node_of_page(run));
+    struct pieces *pieces = pieces_new(run);
     if (pieces == NULL)
         return NULL;
     page_begin(run, pieces);
@@ -313,8 +352,10 @@ struct given hfi_piece_give_back(struct piece *piece)
     if (piece->bytes != 0) {
         give_units(pieces, hfi_piece_quarter(piece), piece->units);
     } else {
-        page_give_back(hfi_load_relaxed(&pieces->xpage));
-        put_up(pieces);
+        struct page *run = hfi_load_relaxed(&pieces->xpage);
+        bool is_reserve = hfi_page_is_reserve(run);
+        page_give_back(run);
+        put_off(pieces, is_reserve);
     }
     return given;
 }

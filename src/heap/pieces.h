@@ -20,6 +20,9 @@ struct given {
  * when none of the few that are looked at has.  It is held. */
 struct piece *hfi_pieces_claim(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id);
 
+/* The same of pages of the reserve: for those who may. */
+struct piece *hfi_pieces_claim_reserve(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id);
+
 /* Makes a page that this thread has just claimed one of pieces, and claims the first.  NULL, and the
  * page is the caller's still, when no memory is left to know about it. */
 struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *heap, uint64_t id);

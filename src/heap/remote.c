@@ -49,7 +49,7 @@ _Noreturn void hfi_remote_die_freed_twice(const struct page *page, const void *b
 static bool is_wanted(const struct page *page, const struct pushed *pushed)
 {
     return pushed->theap != NULL && hfi_load_relaxed(&page->xtheap) == pushed->theap &&
-           hfi_theap_wants(pushed->theap, page->size_class);
+           hfi_theap_wants(pushed->theap, page->size_class) && !hfi_page_is_reserve(page);
 }
 
 static uint64_t push_onto_unowned(const struct page *page, const struct pushed *pushed, uint64_t word,

@@ -63,6 +63,12 @@ struct page *hfi_claim_scant(struct theap *theap, struct arena_node *node, unsig
     return claim_from(&node->scant[class], theap, node, class, candidates);
 }
 
+struct page *hfi_claim_reserve(struct theap *theap, struct arena_node *node, unsigned class,
+                               size_t candidates)
+{
+    return claim_from(&node->reserve_idle[class], theap, node, class, candidates);
+}
+
 /* Theaps visited between two barriers.  A barrier costs as much as a visit to some fifty theaps.  A
  * stealer that is preempted keeps the lists of so many from being used. */
 #define VISITS_MAX 64u

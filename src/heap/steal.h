@@ -24,6 +24,10 @@ struct page *hfi_claim_ample(struct theap *theap, struct arena_node *node, unsig
 /* The same, of those with less room. */
 struct page *hfi_claim_scant(struct theap *theap, struct arena_node *node, unsigned class, size_t candidates);
 
+/* The same of the reserve: for those who may. */
+struct page *hfi_claim_reserve(struct theap *theap, struct arena_node *node, unsigned class,
+                               size_t candidates);
+
 /* Registers with the kernel what hfi_steal_asleep needs.  Called once. */
 void hfi_steal_init(void);
 

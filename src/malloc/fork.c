@@ -93,7 +93,8 @@ static void claim_used(struct arena_node *node, size_t index, size_t end)
         if (owner == HFI_OWNER_INTERIOR) /* of no head: its claimer has vanished */
             hfi_owner_torn(index);
         for (size_t i = 0; head && i < page->run_pages; i++)
-            hfi_runmap_claim_at(&node->free_runs, index - node->first_index + i, 1);
+            hfi_runmap_claim_at(hfi_arena_map_of(node, index - node->first_index + i),
+                                index - node->first_index + i, 1);
         index += head ? page->run_pages : 1;
     }
 }
@@ -118,6 +119,8 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
     hfi_runmap_mend(&node->free_runs);
     if (hfi_arena.reservation.growing)
         hfi_runmap_mend(&node->refused);
+    if (node->reserve_count != 0)
+        hfi_runmap_mend(&node->reserve_runs);
     hfi_level_follow(node);
     for (unsigned i = 0; i < used.count; i++)
         let_go_of_pages(used.first[i], used.end[i], self);

@@ -10,6 +10,7 @@
 #include "malloc/heaps.h"
 
 #include <errno.h>
+#include <holdfast/heap.h>
 #include <string.h>
 
 #include "base/say.h"
@@ -57,7 +58,7 @@ struct theap *hfi_heaps_thread(void)
 
 bool hfi_heaps_find_meta(void)
 {
-    struct page *page = hfi_malloc_run(HFI_PAGE_BYTES, 1, HFI_PAGE_BYTES, NULL);
+    struct page *page = hfi_malloc_run(HFI_PAGE_BYTES, 1, HFI_PAGE_BYTES, NULL, false);
     if (page != NULL)
         hfi_arena_release(page, 1);
     return page != NULL;
@@ -116,6 +117,23 @@ static struct arena_node *home_of(const struct heap *heap, struct theap *theap)
     return node;
 }
 
+/* Whether the reserve is for this call too. */
+static bool is_privileged(const struct heap *heap)
+{
+    return hfi_reserve_depth != 0 || (heap->flags & HF_HEAP_RESERVED) != 0;
+}
+
+/* Of a page of the reserve that heaps have already. */
+static struct piece *claim_part_of_reserve(struct heap *heap, uint64_t id, struct arena_node *home,
+                                           size_t bytes)
+{
+    struct piece *piece = hfi_pieces_claim_reserve(home, bytes, heap, id);
+    for (unsigned i = 0; piece == NULL && heap->only == NULL && i < hfi_arena.node_count; i++)
+        if (hfi_options.remote_allow)
+            piece = hfi_pieces_claim_reserve(&hfi_arena.nodes[i], bytes, heap, id);
+    return piece;
+}
+
 /* Makes a page, or a run, the heap's. */
 static struct piece *attach(struct heap *heap, uint64_t id, struct page *page, size_t bytes, bool is_run)
 {
@@ -151,14 +169,16 @@ static struct piece *claim_part(struct heap *heap, uint64_t id, struct arena_nod
             piece = hfi_pieces_claim(&hfi_arena.nodes[i], bytes, heap, id);
     if (piece != NULL)
         return piece;
-    struct page *page = hfi_malloc_run(bytes, 1, HFI_PAGE_BYTES, heap->only);
+    if (is_privileged(heap) && (piece = claim_part_of_reserve(heap, id, home, bytes)) != NULL)
+        return piece;
+    struct page *page = hfi_malloc_run(bytes, 1, HFI_PAGE_BYTES, heap->only, is_privileged(heap));
     return page == NULL ? NULL : attach(heap, id, page, bytes, false);
 }
 
 static struct piece *claim_run(struct heap *heap, uint64_t id, size_t align, size_t bytes)
 {
-    struct page *run =
-        hfi_malloc_run(bytes, hfi_large_pages(bytes), hfi_max(align, HFI_PAGE_BYTES), heap->only);
+    struct page *run = hfi_malloc_run(bytes, hfi_large_pages(bytes), hfi_max(align, HFI_PAGE_BYTES),
+                                      heap->only, is_privileged(heap));
     return run == NULL ? NULL : attach(heap, id, run, bytes, true);
 }
 

@@ -205,6 +205,43 @@ static struct page *rung_exact(struct theap *theap, struct arena_node *node, str
     return page;
 }
 
+/* A run of the reserve, of the length that the class likes or a shorter one. */
+static struct page *take_reserve_run(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    bool is_block = demand->class == HFI_CLASS_LARGE, zero = false;
+    size_t least = is_block ? demand->pages : hfi_sizeclass_least_pages(&hfi_sizeclasses[demand->class]);
+    struct page *page = NULL;
+    for (size_t pages = demand->pages; pages >= least && page == NULL; pages--)
+        page = hfi_arena_claim_reserve(node, pages, demand->align_bytes, &zero);
+    if (page == NULL)
+        return NULL;
+    demand->zero = zero;
+    *(is_block ? &theap->counters.large : &theap->counters.fresh) += 1;
+    if (!is_block)
+        hfi_page_init(page, theap, demand->class, zero);
+    if (hfi_arena_reserve_begun(node))
+        hfi_inspect_event(HF_EVENT_RESERVE, node, demand->pages * HFI_PAGE_BYTES,
+                          node->reserve_count * HFI_PAGE_BYTES);
+    return page;
+}
+
+/* What HOLDFAST_RESERVE keeps: a page of it with room, then a run, then one of a larger class. */
+static struct page *rung_reserve(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    bool is_block = demand->class == HFI_CLASS_LARGE;
+    struct page *page = NULL;
+    if (node->reserve_count == 0)
+        return NULL;
+    for (unsigned class = demand->class; class < HFI_CLASS_COUNT && page == NULL; class ++) {
+        if (hfi_sizeclasses[class].block_bytes % hfi_max(demand->block_align, 1) == 0)
+            page = hfi_claim_reserve(theap, node, class, node->reserve_count);
+        theap->counters.claimed += page != NULL;
+        if (page == NULL && class == demand->class)
+            page = take_reserve_run(theap, node, demand);
+    }
+    return page == NULL && is_block ? take_reserve_run(theap, node, demand) : page;
+}
+
 /* --- the policy --- */
 
 typedef struct page *rung(struct theap *theap, struct arena_node *node, struct demand *demand);
@@ -216,6 +253,9 @@ static rung *const wanted_node[] = {
 static rung *const other_nodes[] = {
     rung_at_hand, rung_scant, rung_short_run, rung_sleepers, rung_exact, NULL,
 };
+
+/* Where nothing else is left on any allowed node, for those who may. */
+static rung *const reserve[] = { rung_reserve, NULL };
 
 static struct page *climb(rung *const *rungs, struct theap *theap, struct arena_node *node,
                           struct demand *demand)
@@ -238,13 +278,14 @@ static uint64_t pages_taken(const struct theap *theap)
 }
 
 /* Nearest first. */
-static struct page *climb_others(struct theap *theap, struct arena_node *home, struct demand *demand)
+static struct page *climb_others(struct theap *theap, struct arena_node *home, struct demand *demand,
+                                 rung *const *rungs)
 {
     const uint8_t *nearest = hfi_arena.reservation.nodes[home->index].nearest;
     for (unsigned i = 1; i < hfi_arena.node_count && may_go_away(demand); i++) {
         struct arena_node *node = &hfi_arena.nodes[nearest[i]];
         uint64_t before = pages_taken(theap);
-        struct page *page = climb(other_nodes, theap, node, demand);
+        struct page *page = climb(rungs, theap, node, demand);
         if (page == NULL)
             continue;
         theap->counters.away[hfi_min(i, HFI_DISTANCES) - 1] += pages_taken(theap) - before;
@@ -260,7 +301,7 @@ static struct page *climb_all(struct theap *theap, struct arena_node *node, stru
 {
     struct page *page = climb(wanted_node, theap, node, demand);
     if (page == NULL)
-        return climb_others(theap, node, demand);
+        return climb_others(theap, node, demand, other_nodes);
     hfi_inspect_room(node);
     return page;
 }
@@ -281,7 +322,13 @@ static struct page *take_own(struct theap *theap, struct arena_node *node, struc
 {
     hfi_theap_let_go_all(theap);
     struct page *page = rung_exact(theap, node, demand);
-    return page != NULL ? page : climb_others(theap, node, demand);
+    return page != NULL ? page : climb_others(theap, node, demand, other_nodes);
+}
+
+static struct page *climb_reserves(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct page *page = climb(reserve, theap, node, demand);
+    return page != NULL ? page : climb_others(theap, node, demand, reserve);
 }
 
 struct page *hfi_ladder(struct theap *theap, struct demand *demand)
@@ -295,6 +342,8 @@ struct page *hfi_ladder(struct theap *theap, struct demand *demand)
         page = climb_all(theap, node, demand);
     bool own_may_do = demand->class != HFI_CLASS_LARGE && !demand->dispensable;
     page = page == NULL && own_may_do ? take_own(theap, node, demand) : page;
+    if (page == NULL && demand->privileged)
+        page = climb_reserves(theap, node, demand);
     hfi_assert(page == NULL || page->list == LIST_NONE);
     hfi_assert(page == NULL || demand->only == NULL || hfi_node_of_page(page) == demand->only);
     return page;

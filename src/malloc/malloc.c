@@ -13,6 +13,7 @@
 
 #include "malloc/alloc.h"
 #include "kernel/boot.h"
+#include "kernel/cpu.h"
 #include "base/check.h"
 #include "malloc/fork.h"
 #include "malloc/init.h"
@@ -30,6 +31,10 @@
 #include "malloc/thread.h"
 #include "heap/page.h"
 #include "heap/budget.h"
+
+#define RESERVE_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+
+HFI_TLS unsigned hfi_reserve_depth;
 
 /* What malloc is asked for when this thread's own pages do not have it. */
 struct request {
@@ -170,6 +175,28 @@ static struct page *ask_ladder(struct theap *theap, struct demand *demand, size_
     return page;
 }
 
+/* Outside, after a run was handed out: the first of the reserve is told of, and later ones seldom. */
+static void tell_reserve(const struct page *page)
+{
+    static _Atomic(uint64_t) xtold_ns, xuntold;
+    if (hfi_likely(!hfi_page_is_reserve(page)))
+        return;
+    const struct arena_node *node = hfi_node_of_page(page);
+    uint64_t now = hfi_os_now_coarse_ns(), last = hfi_load_relaxed(&xtold_ns);
+    char used[16], all[16];
+    if ((last != 0 && now - last < RESERVE_INTERVAL_NS) || !hfi_cas_relaxed(&xtold_ns, &last, now)) {
+        hfi_fetch_add_relaxed(&xuntold, 1);
+        return;
+    }
+    hfi_say(
+        SAY_WARNING, "HF-W026", "arena",
+        "node %u: nothing but the reserve is left, of which %s of %s are in use (%llu uses not told of since "
+        "the last message); raise HOLDFAST_ARENA, or let the program keep less",
+        node->id, hfi_format_bytes(used, sizeof used, hfi_arena_reserve_used(node) * HFI_PAGE_BYTES),
+        hfi_format_bytes(all, sizeof all, node->reserve_count * HFI_PAGE_BYTES),
+        (unsigned long long)hfi_exchange_relaxed(&xuntold, 0));
+}
+
 /* A block of whole pages; NULL when the arena is full, which is not reported here. */
 static void *take_large(struct theap *theap, const struct request *request, struct slow_call *call)
 {
@@ -178,11 +205,14 @@ static void *take_large(struct theap *theap, const struct request *request, stru
         .pages = hfi_large_pages(request->bytes),
         .align_bytes = hfi_max(request->align_bytes, HFI_PAGE_BYTES),
         .only = request->only,
+        .privileged = hfi_reserve_depth != 0,
     };
     hfi_theap_enter(theap);
     struct page *head = ask_ladder(theap, &demand, request->bytes, call);
     hfi_theap_leave(theap);
     void *block = head == NULL ? NULL : hfi_large_dress(head);
+    if (block != NULL)
+        tell_reserve(head);
     size_t cleared_bytes = block != NULL && request->zero && !demand.zero ? request->bytes : 0;
     if (cleared_bytes != 0)
         memset(block, 0, cleared_bytes);
@@ -191,8 +221,8 @@ static void *take_large(struct theap *theap, const struct request *request, stru
 }
 
 /* On a tight node threads share pages: the magazine is filled from one that others go on taking
- * from.  A page of a larger class, or of a node that was named, does not become the thread's for
- * its ordinary blocks. */
+ * from.  A page of a larger class, of a node that was named, or of the reserve, does not become the
+ * thread's for its ordinary blocks. */
 static struct supply supply_from_ladder(struct theap *theap, unsigned class, const struct request *request,
                                         struct slow_call *call)
 {
@@ -203,17 +233,20 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
         .align_bytes = HFI_PAGE_BYTES,
         .only = request->only,
         .dispensable = request->dispensable,
+        .privileged = hfi_reserve_depth != 0 && !request->dispensable,
         .share = request->only == NULL && hfi_budget(theap->node)->shares,
     };
     struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes, call);
     if (page == NULL)
         return (struct supply){ .front = NULL };
-    bool once = demand.share || demand.only != NULL || page->size_class != class;
+    bool is_reserve = hfi_page_is_reserve(page);
+    bool once = demand.share || demand.only != NULL || page->size_class != class || is_reserve;
     if (!once)
         hfi_theap_install(theap, page);
     if (page->front.free == NULL)
         theap->counters.listed += hfi_page_refill(page);
-    bool fills = demand.share && page->size_class == class && class < HFI_DIRECT_CLASSES && !HFI_SECURE;
+    bool fills =
+        demand.share && !is_reserve && page->size_class == class && class < HFI_DIRECT_CLASSES && !HFI_SECURE;
     if (fills)
         return (struct supply){ .front = hfi_magazine_fill(theap, page) };
     return (struct supply){ .front = &page->front, .once = once ? page : NULL };
@@ -282,6 +315,8 @@ static void *take_block(struct theap *theap, const struct request *request, stru
     if (from.once != NULL)
         hfi_page_let_go(from.once);
     hfi_theap_leave(theap);
+    if (from.once != NULL)
+        tell_reserve(from.once);
     if (call->begun != 0)
         hfi_latency_end(theap, call, clears ? request->bytes : 0);
     return block;
@@ -412,19 +447,26 @@ void *hfi_malloc_slow(size_t bytes, bool zero)
     return served(had_theap, malloc_attached(theap, &request, &call));
 }
 
-struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, struct arena_node *only)
+struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, struct arena_node *only,
+                            bool privileged)
 {
     struct request request = { .bytes = pages * HFI_PAGE_BYTES, .align_bytes = align_bytes, .only = only };
     struct theap *theap = hfi_init_thread();
     for (bool again = false; theap != NULL && !is_impossible(&request); again = true) {
         struct demand demand = {
-            .class = HFI_CLASS_LARGE, .pages = pages, .align_bytes = align_bytes, .only = only
+            .class = HFI_CLASS_LARGE,
+            .pages = pages,
+            .align_bytes = align_bytes,
+            .only = only,
+            .privileged = privileged,
         };
         struct slow_call call = { .begun = 0 };
         hfi_theap_enter(theap);
         struct page *run = ask_ladder(theap, &demand, bytes, &call);
         hfi_theap_leave(theap);
         hfi_latency_end(theap, &call, 0);
+        if (run != NULL)
+            tell_reserve(run);
         if (run != NULL || again || !ask_application(only != NULL ? only : theap->node, pages))
             return run;
         theap = hfi_init_thread();

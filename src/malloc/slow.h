@@ -12,6 +12,9 @@
 struct arena_node;
 struct page;
 
+/* How often this thread is inside hf_reserve_enter. */
+extern HFI_HIDDEN HFI_TLS unsigned hfi_reserve_depth;
+
 /* malloc of any size; `zero` for calloc.  NULL and ENOMEM on failure. */
 void *hfi_malloc_slow(size_t bytes, bool zero);
 
@@ -26,8 +29,10 @@ void *hfi_aligned_alloc(size_t align, size_t bytes);
 void *hfi_malloc_on_node(size_t bytes, struct arena_node *node);
 
 /* A run of pages for the caller to dress, as malloc would get one for a block of whole pages: `bytes` is what
- * the program asked for.  NULL, errno as it was and without a report, when there is none. */
-struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, struct arena_node *only);
+ * the program asked for.  NULL, errno as it was and without a report, when there is none.
+ * `privileged`: the reserve will do. */
+struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, struct arena_node *only,
+                            bool privileged);
 
 /* The end of a call for which the arena is full: reports it, as malloc does.  NULL and ENOMEM. */
 void *hfi_malloc_fail(size_t bytes, size_t pages, size_t align_bytes);

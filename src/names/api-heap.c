@@ -16,7 +16,7 @@
 #include "malloc/thread.h"
 
 #define OPTIONS_BYTES_LEAST sizeof(struct hf_heap_options) /* of the first version */
-#define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE)
+#define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED)
 
 /* In steps of what heaps are counted in. */
 static uint32_t limit_units(size_t bytes)

@@ -22,6 +22,8 @@
 #include "arena/prefault.h"
 #include "app/pressure.h"
 #include "app/stats.h"
+#include "base/say.h"
+#include "malloc/slow.h"
 #include "malloc/thread.h"
 
 #define WAIT_SLEEP_US 500u
@@ -110,6 +112,26 @@ HFI_EXPORT bool hf_owns(const void *pointer)
 HFI_EXPORT enum hf_level hf_pressure_level(unsigned node)
 {
     return hfi_level_of(node);
+}
+
+HFI_EXPORT void hf_reserve_enter(void)
+{
+    bool had_theap = hfi_theap->thread != 0;
+    if (!had_theap && hfi_init_thread() != NULL)
+        hfi_thread_served();
+    hfi_reserve_depth++;
+}
+
+HFI_EXPORT void hf_reserve_leave(void)
+{
+    static _Atomic(bool) xsaid;
+    if (hfi_reserve_depth != 0)
+        hfi_reserve_depth--;
+    else if (hfi_first_time(&xsaid))
+        hfi_say(
+            SAY_WARNING, "HF-W027", "reserve",
+            "hf_reserve_leave was called 1 time more than hf_reserve_enter by this thread, and is ignored; "
+            "call each once for the other, in one thread");
 }
 
 HFI_EXPORT int hf_pressure_register(hf_pressure_function *function, void *argument)

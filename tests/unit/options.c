@@ -321,3 +321,20 @@ Test(say, bytes)
         cr_assert_str_eq(hfi_format_bytes(text, sizeof text, cases[i].bytes), cases[i].text);
     }
 }
+
+Test(options, reserve)
+{
+    static const char *const bad[] = { "51%", "0%", "-1", "%", "1.5%", "1%%", "many", "", "1G,1G" };
+    struct options options = read_with("HOLDFAST_RESERVE", "0");
+    cr_assert(options.reserve_percent == 0 && options.reserve_bytes == 0 && options.errors == 0);
+    options = read_with("HOLDFAST_RESERVE", "50%");
+    cr_assert(options.reserve_percent == 50 && options.reserve_bytes == 0 && options.errors == 0);
+    options = read_with("HOLDFAST_RESERVE", "64M");
+    cr_assert(options.reserve_percent == 0 && options.reserve_bytes == (size_t)64 << 20 &&
+              options.errors == 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        options = read_with("HOLDFAST_RESERVE", bad[i]);
+        cr_assert(options.errors == 1 && options.reserve_percent == 0 && options.reserve_bytes == 0, "%s",
+                  bad[i]);
+    }
+}

@@ -150,6 +150,28 @@ const struct rule rule_rising = {
     .setting = set_rising,
 };
 
+static bool reserve_was_used(const struct advice_view *view, unsigned node)
+{
+    return figures(view, node)->reserve_uses != 0;
+}
+
+static void tell_reserve(const struct advice_view *view, unsigned node, char *text)
+{
+    SAY(text, "the reserve of %s was begun upon %llu times, with nothing else left; %s of it are in use now",
+        SIZE(figures(view, node)->reserve), (count)figures(view, node)->reserve_uses,
+        SIZE(figures(view, node)->reserve_used));
+}
+
+const struct rule rule_reserve_used = {
+    .name = "reserve-used",
+    .headline = "the reserve was used",
+    .severity = SEVERITY_COST,
+    .per_node = true,
+    .applies = reserve_was_used,
+    .evidence = tell_reserve,
+    .setting = rule_set_arena,
+};
+
 static void tell_absurd(const struct advice_view *view, unsigned node, char *text)
 {
     const struct advice_home *home = &view->homes[node];

@@ -41,7 +41,7 @@ static inline bool is_named(const struct advice_view *view, unsigned node)
 void rule_set_arena(const struct advice_view *view, unsigned node, char *text);
 
 extern const struct rule rule_refusing, rule_nearly_full, rule_too_large, rule_full_soon, rule_rising,
-    rule_request_too_large, rule_growing;
+    rule_request_too_large, rule_growing, rule_reserve_used;
 
 /* --- rules-backing.c: what memory it stands on --- */
 

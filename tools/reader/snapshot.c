@@ -102,6 +102,7 @@ const char *snapshot_event_name(uint32_t kind)
         [HF_EVENT_REGISTERED] = "registered with io_uring",
         [HF_EVENT_REGISTER_REFUSED] = "registration with io_uring refused",
         [HF_EVENT_LATE] = "a call took longer than HOLDFAST_SLO",
+        [HF_EVENT_RESERVE] = "reserve begun upon",
     };
     return NAME_IN(names, kind);
 }

@@ -336,6 +336,10 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
             add_event(text, text_bytes, "; calls%s that did since the last of these: %llu", "",
                       event->a >> 8);
         break;
+    case HF_EVENT_RESERVE:
+        add_event(text, text_bytes, ": %s", bytes, 0);
+        add_event(text, text_bytes, " of %s", show_size(bytes, event->b), 0);
+        break;
     default: break;
     }
     return text;

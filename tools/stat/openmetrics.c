@@ -58,6 +58,9 @@ static const struct node_gauge {
     { "large_bytes", "Of used: blocks of whole pages, and pages of heaps.",
       offsetof(struct hf_inspect_node, large) },
     { "metadata_bytes", "Of used: Holdfast's own structures.", offsetof(struct hf_inspect_node, meta) },
+    { "reserve_bytes", "What HOLDFAST_RESERVE keeps, used or free.",
+      offsetof(struct hf_inspect_node, reserve) },
+    { "reserve_used_bytes", "Of reserve, and of used.", offsetof(struct hf_inspect_node, reserve_used) },
 };
 
 /* What follows from the page map. */

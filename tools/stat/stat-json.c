@@ -66,6 +66,9 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     set_number(object, "large", node->large);
     set_number(object, "meta", node->meta);
     set_number(object, "threads", node->theaps);
+    set_number(object, "reserve", node->reserve);
+    set_number(object, "reserve_used", node->reserve_used);
+    set_number(object, "reserve_uses", node->reserve_uses);
     if (snapshot->pages != NULL) {
         set_number(object, "held", pages->held_bytes);
         set_live_number(object, snapshot, "live", pages->live_bytes);

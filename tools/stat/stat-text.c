@@ -97,6 +97,9 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
     print_flags(node);
     if (snapshot->huge_is_known && node->backing == HF_BACKING_THP)
         printf("; %s huge now", show_size(a, snapshot->huge_bytes[index]));
+    if (node->reserve != 0)
+        printf("\n  reserve %s, %s of it used now; begun upon %llu times", show_size(a, node->reserve),
+               show_size(b, node->reserve_used), (unsigned long long)node->reserve_uses);
     if (node->populate_error != 0)
         printf("\n  populating failed: %s", strerror((int)node->populate_error));
     putchar('\n');
