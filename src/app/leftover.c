@@ -114,16 +114,16 @@ static unsigned count_of_owner(unsigned owner)
 /* LO1: the oldest of whoever has most. */
 static void drop_of_most(int directory)
 {
-    unsigned victim = 0, most = 0;
+    unsigned goes = 0, most = 0;
     for (unsigned i = 0; i < kept_count; i++) {
         unsigned count = count_of_owner(kept[i].owner);
-        if (count < most || (count == most && is_newer(&kept[i], &kept[victim])))
+        if (count < most || (count == most && is_newer(&kept[i], &kept[goes])))
             continue;
-        victim = i;
+        goes = i;
         most = count;
     }
-    unlinkat(directory, kept[victim].name, 0);
-    kept[victim] = kept[--kept_count];
+    unlinkat(directory, kept[goes].name, 0);
+    kept[goes] = kept[--kept_count];
 }
 
 static void remember(int directory, const char *name, void *unused)
