@@ -301,6 +301,8 @@ static const struct option long_options[] = {
     { "inspect", required_argument, NULL, TOOL_SETS_VARIABLE },
     { "verbose", optional_argument, NULL, TOOL_SETS_VARIABLE },
     { "only", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "slo", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "reserve", required_argument, NULL, TOOL_SETS_VARIABLE },
     { "children", no_argument, NULL, OPTION_CHILDREN },
     { "library", required_argument, NULL, OPTION_LIBRARY },
     { "report", no_argument, NULL, OPTION_REPORT },
@@ -384,6 +386,8 @@ const struct command tool_run = {
         "  --inspect WHETHER  0, 1, children                  (HOLDFAST_INSPECT)\n"
         "  --verbose[=LEVEL]  0 or 1; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
         "  --only PROGRAM     whom these are for, by file name; else COMMAND alone (HOLDFAST_ONLY)\n"
+        "  --slo TIME         50us: tell of calls that take longer (HOLDFAST_SLO)\n"
+        "  --reserve AMOUNT   1%, 64M: of each node, for those who must go on (HOLDFAST_RESERVE)\n"
         "  --children         they are for what COMMAND starts as well; not together with --only\n"
         "  --library PATH     the library to preload\n"
         "  --report           afterwards, print to standard error what the arena saw, faults and cpu time\n"
