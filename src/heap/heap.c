@@ -16,51 +16,15 @@
 #include "base/check.h"
 #include "heap/harden.h"
 #include "heap/piece-blocks.h"
+#include "heap/stack.h"
 
 #define LOOKS_MAX 32u /* places that one claim looks at for one that is stale, or parked */
 
 HFI_TLS struct hold hfi_hold;
 
-/* Those put up: a stack whose head has a tag against ABA, as of theaps (theaps.c). */
-static _Atomic(uint64_t) xput_up;
+static struct stack put_up = { .link_at = offsetof(struct heap, xnext) };
 static _Atomic(struct heap *) xall;
 static _Atomic(uint64_t) xids;
-
-#define STACK_TAG_SHIFT 36
-#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
-
-static uint64_t stack_word(const struct heap *heap, uint64_t old)
-{
-    uint64_t offset = heap == NULL ? 0 : (uint64_t)((const char *)heap - hfi_base) / HFI_CACHE_LINE;
-    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
-}
-
-static struct heap *stack_top(uint64_t word)
-{
-    uint64_t offset = word & STACK_OFFSET_MASK;
-    return offset == 0 ? NULL : (struct heap *)(hfi_base + offset * HFI_CACHE_LINE);
-}
-
-static void put_up(struct heap *heap)
-{
-    uint64_t word = hfi_load_relaxed(&xput_up);
-    do {
-        hfi_store_relaxed(&heap->xnext, stack_top(word));
-        /* release: pairs with take_up's acquire */
-    } while (!hfi_cas_weak_acq_rel(&xput_up, &word, stack_word(heap, word)));
-}
-
-static struct heap *take_up(void)
-{
-    uint64_t word = hfi_load_acquire(&xput_up);
-    struct heap *top;
-    do {
-        top = stack_top(word);
-        if (top == NULL)
-            return NULL;
-    } while (!hfi_cas_weak_acq_rel(&xput_up, &word, stack_word(hfi_load_relaxed(&top->xnext), word)));
-    return top;
-}
 
 static void all_push(struct heap *heap)
 {
@@ -88,7 +52,7 @@ static struct heap *heaps_cut(void)
     for (size_t at = HFI_HEAP_BYTES; at + HFI_HEAP_BYTES <= HFI_PAGE_BYTES - HFI_GUARD_BYTES;
          at += HFI_HEAP_BYTES) {
         all_push((struct heap *)(memory + at));
-        put_up((struct heap *)(memory + at));
+        hfi_stack_push(&put_up, memory + at);
     }
     all_push((struct heap *)memory);
     return (struct heap *)memory;
@@ -96,7 +60,7 @@ static struct heap *heaps_cut(void)
 
 struct heap *hfi_heap_new(const char *name, uint32_t limit, unsigned flags, struct arena_node *only)
 {
-    struct heap *heap = take_up();
+    struct heap *heap = hfi_stack_pop(&put_up);
     if (heap == NULL)
         heap = heaps_cut();
     if (heap == NULL)
@@ -130,7 +94,7 @@ void hfi_heap_relieve(struct given given)
         return;
     hfi_fetch_add_relaxed(&given.heap->xstale, 1);
     if (hfi_limit_give(&given.heap->xlimit, given.units))
-        put_up(given.heap); /* HP1 */
+        hfi_stack_push(&put_up, given.heap); /* HP1 */
 }
 
 /* --- the table --- */
@@ -292,7 +256,7 @@ bool hfi_heap_end(struct heap *heap, uint64_t id)
 /* What descriptors say is not believed (section 8): each heap starts anew. */
 void hfi_heaps_forked(void)
 {
-    hfi_store_relaxed(&xput_up, stack_word(NULL, hfi_load_relaxed(&xput_up))); /* relaxed: one thread */
+    hfi_stack_empty(&put_up);
     hfi_hold = (struct hold){ .handle = NULL };
     for (struct heap *heap = hfi_heap_first(); heap != NULL; heap = heap->next_all) {
         uint64_t limit = hfi_load_relaxed(&heap->xlimit) & ((uint64_t)HFI_LIMIT_NONE << HFI_LIMIT_SHIFT);
@@ -305,7 +269,7 @@ void hfi_heaps_forked(void)
         for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++)
             hfi_store_relaxed(&heap->xchunks[i], NULL);
         if (hfi_load_relaxed(&heap->xid) == 0)
-            put_up(heap);
+            hfi_stack_push(&put_up, heap);
     }
 }
 
@@ -313,5 +277,5 @@ void hfi_heaps_forsake(void)
 {
     hfi_hold = (struct hold){ .handle = NULL };
     hfi_store_relaxed(&xall, NULL); /* relaxed: one thread */
-    hfi_store_relaxed(&xput_up, 0);
+    hfi_stack_empty(&put_up);
 }

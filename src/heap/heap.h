@@ -26,10 +26,10 @@
 typedef _Atomic(struct piece *) hfi_place;
 
 struct heap {
-    _Atomic(uint64_t) xid;        /* atomic: its number; 0: it has ended, or none is there */
-    _Atomic(uint64_t) xlimit;     /* atomic: limit.h */
-    struct heap *next_all;        /* const once linked */
-    _Atomic(struct heap *) xnext; /* atomic: in the stack of those put up */
+    _Atomic(uint64_t) xid;    /* atomic: its number; 0: it has ended, or none is there */
+    _Atomic(uint64_t) xlimit; /* atomic: limit.h */
+    struct heap *next_all;    /* const once linked */
+    _Atomic(void *) xnext;    /* atomic: in the stack of those put up */
     _Atomic(struct piece *)
         xparked[HFI_HEAP_PARKED]; /* atomic: hints to parked pieces, of a heap before perhaps */
     /* From here on zeroed for each heap. */

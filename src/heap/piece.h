@@ -46,7 +46,7 @@ struct piece {
 /* What is known of a page of pieces, or of a run. */
 struct pieces {
     _Atomic(uint64_t) xunits;            /* atomic: quarters that are free, whether a page is attached, tag */
-    _Atomic(struct pieces *) xnext;      /* atomic: in the stack of those without a page */
+    _Atomic(void *) xnext;               /* atomic: in the stack of those without a page */
     _Atomic(struct page *) xpage;        /* const while a page is attached */
     _Atomic(uint8_t) xfirst[HFI_PIECES]; /* const: first quarter of the piece that a quarter is of */
     HFI_CACHE_ALIGNED struct piece piece[HFI_PIECES]; /* by first quarter */

@@ -18,6 +18,7 @@
 #include "base/bits.h"
 #include "heap/harden.h"
 #include "heap/page.h"
+#include "heap/stack.h"
 
 #define UNITS_ALL ((uint64_t)(1u << HFI_PIECES) - 1)
 #define UNITS_ATTACHED ((uint64_t)1 << HFI_PIECES)
@@ -27,44 +28,7 @@
 
 /* --- descriptors --- */
 
-/* Those without a page: a stack whose head has a tag against ABA, as of theaps (theaps.c). */
-static _Atomic(uint64_t) xput_up;
-
-#define STACK_TAG_SHIFT 36
-#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
-
-static uint64_t stack_word(const struct pieces *pieces, uint64_t old)
-{
-    uint64_t offset = pieces == NULL ? 0 : (uint64_t)((const char *)pieces - hfi_base) / HFI_CACHE_LINE;
-    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
-}
-
-static struct pieces *stack_top(uint64_t word)
-{
-    uint64_t offset = word & STACK_OFFSET_MASK;
-    return offset == 0 ? NULL : (struct pieces *)(hfi_base + offset * HFI_CACHE_LINE);
-}
-
-static void put_up(struct pieces *pieces)
-{
-    uint64_t word = hfi_load_relaxed(&xput_up);
-    do {
-        hfi_store_relaxed(&pieces->xnext, stack_top(word));
-        /* release: pairs with take_up's acquire */
-    } while (!hfi_cas_weak_acq_rel(&xput_up, &word, stack_word(pieces, word)));
-}
-
-static struct pieces *take_up(void)
-{
-    uint64_t word = hfi_load_acquire(&xput_up);
-    struct pieces *top;
-    do {
-        top = stack_top(word);
-        if (top == NULL)
-            return NULL;
-    } while (!hfi_cas_weak_acq_rel(&xput_up, &word, stack_word(hfi_load_relaxed(&top->xnext), word)));
-    return top;
-}
+static struct stack put_up = { .link_at = offsetof(struct pieces, xnext) };
 
 _Static_assert(sizeof(struct pieces) % HFI_CACHE_LINE == 0, "the stack counts in cache lines");
 
@@ -72,7 +36,7 @@ _Static_assert(sizeof(struct pieces) % HFI_CACHE_LINE == 0, "the stack counts in
 static void put_off(struct pieces *pieces, bool is_reserve)
 {
     if (!is_reserve)
-        put_up(pieces);
+        hfi_stack_push(&put_up, pieces);
 }
 
 /* One for the caller, the others of its page are put up. */
@@ -84,7 +48,7 @@ static struct pieces *pieces_cut(struct arena_node *node)
     hfi_guard_place(hfi_page_at(hfi_index_of(memory)));
     size_t bytes = sizeof(struct pieces);
     for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES - HFI_GUARD_BYTES; at += bytes)
-        put_up((struct pieces *)(memory + at));
+        hfi_stack_push(&put_up, memory + at);
     return (struct pieces *)memory;
 }
 
@@ -103,13 +67,13 @@ static struct pieces *pieces_new(const struct page *page)
     struct arena_node *node = hfi_node_of_page(page);
     if (hfi_page_is_reserve(page))
         return pieces_of_reserve(node, hfi_node_member(node, page));
-    struct pieces *pieces = take_up();
+    struct pieces *pieces = hfi_stack_pop(&put_up);
     return pieces != NULL ? pieces : pieces_cut(node);
 }
 
 void hfi_pieces_forked(void)
 {
-    hfi_store_relaxed(&xput_up, stack_word(NULL, hfi_load_relaxed(&xput_up))); /* relaxed: one thread */
+    hfi_stack_empty(&put_up);
 }
 
 void hfi_pieces_inherit(struct page *page)

@@ -16,51 +16,13 @@
 #include "base/check.h"
 #include "heap/harden.h"
 #include "arena/arena.h"
+#include "heap/stack.h"
 #include "heap/theap.h"
 
-/* Recycled theaps: a stack whose head carries a tag against ABA (Treiber 1986; IBM
- * System/370 Principles of Operation for the tag).  Theaps are never unmapped, so reading the link
- * of one that somebody else just took is harmless: the tag fails the CAS. */
-static _Atomic(uint64_t) xrecycled;
+static struct stack recycled = { .link_at = offsetof(struct theap, xnext_free) };
 static _Atomic(struct theap *) xall_theaps;
 static _Atomic(uint32_t) xtheaps_made;
 static _Atomic(uint32_t) xtheaps_given; /* to threads, the recycled ones too */
-
-#define STACK_TAG_SHIFT 36 /* offset from base in cache lines: 2^36 * 64 bytes = 4 TiB */
-#define STACK_OFFSET_MASK (((uint64_t)1 << STACK_TAG_SHIFT) - 1)
-
-static uint64_t stack_word(const struct theap *theap, uint64_t old)
-{
-    uint64_t offset = theap == NULL ? 0 : (uint64_t)((const char *)theap - hfi_base) / HFI_CACHE_LINE;
-    return ((old >> STACK_TAG_SHIFT) + 1) << STACK_TAG_SHIFT | offset;
-}
-
-static struct theap *stack_top(uint64_t word)
-{
-    uint64_t offset = word & STACK_OFFSET_MASK;
-    return offset == 0 ? NULL : (struct theap *)(hfi_base + offset * HFI_CACHE_LINE);
-}
-
-static void recycled_push(struct theap *theap)
-{
-    uint64_t word = hfi_load_relaxed(&xrecycled);
-    do {
-        hfi_store_relaxed(&theap->xnext_free, stack_top(word));
-        /* release: pairs with recycled_pop's acquire, which reads xnext_free and the theap */
-    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(theap, word)));
-}
-
-static struct theap *recycled_pop(void)
-{
-    uint64_t word = hfi_load_acquire(&xrecycled);
-    struct theap *top;
-    do {
-        top = stack_top(word);
-        if (top == NULL)
-            return NULL;
-    } while (!hfi_cas_weak_acq_rel(&xrecycled, &word, stack_word(hfi_load_relaxed(&top->xnext_free), word)));
-    return top;
-}
 
 static void all_theaps_push(struct theap *theap)
 {
@@ -108,7 +70,7 @@ static struct theap *theaps_cut(struct arena_node *node)
     for (size_t at = bytes; at + bytes <= HFI_PAGE_BYTES - HFI_GUARD_BYTES; at += bytes) {
         struct theap *theap = (struct theap *)(memory + at);
         all_theaps_push(theap);
-        recycled_push(theap);
+        hfi_stack_push(&recycled, theap);
     }
     all_theaps_push((struct theap *)memory);
     return (struct theap *)memory;
@@ -116,7 +78,7 @@ static struct theap *theaps_cut(struct arena_node *node)
 
 struct theap *hfi_theap_new(struct arena_node *node)
 {
-    struct theap *theap = recycled_pop();
+    struct theap *theap = hfi_stack_pop(&recycled);
     if (theap == NULL)
         theap = theaps_cut(node);
     if (theap == NULL)
@@ -147,7 +109,7 @@ static void theap_put_up(struct theap *theap)
 {
     HFI_SHOW(theap->thread, 0);
     hfi_store_relaxed(&theap->xstate, THEAP_GONE);
-    recycled_push(theap);
+    hfi_stack_push(&recycled, theap);
 }
 
 static void theap_recycle(struct theap *theap)
@@ -160,7 +122,7 @@ static void theap_recycle(struct theap *theap)
 /* What another thread's theap says is not believed: it may be of several moments (F3 in fork.c). */
 void hfi_theaps_recycle(void)
 {
-    hfi_store_relaxed(&xrecycled, stack_word(NULL, hfi_load_relaxed(&xrecycled)));
+    hfi_stack_empty(&recycled);
     for (struct theap *theap = hfi_theap_first(); theap != NULL; theap = theap->next_all)
         theap_put_up(theap);
     /* A thread that vanished may have been counted already, or still. */
