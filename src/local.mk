@@ -20,7 +20,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/kernel/os.c %D%/kernel/os.h \
 	%D%/kernel/ring.c %D%/kernel/ring.h \
 	%D%/kernel/shm.c %D%/kernel/shm.h \
-	%D%/kernel/watch.c %D%/kernel/watch.h \
+	\
 	%D%/arena/arena.c %D%/arena/arena.h \
 	%D%/arena/arena-grow.c \
 	%D%/arena/arena-level.c \

@@ -107,7 +107,7 @@ for line in '^node 0  .*L.* 4.69 MiB of 8 MiB used$' '^node 3   \[\.*\] 0 B of 4
     "^made  *$victim  *0  *5  *2  *70Ki  *44  *55  *11  *22  *33\$" '^?  *4000001  *3  *6  *5  *192Ki  *144  *155  *111  *122  *133$' \
     '^ *64  *320 KiB  *2758  *5120  *54 %  *148 KiB$' '^ *8192  *320 KiB  *32  *48  *67 %  *128 KiB$' \
     'ago  node 0: node full: 8 MiB did not fit$' '^slow paths: 185,' '^slow calls  *calls  *p50 <  *p99 <  *p99.9 <  *longest  *> 50 us$' \
-    '^  fresh  *5 .* 3$' '^  cleared  *1 .* 0$' '^  what the scheduler took is in all of these: ' '^and what else happened; a thread.s part is as of its last slow path$'; do
+    '^  fresh  *5 .* 3$' '^  cleared  *1 .* 0$' '^  calls of threads that were moved are in all of these: ' '^and what else happened; a thread.s part is as of its last slow path$'; do
     grep -q "$line" "$work/out" || fail "stat of a known segment does not say '$line'"
 done
 # slim COMMAND [PID]: on a terminal of 40 columns its lines break at words, and lose none

@@ -144,8 +144,7 @@ enum hf_inspect_cause {
     HF_CAUSE_ATTACHED = 6, /* was its thread's first, and set up a theap */
     HF_CAUSE_CLEARED = 7,  /* clearing its block, for calloc, took more than half of the time */
     HF_CAUSE_INTERRUPTED =
-        8,               /* the thread was off its CPU meanwhile: preempted, moved, asleep in a page fault,
-                               * or in a signal handler.  Never, without HF_INSPECT_INTERRUPTED_TOLD */
+        8, /* the thread was moved to another CPU meanwhile.  Never, without HF_INSPECT_INTERRUPTED_TOLD */
     HF_CAUSE_OPENED = 9, /* the arena grew, or the call had to populate memory or wait for that */
 };
 #define HF_INSPECT_CAUSES 10
@@ -274,8 +273,7 @@ enum hf_inspect_arena { HF_ARENA_AUTO = 0, HF_ARENA_BYTES = 1, HF_ARENA_PERCENT 
 #define HF_INSPECT_LOCK_YES 4096u
 #define HF_INSPECT_TOOK_OVER                                                                                 \
     8192u /* forked by a process with threads: blocks that were free then may count as out, for good */
-#define HF_INSPECT_INTERRUPTED_TOLD                                                                          \
-    16384u /* the kernel tells the process when its threads were off their CPUs: HF_CAUSE_INTERRUPTED */
+#define HF_INSPECT_INTERRUPTED_TOLD 16384u /* the kernel tells threads their CPU: HF_CAUSE_INTERRUPTED */
 #define HF_INSPECT_PLACE_NODE_ID(options)                                                                    \
     ((options) >> 24 & 63u) /* with HF_INSPECT_PLACE_NODE and OPTIONS_TOLD: its number */
 

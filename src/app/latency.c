@@ -2,8 +2,8 @@
  * latency: see latency.h.
  *
  * LT1: a call's cause is the farthest place that the ladder went to for it.  Where pages had to be opened it
- *      is that.  Where clearing took more than half of the time it is that.  Where the thread was off its CPU
- *      meanwhile (watch.h), and opened nothing, no cause of ours is known.
+ *      is that.  Where clearing took more than half of the time it is that.  Where the thread was moved to
+ *      another CPU meanwhile, and opened nothing, no cause of ours is known.
  * LT2: ticks become nanoseconds by how far both clocks went since the segment was made, read together.
  *      Until SETTLED_NS after that no call is judged.
  *
@@ -41,7 +41,7 @@ void hfi_latency_begin(struct slow_call *call, enum hf_inspect_cause cause)
     call->found = 0;
     call->cause = cause;
     call->weight = 1;
-    hfi_watch_begin(&call->watch);
+    call->cpu = hfi_os_cpu_told();
     call->begun = hfi_os_ticks();
 }
 
@@ -54,13 +54,13 @@ void hfi_latency_begin_sampled(struct theap *theap, struct slow_call *call)
 }
 
 /* LT1 */
-static enum hf_inspect_cause cause_of(const struct slow_call *call, uint64_t now, bool was_off,
+static enum hf_inspect_cause cause_of(const struct slow_call *call, uint64_t now, bool was_moved,
                                       size_t cleared_bytes)
 {
     uint64_t clearing_from = call->found != 0 ? call->found : call->begun;
     if (hfi_arena_grew || hfi_arena_forced)
         return HF_CAUSE_OPENED;
-    if (was_off)
+    if (was_moved)
         return HF_CAUSE_INTERRUPTED;
     if (cleared_bytes >= CLEARED_LEAST_BYTES && now - clearing_from > (now - call->begun) / 2)
         return HF_CAUSE_CLEARED;
@@ -112,9 +112,9 @@ void hfi_latency_end(struct theap *theap, struct slow_call *call, size_t cleared
     if (call->begun == 0)
         return;
     uint64_t now = hfi_os_ticks(), ticks = now - call->begun;
-    bool was_off = hfi_watch_end(&call->watch);
+    bool was_moved = hfi_os_cpu_told() != call->cpu;
     const struct hf_inspect_segment *segment = hfi_load_acquire(&hfi_shown()->xsegment);
-    enum hf_inspect_cause cause = cause_of(call, now, was_off, cleared_bytes);
+    enum hf_inspect_cause cause = cause_of(call, now, was_moved, cleared_bytes);
     unsigned bucket = hfi_inspect_bucket(ticks);
     call->begun = 0;
     if (segment == NULL) /* a child was forked in the call */
@@ -132,8 +132,6 @@ void hfi_latency_end(struct theap *theap, struct slow_call *call, size_t cleared
 
 void hfi_latency_drop(struct slow_call *call)
 {
-    if (call->begun != 0)
-        hfi_watch_end(&call->watch);
     call->begun = 0;
 }
 

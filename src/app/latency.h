@@ -13,7 +13,6 @@
 #include <holdfast/inspect.h>
 
 #include "heap/theap.h"
-#include "kernel/watch.h"
 
 #define HFI_OWN_SAMPLED 32u
 
@@ -23,7 +22,7 @@ struct slow_call {
     uint64_t found; /* when the ladder had ended; 0: it was not asked */
     enum hf_inspect_cause cause;
     uint32_t weight; /* calls that it counts for */
-    struct watch watch;
+    int cpu;         /* on which it began, by hfi_os_cpu_told */
 };
 
 /* Begins to time a call, when there is a segment. */

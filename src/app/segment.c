@@ -21,7 +21,6 @@
 #include "kernel/os.h"
 #include "kernel/machine.h"
 #include "kernel/cpu.h"
-#include "kernel/watch.h"
 #include "arena/pagemap.h"
 #include "base/say.h"
 #include "heap/theaps.h"
@@ -136,7 +135,7 @@ static uint32_t option_flags(bool took_over)
            (options->prefault == PREFAULT_NONE ? HF_INSPECT_PREFAULT_NONE : 0) |
            (options->nodes != UINT64_MAX ? HF_INSPECT_NODES_NAMED : 0) |
            (options->lock == LOCK_YES ? HF_INSPECT_LOCK_YES : 0) | (took_over ? HF_INSPECT_TOOK_OVER : 0) |
-           (hfi_watch_works() ? HF_INSPECT_INTERRUPTED_TOLD : 0);
+           (hfi_os_cpu_told() >= 0 ? HF_INSPECT_INTERRUPTED_TOLD : 0);
 }
 
 #define SAME_WIDTH(type, member, bytes)                                                                      \

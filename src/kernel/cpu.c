@@ -135,6 +135,13 @@ static const volatile struct rseq_area *area_with_node(void)
     return fills < 0 ? NULL : (const volatile struct rseq_area *)(THREAD_POINTER() + __rseq_offset);
 }
 
+int hfi_os_cpu_told(void)
+{
+    if (&__rseq_size == NULL || __rseq_size == 0 || THREAD_POINTER() == NULL)
+        return -1;
+    return ((const volatile struct rseq_area *)(THREAD_POINTER() + __rseq_offset))->cpu_id;
+}
+
 unsigned hfi_os_current_node(void)
 {
     unsigned cpu, node;

@@ -50,6 +50,10 @@ void hfi_os_allowed_cpus(uint64_t cpus[HFI_CPU_WORDS]);
 unsigned hfi_os_current_node(void);
 unsigned hfi_os_current_cpu(void);
 
+/* The CPU that this thread runs on, read from its rseq(2) area without a call; negative where the C
+ * library has registered none.  Nothing is ever written there: that is its other users'. */
+int hfi_os_cpu_told(void);
+
 /* Private expedited membarrier.  When the second returns, every running thread of the process has
  * passed a full barrier since the call.  0, or -errno (ENOSYS, EPERM under seccomp).  The first
  * must have succeeded before. */

@@ -5,10 +5,7 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/auxv.h>
-
-#include "kernel/watch.h"
 
 TestSuite(os, .init = set_up);
 
@@ -41,68 +38,20 @@ Test(os, huge_pages_are_reserved_in_the_pool)
     cr_assert(rose && fell);
 }
 
-static void nothing(int number)
+Test(os, a_thread_that_was_moved_is_told_its_new_cpu)
 {
-    (void)number;
-}
-
-/* Whether it was off its CPU over `meanwhile`. */
-static bool was_off(void (*meanwhile)(void))
-{
-    struct watch watch;
-    hfi_watch_begin(&watch);
-    if (meanwhile != NULL)
-        meanwhile();
-    return hfi_watch_end(&watch);
-}
-
-static void sleep_a_little(void)
-{
-    hfi_os_sleep_us(1000);
-}
-
-static void get_a_signal(void)
-{
-    raise(SIGUSR1);
-}
-
-static void watch_inside(void)
-{
-    was_off(NULL);
-}
-
-static void sleep_inside(void)
-{
-    cr_assert(was_off(sleep_a_little));
-}
-
-static void sleep_before_the_inner(void)
-{
-    hfi_os_sleep_us(1000);
-    was_off(NULL);
-}
-
-/* The scheduler may come at any time, but not each time. */
-static bool can_stay(void (*meanwhile)(void))
-{
-    for (int tries = 0; tries < 1000; tries++)
-        if (!was_off(meanwhile))
-            return true;
-    return false;
-}
-
-Test(os, a_watch_sees_that_its_thread_was_off_its_cpu)
-{
-    signal(SIGUSR1, nothing);
-    if (!hfi_watch_works())
+    cpu_set_t allowed, one;
+    cr_assert_eq(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    if (hfi_os_cpu_told() < 0)
         cr_skip_test("the C library has registered no rseq(2) area");
-    cr_assert(can_stay(NULL));
-    cr_assert(was_off(sleep_a_little));
-    cr_assert(was_off(get_a_signal));
-    cr_assert(can_stay(watch_inside), "an inner watch is taken for an interruption");
-    cr_assert(was_off(sleep_inside), "an inner watch hides one");
-    cr_assert(was_off(sleep_before_the_inner), "an inner watch hides one before it");
-    cr_assert(can_stay(NULL));
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &allowed))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        cr_assert_eq(sched_setaffinity(0, sizeof one, &one), 0);
+        cr_assert_eq(hfi_os_cpu_told(), cpu);
+    }
 }
 
 Test(os, os_calls_keep_errno_and_return_errors)

@@ -237,7 +237,7 @@ double snapshot_quantile(const struct snapshot *snapshot, const uint64_t calls[H
                          double part);
 uint64_t snapshot_calls(const uint64_t calls[HF_INSPECT_BUCKETS]);
 
-/* Whether calls that the scheduler interrupted are told apart from others. */
+/* Whether calls whose thread was moved are told apart from others. */
 bool snapshot_tells_interrupted(const struct snapshot *snapshot);
 
 /* Calls `each` for every run of a node's pages in order, free stretches included: first page within

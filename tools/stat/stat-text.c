@@ -205,7 +205,7 @@ static void print_causes(const struct snapshot *snapshot)
                show_time(text[3], snapshot_ns(snapshot, slow->longest)), has_limit ? late : "");
     }
     if (any && !snapshot_tells_interrupted(snapshot))
-        printf("  what the scheduler took is in all of these: there is no rseq(2) area\n");
+        printf("  calls of threads that were moved are in all of these: there is no rseq(2) area\n");
 }
 
 /* --- lists --- */
