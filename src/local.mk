@@ -73,6 +73,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/alloc.h \
 	%D%/malloc/fork.c %D%/malloc/fork.h \
 	%D%/malloc/free.c \
+	%D%/malloc/full.c %D%/malloc/full.h \
 	%D%/malloc/heaps.c %D%/malloc/heaps.h \
 	%D%/malloc/init.c %D%/malloc/init.h \
 	%D%/malloc/ladder.c %D%/malloc/ladder.h \

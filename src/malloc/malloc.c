@@ -2,37 +2,28 @@
  * malloc: what malloc and its kin do when the fast path ends (slow.h).
  *
  * From here the ladder is asked, at most twice: the second time after the application's pressure
- * callbacks have run.  Only this file says that the arena is full.
- *
- * W5: no thread has entered (theap.h) when a message is written or a callback runs.
+ * callbacks have run.
  *
  * Tests: tests/unit/full.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "malloc/alloc.h"
 #include "kernel/boot.h"
-#include "kernel/cpu.h"
 #include "base/check.h"
 #include "malloc/fork.h"
+#include "malloc/full.h"
 #include "malloc/init.h"
-#include "app/events.h"
 #include "app/figures.h"
 #include "app/inspect.h"
 #include "app/latency.h"
 #include "malloc/ladder.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
-#include "app/pressure.h"
 #include "base/probe.h"
-#include "base/say.h"
-#include "app/stats.h"
 #include "malloc/thread.h"
 #include "heap/page.h"
 #include "heap/budget.h"
-
-#define RESERVE_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 
 HFI_TLS unsigned hfi_reserve_depth;
 
@@ -50,6 +41,13 @@ struct supply {
     struct page_front *front; /* has a free block; NULL: the arena is full */
     struct page *once;        /* the theap does not keep it: let go of it after one block */
 };
+
+/* Outside, after a run was handed out. */
+static void tell_reserve(const struct page *page)
+{
+    if (hfi_unlikely(hfi_page_is_reserve(page)))
+        hfi_full_tell_reserve(page);
+}
 
 static bool is_large(const struct request *request)
 {
@@ -69,96 +67,6 @@ static bool is_impossible(const struct request *request)
            hfi_max(pages_of(request), request->align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count;
 }
 
-/* --- nothing fits --- */
-
-void *hfi_fail_enomem(void)
-{
-    errno = ENOMEM;
-    return NULL;
-}
-
-static void *fail_as_asked(void)
-{
-    /* the callback may be about to free */
-    if (hfi_options.on_full == ON_FULL_ABORT && !hfi_pressure_is_calling())
-        hfi_die("HF-E013", "arena",
-                "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; do what HF-E012 says, "
-                "or set HOLDFAST_ON_FULL=fail");
-    return hfi_fail_enomem();
-}
-
-/* The empty theap is every thread's, and counts nothing. */
-static void count_failure(struct theap *theap)
-{
-    if (theap->thread == 0)
-        return;
-    theap->counters.failed++;
-    hfi_inspect_taken(theap, NULL);
-}
-
-/* What no arena of this size could give is the caller's affair. */
-static HFI_COLD void *fail_impossible(size_t bytes, size_t align_bytes)
-{
-    static _Atomic(bool) xsaid;
-    if (hfi_first_time(&xsaid))
-        hfi_say(SAY_INFO, "HF-I014", "arena", "refused %zu bytes, aligned to %zu: more than the whole arena",
-                bytes, align_bytes);
-    count_failure(hfi_theap);
-    return hfi_fail_enomem();
-}
-
-/* Nothing fits: say so, and do as HOLDFAST_ON_FULL says. */
-static HFI_COLD void *fail_full(size_t bytes, size_t pages, size_t align_bytes)
-{
-    struct theap *theap = hfi_theap;
-    uint64_t unreported;
-    HFI_PROBE2(full, bytes, pages);
-    if (theap->thread != 0)
-        hfi_inspect_full(theap->node, bytes, NULL);
-    count_failure(theap);
-    if (hfi_stats_report_full(bytes, pages, align_bytes, &unreported))
-        hfi_inspect_event(HF_EVENT_REPORT, theap->thread != 0 ? theap->node : &hfi_arena.nodes[0], bytes,
-                          unreported);
-    return fail_as_asked();
-}
-
-/* The arena is full: asks the application to free something.  Its callbacks run with nothing held,
- * and may allocate, free or fork: the thread may come back with another theap, or none. */
-static HFI_COLD bool ask_application(struct arena_node *node, size_t pages)
-{
-    if (!hfi_pressure_is_wanted())
-        return false;
-    bool freed = hfi_pressure_call(pages * HFI_PAGE_BYTES, node->id);
-    if (hfi_theap->thread != 0)
-        hfi_theap->counters.pressed++;
-    hfi_inspect_event(HF_EVENT_PRESSURE, node, pages * HFI_PAGE_BYTES, freed);
-    return freed;
-}
-
-/* The boot region is full, or could never hold the request. */
-static HFI_COLD void *fail_boot(const struct request *request)
-{
-    static _Atomic(bool) xsaid;
-    size_t bytes = request->bytes;
-    if (bytes <= HFI_BOOT_MAX_BYTES && request->align_bytes <= HFI_BOOT_MAX_ALIGN) {
-        if (hfi_first_time(&xsaid))
-            hfi_say(SAY_ERROR, "HF-E014", "boot",
-                    "the %zu MiB that serve a program without an arena have no %zu bytes left, or the kernel "
-                    "refuses them; %s",
-                    HFI_BOOT_MAX_BYTES / HFI_MIB, bytes,
-                    hfi_arena_is_being_made()
-                        ? "another thread sets the arena up, or did so when clone or _Fork made this "
-                          "process: load Holdfast before the first thread"
-                    : hfi_fork_is_pending()
-                        ? "a thread that another library's handler of fork started has them alone until "
-                          "Holdfast's own handler has run: load Holdfast before that library"
-                        : "a child of HOLDFAST_FORK=dontfork should do little but exec: set "
-                          "HOLDFAST_FORK=private");
-        return fail_as_asked();
-    }
-    return hfi_fail_enomem();
-}
-
 /* --- a block --- */
 
 /* A page, or none, from the ladder. */
@@ -173,28 +81,6 @@ static struct page *ask_ladder(struct theap *theap, struct demand *demand, size_
     call->cause = hfi_max(call->cause, demand->farthest);
     call->weight = 1;
     return page;
-}
-
-/* Outside, after a run was handed out: the first of the reserve is told of, and later ones seldom. */
-static void tell_reserve(const struct page *page)
-{
-    static _Atomic(uint64_t) xtold_ns, xuntold;
-    if (hfi_likely(!hfi_page_is_reserve(page)))
-        return;
-    const struct arena_node *node = hfi_node_of_page(page);
-    uint64_t now = hfi_os_now_coarse_ns(), last = hfi_load_relaxed(&xtold_ns);
-    char used[16], all[16];
-    if ((last != 0 && now - last < RESERVE_INTERVAL_NS) || !hfi_cas_relaxed(&xtold_ns, &last, now)) {
-        hfi_fetch_add_relaxed(&xuntold, 1);
-        return;
-    }
-    hfi_say(
-        SAY_WARNING, "HF-W026", "arena",
-        "node %u: nothing but the reserve is left, of which %s of %s are in use (%llu uses not told of since "
-        "the last message); raise HOLDFAST_ARENA, or let the program keep less",
-        node->id, hfi_format_bytes(used, sizeof used, hfi_arena_reserve_used(node) * HFI_PAGE_BYTES),
-        hfi_format_bytes(all, sizeof all, node->reserve_count * HFI_PAGE_BYTES),
-        (unsigned long long)hfi_exchange_relaxed(&xuntold, 0));
 }
 
 /* A block of whole pages; NULL when the arena is full, which is not reported here. */
@@ -372,14 +258,14 @@ static void *take_anyhow(const struct request *request)
 static HFI_COLD void *malloc_from_boot(const struct request *request)
 {
     void *block = take_boot(request);
-    return block != NULL ? block : fail_boot(request);
+    return block != NULL ? block : hfi_full_boot(request->bytes, request->align_bytes);
 }
 
 /* A callback may have left this thread in a child that has no arena. */
 static HFI_COLD void *fail(const struct request *request)
 {
     return !hfi_arena_is_standing() ? malloc_from_boot(request)
-                                    : fail_full(request->bytes, pages_of(request), request->align_bytes);
+                                    : hfi_full_fail(request->bytes, pages_of(request), request->align_bytes);
 }
 
 /* The end of a call: `had_theap` says whether the thread had one when it came. */
@@ -405,11 +291,11 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
     if (has_no_arena())
         return malloc_from_boot(request);
     if (is_impossible(request))
-        return fail_impossible(request->bytes, request->align_bytes);
+        return hfi_full_impossible(request->bytes, request->align_bytes);
     void *block = take_anyhow(request);
     if (block == NULL && hfi_ladder_steal_asleep())
         block = take_anyhow(request);
-    if (block == NULL && ask_application(hfi_thread_node(), pages_of(request)))
+    if (block == NULL && hfi_full_ask(hfi_thread_node(), pages_of(request)))
         block = take_anyhow(request);
     block = block != NULL ? block : fail(request);
     return served(false, block); /* the second attempt may have attached a theap */
@@ -419,12 +305,12 @@ static void *malloc_attached(struct theap *theap, const struct request *request,
 {
     if (hfi_unlikely(is_impossible(request))) {
         hfi_latency_drop(call);
-        return fail_impossible(request->bytes, request->align_bytes);
+        return hfi_full_impossible(request->bytes, request->align_bytes);
     }
     void *block = take_timed(theap, request, call);
     if (hfi_likely(block != NULL))
         return block;
-    if (ask_application(theap->node, pages_of(request)))
+    if (hfi_full_ask(theap->node, pages_of(request)))
         block = take_anyhow(request);
     return block != NULL ? block : fail(request);
 }
@@ -467,7 +353,7 @@ struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, stru
         hfi_latency_end(theap, &call, 0);
         if (run != NULL)
             tell_reserve(run);
-        if (run != NULL || again || !ask_application(only != NULL ? only : theap->node, pages))
+        if (run != NULL || again || !hfi_full_ask(only != NULL ? only : theap->node, pages))
             return run;
         theap = hfi_init_thread();
     }
@@ -476,7 +362,7 @@ struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, stru
 
 void *hfi_malloc_fail(size_t bytes, size_t pages, size_t align_bytes)
 {
-    return !hfi_arena_is_standing() ? hfi_fail_enomem() : fail_full(bytes, pages, align_bytes);
+    return !hfi_arena_is_standing() ? hfi_fail_enomem() : hfi_full_fail(bytes, pages, align_bytes);
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie on multiples of `align`. */
@@ -523,12 +409,12 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     if (listed && front == theap->classes[class].front && has_page_on(theap, class, node))
         return hfi_malloc(bytes);
     void *block = take(theap, &request);
-    if (block == NULL && ask_application(node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
+    if (block == NULL && hfi_full_ask(node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
         block = take(theap, &request);
     if (block != NULL)
         return block;
     hfi_inspect_full(node, bytes, NULL);
-    count_failure(hfi_theap);
+    hfi_full_count(hfi_theap);
     return hfi_fail_enomem();
 }
 
