@@ -129,9 +129,7 @@ static void node_let_go(struct arena_node *node, const struct theap *self)
 static _Atomic(bool) xthreaded;  /* atomic: there were other threads at the last fork */
 static _Atomic(uint32_t) xgiven; /* atomic: theaps that threads had been given then */
 
-/* atomic: forks whose handlers have begun and not ended; one may come within another.  While it is 0,
- * this process has nothing to take over. */
-static _Atomic(uint32_t) xunder_way;
+_Atomic(uint32_t) hfi_xforks_under_way;
 static HFI_TLS uint32_t forks_begun; /* of these, this thread's own: a child has no others */
 
 /* A word that each child finds wiped: it has yet to take over.  NULL: the kernel cannot wipe. */
@@ -155,11 +153,9 @@ static void become_whole(void)
     hfi_store_release(whole, 1);
 }
 
-/* A child of clone or _Fork is wiped as well, but runs no handlers, and goes on as its parent did.
- * The count is read first: before_fork raises it last, and child_after_fork lowers it last. */
-bool hfi_fork_is_pending(void)
+bool hfi_fork_is_wiped(void)
 {
-    return hfi_unlikely(hfi_load_acquire(&xunder_way) != 0) && !is_whole();
+    return !is_whole();
 }
 
 /* What threads that are gone held, and what this one did, goes to who wants it. */
@@ -317,15 +313,15 @@ static void child_after_fork(void)
         child_begin();
     become_whole();
     end_own_fork();
-    hfi_store_release(&xunder_way, forks_begun); /* pairs with hfi_fork_is_pending */
+    hfi_store_release(&hfi_xforks_under_way, forks_begun); /* pairs with hfi_fork_is_pending */
 }
 
 /* The count may be 0: a child that takes over meanwhile sets it, and does not know of this fork. */
 static void parent_after_fork(void)
 {
     end_own_fork();
-    uint32_t forks = hfi_load_relaxed(&xunder_way);
-    while (forks != 0 && !hfi_cas_weak_relaxed(&xunder_way, &forks, forks - 1))
+    uint32_t forks = hfi_load_relaxed(&hfi_xforks_under_way);
+    while (forks != 0 && !hfi_cas_weak_relaxed(&hfi_xforks_under_way, &forks, forks - 1))
         ;
 }
 
@@ -361,10 +357,10 @@ static void before_fork(void)
 {
     int cancel;
     bool was_whole = is_whole();
-    if (hfi_load_acquire(&xunder_way) == 0) /* pairs with child_after_fork */
-        become_whole();                     /* a child of clone or _Fork is wiped, too */
+    if (hfi_load_acquire(&hfi_xforks_under_way) == 0) /* pairs with child_after_fork */
+        become_whole();                               /* a child of clone or _Fork is wiped, too */
     forks_begun++;
-    hfi_fetch_add_acq_rel(&xunder_way, 1); /* pairs with hfi_fork_is_pending */
+    hfi_fetch_add_acq_rel(&hfi_xforks_under_way, 1); /* pairs with hfi_fork_is_pending */
     if (!hfi_arena_is_standing()) {
         hfi_store_relaxed(&xthreaded, true); /* it may stand in the child, by another thread */
         return;

@@ -124,7 +124,7 @@ static bool init_once(void)
     return true;
 }
 
-struct theap *hfi_init_thread(void)
+struct theap *hfi_init_thread_anew(void)
 {
     if (hfi_unlikely(hfi_fork_is_pending())) {
         if (hfi_theap->thread == 0)

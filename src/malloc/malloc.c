@@ -61,10 +61,12 @@ static size_t pages_of(const struct request *request)
                              : hfi_sizeclass_least_pages(&hfi_sizeclasses[hfi_sizeclass_of(request->bytes)]);
 }
 
+/* No arena is too small for a block of a class. */
 static bool is_impossible(const struct request *request)
 {
-    return request->bytes > PTRDIFF_MAX || request->bytes > HFI_ARENA_MAX_BYTES ||
-           hfi_max(pages_of(request), request->align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count;
+    return is_large(request) &&
+           (request->bytes > PTRDIFF_MAX || request->bytes > HFI_ARENA_MAX_BYTES ||
+            hfi_max(pages_of(request), request->align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count);
 }
 
 /* --- a block --- */
@@ -155,12 +157,9 @@ static struct supply supply_on_node(struct theap *theap, unsigned class, const s
                          : supply_from_ladder(theap, class, request, call);
 }
 
-/* The thread's own pages and magazines, in the order that suits how it trades; then the ladder. */
-static struct supply supply(struct theap *theap, unsigned class, const struct request *request,
-                            struct slow_call *call)
+/* The thread's own pages and magazines, in the order that suits how it trades. */
+static struct page_front *supply_own(struct theap *theap, unsigned class)
 {
-    if (request->only != NULL)
-        return supply_on_node(theap, class, request, call);
     if (hfi_arena.node_count > 1 && hfi_options.place != PLACE_INTERLEAVE) {
         hfi_ladder_choose_node(theap);
         hfi_theap_let_go_away(theap, class);
@@ -173,6 +172,15 @@ static struct supply supply(struct theap *theap, unsigned class, const struct re
         front = hfi_magazine_load(theap, class);
     if (front == NULL)
         front = hfi_theap_next_page(theap, class);
+    return front;
+}
+
+static struct supply supply(struct theap *theap, unsigned class, const struct request *request,
+                            struct slow_call *call)
+{
+    if (request->only != NULL)
+        return supply_on_node(theap, class, request, call);
+    struct page_front *front = supply_own(theap, class);
     return front != NULL ? (struct supply){ .front = front }
                          : supply_from_ladder(theap, class, request, call);
 }
@@ -315,22 +323,45 @@ static void *malloc_attached(struct theap *theap, const struct request *request,
     return block != NULL ? block : fail(request);
 }
 
-void *hfi_malloc_slow(size_t bytes, bool zero)
+/* A block of what the thread has itself; NULL when there is none, or the call has more to do.  What
+ * most slow calls come to: kept short. */
+HFI_INLINE void *take_own(size_t bytes, bool zero)
 {
     struct theap *theap = hfi_theap;
     struct page_front *front = hfi_front_for(bytes);
-    /* What a full turn of malloc and free leads to each time: kept short. */
     if (hfi_likely(front->local_free != NULL)) {
         theap->counters.listed += hfi_page_swap(hfi_page_of_front(front));
         return pop_zeroed(front, bytes, zero);
     }
+    /* Of the empty theap `untimed` is 0. */
+    if (hfi_unlikely(bytes > HFI_BLOCK_MAX_BYTES || theap->untimed == 0 || hfi_fork_is_pending()))
+        return NULL;
+    hfi_theap_enter(theap);
+    front = supply_own(theap, hfi_sizeclass_of(bytes));
+    void *block = NULL;
+    if (hfi_likely(front != NULL)) {
+        block = pop_zeroed(front, bytes, zero);
+        theap->untimed--;
+    }
+    hfi_theap_leave(theap);
+    return block;
+}
+
+static HFI_NOINLINE void *malloc_further(size_t bytes, bool zero)
+{
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
     struct slow_call call = { .begun = 0 };
-    bool had_theap = theap->thread != 0;
-    theap = had_theap ? hfi_init_thread() : attach(&call);
+    bool had_theap = hfi_theap->thread != 0;
+    struct theap *theap = had_theap ? hfi_init_thread() : attach(&call);
     if (hfi_unlikely(theap == NULL))
         return malloc_without_theap(&request);
     return served(had_theap, malloc_attached(theap, &request, &call));
+}
+
+void *hfi_malloc_slow(size_t bytes, bool zero)
+{
+    void *block = take_own(bytes, zero);
+    return hfi_likely(block != NULL) ? block : malloc_further(bytes, zero);
 }
 
 struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, struct arena_node *only,
@@ -423,6 +454,9 @@ void *hfi_malloc_dispensable(size_t bytes)
     struct page_front *front = hfi_front_for(bytes);
     if (front->free != NULL)
         return hfi_front_pop(front, front->free);
+    void *block = take_own(bytes, false);
+    if (hfi_likely(block != NULL))
+        return block;
     bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_init_thread();
     if (theap == NULL)
