@@ -7,12 +7,18 @@
  *     (mimalloc issue 1406: none over 64 KiB).
  * freer: one thread frees what four others allocate, and never allocates itself.  What it frees
  *     serves the four again (mimalloc issue 1364: five times what was live was in use).
+ * alone: a process that may map nothing more fills its arena by every call (mimalloc issue 1218: blocks
+ *     outside the regions that were given; 1228: more was mapped beside them, or, where that was forbidden,
+ *     calls failed long before they were full).
+ * figures: an arena that is filled and emptied four times is never said to have more in use than it has, and
+ *     its parts add up (mimalloc issue 1236: what was reserved at start counted again at its first use).
  *
- * fork.c and fork-steps.c have the deadlocks of a forked child (jemalloc issues 2019 and 2402);
- * quiet.c and api.c have the mappings beside the region (mimalloc issue 1218).
+ * fork.c and fork-steps.c have the deadlocks of a forked child (jemalloc issues 2019 and 2402).
  */
 #include <holdfast/holdfast.h>
+#include <malloc.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include "test.h"
 
@@ -133,6 +139,79 @@ static void free_elsewhere(void)
     CHECK(stats.high_water >= live_bytes && stats.high_water <= IN_USE_MAX);
 }
 
+/* A block of `bytes` by one of the calls, NULL where there is none. */
+static void *by_any_call(unsigned which, size_t bytes)
+{
+    void *block = NULL, *smaller;
+    switch (which % 5) {
+    case 0: return malloc(bytes);
+    case 1: return calloc(bytes, 1);
+    case 2: return posix_memalign(&block, (size_t)16 << which % 9, bytes) == 0 ? block : NULL;
+    case 3: return aligned_alloc(64, bytes);
+    default:
+        smaller = malloc(bytes / 3 + 1);
+        if (smaller != NULL && (block = realloc(smaller, bytes)) == NULL)
+            free(smaller);
+        return block;
+    }
+}
+
+/* Fills the arena; the blocks are a list by their first words, and *bytes is their sum. */
+static void **fill_mixed(uint64_t random, size_t *bytes)
+{
+    void **list = NULL, **block;
+    *bytes = 0;
+    for (unsigned i = 0;; i++) {
+        size_t size = test_random_size(&random, 16, i % 64 == 0 ? MIB : 8192);
+        if ((block = by_any_call(i, size)) == NULL && (block = malloc(16)) == NULL)
+            return list;
+        CHECK(hf_owns(block) && hf_owns((char *)block + malloc_usable_size(block) - 1));
+        *block = list;
+        list = block;
+        *bytes += malloc_usable_size(block);
+    }
+}
+
+static void empty(void **list)
+{
+    for (void **next; list != NULL; list = next) {
+        next = *list;
+        free(list);
+    }
+}
+
+static void fill_alone(void)
+{
+    struct hf_stats stats;
+    size_t mapped_kib = test_number_in("/proc/self/status", "VmSize:"), live;
+    struct rlimit limit = { .rlim_cur = mapped_kib << 10, .rlim_max = mapped_kib << 10 };
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    void **list = fill_mixed(1, &live);
+    CHECK(errno == ENOMEM);
+    CHECK(test_number_in("/proc/self/status", "VmSize:") == mapped_kib);
+    CHECK(hf_stats_get(&stats, sizeof stats) == 0);
+    fprintf(stderr, "%zu of %zu MiB\n", live / MIB, (size_t)stats.arena / MIB);
+    CHECK(live >= test_less_guards(stats.arena / 100 * 97));
+    empty(list);
+}
+
+static void fill_figures(void)
+{
+    struct hf_stats stats;
+    for (unsigned round = 0; round < 4; round++) {
+        size_t live;
+        void **list = fill_mixed(round + 1, &live);
+        CHECK(hf_stats_get(&stats, sizeof stats) == 0);
+        CHECK(stats.allocated + stats.idle + stats.free + stats.metadata == stats.arena);
+        CHECK(stats.live >= live && stats.live <= stats.allocated + stats.idle);
+        CHECK(stats.high_water >= live && stats.high_water <= stats.arena);
+        empty(list);
+        CHECK(hf_stats_get(&stats, sizeof stats) == 0);
+        CHECK(stats.allocated + stats.idle + stats.free + stats.metadata == stats.arena);
+        CHECK(stats.high_water <= stats.arena && stats.live < MIB);
+    }
+}
+
 static void again(char **argv, const char *what, const char *arena)
 {
     pid_t pid = fork();
@@ -155,10 +234,16 @@ int main(int argc, char **argv)
         again(argv, "parts", "24G");
         again(argv, "aligned", "300M");
         again(argv, "freer", "512M");
+        again(argv, "alone", "256M");
+        again(argv, "figures", "128M");
     } else if (strcmp(argv[1], "parts") == 0) {
         fill_parts();
     } else if (strcmp(argv[1], "aligned") == 0) {
         fill_aligned();
+    } else if (strcmp(argv[1], "alone") == 0) {
+        fill_alone();
+    } else if (strcmp(argv[1], "figures") == 0) {
+        fill_figures();
     } else {
         free_elsewhere();
     }
