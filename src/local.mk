@@ -16,6 +16,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/kernel/cgroup.c %D%/kernel/cgroup.h \
 	%D%/kernel/cpu.c %D%/kernel/cpu.h \
 	%D%/kernel/files.c %D%/kernel/files.h \
+	%D%/kernel/manager.c %D%/kernel/manager.h \
 	%D%/kernel/machine.c %D%/kernel/machine.h \
 	%D%/kernel/os.c %D%/kernel/os.h \
 	%D%/kernel/ring.c %D%/kernel/ring.h \

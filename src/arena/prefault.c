@@ -24,6 +24,7 @@
 
 #include "kernel/os.h"
 #include "kernel/cpu.h"
+#include "kernel/manager.h"
 #include "base/options.h"
 #include "base/say.h"
 #include "kernel/ring.h"
@@ -418,6 +419,14 @@ static void write_once(const struct prefault_order *order, size_t end)
         hfi_plain_store_relaxed((uint64_t *)(order->memory + at), 0); /* relaxed: nobody else is there */
 }
 
+static void tell_manager(void)
+{
+    uint64_t left = 0;
+    for (unsigned i = 0; i < HFI_MAX_NODES; i++)
+        left += hfi_load_relaxed(&hfi_prefault_xclosed_bytes[i]); /* relaxed: a figure */
+    hfi_manager_tell(left);
+}
+
 int hfi_prefault_finish(unsigned index, size_t *done_bytes)
 {
     struct prefault *node = &nodes[index];
@@ -425,6 +434,8 @@ int hfi_prefault_finish(unsigned index, size_t *done_bytes)
     while (hfi_load_relaxed(&node->xerror) == 0 &&
            hfi_load_relaxed(&hfi_prefault_xclosed_bytes[index]) != 0) {
         pump_rings();
+        if (hfi_manager_wants_news())
+            tell_manager();
         /* In the end a chunk that a worker is about is populated by both: whoever is first. */
         if (node->ring.open && (node->order.affine || is_left_to_ring(node)))
             hfi_os_sleep_us(POLL_US);

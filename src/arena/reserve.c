@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "arena/attempt.h"
+#include "kernel/manager.h"
 #include "numa/topology.h"
 
 static size_t usable_bytes(const struct options *options)
@@ -39,6 +40,7 @@ static int reserve_named(struct attempt *attempt)
         return hfi_say_no_space(asked, error);
     struct prefault_order order = hfi_order_of(attempt, &reservation->nodes[0]);
     attempt->background = attempt->options->prefault == PREFAULT_BACKGROUND && hfi_prefault_may_go_on(&order);
+    hfi_manager_begin();
     error = hfi_reserve_nodes(attempt);
     for (unsigned i = 0; i < reservation->node_count && error == 0; i++) {
         struct reserved_node *node = &reservation->nodes[i];
@@ -49,6 +51,7 @@ static int reserve_named(struct attempt *attempt)
                     "the limits (ulimit -v unlimited, ulimit -d unlimited)",
                     node->id, hfi_bytes_text(node->bytes).text, hfi_os_error_name(error));
     }
+    hfi_manager_end();
     for (unsigned i = 0; i < reservation->node_count && error == 0 && attempt->background; i++)
         populate_in_background(attempt, i);
     return error;
