@@ -4,6 +4,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/base/atomic.h \
 	%D%/base/base.h \
 	%D%/base/bits.h \
+	%D%/base/callback.c %D%/base/callback.h \
 	%D%/base/check.h \
 	%D%/base/layout.h \
 	%D%/base/options.c %D%/base/options.h \

@@ -5,16 +5,14 @@
  * published by a release store; freed by the reverse.  A caller that reads a slot while it is
  * being unregistered may still call it once: unregister before the argument goes.
  *
- * Callbacks run inside malloc, which is no cancellation point: a thread is not cancelled in them.
- *
  * Tests: tests/unit/pressure.c, tests/programs/cancel.c.
  */
 #include "app/pressure.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #include "base/atomic.h"
+#include "base/callback.h"
 
 struct slot {
     _Atomic(hfi_pressure_function *) xfunction; /* atomic: NULL = empty */
@@ -22,7 +20,6 @@ struct slot {
 };
 
 static struct slot slots[HFI_PRESSURE_MAX];
-static HFI_TLS bool calling;
 
 static bool slot_taken(size_t bytes, unsigned node, void *argument)
 {
@@ -60,28 +57,20 @@ bool hfi_pressure_is_wanted(void)
     for (int i = 0; i < HFI_PRESSURE_MAX; i++)
         /* relaxed: one that comes later was not there */
         wanted = wanted || hfi_load_relaxed(&slots[i].xfunction) != NULL;
-    return wanted && !calling;
-}
-
-bool hfi_pressure_is_calling(void)
-{
-    return calling;
+    return wanted && !hfi_callback_is_under_way();
 }
 
 bool hfi_pressure_call(size_t bytes, unsigned node)
 {
     bool freed = false;
     int cancel;
-    if (calling)
+    if (!hfi_callback_begin(&cancel))
         return false;
-    calling = true;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     for (int i = 0; i < HFI_PRESSURE_MAX; i++) {
         hfi_pressure_function *function = hfi_load_acquire(&slots[i].xfunction);
         if (function != NULL && function(bytes, node, hfi_load_relaxed(&slots[i].xargument)))
             freed = true;
     }
-    calling = false;
-    pthread_setcancelstate(cancel, NULL);
+    hfi_callback_end(cancel);
     return freed;
 }

@@ -20,9 +20,6 @@ int hfi_pressure_unregister(hfi_pressure_function *function, void *argument);
 /* Whether there is one to call. */
 bool hfi_pressure_is_wanted(void);
 
-/* Whether this thread is inside one. */
-bool hfi_pressure_is_calling(void);
-
 /* Calls them all with the bytes wanted in one run; true when any says it freed something. */
 bool hfi_pressure_call(size_t bytes, unsigned node);
 

@@ -13,6 +13,7 @@
 #include "app/figures.h"
 #include "app/inspect.h"
 #include "app/pressure.h"
+#include "base/callback.h"
 #include "app/stats.h"
 #include "arena/arena.h"
 #include "base/probe.h"
@@ -35,7 +36,7 @@ void *hfi_fail_enomem(void)
 static void *fail_as_asked(void)
 {
     /* the callback may be about to free */
-    if (hfi_options.on_full == ON_FULL_ABORT && !hfi_pressure_is_calling())
+    if (hfi_options.on_full == ON_FULL_ABORT && !hfi_callback_is_under_way())
         hfi_die("HF-E013", "arena",
                 "aborting on a full arena, as HOLDFAST_ON_FULL=abort asks; do what HF-E012 says, "
                 "or set HOLDFAST_ON_FULL=fail");
