@@ -66,6 +66,7 @@ hf_programs += %D%/programs/quiet # secure:HOLDFAST_ARENA=1500M:HOLDFAST_BACKING
 hf_programs += %D%/programs/quiet-child
 hf_programs += %D%/programs/refused # secure
 hf_programs += %D%/programs/slo
+hf_programs += %D%/programs/soft-limit # secure tsan
 hf_programs += %D%/programs/stats
 hf_programs += %D%/programs/threads # secure secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKING=4k tsan tsan:HOLDFAST_PREFAULT=background
 hf_programs += %D%/programs/traced

@@ -51,7 +51,10 @@ while read -r id; do fail "the manual refers to $id, which it does not explain";
 calls_of()
 {
     sed -e 's,/\*.*\*/,,' -e '/\/\*/,/\*\//d' "$top_srcdir/include/holdfast/$1" | grep -oE '\bhf_[a-z_]+ ?\(' | grep -oE 'hf_[a-z_]+'
-    [ "$1" != holdfast.h ] || echo hf_pressure_function
+    case $1 in
+    holdfast.h) echo hf_pressure_function ;;
+    heap.h) echo hf_heap_soft_function ;;
+    esac
 }
 : > "$work/all_calls"
 for pair in holdfast.h:holdfast frames.h:hf_frames_alloc heap.h:hf_heap_create uring.h:hf_uring_register; do

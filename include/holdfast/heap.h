@@ -25,6 +25,14 @@ struct hf_heap;
 #define HF_HEAP_NODE 2u     /* memory of node `node` and no other */
 #define HF_HEAP_RESERVED 4u /* where nothing else is left, of the reserve (HOLDFAST_RESERVE) */
 
+/* Told that `heap` came over its soft limit, and holds `held` bytes.  Called once, by a thread that
+ * allocates from the heap, with nothing held: it may free, allocate, also from the heap, and make
+ * any other call but the heap's end.  It is called again when the heap came over the limit again,
+ * having held seven eighths of it or less in between.  A thread inside a callback of Holdfast's
+ * calls none: the next one that needs more for the heap does.  The thread is not cancelled
+ * meanwhile. */
+typedef void hf_heap_soft_function(struct hf_heap *heap, size_t held, void *context);
+
 /* What fields are not given are 0. */
 struct hf_heap_options {
     size_t size_bytes; /* sizeof (struct hf_heap_options): tells the version */
@@ -32,6 +40,10 @@ struct hf_heap_options {
     size_t limit;      /* bytes, in steps of 16 KiB, rounded up; 0: none */
     unsigned flags;    /* HF_HEAP_REGION, perhaps with HF_HEAP_NODE and HF_HEAP_RESERVED */
     unsigned node;     /* the kernel's number */
+    size_t soft_limit; /* bytes, in steps as those of limit; a callback is told once over it; 0: none */
+    hf_heap_soft_function *soft_callback; /* NULL: crossings only count.  A call that would fail at
+                                           * `limit` calls it too, and is tried again */
+    void *soft_context;                   /* for the callback */
 };
 
 /* A heap; NULL with errno ENOMEM, or EINVAL for options that this version does not know, which is
@@ -64,10 +76,12 @@ int hf_heap_set_limit(struct hf_heap *heap, size_t bytes);
 
 /* Bytes, in steps of 16 KiB; of the default heap, in pages. */
 struct hf_heap_stats {
-    uint64_t held;     /* what it has of the arena */
-    uint64_t most;     /* most that it ever had; 0 of the default heap */
-    uint64_t limit;    /* 0: none */
-    uint64_t failures; /* calls that its limit failed */
+    uint64_t held;           /* what it has of the arena */
+    uint64_t most;           /* most that it ever had; 0 of the default heap */
+    uint64_t limit;          /* 0: none */
+    uint64_t failures;       /* calls that its limit failed */
+    uint64_t soft_limit;     /* 0: none */
+    uint64_t soft_crossings; /* times that it came over its soft limit */
 };
 
 /* Fills the first `size` bytes of *stats: sizeof (struct hf_heap_stats) of the caller's version.

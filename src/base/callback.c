@@ -1,7 +1,7 @@
 /*
  * callback: see callback.h.
  *
- * Tests: tests/unit/pressure.c, tests/programs/cancel.c.
+ * Tests: tests/unit/pressure.c, tests/programs/cancel.c, tests/programs/soft-limit.c.
  */
 #include "base/callback.h"
 

@@ -72,6 +72,7 @@ struct heap *hfi_heap_new(const char *name, uint32_t limit, unsigned flags, stru
         hfi_store_relaxed(&heap->xparked[i], NULL);
     heap->only = only;
     heap->flags = flags;
+    heap->soft = (struct limit_soft){ HFI_LIMIT_NONE, HFI_LIMIT_NONE };
     strncpy(heap->name, name != NULL ? name : "", sizeof heap->name - 1);
     hfi_store_relaxed(&heap->xlimit, (uint64_t)limit << HFI_LIMIT_SHIFT);
     /* release: pairs with hfi_heap_find */
@@ -264,6 +265,7 @@ void hfi_heaps_forked(void)
         hfi_store_relaxed(&heap->xplaces, 0);
         hfi_store_relaxed(&heap->xstale, 0);
         hfi_store_relaxed(&heap->xresumable, 0);
+        hfi_store_relaxed(&heap->xsoft_due, false);
         for (unsigned i = 0; i < HFI_HEAP_PARKED; i++)
             hfi_store_relaxed(&heap->xparked[i], NULL);
         for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++)

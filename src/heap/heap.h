@@ -11,6 +11,8 @@
 #ifndef HFI_HEAP_H
 #define HFI_HEAP_H
 
+#include <holdfast/heap.h>
+
 #include "base/base.h"
 #include "heap/limit.h"
 #include "heap/hold.h"
@@ -41,6 +43,11 @@ struct heap {
     _Atomic(uint32_t) xresumable; /* atomic: about as many pieces are parked, with a hint or without */
     _Atomic(uint32_t) xmost;      /* atomic: most that was used, of limit.h */
     _Atomic(uint64_t) xfailed;    /* atomic: calls that its limit failed */
+    struct limit_soft soft;       /* const */
+    hf_heap_soft_function *soft_callback; /* const: NULL: none */
+    void *soft_context;                   /* const */
+    _Atomic(bool) xsoft_due;              /* atomic: soft_callback is to be called */
+    _Atomic(uint64_t) xcrossings;         /* atomic: times that it came over its soft limit */
     _Atomic(uint64_t) xreported_ns,
         xunreported;                   /* atomic: when its limit was told of last, and failures since */
     hfi_place xtable[HFI_HEAP_PLACES]; /* atomic */

@@ -13,7 +13,9 @@
 #include <holdfast/heap.h>
 #include <string.h>
 
+#include "base/callback.h"
 #include "base/say.h"
+#include "heap/heap-limit.h"
 #include "heap/piece-blocks.h"
 #include "kernel/cpu.h"
 #include "malloc/address.h"
@@ -100,13 +102,6 @@ static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes
         (unsigned long long)hfi_exchange_relaxed(&heap->xunreported, 0));
 }
 
-static void note_most(struct heap *heap, uint64_t word)
-{
-    uint32_t use = hfi_limit_use(word), most = hfi_load_relaxed(&heap->xmost);
-    while (most < use && !hfi_cas_weak_relaxed(&heap->xmost, &most, use))
-        ;
-}
-
 static struct arena_node *home_of(const struct heap *heap, struct theap *theap)
 {
     if (heap->only != NULL)
@@ -186,11 +181,11 @@ static struct piece *claim_run(struct heap *heap, uint64_t id, size_t align, siz
 static struct piece *claim_spare(struct heap *heap, uint64_t id, struct arena_node *home)
 {
     uint64_t word;
-    if (!hfi_limit_take(&heap->xlimit, HFI_PIECES, &word))
+    if (!hfi_heap_take(heap, HFI_PIECES, &word))
         return NULL;
     struct piece *piece = claim_at_home(heap, id, home, HFI_PIECE_BLOCK_MAX);
     if (piece != NULL)
-        note_most(heap, word);
+        hfi_heap_note_most(heap, word);
     else
         hfi_limit_give(&heap->xlimit, HFI_PIECES);
     return piece;
@@ -211,18 +206,21 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
         piece = claim_spare(heap, id, home);
     if (piece != NULL)
         return piece;
-    if (!hfi_limit_take(&heap->xlimit, units, &word)) {
+    if (!hfi_heap_take(heap, units, &word)) {
         if (dispensable)
             return NULL;
-        report_limit(heap, word, bytes);
+        if (!hfi_heap_take_failed(heap, units))
+            report_limit(heap, word, bytes);
         return hfi_fail_enomem();
     }
     piece = is_run ? claim_run(heap, id, align, bytes) : claim_part(heap, id, home, bytes);
     if (piece == NULL) {
         hfi_limit_give(&heap->xlimit, units);
+        if (hfi_heap_soft_is_due(heap) && !hfi_callback_is_under_way()) /* it is asked again */
+            return hfi_fail_enomem();
         return dispensable ? NULL : hfi_malloc_fail(bytes, is_run ? pages : 1, align);
     }
-    note_most(heap, word);
+    hfi_heap_note_most(heap, word);
     return piece;
 }
 
@@ -339,12 +337,12 @@ static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap
     return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes, dispensable);
 }
 
-/* Where it is dispensable, a failure is not told, leaves errno, and `align` is the least. */
-static void *alloc(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable)
+static void *alloc_once(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable,
+                        struct heap **asked)
 {
     if (handle == &hfi_default_heap)
         return dispensable ? hfi_malloc_dispensable(bytes) : hfi_aligned_alloc(align, bytes);
-    struct heap *heap = hfi_heaps_find(handle, call);
+    struct heap *heap = *asked = hfi_heaps_find(handle, call);
     bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_heaps_thread();
     if (bytes > HFI_ARENA_MAX_BYTES || align > HFI_WINDOW_BYTES)
@@ -355,6 +353,19 @@ static void *alloc(const void *handle, size_t align, size_t bytes, const char *c
     void *block = alloc_in(heap, handle, theap, align, bytes, dispensable);
     if (hfi_unlikely(!had_theap))
         hfi_thread_served();
+    return block;
+}
+
+/* Where it is dispensable, a failure is not told, leaves errno, and `align` is the least.  Where the soft
+ * limit's callback was called before the call fails, the call begins again: once for each crossing. */
+static void *alloc(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable)
+{
+    struct heap *heap = NULL;
+    void *block;
+    do
+        block = alloc_once(handle, align, bytes, call, dispensable, &heap);
+    while (heap != NULL && hfi_unlikely(hfi_heap_soft_is_due(heap)) && hfi_heap_soft_tell(heap, handle) &&
+           block == NULL && !dispensable && hfi_arena_is_standing());
     return block;
 }
 

@@ -9,13 +9,14 @@
 
 #include "app/stats.h"
 #include "base/say.h"
+#include "heap/heap-limit.h"
 #include "malloc/address.h"
 #include "malloc/alloc.h"
 #include "malloc/heaps.h"
 #include "malloc/init.h"
 #include "malloc/thread.h"
 
-#define OPTIONS_BYTES_LEAST sizeof(struct hf_heap_options) /* of the first version */
+#define OPTIONS_BYTES_LEAST offsetof(struct hf_heap_options, soft_limit) /* of the first version */
 #define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED)
 
 /* In steps of what heaps are counted in. */
@@ -29,7 +30,7 @@ static uint32_t limit_units(size_t bytes)
 static bool is_known(const struct hf_heap_options *options)
 {
     size_t bytes = options->size_bytes;
-    if (bytes < OPTIONS_BYTES_LEAST || bytes > HFI_PAGE_BYTES)
+    if (bytes < OPTIONS_BYTES_LEAST || bytes > HFI_PAGE_BYTES || bytes % sizeof(size_t) != 0)
         return false;
     for (size_t i = sizeof *options; i < bytes; i++)
         if (((const char *)options)[i] != 0)
@@ -74,6 +75,7 @@ static struct hf_heap *create(const struct hf_heap_options *options)
         heap = hfi_heap_new(options->name, limit, options->flags, only);
     if (heap == NULL)
         return hfi_malloc_fail(sizeof *heap, 1, HFI_PAGE_BYTES);
+    hfi_heap_set_soft(heap, limit_units(options->soft_limit), options->soft_callback, options->soft_context);
     return hfi_heap_handle(heap, hfi_load_relaxed(&heap->xid));
 }
 
@@ -81,8 +83,10 @@ HFI_EXPORT struct hf_heap *hf_heap_create(const struct hf_heap_options *options)
 {
     if (options == NULL || !is_known(options))
         return refuse(options != NULL ? options : &(struct hf_heap_options){ 0 });
+    struct hf_heap_options known = { 0 }; /* fields that an older caller does not have are 0 */
+    memcpy(&known, options, hfi_min(options->size_bytes, sizeof known));
     bool had_theap = hfi_theap->thread != 0;
-    struct hf_heap *heap = create(options);
+    struct hf_heap *heap = create(&known);
     if (!had_theap)
         hfi_thread_served();
     return heap;
@@ -209,6 +213,8 @@ HFI_EXPORT int hf_heap_stats(struct hf_heap *handle, struct hf_heap_stats *stats
         full.limit =
             hfi_limit_of(word) == HFI_LIMIT_NONE ? 0 : (uint64_t)hfi_limit_of(word) * HFI_PIECE_BYTES;
         full.failures = hfi_load_relaxed(&heap->xfailed);
+        full.soft_limit = heap->soft.over == HFI_LIMIT_NONE ? 0 : (uint64_t)heap->soft.over * HFI_PIECE_BYTES;
+        full.soft_crossings = hfi_load_relaxed(&heap->xcrossings);
     }
     memset(stats, 0, size); /* fields of a later version */
     memcpy(stats, &full, hfi_min(size, sizeof full));

@@ -12,7 +12,7 @@
  *
  * Blocks and chains are the program's or of one of its heaps, which are created, limited and
  * destroyed between calls, with their blocks live.  What heaps hold is what hf_stats says of them,
- * and their pages are audited.
+ * and their pages are audited.  Some have a soft limit, whose callback allocates and frees.
  *
  *   make fuzz FUZZ_SECONDS=3600
  */
@@ -200,6 +200,23 @@ static void shorten_chain(struct slot *slot, size_t count, size_t every)
 
 /* --- heaps --- */
 
+static bool is_called; /* one thread at a time makes calls */
+
+/* The heap holds more than that; or its call would fail at its limit. */
+static void over_soft_limit(struct hf_heap *heap, size_t held, void *unused)
+{
+    (void)unused;
+    require(!is_called);
+    is_called = true;
+    struct hf_heap_stats stats;
+    require(hf_heap_stats(heap, &stats, sizeof stats) == 0 && held == stats.held &&
+            stats.soft_crossings != 0);
+    require(held > stats.soft_limit || stats.limit != 0);
+    hf_free(hf_heap_malloc(heap, 1 + held % 9000));
+    hf_free(hf_malloc(1 + held % 300000));
+    is_called = false;
+}
+
 static void create_heap(struct hf_heap **heap, unsigned more, size_t limit)
 {
     bool is_bad = more % 8 == 7, is_elsewhere = more % 8 == 6;
@@ -207,6 +224,10 @@ static void create_heap(struct hf_heap **heap, unsigned more, size_t limit)
                                        .name = more % 2 == 0 ? "fuzzed" : NULL,
                                        .limit = limit,
                                        .flags = is_bad ? more : HF_HEAP_REGION };
+    if (more % 3 == 0) {
+        options.soft_limit = limit / 2 + more;
+        options.soft_callback = over_soft_limit;
+    }
     if (is_bad && more % 16 == 7)
         options.size_bytes = limit % sizeof options;
     if (is_elsewhere || more % 8 == 5)

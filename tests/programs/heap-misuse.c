@@ -45,12 +45,14 @@ enum misuse {
     FREED_LATE_BESIDE,
     FREED_LATE_LARGE,
     OPTIONS_SHORT,
+    OPTIONS_BETWEEN,
     OPTIONS_LONGER,
     OPTIONS_FLAGS,
     OPTIONS_NONE,
     LIMIT_UNDER,
     AT_LIMIT,
     MANY_AT_LIMIT,
+    ARENA_FULL,
 };
 
 static void free_blocks(enum misuse misuse)
@@ -95,6 +97,8 @@ static void create(enum misuse misuse)
     } options = { { .size_bytes = sizeof options.known, .flags = HF_HEAP_REGION }, 0 };
     if (misuse == OPTIONS_SHORT)
         options.known.size_bytes = 16;
+    if (misuse == OPTIONS_BETWEEN)
+        options.known.size_bytes = sizeof options.known - 4;
     if (misuse == OPTIONS_LONGER) {
         options.known.size_bytes = sizeof options;
         CHECK(hf_heap_create(&options.known) != NULL); /* a later version's, with nothing that is new */
@@ -129,6 +133,15 @@ static void reach_many_limits(void)
         CHECK(hf_heap_malloc(new_heap(1), 100000) == NULL && errno == ENOMEM);
 }
 
+/* The heap has a limit, which is not what it comes to. */
+static void fill_arena(void)
+{
+    struct hf_heap *heap = new_heap((size_t)1 << 30);
+    while (hf_heap_malloc(heap, 100000) != NULL)
+        ;
+    CHECK(errno == ENOMEM && hf_heap_malloc(heap, 100000) == NULL);
+}
+
 static void run(int misuse)
 {
     struct hf_heap_stats stats;
@@ -139,10 +152,12 @@ static void run(int misuse)
     case LIMIT_AFTER: CHECK(hf_heap_set_limit(ended(), 0) == 0); break;
     case STATS_AFTER: CHECK(hf_heap_stats(ended(), &stats, sizeof stats) == 0); break;
     case OPTIONS_SHORT:
+    case OPTIONS_BETWEEN:
     case OPTIONS_LONGER:
     case OPTIONS_FLAGS:
     case OPTIONS_NONE: create((enum misuse)misuse); break;
     case MANY_AT_LIMIT: reach_many_limits(); break;
+    case ARENA_FULL: fill_arena(); break;
     case LIMIT_UNDER:
     case AT_LIMIT: misuse_limit((enum misuse)misuse); break;
     default: free_blocks((enum misuse)misuse); break;
@@ -171,12 +186,16 @@ static const struct {
     { FREED_LATE_BESIDE, false, "warning HF-W023 free: ", 1 },
     { FREED_LATE_LARGE, false, "warning HF-W023 free: ", 1 },
     { OPTIONS_SHORT, false, "warning HF-W024 heap: ", 1 },
+    { OPTIONS_BETWEEN, false, "warning HF-W024 heap: ", 1 },
     { OPTIONS_LONGER, false, "warning HF-W024 heap: ", 1 },
     { OPTIONS_FLAGS, false, "warning HF-W024 heap: ", 1 },
     { OPTIONS_NONE, false, "warning HF-W024 heap: ", 1 },
     { LIMIT_UNDER, false, "warning HF-W025 heap: ", 1 },
-    { AT_LIMIT, false, "error HF-E015 heap: ", 1 },
+    { AT_LIMIT, false, "error HF-E015 heap: heap \"misused\" (1) is at its limit: ", 1 },
+    { AT_LIMIT, false, "HF-E012", 0 },
     { MANY_AT_LIMIT, false, "error HF-E015 heap: ", 10 },
+    { ARENA_FULL, false, "error HF-E012 arena: ", 1 },
+    { ARENA_FULL, false, "HF-E015", 0 },
 };
 
 static unsigned lines_with(const char *text, const char *wanted)
