@@ -150,6 +150,22 @@ elif command -v setpriv > /dev/null; then
     (ulimit -l 64; setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock "$holdfast" doctor --arena 64M) > "$work/out" 2> "$work/err"
     grep -q '^warn HF-D17 registering   with io_uring: 1 window pins 64 MiB, limit 64 KiB$' "$work/out" || fail "doctor says nothing about a low memlock"
 fi
+# Transparent huge pages that what started this forbids: the machine's setting is not what is to be mended.
+if command -v python3 > /dev/null && ! grep -q '\[never\]' /sys/kernel/mm/transparent_hugepage/enabled; then
+    forbidding() { python3 -c 'import ctypes, os, sys
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
+os.execvp(sys.argv[1], sys.argv[1:])' "$@" > "$work/out" 2> "$work/err"; }
+    forbidding "$holdfast" doctor --arena 64M --backing thp
+    grep -q '^fail HF-D07 thp .* forbidden to this process (PR_SET_THP_DISABLE); cannot be used$' "$work/out" ||
+        fail "doctor does not say that prctl forbids transparent huge pages"
+    grep -q 'mend: start this from a program that has not called prctl(PR_SET_THP_DISABLE)' "$work/out" && ! grep -q 'echo madvise' "$work/out" ||
+        fail "doctor's mend of what prctl forbids"
+    forbidding "$holdfast" run --arena 64M --backing thp -- true
+    grep -q 'HF-W204 .*forbidden to this process: using 4k; have what starts this program clear PR_SET_THP_DISABLE' "$work/err" ||
+        fail "a start does not say that prctl forbids transparent huge pages"
+else
+    echo "tool.sh: no python3, or no transparent huge pages: those that prctl forbids are not tested"
+fi
 # What outlives a reboot: lines that a shell understands, and that name files of their own.
 (ulimit -v 10000000; "$holdfast" doctor --arena 16G) > "$work/out" 2> "$work/err"
 for line in "printf '\[Service\]\\\\nLimitAS=infinity\\\\nLimitDATA=infinity\\\\n' > /etc/systemd/system/NAME.service.d/holdfast-as.conf" \

@@ -221,7 +221,9 @@ bool hfi_backing_is_possible(const struct attempt *attempt, const struct reserve
         return true;
     if (asked == BACKING_THP)
         hfi_degraded(attempt, "HF-W204", "HF-E204", "using 4k",
-                     "run: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
+                     hfi_os_thp() == OS_THP_FORBIDDEN
+                         ? "have what starts this program clear PR_SET_THP_DISABLE (prctl)"
+                         : "run: echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
                      "transparent huge pages are off, or forbidden to this process");
     return false;
 }

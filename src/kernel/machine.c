@@ -18,6 +18,9 @@
 #ifndef PR_GET_THP_DISABLE
 #define PR_GET_THP_DISABLE 42
 #endif
+#ifndef PR_THP_DISABLE_EXCEPT_ADVISED
+#define PR_THP_DISABLE_EXCEPT_ADVISED (1 << 1)
+#endif
 
 /* --- memory --- */
 
@@ -102,16 +105,23 @@ static int hex_digit(char c)
     return hfi_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool hfi_os_has_thp(void)
+enum os_thp hfi_os_thp(void)
 {
     char text[HFI_SMALL_FILE_BYTES];
     if (hfi_os_read_once("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) <= 0 ||
         strstr(text, "[never]") != NULL)
-        return false;
+        return OS_THP_OFF;
     int saved_errno = errno;
     int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
     errno = saved_errno;
-    return disabled <= 0;
+    /* what madvise asks for may be exempt (Linux 6.18), and the arena asks */
+    return disabled <= 0 || (disabled & PR_THP_DISABLE_EXCEPT_ADVISED) != 0 ? OS_THP_GRANTED
+                                                                            : OS_THP_FORBIDDEN;
+}
+
+bool hfi_os_has_thp(void)
+{
+    return hfi_os_thp() == OS_THP_GRANTED;
 }
 
 /* What of a span of addresses lies on huge pages. */

@@ -29,8 +29,10 @@ uint64_t hfi_os_address_room(void);
 /* RLIMIT_MEMLOCK; UINT64_MAX when unlimited. */
 uint64_t hfi_os_lock_limit(void);
 
-/* Whether a program can have transparent huge pages: enabled is always or madvise, and
- * PR_SET_THP_DISABLE is not set. */
+/* Whether this process can have transparent huge pages.  Not where enabled is never, nor where
+ * PR_SET_THP_DISABLE is set, here or in what started this process. */
+enum os_thp { OS_THP_GRANTED, OS_THP_OFF, OS_THP_FORBIDDEN };
+enum os_thp hfi_os_thp(void);
 bool hfi_os_has_thp(void);
 
 /* Bytes of transparent huge pages in the mappings that lie in the range; UINT64_MAX when

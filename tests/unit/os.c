@@ -93,6 +93,25 @@ Test(os, transparent_huge_bytes_are_counted)
     cr_assert_eq(hfi_os_transparent_huge_bytes(space, 8 * HFI_MIB), 4 * HFI_MIB);
 }
 
+#ifndef PR_SET_THP_DISABLE
+#define PR_SET_THP_DISABLE 41
+#endif
+
+/* Criterion runs each test in a process of its own. */
+Test(os, transparent_huge_pages_that_prctl_forbids)
+{
+    if (hfi_os_thp() == OS_THP_OFF)
+        cr_skip_test("no transparent huge pages here");
+    cr_assert_eq(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
+    cr_assert_eq(hfi_os_thp(), OS_THP_FORBIDDEN);
+    cr_assert_not(hfi_os_has_thp());
+    cr_assert_eq(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
+    cr_assert(hfi_os_has_thp());
+    if (prctl(PR_SET_THP_DISABLE, 1, 1 << 1, 0, 0) != 0) /* PR_THP_DISABLE_EXCEPT_ADVISED */
+        cr_skip_test("this kernel exempts no advice");
+    cr_assert(hfi_os_has_thp());
+}
+
 /* What /proc/self/maps says behind the mapping that begins at `start`. */
 static void find_mapping(const char *start, char *line, size_t line_bytes)
 {

@@ -46,15 +46,24 @@ void checks_thp(struct examination *examination)
     char enabled[32], defrag[32];
     enum option_backing asked = outlook->options.backing;
     bool needed = (outlook->small_bytes != 0) && asked != BACKING_4K;
+    enum os_thp thp = hfi_os_thp();
     procfs_thp("enabled", enabled, sizeof enabled);
     procfs_thp("defrag", defrag, sizeof defrag);
     struct check check = { "HF-D07", "thp",
                            .mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
                            .keep = KEEP_THP };
-    if (!hfi_os_has_thp() && needed)
+    if (thp != OS_THP_GRANTED && needed)
         check.verdict = asked == BACKING_THP ? checks_fail_if_named(examination) : VERDICT_WARN;
-    checks_report(examination, &check, "transparent huge pages: enabled %s, defrag %s; %s", enabled, defrag,
-                  needed ? "would be used" : "not needed");
+    if (thp == OS_THP_FORBIDDEN) {
+        check.mend = "start this from a program that has not called prctl(PR_SET_THP_DISABLE): children "
+                     "inherit it (container runtimes and job schedulers have an option for it)";
+        check.keep = NULL;
+    }
+    checks_report(examination, &check, "transparent huge pages: enabled %s, defrag %s%s; %s", enabled, defrag,
+                  thp == OS_THP_FORBIDDEN ? ", forbidden to this process (PR_SET_THP_DISABLE)" : "",
+                  !needed                 ? "not needed"
+                  : thp == OS_THP_GRANTED ? "would be used"
+                                          : "cannot be used");
 }
 
 void checks_swap(struct examination *examination)
