@@ -117,32 +117,18 @@ static HFI_NOINLINE void remote_return(struct page *page, const struct pushed *p
     }
 }
 
-/* While the page is owned there is nothing to decide.  False: it is not, or the block is freed twice. */
-HFI_INLINE bool push_to_owner(struct page *page, const struct pushed *pushed)
-{
-    /* relaxed: the CAS decides, and of an owned page nothing else is read */
-    uint64_t word = hfi_load_relaxed(&page->xfree), next;
-    do {
-        struct block *head = hfi_xfree_head(page, word);
-        if ((word & XFREE_UNOWNED) || head == pushed->first)
-            return false;
-        hfi_link_set(page, pushed->last, head);
-        next = hfi_xfree_list(page, pushed->first, hfi_xfree_count(word) + pushed->count);
-        /* release: publishes the links to page_take_remote */
-    } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, next));
-    return true;
-}
-
 void hfi_remote_return(struct page *page, struct block *first, struct block *last, uint32_t count)
 {
+    if (hfi_likely(hfi_remote_push(page, first, last, count)))
+        return;
     struct pushed pushed = { .first = first, .last = last, .count = count, .theap = NULL };
-    if (!push_to_owner(page, &pushed))
-        remote_return(page, &pushed);
+    remote_return(page, &pushed);
 }
 
 void hfi_remote_free(struct theap *theap, struct page *page, struct block *block)
 {
+    if (hfi_likely(hfi_remote_push(page, block, block, 1)))
+        return;
     struct pushed pushed = { .first = block, .last = block, .count = 1, .theap = theap };
-    if (!push_to_owner(page, &pushed))
-        remote_return(page, &pushed);
+    remote_return(page, &pushed);
 }

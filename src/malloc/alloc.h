@@ -93,7 +93,7 @@ HFI_INLINE void hfi_free(void *pointer)
     hfi_compiler_barrier();
     /* relaxed: equal only if this thread stored it, or a stealer that gave up (pagetable.h) */
     if (hfi_unlikely(!hfi_equals_relaxed(hfi_owner_from(base, index), (uintptr_t)theap)))
-        return hfi_free_slow(pointer);
+        return hfi_free_slow(pointer, index, base, theap);
     size_t at = index * sizeof(struct page);
     struct block *block = pointer;
     hfi_dead(block);

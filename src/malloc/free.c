@@ -102,34 +102,71 @@ static HFI_NOINLINE void free_found(struct found found, void *pointer)
         free_without_theap(found, pointer);
 }
 
-/* A small block of another thread's page, or of an unowned one, that the magazine takes as it is.
- * Programs that hand blocks on, or have many, free such blocks all day. */
-HFI_INLINE bool is_for_magazine(const struct theap *theap, struct found found, const void *pointer)
+/* Whether a block of `found` that one of this thread's magazines may take, or its page, begins at
+ * `offset` bytes into the run.  Other addresses are looked at closely (free_found). */
+HFI_INLINE bool is_block(struct found found, unsigned class, uint32_t blocks, size_t offset)
 {
-    unsigned class = found.page->size_class;
-    return !HFI_SECURE && found.owner >= HFI_OWNER_UNOWNED && class < HFI_DIRECT_CLASSES &&
-           hfi_magazine_has_room(theap, found.page, class, pointer) &&
-           hfi_address_is_start(&hfi_sizeclasses[class], hfi_sizeclasses[class].blocks,
-                                (size_t)((const char *)pointer - hfi_base) % HFI_PAGE_BYTES);
+    return !HFI_SECURE && found.owner >= HFI_OWNER_UNOWNED &&
+           hfi_address_is_start(&hfi_sizeclasses[class], blocks, (uint32_t)offset);
 }
 
-/* A block that no magazine takes as it is: mostly a larger one, of a page that another thread owns, or
- * that is unowned. */
-static HFI_NOINLINE void free_larger(struct found found, void *pointer)
+/* A small block of another thread's page, or of an unowned one, that the magazine takes as it is.
+ * Programs that hand blocks on, or have many, free such blocks all day. */
+HFI_INLINE bool is_for_magazine(const struct theap *theap, struct found found, unsigned class,
+                                const void *pointer)
 {
-    struct theap *theap = hfi_theap;
+    return class < HFI_DIRECT_CLASSES &&
+           is_block(found, class, hfi_sizeclasses[class].blocks, (uintptr_t)pointer % HFI_PAGE_BYTES) &&
+           hfi_magazine_has_room(theap, found.page, class, pointer);
+}
+
+/* Whether a larger block, which goes to its page at once, begins at `offset` bytes into the run. */
+HFI_INLINE bool is_for_page(const struct theap *theap, struct found found, size_t offset)
+{
     unsigned class = found.page->size_class;
-    if (HFI_SECURE || found.owner < HFI_OWNER_UNOWNED || class < HFI_DIRECT_CLASSES ||
-        class >= HFI_CLASS_COUNT || theap->thread == 0 ||
-        !hfi_address_is_start(&hfi_sizeclasses[class], found.page->reserved,
-                              (size_t)((const char *)pointer - hfi_base) % HFI_PAGE_BYTES)) {
+    return class >= HFI_DIRECT_CLASSES && class < HFI_CLASS_COUNT && theap->thread != 0 &&
+           is_block(found, class, found.page->reserved, offset);
+}
+
+/* A larger block of a page that another thread owns, or of an unowned one. */
+HFI_INLINE void free_to_page(struct theap *theap, struct found found, struct block *block)
+{
+    hfi_magazine_count(theap, found.owner);
+    if (hfi_likely(hfi_remote_push(found.page, block, block, 1)))
+        return;
+    hfi_theap_enter(theap); /* as in free_block */
+    hfi_remote_free(theap, found.page, block);
+}
+
+/* A block that begins in a later page of a run than the first. */
+static HFI_NOINLINE void free_inside(struct found found, void *pointer, struct theap *theap)
+{
+    struct found head = { found.page - found.page->head_delta, HFI_OWNER_NONE };
+    head.owner = hfi_load_relaxed(hfi_owner_at(hfi_page_index(head.page)));
+    if (!is_for_page(theap, head, (size_t)((const char *)pointer - hfi_page_start(head.page)))) {
         free_found(found, pointer);
         return;
     }
-    hfi_theap_enter(theap);
-    hfi_magazine_count(theap, found.owner);
-    hfi_remote_free(theap, found.page, pointer);
+    if (head.owner == (uintptr_t)theap) {
+        hfi_theap_enter(theap);
+        free_own(theap, head.page, pointer);
+    } else {
+        free_to_page(theap, head, pointer);
+    }
     hfi_theap_leave(theap);
+}
+
+/* A block that no magazine takes as it is: mostly a larger one. */
+static HFI_NOINLINE void free_larger(struct found found, void *pointer, struct theap *theap)
+{
+    if (hfi_likely(is_for_page(theap, found, (uintptr_t)pointer % HFI_PAGE_BYTES))) {
+        free_to_page(theap, found, pointer);
+        hfi_theap_leave(theap);
+    } else if (found.owner == HFI_OWNER_INTERIOR) {
+        free_inside(found, pointer, theap);
+    } else {
+        free_found(found, pointer);
+    }
 }
 
 void hfi_free_outside(void *pointer)
@@ -138,18 +175,17 @@ void hfi_free_outside(void *pointer)
         hfi_address_die(pointer, "free", HFI_OWNER_NONE);
 }
 
-void hfi_free_slow(void *pointer)
+void hfi_free_slow(void *pointer, size_t index, char *base, struct theap *theap)
 {
-    struct theap *theap = hfi_theap;
-    char *base = hfi_base;
-    size_t index = ((uintptr_t)pointer - (uintptr_t)base) >> HFI_PAGE_SHIFT;
+    hfi_assert(theap == hfi_theap && index == hfi_index_of(pointer));
     hfi_assert(hfi_in_arena(pointer) && (theap->thread == 0 || hfi_load_relaxed(&theap->xbusy) != 0));
     struct found found = { hfi_page_from(base, index), hfi_load_relaxed(hfi_owner_from(base, index)) };
-    if (hfi_likely(is_for_magazine(theap, found, pointer))) {
-        hfi_magazine_push(theap, found.page->size_class, found.owner, pointer);
+    unsigned class = found.page->size_class;
+    if (hfi_likely(is_for_magazine(theap, found, class, pointer))) {
+        hfi_magazine_push(theap, class, found.owner, pointer);
         hfi_theap_leave(theap);
     } else {
-        free_larger(found, pointer);
+        free_larger(found, pointer, theap);
     }
 }
 

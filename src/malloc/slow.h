@@ -11,6 +11,7 @@
 
 struct arena_node;
 struct page;
+struct theap;
 
 /* How often this thread is inside hf_reserve_enter. */
 extern HFI_HIDDEN HFI_TLS unsigned hfi_reserve_depth;
@@ -42,8 +43,9 @@ void hfi_free_outside(void *pointer);
 
 /* free of any other address in the arena than a block of a page that this thread owns.  It may be a
  * block of another thread's page or of an unowned one, a large block, or a misuse (message, abort).
- * The caller has stored xbusy, as by hfi_theap_enter; this leaves. */
-void hfi_free_slow(void *pointer);
+ * `index` is its page's, `base` the arena's, `theap` this thread's: what the caller has in registers.
+ * It has stored xbusy, as by hfi_theap_enter; this leaves. */
+void hfi_free_slow(void *pointer, size_t index, char *base, struct theap *theap);
 
 /* free took the count of blocks of this thread's page to zero; as above, with xbusy set. */
 void hfi_free_emptied(struct page *page);
