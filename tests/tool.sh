@@ -82,6 +82,28 @@ if [ "$pool_free" -ge 16 ] && unshare --mount true 2> /dev/null; then
     ! grep -q nr_hugepages "$work/out" "$work/err" || fail "in a cgroup with 4 huge pages: advises to raise the pool"
 fi
 
+# The limit itself, and what it is of, whatever the pool has.
+cat > "$work/limits" << 'EOF'
+mount -t tmpfs none /sys/fs/cgroup || exit 77
+cd /sys/fs/cgroup && echo 8388608 > hugetlb.2MB.max && echo 2097152 > hugetlb.2MB.current
+echo 4194304 > hugetlb.2MB.rsvd.max && echo 0 > hugetlb.2MB.rsvd.current && cd - > /dev/null
+"$1" doctor --arena 16M --backing 2m
+echo max > /sys/fs/cgroup/hugetlb.2MB.rsvd.max
+"$1" doctor --arena 16M --backing auto
+EOF
+if unshare --mount true 2> /dev/null; then
+    unshare --mount sh "$work/limits" "$holdfast" > "$work/out" 2> "$work/err"
+    for text in '^fail HF-D19 pool limit    hugetlb.2MB.max is 8 MiB, 2 MiB used; the arena takes 16 MiB of 2m pages; 10 MiB too much$' \
+        'mend: set hugetlb.2MB.max of this cgroup to 18874368 or more (Kubernetes: hugepages-2Mi: 18Mi)$' \
+        '^fail HF-D19 pool limit    hugetlb.2MB.rsvd.max is 4 MiB, 0 B used; the arena takes 16 MiB of 2m pages; 12 MiB too much$' \
+        '^ok   HF-D19 pool limit    hugetlb.2MB.max is 8 MiB, .* 10 MiB too much, so it goes on to others$'; do
+        grep -q "$text" "$work/out" || fail "in a cgroup with limits of huge pages: doctor does not say '$text'"
+    done
+    [ "$(grep -c 'hugetlb.2MB.rsvd.max is' "$work/out")" = 1 ] || fail "doctor tells of a limit that there is not"
+else
+    echo "tool.sh: no namespace can be made: limits of huge pages are not tested"
+fi
+
 # What a program on the pool holds is counted once more when doctor is asked about it: both lines say so.
 if [ "$pool_free" -ge 16 ]; then
     "$holdfast" run --arena 16M --backing 2m --strict sleep 60 2> "$work/err" &

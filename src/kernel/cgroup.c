@@ -21,6 +21,7 @@
 struct cgroup_kind {
     const char *root, *limit_name, *used_name;
     const char *cache_names[2]; /* in memory.stat: page cache, which the kernel takes back; or NULL */
+    bool first;                 /* v1 */
 };
 
 static const struct cgroup_kind cgroup_v2 = {
@@ -34,6 +35,7 @@ static const struct cgroup_kind cgroup_v1 = {
     .limit_name = "memory.limit_in_bytes",
     .used_name = "memory.usage_in_bytes",
     .cache_names = { "total_inactive_file ", "total_active_file " },
+    .first = true,
 };
 
 /* What a group's memory.stat counts under the two names. */
@@ -84,6 +86,7 @@ static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind
     if (limit < bound->limit_bytes) {
         bound->limit_bytes = limit;
         bound->used_bytes = used;
+        bound->first_kind = kind->first;
     }
 }
 
@@ -151,25 +154,36 @@ void hfi_cgroup_find(struct cgroup_bound *bound)
     cgroup_find_kind(bound, &cgroup_v2, &cgroup_v1, "memory");
 }
 
-HFI_NOINLINE uint64_t hfi_cgroup_pool_room(size_t page_bytes)
+/* Of one size of pages, with "rsvd." or without.  On v2 alone, and beside v1, where it is mounted. */
+HFI_NOINLINE void hfi_cgroup_pool_bound(struct cgroup_bound *bound, char file[HFI_CGROUP_FILE_BYTES],
+                                        size_t page_bytes, bool reserved)
 {
     static const char *const roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
-    const char *size = page_bytes == HFI_GIB ? "1GB" : "2MB";
-    struct cgroup_bound bound = { HFI_CGROUP_NO_BOUND, .usage = true };
-    for (int i = 0; i < 4; i++) {
-        char names[4][48];
-        const char *counted = i % 2 == 0 ? "" : "rsvd.";
-        snprintf(names[0], sizeof names[0], "hugetlb.%s.%smax", size, counted);
-        snprintf(names[1], sizeof names[1], "hugetlb.%s.%scurrent", size, counted);
-        snprintf(names[2], sizeof names[2], "hugetlb.%s.%slimit_in_bytes", size, counted);
-        snprintf(names[3], sizeof names[3], "hugetlb.%s.%susage_in_bytes", size, counted);
-        struct cgroup_kind v2 = { .root = roots[i / 2], .limit_name = names[0], .used_name = names[1] };
-        struct cgroup_kind v1 = { .root = "/sys/fs/cgroup/hugetlb",
-                                  .limit_name = names[2],
-                                  .used_name = names[3] };
-        cgroup_find_kind(&bound, &v2, &v1, "hugetlb");
+    static const char *const words[] = { "max", "current", "limit_in_bytes", "usage_in_bytes" };
+    char names[4][HFI_CGROUP_FILE_BYTES];
+    *bound = (struct cgroup_bound){ HFI_CGROUP_NO_BOUND, .usage = true };
+    for (int i = 0; i < 4; i++)
+        snprintf(names[i], sizeof names[i], "hugetlb.%s.%s%s", page_bytes == HFI_GIB ? "1GB" : "2MB",
+                 reserved ? "rsvd." : "", words[i]);
+    for (int i = 0; i < 2; i++) {
+        struct cgroup_kind v2 = { .root = roots[i], .limit_name = names[0], .used_name = names[1] };
+        struct cgroup_kind v1 = {
+            .root = "/sys/fs/cgroup/hugetlb", .limit_name = names[2], .used_name = names[3], .first = true
+        };
+        cgroup_find_kind(bound, &v2, &v1, "hugetlb");
     }
-    return bound.room_bytes;
+    memcpy(file, names[bound->first_kind ? 2 : 0], HFI_CGROUP_FILE_BYTES);
+    if (bound->limit_bytes == UINT64_MAX)
+        file[0] = 0;
+}
+
+uint64_t hfi_cgroup_pool_room(size_t page_bytes)
+{
+    struct cgroup_bound touched, reserved;
+    char file[HFI_CGROUP_FILE_BYTES];
+    hfi_cgroup_pool_bound(&touched, file, page_bytes, false);
+    hfi_cgroup_pool_bound(&reserved, file, page_bytes, true);
+    return hfi_min(touched.room_bytes, reserved.room_bytes);
 }
 
 bool hfi_os_cgroup_limit(uint64_t *limit_bytes, uint64_t *used_bytes)

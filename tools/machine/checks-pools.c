@@ -3,6 +3,7 @@
  *
  * Test: tests/tool.sh, tests/tool-plan.sh.
  */
+#include "kernel/cgroup.h"
 #include "machine/checks.h"
 
 #define MEND_BYTES 256
@@ -118,6 +119,59 @@ void checks_pools(struct examination *examination)
         check_pool(examination, i, BACKING_1G);
         check_pool(examination, i, BACKING_2M);
     }
+}
+
+/* --- limits of the cgroup --- */
+
+/* Bytes of a size that all nodes need; what forked children copy is told of by checks_forks. */
+static uint64_t bytes_on(const struct outlook *outlook, enum option_backing backing)
+{
+    uint64_t pages = 0;
+    for (unsigned i = 0; i < outlook->reservation.node_count; i++)
+        pages += outlook_pages(outlook, &outlook->reservation.nodes[i], backing);
+    return pages * hfi_backing_page_bytes(backing);
+}
+
+/* True where there is a limit. */
+static bool check_pool_limit(struct examination *examination, enum option_backing backing, bool reserved)
+{
+    struct cgroup_bound bound;
+    char file[HFI_CGROUP_FILE_BYTES], mend[MEND_BYTES];
+    char limit[16], used[16], want[16], more[32];
+    const struct outlook *outlook = &examination->outlook;
+    size_t page_bytes = hfi_backing_page_bytes(backing);
+    hfi_cgroup_pool_bound(&bound, file, page_bytes, reserved);
+    if (file[0] == 0)
+        return false;
+    uint64_t need = bytes_on(outlook, backing), lack = checks_missing(need, bound.room_bytes);
+    bool asked = outlook->options.backing == backing;
+    struct check check = { "HF-D19",
+                           "pool limit",
+                           lack != 0 && asked ? VERDICT_FAIL : VERDICT_OK,
+                           NULL,
+                           true,
+                           need,
+                           .have = bound.room_bytes,
+                           .mend = mend };
+    snprintf(mend, sizeof mend, "set %s of this cgroup to %llu or more (Kubernetes: hugepages-%s: %lluMi)",
+             file, (unsigned long long)(bound.limit_bytes + lack), backing == BACKING_1G ? "1Gi" : "2Mi",
+             (unsigned long long)((bound.limit_bytes + lack) / HFI_MIB));
+    checks_report(examination, &check, "%s is %s, %s used; the arena takes %s of %s pages%s%s", file,
+                  checks_size(limit, bound.limit_bytes), checks_size(used, bound.used_bytes),
+                  checks_size(want, need), hfi_backing_name(backing), checks_too_much(more, lack),
+                  lack != 0 && !asked ? ", so it goes on to others" : "");
+    return true;
+}
+
+void checks_pool_limits(struct examination *examination)
+{
+    bool limited = false;
+    for (enum option_backing backing = BACKING_1G; backing <= BACKING_2M; backing++)
+        for (int reserved = 0; reserved < 2; reserved++)
+            limited |= check_pool_limit(examination, backing, reserved != 0);
+    if (!limited)
+        checks_report(examination, &(struct check){ .id = "HF-D19", .name = "pool limit" },
+                      "the cgroup has no limit of huge pages");
 }
 
 /* --- what forked children copy --- */

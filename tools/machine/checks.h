@@ -103,6 +103,9 @@ void checks_result(struct examination *examination);
 
 void checks_pools(struct examination *examination);
 
+/* What the cgroup may have of each size, whatever the pool has. */
+void checks_pool_limits(struct examination *examination);
+
 /* K2 */
 void checks_forks(struct examination *examination);
 

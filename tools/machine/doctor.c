@@ -15,6 +15,7 @@ static void examine(struct examination *examination)
     checks_memory(examination);
     checks_cgroup(examination);
     checks_pools(examination);
+    checks_pool_limits(examination);
     checks_thp(examination);
     checks_memlock(examination);
     checks_swap(examination);
