@@ -1,6 +1,6 @@
 # --- the multi-node lab: virtual machines of QEMU, whose programs have Holdfast's own objects inside ---
-hf_lab_programs = %D%/overflow %D%/pages %D%/place %D%/server %D%/workers
-hf_lab_machines = %D%/eight-nodes.lab %D%/four-nodes.lab %D%/memory-only.lab %D%/short-pool.lab
+hf_lab_programs = %D%/fill %D%/overflow %D%/pages %D%/place %D%/server %D%/workers
+hf_lab_machines = %D%/eight-nodes.lab %D%/four-nodes.lab %D%/memory-only.lab %D%/pool-limit.lab %D%/short-pool.lab
 check_PROGRAMS += $(hf_lab_programs)
 TESTS += $(hf_lab_machines)
 EXTRA_DIST += $(hf_lab_machines) %D%/lab %D%/lab.h %D%/init
@@ -10,6 +10,10 @@ LAB_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/lab
 AM_LAB_LOG_FLAGS = run
 
 hf_lab_cflags = $(AM_CFLAGS) -O1 -fno-builtin
+%C%_fill_SOURCES = %D%/fill.c
+%C%_fill_CFLAGS = $(hf_lab_cflags)
+%C%_fill_LDADD = libholdfast.la
+%C%_fill_LDFLAGS = -static
 %C%_overflow_SOURCES = %D%/overflow.c
 %C%_overflow_CFLAGS = $(hf_lab_cflags)
 %C%_overflow_LDADD = libholdfast.la
