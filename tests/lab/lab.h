@@ -17,6 +17,8 @@
 
 #include "../programs/test.h"
 #include "arena/arena.h"
+#include "heap/theap.h"
+#include "heap/theaps.h"
 #include "kernel/files.h"
 
 static inline bool __attribute__((format(printf, 2, 3))) lab_ok(bool holds, const char *format, ...)
@@ -120,6 +122,40 @@ static inline void lab_free_all(struct lab_blocks *blocks)
     blocks->count = 0;
 }
 
+/* A block that says what it must hold, so that any thread can see whether it is as it was left. */
+struct lab_letter {
+    size_t bytes;
+    unsigned from;
+};
+
+#define LAB_LETTER_STRIDE 512
+
+/* Of up to 3000 bytes, one in 64 of up to 500,000.  NULL when malloc fails. */
+static inline struct lab_letter *lab_letter_write(uint64_t *random, unsigned writer)
+{
+    size_t bytes = test_random_size(random, sizeof(struct lab_letter) + 1,
+                                    test_random(random) % 64 == 0 ? 500000 : 3000);
+    struct lab_letter *letter = malloc(bytes);
+    if (letter == NULL)
+        return NULL;
+    *letter = (struct lab_letter){ bytes, writer };
+    unsigned char *text = (unsigned char *)(letter + 1);
+    for (size_t i = 0; i < bytes - sizeof *letter; i += LAB_LETTER_STRIDE)
+        text[i] = (unsigned char)(bytes + i);
+    return letter;
+}
+
+/* Frees it; how many of its bytes are not as they were written. */
+static inline size_t lab_letter_open(struct lab_letter *letter)
+{
+    size_t bytes = letter->bytes, spoilt = 0;
+    const unsigned char *text = (const unsigned char *)(letter + 1);
+    for (size_t i = 0; i < bytes - sizeof *letter; i += LAB_LETTER_STRIDE)
+        spoilt += text[i] != (unsigned char)(bytes + i);
+    free(letter);
+    return spoilt;
+}
+
 /* How many blocks of the list are on `node`, as the kernel and hf_node_of agree. */
 static inline size_t lab_on_node(const struct lab_blocks *blocks, unsigned node)
 {
@@ -127,6 +163,30 @@ static inline size_t lab_on_node(const struct lab_blocks *blocks, unsigned node)
     for (void **block = blocks->first; block != NULL; block = *block)
         on_node += lab_node_of(block) == (int)node;
     return on_node;
+}
+
+/* Pages that blocks have, of all nodes. */
+static inline size_t lab_used_pages(void)
+{
+    size_t used = 0;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
+        const struct arena_node *node = &hfi_arena.nodes[i];
+        used += node->page_count - hfi_arena_free_pages(node) - node->meta_pages -
+                hfi_load_relaxed(&node->xtheap_pages);
+    }
+    return used;
+}
+
+/* NULL, or what is broken; while no other thread is in a call. */
+static inline const char *lab_audit(void)
+{
+    const char *broken = NULL;
+    for (unsigned i = 0; i < hfi_arena.node_count && broken == NULL; i++)
+        broken = hfi_arena_audit(&hfi_arena.nodes[i]);
+    for (struct theap *theap = hfi_theap_first(); theap != NULL && broken == NULL; theap = theap->next_all)
+        if (theap->thread != 0)
+            broken = hfi_theap_audit(theap);
+    return broken;
 }
 
 #endif

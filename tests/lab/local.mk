@@ -1,6 +1,8 @@
 # --- the multi-node lab: virtual machines of QEMU, whose programs have Holdfast's own objects inside ---
-hf_lab_programs = %D%/fill %D%/overflow %D%/pages %D%/place %D%/server %D%/workers
-hf_lab_machines = %D%/eight-nodes.lab %D%/four-nodes.lab %D%/memory-only.lab %D%/pool-limit.lab %D%/short-pool.lab
+hf_lab_programs = %D%/fill %D%/overflow %D%/pages %D%/place %D%/server %D%/torment %D%/workers \
+	%D%/chaos/chaos
+hf_lab_machines = %D%/chaos.lab %D%/eight-nodes.lab %D%/four-nodes.lab %D%/memory-only.lab %D%/pool-limit.lab \
+	%D%/short-pool.lab
 check_PROGRAMS += $(hf_lab_programs)
 TESTS += $(hf_lab_machines)
 EXTRA_DIST += $(hf_lab_machines) %D%/lab %D%/lab.h %D%/init
@@ -34,10 +36,25 @@ hf_lab_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_workers_CFLAGS = $(hf_lab_cflags)
 %C%_workers_LDADD = libholdfast.la
 %C%_workers_LDFLAGS = -static
+%C%_torment_SOURCES = %D%/torment.c
+%C%_torment_CFLAGS = $(hf_lab_cflags)
+%C%_torment_LDADD = libholdfast.la
+%C%_torment_LDFLAGS = -static
+%C%_chaos_chaos_SOURCES = %D%/chaos/chaos.c %D%/chaos/chaos.h %D%/chaos/faults.c %D%/chaos/workers.c
+%C%_chaos_chaos_CFLAGS = $(hf_lab_cflags)
+%C%_chaos_chaos_LDFLAGS = -static
 
-.PHONY: check-numa numa-shell
+.PHONY: chaos check-numa numa-shell
 check-numa: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(hf_lab_machines)'
+
+# make chaos SEED=1 SECONDS=1800
+SEED = 1
+SECONDS = 1800
+chaos: all
+	$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS)
+	HOLDFAST_TEST_LAB_SECONDS=$$(($(SECONDS) + 600)) HOLDFAST_TEST_LAB_OPTIONS='seed=$(SEED) seconds=$(SECONDS)' \
+	    $(SHELL) $(srcdir)/%D%/lab run $(srcdir)/%D%/chaos.lab
 
 LAB_MACHINE = four-nodes
 numa-shell: all

@@ -9,9 +9,7 @@
  */
 #include "lab.h"
 #include "app/stats.h"
-#include "heap/theaps.h"
 #include "heap/counters.h"
-#include "heap/theap.h"
 
 #define THREADS_PER_NODE 2
 #define THREADS_MAX 16
@@ -20,39 +18,24 @@
 #define ROUND_STEPS 100 /* threads meet after so many: software emulation runs them in long turns */
 #define MAILBOXES 256   /* of each thread */
 
-struct letter {
-    size_t bytes;
-    unsigned from;
-};
-
-static _Atomic(struct letter *) mailboxes[THREADS_MAX][MAILBOXES];
+static _Atomic(struct lab_letter *) mailboxes[THREADS_MAX][MAILBOXES];
 static pthread_barrier_t round_over;
 static _Atomic(size_t) sent, received, spoilt, remote_letters, astray_letters;
 static unsigned thread_count;
 
-static void open_letter(struct letter *letter, unsigned reader)
+static void open_letter(struct lab_letter *letter, unsigned reader)
 {
     if (letter == NULL)
         return;
-    size_t bytes = letter->bytes;
-    const unsigned char *text = (const unsigned char *)(letter + 1);
-    for (size_t i = 0; i < bytes - sizeof *letter; i += 512)
-        spoilt += text[i] != (unsigned char)(bytes + i);
     received++;
     remote_letters += letter->from != reader;
-    free(letter);
+    spoilt += lab_letter_open(letter);
 }
 
-static struct letter *write_letter(uint64_t *random, unsigned writer)
+static struct lab_letter *write_letter(uint64_t *random, unsigned writer)
 {
-    size_t bytes =
-        test_random_size(random, sizeof(struct letter) + 1, test_random(random) % 64 == 0 ? 500000 : 3000);
-    struct letter *letter = malloc(bytes);
+    struct lab_letter *letter = lab_letter_write(random, writer);
     CHECK(letter != NULL);
-    *letter = (struct letter){ bytes, writer };
-    unsigned char *text = (unsigned char *)(letter + 1);
-    for (size_t i = 0; i < bytes - sizeof *letter; i += 512)
-        text[i] = (unsigned char)(bytes + i);
     sent++;
     return letter;
 }
@@ -66,7 +49,7 @@ static void *serve(void *argument)
         if (step % (STEPS / 2) == 0)
             lab_run_on(node);
         unsigned reader = (self + 1 + (unsigned)(test_random(&random) % (thread_count - 1))) % thread_count;
-        struct letter *letter = write_letter(&random, self);
+        struct lab_letter *letter = write_letter(&random, self);
         astray_letters += hf_node_of(letter) != (int)node;
         open_letter(atomic_exchange(&mailboxes[reader][test_random(&random) % MAILBOXES], letter), self);
         open_letter(atomic_exchange(&mailboxes[self][test_random(&random) % MAILBOXES], NULL), self);
@@ -74,28 +57,6 @@ static void *serve(void *argument)
             pthread_barrier_wait(&round_over);
     }
     return NULL;
-}
-
-static size_t used_pages(void)
-{
-    size_t used = 0;
-    for (unsigned i = 0; i < hfi_arena.node_count; i++) {
-        const struct arena_node *node = &hfi_arena.nodes[i];
-        used += node->page_count - hfi_arena_free_pages(node) - node->meta_pages -
-                hfi_load_relaxed(&node->xtheap_pages);
-    }
-    return used;
-}
-
-static const char *audit(void)
-{
-    const char *broken = NULL;
-    for (unsigned i = 0; i < hfi_arena.node_count && broken == NULL; i++)
-        broken = hfi_arena_audit(&hfi_arena.nodes[i]);
-    for (struct theap *theap = hfi_theap_first(); theap != NULL && broken == NULL; theap = theap->next_all)
-        if (theap->thread != 0)
-            broken = hfi_theap_audit(theap);
-    return broken;
 }
 
 static void run_phase(void)
@@ -118,8 +79,8 @@ int main(void)
         hfi_stats_counters(&before);
         run_phase();
         hfi_stats_counters(&after);
-        used[phase] = used_pages();
-        const char *broken = audit();
+        used[phase] = lab_used_pages();
+        const char *broken = lab_audit();
         uint64_t taken =
             after.fresh + after.claimed + after.large - before.fresh - before.claimed - before.large;
         printf("# phase %d: %zu pages used; of %llu taken %llu are from away\n", phase, used[phase],
@@ -142,8 +103,8 @@ int main(void)
         open_letter(atomic_exchange(&mailboxes[i / MAILBOXES][i % MAILBOXES], NULL), THREADS_MAX);
     hf_thread_idle();
     lab_ok(received == sent, "every letter was opened");
-    const char *broken = audit();
+    const char *broken = lab_audit();
     lab_ok(broken == NULL, "audit at the end: %s", broken == NULL ? "whole" : broken);
-    lab_ok(used_pages() <= 16, "all blocks freed: %zu pages are still used", used_pages());
+    lab_ok(lab_used_pages() <= 16, "all blocks freed: %zu pages are still used", lab_used_pages());
     return 0;
 }
