@@ -84,8 +84,10 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/realloc.c \
 	%D%/malloc/slow.h \
 	%D%/malloc/thread.c %D%/malloc/thread.h \
+	%D%/malloc/use.c %D%/malloc/use.h \
 	%D%/names/api.c \
 	%D%/names/api-heap.c \
+	%D%/names/api-use.c \
 	%D%/names/elf.c %D%/names/elf.h
 libholdfast_core_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden -ftls-model=initial-exec -fno-builtin-malloc -fno-semantic-interposition
 libholdfast_core_la_LIBADD = $(HWLOC_LIBS) $(LIBURING_LIBS)

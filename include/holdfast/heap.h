@@ -70,6 +70,18 @@ struct hf_heap *hf_heap_of(const void *pointer);
 /* What plain malloc uses, as a heap that has no limit and does not end. */
 struct hf_heap *hf_heap_default(void);
 
+/* From here on the calling thread's plain malloc and its kin, operator new and hf_malloc come from
+ * `heap`, until it calls this again: for code that knows only malloc.  They fail with ENOMEM at the
+ * heap's limit.  hf_heap_default() or NULL ends that, and so does the thread's end.  Returns the heap
+ * that was in use before, hf_heap_default() for none, to be put back; or NULL with errno ENOMEM, and
+ * nothing has changed.
+ *
+ * Plain realloc keeps a block in its heap.  hf_malloc_onnode, hf_frames_alloc and callbacks of
+ * hf_pressure_register go on with the default heap.  But what the C library or another one allocates
+ * in this thread meanwhile is in `heap`, and must not be used after the heap's end: a stream's
+ * buffer, or thread-specific data.  A heap in use must not be destroyed. */
+struct hf_heap *hf_heap_use(struct hf_heap *heap);
+
 /* Another limit, 0 for none.  0, -EBUSY where the heap holds more already, which leaves the limit
  * as it was, or -EINVAL for the default heap. */
 int hf_heap_set_limit(struct hf_heap *heap, size_t bytes);

@@ -266,6 +266,7 @@ void hfi_heaps_forked(void)
         hfi_store_relaxed(&heap->xstale, 0);
         hfi_store_relaxed(&heap->xresumable, 0);
         hfi_store_relaxed(&heap->xsoft_due, false);
+        hfi_store_relaxed(&heap->xusers, 0);
         for (unsigned i = 0; i < HFI_HEAP_PARKED; i++)
             hfi_store_relaxed(&heap->xparked[i], NULL);
         for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++)

@@ -42,6 +42,7 @@ struct heap {
     _Atomic(uint32_t) xlook;      /* atomic: place to look at next for such a one */
     _Atomic(uint32_t) xresumable; /* atomic: about as many pieces are parked, with a hint or without */
     _Atomic(uint32_t) xmost;      /* atomic: most that was used, of limit.h */
+    _Atomic(uint32_t) xusers;     /* atomic: threads whose plain malloc comes from it (use.h) */
     _Atomic(uint64_t) xfailed;    /* atomic: calls that its limit failed */
     struct limit_soft soft;       /* const */
     hf_heap_soft_function *soft_callback; /* const: NULL: none */

@@ -4,7 +4,8 @@
  * T1: a page owned by the thread is in exactly one place: current of its class, in the partial
  *     queue of its class, or in `full`.  page->list says which.
  * T2: hfi_direct[i] is the front of the current page of the class that serves i * 16 bytes, or of
- *     the magazine that stands in for it.
+ *     the magazine that stands in for it.  hfi_classes are the theap's.  While what it has is withheld,
+ *     both lead to empty lists.
  * T3: a page put into `full` is sealed until the first free into it by the thread, or until it
  *     leaves `full`.
  * T4: kept pages are current or partial.  Together they have at most what hfi_budget_kept said when
@@ -34,6 +35,8 @@ HFI_TLS struct page_front *hfi_direct[HFI_DIRECT_COUNT] = {
     [0 ... HFI_DIRECT_COUNT - 1] = &hfi_empty_front,
 };
 
+HFI_TLS const struct theap_class *hfi_classes = hfi_empty_theap.classes;
+
 void hfi_theap_direct(unsigned class, struct page_front *front)
 {
     const struct sizeclass *cut = &hfi_sizeclasses[class];
@@ -48,6 +51,24 @@ static void class_set_front(struct theap *theap, unsigned class, struct page_fro
     theap->classes[class].front = front;
     if (class < HFI_DIRECT_CLASSES)
         hfi_theap_direct(class, front);
+}
+
+void hfi_theap_withhold(struct theap *theap)
+{
+    hfi_classes = hfi_empty_theap.classes;
+    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
+        hfi_direct[i] = &hfi_empty_front;
+    if (theap == &hfi_empty_theap)
+        return;
+    theap->untimed = 0;      /* malloc's slow path would take what the theap has */
+    theap->hands_on = false; /* M7: a free would load what it puts away */
+}
+
+void hfi_theap_offer(struct theap *theap)
+{
+    hfi_classes = theap->classes;
+    for (unsigned class = 0; class < HFI_DIRECT_CLASSES; class ++)
+        hfi_theap_direct(class, theap->classes[class].front);
 }
 
 static void list_append(struct theap *theap, struct page_queue *queue, struct page *page, enum page_list list)
@@ -435,7 +456,9 @@ const char *hfi_theap_audit(const struct theap *theap)
         const struct sizeclass *cut = &hfi_sizeclasses[class];
         for (unsigned i = cut->direct_first;
              theap == hfi_theap && class < HFI_DIRECT_CLASSES && i <= cut->direct_last; i++)
-            if (hfi_direct[i] != queue->front && hfi_direct[i] != &theap->magazines[class].loaded)
+            if (hfi_classes != theap->classes
+                    ? hfi_direct[i] != &hfi_empty_front
+                    : hfi_direct[i] != queue->front && hfi_direct[i] != &theap->magazines[class].loaded)
                 broken = "T2: the direct table does not point at the current page";
     }
     for (uint32_t slot = 0; slot < HFI_KEPT_MAX; slot++)

@@ -108,6 +108,10 @@ extern HFI_HIDDEN HFI_TLS struct theap *hfi_theap;
  * in the theap: one load less for each malloc. */
 extern HFI_HIDDEN HFI_TLS struct page_front *hfi_direct[HFI_DIRECT_COUNT];
 
+/* Where blocks of classes beyond the direct table come from: the theap's classes, or, like the direct table,
+ * nothing. */
+extern HFI_HIDDEN HFI_TLS const struct theap_class *hfi_classes;
+
 /* The theap's current page of a class; NULL when there is none. */
 HFI_INLINE struct page *hfi_theap_current(const struct theap *theap, unsigned class)
 {
@@ -154,6 +158,12 @@ struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class);
 /* Makes malloc take blocks of a class of the direct table from `front`: the current page's or its
  * stand-in. */
 void hfi_theap_direct(unsigned class, struct page_front *front);
+
+/* Keeps what the theap has from malloc's fast path, which finds nothing then; or has it take from there
+ * again.  Of the calling thread, whatever theap it has.  Between the two nothing is installed, loaded or
+ * refilled. */
+void hfi_theap_withhold(struct theap *theap);
+void hfi_theap_offer(struct theap *theap);
 
 /* Takes in a page with room that this thread has just claimed or cut, as current page. */
 void hfi_theap_install(struct theap *theap, struct page *page);

@@ -37,7 +37,7 @@ HFI_INLINE struct page_front *hfi_front_for(size_t bytes)
     if (hfi_likely(bytes <= HFI_DIRECT_MAX_BYTES))
         return hfi_direct[(bytes + 15) / 16];
     if (bytes <= HFI_BLOCK_MAX_BYTES)
-        return hfi_theap->classes[hfi_sizeclass_of(bytes)].front;
+        return hfi_classes[hfi_sizeclass_of(bytes)].front;
     return &hfi_empty_front;
 }
 

@@ -62,6 +62,7 @@
 #include "heap/theaps.h"
 #include "heap/heap.h"
 #include "malloc/thread.h"
+#include "malloc/use.h"
 #include "arena/arena.h"
 #include "heap/page.h"
 #include "heap/theap.h"
@@ -167,6 +168,7 @@ static void child_take_over(void)
     hfi_theaps_forsake(self->thread != 0 ? self : NULL);
     hfi_pieces_forked();
     hfi_heaps_forked();
+    hfi_use_forked();
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         node_let_go(&hfi_arena.nodes[i], self);
     hfi_theaps_recycle();
@@ -239,6 +241,7 @@ static void tell_again(void)
 static void forsake_arena(void)
 {
     hfi_span = 0;
+    hfi_use_forsake();
     hfi_thread_forget();
     hfi_theaps_forsake(NULL);
     hfi_heaps_forsake();

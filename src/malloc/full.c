@@ -24,6 +24,7 @@
 #include "kernel/cpu.h"
 #include "malloc/fork.h"
 #include "malloc/slow.h"
+#include "malloc/use.h"
 
 #define RESERVE_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 
@@ -79,7 +80,10 @@ bool hfi_full_ask(struct arena_node *node, size_t pages)
 {
     if (!hfi_pressure_is_wanted())
         return false;
+    struct suspension suspension;
+    hfi_use_suspend(&suspension);
     bool freed = hfi_pressure_call(pages * HFI_PAGE_BYTES, node->id);
+    hfi_use_resume(&suspension);
     if (hfi_theap->thread != 0)
         hfi_theap->counters.pressed++;
     hfi_inspect_event(HF_EVENT_PRESSURE, node, pages * HFI_PAGE_BYTES, freed);

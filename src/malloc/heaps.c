@@ -25,6 +25,7 @@
 #include "malloc/ladder.h"
 #include "malloc/slow.h"
 #include "malloc/thread.h"
+#include "malloc/use.h"
 
 #define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 #define REPORTS_MAX 10u
@@ -341,7 +342,7 @@ static void *alloc_once(const void *handle, size_t align, size_t bytes, const ch
                         struct heap **asked)
 {
     if (handle == &hfi_default_heap)
-        return dispensable ? hfi_malloc_dispensable(bytes) : hfi_aligned_alloc(align, bytes);
+        return dispensable ? hfi_malloc_dispensable(bytes) : hfi_malloc_default(align, bytes);
     struct heap *heap = *asked = hfi_heaps_find(handle, call);
     bool had_theap = hfi_theap->thread != 0;
     struct theap *theap = hfi_heaps_thread();
@@ -356,6 +357,15 @@ static void *alloc_once(const void *handle, size_t align, size_t bytes, const ch
     return block;
 }
 
+static HFI_COLD bool soft_tell(struct heap *heap, const void *handle)
+{
+    struct suspension suspension;
+    hfi_use_suspend(&suspension);
+    bool told = hfi_heap_soft_tell(heap, handle);
+    hfi_use_resume(&suspension);
+    return told;
+}
+
 /* Where it is dispensable, a failure is not told, leaves errno, and `align` is the least.  Where the soft
  * limit's callback was called before the call fails, the call begins again: once for each crossing. */
 static void *alloc(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable)
@@ -364,7 +374,7 @@ static void *alloc(const void *handle, size_t align, size_t bytes, const char *c
     void *block;
     do
         block = alloc_once(handle, align, bytes, call, dispensable, &heap);
-    while (heap != NULL && hfi_unlikely(hfi_heap_soft_is_due(heap)) && hfi_heap_soft_tell(heap, handle) &&
+    while (heap != NULL && hfi_unlikely(hfi_heap_soft_is_due(heap)) && soft_tell(heap, handle) &&
            block == NULL && !dispensable && hfi_arena_is_standing());
     return block;
 }

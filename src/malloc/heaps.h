@@ -17,6 +17,17 @@ extern HFI_HIDDEN const char hfi_default_heap;
  * program's call: what is no heap's handle ends the process. */
 void *hfi_heaps_alloc(const void *handle, size_t align, size_t bytes, const char *call);
 
+/* The same, 16-byte aligned: first of what this thread holds, where that is of this heap. */
+HFI_INLINE void *hfi_heaps_malloc(const void *handle, size_t bytes, const char *call)
+{
+    struct hold *hold = &hfi_hold;
+    /* without room nothing is held, and `heap` leads nowhere; 0 bytes are too many */
+    if (hfi_likely(bytes - 1 < (size_t)(hold->end - hold->cursor) && hold->handle == handle &&
+                   hfi_load_relaxed(&hold->heap->xid) == hold->id))
+        return hfi_hold_lay(hold, hfi_align_up(bytes, HFI_MAX_ALIGN));
+    return hfi_heaps_alloc(handle, HFI_MAX_ALIGN, bytes, call);
+}
+
 /* What is no heap's handle ends the process. */
 HFI_COLD _Noreturn void hfi_heaps_die(const void *handle, const char *call);
 

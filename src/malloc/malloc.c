@@ -17,11 +17,13 @@
 #include "app/figures.h"
 #include "app/inspect.h"
 #include "app/latency.h"
+#include "malloc/heaps.h"
 #include "malloc/ladder.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
 #include "base/probe.h"
 #include "malloc/thread.h"
+#include "malloc/use.h"
 #include "heap/page.h"
 #include "heap/budget.h"
 
@@ -323,6 +325,14 @@ static void *malloc_attached(struct theap *theap, const struct request *request,
     return block != NULL ? block : fail(request);
 }
 
+/* Of the heap that the thread uses. */
+static HFI_NOINLINE void *malloc_used(size_t align, size_t bytes, bool zero)
+{
+    void *block = align <= HFI_MAX_ALIGN ? hfi_heaps_malloc(hfi_use_handle, bytes, "malloc")
+                                         : hfi_heaps_alloc(hfi_use_handle, align, bytes, "aligned_alloc");
+    return block != NULL && zero ? memset(block, 0, bytes) : block;
+}
+
 /* A block of what the thread has itself; NULL when there is none, or the call has more to do.  What
  * most slow calls come to: kept short. */
 HFI_INLINE void *take_own(size_t bytes, bool zero)
@@ -333,7 +343,7 @@ HFI_INLINE void *take_own(size_t bytes, bool zero)
         theap->counters.listed += hfi_page_swap(hfi_page_of_front(front));
         return pop_zeroed(front, bytes, zero);
     }
-    /* Of the empty theap `untimed` is 0. */
+    /* `untimed` is 0 of the empty theap, and of one that keeps back what it has (use.h). */
     if (hfi_unlikely(bytes > HFI_BLOCK_MAX_BYTES || theap->untimed == 0 || hfi_fork_is_pending()))
         return NULL;
     hfi_theap_enter(theap);
@@ -349,6 +359,8 @@ HFI_INLINE void *take_own(size_t bytes, bool zero)
 
 static HFI_NOINLINE void *malloc_further(size_t bytes, bool zero)
 {
+    if (hfi_unlikely(hfi_use_handle != NULL))
+        return malloc_used(HFI_MAX_ALIGN, bytes, zero);
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
     struct slow_call call = { .begun = 0 };
     bool had_theap = hfi_theap->thread != 0;
@@ -409,6 +421,8 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
 {
     if (align <= HFI_MAX_ALIGN)
         return hfi_malloc(bytes);
+    if (hfi_unlikely(hfi_use_handle != NULL))
+        return malloc_used(align, bytes, false);
     struct request request = { .bytes = bytes, .align_bytes = align, .zero = false };
     if (align <= HFI_PAGE_BYTES && bytes <= HFI_BLOCK_MAX_BYTES) {
         unsigned class = class_aligned(align, bytes);
@@ -427,7 +441,18 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
                          : served(had_theap, malloc_attached(theap, &request, &call));
 }
 
-void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+void *hfi_malloc_default(size_t align, size_t bytes)
+{
+    if (hfi_likely(hfi_use_handle == NULL))
+        return hfi_aligned_alloc(align, bytes);
+    struct suspension suspension;
+    hfi_use_suspend(&suspension);
+    void *block = hfi_aligned_alloc(align, bytes);
+    hfi_use_resume(&suspension);
+    return block;
+}
+
+static void *malloc_on_node(size_t bytes, struct arena_node *node)
 {
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .only = node };
     struct theap *theap = hfi_init_thread();
@@ -449,7 +474,16 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     return hfi_fail_enomem();
 }
 
-void *hfi_malloc_dispensable(size_t bytes)
+void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
+{
+    struct suspension suspension;
+    hfi_use_suspend(&suspension);
+    void *block = malloc_on_node(bytes, node);
+    hfi_use_resume(&suspension);
+    return block;
+}
+
+static void *malloc_dispensable(size_t bytes)
 {
     struct page_front *front = hfi_front_for(bytes);
     if (front->free != NULL)
@@ -465,4 +499,13 @@ void *hfi_malloc_dispensable(size_t bytes)
         .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false, .dispensable = true
     };
     return served(had_theap, is_impossible(&request) ? NULL : take(theap, &request));
+}
+
+void *hfi_malloc_dispensable(size_t bytes)
+{
+    struct suspension suspension;
+    hfi_use_suspend(&suspension);
+    void *block = malloc_dispensable(bytes);
+    hfi_use_resume(&suspension);
+    return block;
 }

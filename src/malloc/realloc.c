@@ -51,7 +51,7 @@ static void *realloc_by_copy(void *pointer, size_t has, size_t bytes)
     if (fresh == NULL && shrinks)
         return pointer;
     if (fresh == NULL)
-        fresh = hfi_malloc(bytes);
+        fresh = hfi_malloc_default(HFI_MAX_ALIGN, bytes);
     if (fresh == NULL)
         return NULL;
     memcpy(fresh, pointer, hfi_min(has, bytes));

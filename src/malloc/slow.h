@@ -19,7 +19,10 @@ extern HFI_HIDDEN HFI_TLS unsigned hfi_reserve_depth;
 /* malloc of any size; `zero` for calloc.  NULL and ENOMEM on failure. */
 void *hfi_malloc_slow(size_t bytes, bool zero);
 
-/* malloc of a block that the caller can do without: a full arena is nothing to report.  NULL, errno
+/* malloc from the default heap, whatever heap the thread's plain malloc comes from (use.h). */
+void *hfi_malloc_default(size_t align, size_t bytes);
+
+/* The same of a block that the caller can do without: a full arena is nothing to report.  NULL, errno
  * as it was. */
 void *hfi_malloc_dispensable(size_t bytes);
 

@@ -24,6 +24,7 @@
 #include "kernel/cpu.h"
 #include "base/probe.h"
 #include "base/say.h"
+#include "malloc/use.h"
 #include "heap/theaps.h"
 #include "arena/arena.h"
 
@@ -43,8 +44,7 @@ extern int __cxa_thread_atexit_impl(void (*end)(void *), void *argument, void *l
 static void forget_theap(void)
 {
     hfi_theap = &hfi_empty_theap;
-    for (unsigned i = 0; i < HFI_DIRECT_COUNT; i++)
-        hfi_direct[i] = &hfi_empty_front;
+    hfi_theap_withhold(hfi_theap);
 }
 
 static void thread_detach(struct theap *theap)
@@ -65,6 +65,7 @@ static void thread_exit(void *unused)
 {
     (void)unused;
     thread_exited = true;
+    hfi_use_end();
     if (hfi_theap->thread == 0)
         return;
     HFI_PROBE1(thread_exit, hfi_theap->index);
@@ -161,6 +162,10 @@ struct theap *hfi_thread_attach(void)
     if (theap->node != home)
         hfi_theap_move(theap, home); /* its own memory is elsewhere, what it hands out need not be */
     hfi_theap = theap;               /* before it is armed, which may allocate */
+    if (hfi_use_handle == NULL)
+        hfi_theap_offer(theap);
+    else
+        hfi_theap_withhold(theap);
     if (!thread_exited && !arm_thread(theap)) {
         thread_detach(theap);
         return NULL;

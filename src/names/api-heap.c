@@ -15,6 +15,7 @@
 #include "malloc/heaps.h"
 #include "malloc/init.h"
 #include "malloc/thread.h"
+#include "malloc/use.h"
 
 #define OPTIONS_BYTES_LEAST offsetof(struct hf_heap_options, soft_limit) /* of the first version */
 #define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED)
@@ -92,30 +93,31 @@ HFI_EXPORT struct hf_heap *hf_heap_create(const struct hf_heap_options *options)
     return heap;
 }
 
+static HFI_COLD _Noreturn void die_in_use(const struct heap *heap, uint64_t id, uint32_t users, bool here)
+{
+    hfi_die("HF-E330", "hf_heap_destroy",
+            "heap \"%s\" (%llu) has plain malloc coming from it %u time%s, %s; let each thread that called "
+            "hf_heap_use with it call hf_heap_use(NULL) first",
+            heap->name, (unsigned long long)id, users, users == 1 ? "" : "s",
+            here ? "in this thread too" : "in other threads");
+}
+
 HFI_EXPORT void hf_heap_destroy(struct hf_heap *handle)
 {
     if (handle == NULL)
         return;
     struct heap *heap = hfi_heaps_find(handle, "hf_heap_destroy");
     uint64_t id = hfi_load_relaxed(&heap->xid);
+    uint32_t users = hfi_load_relaxed(&heap->xusers); /* relaxed: a thread that begins now is a misuse too */
+    if (users != 0)
+        die_in_use(heap, id, users, hfi_use_has(handle));
     if (id == 0 || hfi_heap_handle(heap, id) != handle || !hfi_heap_end(heap, id))
         hfi_heaps_die(handle, "hf_heap_destroy"); /* two threads at once */
 }
 
-/* The newest of what this thread holds, which is of this heap. */
-HFI_INLINE void *heap_malloc(struct hf_heap *handle, size_t bytes, const char *call)
-{
-    struct hold *hold = &hfi_hold;
-    /* without room nothing is held, and `heap` leads nowhere; 0 bytes are too many */
-    if (hfi_likely(bytes - 1 < (size_t)(hold->end - hold->cursor) && hold->handle == handle &&
-                   hfi_load_relaxed(&hold->heap->xid) == hold->id))
-        return hfi_hold_lay(hold, hfi_align_up(bytes, HFI_MAX_ALIGN));
-    return hfi_heaps_alloc(handle, HFI_MAX_ALIGN, bytes, call);
-}
-
 HFI_EXPORT void *hf_heap_malloc(struct hf_heap *handle, size_t bytes)
 {
-    return heap_malloc(handle, bytes, "hf_heap_malloc");
+    return hfi_heaps_malloc(handle, bytes, "hf_heap_malloc");
 }
 
 HFI_EXPORT void *hf_heap_calloc(struct hf_heap *handle, size_t count, size_t each_bytes)
@@ -123,7 +125,7 @@ HFI_EXPORT void *hf_heap_calloc(struct hf_heap *handle, size_t count, size_t eac
     size_t bytes;
     if (__builtin_mul_overflow(count, each_bytes, &bytes))
         return hfi_fail_enomem();
-    void *block = heap_malloc(handle, bytes, "hf_heap_calloc");
+    void *block = hfi_heaps_malloc(handle, bytes, "hf_heap_calloc");
     return block != NULL ? memset(block, 0, bytes) : NULL;
 }
 
@@ -151,7 +153,7 @@ static void *move_block(struct hf_heap *handle, void *pointer, size_t bytes)
 HFI_EXPORT void *hf_heap_realloc(struct hf_heap *handle, void *pointer, size_t bytes)
 {
     if (pointer == NULL)
-        return heap_malloc(handle, bytes, "hf_heap_realloc");
+        return hfi_heaps_malloc(handle, bytes, "hf_heap_realloc");
     if (bytes == 0) {
         hfi_free(pointer);
         return NULL;

@@ -240,11 +240,10 @@ HFI_EXPORT struct hf_frames *hf_frames_alloc(size_t count, size_t frame_bytes)
         errno = EINVAL;
         return NULL;
     }
-    struct hf_frames *frames = hfi_calloc(1, sizeof *frames);
+    struct hf_frames *frames = hfi_malloc_default(HFI_MAX_ALIGN, sizeof *frames);
     if (frames == NULL)
         return NULL;
-    frames->count = count;
-    frames->frame_bytes = frame_bytes;
+    *frames = (struct hf_frames){ .count = count, .frame_bytes = frame_bytes };
     if (hfi_frames_claim(frames) != 0) {
         hfi_free(frames);
         return hfi_fail_enomem();

@@ -11,8 +11,9 @@
  * arena are one block, until heaps have once filled it.  The arena is small, so full ones are met too.
  *
  * Blocks and chains are the program's or of one of its heaps, which are created, limited and
- * destroyed between calls, with their blocks live.  What heaps hold is what hf_stats says of them,
- * and their pages are audited.  Some have a soft limit, whose callback allocates and frees.
+ * destroyed between calls, with their blocks live.  Plain calls come from a heap that is in use for
+ * them.  What heaps hold is what hf_stats says of them, and their pages are audited.  Some have a soft
+ * limit, whose callback allocates and frees.
  *
  *   make fuzz FUZZ_SECONDS=3600
  */
@@ -81,6 +82,7 @@ struct lane {
 static struct slot slots[SLOTS];
 static struct lane lanes[LANES];
 static struct hf_heap *heaps[HEAPS];
+static _Thread_local struct hf_heap *used; /* what plain calls come from; NULL: the default heap */
 
 #define require(condition) require_at(condition, #condition, __LINE__)
 
@@ -127,6 +129,11 @@ static void mark(struct slot *slot, size_t bytes, unsigned char with)
     memset(slot->block + bytes - marked, with, marked);
 }
 
+static struct hf_heap *plain_home(void)
+{
+    return used != NULL ? used : hf_heap_default();
+}
+
 static void replace(struct slot *slot, struct hf_heap *heap, enum kind kind, unsigned align_bit, size_t bytes)
 {
     size_t align = kind == KIND_ALIGNED || kind == KIND_HEAP_ALIGNED ? (size_t)1 << align_bit : 1;
@@ -143,7 +150,7 @@ static void replace(struct slot *slot, struct hf_heap *heap, enum kind kind, uns
     default: break;
     }
     slot->block = block;
-    slot->home = kind < KIND_HEAP_MALLOC ? hf_heap_default() : heap;
+    slot->home = kind < KIND_HEAP_MALLOC ? plain_home() : heap;
     require(block != NULL || kind == KIND_FREE || errno == ENOMEM);
     require((uintptr_t)block % align == 0);
     if (block != NULL && (kind == KIND_CALLOC || kind == KIND_HEAP_CALLOC))
@@ -153,7 +160,7 @@ static void replace(struct slot *slot, struct hf_heap *heap, enum kind kind, uns
 /* In `heap`, or, where that is NULL, in the block's own. */
 static bool resize(struct slot *slot, struct hf_heap *heap, size_t bytes)
 {
-    struct hf_heap *own = slot->block != NULL ? slot->home : hf_heap_default();
+    struct hf_heap *own = slot->block != NULL ? slot->home : plain_home();
     size_t kept = marked_bytes(bytes < slot->bytes ? bytes : slot->bytes);
     unsigned char *again =
         heap == NULL ? hf_realloc(slot->block, bytes) : hf_heap_realloc(heap, slot->block, bytes);
@@ -296,6 +303,22 @@ static void check_heaps(void)
             require(hfi_pieces_audit(hfi_page_at(at)) == NULL);
 }
 
+static void step(struct slot *slot, const uint8_t *input);
+
+/* The plain call while its thread uses the heap. */
+static void step_used(struct slot *slot, struct hf_heap *heap, const uint8_t *input)
+{
+    uint8_t plain[INPUT_BYTES];
+    memcpy(plain, input, sizeof plain);
+    plain[1] = (uint8_t)((input[1] & 15) - KIND_HEAP_MALLOC + KIND_MALLOC);
+    if (hf_heap_use(heap) == NULL)
+        return;
+    used = heap;
+    step(slot, plain);
+    used = NULL;
+    require(hf_heap_use(NULL) == heap);
+}
+
 /* Where a heap is asked for and not there, it is made. */
 static void step_heap(struct slot *slot, struct hf_heap **heap, const uint8_t *input)
 {
@@ -307,6 +330,10 @@ static void step_heap(struct slot *slot, struct hf_heap **heap, const uint8_t *i
         create_heap(heap, kind == KIND_HEAP_CREATE ? more : 0, kind == KIND_HEAP_CREATE ? bytes : 0);
     if (*heap == NULL)
         return;
+    if ((input[1] & 0x80) != 0 && kind <= KIND_HEAP_REALLOC) {
+        step_used(slot, *heap, input);
+        return;
+    }
     switch (kind) {
     case KIND_HEAP_CREATE: check_heaps(); return;
     case KIND_HEAP_LIMIT: limit_heap(*heap, bytes); return;

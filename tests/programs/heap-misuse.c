@@ -1,10 +1,12 @@
 /*
  * heap-misuse: each misuse of a heap's calls ends with its message, or is refused: a heap destroyed
- * twice, used after its end, or never one; a block freed twice, in its middle, after its heap's
+ * twice, in use, used after its end, or never one; a block freed twice, in its middle, after its heap's
  * end; options of another version; a limit under what is held; a limit that was reached, told once.
  */
 #include <holdfast/heap.h>
+#include <holdfast/holdfast.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 
 #include "test.h"
@@ -33,6 +35,10 @@ enum misuse {
     USED_AFTER,
     USED_NONE,
     LIMIT_AFTER,
+    MALLOC_FROM_ENDED,
+    DESTROYED_IN_USE,
+    DESTROYED_ELSEWHERE,
+    DESTROYED_SUSPENDED,
     STATS_AFTER,
     FREED_TWICE,
     FREED_TWICE_NEWEST,
@@ -127,6 +133,44 @@ static void misuse_limit(enum misuse misuse)
           stats.held != 0);
 }
 
+static struct hf_heap *in_use;
+
+static void *use(void *barrier)
+{
+    hf_heap_use(in_use);
+    pthread_barrier_wait(barrier);
+    pthread_barrier_wait(barrier);
+    return NULL;
+}
+
+static bool destroy(size_t bytes, unsigned node, void *unused)
+{
+    (void)bytes, (void)node, (void)unused;
+    hf_heap_destroy(in_use);
+    return false;
+}
+
+/* Of a heap that plain malloc comes from: in this thread, in another, or in this one for a callback. */
+static void destroy_in_use(enum misuse misuse)
+{
+    pthread_barrier_t barrier;
+    pthread_t thread;
+    in_use = new_heap(0);
+    CHECK(pthread_barrier_init(&barrier, NULL, 2) == 0);
+    if (misuse == DESTROYED_ELSEWHERE) {
+        CHECK(pthread_create(&thread, NULL, use, &barrier) == 0);
+        pthread_barrier_wait(&barrier);
+    } else {
+        hf_heap_use(in_use);
+    }
+    if (misuse == DESTROYED_SUSPENDED) {
+        CHECK(hf_pressure_register(destroy, NULL) == 0);
+        while (malloc(100000) != NULL)
+            ;
+    }
+    hf_heap_destroy(in_use);
+}
+
 static void reach_many_limits(void)
 {
     for (int i = 0; i < 30; i++)
@@ -151,6 +195,10 @@ static void run(int misuse)
     case USED_NONE: CHECK(hf_heap_malloc(NULL, 100) == NULL); break;
     case LIMIT_AFTER: CHECK(hf_heap_set_limit(ended(), 0) == 0); break;
     case STATS_AFTER: CHECK(hf_heap_stats(ended(), &stats, sizeof stats) == 0); break;
+    case MALLOC_FROM_ENDED: CHECK(hf_heap_use(ended()) == NULL); break;
+    case DESTROYED_IN_USE:
+    case DESTROYED_ELSEWHERE:
+    case DESTROYED_SUSPENDED: destroy_in_use((enum misuse)misuse); break;
     case OPTIONS_SHORT:
     case OPTIONS_BETWEEN:
     case OPTIONS_LONGER:
@@ -175,6 +223,11 @@ static const struct {
     { USED_NONE, true, "error HF-E320 hf_heap_malloc: ", 1 },
     { LIMIT_AFTER, true, "error HF-E320 hf_heap_set_limit: ", 1 },
     { STATS_AFTER, true, "error HF-E320 hf_heap_stats: ", 1 },
+    { MALLOC_FROM_ENDED, true, "error HF-E320 hf_heap_use: ", 1 },
+    { DESTROYED_IN_USE, true, "from it 1 time, in this thread too; ", 1 },
+    { DESTROYED_IN_USE, true, "error HF-E330 hf_heap_destroy: ", 1 },
+    { DESTROYED_ELSEWHERE, true, "from it 1 time, in other threads; ", 1 },
+    { DESTROYED_SUSPENDED, true, "from it 1 time, in this thread too; ", 1 },
     { FREED_TWICE, true, "error HF-E304 free: ", 1 },
     { FREED_TWICE_NEWEST, true, "error HF-E303 free: ", 1 },
     { FREED_INSIDE, true, "error HF-E303 free: ", 1 },
