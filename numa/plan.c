@@ -170,13 +170,21 @@ bool hfi_backing_is_asked(enum option_backing asked, enum option_backing backing
     return backing != BACKING_1G || asked == BACKING_1G || bytes % HFI_GIB == 0;
 }
 
-/* Eight bytes a page, a theap's slot per sixteen pages, and what does not depend on the size. */
+size_t hfi_plan_heaps_shown(size_t arena_pages)
+{
+    size_t wanted = hfi_max(arena_pages / HFI_PAGES_PER_HEAP, HFI_HEAPS_SHOWN_MIN);
+    return hfi_min(wanted, HF_INSPECT_MAX_HEAPS);
+}
+
+/* Eight bytes a page, slots for theaps and heaps per sixteen pages, and what does not depend on the
+ * size. */
 size_t hfi_plan_segment_bytes(size_t arena_bytes)
 {
     size_t pages = arena_bytes >> HFI_PAGE_SHIFT;
     size_t wanted = hfi_max(pages / HFI_PAGES_PER_THEAP, HFI_THEAPS_SHOWN_MIN);
     size_t theaps = hfi_min(wanted, HF_INSPECT_MAX_THEAPS);
-    return pages * sizeof(uint64_t) + theaps * sizeof(struct hf_inspect_theap) + SEGMENT_REST_BYTES;
+    return pages * sizeof(uint64_t) + theaps * sizeof(struct hf_inspect_theap) +
+           hfi_plan_heaps_shown(pages) * sizeof(struct hf_inspect_heap) + SEGMENT_REST_BYTES;
 }
 
 static uint64_t less_segment(uint64_t available)

@@ -111,6 +111,11 @@ size_t hfi_plan_cut_beyond(uint64_t available);
 #define HFI_THEAPS_SHOWN_MIN 256u /* slots of the inspection segment; larger arenas have more */
 #define HFI_PAGES_PER_THEAP 16u
 
+/* Slots for heaps of the program: one for so many pages, and so many at least. */
+#define HFI_PAGES_PER_HEAP 16u
+#define HFI_HEAPS_SHOWN_MIN 64u
+size_t hfi_plan_heaps_shown(size_t arena_pages);
+
 /* Most that the inspection segment of an arena of so many bytes takes. */
 size_t hfi_plan_segment_bytes(size_t arena_bytes);
 

@@ -57,6 +57,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/piece-blocks.c %D%/heap/piece-blocks.h \
 	%D%/heap/pieces.c %D%/heap/pieces.h \
 	%D%/heap/remote.c %D%/heap/remote.h \
+	%D%/heap/slots.c %D%/heap/slots.h \
 	%D%/heap/revoke.c %D%/heap/revoke.h \
 	%D%/heap/steal.c %D%/heap/steal.h \
 	%D%/heap/theap.c %D%/heap/theap.h \

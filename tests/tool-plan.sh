@@ -37,7 +37,7 @@ done
 expect 1 'node 1: 513 MiB for the arena and its maps, of 256 MiB of memory; 257 MiB missing' \
     plan --topology 'package:2 [numa(memory=268435456)] pu:1' --arena 0:8M,1:512M --backing 4k
 expect 0 'fits' plan --topology 'node:1(memory=1048576000) pu:1' --arena 947M --backing thp # 95 % of what the inspection segment leaves
-expect 1 'on thp pages would be cut to 899.4 MiB of 1000 MiB' plan --topology 'node:1(memory=1048576000) pu:1' --arena 952M --backing thp
+expect 1 'on thp pages would be cut to 899.3 MiB of 1000 MiB' plan --topology 'node:1(memory=1048576000) pu:1' --arena 952M --backing thp
 expect 0 'fits' plan --topology 'node:1(memory=1048576000) pu:1' --arena 990M --backing 2m # of a pool
 expect 1 'node 0: 1002 MiB for the arena and its maps, of 1000 MiB of memory; 2 MiB missing' \
     plan --topology 'node:1(memory=1048576000) pu:1' --arena 1000M --backing 2m

@@ -35,6 +35,7 @@
 #define HF_INSPECT_MAX_NODES 64
 #define HF_INSPECT_MAX_CLASSES 64
 #define HF_INSPECT_MAX_THEAPS 4096 /* fewer in arenas of less than 4 GiB: one per MiB, at least 256 */
+#define HF_INSPECT_MAX_HEAPS 1024  /* fewer in arenas of less than 1 GiB: one per MiB, at least 64 */
 #define HF_INSPECT_EVENTS 64
 #define HF_INSPECT_PAGE_BYTES 65536
 #define HF_INSPECT_GUARD_BYTES 4096 /* at the end of each run of the secure build, where no block lies */
@@ -90,7 +91,8 @@ struct hf_inspect_node {
     uint64_t reserve;          /* what HOLDFAST_RESERVE keeps, used or free */
     uint64_t reserve_used;     /* of `reserve` and of `used`; the rest is of `free` */
     uint64_t reserve_uses;     /* times that it was begun upon, having been whole */
-    uint64_t unused[5];        /* zero: an entry is of whole cache lines */
+    uint64_t heaps;            /* of `large`: pages of heaps (<holdfast/heap.h>) */
+    uint64_t unused[4];        /* zero: an entry is of whole cache lines */
 };
 
 /* One size class.  Const once the segment is there. */
@@ -159,6 +161,27 @@ struct hf_inspect_slow {
     uint64_t calls[HF_INSPECT_BUCKETS]; /* by how long they took */
 };
 
+/* One heap of the program.  A heap has the slot of its memory, which a later heap takes over.  Heaps
+ * without a slot are summed up in the header. */
+#define HF_INSPECT_NO_NODE UINT32_MAX
+struct hf_inspect_heap {
+    uint64_t id;    /* its number, from 1 on in the order in which they were made; 0: there is none, or it
+                          * comes or goes now.  What is held then is of no heap that is told */
+    uint64_t last;  /* number of the heap that had the slot last, or has it */
+    uint64_t held;  /* bytes of the arena that it has, in steps of 16 KiB */
+    uint64_t most;  /* most that it held, as of its last slow path: `held` may be more */
+    uint64_t limit; /* 0: none */
+    uint64_t soft_limit; /* 0: none */
+    uint64_t failures;   /* calls that its limit failed */
+    uint64_t made_ticks; /* when it was made, or the segment, if that came later */
+    uint32_t flags;      /* HF_HEAP_..., as the program gave them */
+    uint32_t node;       /* index in the nodes table that it is bound to; HF_INSPECT_NO_NODE */
+    char name[32];       /* as the program named it, ended by a 0; any bytes */
+    uint64_t crossings;  /* times that it came over its soft limit */
+    uint64_t unused;     /* zero: an entry is of whole cache lines */
+    uint64_t id_again;   /* as `id`, or the entry is not whole; only `held` counts then */
+};
+
 /* Events, the oldest overwritten first. */
 enum hf_inspect_event_kind {
     HF_EVENT_NONE = 0,
@@ -179,6 +202,9 @@ enum hf_inspect_event_kind {
                          * its cause, the others calls that were late since the last such event, with
                          * this one; b: ticks that it took */
     HF_EVENT_RESERVE = 14, /* a reserve that was whole was begun upon; a: bytes asked, b: bytes that it has */
+    HF_EVENT_HEAP_LIMIT =
+        15, /* a heap's limit failed a call, as it was reported; a: bytes asked, b: the heap's
+                               * number */
 };
 
 struct hf_inspect_event {
@@ -205,7 +231,8 @@ enum hf_inspect_page_state {
 
 /* A page's entry is one word:
  *   bits  0..7   enum hf_inspect_page_state
- *   bits  8..15  index in the classes table (OWNED, IDLE, LOOSE)
+ *   bits  8..15  index in the classes table (OWNED, IDLE, LOOSE); HF_PAGE_OF_HEAPS where heaps have it
+ *                (LARGE)
  *   bits 16..31  index in the theaps table of its owner, 0xffff past its end (OWNED)
  *   bits 32..63  pages of the run (LARGE, META)
  *   bits 32..55  blocks in use at the owner's last slow path (OWNED, IDLE, LOOSE)
@@ -216,9 +243,12 @@ enum hf_inspect_page_state {
 #define HF_PAGE_COUNT(entry) ((uint32_t)((entry) >> 32))
 #define HF_PAGE_BLOCKS(entry) ((uint32_t)((entry) >> 32 & 0xffffff))
 #define HF_PAGE_SHORT(entry) ((uint32_t)((entry) >> 56))
+#define HF_PAGE_IS_OF_HEAPS(entry)                                                                           \
+    (HF_PAGE_STATE(entry) == HF_PAGE_LARGE && HF_PAGE_CLASS(entry) == HF_PAGE_OF_HEAPS)
 #define HF_PAGE_ENTRY(state, size_class, theap, count)                                                       \
     ((uint64_t)(state) | (uint64_t)(size_class) << 8 | (uint64_t)(theap) << 16 | (uint64_t)(count) << 32)
 #define HF_PAGE_NO_THEAP 0xffffu
+#define HF_PAGE_OF_HEAPS 1u /* <holdfast/heap.h> */
 
 /* Where the process counts the blocks that it has, in its own memory: a reader that may open
  * /proc/PID/mem finds there what the page map, which is of slow paths, cannot say.  Addresses are
@@ -318,6 +348,11 @@ struct hf_inspect_segment {
     uint64_t causes;                /* that this library tells apart: a newer one has more behind these */
     char name[16];                  /* of the process, as the kernel has it; "" where unknown */
     char unit[64];                  /* service of systemd that it runs in; "" where there is none */
+    struct hf_inspect_table heaps;  /* struct hf_inspect_heap; none in older libraries */
+    uint64_t other_heaps;           /* that live, and have no slot there */
+    uint64_t other_held;            /* bytes that these hold */
+    uint64_t other_last;            /* number of the one that was made last; 0: there was none */
+    uint64_t heap_failures;         /* calls that limits of heaps failed, of those that have ended too */
 };
 
 #endif

@@ -14,8 +14,8 @@
  * arena's child never.  A child without handlers of fork finds the way to the segment wiped (struct
  * shown), and shows nothing.
  *
- * Moments are read from the processor's counter, here, in figures.c, events.c and latency.c, and nowhere
- * else in malloc and free.  Under strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which
+ * Moments are read from the processor's counter, here, in figures.c, events.c, latency.c and slots.c, and
+ * nowhere else in malloc and free.  Under strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which
  * HOLDFAST_INSPECT=0 avoids.
  *
  * Fails by not publishing, with one warning.  Tests: tests/tool-segment.sh, tests/segment.sh,
@@ -39,6 +39,7 @@
 #include "app/latency.h"
 #include "app/segment.h"
 #include "arena/arena.h"
+#include "heap/heap.h"
 #include "heap/theap.h"
 
 static _Atomic(bool) xpublishing;
@@ -70,7 +71,15 @@ static void keep_from_children(void)
     hfi_store_release(&hfi_xshown, wiped); /* pairs with hfi_shown */
 }
 
-static void make_segment(void)
+/* What is const of a heap is told while it cannot end: the process has one thread, or a call on it is
+ * under way. */
+static void show_all_heaps(bool alone)
+{
+    hfi_store_release(&hfi_shown()->xheaps, hfi_segment_tables.heaps); /* pairs with slots.c */
+    hfi_heaps_show(alone);
+}
+
+static void make_segment(bool alone)
 {
     if (!hfi_os_has_ticks()) {
         hfi_say(SAY_WARNING, "HF-W006", "inspect",
@@ -90,6 +99,7 @@ static void make_segment(void)
     hfi_plain_store_release(&segment->magic, HF_INSPECT_MAGIC); /* pairs with the reader */
     hfi_store_release(&hfi_shown()->xsegment, segment);
     is_shown = true;
+    show_all_heaps(alone);
     hfi_inspect_rings_again();
     HFI_SHOW(segment->theap_count, hfi_theaps_made());
     hfi_inspect_event(HF_EVENT_PUBLISHED, &hfi_arena.nodes[0], hfi_arena.page_count * HFI_PAGE_BYTES, 0);
@@ -102,7 +112,7 @@ static void make_segment(void)
        HFI_SIGNAL_BIT(SIGTRAP) | HFI_SIGNAL_BIT(SIGSYS)))
 
 /* Once: who comes second, or after a failure, goes on without. */
-static void publish(void)
+static void publish(bool alone)
 {
     bool expected = false;
     int cancel;
@@ -110,7 +120,7 @@ static void publish(void)
         return;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel); /* N5 */
     struct sys_hold hold = hfi_sys_hold(SIGNALS_HELD);
-    make_segment();
+    make_segment(alone);
     hfi_sys_let_go(&hold, 0);
     pthread_setcancelstate(cancel, NULL);
 }
@@ -119,7 +129,7 @@ void hfi_inspect_init(void)
 {
     hfi_segment_remember_process();
     if (hfi_options.inspect && !hfi_arena.reservation.growing)
-        publish();
+        publish(true);
 }
 
 /* N5.  A call that got no page has grown nothing. */
@@ -135,7 +145,7 @@ uint64_t hfi_inspect_taken(struct theap *theap, const struct page *taken)
         if (!hfi_options.inspect || hfi_load_relaxed(&xpublishing) || !is_time_to_publish(theap->node, taken))
             return 0;
         theap->thread_id = hfi_os_thread_id();
-        publish();
+        publish(false);
         if (hfi_load_acquire(&hfi_shown()->xsegment) == NULL)
             return 0;
     }
@@ -173,6 +183,7 @@ void hfi_inspect_forked(bool call_may_go_on)
     hfi_store_relaxed(&shown->xsegment, NULL);
     hfi_store_relaxed(&shown->xpages, NULL);
     hfi_store_relaxed(&shown->xnodes, NULL);
+    hfi_store_relaxed(&shown->xheaps, NULL);
     hfi_segment_drop(call_may_go_on);
     was_shown = is_shown;
     is_shown = false;
@@ -190,5 +201,5 @@ void hfi_inspect_took_over(void)
 void hfi_inspect_child(void)
 {
     if (hfi_options.inspect_children && (was_shown || !hfi_arena.reservation.growing))
-        publish();
+        publish(true);
 }

@@ -34,7 +34,7 @@
 
 #define BIG_BYTES ((size_t)1 << 20) /* a segment that may be too much for a small machine */
 
-_Static_assert(sizeof(struct hf_inspect_segment) == 448, "public layout, version 3");
+_Static_assert(sizeof(struct hf_inspect_segment) == 496, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, nodes) == 72, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, library) == 208, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, others) == 240, "public layout, version 3");
@@ -42,6 +42,7 @@ _Static_assert(offsetof(struct hf_inspect_segment, live) == 256, "public layout,
 _Static_assert(offsetof(struct hf_inspect_segment, slow) == 336, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_slow) == 280, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_segment, name) == 368, "public layout, version 3");
+_Static_assert(offsetof(struct hf_inspect_segment, heaps) == 448, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_live) == 80, "public layout, version 3");
 _Static_assert(sizeof(struct hf_inspect_node) == 192, "public layout, version 3");
 _Static_assert(offsetof(struct hf_inspect_node, reserve) == 128, "public layout, version 3");
@@ -110,6 +111,7 @@ static void lay_out(struct hf_inspect_segment *header, unsigned nodes, size_t ar
     header->others = table_at(&offset, nodes, sizeof(struct hf_inspect_theap));
     header->events = table_at(&offset, HF_INSPECT_EVENTS, sizeof(struct hf_inspect_event));
     header->slow = table_at(&offset, HF_INSPECT_SHARDS * HF_INSPECT_CAUSES, sizeof(struct hf_inspect_slow));
+    header->heaps = table_at(&offset, hfi_plan_heaps_shown(arena_pages), sizeof(struct hf_inspect_heap));
     header->pages = table_at(&offset, map_pages, sizeof(uint64_t));
     header->segment_bytes = hfi_align_up(offset, 4096);
 }
@@ -231,7 +233,7 @@ static uint64_t page_entry(size_t index)
     case HFI_OWNER_NONE:
     case HFI_OWNER_INTERIOR: return 0;
     case HFI_OWNER_META: return HF_PAGE_ENTRY(HF_PAGE_META, 0, 0, 1);
-    case HFI_OWNER_HEAP:
+    case HFI_OWNER_HEAP: return HF_PAGE_ENTRY(HF_PAGE_LARGE, HF_PAGE_OF_HEAPS, 0, page->run_pages);
     case HFI_OWNER_LARGE: return HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, page->run_pages);
     case HFI_OWNER_UNOWNED: {
         uint64_t word = hfi_load_relaxed(&page->xfree);
@@ -306,6 +308,7 @@ static int create(struct hf_inspect_segment **segment, const struct shm_process 
     hfi_segment_tables.others = (void *)((char *)memory + header.others.offset);
     hfi_segment_tables.events = (void *)((char *)memory + header.events.offset);
     hfi_segment_tables.slow = (void *)((char *)memory + header.slow.offset);
+    hfi_segment_tables.heaps = (void *)((char *)memory + header.heaps.offset);
     hfi_store_release(&hfi_shown()->xnodes, hfi_segment_tables.nodes); /* pairs with nothing: see pagemap.h */
     fill_classes((void *)((char *)memory + header.classes.offset));
     *segment = memory;

@@ -21,6 +21,7 @@ struct segment_tables {
     struct hf_inspect_theap *others; /* by node */
     struct hf_inspect_event *events;
     struct hf_inspect_slow (*slow)[HF_INSPECT_CAUSES]; /* by shard */
+    struct hf_inspect_heap *heaps;
 };
 extern HFI_HIDDEN struct segment_tables hfi_segment_tables;
 

@@ -323,6 +323,7 @@ size_t hfi_arena_show(const struct arena_node *node)
     HFI_SHOW(shown->used, figures.used * HFI_PAGE_BYTES);
     HFI_SHOW(shown->idle, figures.idle * HFI_PAGE_BYTES);
     HFI_SHOW(shown->large, (figures.large + figures.heaps) * HFI_PAGE_BYTES);
+    HFI_SHOW(shown->heaps, figures.heaps * HFI_PAGE_BYTES);
     HFI_SHOW(shown->meta, figures.meta * HFI_PAGE_BYTES);
     HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
     HFI_SHOW(shown->reserve_used, hfi_arena_reserve_used(node) * HFI_PAGE_BYTES);

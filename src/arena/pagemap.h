@@ -20,6 +20,7 @@ struct shown {
     _Atomic(_Atomic(uint64_t) *) xpages;           /* atomic: entry of the first node's first page; NULL
                                                     * where there is no map */
     _Atomic(struct hf_inspect_node *) xnodes;      /* atomic: records of the nodes, by index */
+    _Atomic(struct hf_inspect_heap *) xheaps;      /* atomic: slots of heaps of the program */
 };
 
 /* Once there is a segment, this lies in a page that a child finds wiped.  A child of clone(2) or

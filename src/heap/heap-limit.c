@@ -23,18 +23,26 @@ void hfi_heap_set_soft(struct heap *heap, uint32_t units, hf_heap_soft_function 
     heap->soft.again = units - hfi_max(units / AGAIN_SHARE, 1);
     heap->soft_callback = callback;
     heap->soft_context = context;
+    hfi_slots_show_soft(heap->slot, units);
 }
 
-void hfi_heap_note_most(struct heap *heap, uint64_t word)
+void hfi_heap_note_taken(struct heap *heap, uint64_t word, uint32_t units)
 {
     uint32_t use = hfi_limit_use(word), most = hfi_load_relaxed(&heap->xmost);
     while (most < use && !hfi_cas_weak_relaxed(&heap->xmost, &most, use))
         ;
+    hfi_heap_show(heap, units);
+}
+
+void hfi_heap_give_back(struct heap *heap, uint32_t units)
+{
+    hfi_limit_give(&heap->xlimit, units);
+    hfi_heap_show(heap, 0);
 }
 
 static void note_crossed(struct heap *heap)
 {
-    hfi_fetch_add_relaxed(&heap->xcrossings, 1);
+    hfi_slots_show_crossed(heap->slot, hfi_fetch_add_relaxed(&heap->xcrossings, 1) + 1);
     if (heap->soft_callback != NULL)
         hfi_store_relaxed(&heap->xsoft_due, true); /* relaxed: what it stands for is const */
 }

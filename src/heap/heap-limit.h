@@ -15,8 +15,9 @@ void hfi_heap_set_soft(struct heap *heap, uint32_t units, hf_heap_soft_function 
  * is then, or was. */
 bool hfi_heap_take(struct heap *heap, uint32_t units, uint64_t *word);
 
-/* What it counted was claimed. */
-void hfi_heap_note_most(struct heap *heap, uint64_t word);
+/* What it counted, `units` of `word`, was claimed; or could not be. */
+void hfi_heap_note_taken(struct heap *heap, uint64_t word, uint32_t units);
+void hfi_heap_give_back(struct heap *heap, uint32_t units);
 
 /* A call that needs `units` is about to fail at the limit: whether the heap has a callback for that, which
  * was not called for this crossing. */

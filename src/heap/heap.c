@@ -17,18 +17,24 @@
 #include "heap/harden.h"
 #include "heap/piece-blocks.h"
 #include "heap/stack.h"
+#include "numa/plan.h"
 
+#define HEAPS_OF_PAGE ((uint32_t)((HFI_PAGE_BYTES - HFI_GUARD_BYTES) / HFI_HEAP_BYTES))
 #define LOOKS_MAX 32u /* places that one claim looks at for one that is stale, or parked */
 
 HFI_TLS struct hold hfi_hold;
 
+/* Those with a slot (slots.h), which are taken first, and those without. */
 static struct stack put_up = { .link_at = offsetof(struct heap, xnext) };
+static struct stack put_up_others = { .link_at = offsetof(struct heap, xnext) };
 static _Atomic(struct heap *) xall;
 static _Atomic(uint64_t) xids;
+static _Atomic(uint32_t) xslots; /* atomic: numbers given so far */
 
-static void all_push(struct heap *heap)
+static void all_push(struct heap *heap, uint32_t slot)
 {
     struct heap *first = hfi_load_relaxed(&xall);
+    heap->slot = slot < hfi_plan_heaps_shown(hfi_arena.page_count) ? slot : HFI_SLOT_NONE;
     do {
         heap->next_all = first;
         /* release: pairs with hfi_heap_first */
@@ -40,6 +46,11 @@ struct heap *hfi_heap_first(void)
     return hfi_load_acquire(&xall);
 }
 
+static void heap_put_up(struct heap *heap)
+{
+    hfi_stack_push(heap->slot == HFI_SLOT_NONE ? &put_up_others : &put_up, heap);
+}
+
 /* One for the caller, the others of its page are put up. */
 static struct heap *heaps_cut(void)
 {
@@ -49,18 +60,31 @@ static struct heap *heaps_cut(void)
     if (memory == NULL)
         return NULL;
     hfi_guard_place(hfi_page_at(hfi_index_of(memory)));
-    for (size_t at = HFI_HEAP_BYTES; at + HFI_HEAP_BYTES <= HFI_PAGE_BYTES - HFI_GUARD_BYTES;
-         at += HFI_HEAP_BYTES) {
-        all_push((struct heap *)(memory + at));
-        hfi_stack_push(&put_up, memory + at);
+    uint32_t slot = hfi_fetch_add_relaxed(&xslots, HEAPS_OF_PAGE); /* relaxed: each number is one heap's */
+    for (uint32_t i = HEAPS_OF_PAGE - 1; i != 0; i--) {            /* the lowest slots are taken first */
+        all_push((struct heap *)(memory + i * HFI_HEAP_BYTES), slot + i);
+        heap_put_up((struct heap *)(memory + i * HFI_HEAP_BYTES));
     }
-    all_push((struct heap *)memory);
+    all_push((struct heap *)memory, slot);
     return (struct heap *)memory;
+}
+
+_Static_assert(sizeof((struct hf_inspect_heap *)NULL)->name == HFI_HEAP_NAME_BYTES, "copied as it is");
+
+static struct slot_heap told_of(const struct heap *heap, uint64_t id)
+{
+    return (struct slot_heap){ .id = id,
+                               .name = heap->name,
+                               .flags = heap->flags,
+                               .only = heap->only,
+                               .soft_units = heap->soft.over == HFI_LIMIT_NONE ? 0 : heap->soft.over };
 }
 
 struct heap *hfi_heap_new(const char *name, uint32_t limit, unsigned flags, struct arena_node *only)
 {
     struct heap *heap = hfi_stack_pop(&put_up);
+    if (heap == NULL)
+        heap = hfi_stack_pop(&put_up_others);
     if (heap == NULL)
         heap = heaps_cut();
     if (heap == NULL)
@@ -74,9 +98,12 @@ struct heap *hfi_heap_new(const char *name, uint32_t limit, unsigned flags, stru
     heap->flags = flags;
     heap->soft = (struct limit_soft){ HFI_LIMIT_NONE, HFI_LIMIT_NONE };
     strncpy(heap->name, name != NULL ? name : "", sizeof heap->name - 1);
-    hfi_store_relaxed(&heap->xlimit, (uint64_t)limit << HFI_LIMIT_SHIFT);
-    /* release: pairs with hfi_heap_find */
-    hfi_store_release(&heap->xid, hfi_fetch_add_relaxed(&xids, 1) + 1);
+    /* acquire: pairs with hfi_slots_show of threads that gave back the last of a heap before */
+    hfi_exchange_acq_rel(&heap->xlimit, (uint64_t)limit << HFI_LIMIT_SHIFT);
+    uint64_t id = hfi_fetch_add_relaxed(&xids, 1) + 1;
+    const struct slot_heap told = told_of(heap, id);
+    hfi_slots_begin(heap->slot, &told, limit);
+    hfi_store_release(&heap->xid, id); /* pairs with hfi_heap_find */
     return heap;
 }
 
@@ -89,13 +116,55 @@ struct heap *hfi_heap_find(const void *handle)
     return id != 0 && hfi_heap_handle(heap, id) == handle ? heap : NULL;
 }
 
+/* True where that was the last of a heap that has ended. */
+static bool relieve(struct given given)
+{
+    hfi_fetch_add_relaxed(&given.heap->xstale, 1);
+    if (!hfi_limit_give(&given.heap->xlimit, given.units))
+        return false;
+    hfi_slots_clear(given.heap->slot);
+    heap_put_up(given.heap); /* HP1 */
+    return true;
+}
+
+/* The heap may have ended, and its memory be another one's: then the slot is too. */
+static void show_use(struct heap *heap, int64_t units)
+{
+    struct hf_inspect_heap *shown = hfi_slots_shown(heap->slot);
+    if (shown != NULL)
+        hfi_slots_show(shown, &heap->xlimit);
+    else if (heap->slot == HFI_SLOT_NONE && units != 0)
+        hfi_slots_add_others(units);
+}
+
 void hfi_heap_relieve(struct given given)
 {
-    if (given.heap == NULL)
-        return;
-    hfi_fetch_add_relaxed(&given.heap->xstale, 1);
-    if (hfi_limit_give(&given.heap->xlimit, given.units))
-        hfi_stack_push(&put_up, given.heap); /* HP1 */
+    if (given.heap != NULL && (!relieve(given) || given.heap->slot == HFI_SLOT_NONE))
+        show_use(given.heap, -(int64_t)given.units);
+}
+
+void hfi_heap_show(struct heap *heap, int64_t units)
+{
+    struct hf_inspect_heap *shown = hfi_slots_shown(heap->slot);
+    uint64_t id = hfi_load_relaxed(&heap->xid);
+    if (shown != NULL) {
+        HFI_SHOW(shown->most, (uint64_t)hfi_load_relaxed(&heap->xmost) * HFI_PIECE_BYTES);
+        if (HFI_SHOWN(shown->id) != id) {
+            const struct slot_heap told = told_of(heap, id);
+            hfi_slots_tell(shown, &told);
+        }
+    }
+    show_use(heap, units);
+}
+
+void hfi_heaps_show(bool alone)
+{
+    hfi_slots_show_sums();
+    for (struct heap *heap = hfi_heap_first(); heap != NULL; heap = heap->next_all)
+        if (alone && hfi_load_relaxed(&heap->xid) != 0)
+            hfi_heap_show(heap, 0);
+        else
+            show_use(heap, 0);
 }
 
 /* --- the table --- */
@@ -225,13 +294,25 @@ bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct 
 
 /* --- the end --- */
 
-static void end_chunks(struct heap *heap, uint64_t id)
+/* How many units were given back. */
+static uint32_t end_piece(struct piece *piece, uint64_t id)
 {
+    struct given given = hfi_piece_end(piece, id);
+    if (given.heap == NULL)
+        return 0;
+    relieve(given);
+    return given.units;
+}
+
+static uint32_t end_chunks(struct heap *heap, uint64_t id)
+{
+    uint32_t units = 0;
     for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++) {
         hfi_place *places = hfi_load_acquire(&heap->xchunks[i]);
         if (places != NULL)
-            hfi_heap_relieve(hfi_piece_end(hfi_pieces_find(hfi_page_at(hfi_index_of(places)), places), id));
+            units += end_piece(hfi_pieces_find(hfi_page_at(hfi_index_of(places)), places), id);
     }
+    return units;
 }
 
 bool hfi_heap_end(struct heap *heap, uint64_t id)
@@ -239,18 +320,21 @@ bool hfi_heap_end(struct heap *heap, uint64_t id)
     uint64_t had = id;
     if (!hfi_cas_acq_rel(&heap->xid, &had, 0))
         return false;
+    hfi_slots_end(heap->slot);
     hfi_limit_end(&heap->xlimit);
     if (hfi_hold.id == id) /* this thread lays no more; its piece is in the table */
         hfi_hold = (struct hold){ .handle = NULL };
-    uint32_t count = hfi_load_relaxed(&heap->xplaces);
+    uint32_t count = hfi_load_relaxed(&heap->xplaces), units = 0;
     for (uint32_t i = 0; i < count; i++) {
         hfi_place *place = place_at(heap, i);
         struct piece *piece = place == NULL ? NULL : hfi_load_relaxed(place);
         if (piece != NULL)
-            hfi_heap_relieve(hfi_piece_end(piece, id));
+            units += end_piece(piece, id);
     }
-    end_chunks(heap, id);
-    hfi_heap_relieve((struct given){ heap, 1 });
+    units += end_chunks(heap, id);
+    if (heap->slot == HFI_SLOT_NONE)
+        hfi_slots_add_others(-(int64_t)units);
+    relieve((struct given){ heap, 1 });
     return true;
 }
 
@@ -258,6 +342,8 @@ bool hfi_heap_end(struct heap *heap, uint64_t id)
 void hfi_heaps_forked(void)
 {
     hfi_stack_empty(&put_up);
+    hfi_stack_empty(&put_up_others);
+    hfi_slots_forked();
     hfi_hold = (struct hold){ .handle = NULL };
     for (struct heap *heap = hfi_heap_first(); heap != NULL; heap = heap->next_all) {
         uint64_t limit = hfi_load_relaxed(&heap->xlimit) & ((uint64_t)HFI_LIMIT_NONE << HFI_LIMIT_SHIFT);
@@ -272,13 +358,15 @@ void hfi_heaps_forked(void)
         for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++)
             hfi_store_relaxed(&heap->xchunks[i], NULL);
         if (hfi_load_relaxed(&heap->xid) == 0)
-            hfi_stack_push(&put_up, heap);
+            heap_put_up(heap);
     }
 }
 
 void hfi_heaps_forsake(void)
 {
     hfi_hold = (struct hold){ .handle = NULL };
+    hfi_slots_forsake();
     hfi_store_relaxed(&xall, NULL); /* relaxed: one thread */
     hfi_stack_empty(&put_up);
+    hfi_stack_empty(&put_up_others);
 }

@@ -16,6 +16,7 @@
 #include "base/base.h"
 #include "heap/limit.h"
 #include "heap/hold.h"
+#include "heap/slots.h"
 
 #define HFI_HEAP_BYTES ((size_t)1024)
 #define HFI_HEAP_PARKED 4u
@@ -31,6 +32,7 @@ struct heap {
     _Atomic(uint64_t) xid;    /* atomic: its number; 0: it has ended, or none is there */
     _Atomic(uint64_t) xlimit; /* atomic: limit.h */
     struct heap *next_all;    /* const once linked */
+    uint32_t slot;            /* const once linked: slots.h; HFI_SLOT_NONE */
     _Atomic(void *) xnext;    /* atomic: in the stack of those put up */
     _Atomic(struct piece *)
         xparked[HFI_HEAP_PARKED]; /* atomic: hints to parked pieces, of a heap before perhaps */
@@ -95,6 +97,13 @@ bool hfi_heap_end(struct heap *heap, uint64_t id);
 
 /* All heaps, in use or not. */
 struct heap *hfi_heap_first(void);
+
+/* Shows readers of the segment what it has now: after a call on it took pieces, `units` more than it
+ * gave back, or set its limit. */
+void hfi_heap_show(struct heap *heap, int64_t units);
+
+/* Shows all heaps in a segment that is new.  `alone`: the process has one thread. */
+void hfi_heaps_show(bool alone);
 
 /* In a forked child of a process with threads: heaps go on with nothing in them.  In one without
  * the arena: there are none. */

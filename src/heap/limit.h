@@ -5,7 +5,8 @@
  *   | ended | limit | over |  use |
  *
  * In pieces of 16 KiB.  Any thread changes it, by one CAS: so use and limit are of one moment, and
- * the heap that has ended is done with when its use comes to zero, which one thread sees.
+ * the heap that has ended is done with when its use comes to zero, which one thread sees.  Who has
+ * changed use or limit shows them (hfi_heap_show).
  *
  * `over` is there from the take that comes over the soft limit to the first that begins far enough
  * under it.  Use rises by takes alone, so none of the ways up is missed, and one thread finds each.

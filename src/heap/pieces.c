@@ -93,7 +93,7 @@ static void page_begin(struct page *page, struct pieces *pieces)
     hfi_store_relaxed(&pieces->xpage, page);
     hfi_store_release(&page->xpieces, (uintptr_t)pieces); /* pairs with hfi_pieces_of_page */
     hfi_fetch_add_relaxed(&node->xheap_pages, page->run_pages);
-    hfi_pagemap_show(page, HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, page->run_pages));
+    hfi_pagemap_show(page, HF_PAGE_ENTRY(HF_PAGE_LARGE, HF_PAGE_OF_HEAPS, 0, page->run_pages));
 }
 
 /* The piece can be found from here on. */

@@ -13,6 +13,7 @@
 #include <holdfast/heap.h>
 #include <string.h>
 
+#include "app/events.h"
 #include "base/callback.h"
 #include "base/say.h"
 #include "heap/heap-limit.h"
@@ -86,7 +87,7 @@ static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes
 {
     uint64_t now = hfi_os_now_coarse_ns(), last = hfi_load_relaxed(&heap->xreported_ns);
     char used[16], limit[16];
-    hfi_fetch_add_relaxed(&heap->xfailed, 1);
+    hfi_slots_show_failed(heap->slot, hfi_fetch_add_relaxed(&heap->xfailed, 1) + 1);
     if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !is_one_of_few(now) ||
         !hfi_cas_relaxed(&heap->xreported_ns, &last, now)) {
         hfi_fetch_add_relaxed(&heap->xunreported, 1);
@@ -101,6 +102,8 @@ static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes
         hfi_format_bytes(used, sizeof used, hfi_limit_use(word) * HFI_PIECE_BYTES),
         hfi_format_bytes(limit, sizeof limit, hfi_limit_of(word) * HFI_PIECE_BYTES),
         (unsigned long long)hfi_exchange_relaxed(&heap->xunreported, 0));
+    hfi_inspect_event(HF_EVENT_HEAP_LIMIT, heap->only != NULL ? heap->only : hfi_theap->node, bytes,
+                      hfi_load_relaxed(&heap->xid));
 }
 
 static struct arena_node *home_of(const struct heap *heap, struct theap *theap)
@@ -186,9 +189,9 @@ static struct piece *claim_spare(struct heap *heap, uint64_t id, struct arena_no
         return NULL;
     struct piece *piece = claim_at_home(heap, id, home, HFI_PIECE_BLOCK_MAX);
     if (piece != NULL)
-        hfi_heap_note_most(heap, word);
+        hfi_heap_note_taken(heap, word, HFI_PIECES);
     else
-        hfi_limit_give(&heap->xlimit, HFI_PIECES);
+        hfi_heap_give_back(heap, HFI_PIECES);
     return piece;
 }
 
@@ -216,12 +219,12 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
     }
     piece = is_run ? claim_run(heap, id, align, bytes) : claim_part(heap, id, home, bytes);
     if (piece == NULL) {
-        hfi_limit_give(&heap->xlimit, units);
+        hfi_heap_give_back(heap, units);
         if (hfi_heap_soft_is_due(heap) && !hfi_callback_is_under_way()) /* it is asked again */
             return hfi_fail_enomem();
         return dispensable ? NULL : hfi_malloc_fail(bytes, is_run ? pages : 1, align);
     }
-    hfi_heap_note_most(heap, word);
+    hfi_heap_note_taken(heap, word, units);
     return piece;
 }
 

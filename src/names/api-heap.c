@@ -177,8 +177,10 @@ HFI_EXPORT int hf_heap_set_limit(struct hf_heap *handle, size_t bytes)
         return -EINVAL;
     struct heap *heap = hfi_heaps_find(handle, "hf_heap_set_limit");
     char used[16], limit[16];
-    if (hfi_limit_set(&heap->xlimit, limit_units(bytes)))
+    if (hfi_limit_set(&heap->xlimit, limit_units(bytes))) {
+        hfi_heap_show(heap, 0);
         return 0;
+    }
     hfi_say(
         SAY_WARNING, "HF-W025", "heap",
         "heap \"%s\" (%llu) holds %s, more than the limit of %s that it was to get, and keeps its own; "
