@@ -175,13 +175,13 @@ static void theap_unseal(struct theap *theap, struct page *page)
 void hfi_theap_emptied(struct theap *theap, struct page *page)
 {
     hfi_assert(page->front.used == 0 && page->list != LIST_NONE);
-    hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
     if (hfi_page_mode(page) == PAGE_SEALED) {
         bool has_more = page->front.capacity > 1;
         theap_unseal(theap, page);
         if (has_more)
             return;
     }
+    hfi_page_check_freed(page); /* a block freed twice makes a page look empty that is not */
     if (hfi_unlikely(hfi_page_mode(page) == PAGE_KEPT))
         hfi_die("HF-E304", "free",
                 "a block of %u bytes in the page at %p was freed twice; "
@@ -226,13 +226,18 @@ static void theap_current_full(struct theap *theap, struct page *page)
     full_append(theap, page);
 }
 
-void hfi_theap_install(struct theap *theap, struct page *page)
+static void make_current(struct theap *theap, struct page *page)
 {
     hfi_assert(page->list == LIST_NONE && hfi_page_mode(page) != PAGE_SEALED);
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) == (uintptr_t)theap);
     page->list = LIST_CURRENT;
-    show(theap, page);
     class_set_front(theap, page->size_class, &page->front);
+}
+
+void hfi_theap_install(struct theap *theap, struct page *page)
+{
+    make_current(theap, page);
+    show(theap, page);
 }
 
 /* A page in `full` that others have freed into since; NULL when there is none. */
@@ -296,7 +301,7 @@ struct page_front *hfi_theap_next_page(struct theap *theap, unsigned class)
             return NULL;
         full_remove(theap, page);
     }
-    hfi_theap_install(theap, page);
+    make_current(theap, page); /* and shown when blocks are listed, as it has room */
     return theap_listed(theap, page, page->front.free == NULL ? refill(theap, page, hfi_page_refill) : 0);
 }
 
