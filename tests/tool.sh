@@ -164,6 +164,10 @@ expect 0 'the arena would stand as asked' doctor
 "$holdfast" doctor --arena 4000G > "$work/out" 2> "$work/err"
 awk '{ at = index($0, "mend: ") } /^(ok  |warn|fail) HF-D[0-9][0-9] .............[^ ]* / { next } /^ *mend: / && at == 27 { next } /^ *keep: / && index($0, "keep: ") == 27 { next } /^the arena would not stand as asked; [0-9]+ failed/ { end = NR; next } { exit 1 }
     END { exit end != NR }' "$work/out" || fail "doctor: a line that is neither a verdict nor what mends it"
+# In a container's environment the settings are for the program that is named there, and asked about.
+HOLDFAST_ONLY=some-server HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k expect 0 'node 0: 64 MiB would stand on 4k pages' doctor
+HOLDFAST_ONLY=some-server expect 1 'fail HF-D0' doctor --arena 4000G
+HOLDFAST_ONLY=some/ expect 1 'HF-D01 options       1 value of HOLDFAST_* refused' doctor --arena 64M
 # What is registered is pinned, so a limit of 64 KiB is too low for anybody but who holds CAP_IPC_LOCK.
 if [ "$(id -u)" != 0 ]; then
     (ulimit -l 64; "$holdfast" doctor --arena 64M) > "$work/out" 2> "$work/err"

@@ -258,10 +258,23 @@ static void make_plan(struct outlook *outlook)
     add_up(outlook);
 }
 
+/* What is asked about is the arena of the program that HOLDFAST_ONLY names, and this is not it. */
+static void read_options(struct options *options)
+{
+    const char *only = getenv("HOLDFAST_ONLY");
+    char *kept = only != NULL && hfi_option_parse_only(options, only) ? strdup(only) : NULL;
+    if (kept != NULL)
+        unsetenv("HOLDFAST_ONLY");
+    hfi_options_read(options);
+    if (kept != NULL)
+        setenv("HOLDFAST_ONLY", kept, 1);
+    free(kept);
+}
+
 int outlook_load(struct outlook *outlook, const char *description, const char *command)
 {
     memset(outlook, 0, sizeof *outlook);
-    hfi_options_read(&outlook->options);
+    read_options(&outlook->options);
     outlook->named = outlook->options.arena != ARENA_AUTO;
     outlook->described = description;
     if (description == NULL) {
