@@ -47,6 +47,72 @@ expect 1 'an arena of 1 MiB is too small' plan --topology 'node:4 pu:1' --arena 
 expect 1 'more than an arena can be' plan --topology 'node:8(memory=1099511627776) pu:1' --arena 7T
 expect 1 '36, from node 64 on' plan --topology 'node:100 pu:1' --arena 1G
 
+# --- for a unit, and for a pod ---
+expect 2 'HF-E422 plan: a limit is made for an arena of a named size' plan --unit redis-server
+expect 2 'HF-E422' plan --pod --arena auto
+expect 2 'HF-E449' plan --pod --json --arena 64M
+expect 2 'HF-E449' plan --pod --unit redis --arena 64M
+for unit in '' 'a b' ../../passwd .service '-x' 'x%n'; do
+    expect 78 "HF-E439 plan: --unit $unit: no name of a unit" plan --arena 64M "--unit=$unit"
+done
+has_line() { grep -qxF -e "$1" "$work/out" || fail "plan $words does not have the line '$1'"; }
+has_no() { ! grep -q -e "$1" "$work/out" || fail "plan $words has '$1'"; }
+
+# What is not of a pool is counted by a memory limit, with its maps, the segment, copies of forks, and an eighth.
+words='--unit redis-server --topology node:1(memory=64GiB) pu:1 --arena 8G --backing thp --forks 1'
+expect 0 'that machine has it' plan --unit redis-server --topology 'node:1(memory=64GiB) pu:1' --arena 8G --backing thp --forks 1
+for line in '[Service]' 'Environment="HOLDFAST_ARENA=8G"' 'Environment="HOLDFAST_BACKING=thp"' 'Environment="HOLDFAST_STRICT=1"' \
+    'Environment="HOLDFAST_ONLY=redis-server"' 'MemoryMax=17428M' 'LimitMEMLOCK=8209M' 'TimeoutStartSec=170' \
+    '#   8 GiB     what forked children copy of it' \
+    '# /etc/systemd/system/redis-server.service.d/holdfast.conf'; do has_line "$line"; done
+grep -q '^ExecStopPost=-+/.*/holdfast report --last %n -o /var/log/holdfast-%N.html$' "$work/out" || fail "plan $words: no ExecStopPost"
+grep -vE '^(#|\[Service\]$|[A-Z][A-Za-z]*=)' "$work/out" && fail "plan $words: a line that is neither setting nor comment"
+
+# A pool is counted by a limit of its own; what was named besides goes along.
+words='--unit postgres@.service --arena 1G --backing 2m --forks 3'
+HOLDFAST_RESERVE=1% HOLDFAST_PREFAULT=none HOLDFAST_VERBOSE=1 "$holdfast" plan --unit postgres@.service \
+    --topology 'node:2(memory=64GiB) pu:1' --arena 1G --backing 2m --forks 3 > "$work/out" 2> "$work/err"
+for line in 'Environment="HOLDFAST_ONLY=postgres"' 'Environment="HOLDFAST_RESERVE=1%%"' 'Environment="HOLDFAST_PREFAULT=none"' \
+    'Environment="HOLDFAST_VERBOSE=1"' 'MemoryMax=131M' 'LimitMEMLOCK=1024M'; do has_line "$line"; done
+has_no TimeoutStartSec
+words='--pod --topology node:2(memory=64GiB) pu:1 --arena 40% --backing 1g --forks 1'
+expect 0 'that machine has it' plan --pod --topology 'node:2(memory=64GiB) pu:1' --arena 40% --backing 1g --forks 1
+for line in '    hugepages-1Gi: 104Gi' '  - { name: HOLDFAST_ARENA, value: "53248M" }' '  - { name: HOLDFAST_BACKING, value: "1g" }' \
+    '#   node 1: 26 GiB on 1g pages, never swapped'; do has_line "$line"; done
+has_no 'hugepages-2Mi'
+words='--pod --arena 48M --backing 2m'
+expect 0 '' plan --pod --topology 'node:1(memory=64GiB) pu:1' --arena 48M --backing 2m
+has_line '    hugepages-2Mi: 48Mi'
+grep -q 'memory.max of 129 MiB, hugetlb.2MB.max of 48 MiB; and in it' "$work/out" || fail "plan $words does not say what the pod gets"
+words='--pod --arena 64M --backing 4k'
+expect 0 'this machine has it' plan --pod --arena 64M --backing 4k
+HOLDFAST_LOCK=no expect 0 'on 4k pages, not locked' plan --pod --arena 64M --backing 4k
+has_no hugepages
+expect 1 'mend: ' plan --pod --arena 4000G --backing 4k
+grep -v '^#' "$work/out" | grep -q 'mend:' && fail "plan --pod: a check that is no comment"
+
+# Those who read them understand them.
+if command -v python3 > /dev/null && python3 -c 'import yaml' 2> /dev/null; then
+    HOLDFAST_ONLY='a "program" \ of 1%' "$holdfast" plan --pod --topology 'node:1(memory=64GiB) pu:1' --arena 48M --backing 2m |
+        python3 -c 'import sys, yaml
+pod = yaml.safe_load(sys.stdin)
+names = {entry["name"]: entry["value"] for entry in pod["env"]}
+assert names["HOLDFAST_ONLY"] == "a \"program\" \\ of 1%", names
+assert pod["resources"]["limits"] == {"memory": "129Mi", "hugepages-2Mi": "48Mi"}, pod' > "$work/out" 2> "$work/err" ||
+        fail "plan --pod is not what YAML has"
+else
+    echo "$name: no yaml of python3: what --pod prints is not parsed"
+fi
+if command -v systemd-analyze > /dev/null; then
+    mkdir -p "$work/units/try.service.d"
+    printf '[Service]\nExecStart=/bin/true\n' > "$work/units/try.service"
+    "$holdfast" plan --unit try --arena 64M --backing 4k > "$work/units/try.service.d/holdfast.conf" 2> "$work/err"
+    systemd-analyze verify --man=no "$work/units/try.service" > "$work/out" 2>&1
+    grep 'try\.service' "$work/out" > "$work/err" && fail "systemd does not understand what plan --unit prints"
+else
+    echo "$name: no systemd-analyze: what --unit prints is not verified"
+fi
+
 # Of this machine the table says what the checks go by, though a node's own file may not have heard of memory that was added.
 "$holdfast" plan --arena 4T > "$work/out" 2> "$work/err"
 sed -n 's/^ *\([0-9][0-9]*\)  *\([0-9.]* [KMGT]iB\) [ a-z]* .* [0-9a-z]* .*/\1 \2/p' "$work/out" | sort > "$work/table"

@@ -38,6 +38,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/machine/keep.c %D%/machine/keep.h \
 	%D%/machine/outlook.c %D%/machine/outlook.h \
 	%D%/machine/plan.c \
+	%D%/machine/service.c %D%/machine/service.h \
 	%D%/stat/list.c \
 	%D%/stat/openmetrics.c \
 	%D%/stat/stat-json.c \

@@ -66,7 +66,7 @@ static const char *word_of(const json_t *check, const char *key)
     return json_string_value(json_object_get(check, key));
 }
 
-void checks_print(const struct examination *examination, bool all)
+static void print_behind(const struct examination *examination, bool all, const char *mark)
 {
     size_t index, line;
     json_t *check, *text;
@@ -75,15 +75,26 @@ void checks_print(const struct examination *examination, bool all)
         const char *verdict = word_of(check, "verdict"), *mend = word_of(check, "mend");
         if (!all && strcmp(verdict, "ok") == 0)
             continue;
-        printf("%-4s %s %-*s %s\n", verdict, word_of(check, "id"), NAME_COLUMNS, word_of(check, "name"),
-               word_of(check, "found"));
+        printf("%s%-4s %s %-*s %s\n", mark, verdict, word_of(check, "id"), NAME_COLUMNS,
+               word_of(check, "name"), word_of(check, "found"));
         if (mend != NULL)
-            printf("%*s mend: %s\n", MEND_COLUMN, "", mend);
+            printf("%s%*s mend: %s\n", mark, MEND_COLUMN, "", mend);
         json_array_foreach(json_object_get(check, "keep"), line, text)
         {
-            printf("%*s keep: %s\n", MEND_COLUMN, "", json_string_value(text));
+            printf("%s%*s keep: %s\n", mark, MEND_COLUMN, "", json_string_value(text));
         }
     }
+}
+
+void checks_print(const struct examination *examination, bool all)
+{
+    print_behind(examination, all, "");
+}
+
+void checks_print_marked(const struct examination *examination, const char *mark)
+{
+    print_behind(examination, false, mark);
+    printf("%s", mark);
 }
 
 void checks_print_sum(const struct examination *examination, const char *well, const char *badly)

@@ -23,6 +23,8 @@ struct examination {
     json_t *checks; /* array; see holdfast(1) for the keys */
     unsigned warned, failed;
     unsigned arena_failed; /* of them, what is about the arena itself; doctor sets it */
+    const char *unit;      /* plan: the drop-in of which unit is to be printed; NULL: of none */
+    bool pod;              /* plan: the entry of a container is */
 };
 
 /* What a check has to say beside the text of what it found. */
@@ -53,12 +55,15 @@ const char *checks_too_much(char text[32], uint64_t bytes);
 /* Prints them for people: all, or those that are not ok. */
 void checks_print(const struct examination *examination, bool all);
 
+/* The same behind a mark each, for a file of another kind. */
+void checks_print_marked(const struct examination *examination, const char *mark);
+
 /* And the last line: which of the two, and how many checks say so. */
 void checks_print_sum(const struct examination *examination, const char *well, const char *badly);
 
 /* --- checks-main.c: the command line of doctor and plan --- */
 
-enum { CHECKS_TOPOLOGY = TOOL_SETS_VARIABLE + 1 };
+enum { CHECKS_TOPOLOGY = TOOL_SETS_VARIABLE + 1, CHECKS_UNIT, CHECKS_POD };
 
 struct checks_command {
     const struct command *command;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "machine/checks.h"
+#include "machine/service.h"
 #include "kernel/os.h"
 #include "kernel/machine.h"
 
@@ -157,9 +158,25 @@ static void print_costs(const struct outlook *outlook)
                    reservation->nodes[reservation->home[topology->nodes[i].id]].id);
 }
 
+/* A file for something else to read: what is for people is behind a mark. */
+static int print_service(const struct examination *examination)
+{
+    const struct outlook *outlook = &examination->outlook;
+    if (outlook->reservation.node_count != 0 && examination->unit != NULL)
+        service_print_unit(outlook, examination->unit);
+    else if (outlook->reservation.node_count != 0)
+        service_print_pod(outlook);
+    checks_print_marked(examination, "# ");
+    checks_print_sum(examination, outlook->described != NULL ? "that machine has it" : "this machine has it",
+                     outlook->described != NULL ? "that machine has it not" : "this machine has it not");
+    return fflush(stdout) != 0 || ferror(stdout);
+}
+
 static int print_text(const struct examination *examination)
 {
     const struct outlook *outlook = &examination->outlook;
+    if (examination->unit != NULL || examination->pod)
+        return print_service(examination);
     if (outlook->reservation.node_count != 0) {
         print_head(outlook);
         printf("node    memory kind         arena on      1g      2m  own maps  when full\n");
@@ -270,6 +287,8 @@ static int plan_main(int argc, char **argv)
         { "backing", required_argument, NULL, TOOL_SETS_VARIABLE },
         { "nodes", required_argument, NULL, TOOL_SETS_VARIABLE },
         { "forks", required_argument, NULL, 'f' },
+        { "unit", required_argument, NULL, CHECKS_UNIT },
+        { "pod", no_argument, NULL, CHECKS_POD },
         { "json", no_argument, NULL, 'j' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -288,7 +307,7 @@ const struct command tool_plan = {
     .summary = "say what an arena would be, here or on a described machine",
     .help =
         "usage: holdfast plan [--topology FILE | DESCRIPTION] [--arena SIZE] [--backing PAGES]\n"
-        "                     [--nodes NODES] [--forks COUNT] [--json]\n"
+        "                     [--nodes NODES] [--forks COUNT] [--unit NAME | --pod | --json]\n"
         "\n"
         "Prints what would be reserved where: per node its memory, its part of the arena, the huge pages\n"
         "that this takes of a pool, and whom it turns to when full; then what all of it costs, and what\n"
@@ -303,6 +322,10 @@ const struct command tool_plan = {
         "  --backing PAGES  as HOLDFAST_BACKING\n"
         "  --nodes NODES    as HOLDFAST_NODES\n"
         "  --forks COUNT    count what so many forked children at a time may copy\n"
+        "  --unit NAME      print a drop-in for a unit of systemd: environment, MemoryMax, LimitMEMLOCK,\n"
+        "                   TimeoutStartSec, ExecStopPost; NAME is the service\n"
+        "  --pod            print what a container of a pod says: environment, memory, hugepages-2Mi; and\n"
+        "                   what the pod then has\n"
         "  --json           one object: machine, fits, growing, arena, backing, nodes, owners, page_table,\n"
         "                   address_space, address_space_least, windows, segment, checks\n"
         "  --help           this text\n",
