@@ -135,6 +135,7 @@ hf_scripts += %D%/exports.sh
 hf_scripts += %D%/format.sh
 hf_scripts += %D%/guides.sh
 hf_scripts += %D%/last.sh
+hf_scripts += %D%/tool-lab.sh
 hf_scripts += %D%/layers.sh
 hf_scripts += %D%/manual.sh
 hf_scripts += %D%/models.sh

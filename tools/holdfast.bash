@@ -86,7 +86,7 @@ _holdfast_program()
             break
         elif [[ ${COMP_WORDS[i + 1]-} == = ]]; then
             i=$((i + 2))
-        elif [[ $word != --verbose && -n $(_holdfast_metavariable run "$word") ]]; then
+        elif [[ $word != --verbose && -n $(_holdfast_metavariable "$command" "$word") ]]; then
             i=$((i + 1))
         fi
     done
@@ -113,7 +113,7 @@ _holdfast()
         _holdfast_offer "$(_holdfast_commands) --help --version"
         return
     fi
-    if [[ $command == run ]]; then
+    if [[ $command == run || $command == lab ]]; then
         index=$(_holdfast_program)
         if [[ $index ]]; then
             declare -F _command_offset > /dev/null && _command_offset "$index"
@@ -136,7 +136,7 @@ _holdfast()
     [[ $usage == *PID* ]] && _holdfast_offer "$(_holdfast_pids)"
     [[ $usage == *FILE* ]] && mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
     case $command in
-        run) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
+        run | lab) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
         help) _holdfast_offer "$(_holdfast_commands) environment" ;;
     esac
 }

@@ -3,7 +3,7 @@
  *
  *     holdfast COMMAND [OPTION...]
  *
- * of run, doctor, plan, list, stat, top, map, record, report, diff, tune and help.
+ * of run, doctor, plan, list, stat, top, map, record, report, diff, tune, lab and help.
  *
  * What it prints for people is in holdfast(1), the messages in holdfast-messages(7);
  * tests/manual.sh holds both against this program.
@@ -15,7 +15,7 @@
 
 static const struct command *const commands[] = {
     &tool_run, &tool_doctor, &tool_plan,   &tool_list, &tool_stat, &tool_top,
-    &tool_map, &tool_record, &tool_report, &tool_diff, &tool_tune,
+    &tool_map, &tool_record, &tool_report, &tool_diff, &tool_tune, &tool_lab,
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 

@@ -94,7 +94,7 @@ function __holdfast_program
             case '--*=*' --verbose
                 set i (math $i + 1)
             case '-*'
-                test -n "$(__holdfast_metavariable run $tokens[$i])"; and set i (math $i + 1)
+                test -n "$(__holdfast_metavariable $tokens[2] $tokens[$i])"; and set i (math $i + 1)
                 set i (math $i + 1)
             case '*'
                 break
@@ -108,7 +108,7 @@ function __holdfast_complete
     set -l current (commandline -ct)
     set -l name $tokens[2]
     set -l last $tokens[-1]
-    if test $name = run
+    if contains $name run lab
         set -l index (__holdfast_program)
         if test -n "$index"
             complete -C "$(string escape -- $tokens[$index..-1] | string join ' ') $current"
@@ -134,7 +134,7 @@ function __holdfast_complete
     string match -q '*PID*' -- $usage; and __holdfast_pids
     string match -q '*FILE*' -- $usage; and __fish_complete_path $current
     switch $name
-        case run
+        case run lab
             __fish_complete_command
         case help
             __holdfast_commands

@@ -99,7 +99,7 @@ _holdfast()
     # What a command is about, by its usage; what belongs to an option aside.
     usage=$(_holdfast_ask help "$command" | sed -n '1{s/-[-a-z]* [A-Z]*\(\.html\)*//g;p;}')
     case $command:$usage in
-        run:*) specs+=('(-)1:program:_command_names -e' '*::arguments:_normal') ;;
+        run:*|lab:*) specs+=('(-)1:program:_command_names -e' '*::arguments:_normal') ;;
         help:*) specs+=('1:command: _holdfast_commands help') ;;
         *PID*FILE*) specs+=('1: :_alternative "processes\:process\:_holdfast_pids" "files\:recording\:_files"') ;;
         *PID*) specs+=('1: :_holdfast_pids') ;;

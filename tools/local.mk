@@ -75,6 +75,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/advice/rules-size.c \
 	%D%/advice/rules.c %D%/advice/rules.h \
 	%D%/advice/tune.c \
+	%D%/run/lab.c \
 	%D%/run/record.c \
 	%D%/run/run-report.c %D%/run/run-report.h \
 	%D%/run/run.c \
@@ -84,9 +85,12 @@ holdfast_SOURCES += %D%/top/top-graph.c %D%/top/top-head.c %D%/top/top-nodes.c %
 else
 holdfast_SOURCES += %D%/top/top-none.c
 endif
-holdfast_CPPFLAGS = $(AM_CPPFLAGS) -DHF_LIBRARY_PATH='"$(libdir)/libholdfast.so.0"'
+holdfast_CPPFLAGS = $(AM_CPPFLAGS) -DHF_LIBRARY_PATH='"$(libdir)/libholdfast.so.0"' -DHF_DATA_PATH='"$(pkgdatadir)"'
 holdfast_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(LIBURING_CFLAGS) $(NCURSES_CFLAGS)
 holdfast_LDADD = libholdfast-core.la $(JANSSON_LIBS) $(LIBURING_LIBS) $(HWLOC_LIBS) $(NCURSES_LIBS) -lm
+
+# What `holdfast lab` boots; configure.ac links them into the build tree.
+dist_pkgdata_DATA = %D%/lab/guest %D%/lab/lab.sh %D%/lab/machine.sh
 
 bashcompletiondir = $(datadir)/bash-completion/completions
 nodist_bashcompletion_DATA = %D%/holdfast

@@ -40,6 +40,7 @@ extern const struct command tool_report;
 extern const struct command tool_diff;
 extern const struct command tool_tune;
 extern const struct command tool_top;
+extern const struct command tool_lab;
 
 /* getopt_long with messages of ours: the option's value, -1 at the end, '?' after
  * HF-E400 was printed.  "--help" comes back as 'h'. */
