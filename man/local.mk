@@ -1,4 +1,5 @@
 dist_man_MANS += \
+	%D%/hf_claim.3 \
 	%D%/hf_frames_alloc.3 \
 	%D%/hf_heap_create.3 \
 	%D%/hf_uring_register.3 \

@@ -42,6 +42,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/arena/runmap.c %D%/arena/runmap.h \
 	%D%/arena/sizeclass.c %D%/arena/sizeclass.h \
 	%D%/arena/xfree.h \
+	%D%/heap/aside.c %D%/heap/aside.h \
 	%D%/heap/counter-list.h \
 	%D%/heap/counters.h \
 	%D%/heap/harden.c %D%/heap/harden.h \
@@ -87,6 +88,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/thread.c %D%/malloc/thread.h \
 	%D%/malloc/use.c %D%/malloc/use.h \
 	%D%/names/api.c \
+	%D%/names/api-claim.c \
 	%D%/names/api-heap.c \
 	%D%/names/api-use.c \
 	%D%/names/elf.c %D%/names/elf.h
@@ -102,7 +104,7 @@ libholdfast_la_LDFLAGS = -version-info $(HFI_LT_VERSION) -Wl,--version-script=$(
 libholdfast_la_DEPENDENCIES = libholdfast-core.la %D%/holdfast.map
 
 holdfastincludedir = $(includedir)/holdfast
-holdfastinclude_HEADERS = include/holdfast/frames.h include/holdfast/heap.h include/holdfast/holdfast.h include/holdfast/inspect.h include/holdfast/uring.h
+holdfastinclude_HEADERS = include/holdfast/claim.h include/holdfast/frames.h include/holdfast/heap.h include/holdfast/holdfast.h include/holdfast/inspect.h include/holdfast/uring.h
 
 pkgconfigdir = $(libdir)/pkgconfig
 nodist_pkgconfig_DATA = %D%/holdfast.pc

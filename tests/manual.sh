@@ -57,7 +57,7 @@ calls_of()
     esac
 }
 : > "$work/all_calls"
-for pair in holdfast.h:holdfast frames.h:hf_frames_alloc heap.h:hf_heap_create uring.h:hf_uring_register; do
+for pair in claim.h:hf_claim holdfast.h:holdfast frames.h:hf_frames_alloc heap.h:hf_heap_create uring.h:hf_uring_register; do
     calls_of "${pair%:*}" | sort -u > "$work/header_calls"
     sed -n 's/^\.Fn \(hf_[a-z_]*\).*/\1/p' "$man/${pair#*:}.3" | sort -u > "$work/manual_calls"
     cat "$work/header_calls" >> "$work/all_calls"

@@ -60,6 +60,7 @@
 #include "arena/prefault.h"
 #include "base/say.h"
 #include "heap/theaps.h"
+#include "heap/aside.h"
 #include "heap/heap.h"
 #include "malloc/thread.h"
 #include "malloc/use.h"
@@ -172,6 +173,7 @@ static void child_take_over(void)
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         node_let_go(&hfi_arena.nodes[i], self);
     hfi_theaps_recycle();
+    hfi_aside_forked();
     hfi_inspect_took_over();
 }
 
@@ -242,6 +244,7 @@ static void forsake_arena(void)
 {
     hfi_span = 0;
     hfi_use_forsake();
+    hfi_aside_forsake();
     hfi_thread_forget();
     hfi_theaps_forsake(NULL);
     hfi_heaps_forsake();

@@ -4,8 +4,8 @@
  * A rung is a function that answers with a page, or NULL for none.  Two tables of rungs are the
  * policy: one for the node that the theap wants, one for each other node.
  *
- * W1: hfi_ladder answers "none" only after every allowed node was searched exactly (every page
- *     looked at), with this theap's own empty pages given back first.
+ * W1: where the thread has set nothing aside, hfi_ladder answers "none" only after every allowed node
+ *     was searched exactly (every page looked at), with this theap's own empty pages given back first.
  * W4: each rung is bounded: a constant number of candidates, or one search of a bitmap.  Those that
  *     look at each page of a node, or visit each theap, come where malloc would fail or go far.
  *
@@ -254,6 +254,13 @@ static rung *const other_nodes[] = {
     rung_at_hand, rung_scant, rung_short_run, rung_sleepers, rung_exact, NULL,
 };
 
+/* Where the thread has set a block aside (aside.h): what is found at once, and on the wanted node.  A
+ * call that must not fail is mostly one that must not take long either; a search that looks at every
+ * page, and at every thread, would find no more for the same number of calls. */
+static rung *const before_aside[] = {
+    rung_at_hand, rung_scant, rung_kept, rung_short_run, NULL,
+};
+
 /* Where nothing else is left on any allowed node, for those who may. */
 static rung *const reserve[] = { rung_reserve, NULL };
 
@@ -337,6 +344,8 @@ struct page *hfi_ladder(struct theap *theap, struct demand *demand)
     demand->farthest = HF_CAUSE_CLAIMED;
     hfi_magazine_shed(theap);
     hfi_theap_shed(theap, demand->class);
+    if (demand->has_aside)
+        return climb(before_aside, theap, node, demand);
     struct page *page = climb_all(theap, node, demand);
     if (page == NULL && regain_lists(theap))
         page = climb_all(theap, node, demand);

@@ -23,6 +23,7 @@ struct demand {
     size_t align_bytes;      /* of a fresh run */
     struct arena_node *only; /* from this node and no other; NULL: as HOLDFAST_PLACE says */
     bool dispensable;        /* not worth the theap's own pages */
+    bool has_aside;          /* the thread has set a block aside for it: not worth a long search */
     bool privileged;         /* the reserve is for it too */
     bool share;              /* only a few blocks of a page, which others go on taking from: the node is
                               * tight */

@@ -19,6 +19,7 @@
 #include "app/latency.h"
 #include "malloc/heaps.h"
 #include "malloc/ladder.h"
+#include "heap/aside.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
 #include "base/probe.h"
@@ -35,7 +36,8 @@ struct request {
     size_t align_bytes;      /* over HFI_PAGE_BYTES: whole pages, whatever the size */
     struct arena_node *only; /* on this node and no other */
     bool zero;
-    bool dispensable; /* the caller can do without */
+    bool dispensable;  /* the caller can do without */
+    bool to_set_aside; /* for a claim (aside.h): what is set aside already does not serve it */
 };
 
 /* Where the next blocks of a class come from. */
@@ -71,6 +73,42 @@ static bool is_impossible(const struct request *request)
             hfi_max(pages_of(request), request->align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count);
 }
 
+static struct aside_wanted wanted_aside(const struct request *request)
+{
+    bool large = is_large(request);
+    return (struct aside_wanted){
+        .class = large ? HFI_CLASS_LARGE : hfi_sizeclass_of(request->bytes),
+        .pages = large ? hfi_large_pages(request->bytes) : 0,
+        .align_bytes = request->align_bytes,
+    };
+}
+
+/* Whether this thread has set a block aside that would do for such a request. */
+static bool may_use_aside(const struct request *request)
+{
+    return hfi_unlikely(hfi_aside_first != 0) && !request->to_set_aside && !request->dispensable &&
+           request->only == NULL;
+}
+
+static bool has_aside(const struct request *request)
+{
+    struct aside_wanted wanted;
+    if (!may_use_aside(request))
+        return false;
+    wanted = wanted_aside(request);
+    return hfi_aside_has(&wanted);
+}
+
+static void *take_aside(const struct request *request)
+{
+    struct aside_wanted wanted;
+    if (!may_use_aside(request))
+        return NULL;
+    wanted = wanted_aside(request);
+    void *block = hfi_aside_take(&wanted);
+    return block != NULL && request->zero ? memset(block, 0, request->bytes) : block;
+}
+
 /* --- a block --- */
 
 /* A page, or none, from the ladder. */
@@ -96,6 +134,7 @@ static void *take_large(struct theap *theap, const struct request *request, stru
         .align_bytes = hfi_max(request->align_bytes, HFI_PAGE_BYTES),
         .only = request->only,
         .privileged = hfi_reserve_depth != 0,
+        .has_aside = has_aside(request),
     };
     hfi_theap_enter(theap);
     struct page *head = ask_ladder(theap, &demand, request->bytes, call);
@@ -124,6 +163,7 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
         .only = request->only,
         .dispensable = request->dispensable,
         .privileged = hfi_reserve_depth != 0 && !request->dispensable,
+        .has_aside = has_aside(request),
         .share = request->only == NULL && hfi_budget(theap->node)->shares,
     };
     struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes, call);
@@ -303,6 +343,8 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
     if (is_impossible(request))
         return hfi_full_impossible(request->bytes, request->align_bytes);
     void *block = take_anyhow(request);
+    if (block == NULL)
+        block = take_aside(request);
     if (block == NULL && hfi_ladder_steal_asleep())
         block = take_anyhow(request);
     if (block == NULL && hfi_full_ask(hfi_thread_node(), pages_of(request)))
@@ -318,7 +360,7 @@ static void *malloc_attached(struct theap *theap, const struct request *request,
         return hfi_full_impossible(request->bytes, request->align_bytes);
     }
     void *block = take_timed(theap, request, call);
-    if (hfi_likely(block != NULL))
+    if (hfi_likely(block != NULL) || (block = take_aside(request)) != NULL)
         return block;
     if (hfi_full_ask(theap->node, pages_of(request)))
         block = take_anyhow(request);
@@ -480,6 +522,22 @@ void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
     hfi_use_suspend(&suspension);
     void *block = malloc_on_node(bytes, node);
     hfi_use_resume(&suspension);
+    return block;
+}
+
+void *hfi_malloc_to_set_aside(size_t bytes, unsigned *class)
+{
+    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .to_set_aside = true };
+    struct theap *theap = hfi_init_thread();
+    *class = wanted_aside(&request).class;
+    if (*class != HFI_CLASS_LARGE) /* as aligned allocations of the class may ask for */
+        request.align_bytes =
+            hfi_min((size_t)1 << hfi_lowest_bit(hfi_sizeclasses[*class].block_bytes), HFI_PAGE_BYTES);
+    if (theap == NULL || is_impossible(&request))
+        return NULL;
+    void *block = take(theap, &request);
+    if (block == NULL && hfi_full_ask(theap->node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
+        block = take(theap, &request);
     return block;
 }
 

@@ -26,6 +26,10 @@ void *hfi_malloc_default(size_t align, size_t bytes);
  * as it was. */
 void *hfi_malloc_dispensable(size_t bytes);
 
+/* A block for a claim of the calling thread (aside.h), and the class that was asked for.  NULL, without a
+ * report, where neither the ladder nor the application's callbacks have one. */
+void *hfi_malloc_to_set_aside(size_t bytes, unsigned *class);
+
 /* A block of `bytes` at a multiple of `align` (a power of two up to 1 GiB). */
 void *hfi_aligned_alloc(size_t align, size_t bytes);
 

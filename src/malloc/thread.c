@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "app/inspect.h"
+#include "heap/aside.h"
 #include "heap/heap.h"
 #include "heap/magazine.h"
 #include "kernel/cpu.h"
@@ -66,6 +67,7 @@ static void thread_exit(void *unused)
     (void)unused;
     thread_exited = true;
     hfi_use_end();
+    hfi_aside_end_all();
     if (hfi_theap->thread == 0)
         return;
     HFI_PROBE1(thread_exit, hfi_theap->index);

@@ -15,9 +15,12 @@
  * them.  What heaps hold is what hf_stats says of them, and their pages are audited.  Some have a soft
  * limit, whose callback allocates and frees.
  *
+ * What is claimed is had, in a full arena too.
+ *
  *   make fuzz FUZZ_SECONDS=3600
  */
 #include <errno.h>
+#include <holdfast/claim.h>
 #include <holdfast/heap.h>
 #include <holdfast/holdfast.h>
 #include <pthread.h>
@@ -319,6 +322,36 @@ static void step_used(struct slot *slot, struct hf_heap *heap, const uint8_t *in
     require(hf_heap_use(NULL) == heap);
 }
 
+/* --- claims --- */
+
+#define CLAIMED_MAX 20
+
+/* What is claimed is had, whatever the arena has besides, and each once. */
+static void claim_some(const uint8_t *input)
+{
+    struct hf_claim claim;
+    size_t sizes[CLAIMED_MAX], n = input[4] % CLAIMED_MAX;
+    unsigned char *blocks[CLAIMED_MAX];
+    for (size_t i = 0; i < n; i++)
+        sizes[i] = (size_t)input[i % 4] << (input[(i + 1) % 4] % 13);
+    int error = hf_claim(sizes, n, &claim);
+    require(error == 0 || error == -EAGAIN);
+    for (size_t i = 0; i < n && error == 0; i++) {
+        blocks[i] = i % 2 == 0 ? hf_malloc(sizes[i]) : hf_calloc(1, sizes[i]);
+        require(blocks[i] != NULL && hf_usable_size(blocks[i]) >= sizes[i]);
+        require(i % 2 == 0 || is_all(blocks[i], sizes[i], 0));
+        memset(blocks[i], (int)i, sizes[i]);
+    }
+    for (size_t i = 0; i < n && error == 0; i++) {
+        require(is_all(blocks[i], sizes[i], (unsigned char)i));
+        if (i % 3 != 0)
+            hf_free(blocks[i]);
+    }
+    hf_claim_end(&claim);
+    for (size_t i = 0; i < n && error == 0; i += 3)
+        hf_free(blocks[i]);
+}
+
 /* Where a heap is asked for and not there, it is made. */
 static void step_heap(struct slot *slot, struct hf_heap **heap, const uint8_t *input)
 {
@@ -364,7 +397,12 @@ static void step(struct slot *slot, const uint8_t *input)
         extend_chain(slot, hf_heap_default(), size % CHAIN_MAX, (size_t)16 * (1 + more * more));
         return;
     case KIND_UNCHAIN: shorten_chain(slot, size % CHAIN_MAX, 1 + more % 4); return;
-    case KIND_THREAD: hf_thread_idle(); return;
+    case KIND_THREAD:
+        if (input[4] % 4 == 1)
+            hf_thread_idle();
+        else
+            claim_some(input);
+        return;
     case KIND_MALLOC:
     case KIND_CALLOC:
     case KIND_ALIGNED:
