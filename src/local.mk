@@ -26,6 +26,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/arena/arena.c %D%/arena/arena.h \
 	%D%/arena/arena-grow.c \
 	%D%/arena/arena-level.c \
+	%D%/arena/arena-marks.c \
 	%D%/arena/arena-reserve.c \
 	%D%/arena/attempt.c %D%/arena/attempt.h \
 	%D%/arena/idleset.c %D%/arena/idleset.h \

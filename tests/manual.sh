@@ -52,7 +52,7 @@ calls_of()
 {
     sed -e 's,/\*.*\*/,,' -e '/\/\*/,/\*\//d' "$top_srcdir/include/holdfast/$1" | grep -oE '\bhf_[a-z_]+ ?\(' | grep -oE 'hf_[a-z_]+'
     case $1 in
-    holdfast.h) echo hf_pressure_function ;;
+    holdfast.h) echo hf_pressure_function hf_pressure_handler | tr ' ' '\n' ;;
     heap.h) echo hf_heap_soft_function ;;
     esac
 }

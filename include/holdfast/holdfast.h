@@ -58,6 +58,51 @@ typedef bool hf_pressure_function(size_t bytes, unsigned node, void *argument);
 int hf_pressure_register(hf_pressure_function *function, void *argument);
 int hf_pressure_unregister(hf_pressure_function *function, void *argument);
 
+/* Why a handler is called. */
+enum hf_pressure_cause {
+    HF_PRESSURE_LOW,  /* a node has less free than the handler's mark */
+    HF_PRESSURE_LAST, /* a call is about to fail, and is tried again if a handler returns true */
+};
+
+struct hf_heap; /* <holdfast/heap.h> */
+
+/* What a handler is told.  A later version has more fields. */
+struct hf_pressure {
+    size_t size_bytes; /* of what is there */
+    enum hf_pressure_cause cause;
+    unsigned node;     /* the kernel's number */
+    size_t bytes;      /* LAST: the run that is wanted.  LOW: what is missing until the mark is armed again */
+    size_t contiguous; /* longest run of free pages of the node */
+    size_t free;       /* of the node, without its reserve */
+    struct hf_heap *heap; /* whose call it is; hf_heap_default() for plain malloc's */
+};
+
+/* Called by a thread that allocates, with nothing held: it may free, and allocate a little.  What it
+ * allocates fails at once when the arena is full.  No thread enters one inside of another, or of any
+ * callback of Holdfast's.  The thread cannot be cancelled meanwhile.  True: something was freed. */
+typedef bool hf_pressure_handler(const struct hf_pressure *pressure, void *context);
+
+/* Fields of no use are 0. */
+struct hf_pressure_options {
+    size_t size_bytes; /* sizeof (struct hf_pressure_options): tells the version */
+    hf_pressure_handler *handler;
+    void *context;
+    size_t low_bytes;     /* the low-water mark of a node: free bytes ... */
+    unsigned low_percent; /* ... or percent of it, up to 100; whichever is more.  Both 0: none */
+    unsigned flags;       /* 0, or HF_PRESSURE_NODE */
+    unsigned node;        /* with HF_PRESSURE_NODE, the one that the mark is for; else each has it */
+};
+#define HF_PRESSURE_NODE 1u
+
+/* As hf_pressure_register, with a mark: the handler is called when a node comes under it, and again
+ * once an eighth of the mark more was free meanwhile.  And with a last call before any call fails. 0; -EINVAL
+ * for options that this version does not know, or a node without an arena; -ENOSPC when 8 are registered, of
+ * both kinds; -ENOMEM when there is no arena. */
+int hf_pressure_watch(const struct hf_pressure_options *options);
+
+/* Undoes that: -ENOENT when it is not registered.  See hf_pressure_unregister. */
+int hf_pressure_unwatch(hf_pressure_handler *handler, void *context);
+
 /* How much of a node is free.  Room in pages that are in use does not count: at HF_LEVEL_FULL small
  * blocks may still be had. */
 enum hf_level {

@@ -27,6 +27,9 @@ static enum hf_level level_now(const struct arena_node *node)
 void hfi_level_follow(const struct arena_node *node)
 {
     _Atomic(int) *level = &hfi_xlevels[node->id];
+    /* seq_cst: pairs with hfi_mark_set */
+    if (hfi_unlikely(hfi_load_seq_cst(&hfi_xmarks_count) != 0))
+        hfi_marks_follow(node);
     for (;;) {
         enum hf_level now = level_now(node);
         if (hfi_likely(hfi_load_seq_cst(level) == (int)now))

@@ -12,7 +12,7 @@
  * A4: only pages before xfrontier have ever had their bit set.  While a named arena is populated in
  *     the background, only pages of chunks that prefault.h gave to node_open have. (A5:
  *     arena-grow.c; A6: arena-level.c;
- *     A7: arena-reserve.c.)
+ *     A7: arena-reserve.c; A8: arena-marks.c.)
  *
  * Concurrency: a claim is the clearing of bits (runmap.c).  The marks of A3 only move towards each
  * other (CAS); a reader that sees less between them clears memory that was zero, which is harmless.
@@ -426,6 +426,8 @@ const char *hfi_arena_audit(const struct arena_node *node)
         broken = "A1: the count of free pages is not what the map holds";
     if (broken == NULL)
         broken = hfi_reserve_audit(node);
+    if (broken == NULL)
+        broken = hfi_marks_audit(node);
     return broken != NULL ? broken : hfi_level_audit(node);
 }
 

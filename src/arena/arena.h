@@ -267,6 +267,30 @@ void hfi_level_set_all(enum hf_level level);
 /* NULL, or the broken invariant; only while no other thread is in a call. */
 const char *hfi_level_audit(const struct arena_node *node);
 
+/* --- low-water marks of nodes (arena-marks.c) --- */
+
+#define HFI_MARKS 8u            /* of each node */
+#define HFI_MARK_AGAIN_SHARE 8u /* of a mark: so much over it, it is armed again */
+
+extern HFI_HIDDEN _Atomic(unsigned) hfi_xmarks_count; /* atomic: marks that are set */
+
+/* atomic: perhaps one is to be told of */
+extern HFI_HIDDEN _Atomic(bool) hfi_xmarks_due;
+
+/* The count of free pages has changed. */
+void hfi_marks_follow(const struct arena_node *node);
+
+/* Mark `slot`, which no other thread sets or clears meanwhile: due with less than `low_pages` free. */
+void hfi_mark_set(const struct arena_node *node, unsigned slot, size_t low_pages);
+void hfi_mark_clear(const struct arena_node *node, unsigned slot);
+
+/* Of a mark that is due, to one thread: the pages that are missing until it is armed again.  0 of
+ * others. */
+size_t hfi_mark_tell(const struct arena_node *node, unsigned slot);
+
+/* NULL, or the broken invariant; only while no other thread is in a call. */
+const char *hfi_marks_audit(const struct arena_node *node);
+
 /* --- for arena.c alone (arena-reserve.c) --- */
 
 /* How many pages the reserve of a node has, whose other maps take `meta_pages`; says so if that is not

@@ -22,6 +22,7 @@
 #define HEAPS_OF_PAGE ((uint32_t)((HFI_PAGE_BYTES - HFI_GUARD_BYTES) / HFI_HEAP_BYTES))
 #define LOOKS_MAX 32u /* places that one claim looks at for one that is stale, or parked */
 
+const char hfi_default_heap;
 HFI_TLS struct hold hfi_hold;
 
 /* Those with a slot (slots.h), which are taken first, and those without. */

@@ -60,6 +60,9 @@ struct heap {
 
 _Static_assert(sizeof(struct heap) <= HFI_HEAP_BYTES, "handles have a part of the number in their low bits");
 
+/* What plain malloc uses, as a handle. */
+extern HFI_HIDDEN const char hfi_default_heap;
+
 /* What this thread holds of a heap's pieces. */
 extern HFI_HIDDEN HFI_TLS struct hold hfi_hold;
 

@@ -3,7 +3,8 @@
  *
  * W5: no thread has entered (theap.h) when a message is written or a callback runs.
  *
- * Tests: tests/unit/full.c, tests/unit/pressure.c, tests/programs/reserve.c.
+ * Tests: tests/unit/full.c, tests/unit/pressure.c, tests/programs/pressure.c,
+ * tests/programs/reserve.c.
  */
 #include "malloc/full.h"
 
@@ -12,12 +13,12 @@
 #include "app/events.h"
 #include "app/figures.h"
 #include "app/inspect.h"
-#include "app/pressure.h"
 #include "base/callback.h"
 #include "app/stats.h"
 #include "arena/arena.h"
 #include "base/probe.h"
 #include "base/say.h"
+#include "heap/heap.h"
 #include "heap/page.h"
 #include "heap/theap.h"
 #include "kernel/boot.h"
@@ -27,6 +28,8 @@
 #include "malloc/use.h"
 
 #define RESERVE_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
+
+HFI_TLS const void *hfi_full_heap;
 
 void *hfi_fail_enomem(void)
 {
@@ -76,18 +79,31 @@ void *hfi_full_fail(size_t bytes, size_t pages, size_t align_bytes)
     return fail_as_asked();
 }
 
+static const void *asking_heap(void)
+{
+    return hfi_full_heap != NULL ? hfi_full_heap : &hfi_default_heap;
+}
+
 bool hfi_full_ask(struct arena_node *node, size_t pages)
 {
     if (!hfi_pressure_is_wanted())
         return false;
     struct suspension suspension;
     hfi_use_suspend(&suspension);
-    bool freed = hfi_pressure_call(pages * HFI_PAGE_BYTES, node->id);
+    bool freed = hfi_pressure_call(node, pages * HFI_PAGE_BYTES, asking_heap());
     hfi_use_resume(&suspension);
     if (hfi_theap->thread != 0)
         hfi_theap->counters.pressed++;
     hfi_inspect_event(HF_EVENT_PRESSURE, node, pages * HFI_PAGE_BYTES, freed);
     return freed;
+}
+
+void hfi_full_tell_low(void)
+{
+    struct suspension suspension;
+    hfi_use_suspend(&suspension);
+    hfi_pressure_tell_low(asking_heap());
+    hfi_use_resume(&suspension);
 }
 
 void *hfi_full_boot(size_t bytes, size_t align_bytes)

@@ -22,6 +22,7 @@
 #include "malloc/address.h"
 #include "malloc/alloc.h"
 #include "malloc/fork.h"
+#include "malloc/full.h"
 #include "malloc/init.h"
 #include "malloc/ladder.h"
 #include "malloc/slow.h"
@@ -32,8 +33,6 @@
 #define REPORTS_MAX 10u
 #define ROOM_LEAST 1024u /* bytes of a parked piece that are worth keeping */
 #define SMALL_UNITS 16u  /* a heap that uses as much takes whole pages */
-
-const char hfi_default_heap;
 
 void hfi_heaps_die(const void *handle, const char *call)
 {
@@ -375,10 +374,14 @@ static void *alloc(const void *handle, size_t align, size_t bytes, const char *c
 {
     struct heap *heap = NULL;
     void *block;
+    const void *outer = hfi_full_heap; /* this call may come from a callback */
+    hfi_full_heap = handle;
     do
         block = alloc_once(handle, align, bytes, call, dispensable, &heap);
     while (heap != NULL && hfi_unlikely(hfi_heap_soft_is_due(heap)) && soft_tell(heap, handle) &&
            block == NULL && !dispensable && hfi_arena_is_standing());
+    hfi_full_settle();
+    hfi_full_heap = outer;
     return block;
 }
 

@@ -9,9 +9,6 @@
 
 #include "heap/heap.h"
 
-/* What plain malloc uses, as a handle. */
-extern HFI_HIDDEN const char hfi_default_heap;
-
 /* A block of the heap that `handle` names, aligned to `align`, a power of two of at least 16.  NULL
  * and ENOMEM: at its limit, which is reported as such, or the arena is full.  `call` names the
  * program's call: what is no heap's handle ends the process. */

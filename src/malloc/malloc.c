@@ -146,6 +146,7 @@ static void *take_large(struct theap *theap, const struct request *request, stru
     if (cleared_bytes != 0)
         memset(block, 0, cleared_bytes);
     hfi_latency_end(theap, call, cleared_bytes);
+    hfi_full_settle();
     return block;
 }
 
@@ -255,6 +256,8 @@ static void *take_block(struct theap *theap, const struct request *request, stru
         tell_reserve(from.once);
     if (call->begun != 0)
         hfi_latency_end(theap, call, clears ? request->bytes : 0);
+    if (call->weight != 0) /* not with what the thread had alone */
+        hfi_full_settle();
     return block;
 }
 

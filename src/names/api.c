@@ -20,7 +20,7 @@
 #include "kernel/cpu.h"
 #include "arena/arena.h"
 #include "arena/prefault.h"
-#include "app/pressure.h"
+#include "malloc/full.h"
 #include "app/stats.h"
 #include "base/say.h"
 #include "malloc/slow.h"
@@ -62,11 +62,19 @@ HFI_EXPORT void *hf_aligned_alloc(size_t align, size_t bytes)
     return hfi_aligned_alloc(align, bytes);
 }
 
-static void *malloc_on_node_of_id(size_t bytes, unsigned id)
+static struct arena_node *node_of_id(unsigned id)
 {
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         if (hfi_arena.nodes[i].id == id)
-            return hfi_malloc_on_node(bytes, &hfi_arena.nodes[i]);
+            return &hfi_arena.nodes[i];
+    return NULL;
+}
+
+static void *malloc_on_node_of_id(size_t bytes, unsigned id)
+{
+    struct arena_node *node = node_of_id(id);
+    if (node != NULL)
+        return hfi_malloc_on_node(bytes, node);
     errno = EINVAL;
     return NULL;
 }
@@ -142,6 +150,53 @@ HFI_EXPORT int hf_pressure_register(hf_pressure_function *function, void *argume
 HFI_EXPORT int hf_pressure_unregister(hf_pressure_function *function, void *argument)
 {
     return hfi_pressure_unregister(function, argument);
+}
+
+static bool is_known(const struct hf_pressure_options *options)
+{
+    size_t bytes = options->size_bytes;
+    if (bytes < sizeof *options || bytes > HFI_PAGE_BYTES || options->handler == NULL)
+        return false;
+    for (size_t i = sizeof *options; i < bytes; i++) /* fields of a later version */
+        if (((const char *)options)[i] != 0)
+            return false;
+    return (options->flags & ~HF_PRESSURE_NODE) == 0 && options->low_percent <= 100;
+}
+
+static int watch(const struct hf_pressure_options *options)
+{
+    struct arena_node *only = NULL;
+    hfi_init_thread(); /* the arena stands, if it can */
+    if (!hfi_arena_is_standing())
+        return -ENOMEM;
+    if ((options->flags & HF_PRESSURE_NODE) && (only = node_of_id(options->node)) == NULL)
+        return -EINVAL;
+    return hfi_pressure_watch(options, only);
+}
+
+HFI_EXPORT int hf_pressure_watch(const struct hf_pressure_options *options)
+{
+    static _Atomic(bool) xsaid;
+    if (options != NULL && is_known(options)) {
+        bool had_theap = hfi_theap->thread != 0;
+        int error = watch(options);
+        if (!had_theap)
+            hfi_thread_served();
+        return error;
+    }
+    if (hfi_first_time(&xsaid))
+        hfi_say(SAY_WARNING, "HF-W040", "pressure",
+                "hf_pressure_watch was given options of %zu bytes with flags %#x, without a handler, or with "
+                "more than 100 %%: this version has %zu bytes and flags %#x; set size_bytes to their sizeof, "
+                "fields of no use to 0, and load the library that the program was compiled for",
+                options == NULL ? 0 : options->size_bytes, options == NULL ? 0 : options->flags,
+                sizeof *options, HF_PRESSURE_NODE);
+    return -EINVAL;
+}
+
+HFI_EXPORT int hf_pressure_unwatch(hf_pressure_handler *handler, void *context)
+{
+    return hfi_pressure_unwatch(handler, context);
 }
 
 HFI_EXPORT void hf_thread_idle(void)
@@ -244,11 +299,16 @@ HFI_EXPORT struct hf_frames *hf_frames_alloc(size_t count, size_t frame_bytes)
     if (frames == NULL)
         return NULL;
     *frames = (struct hf_frames){ .count = count, .frame_bytes = frame_bytes };
-    if (hfi_frames_claim(frames) != 0) {
+    int error = hfi_frames_claim(frames);
+    if (error != 0 && count <= HFI_ARENA_MAX_BYTES / frame_bytes &&
+        hfi_full_ask(&hfi_arena.nodes[0], hfi_divide_up(count * frame_bytes, HFI_PAGE_BYTES)))
+        error = hfi_frames_claim(frames);
+    if (error != 0) {
         hfi_free(frames);
         return hfi_fail_enomem();
     }
     hfi_inspect_nodes();
+    hfi_full_settle();
     return frames;
 }
 

@@ -13,7 +13,7 @@
  * Blocks and chains are the program's or of one of its heaps, which are created, limited and
  * destroyed between calls, with their blocks live.  Plain calls come from a heap that is in use for
  * them.  What heaps hold is what hf_stats says of them, and their pages are audited.  Some have a soft
- * limit, whose callback allocates and frees.
+ * limit, whose callback allocates and frees, as two handlers of low-water marks do.
  *
  * What is claimed is had, in a full arena too.
  *
@@ -225,6 +225,22 @@ static void over_soft_limit(struct hf_heap *heap, size_t held, void *unused)
     hf_free(hf_heap_malloc(heap, 1 + held % 9000));
     hf_free(hf_malloc(1 + held % 300000));
     is_called = false;
+}
+
+static size_t low_calls;
+
+/* One of two handlers. */
+static bool under_mark(const struct hf_pressure *pressure, void *calls)
+{
+    require(!is_called && pressure->contiguous <= pressure->free && pressure->bytes != 0);
+    is_called = true;
+    if (pressure->cause == HF_PRESSURE_LOW && calls != NULL)
+        low_calls++;
+    require(pressure->heap != NULL);
+    hf_free(hf_malloc(1 + pressure->bytes % 300000));
+    hf_free(hf_heap_malloc(pressure->heap, 100));
+    is_called = false;
+    return pressure->cause == HF_PRESSURE_LAST;
 }
 
 static void create_heap(struct hf_heap **heap, unsigned more, size_t limit)
@@ -468,6 +484,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     setenv("HOLDFAST_INSPECT", "0", 1);
     for (size_t i = 0; i < LANES; i++)
         require(sem_init(&lanes[i].begin, 0, 0) == 0 && sem_init(&lanes[i].done, 0, 0) == 0);
+    struct hf_pressure_options low = { .size_bytes = sizeof low, .handler = under_mark, .low_percent = 40 };
+    require(hf_pressure_watch(&low) == 0);
+    low.low_bytes = ARENA_BYTES / 10;
+    low.low_percent = 0;
+    low.context = &low_calls;
+    require(hf_pressure_watch(&low) == 0);
     hf_free(hf_malloc(1));
     return 0;
 }

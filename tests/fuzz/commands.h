@@ -75,6 +75,7 @@
     X(handler_gives_up, "handler-gives-up", "", 2, FUZZ_CANCELLED)                                           \
     X(pressure_none, "pressure-none", "", 2, FUZZ_ANYWHERE)                                                  \
     X(pressure_frees, "pressure-frees", "", 3, FUZZ_ANYWHERE)                                                \
+    X(pressure_low, "pressure-low", "", 4, FUZZ_ANYWHERE)                                                    \
     X(pressure_forks, "pressure-forks", "", 6, FUZZ_ANYWHERE)                                                \
     X(limit_fsize, "limit-fsize", "l", 4, FUZZ_ANYWHERE | FUZZ_AT_START)                                     \
     X(limit_as, "limit-as", "l", 4, FUZZ_FORSAKEN | FUZZ_AT_START)                                           \

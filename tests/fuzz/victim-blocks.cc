@@ -267,7 +267,10 @@ void c_realloc(struct slot *slot, size_t bytes, size_t count)
 
 void heap_malloc(struct slot *slot, struct hf_heap **heap, size_t bytes)
 {
-    const struct hf_heap_options options = { sizeof options, "victim", 0, HF_HEAP_REGION, 0 };
+    struct hf_heap_options options = {};
+    options.size_bytes = sizeof options;
+    options.name = "victim";
+    options.flags = HF_HEAP_REGION;
     void *block = nullptr;
     needs_parent = true;
     if (*heap == nullptr)

@@ -7,7 +7,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-namespace {
+namespace
+{
 
 constexpr unsigned child_seconds = 20;
 
@@ -140,13 +141,30 @@ bool pressure_forks(size_t, unsigned, void *)
     return true;
 }
 
+bool pressure_low(const struct hf_pressure *told, void *)
+{
+    return pressure_frees(told->bytes, told->node, nullptr);
+}
+
 void pressure(hf_pressure_function *function)
 {
+    hf_pressure_unwatch(pressure_low, nullptr);
     hf_pressure_unregister(pressure_frees, nullptr);
     hf_pressure_unregister(pressure_forks, nullptr);
     may_callback_fork = true;
     if (function != nullptr)
         REQUIRE(hf_pressure_register(function, nullptr) == 0);
+}
+
+void watch_pressure()
+{
+    struct hf_pressure_options options = {};
+    options.size_bytes = sizeof options;
+    options.handler = pressure_low;
+    options.low_percent = 50;
+    pressure(nullptr);
+    int error = hf_pressure_watch(&options);
+    REQUIRE(error == 0 || (error == -ENOMEM && process.no_arena));
 }
 
 // --- a thread that is to be cancelled ---
@@ -320,6 +338,7 @@ bool run_process(const struct command *command)
     case FUZZ_storm_ends: storm_ends(); break;
     case FUZZ_pressure_none: pressure(nullptr); break;
     case FUZZ_pressure_frees: pressure(pressure_frees); break;
+    case FUZZ_pressure_low: watch_pressure(); break;
     case FUZZ_pressure_forks: pressure(pressure_forks); break;
     default: return false;
     }
