@@ -7,10 +7,11 @@
 # end, in the plain and in the secure build.  Prints what ended otherwise, and a line for each suite and way; one that
 # is not in FOLDER is skipped by name.  doc/others-tests.md has the versions, and why what is left out is left out.
 #
-# A line of a list:
+# A line of a list, which goes on behind a \ at its end:
 #   in PATH            where the programs lie below FOLDER; - for those of the system
 #   arena SIZE         of the named arena (512M)
 #   seconds N          that a program may take (60)
+#   with NAME=VALUE... variables that the programs get
 #   PLAIN SECURE COMMAND...
 #                      how it ends: an exit status; HF-Ennn, the message it aborts with; unseen, status 0 after it
 #                      said NOT_CAUGHT; fault, a SIGSEGV; - to leave it out; several with | between them.
@@ -73,7 +74,8 @@ run()
     named) arena=$size backing=thp ;;
     growing) arena=auto backing=auto ;;
     esac
-    HOLDFAST_ARENA=$arena HOLDFAST_BACKING=$backing LD_PRELOAD=$library timeout --kill-after=5 "$seconds" \
+    # shellcheck disable=SC2086  # words of a line
+    env $with HOLDFAST_ARENA=$arena HOLDFAST_BACKING=$backing LD_PRELOAD="$library" timeout --kill-after=5 "$seconds" \
         "$program" "$@" > "$work/out" 2>&1 < /dev/null
     outcome $?
 }
@@ -109,13 +111,15 @@ one()
 # list_of SUITE: each program of its list, under $library in $way
 list_of()
 {
-    in=- size=512M seconds=60 good=0 bad=0 missing=0
-    while read -r first rest; do
+    in=- size=512M seconds=60 with='' good=0 bad=0 missing=0
+    # shellcheck disable=SC2162  # a line that ends in \ goes on
+    while read first rest; do
         case $first in
         '' | '#'*) ;;
         in) in=$rest ;;
         arena) size=$rest ;;
         seconds) seconds=$rest ;;
+        with) with=$rest ;;
         *)
             # shellcheck disable=SC2086  # words of a line
             one "$first" $rest
