@@ -165,14 +165,14 @@ static inline size_t lab_on_node(const struct lab_blocks *blocks, unsigned node)
     return on_node;
 }
 
-/* Pages that blocks have, of all nodes. */
+/* Pages that blocks have, of all nodes; not those that could not be populated. */
 static inline size_t lab_used_pages(void)
 {
     size_t used = 0;
     for (unsigned i = 0; i < hfi_arena.node_count; i++) {
         const struct arena_node *node = &hfi_arena.nodes[i];
-        used += node->page_count - hfi_arena_free_pages(node) - node->meta_pages -
-                hfi_load_relaxed(&node->xtheap_pages);
+        used += node->page_count - hfi_arena_free_pages(node) - hfi_arena_failed_pages(node) -
+                node->meta_pages - hfi_load_relaxed(&node->xtheap_pages);
     }
     return used;
 }

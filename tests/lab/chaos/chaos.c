@@ -12,13 +12,14 @@
  * explained, and memory of a fixed arena is never swapped.  When the faults have ended, each arena
  * works, all pools are free again, and what the killed left in /dev/shm is bounded.
  *
- * The same seed gives the same faults in the same seconds.  What they hit depends on the machine's
- * speed.  They harm the machine, which should be the lab's.
+ * The same seed gives the same faults in the same order, a step a second or slower.  What they hit
+ * depends on the machine's speed.  They harm the machine, which should be the lab's.
  */
 #include "chaos.h"
 
 #include <dirent.h>
 #include <stdarg.h>
+#include <time.h>
 
 #define LEFT_MOST 12u /* processes of one user that may leave a segment behind */
 
@@ -82,6 +83,13 @@ static void check_pools(void)
              free_pages, total, promised);
 }
 
+static uint64_t now_seconds(void)
+{
+    struct timespec now;
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec;
+}
+
 int main(int argc, char **argv)
 {
     CHECK(argc == 3 && access("/lab/machine", R_OK) == 0); /* nowhere else */
@@ -89,11 +97,11 @@ int main(int argc, char **argv)
     chaos_put("-1000", "/proc/self/oom_score_adj");
     choices = strtoull(argv[1], NULL, 10) * 2 + 1;
     chaos_workers_seed(choices);
-    uint64_t seconds = strtoull(argv[2], NULL, 10);
-    for (uint64_t second = 0; second < seconds; second++) {
+    uint64_t end = now_seconds() + strtoull(argv[2], NULL, 10);
+    for (uint64_t step = 0; now_seconds() < end; step++) {
         chaos_attend(true);
-        chaos_end_faults(second);
-        chaos_begin_fault(second);
+        chaos_end_faults(step);
+        chaos_begin_fault(step);
         sleep(1);
     }
     chaos_end_faults(UINT64_MAX);

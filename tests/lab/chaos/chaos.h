@@ -62,10 +62,10 @@ void chaos_tell(void);
 /* --- faults (faults.c) --- */
 
 /* Begins one, unless it is there already. */
-void chaos_begin_fault(uint64_t second);
+void chaos_begin_fault(uint64_t step);
 
 /* Ends those whose time has come by then. */
-void chaos_end_faults(uint64_t second);
+void chaos_end_faults(uint64_t step);
 
 /* Whether one of that name has begun so far. */
 bool chaos_fault_happened(const char *name);

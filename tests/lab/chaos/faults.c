@@ -1,7 +1,7 @@
 /*
  * faults: what happens to a machine; see chaos.h.
  *
- * A fault begins and, after up to ten seconds, ends; one that has no end happens at once.  The
+ * A fault begins and, after up to ten steps, ends; one that has no end happens at once.  The
  * kernel may refuse one, as it refuses to take the last CPU offline.
  */
 #include "chaos.h"
@@ -173,8 +173,8 @@ static void kernel_end(void)
 /* Somebody looks at a worker, at any moment of its life. */
 static void look(void)
 {
-    static const char *const commands[] = { "stat", "map", "report", "list", "tune" };
-    const char *command = commands[chaos_any(5)];
+    static const char *const commands[] = { "stat", "map", "tune", "list" };
+    const char *command = commands[chaos_any(4)];
     char pid[16];
     int status = 0;
     snprintf(pid, sizeof pid, "%d", chaos_workers[chaos_any(CHAOS_WORKERS)].pid);
@@ -196,7 +196,7 @@ static void look(void)
 static struct fault {
     const char *name;
     void (*begin)(void), (*end)(void); /* end may be NULL */
-    uint64_t until;                    /* seconds since the start; 0 while it is not there */
+    uint64_t until;                    /* the step of its end; 0 while it is not there */
     unsigned times;
 } faults[] = {
     { "pool", pool_begin, pool_end, 0, 0 },
@@ -214,23 +214,23 @@ static struct fault {
 };
 #define FAULTS (sizeof faults / sizeof faults[0])
 
-void chaos_end_faults(uint64_t second)
+void chaos_end_faults(uint64_t step)
 {
     for (struct fault *fault = faults; fault < faults + FAULTS; fault++) {
-        if (fault->until != 0 && fault->until <= second) {
+        if (fault->until != 0 && fault->until <= step) {
             fault->end();
             fault->until = 0;
         }
     }
 }
 
-void chaos_begin_fault(uint64_t second)
+void chaos_begin_fault(uint64_t step)
 {
     struct fault *fault = &faults[chaos_any(FAULTS)];
-    uint64_t until = second + 1 + chaos_any(10);
+    uint64_t until = step + 1 + chaos_any(10);
     if (fault->until != 0)
         return;
-    printf("# %llu s: %s\n", (unsigned long long)second, fault->name);
+    printf("# step %llu: %s\n", (unsigned long long)step, fault->name);
     fault->times++;
     fault->begin();
     fault->until = fault->end != NULL ? until : 0;

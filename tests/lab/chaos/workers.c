@@ -28,12 +28,17 @@ static const char *const arenas[][SETTINGS] = {
 static const struct {
     const char *id, *fault;
 } explained[] = {
-    { "HF-E012", NULL },   /* letters may be more than the arena holds */
-    { "HF-W006", "shm" },  /* no segment where /dev/shm is full */
-    { "HF-W007", NULL },   /* a fork of an arena that has most of its pool */
-    { "HF-W201", "pool" }, /* fewer huge pages than asked for */
-    { "HF-W204", "kernel" }, { "HF-W209", "limit" },
-    { "HF-E412", "look" }, /* a process that has not published yet, or has ended */
+    { "HF-E012", NULL },         /* letters may be more than the arena holds */
+    { "HF-W006", "shm" },        /* no segment where /dev/shm is full */
+    { "HF-W007", NULL },         /* a fork of an arena that has most of its pool */
+    { "HF-W201", "pool" },       /* fewer huge pages than asked for */
+    { "HF-W203", "huge limit" }, /* the same, found late */
+    { "HF-W204", "kernel" },     /* no transparent huge pages */
+    { "HF-W209", "limit" },      /* a smaller arena */
+    { "HF-E210", "hog" },        /* none at all */
+    { "HF-E226", "pool" },       /* found out in the background */
+    { "HF-E412", "look" },       /* a process that has not published yet, or has ended */
+    { "HF-I462", "kill" },       /* what it left is kept */
 };
 
 struct worker chaos_workers[CHAOS_WORKERS];
