@@ -18,7 +18,7 @@ expect 2 HF-E467 lab --memory 512M --pool 258M
 
 # nothing is fetched without being asked
 mkdir "$work/empty"
-for program in dirname head ls sed tr; do ln -s "$(command -v "$program")" "$work/empty/"; done
+for program in dirname head ls sed tr uname; do ln -s "$(command -v "$program")" "$work/empty/"; done
 (
     PATH=$work/empty LAB_KEPT=$work/empty
     export PATH LAB_KEPT

@@ -12,6 +12,7 @@ set -eu
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 kept=$LAB_KEPT
+processor=$(uname -m)
 . "$here/machine.sh"
 
 # the words of a command, for the guest's shell
@@ -52,12 +53,12 @@ start_machine() {
     set -- $(write_nodes) -fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap \
         -device virtio-9p-pci,fsdev=host,mount_tag=host
     if [ "$shell" = 1 ]; then
-        boot "$LAB_SECONDS" "$LAB_ACCELERATOR" "$work/initramfs" "console=ttyS0 loglevel=1" "$@" \
+        boot "$LAB_SECONDS" "$LAB_ACCELERATOR" "$work/initramfs" "loglevel=1" "$@" \
             -serial mon:stdio 2>"$work/qemu"
     else
-        boot "$LAB_SECONDS" "$LAB_ACCELERATOR" "$work/initramfs" "console=ttyS0 loglevel=5" "$@" \
+        boot "$LAB_SECONDS" "$LAB_ACCELERATOR" "$work/initramfs" "loglevel=5" "$@" \
             -chardev "file,id=console,path=$work/console" -serial chardev:console \
-            -chardev stdio,id=output,signal=on -serial chardev:output </dev/null 2>"$work/qemu"
+            -chardev stdio,id=output,signal=on ${lab_second}output </dev/null 2>"$work/qemu"
     fi
 }
 
