@@ -16,7 +16,7 @@
  *      those with it, in order too.
  * TP2: distance[i][i] is the smallest of row i; where nothing is known 10 and 20 stand.
  * TP3: at least one node is MEMORY_ORDINARY: where none has CPUs all are.
- * TP4: `environ` changes only while no other thread exists.
+ * TP4: `__environ` changes only while no other thread exists.
  * TP5: nothing that the caller of a program with raised privileges (AT_SECURE) chose reaches hwloc.
  *      It sees none of the caller's variables, or is not asked.
  * TP6: a child that was forked while another thread asked hwloc does not ask: hwloc has locks.
@@ -41,13 +41,12 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/single_threaded.h>
+#include <unistd.h>
 
 #include "kernel/os.h"
 #include "kernel/files.h"
 #include "kernel/cpu.h"
 #include "base/layout.h"
-
-extern char **environ;
 
 #define LOCAL_DISTANCE 10 /* as ACPI's SLIT and the kernel write it */
 #define REMOTE_DISTANCE 20
@@ -112,7 +111,7 @@ static void fill_environment(char *variables[VARIABLES_MAX], bool own)
     size_t count = 0;
     variables[count++] = no_plugins;
     if (own && getauxval(AT_SECURE) == 0)
-        for (char **entry = environ; entry != NULL && *entry != NULL && count < VARIABLES_MAX - 1; entry++)
+        for (char **entry = __environ; entry != NULL && *entry != NULL && count < VARIABLES_MAX - 1; entry++)
             if (strncmp(*entry, "HWLOC_", 6) == 0 && !is_variable(*entry, "HWLOC_PLUGINS_PATH"))
                 variables[count++] = *entry;
     variables[count] = NULL;
@@ -363,15 +362,15 @@ static void ask_hwloc(struct topology *topology, const struct source *source)
 static void ask_undisturbed(struct topology *topology, const struct source *source)
 {
     char *variables[VARIABLES_MAX];
-    char **own_environ = environ;
+    char **own_environ = __environ;
     if (!__libc_single_threaded) { /* TP4 */
         ask_hwloc(topology, source);
         return;
     }
     fill_environment(variables, source->xml_path == NULL && source->synthetic == NULL);
-    environ = variables;
+    __environ = variables;
     ask_hwloc(topology, source);
-    environ = own_environ;
+    __environ = own_environ;
 }
 
 static bool asking; /* one thread; stays true in a child that was forked by another one meanwhile */

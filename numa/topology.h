@@ -4,7 +4,7 @@
  *
  * Loaded once, copied to plain arrays, hwloc's own copy destroyed; never called again.  No plugins,
  * no x86 back end, NUMA levels only.  hwloc calls malloc while it works: the caller sees to it that
- * malloc answers from the boot region meanwhile.  In a process with one thread `environ` is another
+ * malloc answers from the boot region meanwhile.  In a process with one thread `__environ` is another
  * one for a moment; in one with several it stays, and hwloc loads its plugins (topology.c).
  *
  * HWLOC_XMLFILE and HWLOC_SYNTHETIC are respected, except in a program with raised privileges.

@@ -53,6 +53,7 @@ hf_programs += %D%/programs/nth-page
 %C%_programs_nth_page_LDFLAGS = $(hf_wrap)arena_claim $(hf_wrap)arena_claim_at $(hf_wrap)arena_claim_meta
 hf_programs += %D%/programs/outlet
 %C%_programs_outlet_LDADD = libholdfast-core.la
+hf_programs += %D%/programs/own-names
 hf_programs += %D%/programs/preempted.tap
 %C%_programs_preempted_tap_LDADD = libholdfast-core.la
 %C%_programs_preempted_tap_LDFLAGS = $(hf_wrap)idleset_add $(hf_wrap)idleset_remove $(hf_wrap)idleset_take \

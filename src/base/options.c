@@ -9,6 +9,7 @@
  *     space in /dev/shm than the default.
  * O4: where HOLDFAST_ONLY names another process, all options stand at their defaults, and nothing
  *     is said.
+ * O5: the environment is the C library's (__environ).  `environ` may be a variable of the program's own.
  *
  * Tests: tests/unit/options.c, tests/programs/privileged.c.
  */
@@ -17,10 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 #include "base/say.h"
-
-extern char **environ;
 
 #define PREFIX "HOLDFAST_"
 #define NAME_BYTES_KNOWN 64 /* of names to guess at, and more */
@@ -177,7 +177,7 @@ void hfi_options_read_caller(struct options *options)
 {
     unsigned ignored = 0;
     set_defaults(options);
-    for (char **variable = environ; variable != NULL && *variable != NULL; variable++)
+    for (char **variable = __environ; variable != NULL && *variable != NULL; variable++)
         if (is_ours(*variable))
             ignored += !read_caller_variable(options, *variable);
     if (ignored != 0)
@@ -202,7 +202,7 @@ void hfi_options_read(struct options *options)
     const char *strict = getenv("HOLDFAST_STRICT");
     if (strict != NULL && !hfi_option_parse_strict(options, strict)) /* first: messages depend on it */
         options->strict = true; /* who writes it otherwise than 0 or 1 means it */
-    for (char **variable = environ; variable != NULL && *variable != NULL; variable++)
+    for (char **variable = __environ; variable != NULL && *variable != NULL; variable++)
         if (is_ours(*variable))
             read_variable(options, *variable);
 }
