@@ -19,6 +19,7 @@ hf_programs += %D%/programs/cxx
 hf_programs += %D%/programs/dontfork
 hf_programs += %D%/programs/early
 hf_programs += %D%/programs/exhaust # secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKING=4k:HOLDFAST_LOCK=no
+hf_programs += %D%/programs/filtered
 hf_programs += %D%/programs/fixed # secure
 hf_programs += %D%/programs/fork # secure:HOLDFAST_ARENA=64M:HOLDFAST_BACKING=4k
 hf_programs += %D%/programs/fork-direct

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "kernel/files.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -43,6 +44,8 @@
 #define MPOL_BIND_MODE 2 /* <linux/mempolicy.h> MPOL_BIND */
 #define NODE_MASK_BITS 1024
 #define POPULATE_CHUNK_BYTES ((size_t)256 * HFI_MIB)
+#define MEMINFO_BYTES 1024
+#define PHYSICAL_BYTES_UNKNOWN ((uint64_t)64 << 30)
 #define RETRIES 100 /* of calls that ask to be made again */
 
 /* The address, or -errno. */
@@ -263,16 +266,26 @@ const char *hfi_os_error_name(int error)
     }
 }
 
+/* What sysinfo tells of, where a filter refuses that; 0 where it is not told. */
+static HFI_NOINLINE uint64_t meminfo_bytes(const char *name)
+{
+    char text[MEMINFO_BYTES];
+    return hfi_os_read_once("/proc/meminfo", text, sizeof text) > 0 ? hfi_os_number_after(text, name) * 1024
+                                                                    : 0;
+}
+
+/* An arena that grows needs some answer: it only reserves addresses by it. */
 uint64_t hfi_os_physical_bytes(void)
 {
-    int saved_errno = errno;
     struct sysinfo info;
-    return hfi_sys_outcome(sysinfo(&info), saved_errno) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
+    if (hfi_sys_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) == 0)
+        return (uint64_t)info.totalram * info.mem_unit;
+    uint64_t bytes = meminfo_bytes("MemTotal:");
+    return bytes != 0 ? bytes : PHYSICAL_BYTES_UNKNOWN;
 }
 
 bool hfi_os_has_swap(void)
 {
-    int saved_errno = errno;
     struct sysinfo info;
-    return hfi_sys_outcome(sysinfo(&info), saved_errno) != 0 || info.totalswap != 0;
+    return hfi_sys_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) != 0 || info.totalswap != 0;
 }

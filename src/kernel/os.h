@@ -71,7 +71,8 @@ bool hfi_os_is_refusal(int error);
 /* "ENOMEM" for ENOMEM or -ENOMEM; of the errors these calls have, "error" for others. */
 const char *hfi_os_error_name(int error);
 
-/* What the machine has in all (sysinfo). */
+/* What the machine has in all (sysinfo, or else /proc/meminfo): never 0, and 64 GiB where neither tells.
+ * Where it is not known whether there is swap, there may be some. */
 uint64_t hfi_os_physical_bytes(void);
 bool hfi_os_has_swap(void);
 
