@@ -40,9 +40,9 @@ extern int __cxa_thread_atexit_impl(void (*end)(void *), void *argument, void *l
 
 #define LISTED_BYTES 32 /* of an entry of that list, which it gets from calloc */
 
-/* From here on the thread has no theap, and nothing that leads to one: what was its own is another
- * thread's soon. */
-static void forget_theap(void)
+/* What was its own is another thread's soon.  The key keeps its value, which thread_exit does not
+ * believe: past the 32nd key the C library has that in a block, which a child of dontfork has not. */
+void hfi_thread_forget(void)
 {
     hfi_theap = &hfi_empty_theap;
     hfi_theap_withhold(hfi_theap);
@@ -51,7 +51,7 @@ static void forget_theap(void)
 static void thread_detach(struct theap *theap)
 {
     hfi_heap_park(&hfi_hold);
-    forget_theap();
+    hfi_thread_forget();
     hfi_inspect_detach(theap);
     hfi_theap_enter(theap);
     hfi_magazines_return(theap, hfi_theap_has_lists(theap));
@@ -113,13 +113,6 @@ void hfi_thread_init(void)
                 "load Holdfast before what takes "
                 "the keys",
                 PTHREAD_KEYS_MAX);
-}
-
-void hfi_thread_forget(void)
-{
-    if (has_key)
-        pthread_setspecific(thread_key, NULL);
-    forget_theap();
 }
 
 bool hfi_thread_may_attach(void)

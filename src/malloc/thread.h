@@ -27,7 +27,8 @@ bool hfi_thread_may_attach(void);
  * except for other destructors.  None of these is sure to be followed by one of ours. */
 void hfi_thread_served(void);
 
-/* For fork.c: this thread has no theap any more; its pages are somebody else's business. */
+/* This thread has no theap any more, and nothing that leads to one; its pages are somebody else's
+ * business.  Touches no block. */
 void hfi_thread_forget(void);
 
 #endif

@@ -2,10 +2,14 @@
  * dontfork (HOLDFAST_FORK=dontfork): the child allocates from its boot region, may exec and exit,
  * and touches nothing of the parent's: not its segment either.  A block of the parent is not
  * there.  Every call answers: there is no arena.
+ *
+ * Holdfast's key of pthread_key_create(3) is past the 32nd, so that the C library keeps a thread's value
+ * of it in a block of the parent's.
  */
 #include <holdfast/frames.h>
 #include <holdfast/holdfast.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -13,7 +17,19 @@
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* mallinfo */
 
+#define KEYS_FIRST 40
+
 static char *of_parent;
+
+static void take_keys(void)
+{
+    for (int i = 0; i < KEYS_FIRST; i++) {
+        pthread_key_t key;
+        CHECK(pthread_key_create(&key, NULL) == 0);
+    }
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const before_constructors)(void) = take_keys;
 
 static void allocates(void)
 {
