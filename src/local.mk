@@ -85,9 +85,11 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/ladder.c %D%/malloc/ladder.h \
 	%D%/malloc/malloc.c \
 	%D%/malloc/realloc.c \
+	%D%/malloc/request.h \
 	%D%/malloc/slow.h \
 	%D%/malloc/thread.c %D%/malloc/thread.h \
 	%D%/malloc/use.c %D%/malloc/use.h \
+	%D%/malloc/where.c \
 	%D%/names/api.c \
 	%D%/names/api-claim.c \
 	%D%/names/api-heap.c \

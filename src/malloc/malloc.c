@@ -17,9 +17,8 @@
 #include "app/figures.h"
 #include "app/inspect.h"
 #include "app/latency.h"
-#include "malloc/heaps.h"
 #include "malloc/ladder.h"
-#include "heap/aside.h"
+#include "malloc/request.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
 #include "base/probe.h"
@@ -29,16 +28,6 @@
 #include "heap/budget.h"
 
 HFI_TLS unsigned hfi_reserve_depth;
-
-/* What malloc is asked for when this thread's own pages do not have it. */
-struct request {
-    size_t bytes;
-    size_t align_bytes;      /* over HFI_PAGE_BYTES: whole pages, whatever the size */
-    struct arena_node *only; /* on this node and no other */
-    bool zero;
-    bool dispensable;  /* the caller can do without */
-    bool to_set_aside; /* for a claim (aside.h): what is set aside already does not serve it */
-};
 
 /* Where the next blocks of a class come from. */
 struct supply {
@@ -51,62 +40,6 @@ static void tell_reserve(const struct page *page)
 {
     if (hfi_unlikely(hfi_page_is_reserve(page)))
         hfi_full_tell_reserve(page);
-}
-
-static bool is_large(const struct request *request)
-{
-    return request->bytes > HFI_BLOCK_MAX_BYTES || request->align_bytes > HFI_PAGE_BYTES;
-}
-
-/* Of the shortest run that would do. */
-static size_t pages_of(const struct request *request)
-{
-    return is_large(request) ? hfi_large_pages(request->bytes)
-                             : hfi_sizeclass_least_pages(&hfi_sizeclasses[hfi_sizeclass_of(request->bytes)]);
-}
-
-/* No arena is too small for a block of a class. */
-static bool is_impossible(const struct request *request)
-{
-    return is_large(request) &&
-           (request->bytes > PTRDIFF_MAX || request->bytes > HFI_ARENA_MAX_BYTES ||
-            hfi_max(pages_of(request), request->align_bytes >> HFI_PAGE_SHIFT) > hfi_arena.page_count);
-}
-
-static struct aside_wanted wanted_aside(const struct request *request)
-{
-    bool large = is_large(request);
-    return (struct aside_wanted){
-        .class = large ? HFI_CLASS_LARGE : hfi_sizeclass_of(request->bytes),
-        .pages = large ? hfi_large_pages(request->bytes) : 0,
-        .align_bytes = request->align_bytes,
-    };
-}
-
-/* Whether this thread has set a block aside that would do for such a request. */
-static bool may_use_aside(const struct request *request)
-{
-    return hfi_unlikely(hfi_aside_first != 0) && !request->to_set_aside && !request->dispensable &&
-           request->only == NULL;
-}
-
-static bool has_aside(const struct request *request)
-{
-    struct aside_wanted wanted;
-    if (!may_use_aside(request))
-        return false;
-    wanted = wanted_aside(request);
-    return hfi_aside_has(&wanted);
-}
-
-static void *take_aside(const struct request *request)
-{
-    struct aside_wanted wanted;
-    if (!may_use_aside(request))
-        return NULL;
-    wanted = wanted_aside(request);
-    void *block = hfi_aside_take(&wanted);
-    return block != NULL && request->zero ? memset(block, 0, request->bytes) : block;
 }
 
 /* --- a block --- */
@@ -134,7 +67,7 @@ static void *take_large(struct theap *theap, const struct request *request, stru
         .align_bytes = hfi_max(request->align_bytes, HFI_PAGE_BYTES),
         .only = request->only,
         .privileged = hfi_reserve_depth != 0,
-        .has_aside = has_aside(request),
+        .has_aside = hfi_where_has_aside(request),
     };
     hfi_theap_enter(theap);
     struct page *head = ask_ladder(theap, &demand, request->bytes, call);
@@ -164,7 +97,7 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
         .only = request->only,
         .dispensable = request->dispensable,
         .privileged = hfi_reserve_depth != 0 && !request->dispensable,
-        .has_aside = has_aside(request),
+        .has_aside = hfi_where_has_aside(request),
         .share = request->only == NULL && hfi_budget(theap->node)->shares,
     };
     struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes, call);
@@ -183,19 +116,12 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
     return (struct supply){ .front = &page->front, .once = once ? page : NULL };
 }
 
-/* Whether the thread's current page of a class, and not what stands in for it, lies on `node`. */
-static bool has_page_on(const struct theap *theap, unsigned class, const struct arena_node *node)
-{
-    const struct page *current = hfi_theap_current(theap, class);
-    return current != NULL && hfi_node_of_page(current) == node;
-}
-
 /* On a node that was named: the current page, if it lies there, then the ladder. */
 static struct supply supply_on_node(struct theap *theap, unsigned class, const struct request *request,
                                     struct slow_call *call)
 {
     struct page_front *front =
-        has_page_on(theap, class, request->only) ? hfi_theap_refill(theap, class) : NULL;
+        hfi_request_has_page_on(theap, class, request->only) ? hfi_theap_refill(theap, class) : NULL;
     return front != NULL ? (struct supply){ .front = front }
                          : supply_from_ladder(theap, class, request, call);
 }
@@ -264,10 +190,11 @@ static void *take_block(struct theap *theap, const struct request *request, stru
 /* NULL when the arena is full, which is not reported here.  `call` may have begun before. */
 static void *take_timed(struct theap *theap, const struct request *request, struct slow_call *call)
 {
-    return is_large(request) ? take_large(theap, request, call) : take_block(theap, request, call);
+    return hfi_request_is_large(request) ? take_large(theap, request, call)
+                                         : take_block(theap, request, call);
 }
 
-static void *take(struct theap *theap, const struct request *request)
+void *hfi_take(struct theap *theap, const struct request *request)
 {
     struct slow_call call = { .begun = 0 };
     return take_timed(theap, request, &call);
@@ -278,7 +205,7 @@ static void *take(struct theap *theap, const struct request *request)
 static void *block_of_idle_page(const struct request *request)
 {
     struct demand demand = { .class = hfi_sizeclass_of(request->bytes), .block_align = request->align_bytes };
-    struct page *page = is_large(request) ? NULL : hfi_ladder_idle_page(&demand);
+    struct page *page = hfi_request_is_large(request) ? NULL : hfi_ladder_idle_page(&demand);
     if (page == NULL)
         return NULL;
     if (page->front.free == NULL)
@@ -304,7 +231,7 @@ static void *take_anyhow(const struct request *request)
 {
     struct theap *theap = hfi_init_thread();
     if (theap != NULL)
-        return take(theap, request);
+        return hfi_take(theap, request);
     return has_no_arena() ? take_boot(request) : block_of_idle_page(request);
 }
 
@@ -317,8 +244,9 @@ static HFI_COLD void *malloc_from_boot(const struct request *request)
 /* A callback may have left this thread in a child that has no arena. */
 static HFI_COLD void *fail(const struct request *request)
 {
-    return !hfi_arena_is_standing() ? malloc_from_boot(request)
-                                    : hfi_full_fail(request->bytes, pages_of(request), request->align_bytes);
+    return !hfi_arena_is_standing()
+             ? malloc_from_boot(request)
+             : hfi_full_fail(request->bytes, hfi_request_pages(request), request->align_bytes);
 }
 
 /* The end of a call: `had_theap` says whether the thread had one when it came. */
@@ -343,14 +271,14 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
 {
     if (has_no_arena())
         return malloc_from_boot(request);
-    if (is_impossible(request))
+    if (hfi_request_is_impossible(request))
         return hfi_full_impossible(request->bytes, request->align_bytes);
     void *block = take_anyhow(request);
     if (block == NULL)
-        block = take_aside(request);
+        block = hfi_where_take_aside(request);
     if (block == NULL && hfi_ladder_steal_asleep())
         block = take_anyhow(request);
-    if (block == NULL && hfi_full_ask(hfi_thread_node(), pages_of(request)))
+    if (block == NULL && hfi_full_ask(hfi_thread_node(), hfi_request_pages(request)))
         block = take_anyhow(request);
     block = block != NULL ? block : fail(request);
     return served(false, block); /* the second attempt may have attached a theap */
@@ -358,24 +286,16 @@ static HFI_COLD void *malloc_without_theap(const struct request *request)
 
 static void *malloc_attached(struct theap *theap, const struct request *request, struct slow_call *call)
 {
-    if (hfi_unlikely(is_impossible(request))) {
+    if (hfi_unlikely(hfi_request_is_impossible(request))) {
         hfi_latency_drop(call);
         return hfi_full_impossible(request->bytes, request->align_bytes);
     }
     void *block = take_timed(theap, request, call);
-    if (hfi_likely(block != NULL) || (block = take_aside(request)) != NULL)
+    if (hfi_likely(block != NULL) || (block = hfi_where_take_aside(request)) != NULL)
         return block;
-    if (hfi_full_ask(theap->node, pages_of(request)))
+    if (hfi_full_ask(theap->node, hfi_request_pages(request)))
         block = take_anyhow(request);
     return block != NULL ? block : fail(request);
-}
-
-/* Of the heap that the thread uses. */
-static HFI_NOINLINE void *malloc_used(size_t align, size_t bytes, bool zero)
-{
-    void *block = align <= HFI_MAX_ALIGN ? hfi_heaps_malloc(hfi_use_handle, bytes, "malloc")
-                                         : hfi_heaps_alloc(hfi_use_handle, align, bytes, "aligned_alloc");
-    return block != NULL && zero ? memset(block, 0, bytes) : block;
 }
 
 /* A block of what the thread has itself; NULL when there is none, or the call has more to do.  What
@@ -405,7 +325,7 @@ HFI_INLINE void *take_own(size_t bytes, bool zero)
 static HFI_NOINLINE void *malloc_further(size_t bytes, bool zero)
 {
     if (hfi_unlikely(hfi_use_handle != NULL))
-        return malloc_used(HFI_MAX_ALIGN, bytes, zero);
+        return hfi_malloc_used(HFI_MAX_ALIGN, bytes, zero);
     struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = zero };
     struct slow_call call = { .begun = 0 };
     bool had_theap = hfi_theap->thread != 0;
@@ -426,7 +346,7 @@ struct page *hfi_malloc_run(size_t bytes, size_t pages, size_t align_bytes, stru
 {
     struct request request = { .bytes = pages * HFI_PAGE_BYTES, .align_bytes = align_bytes, .only = only };
     struct theap *theap = hfi_init_thread();
-    for (bool again = false; theap != NULL && !is_impossible(&request); again = true) {
+    for (bool again = false; theap != NULL && !hfi_request_is_impossible(&request); again = true) {
         struct demand demand = {
             .class = HFI_CLASS_LARGE,
             .pages = pages,
@@ -467,7 +387,7 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
     if (align <= HFI_MAX_ALIGN)
         return hfi_malloc(bytes);
     if (hfi_unlikely(hfi_use_handle != NULL))
-        return malloc_used(align, bytes, false);
+        return hfi_malloc_used(align, bytes, false);
     struct request request = { .bytes = bytes, .align_bytes = align, .zero = false };
     if (align <= HFI_PAGE_BYTES && bytes <= HFI_BLOCK_MAX_BYTES) {
         unsigned class = class_aligned(align, bytes);
@@ -486,64 +406,6 @@ void *hfi_aligned_alloc(size_t align, size_t bytes)
                          : served(had_theap, malloc_attached(theap, &request, &call));
 }
 
-void *hfi_malloc_default(size_t align, size_t bytes)
-{
-    if (hfi_likely(hfi_use_handle == NULL))
-        return hfi_aligned_alloc(align, bytes);
-    struct suspension suspension;
-    hfi_use_suspend(&suspension);
-    void *block = hfi_aligned_alloc(align, bytes);
-    hfi_use_resume(&suspension);
-    return block;
-}
-
-static void *malloc_on_node(size_t bytes, struct arena_node *node)
-{
-    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .only = node };
-    struct theap *theap = hfi_init_thread();
-    if (theap == NULL || is_impossible(&request))
-        return hfi_fail_enomem();
-    const struct page_front *front = hfi_front_for(bytes);
-    /* Of a page with other room, hfi_malloc might let go for one at home. */
-    bool listed = front->free != NULL || front->local_free != NULL;
-    unsigned class = listed ? hfi_sizeclass_of(bytes) : 0;
-    if (listed && front == theap->classes[class].front && has_page_on(theap, class, node))
-        return hfi_malloc(bytes);
-    void *block = take(theap, &request);
-    if (block == NULL && hfi_full_ask(node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
-        block = take(theap, &request);
-    if (block != NULL)
-        return block;
-    hfi_inspect_full(node, bytes, NULL);
-    hfi_full_count(hfi_theap);
-    return hfi_fail_enomem();
-}
-
-void *hfi_malloc_on_node(size_t bytes, struct arena_node *node)
-{
-    struct suspension suspension;
-    hfi_use_suspend(&suspension);
-    void *block = malloc_on_node(bytes, node);
-    hfi_use_resume(&suspension);
-    return block;
-}
-
-void *hfi_malloc_to_set_aside(size_t bytes, unsigned *class)
-{
-    struct request request = { .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .to_set_aside = true };
-    struct theap *theap = hfi_init_thread();
-    *class = wanted_aside(&request).class;
-    if (*class != HFI_CLASS_LARGE) /* as aligned allocations of the class may ask for */
-        request.align_bytes =
-            hfi_min((size_t)1 << hfi_lowest_bit(hfi_sizeclasses[*class].block_bytes), HFI_PAGE_BYTES);
-    if (theap == NULL || is_impossible(&request))
-        return NULL;
-    void *block = take(theap, &request);
-    if (block == NULL && hfi_full_ask(theap->node, pages_of(&request)) && (theap = hfi_init_thread()) != NULL)
-        block = take(theap, &request);
-    return block;
-}
-
 static void *malloc_dispensable(size_t bytes)
 {
     struct page_front *front = hfi_front_for(bytes);
@@ -559,7 +421,7 @@ static void *malloc_dispensable(size_t bytes)
     struct request request = {
         .bytes = bytes, .align_bytes = HFI_MAX_ALIGN, .zero = false, .dispensable = true
     };
-    return served(had_theap, is_impossible(&request) ? NULL : take(theap, &request));
+    return served(had_theap, hfi_request_is_impossible(&request) ? NULL : hfi_take(theap, &request));
 }
 
 void *hfi_malloc_dispensable(size_t bytes)

@@ -1,5 +1,5 @@
 /*
- * slow: what malloc, free and realloc do when the fast path ends: malloc.c, free.c, realloc.c.
+ * slow: what malloc, free and realloc do when the fast path ends: malloc.c, where.c, free.c, realloc.c.
  *
  * Any thread; no function here waits for another.  Only this layer and those
  * above it touch errno: ENOMEM on failure, and free keeps it.
