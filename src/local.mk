@@ -20,6 +20,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/kernel/manager.c %D%/kernel/manager.h \
 	%D%/kernel/machine.c %D%/kernel/machine.h \
 	%D%/kernel/os.c %D%/kernel/os.h \
+	%D%/kernel/psi.c %D%/kernel/psi.h \
 	%D%/kernel/ring.c %D%/kernel/ring.h \
 	%D%/kernel/shm.c %D%/kernel/shm.h \
 	\
@@ -27,6 +28,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/arena/arena-grow.c \
 	%D%/arena/arena-level.c \
 	%D%/arena/arena-marks.c \
+	%D%/arena/arena-psi.c \
 	%D%/arena/arena-reserve.c \
 	%D%/arena/attempt.c %D%/arena/attempt.h \
 	%D%/arena/idleset.c %D%/arena/idleset.h \

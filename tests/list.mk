@@ -67,6 +67,9 @@ hf_programs += %D%/programs/privileged
 %C%_programs_privileged_CFLAGS = $(AM_CFLAGS) -fno-builtin -fexceptions
 %C%_programs_privileged_LDADD = libholdfast-core.la
 hf_programs += %D%/programs/pressure # secure tsan
+hf_programs += %D%/programs/psi
+%C%_programs_psi_LDADD = libholdfast-core.la
+%C%_programs_psi_LDFLAGS = $(hf_wrap)os_read_once
 hf_programs += %D%/programs/publish
 hf_programs += %D%/programs/quiet # secure:HOLDFAST_ARENA=1500M:HOLDFAST_BACKING=thp
 hf_programs += %D%/programs/quiet-child

@@ -60,8 +60,9 @@ int hf_pressure_unregister(hf_pressure_function *function, void *argument);
 
 /* Why a handler is called. */
 enum hf_pressure_cause {
-    HF_PRESSURE_LOW,  /* a node has less free than the handler's mark */
-    HF_PRESSURE_LAST, /* a call is about to fail, and is tried again if a handler returns true */
+    HF_PRESSURE_LOW,    /* a node has less free than the handler's mark */
+    HF_PRESSURE_LAST,   /* a call is about to fail, and is tried again if a handler returns true */
+    HF_PRESSURE_SYSTEM, /* the kernel says that tasks wait for memory (HOLDFAST_PSI) */
 };
 
 struct hf_heap; /* <holdfast/heap.h> */
@@ -71,7 +72,8 @@ struct hf_pressure {
     size_t size_bytes; /* of what is there */
     enum hf_pressure_cause cause;
     unsigned node;     /* the kernel's number */
-    size_t bytes;      /* LAST: the run that is wanted.  LOW: what is missing until the mark is armed again */
+    size_t bytes;      /* LAST: the run that is wanted.  LOW: what is missing until the mark is armed again.
+                        * SYSTEM: by how much the arena has just grown */
     size_t contiguous; /* longest run of free pages of the node */
     size_t free;       /* of the node, without its reserve */
     struct hf_heap *heap; /* whose call it is; hf_heap_default() for plain malloc's */

@@ -192,6 +192,20 @@ static void tell_low(const struct arena_node *node, unsigned slot, const void *h
     entry.handler(&pressure, entry.argument);
 }
 
+/* The kernel says that memory is short. */
+static void tell_system(const void *heap)
+{
+    size_t pages;
+    const struct arena_node *node = hfi_psi_tell(&pages);
+    for (unsigned i = 0; i < HFI_PRESSURE_MAX && node != NULL && hfi_arena.node_count != 0; i++) {
+        struct entry entry = entry_of(&slots[i]);
+        if (entry.state != SLOT_HANDLER)
+            continue;
+        struct hf_pressure pressure = told_of(node, HF_PRESSURE_SYSTEM, pages * HFI_PAGE_BYTES, heap);
+        entry.handler(&pressure, entry.argument);
+    }
+}
+
 void hfi_pressure_tell_low(const void *heap)
 {
     int cancel, saved_errno = errno;
@@ -202,6 +216,7 @@ void hfi_pressure_tell_low(const void *heap)
     for (unsigned node = 0; node < hfi_arena.node_count; node++)
         for (unsigned slot = 0; slot < HFI_PRESSURE_MAX && node < hfi_arena.node_count; slot++)
             tell_low(&hfi_arena.nodes[node], slot, heap);
+    tell_system(heap);
     hfi_callback_end(cancel);
     errno = saved_errno;
 }

@@ -242,6 +242,8 @@ bool hfi_arena_grow(struct arena_node *node, size_t pages, size_t align)
         hfi_runmap_release(&node->free_runs, step.first, opened);
     hfi_level_follow(node);
     hfi_arena_grew = hfi_arena_grew || claimed;
+    if (step.ahead && opened != 0)
+        hfi_psi_follow(node, opened);
     if (step.ahead)
         hfi_store_release(&node->xgrowing, false);
     return opened != 0;

@@ -291,6 +291,17 @@ size_t hfi_mark_tell(const struct arena_node *node, unsigned slot);
 /* NULL, or the broken invariant; only while no other thread is in a call. */
 const char *hfi_marks_audit(const struct arena_node *node);
 
+/* --- what the kernel says of memory (arena-psi.c) --- */
+
+/* Says so where HOLDFAST_PSI can do nothing.  Before there are threads. */
+void hfi_psi_begin(bool growing);
+
+/* A node has grown by so many pages, which took system calls: so may this. */
+void hfi_psi_follow(const struct arena_node *node, size_t pages);
+
+/* To one thread, when it is due: the node and by how much it has grown; else NULL. */
+const struct arena_node *hfi_psi_tell(size_t *pages);
+
 /* --- for arena.c alone (arena-reserve.c) --- */
 
 /* How many pages the reserve of a node has, whose other maps take `meta_pages`; says so if that is not

@@ -282,6 +282,20 @@ static bool parse_reserve(struct options *options, const char *text)
     return true;
 }
 
+static bool parse_psi(struct options *options, const char *text)
+{
+    const char *end;
+    unsigned percent;
+    if (strcmp(text, "off") == 0) {
+        options->psi_percent = 0;
+        return true;
+    }
+    if (!parse_unsigned(text, 100, &percent, &end) || strcmp(end, "%") != 0 || percent == 0)
+        return false;
+    options->psi_percent = percent;
+    return true;
+}
+
 /* "50us": whole, up to a minute. */
 static bool parse_slo(struct options *options, const char *text)
 {
@@ -355,6 +369,9 @@ const struct option_entry hfi_option_table[] = {
     { "HOLDFAST_RESERVE", "0 | SIZE | PERCENT%", "0",
       "part of each node, up to half, for threads inside hf_reserve_enter and heaps with HF_HEAP_RESERVED",
       parse_reserve, "0" },
+    { "HOLDFAST_PSI", "off | PERCENT%", "off",
+      "of a growing arena: handlers are called when tasks wait so long for memory, by the kernel's count",
+      parse_psi, "off" },
     { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort",
       parse_on_full, NULL },
     { "HOLDFAST_FORK", "private | dontfork", "private",

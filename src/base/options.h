@@ -40,6 +40,7 @@ struct options {
     bool verbose;
     unsigned reserve_percent; /* 0..50 of each node; 0: reserve_bytes counts */
     size_t reserve_bytes;     /* of each node */
+    unsigned psi_percent;     /* 1..100; 0: off */
     uint64_t slo_ns;          /* of one call; 0: none is too long */
     unsigned errors;          /* values that were refused */
 };

@@ -102,6 +102,7 @@ static void init_arena(void)
         hfi_die("HF-E004", "harden",
                 "no memory for the live bits of the secure build; raise the memory limit");
     say_arena(&reservation);
+    hfi_psi_begin(reservation.growing);
 }
 
 static bool init_once(void)

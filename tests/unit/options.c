@@ -322,6 +322,17 @@ Test(say, bytes)
     }
 }
 
+Test(options, psi)
+{
+    static const char *const bad[] = { "0", "0%", "101%", "5", "%", "on", "", "-1%", "5%%" };
+    cr_assert(read_with("HOLDFAST_PSI", "off").psi_percent == 0);
+    cr_assert(read_with("HOLDFAST_PSI", "100%").psi_percent == 100);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct options options = read_with("HOLDFAST_PSI", bad[i]);
+        cr_assert(options.errors == 1 && options.psi_percent == 0, "%s", bad[i]);
+    }
+}
+
 Test(options, reserve)
 {
     static const char *const bad[] = { "51%", "0%", "-1", "%", "1.5%", "1%%", "many", "", "1G,1G" };
