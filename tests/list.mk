@@ -156,6 +156,7 @@ hf_scripts += %D%/tool-live.sh
 hf_scripts += %D%/tool-map.sh
 hf_scripts += %D%/tool-plan.sh
 hf_scripts += %D%/tool-report.sh
+hf_scripts += %D%/tool-heaps.sh
 hf_scripts += %D%/tool-segment.sh
 hf_scripts += %D%/tool-stat.sh
 hf_scripts += %D%/tool-top.sh

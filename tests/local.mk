@@ -151,10 +151,11 @@ fuzz-recording: holdfast
 	$(MKDIR_P) fuzz-recording-corpus
 	./holdfast run --arena 8M -- sleep 5 & sleep 2; ./holdfast record $$! -o fuzz-recording-corpus/seed --interval 0.1 --duration 0.5 || :
 	./fuzz-recording-bin -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=4000 -close_fd_mask=2 fuzz-recording-corpus
-fuzz-segment: holdfast
+fuzz-segment: holdfast %D%/made-segment
 	$(hf_fuzz_tool) $(srcdir)/%D%/fuzz/segment.c $(hf_fuzz_libraries) -o fuzz-segment-bin
 	$(MKDIR_P) fuzz-segment-corpus
 	./holdfast run --arena 8M -- sleep 3 & sleep 2; cp /dev/shm/holdfast.$$!.* fuzz-segment-corpus/ || :; wait
+	%D%/made-segment --heaps > fuzz-segment-made & sleep 1; cp "$$(cat fuzz-segment-made)" fuzz-segment-corpus/heaps; kill $$!; rm -f "$$(cat fuzz-segment-made)"
 	./fuzz-segment-bin -max_total_time=$(FUZZ_SECONDS) -max_len=30000 -rss_limit_mb=4000 fuzz-segment-corpus
-CLEANFILES += fuzz-segment-bin
+CLEANFILES += fuzz-segment-bin fuzz-segment-made
 CLEANFILES += fuzz-recording-bin

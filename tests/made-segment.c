@@ -1,7 +1,8 @@
 /*
  * made-segment: a process that shows an arena of which every figure is known, for tests of the tool.
  *
- *   made-segment [--older | --newer] [--one-node] [--cut-run] [--no-pages] [--ones TABLE]... [NAME=VALUE]...
+ *   made-segment [--older | --newer] [--one-node] [--cut-run] [--no-pages] [--heaps] [--ones TABLE]...
+ *       [NAME=VALUE]...
  *   made-segment --change FILE NAME=VALUE...
  *
  * The first makes its segment, prints the file's name and stays until a signal ends it.  Its name is
@@ -14,6 +15,9 @@
  *   --one-node  all pages are the first node's
  *   --cut-run   the last page begins a run that the node's end cuts short
  *   --no-pages  there is no page map
+ *   --heaps     heaps have half of the large block's pages: one that is near its limit, one with a name
+ *               that a terminal might obey, one that is being written, one that goes, and 37 without a
+ *               slot.  Without it, no heap was ever made
  *   --ones      nothing but ones in one of the tables, each with all of its entries; of `header`, in
  *               what tells neither sizes nor whose it is
  *
@@ -22,6 +26,7 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <holdfast/heap.h>
 #include <sys/prctl.h>
 
 #include "programs/segment.h"
@@ -42,6 +47,7 @@ struct made {
     struct hf_inspect_event events[2];
     struct hf_inspect_theap others[HF_INSPECT_MAX_NODES];
     struct hf_inspect_slow slow[2 * HF_INSPECT_CAUSES]; /* two shards */
+    struct hf_inspect_heap heaps[5];
     uint64_t pages[ALL_PAGES];
 };
 
@@ -198,6 +204,54 @@ static void set_pages(void)
         made.pages[i] = UINT64_MAX;
 }
 
+static void set_heaps(void)
+{
+    static const struct hf_inspect_heap heaps[] = {
+        { .id = 9,
+          .last = 9,
+          .held = 48 << 10,
+          .most = 64 << 10,
+          .limit = 64 << 10,
+          .failures = 1234567,
+          .made_ticks = 1,
+          .flags = HF_HEAP_REGION | HF_HEAP_NODE,
+          .node = 1,
+          .name = "que\"ry\\\n\033[2J\303\251",
+          .id_again = 9 },
+        { .id = 1,
+          .last = 1,
+          .held = 950 << 10,
+          .most = 1 << 20,
+          .limit = 1 << 20,
+          .soft_limit = 512 << 10,
+          .crossings = 3,
+          .made_ticks = 1,
+          .flags = HF_HEAP_REGION,
+          .node = HF_INSPECT_NO_NODE,
+          .name = "cache",
+          .id_again = 1 },
+        { .id = 5, .last = 5, .held = 32 << 10, .flags = HF_HEAP_REGION, .name = "torn", .id_again = 4 },
+        { .last = 7, .held = 16 << 10, .name = "gone" },
+        { .id = 12,
+          .last = 12,
+          .held = 64 << 10,
+          .most = 16 << 10,
+          .made_ticks = 1,
+          .id_again = 12,
+          .flags = HF_HEAP_RESERVED,
+          .node = HF_INSPECT_NO_NODE },
+    };
+    memcpy(made.heaps, heaps, sizeof heaps);
+    made.header.other_heaps = 37;
+    made.header.other_held = 592 << 10;
+    made.header.other_last = 57;
+    made.header.heap_failures = 1234600;
+    made.nodes[0].heaps = 32 * PAGE;
+    put_page(64, HF_PAGE_LARGE, 32);
+    put_page(96, HF_PAGE_LARGE, 40); /* over the node's end */
+    made.pages[96] |= HF_PAGE_ENTRY(0, HF_PAGE_OF_HEAPS, 0, 0);
+}
+
 /* --- changes --- */
 
 static const struct {
@@ -217,6 +271,11 @@ static const struct {
     WORD("nodes.count", header.nodes.count),
     WORD("nodes.entry_bytes", header.nodes.entry_bytes),
     WORD("classes.count", header.classes.count),
+    WORD("heaps.offset", header.heaps.offset),
+    WORD("heaps.count", header.heaps.count),
+    WORD("heaps.entry_bytes", header.heaps.entry_bytes),
+    WORD("heap1.held", heaps[1].held),
+    WORD("heap1.failures", heaps[1].failures),
     WORD("node1.high_water", nodes[1].high_water),
     WORD("theap0.claimed", theaps[0].claimed),
     WORD("theap0.stolen", theaps[0].stolen),
@@ -281,7 +340,7 @@ static const struct {
             sizeof made.name[0], first_bytes, sizeof made.name / sizeof made.name[0]                         \
     }
     TABLE(nodes, 128),  TABLE(classes, 16), TABLE(theaps, 320), TABLE(events, 48),
-    TABLE(others, 320), TABLE(slow, 280),   TABLE(pages, 8),
+    TABLE(others, 320), TABLE(slow, 280),   TABLE(heaps, 128),  TABLE(pages, 8),
 #undef TABLE
 };
 #define TABLES (sizeof tables / sizeof tables[0])
@@ -355,13 +414,10 @@ static void write_file(const char *path, size_t bytes, char **assignments)
 static enum age parse(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "older", no_argument, NULL, 'o' },
-        { "newer", no_argument, NULL, 'n' },
-        { "one-node", no_argument, NULL, '1' },
-        { "cut-run", no_argument, NULL, 'c' },
-        { "no-pages", no_argument, NULL, 'p' },
-        { "ones", required_argument, NULL, 'f' },
-        { NULL, 0, NULL, 0 },
+        { "older", no_argument, NULL, 'o' },      { "newer", no_argument, NULL, 'n' },
+        { "one-node", no_argument, NULL, '1' },   { "cut-run", no_argument, NULL, 'c' },
+        { "no-pages", no_argument, NULL, 'p' },   { "heaps", no_argument, NULL, 'h' },
+        { "ones", required_argument, NULL, 'f' }, { NULL, 0, NULL, 0 },
     };
     enum age age = TODAY;
     for (size_t i = 0; i < TABLES; i++)
@@ -377,6 +433,7 @@ static enum age parse(int argc, char **argv)
             break;
         case 'c': put_run(ALL_PAGES - 1, HF_PAGE_OWNED, 1, 1, (struct table_entry){ .used = 16 }); break;
         case 'p': made.header.pages.count = 0; break;
+        case 'h': set_heaps(); break;
         case 'f': fill_with_ones(optarg); break;
         default: exit(1);
         }

@@ -149,6 +149,10 @@ sed 's/^[^ ]* *//; s/  */ /g' "$work/watched" > "$work/out"
 "$holdfast" stat --json "$victim" > "$work/made.json" 2> "$work/err" || fail "stat --json of a known segment"
 finish_segment
 
+start_segment --heaps
+"$holdfast" stat --json "$victim" > "$work/heaps.json" 2> "$work/err" || fail "stat --json of a segment with heaps"
+finish_segment
+
 # --- a library that counts no blocks: what they are is nowhere told ---
 start_segment --older --cut-run
 expect 0 'away                      23  18.7 %' stat "$victim"
@@ -232,9 +236,9 @@ for candidate in python3 /usr/bin/python3; do
     command -v $candidate > /dev/null && $candidate -c 'import json' 2> /dev/null && python=$candidate
 done
 [ -n "$python" ] || { echo "$name: no python3: JSON and OpenMetrics are not parsed"; exit $failed; }
-$python - "$work/stat.json" "$man" "$srcdir/include/holdfast/inspect.h" "$work/metrics" "$work/list.json" "$work/watch.json" << 'END' || fail "stat and holdfast-inspect(5) differ"
+$python - "$work/stat.json" "$man" "$srcdir/include/holdfast/inspect.h" "$work/metrics" "$work/list.json" "$work/watch.json" "$work/heaps.json" << 'END' || fail "stat and holdfast-inspect(5) differ"
 import json, re, sys
-stat, man, header, metrics, listed, watched = (open(path).read() for path in sys.argv[1:])
+stat, man, header, metrics, listed, watched, heaps = (open(path).read() for path in sys.argv[1:])
 stat, listed, watched = json.loads(stat), json.loads(listed), [json.loads(line) for line in watched.splitlines()]
 bad = 0
 def same(what, one, other):
@@ -252,7 +256,8 @@ same("event", set(re.findall(r"(HF_EVENT_\w+) =", header)) - {"HF_EVENT_NONE"}, 
 keys = {"The object": set(stat)}
 for name in "nodes", "slow", "causes", "classes", "theaps", "events":
     keys["Of " + name] = set().union(*(set(entry) for entry in stat[name]))
-keys["Of sum"] = set(stat["sum"])
+keys["Of sum"], keys["Of heap_sum"] = set(stat["sum"]), set(stat["heap_sum"])
+keys["Of heaps"] = set().union(*(set(heap) for heap in json.loads(heaps)["heaps"]))
 keys["The object of list"], keys["Of processes"] = set(listed), set(listed["processes"][0])
 keys["Of a line of --watch"] = set(watched[-1])
 for title, found in keys.items():

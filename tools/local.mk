@@ -15,6 +15,7 @@ hf_reader = \
 	%D%/reader/recording-read.c %D%/reader/recording.h \
 	%D%/reader/sample.c %D%/reader/sample.h \
 	%D%/reader/segment.c %D%/reader/segment.h \
+	%D%/reader/snapshot-heaps.c \
 	%D%/reader/snapshot-pages.c \
 	%D%/reader/snapshot-read.c \
 	%D%/reader/snapshot.c %D%/reader/snapshot.h \
@@ -40,7 +41,9 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/machine/plan.c \
 	%D%/machine/service.c %D%/machine/service.h \
 	%D%/stat/list.c \
-	%D%/stat/openmetrics.c \
+	%D%/stat/openmetrics.c %D%/stat/openmetrics.h \
+	%D%/stat/openmetrics-heaps.c \
+	%D%/stat/openmetrics-text.c \
 	%D%/stat/stat-json.c \
 	%D%/stat/stat-text.c \
 	%D%/stat/stat-watch.c \

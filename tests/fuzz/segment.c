@@ -52,6 +52,7 @@ static void put_right(struct hf_inspect_segment *header, size_t bytes)
     fit(&header->theaps, sizeof(struct hf_inspect_theap), HF_INSPECT_MAX_THEAPS, bytes);
     fit(&header->others, sizeof(struct hf_inspect_theap), HF_INSPECT_MAX_NODES, bytes);
     fit(&header->events, sizeof(struct hf_inspect_event), HF_INSPECT_EVENTS, bytes);
+    fit(&header->heaps, sizeof(struct hf_inspect_heap), HF_INSPECT_MAX_HEAPS, bytes);
     fit(&header->pages, sizeof(uint64_t), UINT32_MAX - 1, bytes);
     header->program = 0;
 }
@@ -141,10 +142,28 @@ static void require_sums(const struct snapshot *snapshot)
     }
 }
 
-static void require_printable(const char *text, size_t bytes)
+/* Nothing is lost, and names end. */
+static void require_heaps(const struct snapshot *snapshot)
+{
+    const struct snapshot_heaps *sum = &snapshot->heap_sum;
+    static unsigned order[HF_INSPECT_MAX_HEAPS];
+    unsigned count = snapshot_heap_order(snapshot, order);
+    uint64_t held = sum->others_held;
+    for (unsigned i = 0; i < count; i++) {
+        const struct hf_inspect_heap *heap = &snapshot->heaps[order[i]];
+        held = held + heap->held < held ? UINT64_MAX : held + heap->held;
+        require(i == 0 || heap->held <= snapshot->heaps[order[i - 1]].held);
+        require(heap->most >= heap->held && memchr(heap->name, 0, sizeof heap->name) != NULL);
+        require(snapshot_heap_of_id(snapshot, heap->id) != NULL);
+    }
+    require(sum->held == held && (sum->live >= count || sum->told == 0));
+}
+
+/* Names in UTF-8 are themselves in metrics. */
+static void require_printable(const char *text, size_t bytes, bool utf8)
 {
     for (size_t i = 0; i < bytes; i++)
-        require(isprint((unsigned char)text[i]) || text[i] == '\n');
+        require(isprint((unsigned char)text[i]) || text[i] == '\n' || (utf8 && (unsigned char)text[i] > 127));
 }
 
 static size_t lines_of(const char *text, size_t bytes)
@@ -186,26 +205,26 @@ static void shown_begin(void)
     stdout = open_memstream(&shown.text, &shown.bytes);
 }
 
-static void shown_end(void)
+static void shown_end(bool utf8)
 {
     fclose(stdout);
     stdout = shown.terminal;
-    require_printable(shown.text, shown.bytes);
+    require_printable(shown.text, shown.bytes, utf8);
 }
 
 static void show_text(const struct snapshot *snapshot)
 {
-    const struct stat_lengths lengths = { 10, 10, 10 }, all = { UINT_MAX, UINT_MAX, UINT_MAX };
+    const struct stat_lengths lengths = { 10, 10, 10, 10 }, all = { UINT_MAX, UINT_MAX, UINT_MAX, UINT_MAX };
     shown_begin();
     stat_text(snapshot, &lengths);
-    shown_end();
+    shown_end(false);
     size_t lines = lines_of(shown.text, shown.bytes);
     require(lines >= snapshot->node_count);
     free(shown.text);
     shown_begin();
     stat_text(snapshot, &all);
-    shown_end();
-    require(lines_of(shown.text, shown.bytes) + 3 >= lines); /* those that say how many more there are */
+    shown_end(false);
+    require(lines_of(shown.text, shown.bytes) + 4 >= lines); /* those that say how many more there are */
     free(shown.text);
 }
 
@@ -214,15 +233,16 @@ static void show_json(const struct snapshot *snapshot)
     json_t *object = stat_json(snapshot), *node, *theap;
     size_t index;
     require(json_array_size(json_object_get(object, "nodes")) == snapshot->node_count);
+    require(json_array_size(json_object_get(object, "heaps")) <= snapshot->heap_count);
     require(json_array_size(json_object_get(object, "events")) == snapshot->event_count);
     json_array_foreach(json_object_get(object, "nodes"), index, node)
-        require(json_object_size(node) == (snapshot->pages != NULL ? 27 : 20));
+        require(json_object_size(node) == (snapshot->pages != NULL ? 32 : 25));
     json_array_foreach(json_object_get(object, "theaps"), index, theap)
         require(json_is_string(json_object_get(theap, "name")) &&
                 json_is_real(json_object_get(theap, "age_seconds")));
     shown_begin();
     require(tool_json_print(object) == 0);
-    shown_end();
+    shown_end(true);
     json_t *again = json_loadb(shown.text, shown.bytes, 0, NULL);
     require(again != NULL);
     json_decref(again);
@@ -233,14 +253,14 @@ static void show_rest(const struct snapshot *snapshot, const struct snapshot *la
 {
     shown_begin();
     stat_openmetrics(snapshot);
-    shown_end();
+    shown_end(true);
     require_metrics(shown.text, shown.bytes);
     free(shown.text);
     shown_begin();
     stat_watch_head(false);
     stat_watch_line(snapshot, later, false);
     stat_watch_line(later, snapshot, true);
-    shown_end();
+    shown_end(false);
     require(lines_of(shown.text, shown.bytes) == 3);
     free(shown.text);
     json_t *span = stat_watch_json(snapshot, later, false);
@@ -248,7 +268,7 @@ static void show_rest(const struct snapshot *snapshot, const struct snapshot *la
     json_decref(span);
     shown_begin();
     map_svg_file(stdout, snapshot, NULL);
-    shown_end();
+    shown_end(false);
     free(shown.text);
 }
 
@@ -269,6 +289,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require((verdict == SEGMENT_OK) == (reason == NULL));
     if (verdict == SEGMENT_OK) {
         require_sums(snapshot);
+        require_heaps(snapshot);
         /* Without the map, into memory that held one, and with other figures of threads. */
         uint64_t theaps[16];
         memset(theaps, 0x5a, sizeof theaps);

@@ -31,17 +31,17 @@ static const char style[] =
     "<style>\n"
     ".hfmap{font:14px system-ui,'DejaVu "
     "Sans',sans-serif;--ink:#1c2024;--soft:#5b6570;--f:#e6e9ec;--o:#1f8f4c;--n:#0b7285;"
-    "--l:#3b5bdb;--i:#e08e00;--k:#a9d8bb;--m:#9c36b5;--alarm:#c92a2a}\n"
+    "--l:#3b5bdb;--i:#e08e00;--k:#a9d8bb;--m:#9c36b5;--h:#d6336c;--alarm:#c92a2a}\n"
     "@media "
     "(prefers-color-scheme:dark){.hfmap{--ink:#eceff2;--soft:#a2abb5;--f:#2b3138;--o:#40c471;--n:#3bc9db;--l:"
     "#7a96ff;"
-    "--i:#ffc14d;--k:#2f6b47;--m:#d68bf0;--alarm:#ff8787}}\n"
+    "--i:#ffc14d;--k:#2f6b47;--m:#d68bf0;--h:#ff8fb1;--alarm:#ff8787}}\n"
     ".hfmap text{fill:var(--ink)}.hfmap .soft{fill:var(--soft);font-size:12px}.hfmap "
     ".head{font-size:16px;font-weight:600}"
     ".hfmap .alarm{fill:var(--alarm);font-weight:600}\n"
     ".hfmap .f{fill:var(--f)}.hfmap .o{fill:var(--o)}.hfmap .n{fill:var(--n)}.hfmap .l{fill:var(--l)}.hfmap "
     ".i{fill:var(--i)}"
-    ".hfmap .k{fill:var(--k)}.hfmap .m{fill:var(--m)}\n"
+    ".hfmap .k{fill:var(--k)}.hfmap .m{fill:var(--m)}.hfmap .h{fill:var(--h)}\n"
     ".hfmap .q0{fill-opacity:.35}.hfmap .q1{fill-opacity:.55}.hfmap .q2{fill-opacity:.78}.hfmap "
     "rect:hover{stroke:var(--ink)}\n"
     "</style>\n";
@@ -186,16 +186,18 @@ void map_steps(FILE *out, const struct snapshot *snapshot, unsigned node)
     show_grid_free(&grid);
 }
 
-static void write_legend(FILE *out, const struct show_grid *grid, unsigned y)
+static void write_legend(FILE *out, const struct snapshot *snapshot, const struct show_grid *grid, unsigned y)
 {
-    unsigned x = LABEL_WIDTH;
+    unsigned x = LABEL_WIDTH, between = show_occurs(snapshot, SNAPSHOT_HEAP) ? 28 : 48; /* all in one row */
     for (unsigned i = 0; i < sizeof show_order; i++) {
         const struct show_state *state = &show_states[show_order[i]];
+        if (!show_occurs(snapshot, show_order[i]))
+            continue;
         fprintf(out,
                 "<rect class=\"%s\" x=\"%u\" y=\"%u\" width=\"13\" height=\"13\"/><text x=\"%u\" "
                 "y=\"%u\">%s</text>\n",
                 state->css, x, y + 14, x + 20, y + 25, state->meaning);
-        x += 48 + 8 * (unsigned)strlen(state->meaning);
+        x += between + 8 * (unsigned)strlen(state->meaning);
     }
     fprintf(out, "<text class=\"soft\" x=\"%u\" y=\"%u\">", LABEL_WIDTH, y + 50);
     write_steps(out, grid);
@@ -234,7 +236,7 @@ static void write_node(FILE *out, const struct snapshot *snapshot, unsigned node
     write_head(out, snapshot, node);
     if (there) {
         write_rows(out, &grid);
-        write_legend(out, &grid, height - LEGEND_HEIGHT);
+        write_legend(out, snapshot, &grid, height - LEGEND_HEIGHT);
     } else {
         write_none(out);
     }

@@ -74,7 +74,7 @@ static void reset_colour(const struct style *style)
 static void print_row(const struct show_grid *grid, unsigned row, const struct style *style)
 {
     char offset[SHOW_SHORT];
-    unsigned state = SNAPSHOT_STATES;
+    unsigned state = SHOW_STATES;
     size_t end = hfi_min(grid->count, (size_t)(row + 1) * grid->columns);
     printf("%*s ", (int)LABEL_WIDTH - 1,
            show_size(offset, (uint64_t)row * grid->columns * grid->cell_pages * HF_INSPECT_PAGE_BYTES));
@@ -126,11 +126,14 @@ static int print_node(const struct snapshot *snapshot, unsigned node, const stru
 }
 
 /* Breaks the line where the next entry would not fit. */
-static void print_legend(const struct style *style, unsigned width, bool known)
+static void print_legend(const struct snapshot *snapshot, const struct style *style, unsigned width)
 {
+    bool known = snapshot_live_is_known(snapshot);
     size_t at = 0;
     for (unsigned i = 0; i < sizeof show_order; i++) {
         const struct show_state *state = &show_states[show_order[i]];
+        if (!show_occurs(snapshot, show_order[i]))
+            continue;
         size_t needed = strlen(state->meaning) + 4;
         if (at != 0 && at + needed > width) {
             putchar('\n');
@@ -170,7 +173,7 @@ static int print_picture(const struct snapshot *snapshot, const struct wanted *w
         if (!wanted->one_node || snapshot->nodes[i].id == wanted->node)
             status = print_node(snapshot, i, &style, rows_max);
     if (status == 0)
-        print_legend(&style, width, known);
+        print_legend(snapshot, &style, width);
     show_wrap_end();
     return status != 0 ? status : fflush(stdout) != 0;
 }

@@ -30,7 +30,7 @@ static uint8_t band_of(const uint64_t *cells, uint64_t first, uint64_t end)
         by_state[SAMPLE_CELL_STATE(cells[i])] += SAMPLE_CELL_SIXTEENTHS(cells[i]);
         taken += SAMPLE_CELL_SIXTEENTHS(cells[i]);
     }
-    for (unsigned i = HF_PAGE_OWNED; i < SNAPSHOT_STATES; i++)
+    for (unsigned i = HF_PAGE_OWNED; i < SNAPSHOT_KINDS; i++)
         if (by_state[i] > (state == HF_PAGE_FREE ? 0 : by_state[state]))
             state = i;
     return (uint8_t)(state << 4 | (end > first ? (taken + end - first - 1) / (end - first) : 0));

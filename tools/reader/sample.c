@@ -49,16 +49,16 @@ double sample_percent(uint64_t part, uint64_t whole)
 struct cells {
     uint64_t *cells;
     uint64_t cell_pages;
-    uint64_t pages[SNAPSHOT_STATES]; /* of the cell that is being filled */
-    uint64_t filled;                 /* its pages so far */
-    double used;                     /* of those, in blocks in use: pages' worth */
+    uint64_t pages[SNAPSHOT_KINDS]; /* of the cell that is being filled */
+    uint64_t filled;                /* its pages so far */
+    double used;                    /* of those, in blocks in use: pages' worth */
     const struct snapshot *snapshot;
 };
 
 static uint64_t cell_of(const struct cells *work)
 {
     unsigned state = HF_PAGE_FREE;
-    for (unsigned i = HF_PAGE_OWNED; i < SNAPSHOT_STATES; i++)
+    for (unsigned i = HF_PAGE_OWNED; i < SNAPSHOT_KINDS; i++)
         if (work->pages[i] > (state == HF_PAGE_FREE ? 0 : work->pages[state]))
             state = i;
     double sixteenths =
@@ -99,7 +99,7 @@ static double used_share(const struct snapshot *snapshot, size_t pages, uint64_t
 static void add_run(size_t first, size_t pages, uint64_t entry, void *argument)
 {
     struct cells *work = argument;
-    unsigned state = HF_PAGE_STATE(entry) < SNAPSHOT_STATES ? HF_PAGE_STATE(entry) : HF_PAGE_FREE;
+    unsigned state = snapshot_kind(entry);
     double share = used_share(work->snapshot, pages, entry);
     state = state == HF_PAGE_UNTOUCHED ? HF_PAGE_FREE : state;
     (void)first;

@@ -15,7 +15,7 @@
 #define SAMPLE_CELLS 4096u /* at most, of a node */
 #define SAMPLE_NAME 16u    /* a thread's or process's name, as the kernel keeps it */
 #define SAMPLE_CELL_STATE(cell)                                                                              \
-    ((unsigned)((cell) >> 4 & 15)) /* enum hf_inspect_page_state of most of its pages */
+    ((unsigned)((cell) >> 4 & 15)) /* what most of its pages are shown as (snapshot_kind) */
 #define SAMPLE_CELL_SIXTEENTHS(cell) ((unsigned)((cell)&15)) /* in blocks in use: 0 none, 15 all */
 
 enum machine_thp { THP_UNKNOWN, THP_NEVER, THP_MADVISE, THP_ALWAYS };

@@ -121,6 +121,7 @@ static void tally_run(size_t first, size_t pages, uint64_t entry, void *argument
         tally_blocks(tally, pages, entry);
     else if (state == HF_PAGE_LARGE)
         tally_large(tally, pages);
+    tally->node->heap_pages += HF_PAGE_IS_OF_HEAPS(entry) ? pages : 0;
 }
 
 static uint64_t move(uint64_t *from, uint64_t wanted)
@@ -183,6 +184,8 @@ struct snapshot_figures snapshot_figures(const struct snapshot *snapshot, unsign
     figures.meta = move(&left, shown->meta);
     figures.held = mapped ? pages->held_bytes : left;
     figures.large = move(&left, hfi_min(shown->large, figures.held));
+    figures.heaps = hfi_min(shown->heaps, figures.large);
+    figures.large -= figures.heaps;
     figures.idle = move(&left, shown->idle);
     figures.kept = move(&left, pages->owned_empty * HF_INSPECT_PAGE_BYTES);
     figures.full = move(&left, pages->state[HF_PAGE_LOOSE] * HF_INSPECT_PAGE_BYTES);
@@ -192,7 +195,7 @@ struct snapshot_figures snapshot_figures(const struct snapshot *snapshot, unsign
     return figures;
 }
 
-_Static_assert(sizeof(struct snapshot_figures) == 13 * sizeof(uint64_t), "sums of bytes, all of it");
+_Static_assert(sizeof(struct snapshot_figures) == 14 * sizeof(uint64_t), "sums of bytes, all of it");
 
 void snapshot_figures_add(struct snapshot_figures *sum, const struct snapshot_figures *figures)
 {

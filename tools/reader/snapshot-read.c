@@ -80,6 +80,13 @@ static bool slow_fits(const struct hf_inspect_segment *header)
            header->causes != 0 && header->slow.count % header->causes == 0;
 }
 
+/* Likewise. */
+static bool heaps_fit(const struct hf_inspect_segment *header)
+{
+    return header->heaps.count == 0 ||
+           table_fits(&header->heaps, HF_INSPECT_MAX_HEAPS, SNAPSHOT_LEAST_HEAP, header->segment_bytes);
+}
+
 static bool is_of_another_version(const struct hf_inspect_segment *header)
 {
     return header->magic == HF_INSPECT_MAGIC && header->version != HF_INSPECT_VERSION;
@@ -104,6 +111,8 @@ static const char *header_fault(const struct hf_inspect_segment *header, pid_t p
         !table_fits(&header->pages, PAGES_MAX, sizeof(uint64_t), bytes) || !slow_fits(header) ||
         header->pages.entry_bytes != sizeof(uint64_t))
         return "its tables do not fit into it, or have entries of other sizes than this tool's";
+    if (!heaps_fit(header))
+        return "its table of heaps does not fit into it";
     if (header->pid != (uint64_t)pid || header->start_ticks != start_ticks)
         return "it names another process";
     if (header->nodes.count == 0)
@@ -142,12 +151,14 @@ static const char *make_room(struct snapshot *snapshot, bool with_pages)
         snapshot->theaps = calloc(HF_INSPECT_MAX_THEAPS, sizeof *snapshot->theaps);
     if (snapshot->theap_pages == NULL)
         snapshot->theap_pages = calloc(HF_INSPECT_MAX_THEAPS, sizeof *snapshot->theap_pages);
+    if (snapshot->heaps == NULL)
+        snapshot->heaps = calloc(HF_INSPECT_MAX_HEAPS, sizeof *snapshot->heaps);
     if (page_count != snapshot->page_count || page_count == 0) {
         free(snapshot->pages);
         snapshot->pages = page_count == 0 ? NULL : malloc(page_count * sizeof *snapshot->pages);
         snapshot->page_count = page_count;
     }
-    bool there = snapshot->theaps != NULL && snapshot->theap_pages != NULL &&
+    bool there = snapshot->theaps != NULL && snapshot->theap_pages != NULL && snapshot->heaps != NULL &&
                  (page_count == 0 || snapshot->pages != NULL);
     return there ? NULL : "there is no memory for a copy of it";
 }
@@ -185,6 +196,7 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
     snapshot->node_count = header->nodes.count;
     snapshot->class_count = header->classes.count;
     snapshot->theap_count = header->theaps.count;
+    snapshot->heap_count = header->heaps.count;
     if (header->theap_count < snapshot->theap_count)
         snapshot->theap_count = (unsigned)header->theap_count;
     unsigned others = hfi_min(header->others.count, header->nodes.count);
@@ -199,6 +211,8 @@ static const char *read_tables(struct snapshot *snapshot, int fd)
         fault = READ_TABLE(others, others, snapshot->others);
     if (fault == NULL)
         fault = READ_TABLE(events, header->events.count, ring);
+    if (fault == NULL && snapshot->heap_count != 0)
+        fault = READ_TABLE(heaps, snapshot->heap_count, snapshot->heaps);
 #undef READ_TABLE
     if (fault == NULL)
         fault = read_slow(snapshot, fd);
@@ -330,6 +344,7 @@ enum segment_verdict snapshot_read(struct snapshot *snapshot, int fd, pid_t pid,
         snapshot->header.library[sizeof snapshot->header.library - 1] = 0;
         set_clock(snapshot);
         count_live(snapshot, &earlier, pid, start_ticks);
+        snapshot_settle_heaps(snapshot);
         snapshot_derive(snapshot);
         settle_full(snapshot);
     }

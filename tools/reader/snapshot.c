@@ -39,6 +39,7 @@ void snapshot_free(struct snapshot *snapshot)
 {
     free(snapshot->theaps);
     free(snapshot->theap_pages);
+    free(snapshot->heaps);
     free(snapshot->pages);
     *snapshot = (struct snapshot){ .pages = NULL };
 }
@@ -103,6 +104,7 @@ const char *snapshot_event_name(uint32_t kind)
         [HF_EVENT_REGISTER_REFUSED] = "registration with io_uring refused",
         [HF_EVENT_LATE] = "a call took longer than HOLDFAST_SLO",
         [HF_EVENT_RESERVE] = "reserve begun upon",
+        [HF_EVENT_HEAP_LIMIT] = "heap at its limit",
     };
     return NAME_IN(names, kind);
 }

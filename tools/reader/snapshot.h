@@ -35,6 +35,7 @@ enum snapshot_least {
     SNAPSHOT_LEAST_THEAP = 320,
     SNAPSHOT_LEAST_EVENT = 48,
     SNAPSHOT_LEAST_SLOW = 280, /* where there are any */
+    SNAPSHOT_LEAST_HEAP = 128, /* likewise */
 };
 
 /* How well live blocks are known: what live_bytes and all counts of blocks in use are worth. */
@@ -47,6 +48,18 @@ enum snapshot_live {
 
 #define SNAPSHOT_STATES (HF_PAGE_META + 1)
 
+/* What pictures tell apart besides: of LARGE, pages of heaps. */
+#define SNAPSHOT_HEAP SNAPSHOT_STATES
+#define SNAPSHOT_KINDS (SNAPSHOT_STATES + 1)
+
+/* What a page's entry is shown as; FREE for what is no state. */
+static inline unsigned snapshot_kind(uint64_t entry)
+{
+    return HF_PAGE_IS_OF_HEAPS(entry)             ? SNAPSHOT_HEAP
+         : HF_PAGE_STATE(entry) < SNAPSHOT_STATES ? HF_PAGE_STATE(entry)
+                                                  : HF_PAGE_FREE;
+}
+
 /* What the page map says of one node, in pages. */
 struct node_pages {
     uint64_t state[SNAPSHOT_STATES]; /* by enum hf_inspect_page_state; UNTOUCHED counts as FREE */
@@ -58,6 +71,7 @@ struct node_pages {
     uint64_t live_bytes;             /* of held_bytes: in blocks that the program has */
     uint64_t idle_live_bytes;        /* of the pages that are IDLE: in blocks that are in use */
     uint64_t magazine_bytes; /* of held_bytes: freed blocks that threads keep in magazines; not live */
+    uint64_t heap_pages;     /* of LARGE: of heaps */
 };
 
 /* What the page map says of one size class, over all nodes. */
@@ -76,6 +90,14 @@ struct theap_pages {
     uint64_t used_bytes; /* in blocks that are in use, or in some thread's magazine */
 };
 
+/* Heaps of the program, as a recording has it.  `held` and `live` are of all of them. */
+struct snapshot_heaps {
+    uint64_t told; /* 0: the library does not tell of heaps, and all is 0 */
+    uint64_t live, made, held;
+    uint64_t failures;            /* calls that limits failed, of heaps that have ended too */
+    uint64_t others, others_held; /* those of which nothing else is known */
+};
+
 struct snapshot {
     struct hf_inspect_segment header;
     struct hf_inspect_node nodes[HF_INSPECT_MAX_NODES];
@@ -86,7 +108,10 @@ struct snapshot {
     struct hf_inspect_event events[HF_INSPECT_EVENTS];    /* whole ones, oldest first */
     uint64_t *pages; /* the page map; NULL when it was not asked for or is not there */
     struct hf_inspect_slow causes[HF_INSPECT_CAUSES]; /* sums over all shards */
+    struct hf_inspect_heap *heaps;                    /* by slot; id 0: none that is known */
+    struct snapshot_heaps heap_sum;
     unsigned node_count, class_count, theap_count, event_count;
+    unsigned heap_count;  /* slots; 0 where the library does not tell of heaps */
     unsigned cause_count; /* all, or 0 where the library does not tell causes apart */
     size_t page_count;
     uint64_t taken_ns; /* CLOCK_MONOTONIC of this copy */
@@ -179,14 +204,15 @@ void snapshot_follow(struct snapshot *snapshot, const struct snapshot *last);
 const char *snapshot_fault(const struct snapshot *snapshot);
 
 /* Figures of a node, or of all, in bytes.  Whatever the segment and the page map say,
- *     used + free <= total,  meta + large + idle + kept + full + owned == used,
- *     large <= held,  live <= held,  idle_live <= idle.
+ *     used + free <= total,  meta + large + heaps + idle + kept + full + owned == used,
+ *     large + heaps <= held,  live <= held,  idle_live <= idle.
  * Whatever adds or compares figures of nodes takes them from here; what shows one as the segment has
  * it does not. */
 struct snapshot_figures {
     uint64_t total, used, free;
     uint64_t high_water;
     uint64_t meta, large; /* of `used` */
+    uint64_t heaps;       /* of `used`: pages of heaps, which are not of `large` here */
     uint64_t idle;        /* of `used`: nobody's, with room */
     uint64_t kept;        /* of `used`: a thread's, and empty; 0 where live bytes are not known */
     uint64_t full;        /* of `used`: nobody's, without room; 0 without a page map */
@@ -216,6 +242,22 @@ unsigned snapshot_threads_ended(const struct snapshot *snapshot);
 /* Theaps in the table that a thread has: fewer than the sum's in_use where the table is too
  * short. */
 unsigned snapshot_threads_listed(const struct snapshot *snapshot);
+
+/* Blanks entries of heaps that are not whole, ends all names, and fills heap_sum.  snapshot_read has
+ * done so; or the names alone. */
+void snapshot_settle_heaps(struct snapshot *snapshot);
+void snapshot_end_heap_names(struct snapshot *snapshot);
+
+/* Slots of the heaps that are known, the one that holds most first; how many. */
+unsigned snapshot_heap_order(const struct snapshot *snapshot, unsigned order[HF_INSPECT_MAX_HEAPS]);
+
+/* NULL: it has ended, or has no slot. */
+const struct hf_inspect_heap *snapshot_heap_of_id(const struct snapshot *snapshot, uint64_t id);
+
+/* "region" or "general"; and the kernel's number of the node that it is bound to, or "any". */
+const char *snapshot_heap_kind(const struct hf_inspect_heap *heap);
+const char *snapshot_heap_place(const struct snapshot *snapshot, const struct hf_inspect_heap *heap,
+                                char text[16]);
 
 /* A slot that no theap ever had is blank. */
 bool snapshot_theap_is_blank(const struct hf_inspect_theap *theap);

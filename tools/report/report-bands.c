@@ -16,7 +16,8 @@ static const struct {
     const char *css;
 } keys[] = {
     { HF_PAGE_OWNED, "blocks" }, { HF_PAGE_LOOSE, "loose" }, { HF_PAGE_IDLE, "idle" },
-    { HF_PAGE_LARGE, "large" },  { HF_PAGE_META, "meta" },   { HF_PAGE_FREE, "free" },
+    { HF_PAGE_LARGE, "large" },  { SNAPSHOT_HEAP, "heaps" }, { HF_PAGE_META, "meta" },
+    { HF_PAGE_FREE, "free" },
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 

@@ -10,7 +10,9 @@
 #include "report/report.h"
 
 #define SERIES 5u
-#define LARGE HF_INSPECT_MAX_CLASSES /* blocks of whole pages, as if they were a class */
+/* Blocks of whole pages, and pages of heaps, as if they were classes. */
+#define LARGE HF_INSPECT_MAX_CLASSES
+#define HEAPS (LARGE + 1)
 
 struct series {
     unsigned class;
@@ -20,12 +22,12 @@ struct series {
 static uint64_t bytes_at(const struct report *report, unsigned point, unsigned class)
 {
     const struct history_point *at = &report->history->points[point];
-    uint64_t large = 0;
-    if (class != LARGE)
+    uint64_t bytes = 0;
+    if (class < LARGE)
         return at->class_live[class];
     for (unsigned i = 0; i < report->history->node_count; i++)
-        large += at->nodes[i].large;
-    return large;
+        bytes += class == LARGE ? at->nodes[i].large : at->nodes[i].heaps;
+    return bytes;
 }
 
 static int by_change(const void *one, const void *other)
@@ -38,18 +40,18 @@ static int by_change(const void *one, const void *other)
                                 : 0;
 }
 
-/* How many of `series` (of LARGE + 1) there are to show; those that never had a byte are none. */
+/* How many of `series` (of HEAPS + 1) there are to show; those that never had a byte are none. */
 static unsigned pick(const struct report *report, struct series *series)
 {
     unsigned count = 0;
-    for (unsigned class = 0; class <= LARGE; class ++) {
+    for (unsigned class = 0; class <= HEAPS; class ++) {
         struct series one = { .class = class, .least = UINT64_MAX };
         for (unsigned i = 0; i < report->history->point_count; i++) {
             one.last = bytes_at(report, i, class);
             one.least = hfi_min(one.least, one.last);
             one.most = hfi_max(one.most, one.last);
         }
-        if (one.most != 0 && (class == LARGE || class < report->snapshot->class_count))
+        if (one.most != 0 && (class >= LARGE || class < report->snapshot->class_count))
             series[count++] = one;
     }
     qsort(series, count, sizeof *series, by_change);
@@ -58,7 +60,7 @@ static unsigned pick(const struct report *report, struct series *series)
 
 uint64_t report_growth_most(const struct report *report)
 {
-    struct series series[LARGE + 1];
+    struct series series[HEAPS + 1];
     uint64_t most = 0;
     for (unsigned i = pick(report, series); i-- != 0;)
         most = hfi_max(most, series[i].most);
@@ -67,7 +69,9 @@ uint64_t report_growth_most(const struct report *report)
 
 static const char *name_of(const struct report *report, unsigned class, char text[REPORT_TEXT])
 {
-    return class == LARGE ? "whole pages" : report_bytes(text, report->snapshot->classes[class].block_bytes);
+    return class == HEAPS ? "heaps"
+         : class == LARGE ? "whole pages"
+                          : report_bytes(text, report->snapshot->classes[class].block_bytes);
 }
 #define NAME(report, class) name_of(report, class, (char[REPORT_TEXT]){ 0 })
 
@@ -86,12 +90,12 @@ static void draw_series(const struct report *report, unsigned index, unsigned cl
 
 static void tip_of_growth(const struct report *report, unsigned point, unsigned node)
 {
-    struct series series[LARGE + 1];
+    struct series series[HEAPS + 1];
     unsigned count = pick(report, series);
     (void)node;
     for (unsigned i = 0; i < count; i++)
-        fprintf(report->out, "%sblocks of %s: %s", i == 0 ? "" : ", ", NAME(report, series[i].class),
-                BYTES(bytes_at(report, point, series[i].class)));
+        fprintf(report->out, "%s%s%s: %s", i == 0 ? "" : ", ", series[i].class == HEAPS ? "" : "blocks of ",
+                NAME(report, series[i].class), BYTES(bytes_at(report, point, series[i].class)));
 }
 
 /* A column for each series. */
@@ -117,7 +121,7 @@ static void table_of_growth(const struct report *report, const struct series *se
 
 void report_growth(const struct report *report)
 {
-    struct series series[LARGE + 1];
+    struct series series[HEAPS + 1];
     unsigned count = pick(report, series);
     if (count == 0 || report->history->live_known != LIVE_COUNTED)
         return;

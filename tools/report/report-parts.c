@@ -39,6 +39,9 @@ static void table_of_states(const struct report *report, unsigned node)
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ROW(report, show_states[rows[i]].meaning, COUNT(pages->state[rows[i]]),
             BYTES(pages->state[rows[i]] * HF_INSPECT_PAGE_BYTES), PERCENT(pages->state[rows[i]], total));
+    if (pages->heap_pages != 0)
+        ROW(report, "of large blocks: pages of heaps", COUNT(pages->heap_pages),
+            BYTES(pages->heap_pages * HF_INSPECT_PAGE_BYTES), PERCENT(pages->heap_pages, total));
     ROW(report, "longest run of free pages", COUNT(pages->longest_free),
         BYTES(pages->longest_free * HF_INSPECT_PAGE_BYTES), PERCENT(pages->longest_free, total));
     report_table_end(report);
@@ -62,7 +65,9 @@ static void write_map(const struct report *report, unsigned node)
     fputs("</div>\n<div class=\"hfmap\">", out);
     report_key(report);
     for (unsigned i = 0; i < sizeof show_order; i++)
-        report_key_entry(report, show_states[show_order[i]].css, "%s", show_states[show_order[i]].meaning);
+        if (show_occurs(report->snapshot, show_order[i]))
+            report_key_entry(report, show_states[show_order[i]].css, "%s",
+                             show_states[show_order[i]].meaning);
     report_key_end(report);
     fputs("</div>\n<p class=\"soft\">", out);
     map_steps(out, report->snapshot, node);

@@ -22,9 +22,13 @@ static uint64_t meta_reach(const struct snapshot_figures *node)
 {
     return node->meta;
 }
+static uint64_t heap_reach(const struct snapshot_figures *node)
+{
+    return node->meta + node->heaps;
+}
 static uint64_t large_reach(const struct snapshot_figures *node)
 {
-    return node->meta + node->large;
+    return node->meta + node->heaps + node->large;
 }
 static uint64_t live_reach(const struct snapshot_figures *node)
 {
@@ -35,12 +39,13 @@ static uint64_t held_reach(const struct snapshot_figures *node)
     return node->meta + node->held;
 }
 
-enum { HELD, LIVE, LARGE };
+enum { HELD, LIVE, LARGE, HEAPS };
 static const struct layer layers[] = {
     /* the later in front */
     [HELD] = { "unused", "held, in no live block", held_reach },
     [LIVE] = { "blocks", "live blocks", live_reach },
     [LARGE] = { "large", "live blocks of whole pages", large_reach },
+    [HEAPS] = { "heaps", "pages of heaps", heap_reach },
     { "meta", "own structures", meta_reach },
 };
 #define LAYERS (sizeof layers / sizeof layers[0])
@@ -89,16 +94,20 @@ static bool knows_live(const struct report *report)
 }
 
 /* Of colours that occur. */
+static bool layer_occurs(const struct report *report, unsigned node, unsigned layer)
+{
+    for (unsigned i = 0; i < report->history->point_count; i++)
+        if (reach_at(report, i, node, &layers[layer]) != reach_at(report, i, node, &layers[layer + 1]))
+            return true;
+    return false;
+}
+
 static void key_of_layers(const struct report *report, unsigned node)
 {
-    bool large = false;
-    for (unsigned i = 0; i < report->history->point_count; i++)
-        large = large ||
-                reach_at(report, i, node, &layers[LARGE]) != reach_at(report, i, node, &layers[LARGE + 1]);
     for (unsigned i = LAYERS; i-- != 0;) {
         if (!knows_live(report) && (i == HELD || i == LIVE))
             report_key_entry(report, layers[LIVE].css, "held");
-        else if (i != LARGE || large)
+        else if ((i != LARGE && i != HEAPS) || layer_occurs(report, node, i))
             report_key_entry(report, layers[i].css, "%s", layers[i].name);
         i -= !knows_live(report) && i == LIVE; /* one entry for both */
     }
@@ -133,15 +142,15 @@ static void table_of_memory(const struct report *report, unsigned node)
     const struct history *history = report->history;
     const char *unknown = knows_live(report) ? NULL : "unknown";
     report_table(report, node == ALL_NODES ? "memory over time" : "use over time",
-                 "<Time|Live|Held|Held, of the arena|Held over live|In no live block|Large|Idle pages|"
+                 "<Time|Live|Held|Held, of the arena|Held over live|In no live block|Large|Heaps|Idle pages|"
                  "Own|Free|Most used");
     for (unsigned i = 0; i < report_row_count(history); i++) {
         unsigned point = report_row_point(history, i, report_row_count(history));
         struct snapshot_figures sum = sum_at(report, point, node);
         ROW(report, MOMENT(report, (double)history->points[point].ns), unknown ? unknown : BYTES(sum.live),
             BYTES(sum.held), PERCENT(sum.held, sum.total), unknown ? unknown : RATIO(sum.held, sum.live),
-            unknown ? unknown : BYTES(history_unused(&sum)), BYTES(sum.large), BYTES(sum.idle),
-            BYTES(sum.meta), BYTES(sum.free), BYTES(sum.high_water));
+            unknown ? unknown : BYTES(history_unused(&sum)), BYTES(sum.large), BYTES(sum.heaps),
+            BYTES(sum.idle), BYTES(sum.meta), BYTES(sum.free), BYTES(sum.high_water));
     }
     report_table_end(report);
 }

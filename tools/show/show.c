@@ -27,14 +27,21 @@ const struct show_state show_states[SHOW_STATES] = {
     [HF_PAGE_IDLE] = { "idle", "idle, has room", "i", 'I', 3 },
     [HF_PAGE_LOOSE] = { "full", "full, unowned", "n", 'F', 6 },
     [HF_PAGE_LARGE] = { "large", "large blocks", "l", 'L', 4 },
+    [SNAPSHOT_HEAP] = { "heaps", "pages of heaps", "h", 'H', 7 },
     [HF_PAGE_META] = { "own", "own structures", "m", 'S', 5 },
     [SHOW_KEPT] = { "kept empty", "kept empty", "k", 'E', 7 },
     [SHOW_MISSING] = { "missing", "could not be populated", "x", '?', 1 },
 };
 
 const unsigned char show_order[SHOW_ORDER] = {
-    HF_PAGE_OWNED, HF_PAGE_LOOSE, HF_PAGE_LARGE, HF_PAGE_IDLE, SHOW_KEPT, HF_PAGE_META, HF_PAGE_FREE,
+    HF_PAGE_OWNED, HF_PAGE_LOOSE, HF_PAGE_LARGE, SNAPSHOT_HEAP,
+    HF_PAGE_IDLE,  SHOW_KEPT,     HF_PAGE_META,  HF_PAGE_FREE,
 };
+
+bool show_occurs(const struct snapshot *snapshot, unsigned state)
+{
+    return state != SNAPSHOT_HEAP || snapshot_figures_of_all(snapshot).heaps != 0;
+}
 
 const char *show_glyph(unsigned state, unsigned quarters, bool shades)
 {
@@ -80,10 +87,9 @@ static double run_used_bytes(const struct snapshot *snapshot, size_t pages, uint
  * owner told of it. */
 static unsigned state_of(const struct snapshot *snapshot, uint64_t entry)
 {
-    unsigned state = HF_PAGE_STATE(entry);
-    if (state == HF_PAGE_OWNED && HF_PAGE_BLOCKS(entry) == 0 && snapshot_live_is_known(snapshot))
-        return SHOW_KEPT;
-    return state < SNAPSHOT_STATES ? state : HF_PAGE_FREE;
+    unsigned kind = snapshot_kind(entry);
+    bool empty = kind == HF_PAGE_OWNED && HF_PAGE_BLOCKS(entry) == 0 && snapshot_live_is_known(snapshot);
+    return empty ? SHOW_KEPT : kind;
 }
 
 static void fill_run(size_t first, size_t pages, uint64_t entry, void *argument)
@@ -237,13 +243,14 @@ double show_percent(uint64_t part, uint64_t whole)
 void show_shares(struct show_share shares[SHOW_ORDER], const struct snapshot *snapshot, unsigned node)
 {
     const struct snapshot_figures figures = snapshot_figures(snapshot, node);
-    uint64_t elsewhere = figures.full + figures.large + figures.idle_live;
+    uint64_t elsewhere = figures.full + figures.large + figures.heaps + figures.idle_live;
     uint64_t owned_live =
         snapshot_live_is_known(snapshot) ? figures.live - hfi_min(figures.live, elsewhere) : figures.owned;
     const struct show_share all[SHOW_ORDER] = {
         { HF_PAGE_OWNED, figures.owned, hfi_min(figures.owned, owned_live) },
         { HF_PAGE_LOOSE, figures.full, figures.full },
         { HF_PAGE_LARGE, figures.large, figures.large },
+        { SNAPSHOT_HEAP, figures.heaps, figures.heaps },
         { HF_PAGE_IDLE, figures.idle, figures.idle_live },
         { SHOW_KEPT, figures.kept, 0 },
         { HF_PAGE_META, figures.meta, figures.meta },
@@ -336,6 +343,15 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
             add_event(text, text_bytes, "; calls%s that did since the last of these: %llu", "",
                       event->a >> 8);
         break;
+    case HF_EVENT_HEAP_LIMIT: {
+        const struct hf_inspect_heap *heap = snapshot_heap_of_id(snapshot, event->b);
+        char name[2 * sizeof heap->name];
+        add_event(text, text_bytes, ": %s",
+                  heap == NULL ? "number" : tool_printable(name, sizeof name, heap->name), 0);
+        add_event(text, text_bytes, heap == NULL ? "%s %llu" : "%s (%llu)", heap == NULL ? "" : "", event->b);
+        add_event(text, text_bytes, ", %s did not fit", bytes, 0);
+        break;
+    }
     case HF_EVENT_RESERVE:
         add_event(text, text_bytes, ": %s", bytes, 0);
         add_event(text, text_bytes, " of %s", show_size(bytes, event->b), 0);

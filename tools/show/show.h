@@ -7,11 +7,11 @@
 
 #include "reader/snapshot.h"
 
-/* What a part of an arena can be: enum hf_inspect_page_state, and two that are no state of a
- * page. */
-#define SHOW_KEPT SNAPSHOT_STATES          /* owned, and no block in use: kept for the next request */
-#define SHOW_MISSING (SNAPSHOT_STATES + 1) /* could not be populated */
-#define SHOW_STATES (SNAPSHOT_STATES + 2)
+/* What a part of an arena can be: enum hf_inspect_page_state, SNAPSHOT_HEAP, and two that are no state
+ * of a page. */
+#define SHOW_KEPT SNAPSHOT_KINDS          /* owned, and no block in use: kept for the next request */
+#define SHOW_MISSING (SNAPSHOT_KINDS + 1) /* could not be populated */
+#define SHOW_STATES (SNAPSHOT_KINDS + 2)
 
 /* One cell: neighbouring pages of a node. */
 struct show_cell {
@@ -51,8 +51,11 @@ struct show_state {
 extern const struct show_state show_states[SHOW_STATES];
 
 /* Order of bars and legends: what is in use first, free last. */
-#define SHOW_ORDER (SNAPSHOT_STATES)
+#define SHOW_ORDER (SNAPSHOT_KINDS)
 extern const unsigned char show_order[SHOW_ORDER];
+
+/* Whether legends have it: heaps only where there are any. */
+bool show_occurs(const struct snapshot *snapshot, unsigned state);
 
 /* What a cell of a picture looks like, as text of one column, in quarters that are in use as
  * show_fill has it.  `shades`: of UTF-8, for a terminal with colours. */

@@ -9,36 +9,10 @@
  */
 #include <string.h>
 
-#include "stat/stat.h"
+#include "stat/openmetrics.h"
 
 #define LE_LEAST 5u /* 32 ns */
 #define LE_MOST 30u /* 1.07 s */
-
-static char labels[160]; /* of the process, in front of all others */
-
-static void set_labels(const struct snapshot *snapshot)
-{
-    char name[64], escaped[128];
-    size_t length = 0;
-    target_shown_name(snapshot, name, sizeof name);
-    if (strcmp(name, "?") != 0)
-        for (const char *at = name; *at != 0 && length + 2 < sizeof escaped; at++) {
-            if (*at == '"' || *at == '\\')
-                escaped[length++] = '\\';
-            escaped[length++] = *at;
-        }
-    escaped[length] = 0;
-    snprintf(labels, sizeof labels, "pid=\"%llu\",process=\"%s\"", (unsigned long long)snapshot->header.pid,
-             escaped);
-}
-
-static void head(const char *name, const char *type, const char *unit, const char *help)
-{
-    printf("# TYPE holdfast_%s %s\n", name, type);
-    if (unit != NULL)
-        printf("# UNIT holdfast_%s %s\n", name, unit);
-    printf("# HELP holdfast_%s %s\n", name, help);
-}
 
 /* --- nodes --- */
 
@@ -57,6 +31,7 @@ static const struct node_gauge {
     { "high_water_bytes", "Most ever used.", offsetof(struct hf_inspect_node, high_water) },
     { "large_bytes", "Of used: blocks of whole pages, and pages of heaps.",
       offsetof(struct hf_inspect_node, large) },
+    { "heaps_bytes", "Of large: pages of heaps.", offsetof(struct hf_inspect_node, heaps) },
     { "metadata_bytes", "Of used: Holdfast's own structures.", offsetof(struct hf_inspect_node, meta) },
     { "reserve_bytes", "What HOLDFAST_RESERVE keeps, used or free.",
       offsetof(struct hf_inspect_node, reserve) },
@@ -87,8 +62,8 @@ static void print_of_nodes(const struct snapshot *snapshot, const char *name, co
     for (unsigned node = 0; node < snapshot->node_count; node++) {
         uint64_t value;
         memcpy(&value, first + node * distance, sizeof value);
-        printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", name, labels, snapshot->nodes[node].id,
-               node, (unsigned long long)value);
+        printf("holdfast_%s{%s,node=\"%u\",index=\"%u\"} %llu\n", name, openmetrics_labels(),
+               snapshot->nodes[node].id, node, (unsigned long long)value);
     }
 }
 
@@ -97,61 +72,57 @@ static void print_live(const struct snapshot *snapshot)
     for (size_t i = 0; i < sizeof live_gauges / sizeof live_gauges[0]; i++) {
         if (live_gauges[i].of_live && !snapshot_live_is_known(snapshot))
             continue;
-        head(live_gauges[i].name, "gauge", "bytes", live_gauges[i].help);
+        openmetrics_head(live_gauges[i].name, "gauge", "bytes", live_gauges[i].help);
         print_of_nodes(snapshot, live_gauges[i].name,
                        (const char *)snapshot->node_pages + live_gauges[i].offset,
                        sizeof snapshot->node_pages[0]);
     }
-    head("live_exact", "gauge", NULL,
-         "1 where live bytes and blocks are exact, 0 where there are at most so many, or none are told.");
-    printf("holdfast_live_exact{%s} %d\n", labels, snapshot_live_is_exact(snapshot));
+    openmetrics_head(
+        "live_exact", "gauge", NULL,
+        "1 where live bytes and blocks are exact, 0 where there are at most so many, or none are told.");
+    printf("holdfast_live_exact{%s} %d\n", openmetrics_labels(), snapshot_live_is_exact(snapshot));
 }
 
 static void print_nodes(const struct snapshot *snapshot)
 {
     for (size_t i = 0; i < sizeof node_gauges / sizeof node_gauges[0]; i++) {
-        head(node_gauges[i].name, "gauge", "bytes", node_gauges[i].help);
+        openmetrics_head(node_gauges[i].name, "gauge", "bytes", node_gauges[i].help);
         print_of_nodes(snapshot, node_gauges[i].name, (const char *)snapshot->nodes + node_gauges[i].offset,
                        sizeof snapshot->nodes[0]);
     }
-    head("node_full", "gauge", NULL, "1 while what was asked for last did not fit on the node.");
+    openmetrics_head("node_full", "gauge", NULL, "1 while what was asked for last did not fit on the node.");
     for (unsigned node = 0; node < snapshot->node_count; node++)
-        printf("holdfast_node_full{%s,node=\"%u\",index=\"%u\"} %d\n", labels, snapshot->nodes[node].id, node,
-               (snapshot->nodes[node].flags & HF_INSPECT_NODE_FULL) != 0);
-    head("threads", "gauge", NULL, "Threads that have a theap, by home node.");
+        printf("holdfast_node_full{%s,node=\"%u\",index=\"%u\"} %d\n", openmetrics_labels(),
+               snapshot->nodes[node].id, node, (snapshot->nodes[node].flags & HF_INSPECT_NODE_FULL) != 0);
+    openmetrics_head("threads", "gauge", NULL, "Threads that have a theap, by home node.");
     for (unsigned node = 0; node < snapshot->node_count; node++)
-        printf("holdfast_threads{%s,node=\"%u\",index=\"%u\"} %llu\n", labels, snapshot->nodes[node].id, node,
-               (unsigned long long)snapshot->nodes[node].theaps);
+        printf("holdfast_threads{%s,node=\"%u\",index=\"%u\"} %llu\n", openmetrics_labels(),
+               snapshot->nodes[node].id, node, (unsigned long long)snapshot->nodes[node].theaps);
 }
 
 /* --- counters --- */
 
-static void print_counter(const char *name, const char *help, uint64_t count)
-{
-    head(name, "counter", NULL, help);
-    printf("holdfast_%s_total{%s} %llu\n", name, labels, (unsigned long long)count);
-}
-
 static void print_counters(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
     const struct counter *counters = snapshot_counters;
-    head("pages", "counter", NULL,
-         "Pages that slow paths found, by path; large counts blocks of whole pages.");
+    openmetrics_head("pages", "counter", NULL,
+                     "Pages that slow paths found, by path; large counts blocks of whole pages.");
     for (size_t i = 0; i < snapshot_counter_count; i++)
         if (counters[i].family == NULL && counters[i].help != NULL)
-            printf("holdfast_pages_total{%s,path=\"%s\"} %llu\n", labels, counters[i].name,
+            printf("holdfast_pages_total{%s,path=\"%s\"} %llu\n", openmetrics_labels(), counters[i].name,
                    (unsigned long long)snapshot_count(sum, &counters[i]));
-    head("away", "counter", NULL,
-         "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth "
-         "and farther.");
+    openmetrics_head(
+        "away", "counter", NULL,
+        "Pages from another node than the one wanted, by distance: 1 the nearest other node, 4 the fourth "
+        "and farther.");
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
-        printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", labels, i + 1,
+        printf("holdfast_away_total{%s,distance=\"%u\"} %llu\n", openmetrics_labels(), i + 1,
                (unsigned long long)sum->away[i]);
     for (size_t i = 0; i < snapshot_counter_count; i++)
         if (counters[i].family != NULL && snapshot_tells(snapshot, counters[i].in_theap))
-            print_counter(counters[i].family, counters[i].help, snapshot_count(sum, &counters[i]));
-    print_counter("reports", "Reports of a full arena.", snapshot->header.reports);
-    print_counter("forks", "Forks of the process.", snapshot->header.forks);
+            openmetrics_counter(counters[i].family, counters[i].help, snapshot_count(sum, &counters[i]));
+    openmetrics_counter("reports", "Reports of a full arena.", snapshot->header.reports);
+    openmetrics_counter("forks", "Forks of the process.", snapshot->header.forks);
 }
 
 /* The segment's buckets end at powers of two of ticks, whose rate every scrape measures anew;
@@ -168,20 +139,22 @@ static void print_histogram(const struct snapshot *snapshot, const char *name, c
         while (bucket + 1 < HF_INSPECT_BUCKETS &&
                snapshot_ns(snapshot, (uint64_t)2 << bucket) <= 1.01 * le_ns)
             calls += buckets[bucket++];
-        printf("holdfast_%s_bucket{%s%s,le=\"%.10g\"} %llu\n", name, labels, label, le_ns / 1e9,
+        printf("holdfast_%s_bucket{%s%s,le=\"%.10g\"} %llu\n", name, openmetrics_labels(), label, le_ns / 1e9,
                (unsigned long long)calls);
     }
     while (bucket < HF_INSPECT_BUCKETS)
         calls += buckets[bucket++];
-    printf("holdfast_%s_bucket{%s%s,le=\"+Inf\"} %llu\n", name, labels, label, (unsigned long long)calls);
-    printf("holdfast_%s_sum{%s%s} %.9g\n", name, labels, label, snapshot_ns(snapshot, ticks) / 1e9);
-    printf("holdfast_%s_count{%s%s} %llu\n", name, labels, label, (unsigned long long)calls);
+    printf("holdfast_%s_bucket{%s%s,le=\"+Inf\"} %llu\n", name, openmetrics_labels(), label,
+           (unsigned long long)calls);
+    printf("holdfast_%s_sum{%s%s} %.9g\n", name, openmetrics_labels(), label,
+           snapshot_ns(snapshot, ticks) / 1e9);
+    printf("holdfast_%s_count{%s%s} %llu\n", name, openmetrics_labels(), label, (unsigned long long)calls);
 }
 
 static void print_slow(const struct snapshot *snapshot, const struct snapshot_sum *sum)
 {
-    head("slow_path_seconds", "histogram", "seconds",
-         "Calls that had to look beyond their thread's own pages, by how long that took.");
+    openmetrics_head("slow_path_seconds", "histogram", "seconds",
+                     "Calls that had to look beyond their thread's own pages, by how long that took.");
     print_histogram(snapshot, "slow_path_seconds", "", sum->slow, sum->slow_ticks);
 }
 
@@ -191,21 +164,23 @@ static void print_causes(const struct snapshot *snapshot)
     char label[48];
     if (snapshot->cause_count == 0)
         return;
-    head("slow_call_seconds", "histogram", "seconds",
-         "Calls that left the fast path, by cause; of those that their own pages served, an estimate.");
+    openmetrics_head(
+        "slow_call_seconds", "histogram", "seconds",
+        "Calls that left the fast path, by cause; of those that their own pages served, an estimate.");
     for (unsigned i = 0; i < snapshot->cause_count; i++) {
         snprintf(label, sizeof label, ",cause=\"%s\"", snapshot_cause_name(i));
         print_histogram(snapshot, "slow_call_seconds", label, snapshot->causes[i].calls,
                         snapshot->causes[i].ticks);
     }
-    head("longest_call_seconds", "gauge", "seconds", "The longest of these calls so far, by cause.");
+    openmetrics_head("longest_call_seconds", "gauge", "seconds",
+                     "The longest of these calls so far, by cause.");
     for (unsigned i = 0; i < snapshot->cause_count; i++)
-        printf("holdfast_longest_call_seconds{%s,cause=\"%s\"} %.9g\n", labels, snapshot_cause_name(i),
-               snapshot_ns(snapshot, snapshot->causes[i].longest) / 1e9);
-    head("late_calls", "counter", NULL, "Calls that took longer than HOLDFAST_SLO, by cause.");
+        printf("holdfast_longest_call_seconds{%s,cause=\"%s\"} %.9g\n", openmetrics_labels(),
+               snapshot_cause_name(i), snapshot_ns(snapshot, snapshot->causes[i].longest) / 1e9);
+    openmetrics_head("late_calls", "counter", NULL, "Calls that took longer than HOLDFAST_SLO, by cause.");
     for (unsigned i = 0; i < snapshot->cause_count; i++)
-        printf("holdfast_late_calls_total{%s,cause=\"%s\"} %llu\n", labels, snapshot_cause_name(i),
-               (unsigned long long)snapshot->causes[i].late);
+        printf("holdfast_late_calls_total{%s,cause=\"%s\"} %llu\n", openmetrics_labels(),
+               snapshot_cause_name(i), (unsigned long long)snapshot->causes[i].late);
 }
 
 /* --- size classes --- */
@@ -213,10 +188,10 @@ static void print_causes(const struct snapshot *snapshot)
 static void print_class_family(const struct snapshot *snapshot, const char *name, const char *unit,
                                const char *help, uint64_t (*value)(const struct class_pages *pages))
 {
-    head(name, "gauge", unit, help);
+    openmetrics_head(name, "gauge", unit, help);
     for (unsigned i = 0; i < snapshot->class_count; i++)
         if (snapshot->class_pages[i].pages != 0)
-            printf("holdfast_%s{%s,class=\"%u\",block=\"%u\"} %llu\n", name, labels, i,
+            printf("holdfast_%s{%s,class=\"%u\",block=\"%u\"} %llu\n", name, openmetrics_labels(), i,
                    snapshot->classes[i].block_bytes, (unsigned long long)value(&snapshot->class_pages[i]));
 }
 
@@ -240,13 +215,13 @@ void stat_openmetrics(const struct snapshot *snapshot)
     struct snapshot_sum sum;
     char library[sizeof snapshot->header.library];
     snapshot_sum(snapshot, &sum);
-    set_labels(snapshot);
+    openmetrics_set_labels(snapshot);
     tool_printable(library, sizeof library, snapshot->header.library);
     for (char *at = library; *at != 0; at++)
         if (*at == '"' || *at == '\\')
             *at = '?';
-    head("library", "gauge", NULL, "1; its label names the library that the process runs with.");
-    printf("holdfast_library{%s,version=\"%s\"} 1\n", labels, library);
+    openmetrics_head("library", "gauge", NULL, "1; its label names the library that the process runs with.");
+    printf("holdfast_library{%s,version=\"%s\"} 1\n", openmetrics_labels(), library);
     print_nodes(snapshot);
     print_counters(snapshot, &sum);
     print_slow(snapshot, &sum);
@@ -260,5 +235,6 @@ void stat_openmetrics(const struct snapshot *snapshot)
         print_class_family(snapshot, "class_waste_bytes", "bytes",
                            "Bytes of a size class's pages that are in no live block.", class_waste);
     }
+    openmetrics_heaps(snapshot);
     printf("# EOF\n");
 }

@@ -3,6 +3,7 @@
  *
  * Test: tests/tool-stat.sh.
  */
+#include <holdfast/heap.h>
 #include <string.h>
 
 #include "kernel/os.h"
@@ -64,6 +65,7 @@ static json_t *node_json(const struct snapshot *snapshot, unsigned index)
     json_object_set_new(object, "high_water_age_seconds",
                         json_real(snapshot_age_ns(snapshot, node->high_water_ticks) / 1e9));
     set_number(object, "large", node->large);
+    set_number(object, "heaps", node->heaps);
     set_number(object, "meta", node->meta);
     set_number(object, "threads", node->theaps);
     set_number(object, "reserve", node->reserve);
@@ -206,6 +208,60 @@ static json_t *events_json(const struct snapshot *snapshot)
     return array;
 }
 
+static void set_limit(json_t *object, const char *name, uint64_t bytes)
+{
+    json_object_set_new(object, name, bytes == 0 ? json_null() : tool_json_number(bytes));
+}
+
+static json_t *heap_json(const struct snapshot *snapshot, const struct hf_inspect_heap *heap)
+{
+    json_t *object = json_object();
+    char name[2 * sizeof heap->name];
+    set_number(object, "id", heap->id);
+    json_object_set_new(object, "name", json_string(tool_utf8(name, sizeof name, heap->name)));
+    json_object_set_new(object, "kind", json_string(snapshot_heap_kind(heap)));
+    set_flag(object, "reserved", (heap->flags & HF_HEAP_RESERVED) != 0);
+    json_object_set_new(object, "node",
+                        heap->node == HF_INSPECT_NO_NODE
+                            ? json_null()
+                            : tool_json_number(snapshot_node_id(snapshot, heap->node)));
+    set_number(object, "held", heap->held);
+    set_number(object, "most", heap->most);
+    set_limit(object, "limit", heap->limit);
+    set_limit(object, "soft_limit", heap->soft_limit);
+    set_number(object, "failures", heap->failures);
+    set_number(object, "crossings", heap->crossings);
+    json_object_set_new(object, "age_seconds", json_real(snapshot_age_ns(snapshot, heap->made_ticks) / 1e9));
+    return object;
+}
+
+/* The one that holds most first. */
+static json_t *heaps_json(const struct snapshot *snapshot)
+{
+    static unsigned order[HF_INSPECT_MAX_HEAPS];
+    unsigned count = snapshot_heap_order(snapshot, order);
+    json_t *array = json_array();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(array, heap_json(snapshot, &snapshot->heaps[order[i]]));
+    return array;
+}
+
+/* null: the library does not tell of heaps. */
+static json_t *heap_sum_json(const struct snapshot *snapshot)
+{
+    const struct snapshot_heaps *sum = &snapshot->heap_sum;
+    if (sum->told == 0)
+        return json_null();
+    json_t *object = json_object();
+    set_number(object, "live", sum->live);
+    set_number(object, "made", sum->made);
+    set_number(object, "held", sum->held);
+    set_number(object, "failures", sum->failures);
+    set_number(object, "others", sum->others);
+    set_number(object, "others_held", sum->others_held);
+    return object;
+}
+
 static const char *asked_arena(uint32_t code)
 {
     static const char *const names[] = {
@@ -291,6 +347,8 @@ json_t *stat_json(const struct snapshot *snapshot)
     json_object_set_new(object, "causes", causes_json(snapshot));
     json_object_set_new(object, "classes", classes_json(snapshot));
     json_object_set_new(object, "theaps", theaps);
+    json_object_set_new(object, "heap_sum", heap_sum_json(snapshot));
+    json_object_set_new(object, "heaps", heaps_json(snapshot));
     json_object_set_new(object, "events", events_json(snapshot));
     return object;
 }

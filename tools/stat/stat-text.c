@@ -46,6 +46,8 @@ static void print_shares(const struct snapshot *snapshot, unsigned node)
     show_shares(shares, snapshot, node);
     for (unsigned i = 0; i < SHOW_ORDER; i++) {
         const struct show_share *share = &shares[i];
+        if (!show_occurs(snapshot, share->state))
+            continue;
         bool begins = i == 0 || share->state == SHOW_KEPT;
         bool known = snapshot_live_is_known(snapshot);
         printf("%s%s %s",
@@ -66,10 +68,12 @@ static void print_legend(const struct snapshot *snapshot)
 {
     bool known = snapshot_live_is_known(snapshot);
     for (unsigned i = 0; i < SHOW_ORDER; i++)
-        printf("  %s %s", show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, false),
-               show_states[show_order[i]].word);
+        if (show_occurs(snapshot, show_order[i]))
+            printf("  %s %s", show_glyph(show_order[i], show_order[i] == SHOW_KEPT ? 0 : 3, false),
+                   show_states[show_order[i]].word);
     if (known)
-        printf("  %s unused\n", show_glyph(HF_PAGE_OWNED, 0, false));
+        printf("%s  %s unused\n", show_occurs(snapshot, SNAPSHOT_HEAP) ? "\n" : "",
+               show_glyph(HF_PAGE_OWNED, 0, false));
     else
         printf("\n  %s\n", SHOW_USE_UNKNOWN);
 }
@@ -290,6 +294,56 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
                (unsigned long long)sum->in_use);
 }
 
+/* As many as there are, as ever. */
+static void print_heaps_head(const struct snapshot *snapshot)
+{
+    const struct snapshot_heaps *sum = &snapshot->heap_sum;
+    char held[SHOW_SHORT], text[3][SHOW_SHORT];
+    printf("heaps: %s hold %s; %s were made so far", show_count(text[0], (double)sum->live, 9),
+           show_size(held, sum->held), show_count(text[1], (double)sum->made, 12));
+    if (sum->failures != 0)
+        printf("; limits failed %s calls", show_count(text[2], (double)sum->failures, 12));
+    putchar('\n');
+}
+
+static void print_heap(const struct snapshot *snapshot, const struct hf_inspect_heap *heap)
+{
+    char cell[128], node[16], text[5][SHOW_SHORT], full[16] = "-", span[16];
+    if (heap->limit != 0)
+        snprintf(full, sizeof full, "%.0f", show_percent(heap->held, heap->limit));
+    printf("%s %9s %-7s %4s %6s %6s %6s %5s %6s %6s\n",
+           show_name(cell, sizeof cell, heap->name[0] == 0 ? "(no name)" : heap->name, 16),
+           show_count(text[4], (double)heap->id, 9), snapshot_heap_kind(heap),
+           snapshot_heap_place(snapshot, heap, node), show_bytes(text[0], (double)heap->held, 6),
+           show_bytes(text[1], (double)heap->most, 6),
+           heap->limit == 0 ? "-" : show_bytes(text[2], (double)heap->limit, 6), full,
+           show_count(text[3], (double)heap->failures, 6),
+           show_span(span, sizeof span, snapshot_age_ns(snapshot, heap->made_ticks)));
+}
+
+static void print_heaps(const struct snapshot *snapshot, unsigned length)
+{
+    static unsigned order[HF_INSPECT_MAX_HEAPS];
+    const struct snapshot_heaps *sum = &snapshot->heap_sum;
+    unsigned count = snapshot_heap_order(snapshot, order);
+    char held[SHOW_SHORT];
+    if (sum->made == 0 && sum->held == 0)
+        return;
+    print_heaps_head(snapshot);
+    if (length == 0)
+        return;
+    if (count != 0)
+        printf("%-16s %9s %-7s %4s %6s %6s %6s %5s %6s %6s\n", "heap", "number", "kind", "node", "held",
+               "most", "limit", "%", "failed", "for");
+    for (unsigned i = 0; i < count && i < length; i++)
+        print_heap(snapshot, &snapshot->heaps[order[i]]);
+    if (count > length)
+        printf("%-16s of %u more heaps: --heaps\n", "", count - length);
+    if (sum->others != 0 || sum->others_held != 0)
+        printf("%-16s %llu more hold %s: the segment\'s table ends there\n", "",
+               (unsigned long long)sum->others, show_size(held, sum->others_held));
+}
+
 static void print_events(const struct snapshot *snapshot, unsigned length)
 {
     char span[16], text[160];
@@ -313,6 +367,9 @@ static void print_live(const struct snapshot *snapshot)
     if (snapshot->magazine_bytes != 0)
         printf("  of unused: %s that threads keep for their next requests\n",
                show_size(bytes, snapshot->magazine_bytes));
+    if (snapshot_live_is_known(snapshot) && snapshot_figures_of_all(snapshot).heaps != 0)
+        printf("  of live: %s in pages of heaps, which count whole\n",
+               show_size(bytes, snapshot_figures_of_all(snapshot).heaps));
     if (snapshot->pages == NULL || (snapshot_live_is_known(snapshot) && !snapshot_live_is_exact(snapshot)))
         printf("  %s\n", show_live_limits(snapshot));
 }
@@ -338,6 +395,7 @@ void stat_text(const struct snapshot *snapshot, const struct stat_lengths *lengt
     print_causes(snapshot);
     print_classes(snapshot, lengths->classes);
     print_theaps(snapshot, &sum, lengths->theaps);
+    print_heaps(snapshot, lengths->heaps);
     print_events(snapshot, lengths->events);
     show_wrap_end();
 }

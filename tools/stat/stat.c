@@ -164,6 +164,7 @@ static bool parse_option(int option, struct settings *settings)
     case 'l': settings->last = true; return true;
     case 'c': settings->lengths.classes = UINT_MAX; return true;
     case 't': settings->lengths.theaps = UINT_MAX; return true;
+    case 'p': settings->lengths.heaps = UINT_MAX; return true;
     case 'e': settings->lengths.events = UINT_MAX; return true;
     default: return false; /* tool_getopt has said why */
     }
@@ -172,19 +173,14 @@ static bool parse_option(int option, struct settings *settings)
 static int stat_main(int argc, char **argv)
 {
     static const struct option long_options[] = {
-        { "json", no_argument, NULL, 'j' },
-        { "format", required_argument, NULL, 'f' },
-        { "watch", required_argument, NULL, 'w' },
-        { "count", required_argument, NULL, 'n' },
-        { "delta", no_argument, NULL, 'd' },
-        { "classes", no_argument, NULL, 'c' },
-        { "theaps", no_argument, NULL, 't' },
-        { "events", no_argument, NULL, 'e' },
-        { "last", no_argument, NULL, 'l' },
-        { "help", no_argument, NULL, 'h' },
-        { 0 },
+        { "json", no_argument, NULL, 'j' },        { "format", required_argument, NULL, 'f' },
+        { "watch", required_argument, NULL, 'w' }, { "count", required_argument, NULL, 'n' },
+        { "delta", no_argument, NULL, 'd' },       { "classes", no_argument, NULL, 'c' },
+        { "theaps", no_argument, NULL, 't' },      { "heaps", no_argument, NULL, 'p' },
+        { "events", no_argument, NULL, 'e' },      { "last", no_argument, NULL, 'l' },
+        { "help", no_argument, NULL, 'h' },        { 0 },
     };
-    struct settings settings = { .lengths = { LIST_LENGTH, LIST_LENGTH, LIST_LENGTH } };
+    struct settings settings = { .lengths = { LIST_LENGTH, LIST_LENGTH, LIST_LENGTH, LIST_LENGTH } };
     struct snapshot snapshot = { .pages = NULL };
     struct target target;
     int option;
@@ -227,13 +223,13 @@ const struct command tool_stat = {
     .help = "usage: holdfast stat [OPTION...] [PID]\n"
             "\n"
             "Prints what the arena of process PID holds, per node, where its memory came from, its\n"
-            "size classes, threads and last events.  Without PID: the only process that shows an\n"
+            "size classes, threads, heaps and last events.  Without PID: the only process that shows an\n"
             "arena, or a list of those there are.\n"
             "\n"
             "  --watch SECONDS  a line every SECONDS, with rates per second; with --json an object\n"
             "  --delta          differences from line to line instead of rates\n"
             "  --count N        N lines; without, until the process ends or an interrupt\n"
-            "  --classes, --theaps, --events\n"
+            "  --classes, --theaps, --heaps, --events\n"
             "                   all of them, not the first ten\n"
             "  --last           of a process that was killed, the last: PID may be its service or program\n"
             "  --format FORMAT  text, json or openmetrics\n"

@@ -9,7 +9,7 @@
 
 /* How much of the lists the text shows; UINT_MAX: all. */
 struct stat_lengths {
-    unsigned classes, theaps, events;
+    unsigned classes, theaps, heaps, events;
 };
 
 /* For people, at 80 columns. */

@@ -211,6 +211,8 @@ static int draw_bar_legend(const struct top *top, int row, bool drawn_too)
         return 0;
     for (unsigned i = 0; put_legend(top, i, false) != 0; i++) {
         int width = put_legend(top, i, false);
+        if (i < SHOW_ORDER && !show_occurs(&top->map, show_order[i]))
+            continue;
         if (x + width > COLS) {
             if (LINES < LEGEND_WHOLE)
                 break;

@@ -1,0 +1,118 @@
+#!/bin/sh
+# Heaps of the program, in everything that shows memory: of a segment whose every figure is known, of one that is corrupt, and of
+# a library of before them.
+set -u
+LC_ALL=C
+export LC_ALL
+srcdir=${srcdir:-.}
+. "$srcdir/tests/tool-part.sh"
+
+# says COMMAND...: what it prints has each line of standard input, as a basic regular expression
+says()
+{
+    "$holdfast" "$@" > "$work/out" 2> "$work/err" || fail "$*: exit status $?: $(cat "$work/err")"
+    while IFS= read -r line; do
+        grep -q -e "$line" "$work/out" || fail "$* does not say '$line'"
+    done
+    [ "$*" != "stat $victim" ] || awk 'length > 80 { exit 1 }' "$work/out" || fail "$* prints lines of more than 80 columns"
+}
+
+# --- for people: the one that holds most first; what is not whole, or has no slot, is among the others ---
+start_segment --heaps
+says stat "$victim" << 'END'
+^node 0   \[OFLLLLLLLLLHHHHHHHHHieS\.*\]
+^  owned 256 KiB, full 64 KiB, large 2 MiB, heaps 2 MiB, idle 128 KiB (30 % live)$
+^  O owned  F full  L large  H heaps  I idle  e kept empty  S own  . free$
+^  o unused$
+^  of live: 2 MiB in pages of heaps, which count whole$
+^heaps: 40 hold 1.66 MiB; 57 were made so far; limits failed 1234600 calls$
+^heap                number kind    node   held   most  limit     % failed    for$
+^cache                    1 region   any  950Ki    1Mi    1Mi    93      0 .* [smhd]*$
+^(no name)               12 general  any   64Ki   64Ki      -     -      0 
+^que"ry\\??\[2J?            9 region     3   48Ki   64Ki   64Ki    75  1.23M 
+^                 37 more hold 640 KiB: the segment's table ends there$
+END
+[ "$(awk '/^heap /{ on = 1 } on && /^(cache|\(no|que)/ { printf "%s ", $1 }' "$work/out")" = 'cache (no que"ry\??[2J? ' ] ||
+    fail "stat: the heap that holds most is not the first"
+says stat --json "$victim" << 'END'
+"failures": 1234600,
+"others": 37,
+"others_held": 655360
+"made": 57,
+"live": 40,
+"heaps": 2097152,
+"name": "que\\"ry\\\\??\[2J
+"soft_limit": 524288
+"crossings": 3
+"limit": null
+"reserved": true
+END
+is_json < "$work/out" || fail "stat --json of heaps is no JSON"
+says stat --format openmetrics "$victim" << 'END'
+^holdfast_heaps{pid="[0-9]*",process="made"} 40$
+^holdfast_heaps_made_total{.*} 57$
+^holdfast_heap_failures_total{.*} 1234600$
+^holdfast_heap_held_bytes{.*,heap="cache"} 972800$
+^holdfast_heap_held_bytes{.*,heap="que\\"ry\\\\??\[2J
+^holdfast_heap_held_bytes{.*,heap=""} 720896$
+^holdfast_named_heaps{.*,heap=""} 38$
+^holdfast_heap_fullest_ratio{.*,heap="cache"} 0.9277$
+^holdfast_heap_failed_calls{.*,heap="cache"} 0$
+^holdfast_heaps_bytes{.*,node="0",index="0"} 2097152$
+END
+[ "$(awk '/^holdfast_heap_held_bytes/ { sum += $NF } END { print sum }' "$work/out")" = "$((950 * 1024 + 64 * 1024 + 48 * 1024 + 32 * 1024 + 16 * 1024 + 592 * 1024))" ] ||
+    fail "OpenMetrics: what heaps hold is not the sum"
+says map --width 80 --no-color "$victim" << 'END'
+LLHHHH
+H pages of heaps
+END
+says map --svg - "$victim" << 'END'
+class="h"
+pages of heaps
+END
+finish_segment
+
+# --- no heap was ever made: nothing is said of any ---
+start_segment
+says stat --json "$victim" << 'END'
+"made": 0,
+"heaps": \[\]
+END
+"$holdfast" stat "$victim" | grep -q '^heap' && fail "stat speaks of heaps where there was none"
+finish_segment
+
+# --- of another library ---
+start_segment --heaps --older
+says stat --json "$victim" << 'END'
+"heap_sum": null
+"heaps": \[\]
+END
+"$holdfast" stat "$victim" | grep -q '^heap' && fail "stat speaks of heaps that an older library does not tell of"
+"$holdfast" stat --format openmetrics "$victim" | grep -q 'holdfast_heaps{' && fail "OpenMetrics has heaps that an older library does not tell of"
+finish_segment
+start_segment --heaps --newer
+says stat "$victim" << 'END'
+^heaps: 40 hold 1.66 MiB; 57 were made so far; limits failed 1234600 calls$
+END
+finish_segment
+
+# --- a corrupt table ---
+for change in heaps.count=1025 heaps.entry_bytes=120 heaps.entry_bytes=132 heaps.offset=18446744073709551615 heaps.count=1024; do
+    start_segment --heaps "$change"
+    for command in stat map 'stat --json' 'stat --format openmetrics' 'report --seconds 0 -o -'; do
+        # shellcheck disable=SC2086
+        expect 1 'its table of heaps does not fit into it' $command "$victim"
+    done
+    finish_segment
+done
+start_segment --heaps --ones heaps
+says stat "$victim" << 'END'
+^heaps: 42 hold 16 EiB; 18.4E were made so far
+^????
+END
+says stat --format openmetrics "$victim" << 'END'
+# EOF
+END
+is_json < /dev/null || "$holdfast" stat --json "$victim" | is_json || fail "stat --json of a hostile table of heaps is no JSON"
+finish_segment
+exit "$failed"
