@@ -36,6 +36,7 @@ search page 0
 search page 1 -DADD_FIRST
 search page 1 -DSPLIT_PUSH
 search page 1 -DREMOVE_LATE
+search page 1 -DTAKE_BY_HINT
 search heap 0
 search heap 1 -DMARK_FIRST
 search heap 1 -DEND_ANYHOW

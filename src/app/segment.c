@@ -235,6 +235,7 @@ static uint64_t page_entry(size_t index)
     case HFI_OWNER_META: return HF_PAGE_ENTRY(HF_PAGE_META, 0, 0, 1);
     case HFI_OWNER_HEAP: return HF_PAGE_ENTRY(HF_PAGE_LARGE, HF_PAGE_OF_HEAPS, 0, page->run_pages);
     case HFI_OWNER_LARGE: return HF_PAGE_ENTRY(HF_PAGE_LARGE, 0, 0, page->run_pages);
+    case HFI_OWNER_ENDED:
     case HFI_OWNER_UNOWNED: {
         uint64_t word = hfi_load_relaxed(&page->xfree);
         return hfi_pagemap_blocks(page, word & XFREE_IDLE ? HF_PAGE_IDLE : HF_PAGE_LOOSE, 0,

@@ -12,6 +12,7 @@
  *   HFI_OWNER_INTERIOR  inside a run of blocks; table[i].head_delta leads to its head
  *   HFI_OWNER_LARGE     head of a run that is one block
  *   HFI_OWNER_HEAP      page of pieces, or head of a run, that heaps of the program have (pieces.h)
+ *   HFI_OWNER_ENDED     head of a run that its theap let go of when its thread ended
  *   HFI_OWNER_UNOWNED   head of a run whose theap let go, as its xfree says too; or one that a
  *                       stealer has picked, which is owned until its xfree says otherwise
  *   HFI_OWNER_META      Holdfast's own memory
@@ -38,7 +39,8 @@ enum {
     HFI_OWNER_META = 4,
     HFI_OWNER_LARGE = 6,
     HFI_OWNER_HEAP = 8,
-    HFI_OWNER_UNOWNED = 10
+    HFI_OWNER_ENDED = 10,
+    HFI_OWNER_UNOWNED = 12
 };
 
 enum page_list { LIST_NONE, LIST_CURRENT, LIST_PARTIAL, LIST_FULL };

@@ -67,7 +67,7 @@ static struct block *next_of(const struct block *block)
     if (next == NULL)
         return NULL;
     if (hfi_unlikely(!hfi_in_arena(next) || (uintptr_t)next % HFI_MAX_ALIGN != 0 ||
-                     hfi_load_relaxed(hfi_owner_at(hfi_index_of(next))) < HFI_OWNER_UNOWNED))
+                     hfi_load_relaxed(hfi_owner_at(hfi_index_of(next))) < HFI_OWNER_ENDED))
         hfi_die("HF-E305", "magazine",
                 "freed block %p of %u bytes leads to %p, which is no such block: it was written to after it "
                 "was freed; "

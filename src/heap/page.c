@@ -4,8 +4,8 @@
  * P1: only the owner touches free, local_free, used, capacity and the list links.
  * P2: while a page is unowned, its xfree is UNOWNED, and `remaining` there is the number of blocks
  *     handed out.  Then, and only then, a CAS that clears UNOWNED claims the page.
- * P3: letting go stores HFI_OWNER_UNOWNED first and makes xfree unowned last (release); a claim
- *     reads xfree (acquire) first, and writes its theap into owners[] last.
+ * P3: letting go stores HFI_OWNER_UNOWNED or HFI_OWNER_ENDED first and makes xfree unowned last
+ *     (release); a claim reads xfree (acquire) first, and writes its theap into owners[] last.
  * P4: a page that is IDLE has its bit in the idle set for as much room as it has, ample or scant,
  *     or a thread is about to set it.  A bit without such a page is a hint that leads nowhere,
  *     which is harmless.
@@ -278,7 +278,8 @@ void hfi_page_collect_claimed(struct page *page)
 {
     struct block *free = page->front.free;
     bool free_zero = page->front.free_zero;
-    if (page->front.local_free != NULL)
+    /* relaxed: a hint, as taking the list is what synchronises */
+    if (page->front.local_free != NULL || hfi_xfree_count(hfi_load_relaxed(&page->xfree)) == 0)
         return;
     page_take_remote(page);
     page->front.local_free = page->front.free;
@@ -352,13 +353,16 @@ void hfi_page_retire(struct page *page)
     hfi_arena_release(page, pages);
 }
 
-/* P5 */
+/* P5.  No other slow path may follow that tells of it. */
 static void page_count_idle(struct arena_node *node, uint32_t pages, bool idle)
 {
+    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
     if (idle)
         hfi_fetch_add_relaxed(&node->xidle_pages, pages);
     else
         hfi_fetch_sub_relaxed(&node->xidle_pages, pages);
+    if (shown != NULL)
+        HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
 }
 
 /* The page may have a new owner by now: only numbers taken while it was ours. */
@@ -381,9 +385,6 @@ void hfi_page_got_room(const struct page_run *run, uint32_t had, uint32_t room)
         page_count_idle(node, run->pages, true);
     if (had == 0 || (had < ample && room >= ample))
         page_add_idle(node, run->class, run->member, room);
-    struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
-    if (shown != NULL && had == 0)
-        HFI_SHOW(shown[node->index].idle, hfi_arena_idle_pages(node) * HFI_PAGE_BYTES);
 }
 
 /* What the xfree of a page in use becomes when its owner lets go; 0 where no block is out.  Counts
@@ -401,7 +402,7 @@ static uint64_t page_unowned(const struct page *page, uint64_t word)
     return remaining < page->reserved ? word | XFREE_IDLE : word;
 }
 
-void hfi_page_let_go(struct page *page)
+static void page_let_go_as(struct page *page, uintptr_t owner)
 {
     struct page_run run = hfi_page_run(page);
     uint32_t reserved = page->reserved;
@@ -410,7 +411,7 @@ void hfi_page_let_go(struct page *page)
     hfi_assert(hfi_page_mode(page) == PAGE_IN_USE && page->list == LIST_NONE);
     hfi_assert(!(word & XFREE_UNOWNED));
     hfi_page_check_freed(page);
-    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_UNOWNED);
+    hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), owner);
     do {
         unowned = page_unowned(page, word);
         if (unowned == 0) {
@@ -424,6 +425,23 @@ void hfi_page_let_go(struct page *page)
     } while (!hfi_cas_weak_acq_rel(&page->xfree, &word, unowned));
     if (unowned & XFREE_IDLE)
         hfi_page_got_room(&run, 0, reserved - hfi_xfree_remaining(unowned));
+}
+
+void hfi_page_let_go(struct page *page)
+{
+    page_let_go_as(page, HFI_OWNER_UNOWNED);
+}
+
+void hfi_page_let_go_at_end(struct page *page)
+{
+    page_let_go_as(page, HFI_OWNER_ENDED);
+}
+
+void hfi_page_forget_end(struct page *page)
+{
+    uintptr_t owner = HFI_OWNER_ENDED;
+    /* relaxed: a hint, and whoever owns the page by now has written another value, or will */
+    hfi_cas_relaxed(hfi_owner_at(hfi_page_index(page)), &owner, (uintptr_t)HFI_OWNER_UNOWNED);
 }
 
 void hfi_page_claimed(struct page *page, uint64_t found)

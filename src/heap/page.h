@@ -56,6 +56,13 @@ void hfi_page_retire(struct page *page);
  * if it has room.  Otherwise the thread that frees into it next decides. */
 void hfi_page_let_go(struct page *page);
 
+/* The same of a page whose thread ends: the next to free into it should take it in
+ * (hfi_theap_take_in). */
+void hfi_page_let_go_at_end(struct page *page);
+
+/* By a free that does not take such a page in: no other free tries to. */
+void hfi_page_forget_end(struct page *page);
+
 /* In a forked child: lets go of a page whose theap the child gives up.  `whole`: no call was under
  * way on it.  Otherwise nothing that its owner linked is followed, and all its blocks that were
  * ever linked count as handed out. */

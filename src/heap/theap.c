@@ -142,7 +142,10 @@ static void theap_retire(struct theap *theap, struct page *page)
 void hfi_theap_let_go(struct theap *theap, struct page *page)
 {
     theap_take_out(theap, page);
-    hfi_page_let_go(page);
+    if (theap->ends)
+        hfi_page_let_go_at_end(page);
+    else
+        hfi_page_let_go(page);
 }
 
 /* The page in the slot to be given up next loses its place; if it is empty it goes. */
@@ -352,6 +355,16 @@ void hfi_theap_adopt(struct theap *theap, struct page *page)
     list_append(theap, &theap->classes[page->size_class].partial, page, LIST_PARTIAL);
     theap->counters.adopted++;
     show(theap, page);
+}
+
+bool hfi_theap_take_in(struct theap *theap, struct page *page)
+{
+    /* The class and the rest are read while the caller's block keeps the page from being retired. */
+    if (page->node != theap->node->index || !hfi_theap_wants(theap, page->size_class) ||
+        hfi_page_is_reserve(page) || !hfi_page_claim(page))
+        return false;
+    hfi_theap_adopt(theap, page);
+    return true;
 }
 
 /* All blocks are back, some of them in xfree, which `used` does not know of: nobody is left to

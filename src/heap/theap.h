@@ -85,6 +85,7 @@ struct theap {
     struct arena_node *node;  /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
     bool lists_ours;                 /* owner, inside: xstate was THEAP_LIVE when it entered */
+    bool ends;                       /* owner, then lists: its thread ends, or has ended */
     bool hands_on;                   /* owner: malloc takes from magazines first (M7 in magazine.c) */
     uint32_t kept_next;              /* owner: slot to give up next */
     uint32_t kept_pages;             /* owner, shown: pages of all slots */
@@ -176,6 +177,10 @@ bool hfi_theap_wants(const struct theap *theap, unsigned class);
 
 /* Takes in a page with room that a free claimed. */
 void hfi_theap_adopt(struct theap *theap, struct page *page);
+
+/* Claims and takes in a page that was let go of at its thread's end.  False: it is somebody else's
+ * by now, or the theap has enough of its class. */
+bool hfi_theap_take_in(struct theap *theap, struct page *page);
 
 /* Gives back every empty page kept, and lets go of full pages that others freed
  * into.  True if anything went. */

@@ -108,7 +108,7 @@ static void let_go_of_pages(size_t index, size_t end, const struct theap *self)
         uintptr_t owner = hfi_load_relaxed(hfi_owner_at(index));
         if (owner == HFI_OWNER_HEAP)
             hfi_pieces_inherit(hfi_page_at(index));
-        else if (owner >= HFI_OWNER_UNOWNED)
+        else if (owner >= HFI_OWNER_ENDED)
             hfi_page_let_go_in_child(hfi_page_at(index), owner == (uintptr_t)self);
     }
 }

@@ -17,6 +17,7 @@
 #include "malloc/init.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
+#include "heap/page.h"
 #include "heap/remote.h"
 #include "malloc/thread.h"
 
@@ -29,10 +30,26 @@ static void free_own(struct theap *theap, struct page *page, struct block *block
         hfi_theap_emptied(theap, page);
 }
 
+/* Whether a page that was let go of at its thread's end is this thread's now, which has entered.  Where a
+ * thread frees what one left that has ended, it mostly goes on with all that is in the page. */
+static bool take_in(struct theap *theap, struct found found)
+{
+    if (hfi_likely(found.owner != HFI_OWNER_ENDED))
+        return false;
+    bool taken = hfi_theap_take_in(theap, found.page);
+    if (!taken)
+        hfi_page_forget_end(found.page);
+    return taken;
+}
+
 /* A block of a page that another thread owns, or that is unowned.  `theap`: this thread's, which
  * has entered, or NULL. */
 static void free_others(struct theap *theap, struct found found, struct block *block)
 {
+    if (theap != NULL && take_in(theap, found)) {
+        free_own(theap, found.page, block);
+        return;
+    }
     hfi_dead(block);
     if (theap != NULL) {
         if (hfi_magazine_put(theap, found.page, found.owner, block))
@@ -106,7 +123,7 @@ static HFI_NOINLINE void free_found(struct found found, void *pointer)
  * `offset` bytes into the run.  Other addresses are looked at closely (free_found). */
 HFI_INLINE bool is_block(struct found found, unsigned class, uint32_t blocks, size_t offset)
 {
-    return !HFI_SECURE && found.owner >= HFI_OWNER_UNOWNED &&
+    return !HFI_SECURE && found.owner >= HFI_OWNER_UNOWNED && /* not HFI_OWNER_ENDED: take_in */
            hfi_address_is_start(&hfi_sizeclasses[class], blocks, (uint32_t)offset);
 }
 

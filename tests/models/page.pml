@@ -1,14 +1,15 @@
 /*
  * page: doc/protocols.md sections 1 to 3, one page of BLOCKS blocks, all handed out at first and owned by its theap.
  *
- * The owner frees one or none itself and lets go; two threads free one each, by a CAS on the word; a fourth takes the bit of
+ * The owner frees one or none itself and lets go; two threads free one each, by a CAS on the word, or claim the page
+ * and free it as their own (a page that was let go of at its thread's end); a fourth takes the bit of
  * either idle set, claims the page, collects, frees or allocates one or none, and lets go again, twice.  The word holds UNOWNED, IDLE, remaining and count as
  * xfree.h does.  From AMPLE free blocks on an unowned page belongs into the set of the ample, with fewer into that of the scant.
  *
  * Checked: one owner at a time; blocks out, freed and waiting add up whenever a page changes hands; every page that is
  * empty is retired, once; an unowned page with room is in the set for as much room as it has at the end.
- * With ADD_FIRST (added to a set before it is unowned), SPLIT_PUSH (a push that is not one step) or REMOVE_LATE (who makes a page ample takes it out of
- * the scant, without owning it) one of these fails.
+ * With ADD_FIRST (added to a set before it is unowned), SPLIT_PUSH (a push that is not one step), REMOVE_LATE (who makes a page ample takes it out of
+ * the scant, without owning it) or TAKE_BY_HINT (a page that looks unowned is taken without a CAS) one of these fails.
  */
 #define BLOCKS 4
 #define AMPLE 2
@@ -117,6 +118,32 @@ inline remote_free()
     fi
 }
 
+inline claim_unowned()
+{
+    got = false;
+    w = word;
+    do
+    :: !UNOWNED(w) -> break
+    :: else ->
+        if
+#ifdef TAKE_BY_HINT
+        :: true -> word = WORD(0, 0, 0, COUNT(w)); claim();
+#else
+        :: atomic { word == w -> word = WORD(0, 0, 0, COUNT(w)); claim(); assert(used == REMAINING(w) + COUNT(w)) }
+#endif
+            got = true;
+            break
+        :: atomic { else -> w = word }
+        fi
+    od;
+    if
+    :: got ->
+        if :: IDLE(w) -> remove() :: else fi;
+        atomic { used = used - COUNT(word); word = 0 } /* the exchange; `used` is the owner's alone */
+    :: else
+    fi
+}
+
 active proctype owner()
 {
     byte w, next;
@@ -131,7 +158,15 @@ active proctype owner()
 active [2] proctype freer()
 {
     byte w, next;
-    remote_free();
+    bool got = false;
+    if
+    :: claim_unowned()
+    :: true
+    fi;
+    if
+    :: got -> used--; freed++; let_go()
+    :: else -> remote_free()
+    fi;
     ended++
 }
 
@@ -144,22 +179,9 @@ active proctype claimer()
         goto claim_it;
     :: atomic { scant_bit && tries < 2 -> scant_bit = false; tries++ }
 claim_it:
-        got = false;
-        w = word;
-        do
-        :: !UNOWNED(w) -> break
-        :: else ->
-            if
-            :: atomic { word == w -> word = WORD(0, 0, 0, COUNT(w)); claim(); assert(used == REMAINING(w) + COUNT(w)) }
-                got = true;
-                break
-            :: atomic { else -> w = word }
-            fi
-        od;
+        claim_unowned();
         if
         :: got ->
-            remove();
-            atomic { used = used - COUNT(word); word = 0 } /* the exchange; `used` is the owner's alone */
             if
             :: mine > 0 -> used--; mine--; freed++ /* frees one itself */
             :: used < BLOCKS -> used++; mine++; freed-- /* allocates one */

@@ -61,6 +61,67 @@ Test(remote, a_page_goes_on_with_what_others_freed_before_it_links_more)
                  page->reserved);
 }
 
+static uintptr_t owner_of(void *block)
+{
+    return hfi_load_relaxed(hfi_owner_at(hfi_page_index(page_of(block))));
+}
+
+#define LEFT_BLOCKS 40
+static void *left[LEFT_BLOCKS];
+
+static void *leave_blocks(void *bytes)
+{
+    for (int i = 0; i < LEFT_BLOCKS; i++)
+        left[i] = hf_malloc((size_t)bytes);
+    return NULL;
+}
+
+static void take_over(size_t bytes)
+{
+    in_a_thread(leave_blocks, (void *)bytes);
+    uint64_t elsewhere = hfi_counters_freed(&hfi_theap->counters), adopted = hfi_theap->counters.adopted;
+    hf_free(left[0]);
+    cr_assert_eq(owner_of(left[1]), (uintptr_t)hfi_theap, "of %zu bytes", bytes);
+    for (int i = 1; i < LEFT_BLOCKS; i++) {
+        hf_free(left[i]);
+        assert_sound();
+    }
+    cr_assert_gt(hfi_theap->counters.adopted, adopted);
+    cr_assert_eq(hfi_counters_freed(&hfi_theap->counters), elsewhere, "all went into pages of its own");
+}
+
+Test(remote, a_free_takes_in_the_page_of_a_thread_that_ended)
+{
+    take_over(64);
+    take_over(1000);
+    take_over(2048);
+    take_over(10000); /* in runs of several pages */
+    hf_thread_idle();
+    assert_sound();
+    cr_assert_not_null(hf_malloc(200 << 20), "nothing is stranded");
+}
+
+Test(remote, a_free_takes_no_more_pages_in_than_the_theap_wants)
+{
+    static struct hand_over hand_over = { .count = 4000 };
+    struct page *page = NULL;
+    in_a_thread(allocate_all, &hand_over);
+    uint64_t adopted = hfi_theap->counters.adopted;
+    for (size_t i = hand_over.count; i-- > 0;) { /* one block of each page, the last ones first */
+        if (page_of(hand_over.blocks[i]) == page)
+            continue;
+        page = page_of(hand_over.blocks[i]);
+        bool ended = owner_of(hand_over.blocks[i]) == HFI_OWNER_ENDED;
+        bool wants = hfi_theap->counters.adopted < adopted + 16;
+        cr_assert(ended || i < 2000, "a theap lets go of the oldest alone before its end");
+        hf_free(hand_over.blocks[i]);
+        uintptr_t owner = owner_of(hand_over.blocks[i]);
+        cr_assert_eq(owner, ended && wants ? (uintptr_t)hfi_theap : HFI_OWNER_UNOWNED);
+        assert_sound();
+    }
+    cr_assert_eq(hfi_theap->counters.adopted, adopted + 16);
+}
+
 #define STORM_SLOTS 1000
 static _Atomic(void *) storm[STORM_SLOTS];
 

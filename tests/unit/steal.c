@@ -2,6 +2,7 @@
  * steal: pages of threads that have ended or sleep, and the idle sets that list them.
  */
 #include "heap.h"
+#include "heap/harden.h"
 #include "heap/remote.h"
 #include "heap/budget.h"
 #include "heap/steal.h"
@@ -13,14 +14,21 @@
 
 TestSuite(steal, .init = set_up);
 
+/* As by a thread that does not take the page in. */
+static void free_into_unowned(void *block)
+{
+    hfi_dead(block);
+    hfi_remote_free(NULL, page_of(block), block);
+}
+
 Test(steal, pages_of_a_thread_that_ended_are_claimed)
 {
     static struct hand_over hand_over = { .count = 4000 };
     in_a_thread(allocate_all, &hand_over);
     for (size_t i = 0; i < hand_over.count; i++) {
-        cr_assert_eq(hfi_load_relaxed(hfi_owner_at(hfi_index_of(hand_over.blocks[i]))), HFI_OWNER_UNOWNED);
+        cr_assert(hfi_xfree_is_unowned(page_of(hand_over.blocks[i])));
         if (i % 2 == 0)
-            hf_free(hand_over.blocks[i]);
+            free_into_unowned(hand_over.blocks[i]);
     }
     uint64_t claimed = hfi_theap->counters.claimed, fresh = hfi_theap->counters.fresh;
     for (size_t i = 0; i < hand_over.count; i += 2)
@@ -44,8 +52,7 @@ Test(steal, a_claimed_page_with_frees_waiting_is_seen_as_empty)
     static struct hand_over hand_over;
     in_a_thread(allocate_a_few, &hand_over);
     for (size_t i = 0; i < 10; i++) /* the page is unowned: these wait in xfree */
-        hf_free(hand_over.blocks[i]);
-    hfi_magazines_return(hfi_theap, true);
+        free_into_unowned(hand_over.blocks[i]);
     uint64_t claimed = hfi_theap->counters.claimed;
     void *block = hf_malloc(1000);
     cr_assert_eq(hfi_theap->counters.claimed, claimed + 1);
