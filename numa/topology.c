@@ -87,7 +87,7 @@ static void one_node(struct topology *topology, unsigned id)
 {
     topology->node_count = 1;
     topology->bare_count = topology->left_out_count = topology->left_out_first = 0;
-    topology->from_hwloc = false;
+    topology->from_hwloc = topology->alone = false;
     topology->nodes[0] = (struct topology_node){
         .id = id,
         .memory_bytes = hfi_os_physical_bytes(),
@@ -382,6 +382,7 @@ int hfi_topology_load(struct topology *topology, bool quick)
     bool may = may_ask() && !asking;
     if ((quick || !may) && !is_described_elsewhere() && kernel_shows_one_node(&id)) {
         one_node(topology, id);
+        topology->alone = true;
         return 0;
     }
     memset(topology, 0, sizeof *topology);
@@ -394,6 +395,7 @@ int hfi_topology_load(struct topology *topology, bool quick)
     asking = false;
     errno = saved_errno;
     topology->from_hwloc = topology->node_count != 0;
+    topology->alone = topology->node_count == 1 && !is_described_elsewhere() && kernel_shows_one_node(&id);
     if (topology->from_hwloc)
         return 0;
     one_node(topology, 0);

@@ -42,6 +42,7 @@ struct topology {
     unsigned left_out_count; /* nodes whose number is HFI_MAX_NODES or above */
     unsigned left_out_first; /* the lowest such number */
     bool from_hwloc;         /* false: hwloc gave no answer, or was not needed */
+    bool alone;              /* the kernel has no other node with memory, allowed or not */
 };
 
 /* Fills `topology` with the allowed nodes that have memory.  With `quick`, a machine whose kernel

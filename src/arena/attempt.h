@@ -94,7 +94,8 @@ int hfi_say_no_space(size_t asked, int error);
 
 /* --- bind, lock, populate (reserve-memory.c) --- */
 
-/* To one node.  False after saying that it is refused, once for all of them. */
+/* To one node; where there is no other it is as good as bound.  False after saying that it is refused,
+ * once for all of them. */
 bool hfi_bind_range(struct attempt *attempt, void *start, size_t bytes, unsigned node);
 
 /* mlock, or with `on_fault` from each page's first touch on.  LOCK_AUTO wants what could be

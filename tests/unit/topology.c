@@ -64,6 +64,7 @@ Test(topology, quick_gives_the_same_without_hwloc)
     cr_assert_eq(hfi_topology_load(&quick, true), 0);
     cr_assert_not(quick.from_hwloc);
     cr_assert_eq(quick.node_count, 1);
+    cr_assert_eq(quick.alone, topology.alone);
     cr_assert_eq(quick.nodes[0].id, topology.nodes[0].id);
     cr_assert_eq(quick.nodes[0].distance[0], topology.nodes[0].distance[0]);
     cr_assert_eq(quick.nodes[0].has_cpus, topology.nodes[0].has_cpus);
@@ -75,6 +76,7 @@ Test(topology, synthetic)
     setenv("HWLOC_SYNTHETIC", "numa:4 core:2 pu:1", 1);
     cr_assert_eq(hfi_topology_load(&topology, true), 0, "quick does not overrule a description");
     cr_assert(topology.from_hwloc);
+    cr_assert_not(topology.alone);
     cr_assert_eq(topology.node_count, 4);
     assert_sound();
     for (unsigned i = 0; i < 4; i++) {

@@ -87,6 +87,11 @@ void checks_swap(struct examination *examination)
 void checks_mbind(struct examination *examination)
 {
     const struct topology *topology = &examination->outlook.topology;
+    if (topology->alone) {
+        checks_report(examination, &(struct check){ .id = "HF-D12", .name = "mbind" },
+                      "not needed: node %u is the only one", topology->nodes[0].id);
+        return;
+    }
     void *page = mmap(NULL, HFI_SMALL_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool several = topology->node_count > 1;
     unsigned refused = 0;
