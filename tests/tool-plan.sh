@@ -65,6 +65,7 @@ for line in '[Service]' 'Environment="HOLDFAST_ARENA=8G"' 'Environment="HOLDFAST
     'Environment="HOLDFAST_ONLY=redis-server"' 'MemoryMax=17428M' 'LimitMEMLOCK=8209M' 'TimeoutStartSec=170' \
     '#   8 GiB     what forked children copy of it' \
     '# /etc/systemd/system/redis-server.service.d/holdfast.conf'; do has_line "$line"; done
+has_line 'RemoveIPC=no'
 grep -q '^ExecStopPost=-+/.*/holdfast report --last %n -o /var/log/holdfast-%N.html$' "$work/out" || fail "plan $words: no ExecStopPost"
 grep -vE '^(#|\[Service\]$|[A-Z][A-Za-z]*=)' "$work/out" && fail "plan $words: a line that is neither setting nor comment"
 

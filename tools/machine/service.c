@@ -203,19 +203,22 @@ void service_print_unit(const struct outlook *outlook, const char *name)
     print_environment(outlook, &demand, KIND_UNIT);
     const char *only = getenv("HOLDFAST_ONLY");
     printf("# the file name of the program, should it not be the unit's\n");
-    program[strcspn(program, "@")] = 0;
-    print_variable("HOLDFAST_ONLY", only != NULL ? only : program, KIND_UNIT);
+    char *file = strndup(program, strcspn(program, "@"));
+    print_variable("HOLDFAST_ONLY", only != NULL ? only : file, KIND_UNIT);
+    free(file);
     print_unit_limits(outlook, &demand);
-    printf("# after a kill, also by the kernel for want of memory: the arena as it was\n"
+    printf("# after a kill, also by the kernel for want of memory: the arena as it was; RemoveIPC= would\n"
+           "# remove what `holdfast stat --last %s` shows\n"
+           "RemoveIPC=no\n"
            "ExecStopPost=-+%s report --last %%n -o /var/log/holdfast-%%N.html\n",
-           self);
+           program, self);
     char *directory = strdup(library_path(outlook)), *slash = strrchr(directory, '/');
     if (slash != NULL && slash != directory)
         *slash = 0;
     printf("# Where the unit has SystemCallFilter= or NoExecPaths=, and there alone:\n"
-           "#SystemCallFilter=mbind mlock2 madvise membarrier\n"
+           "#SystemCallFilter=%smlock2 madvise membarrier\n"
            "#ExecPaths=%s\n",
-           directory);
+           outlook->topology.alone ? "" : "mbind ", directory);
     free(directory);
 }
 

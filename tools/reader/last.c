@@ -95,11 +95,13 @@ static int say_none(const struct search *search)
     char shown[64], others[80] = "";
     if (search->of_others != 0)
         snprintf(others, sizeof others, " (%u are not yours to read)", search->of_others);
-    hfi_say(SAY_ERROR, "HF-E460", search->command,
-            "nothing is kept of a process%s%s that was killed%s: one that ends by itself leaves nothing, and "
-            "a reboot clears " HF_INSPECT_DIRECTORY "; for live processes leave out --last",
-            search->name == NULL ? "" : " called ",
-            search->name == NULL ? "" : tool_printable(shown, sizeof shown, search->name), others);
+    hfi_say(
+        SAY_ERROR, "HF-E460", search->command,
+        "nothing is kept of a process%s%s that was killed%s: one that ends by itself leaves nothing, and a "
+        "reboot, or RemoveIPC= of its unit, clears " HF_INSPECT_DIRECTORY
+        "; for live processes leave out --last",
+        search->name == NULL ? "" : " called ",
+        search->name == NULL ? "" : tool_printable(shown, sizeof shown, search->name), others);
     return EXIT_FAILURE;
 }
 
