@@ -163,5 +163,6 @@ hf_scripts += %D%/tool-stat.sh
 hf_scripts += %D%/tool-top.sh
 hf_scripts += %D%/tool-tune.sh
 hf_scripts += %D%/tsan.sh
+hf_scripts += %D%/units.sh
 hf_scripts += %D%/words.sh
 hf_scripts += %D%/workloads.sh
