@@ -61,7 +61,7 @@ bool hfi_leftover_read(int directory, const char *name, const char *prefix, stru
     if (fd < 0)
         return false;
     memset(header, 0, sizeof *header);
-    bool whole = fstat(fd, &file) == 0 && S_ISREG(file.st_mode) &&
+    bool whole = hfi_sys_stat_open(fd, &file) == 0 && S_ISREG(file.st_mode) &&
                  hfi_sys_read_again(fd, header, sizeof *header) == (ssize_t)sizeof *header;
     hfi_sys_close(fd);
     header->name[sizeof header->name - 1] = 0;
@@ -122,7 +122,7 @@ static void drop_of_most(int directory)
         goes = i;
         most = count;
     }
-    unlinkat(directory, kept[goes].name, 0);
+    hfi_sys_unlink_at(directory, kept[goes].name);
     kept[goes] = kept[--kept_count];
 }
 
@@ -132,11 +132,11 @@ static void remember(int directory, const char *name, void *unused)
     struct hf_inspect_segment header;
     (void)unused;
     if (strncmp(name, HF_INSPECT_KEPT_PREFIX, strlen(HF_INSPECT_KEPT_PREFIX)) != 0 ||
-        fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||
+        hfi_sys_stat_at(directory, name, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||
         !hfi_shm_may_sweep(file.st_uid))
         return;
     if (!hfi_leftover_read(directory, name, HF_INSPECT_KEPT_PREFIX, &header)) {
-        unlinkat(directory, name, 0);
+        hfi_sys_unlink_at(directory, name);
         return;
     }
     struct kept *one = &kept[kept_count++];
@@ -169,13 +169,13 @@ void hfi_leftover_trim(int directory)
     int saved_errno = errno;
     struct statfs system;
     uint64_t most = KEPT_BYTES;
-    if (fstatfs(directory, &system) == 0 && system.f_blocks != 0)
+    if (hfi_sys_call(SYS_fstatfs, directory, (long)&system, 0, 0, 0, 0) == 0 && system.f_blocks != 0)
         most = hfi_min(most, (uint64_t)system.f_blocks * (uint64_t)system.f_bsize / KEPT_SHARE);
     kept_count = 0;
     hfi_shm_each_name(directory, remember, NULL);
     for (unsigned i = 0; i < kept_count; i++)
         if (is_too_old(&kept[i], most))
-            unlinkat(directory, kept[i].name, 0);
+            hfi_sys_unlink_at(directory, kept[i].name);
     errno = saved_errno;
 }
 
@@ -196,8 +196,8 @@ static void drop(int directory, const char *name, void *dropped)
 {
     struct stat file;
     if (strncmp(name, HF_INSPECT_KEPT_PREFIX, strlen(HF_INSPECT_KEPT_PREFIX)) == 0 &&
-        fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
-        file.st_uid == geteuid() && unlinkat(directory, name, 0) == 0)
+        hfi_sys_stat_at(directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
+        file.st_uid == hfi_sys_user() && hfi_sys_unlink_at(directory, name) == 0)
         *(bool *)dropped = true;
 }
 

@@ -14,7 +14,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "base/sys.h"
 
 #define PROGRAM_BYTES 1024 /* of a program's path */
 #define RESERVE_PERCENT_MOST 50
@@ -329,7 +330,7 @@ static const char *last_part(const char *text)
 /* The file name of this process's program. */
 static const char *program_name(char path[PROGRAM_BYTES])
 {
-    ssize_t length = readlink("/proc/self/exe", path, PROGRAM_BYTES - 1);
+    ssize_t length = hfi_sys_read_link("/proc/self/exe", path, PROGRAM_BYTES - 1);
     path[length > 0 ? length : 0] = 0;
     return last_part(path);
 }
@@ -341,7 +342,7 @@ bool hfi_option_is_only(const char *text)
     if (*text == 0 || strcmp(text, "all") == 0)
         return true;
     if (parse_unsigned(text, INT_MAX, &pid, NULL))
-        return pid == (unsigned)getpid();
+        return pid == (unsigned)hfi_sys_process();
     text = last_part(text);
     return strcmp(text, program_name(path)) == 0 || strcmp(text, program_invocation_short_name) == 0;
 }

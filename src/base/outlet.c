@@ -50,10 +50,7 @@ static struct {                   /* const once START_KNOWN */
 
 static bool ask_file(struct stat *file)
 {
-    int saved_errno = errno;
-    bool open = fstat(STDERR_FILENO, file) == 0; /* no cancellation point */
-    errno = saved_errno;
-    return open;
+    return hfi_sys_stat_open(STDERR_FILENO, file) == 0;
 }
 
 static long flags_of(int command)

@@ -17,10 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/atomic.h"
 #include "base/outlet.h"
+#include "base/sys.h"
 
 #define LINE_BYTES 1024
 #define CUT_MARK "..."
@@ -67,7 +67,7 @@ static void line_begin(struct line *line, const char *before)
     line->length = 0;
     line_text(line, before);
     line_text(line, "holdfast[");
-    line_number(line, (unsigned long)getpid());
+    line_number(line, (unsigned long)hfi_sys_process());
     line_text(line, "] ");
 }
 

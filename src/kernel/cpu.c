@@ -70,8 +70,8 @@ uint64_t hfi_os_now_coarse_ns(void)
 
 bool hfi_os_has_ticks(void)
 {
-    int saved_errno = errno, mode = 0;
-    return hfi_sys_outcome(prctl(PR_GET_TSC, &mode, 0, 0, 0), saved_errno) != 0 || mode != PR_TSC_SIGSEGV;
+    int mode = 0;
+    return hfi_sys_call(SYS_prctl, PR_GET_TSC, (long)&mode, 0, 0, 0, 0) != 0 || mode != PR_TSC_SIGSEGV;
 }
 
 void hfi_os_sleep_us(unsigned microseconds)

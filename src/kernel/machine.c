@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
+#include "base/sys.h"
 #include "kernel/cgroup.h"
 #include "kernel/files.h"
 #include "kernel/os.h"
@@ -69,11 +69,8 @@ uint64_t hfi_os_node_available_bytes(unsigned node)
 /* What a limit leaves, given the number of OS pages that count against it. */
 static uint64_t limit_room(int resource, uint64_t used_pages)
 {
-    struct rlimit limit;
-    if (getrlimit((unsigned)resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return UINT64_MAX;
-    uint64_t used = used_pages * 4096;
-    return limit.rlim_cur - hfi_min(limit.rlim_cur, used);
+    rlim_t limit = hfi_sys_limit(resource);
+    return limit == RLIM_INFINITY ? UINT64_MAX : limit - hfi_min(limit, used_pages * 4096);
 }
 
 uint64_t hfi_os_address_room(void)
@@ -92,10 +89,8 @@ uint64_t hfi_os_address_room(void)
 
 uint64_t hfi_os_lock_limit(void)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return UINT64_MAX;
-    return limit.rlim_cur;
+    rlim_t limit = hfi_sys_limit(RLIMIT_MEMLOCK);
+    return limit == RLIM_INFINITY ? UINT64_MAX : limit;
 }
 
 /* --- huge pages --- */
@@ -111,9 +106,7 @@ enum os_thp hfi_os_thp(void)
     if (hfi_os_read_once("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) <= 0 ||
         strstr(text, "[never]") != NULL)
         return OS_THP_OFF;
-    int saved_errno = errno;
-    int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
-    errno = saved_errno;
+    long disabled = hfi_sys_call(SYS_prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0, 0);
     /* what madvise asks for may be exempt (Linux 6.18), and the arena asks */
     return disabled <= 0 || (disabled & PR_THP_DISABLE_EXCEPT_ADVISED) != 0 ? OS_THP_GRANTED
                                                                             : OS_THP_FORBIDDEN;

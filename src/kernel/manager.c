@@ -34,7 +34,7 @@ static bool is_started_by_manager(void)
 {
     uint64_t pid;
     const char *text = getenv("SYSTEMD_EXEC_PID");
-    return text == NULL || (hfi_os_first_number(text, &pid) && pid == (uint64_t)getpid());
+    return text == NULL || (hfi_os_first_number(text, &pid) && pid == (uint64_t)hfi_sys_process());
 }
 
 /* A path, or a name behind an @ that the kernel has behind a zero byte. */

@@ -227,9 +227,7 @@ int hfi_os_bind(void *start, size_t bytes, unsigned node)
 
 void hfi_os_name(void *start, size_t bytes, const char *name)
 {
-    int saved_errno = errno;
-    prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, start, bytes, name);
-    errno = saved_errno;
+    hfi_sys_call(SYS_prctl, PR_SET_VMA, PR_SET_VMA_ANON_NAME, (long)start, (long)bytes, (long)name, 0);
 }
 
 bool hfi_os_is_refusal(int error)

@@ -38,22 +38,21 @@
 
 uint64_t hfi_shm_size_limit(void)
 {
-    struct rlimit limit;
-    bool limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-    return limited ? limit.rlim_cur : UINT64_MAX;
+    rlim_t limit = hfi_sys_limit(RLIMIT_FSIZE);
+    return limit != RLIM_INFINITY ? limit : UINT64_MAX;
 }
 
 /* A store into what is not there would be a SIGBUS. */
 static int fill(int fd, size_t bytes)
 {
     for (size_t done = 0; done < bytes; done += CHUNK_BYTES) {
-        long failed = 0;
-        int tries = 0;
+        int error, tries = 0;
         do
-            failed = syscall(SYS_fallocate, fd, 0, (off_t)done, (off_t)hfi_min(CHUNK_BYTES, bytes - done));
-        while (failed != 0 && errno == EINTR && ++tries < RETRIES);
-        if (failed != 0)
-            return -errno;
+            error = (int)hfi_sys_call(SYS_fallocate, fd, 0, (long)done,
+                                      (long)hfi_min(CHUNK_BYTES, bytes - done), 0, 0);
+        while (error == -EINTR && ++tries < RETRIES);
+        if (error != 0)
+            return error;
     }
     return 0;
 }
@@ -69,41 +68,41 @@ static int map(int fd, size_t bytes, void **memory)
     }
     if (error != 0)
         return error;
-    *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-    return *memory == MAP_FAILED ? -errno : 0;
+    long mapped =
+        hfi_sys_call(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (mapped < 0)
+        return (int)mapped;
+    *memory = (void *)mapped;
+    return 0;
 }
 
 /* Mode 0400: whoever opens it to write, or to cut it short, which would be a SIGBUS here, must mean
  * to.  A umask may have left less, and the user's own tool could not read it. */
 int hfi_shm_create(const char *path, size_t bytes, void **memory)
 {
-    int saved_errno = errno;
-    unlink(path); /* of the program that this process was before exec */
+    hfi_sys_unlink(path); /* of the program that this process was before exec */
     int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-    long fd = syscall(SYS_openat, AT_FDCWD, path, flags, S_IRUSR);
-    if (fd >= 0)
-        fchmod((int)fd, S_IRUSR);
-    int error = fd < 0 ? -errno : map((int)fd, bytes, memory);
-    if (fd >= 0)
-        syscall(SYS_close, fd);
-    if (fd >= 0 && error != 0)
-        unlink(path);
-    errno = saved_errno;
+    int fd = (int)hfi_sys_call(SYS_openat, AT_FDCWD, (long)path, flags, S_IRUSR, 0, 0);
+    if (fd < 0)
+        return fd;
+    hfi_sys_call(SYS_fchmod, fd, S_IRUSR, 0, 0, 0, 0);
+    int error = map(fd, bytes, memory);
+    hfi_sys_close(fd);
+    if (error != 0)
+        hfi_sys_unlink(path);
     return error;
 }
 
 void hfi_shm_unlink(const char *path)
 {
-    int saved_errno = errno;
-    unlink(path);
-    errno = saved_errno;
+    hfi_sys_unlink(path);
 }
 
 /* --- processes --- */
 
 long hfi_shm_pid(void)
 {
-    return syscall(SYS_getpid);
+    return hfi_sys_process();
 }
 
 /* Where an exec puts code and stack, which differs by chance, and without that by program,
@@ -142,27 +141,24 @@ bool hfi_shm_read_process(const char *path, struct shm_process *process)
  * that /proc hides (hidepid=) from one that is gone. */
 bool hfi_shm_process_lives(long pid, uint64_t start_ticks)
 {
-    int saved_errno = errno;
     char path[64];
     struct shm_process process;
     snprintf(path, sizeof path, "/proc/%ld/task/%ld/stat", pid, pid);
-    bool lives = hfi_shm_read_process(path, &process)
-                   ? process.start_ticks == start_ticks && (process.state != 'Z' || process.threads > 1)
-                   : kill((pid_t)pid, 0) == 0 || errno == EPERM;
-    errno = saved_errno;
-    return lives;
+    if (hfi_shm_read_process(path, &process))
+        return process.start_ticks == start_ticks && (process.state != 'Z' || process.threads > 1);
+    int error = hfi_sys_look_for(pid);
+    return error == 0 || error == -EPERM;
 }
 
 uint64_t hfi_shm_namespace(void)
 {
-    int saved_errno = errno;
     char self[32] = "";
     struct stat of_processes, of_time = { .st_ino = 0 };
-    bool known = readlink("/proc/self", self, sizeof self - 1) > 0 &&
-                 strtol(self, NULL, 10) == hfi_shm_pid() && stat("/proc/self/ns/pid", &of_processes) == 0;
-    if (known && stat("/proc/self/ns/time", &of_time) != 0)
+    bool known = hfi_sys_read_link("/proc/self", self, sizeof self - 1) > 0 &&
+                 strtol(self, NULL, 10) == hfi_shm_pid() &&
+                 hfi_sys_stat_at(AT_FDCWD, "/proc/self/ns/pid", &of_processes, 0) == 0;
+    if (known && hfi_sys_stat_at(AT_FDCWD, "/proc/self/ns/time", &of_time, 0) != 0)
         of_time.st_ino = 0; /* a kernel before 5.6 */
-    errno = saved_errno;
     return known ? (uint64_t)of_time.st_ino << 32 | (of_processes.st_ino & UINT32_MAX) : 0;
 }
 
@@ -204,7 +200,8 @@ struct sweep {
 
 bool hfi_shm_may_sweep(unsigned owner)
 {
-    return owner == geteuid() || geteuid() == 0;
+    unsigned user = hfi_sys_user();
+    return owner == user || user == 0;
 }
 
 static void sweep_name(int directory, const char *name, void *argument)
@@ -216,14 +213,14 @@ static void sweep_name(int directory, const char *name, void *argument)
     if (!hfi_shm_parse_name(name, sweep->prefix, &pid, &start_ticks, &namespace) ||
         namespace != sweep->namespace)
         return;
-    bool gone = kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+    bool gone = hfi_sys_look_for(pid) == -ESRCH;
     if (!gone && sweep->looks != 0) {
         sweep->looks--;
         gone = !hfi_shm_process_lives(pid, start_ticks);
     }
-    if (gone && fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
+    if (gone && hfi_sys_stat_at(directory, name, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
         hfi_shm_may_sweep(file.st_uid) && !sweep->keep(directory, name))
-        unlinkat(directory, name, 0);
+        hfi_sys_unlink_at(directory, name);
 }
 
 /* As getdents64(2) writes it. */
@@ -243,17 +240,15 @@ int hfi_shm_open_directory(const char *path)
 void hfi_shm_each_name(int directory, void (*each)(int directory, const char *name, void *argument),
                        void *argument)
 {
-    int saved_errno = errno;
     _Alignas(struct entry) char entries[ENTRIES_BYTES];
-    lseek(directory, 0, SEEK_SET);
+    hfi_sys_call(SYS_lseek, directory, 0, SEEK_SET, 0, 0, 0);
     for (int round = 0; round < SWEEP_ROUNDS; round++) {
-        long got = syscall(SYS_getdents64, directory, entries, sizeof entries);
+        long got = hfi_sys_call(SYS_getdents64, directory, (long)entries, sizeof entries, 0, 0, 0);
         for (long at = 0; at < got; at += ((struct entry *)(entries + at))->bytes)
             each(directory, ((const struct entry *)(entries + at))->name, argument);
         if (got <= 0)
             break;
     }
-    errno = saved_errno;
 }
 
 void hfi_shm_sweep(int directory, const char *prefix, bool (*keep)(int directory, const char *name))

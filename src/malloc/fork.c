@@ -59,6 +59,7 @@
 #include "kernel/cpu.h"
 #include "arena/prefault.h"
 #include "base/say.h"
+#include "base/sys.h"
 #include "heap/theaps.h"
 #include "heap/aside.h"
 #include "heap/heap.h"
@@ -151,7 +152,7 @@ static void become_whole(void)
     _Atomic(uint32_t) *whole = hfi_load_acquire(&xwhole);
     if (whole == NULL)
         return;
-    hfi_store_relaxed(&xwhole_pid, getpid());
+    hfi_store_relaxed(&xwhole_pid, (pid_t)hfi_sys_process());
     hfi_store_release(whole, 1);
 }
 
@@ -310,7 +311,8 @@ static void end_own_fork(void)
 /* By F4, or in a fork inside of this one's handlers. */
 static bool has_taken_over(void)
 {
-    return hfi_load_relaxed(&xwhole) != NULL && is_whole() && hfi_load_relaxed(&xwhole_pid) == getpid();
+    return hfi_load_relaxed(&xwhole) != NULL && is_whole() &&
+           hfi_load_relaxed(&xwhole_pid) == (pid_t)hfi_sys_process();
 }
 
 static void child_after_fork(void)

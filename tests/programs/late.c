@@ -114,6 +114,14 @@ static void step(void)
     }
 }
 
+/* Asked for before there are threads: a child of a fork may find the loader's lock taken. */
+static long (*real_syscall)(long number, ...);
+
+__attribute__((constructor)) static void find_syscall(void)
+{
+    *(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
+}
+
 long syscall(long number, ...)
 {
     long a[6];
@@ -123,7 +131,7 @@ long syscall(long number, ...)
         a[i] = va_arg(arguments, long);
     va_end(arguments);
     step();
-    return ((long (*)(long, ...))dlsym(RTLD_NEXT, "syscall"))(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 static void use_arena(void)
