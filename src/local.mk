@@ -81,6 +81,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/alloc.h \
 	%D%/malloc/fork.c %D%/malloc/fork.h \
 	%D%/malloc/free.c \
+	%D%/malloc/freeze.c %D%/malloc/freeze.h \
 	%D%/malloc/full.c %D%/malloc/full.h \
 	%D%/malloc/heaps.c %D%/malloc/heaps.h \
 	%D%/malloc/init.c %D%/malloc/init.h \

@@ -126,6 +126,16 @@ enum hf_level hf_pressure_level(unsigned node);
 void hf_reserve_enter(void);
 void hf_reserve_leave(void);
 
+/* For a program that allocates everything at start.  From hf_freeze on, a run of free pages that the
+ * default heap takes is an event for the tool, and the first is told of.  With HF_FREEZE_ABORT, or
+ * HOLDFAST_FREEZE=abort, it ends the program; HF_FREEZE_OFF: nothing follows any more.  Blocks that
+ * pages in use have room for are no event; blocks of over 256 KiB always are.  hf_frozen_pages: how
+ * many pages were taken so. */
+#define HF_FREEZE_ABORT 1u
+#define HF_FREEZE_OFF 2u
+void hf_freeze(unsigned flags);
+uint64_t hf_frozen_pages(void);
+
 /* Before a long sleep: returns the freed blocks that this thread keeps to their pages, its empty
  * pages to their node, and lets go of all others, so that anybody can use the room in them.  Its
  * blocks in use stay what they are.  Costs some atomic operations for each block and page that it

@@ -203,8 +203,10 @@ enum hf_inspect_event_kind {
                          * this one; b: ticks that it took */
     HF_EVENT_RESERVE = 14, /* a reserve that was whole was begun upon; a: bytes asked, b: bytes that it has */
     HF_EVENT_HEAP_LIMIT =
-        15, /* a heap's limit failed a call, as it was reported; a: bytes asked, b: the heap's
+        15,               /* a heap's limit failed a call, as it was reported; a: bytes asked, b: the heap's
                                * number */
+    HF_EVENT_FROZEN = 16, /* after hf_freeze the default heap took fresh pages, for the 1st, 2nd, 4th, 8th ...
+                             * time; a: bytes asked, b: pages that it took so since */
 };
 
 struct hf_inspect_event {

@@ -170,6 +170,7 @@ static const char *const prefault_words[] = { "startup", "background", "none", N
 static const char *const lock_words[] = { "auto", "yes", "no", NULL };
 static const char *const remote_words[] = { "deny", "allow", NULL };
 static const char *const on_full_words[] = { "fail", "abort", NULL };
+static const char *const freeze_words[] = { "tell", "abort", NULL };
 static const char *const fork_words[] = { "private", "dontfork", NULL };
 static const char *const switch_words[] = { "0", "1", NULL };
 static const char *const inspect_words[] = { "0", "1", "children", NULL };
@@ -231,6 +232,14 @@ static bool parse_on_full(struct options *options, const char *text)
     int word = parse_word(text, on_full_words);
     if (word >= 0)
         options->on_full = (enum option_on_full)word;
+    return word >= 0;
+}
+
+static bool parse_freeze(struct options *options, const char *text)
+{
+    int word = parse_word(text, freeze_words);
+    if (word >= 0)
+        options->freeze = (enum option_freeze)word;
     return word >= 0;
 }
 
@@ -375,6 +384,8 @@ const struct option_entry hfi_option_table[] = {
       parse_psi, "off" },
     { "HOLDFAST_ON_FULL", "fail | abort", "fail", "after the report of a full arena: ENOMEM, or abort",
       parse_on_full, NULL },
+    { "HOLDFAST_FREEZE", "tell | abort", "tell",
+      "what a fresh page after hf_freeze does: a message, or abort", parse_freeze, NULL },
     { "HOLDFAST_FORK", "private | dontfork", "private",
       "what a forked child gets: the arena copy-on-write, or none", parse_fork, NULL },
     { "HOLDFAST_STRICT", "0 | 1", "0",

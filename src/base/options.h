@@ -17,6 +17,7 @@ enum option_backing { BACKING_AUTO, BACKING_1G, BACKING_2M, BACKING_THP, BACKING
 enum option_prefault { PREFAULT_STARTUP, PREFAULT_BACKGROUND, PREFAULT_NONE };
 enum option_lock { LOCK_AUTO, LOCK_YES, LOCK_NO };
 enum option_place { PLACE_LOCAL, PLACE_INTERLEAVE, PLACE_NODE };
+enum option_freeze { OPTION_FREEZE_TELL, OPTION_FREEZE_ABORT };
 enum option_on_full { ON_FULL_FAIL, ON_FULL_ABORT };
 enum option_fork { FORK_PRIVATE, FORK_DONTFORK };
 
@@ -33,6 +34,7 @@ struct options {
     unsigned place_node; /* PLACE_NODE */
     bool remote_allow;
     enum option_on_full on_full;
+    enum option_freeze freeze;
     enum option_fork fork;
     bool strict;
     bool inspect;

@@ -45,6 +45,7 @@ static struct page *take_run(struct theap *theap, struct arena_node *node, struc
     if (page == NULL)
         return NULL;
     demand->zero = zero;
+    demand->fresh = true;
     note_place(demand, HF_CAUSE_FRESH);
     if (is_block) {
         theap->counters.large++;
@@ -216,6 +217,7 @@ static struct page *take_reserve_run(struct theap *theap, struct arena_node *nod
     if (page == NULL)
         return NULL;
     demand->zero = zero;
+    demand->fresh = true;
     *(is_block ? &theap->counters.large : &theap->counters.fresh) += 1;
     if (!is_block)
         hfi_page_init(page, theap, demand->class, zero);

@@ -27,6 +27,7 @@ struct demand {
     bool privileged;         /* the reserve is for it too */
     bool share;              /* only a few blocks of a page, which others go on taking from: the node is
                               * tight */
+    bool fresh;              /* out: a run of free pages was taken */
     bool zero;               /* out: the run's memory was never used (large only) */
     enum hf_inspect_cause farthest; /* out: where it was looked for last */
 };

@@ -12,6 +12,7 @@
 #include "kernel/boot.h"
 #include "base/check.h"
 #include "malloc/fork.h"
+#include "malloc/freeze.h"
 #include "malloc/full.h"
 #include "malloc/init.h"
 #include "app/figures.h"
@@ -58,6 +59,13 @@ static struct page *ask_ladder(struct theap *theap, struct demand *demand, size_
     return page;
 }
 
+/* Outside, after the ladder gave a page for the default heap. */
+static void note_frozen(const struct demand *demand, const struct page *page, size_t bytes)
+{
+    if (hfi_unlikely(hfi_freeze_is_on()) && page != NULL && demand->fresh)
+        hfi_freeze_note(hfi_node_of_page(page), page->run_pages, bytes);
+}
+
 /* A block of whole pages; NULL when the arena is full, which is not reported here. */
 static void *take_large(struct theap *theap, const struct request *request, struct slow_call *call)
 {
@@ -72,6 +80,7 @@ static void *take_large(struct theap *theap, const struct request *request, stru
     hfi_theap_enter(theap);
     struct page *head = ask_ladder(theap, &demand, request->bytes, call);
     hfi_theap_leave(theap);
+    note_frozen(&demand, head, request->bytes);
     void *block = head == NULL ? NULL : hfi_large_dress(head);
     if (block != NULL)
         tell_reserve(head);
@@ -103,6 +112,11 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
     struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes, call);
     if (page == NULL)
         return (struct supply){ .front = NULL };
+    if (hfi_unlikely(hfi_freeze_is_on())) { /* the page is in no list: nobody else comes to it meanwhile */
+        hfi_theap_leave(theap);
+        note_frozen(&demand, page, request->bytes);
+        hfi_theap_enter(theap);
+    }
     bool is_reserve = hfi_page_is_reserve(page);
     bool once = demand.share || demand.only != NULL || page->size_class != class || is_reserve;
     if (!once)

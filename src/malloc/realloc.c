@@ -12,6 +12,7 @@
 #include "malloc/alloc.h"
 #include "kernel/boot.h"
 #include "malloc/fork.h"
+#include "malloc/freeze.h"
 #include "malloc/heaps.h"
 #include "heap/large.h"
 
@@ -69,6 +70,17 @@ static HFI_COLD void *realloc_in_pending_fork(void *pointer, size_t bytes)
     return fresh != NULL ? memcpy(fresh, pointer, has) : NULL;
 }
 
+/* Where it is; fresh pages behind it count as such. */
+static bool resize_large(struct page *head, size_t bytes)
+{
+    size_t had = head->run_pages;
+    if (!hfi_large_resize(head, bytes, false))
+        return false;
+    if (hfi_unlikely(hfi_freeze_is_on()) && head->run_pages > had)
+        hfi_freeze_note(hfi_node_of_page(head), head->run_pages - had, bytes);
+    return true;
+}
+
 void *hfi_realloc_slow(void *pointer, size_t bytes)
 {
     if (pointer == NULL)
@@ -95,7 +107,7 @@ void *hfi_realloc_slow(void *pointer, size_t bytes)
     }
     if (bytes > PTRDIFF_MAX)
         return hfi_fail_enomem();
-    if (bytes > HFI_BLOCK_MAX_BYTES && hfi_large_resize(found.page, bytes, false))
+    if (bytes > HFI_BLOCK_MAX_BYTES && resize_large(found.page, bytes))
         return pointer;
     void *fresh = realloc_by_copy(pointer, hfi_large_bytes(found.page), bytes);
     if (fresh == pointer)

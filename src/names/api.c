@@ -13,6 +13,7 @@
 #include "malloc/alloc.h"
 #include "app/buffers.h"
 #include "app/frames.h"
+#include "malloc/freeze.h"
 #include "malloc/init.h"
 #include "app/figures.h"
 #include "heap/heap.h"
@@ -140,6 +141,21 @@ HFI_EXPORT void hf_reserve_leave(void)
             SAY_WARNING, "HF-W027", "reserve",
             "hf_reserve_leave was called 1 time more than hf_reserve_enter by this thread, and is ignored; "
             "call each once for the other, in one thread");
+}
+
+HFI_EXPORT void hf_freeze(unsigned flags)
+{
+    bool had_theap = hfi_theap->thread != 0;
+    if (!had_theap && hfi_init_thread() != NULL) /* options are read */
+        hfi_thread_served();
+    bool aborts = (flags & HF_FREEZE_ABORT) != 0 || hfi_options.freeze == OPTION_FREEZE_ABORT;
+    uint32_t way = (flags & HF_FREEZE_OFF) != 0 ? FREEZE_NOT : aborts ? FREEZE_ABORT : FREEZE_TELL;
+    hfi_store_relaxed(&hfi_freeze_way, way); /* relaxed: threads see it in their next calls, or soon */
+}
+
+HFI_EXPORT uint64_t hf_frozen_pages(void)
+{
+    return hfi_freeze_pages();
 }
 
 HFI_EXPORT int hf_pressure_register(hf_pressure_function *function, void *argument)

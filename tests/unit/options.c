@@ -107,6 +107,9 @@ Test(options, words)
     cr_assert_eq(read_with("HOLDFAST_BACKING", "2m").backing, BACKING_2M);
     cr_assert_eq(read_with("HOLDFAST_BACKING", "2M").errors, 1);
     cr_assert_eq(read_with("HOLDFAST_ON_FULL", "abort").on_full, ON_FULL_ABORT);
+    cr_assert_eq(read_with("HOLDFAST_FREEZE", "abort").freeze, OPTION_FREEZE_ABORT);
+    cr_assert_eq(read_with("HOLDFAST_FREEZE", "tell").freeze, OPTION_FREEZE_TELL);
+    cr_assert_eq(read_with("HOLDFAST_FREEZE", "no").errors, 1);
     cr_assert_eq(read_with("HOLDFAST_PLACE", "node:2").place_node, 2);
     cr_assert_eq(read_with("HOLDFAST_PLACE", "node:").errors, 1);
     cr_assert_eq(read_with("HOLDFAST_REMOTE", "deny").remote_allow, false);

@@ -105,6 +105,7 @@ const char *snapshot_event_name(uint32_t kind)
         [HF_EVENT_LATE] = "a call took longer than HOLDFAST_SLO",
         [HF_EVENT_RESERVE] = "reserve begun upon",
         [HF_EVENT_HEAP_LIMIT] = "heap at its limit",
+        [HF_EVENT_FROZEN] = "fresh pages after hf_freeze",
     };
     return NAME_IN(names, kind);
 }

@@ -12,7 +12,8 @@
 static bool is_alarm(uint32_t kind)
 {
     return kind == HF_EVENT_NODE_FULL || kind == HF_EVENT_REMOTE_BEGAN || kind == HF_EVENT_REPORT ||
-           kind == HF_EVENT_REGISTER_REFUSED || kind == HF_EVENT_LATE || kind == HF_EVENT_RESERVE;
+           kind == HF_EVENT_REGISTER_REFUSED || kind == HF_EVENT_LATE || kind == HF_EVENT_RESERVE ||
+           kind == HF_EVENT_FROZEN;
 }
 
 static double event_x(const struct report *report, double ns)
@@ -42,7 +43,7 @@ static unsigned draw_lanes(const struct report *report)
 {
     const struct history *history = report->history;
     unsigned lanes = 0;
-    for (uint32_t kind = 1; kind <= HF_EVENT_RESERVE; kind++) {
+    for (uint32_t kind = 1; kind <= HF_EVENT_FROZEN; kind++) {
         unsigned count = 0;
         double y = 12 + LANE * lanes;
         for (unsigned i = 0; i < history->event_count; i++)
@@ -67,7 +68,7 @@ static unsigned lane_count(const struct history *history)
     uint32_t seen = 0;
     unsigned lanes = 0;
     for (unsigned i = 0; i < history->event_count; i++)
-        if (history->events[i].event.kind <= HF_EVENT_RESERVE)
+        if (history->events[i].event.kind <= HF_EVENT_FROZEN)
             seen |= 1u << history->events[i].event.kind;
     for (seen &= ~1u; seen != 0; seen &= seen - 1)
         lanes++;

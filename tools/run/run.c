@@ -304,6 +304,7 @@ static const struct option long_options[] = {
     { "slo", required_argument, NULL, TOOL_SETS_VARIABLE },
     { "reserve", required_argument, NULL, TOOL_SETS_VARIABLE },
     { "psi", required_argument, NULL, TOOL_SETS_VARIABLE },
+    { "freeze", required_argument, NULL, TOOL_SETS_VARIABLE },
     { "children", no_argument, NULL, OPTION_CHILDREN },
     { "library", required_argument, NULL, OPTION_LIBRARY },
     { "report", no_argument, NULL, OPTION_REPORT },
@@ -388,6 +389,7 @@ const struct command tool_run = {
         "  --verbose[=LEVEL]  0 or 1; 1 without LEVEL         (HOLDFAST_VERBOSE)\n"
         "  --only PROGRAM     whom these are for, by file name; else COMMAND alone (HOLDFAST_ONLY)\n"
         "  --slo TIME         50us: tell of calls that take longer (HOLDFAST_SLO)\n"
+        "  --freeze WHAT      tell, abort: at a fresh page after hf_freeze (HOLDFAST_FREEZE)\n"
         "  --reserve AMOUNT   1%, 64M: of each node, for those who must go on (HOLDFAST_RESERVE)\n"
         "  --psi SHARE        10%: ask for memory when tasks wait so long for it (HOLDFAST_PSI)\n"
         "  --children         they are for what COMMAND starts as well; not together with --only\n"

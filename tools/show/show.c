@@ -352,6 +352,9 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
         add_event(text, text_bytes, ", %s did not fit", bytes, 0);
         break;
     }
+    case HF_EVENT_FROZEN:
+        add_event(text, text_bytes, ": %s asked, pages so far %llu", bytes, event->b);
+        break;
     case HF_EVENT_RESERVE:
         add_event(text, text_bytes, ": %s", bytes, 0);
         add_event(text, text_bytes, " of %s", show_size(bytes, event->b), 0);
