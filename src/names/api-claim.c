@@ -21,7 +21,7 @@ static int refuse_in_use(void)
 {
     static _Atomic(bool) xsaid;
     if (hfi_first_time(&xsaid))
-        hfi_say(SAY_WARNING, "HF-W040", "claim",
+        hfi_say(SAY_WARNING, "HF-W044", "claim",
                 "hf_claim was called in a thread whose plain malloc comes from a heap (hf_heap_use), and is "
                 "refused: that heap's limit could fail it; call hf_heap_use(NULL) before");
     return -EINVAL;

@@ -452,7 +452,7 @@ static void misuse(int which)
 static void check_misuse(void)
 {
     static const char *const messages[] = { "error HF-E331 hf_claim_end: ", "error HF-E331 hf_claim_end: ",
-                                            "warning HF-W040 claim: " };
+                                            "warning HF-W044 claim: " };
     for (int which = ENDED_TWICE; which <= IN_USE; which++) {
         char output[4096];
         int status = test_in_child(misuse, which, output, sizeof output);
