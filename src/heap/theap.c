@@ -142,7 +142,7 @@ static void theap_retire(struct theap *theap, struct page *page)
 void hfi_theap_let_go(struct theap *theap, struct page *page)
 {
     theap_take_out(theap, page);
-    if (theap->ends)
+    if (hfi_load_relaxed(&theap->xends)) /* relaxed: a stealer may read either, which is a hint */
         hfi_page_let_go_at_end(page);
     else
         hfi_page_let_go(page);

@@ -85,7 +85,7 @@ struct theap {
     struct arena_node *node;  /* owner, shown: home node, read again on slow paths */
     /* From here on zeroed for each owner. */
     bool lists_ours;                 /* owner, inside: xstate was THEAP_LIVE when it entered */
-    bool ends;                       /* owner, then lists: its thread ends, or has ended */
+    _Atomic(bool) xends;             /* atomic: its thread, which alone writes, ends or has ended */
     bool hands_on;                   /* owner: malloc takes from magazines first (M7 in magazine.c) */
     uint32_t kept_next;              /* owner: slot to give up next */
     uint32_t kept_pages;             /* owner, shown: pages of all slots */

@@ -135,7 +135,7 @@ void hfi_theaps_recycle(void)
 
 bool hfi_theap_part(struct theap *theap)
 {
-    theap->ends = true;
+    hfi_store_relaxed(&theap->xends, true);
     hfi_theap_let_go_current(theap);
     for (;;) {
         uint32_t state = THEAP_LIVE;
