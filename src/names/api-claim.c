@@ -11,7 +11,7 @@
 #include "heap/aside.h"
 #include "heap/large.h"
 #include "malloc/alloc.h"
-#include "malloc/init.h"
+#include "malloc/heaps.h"
 #include "malloc/thread.h"
 #include "malloc/use.h"
 
@@ -61,7 +61,7 @@ HFI_EXPORT int hf_claim(const size_t *sizes, size_t n, struct hf_claim *claim)
     *claim = (struct hf_claim){ 0 };
     if (hfi_use_handle != NULL)
         return refuse_in_use();
-    if (!hfi_thread_may_attach() || hfi_init_thread() == NULL)
+    if (!hfi_thread_may_attach() || hfi_heaps_thread() == NULL)
         return -EAGAIN;
     if (is_beyond_arena(sizes, n))
         return -ENOMEM;

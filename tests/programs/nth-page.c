@@ -15,6 +15,7 @@
  * Keys of thread-local data are used up before the library takes its own, so that a thread's first
  * pthread_setspecific allocates: one more page to refuse.
  */
+#include <holdfast/claim.h>
 #include <holdfast/heap.h>
 #include <holdfast/holdfast.h>
 #include <limits.h>
@@ -369,6 +370,33 @@ static void *by_hf_heap_realloc(size_t bytes, size_t align)
     return grown;
 }
 
+/* Plain malloc, which comes from the heap. */
+static void *by_malloc_of_used(size_t bytes, size_t align)
+{
+    (void)align;
+    if (!make_heap() || hf_heap_use(heap) == NULL)
+        return NULL;
+    void *block = malloc(bytes);
+    CHECK(block == NULL || hf_heap_of(block) == heap);
+    hf_heap_use(NULL);
+    return block;
+}
+
+/* What was claimed is had, whatever is refused. */
+static void *by_malloc_of_claimed(size_t bytes, size_t align)
+{
+    (void)align;
+    struct hf_claim claim;
+    int error = hf_claim(&bytes, 1, &claim);
+    errno = ENOMEM;
+    if (error != 0)
+        return error == -EAGAIN ? NULL : UNTOUCHED;
+    void *block = malloc(bytes);
+    CHECK(block != NULL);
+    hf_claim_end(&claim);
+    return block;
+}
+
 enum aligning { MALLOC_ALIGNED, PAGE_ALIGNED, AS_ASKED };
 
 struct entry {
@@ -401,6 +429,8 @@ static const struct entry entries[] = {
     { "hf_heap_calloc", by_hf_heap_calloc, MALLOC_ALIGNED },
     { "hf_heap_realloc", by_hf_heap_realloc, MALLOC_ALIGNED },
     { "hf_heap_aligned_alloc", by_hf_heap_aligned_alloc, AS_ASKED },
+    { "malloc of a heap in use", by_malloc_of_used, MALLOC_ALIGNED },
+    { "malloc of what was claimed", by_malloc_of_claimed, MALLOC_ALIGNED },
     { "new", new_one, MALLOC_ALIGNED },
     { "new[]", new_array, MALLOC_ALIGNED },
     { "new(nothrow)", new_one_nothrow, MALLOC_ALIGNED },
