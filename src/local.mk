@@ -59,7 +59,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/page.c %D%/heap/page.h \
 	%D%/heap/piece.h \
 	%D%/heap/piece-blocks.c %D%/heap/piece-blocks.h \
-	%D%/heap/pieces.c %D%/heap/pieces.h \
+	%D%/heap/pieces.c %D%/heap/pieces.h %D%/heap/reuse.c %D%/heap/reuse.h \
 	%D%/heap/remote.c %D%/heap/remote.h \
 	%D%/heap/slots.c %D%/heap/slots.h \
 	%D%/heap/revoke.c %D%/heap/revoke.h \

@@ -36,6 +36,7 @@ hf_programs += %D%/programs/fork-warning
 hf_programs += %D%/programs/freeze # secure
 hf_programs += %D%/programs/grows
 hf_programs += %D%/programs/heap-misuse # secure
+hf_programs += %D%/programs/general # secure tsan
 hf_programs += %D%/programs/heap-use # secure
 hf_programs += %D%/programs/heap-slots # secure tsan
 hf_programs += %D%/programs/heaps # secure secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKING=4k tsan

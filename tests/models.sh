@@ -43,4 +43,6 @@ search heap 1 -DEND_ANYHOW
 search heap 1 -DDROP_FIRST
 search heap 1 -DEND_UNHELD
 search heap 1 -DNO_BIAS
+search heap 1 -DTAKE_BARE
+search heap 1 -DLEAVE_BARE
 exit $failed

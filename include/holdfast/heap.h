@@ -18,9 +18,10 @@ extern "C" {
 
 struct hf_heap;
 
-/* Flags.  HF_HEAP_REGION, which is the one kind of heap so far: blocks lie one behind the other.
- * The room of a freed block comes back when it was the newest of its thread, when all blocks of its
- * piece were freed (16 to 64 KiB), or when the heap ends. */
+/* Flags.  A heap is general, so that the room of each freed block is used again at once; or, with
+ * HF_HEAP_REGION, a region: blocks lie one behind the other, and the room of a freed one comes back
+ * when it was the newest of its thread, when all blocks of its piece were freed (16 to 64 KiB), or
+ * when the heap ends. */
 #define HF_HEAP_REGION 1u
 #define HF_HEAP_NODE 2u     /* memory of node `node` and no other */
 #define HF_HEAP_RESERVED 4u /* where nothing else is left, of the reserve (HOLDFAST_RESERVE) */
@@ -38,7 +39,7 @@ struct hf_heap_options {
     size_t size_bytes; /* sizeof (struct hf_heap_options): tells the version */
     const char *name;  /* for messages, up to 31 bytes, copied; may be NULL */
     size_t limit;      /* bytes, in steps of 16 KiB, rounded up; 0: none */
-    unsigned flags;    /* HF_HEAP_REGION, perhaps with HF_HEAP_NODE and HF_HEAP_RESERVED */
+    unsigned flags;    /* HF_HEAP_REGION and others; 0: a general heap */
     unsigned node;     /* the kernel's number */
     size_t soft_limit; /* bytes, in steps as those of limit; a callback is told once over it; 0: none */
     hf_heap_soft_function *soft_callback; /* NULL: crossings only count.  A call that would fail at

@@ -94,7 +94,7 @@ int hfi_arena_init(const struct reservation *reservation);
 int hfi_arena_follow(char *start, size_t first_index, size_t entry_bytes);
 
 /* Memory that each node has for the reserve's pages: so many of them have one page of it. */
-#define HFI_RESERVE_ENTRIES 32u
+#define HFI_RESERVE_ENTRIES 12u
 
 /* Whether a member of a node is of the reserve (arena-reserve.c). */
 HFI_INLINE bool hfi_arena_is_reserve(const struct arena_node *node, size_t member)

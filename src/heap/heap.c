@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "heap/harden.h"
 #include "heap/piece-blocks.h"
@@ -20,10 +21,14 @@
 #include "numa/plan.h"
 
 #define HEAPS_OF_PAGE ((uint32_t)((HFI_PAGE_BYTES - HFI_GUARD_BYTES) / HFI_HEAP_BYTES))
-#define LOOKS_MAX 32u /* places that one claim looks at for one that is stale, or parked */
+#define LOOKS_MAX 32u    /* places that one claim looks at for one that is stale, or parked */
+#define FOLLOWED_MAX 32u /* hints that one claim follows */
+#define CANDIDATES 8u    /* parked pieces that would do, of which it takes the fullest */
 
 const char hfi_default_heap;
-HFI_TLS struct hold hfi_hold;
+static struct heap no_heap;
+#define HOLD_NOTHING ((struct hold){ .handle = NULL, .heap = &no_heap })
+HFI_TLS struct hold hfi_hold = { .handle = NULL, .heap = &no_heap };
 
 /* Those with a slot (slots.h), which are taken first, and those without. */
 static struct stack put_up = { .link_at = offsetof(struct heap, xnext) };
@@ -93,8 +98,8 @@ struct heap *hfi_heap_new(const char *name, uint32_t limit, unsigned flags, stru
     hfi_assert(hfi_load_relaxed(&heap->xid) == 0 && hfi_limit_use(hfi_load_relaxed(&heap->xlimit)) == 0);
     size_t kept = offsetof(struct heap, only);
     memset((char *)heap + kept, 0, sizeof *heap - kept);
-    for (unsigned i = 0; i < HFI_HEAP_PARKED; i++)
-        hfi_store_relaxed(&heap->xparked[i], NULL);
+    for (unsigned i = 0; i < HFI_HEAP_HINTS; i++)
+        hfi_store_relaxed(&heap->xhints[i], 0);
     heap->only = only;
     heap->flags = flags;
     heap->soft = (struct limit_soft){ HFI_LIMIT_NONE, HFI_LIMIT_NONE };
@@ -138,9 +143,20 @@ static void show_use(struct heap *heap, int64_t units)
         hfi_slots_add_others(units);
 }
 
-void hfi_heap_relieve(struct given given)
+/* Of a heap that may have ended meanwhile: then another one has a hint that leads nowhere. */
+static void hint(struct heap *heap, uint32_t place)
 {
-    if (given.heap != NULL && (!relieve(given) || given.heap->slot == HFI_SLOT_NONE))
+    _Atomic(uint64_t) *word = &heap->xhints[place / 64 % HFI_HEAP_HINTS];
+    uint64_t bit = (uint64_t)1 << place % 64;
+    if ((hfi_load_relaxed(word) & bit) == 0)
+        hfi_fetch_or_acq_rel(word, bit);
+}
+
+void hfi_heap_tell(struct given given)
+{
+    if (given.units == 0)
+        hint(given.heap, given.place);
+    else if (!relieve(given) || given.heap->slot == HFI_SLOT_NONE)
         show_use(given.heap, -(int64_t)given.units);
 }
 
@@ -203,12 +219,14 @@ static bool note_instead(struct heap *heap, struct piece *piece)
     uint64_t id = hfi_load_relaxed(&heap->xid);
     uint32_t count = hfi_load_relaxed(&heap->xplaces); /* relaxed: a hint, as are the others */
     for (unsigned i = 0; i < LOOKS_MAX && i < count; i++) {
-        hfi_place *place = place_at(heap, hfi_fetch_add_relaxed(&heap->xlook, 1) % count);
+        uint32_t number = hfi_fetch_add_relaxed(&heap->xlook, 1) % count;
+        hfi_place *place = place_at(heap, number);
         struct piece *had = place == NULL ? NULL : hfi_load_relaxed(place);
         if (had == NULL || had == piece || is_of(had, id))
             continue;
         /* Two threads may come to it at once. */
         if (hfi_cas_acq_rel(place, &had, piece)) {
+            piece->place = number;
             hfi_fetch_sub_relaxed(&heap->xstale, 1);
             return true;
         }
@@ -230,6 +248,7 @@ bool hfi_heap_note(struct heap *heap, struct piece *piece, size_t *chunk_bytes)
         }
         /* relaxed: the end comes when the calls on the heap are over */
     } while (!hfi_cas_weak_relaxed(&heap->xplaces, &count, count + 1));
+    piece->place = count;
     hfi_store_relaxed(place_at(heap, count), piece);
     return true;
 }
@@ -245,52 +264,80 @@ bool hfi_heap_extend(struct heap *heap, size_t bytes, void *memory)
 
 void hfi_heap_park(struct hold *hold)
 {
-    if (hold->handle == NULL)
-        return;
-    struct heap *heap = hold->heap;
-    struct piece *piece = hfi_hold_park(hold), *none = NULL;
-    if (piece == NULL)
-        return;
-    hfi_fetch_add_relaxed(&heap->xresumable, 1); /* relaxed: a hint */
-    for (unsigned i = 0; i < HFI_HEAP_PARKED; i++, none = NULL)
-        /* The heap may have ended meanwhile, and another one find a hint that leads nowhere. */
-        if (hfi_load_relaxed(&heap->xparked[i]) == NULL && hfi_cas_acq_rel(&heap->xparked[i], &none, piece))
-            return;
+    if (hold->handle != NULL)
+        hfi_heap_relieve(hfi_hold_park(hold));
 }
 
-/* Of those without a hint, by the table: the more there are, the sooner one is found. */
-static bool resume_unhinted(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
-{
-    uint32_t count = hfi_load_relaxed(&heap->xplaces);
-    for (unsigned i = 0; i < LOOKS_MAX && i < count; i++) {
-        hfi_place *place = place_at(heap, hfi_fetch_add_relaxed(&heap->xlook, 1) % count);
-        struct piece *piece = place == NULL ? NULL : hfi_load_relaxed(place);
-        if (piece != NULL && hfi_hold_resume(hold, handle, heap, id, piece))
-            return true;
-    }
-    return false;
-}
+/* What a thread looks for, and the best that it has seen: that with most blocks, so that those with few
+ * become empty. */
+struct search {
+    uint64_t id;
+    uint32_t granules;
+    uint32_t seen; /* that would do */
+    uint32_t out;  /* granules that are out in the best */
+    bool fullest;  /* is best; else the emptiest */
+    struct piece *best;
+};
 
-static bool resume_hinted(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
+/* Whether a piece is parked. */
+static bool consider(struct search *search, struct piece *piece)
 {
-    for (unsigned i = 0; i < HFI_HEAP_PARKED; i++) {
-        if (hfi_load_relaxed(&heap->xparked[i]) == NULL)
-            continue;
-        struct piece *piece = hfi_exchange_acquire(&heap->xparked[i], NULL);
-        if (piece != NULL && hfi_hold_resume(hold, handle, heap, id, piece))
-            return true;
-    }
-    return false;
-}
-
-bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct hold *hold)
-{
-    if ((int32_t)hfi_load_relaxed(&heap->xresumable) <= 0)
+    uint64_t word = hfi_load_relaxed(&piece->xword);
+    if (hfi_piece_state(word) != PIECE_PARKED || hfi_load_relaxed(&piece->xid) != search->id)
         return false;
-    if (!resume_hinted(heap, handle, id, hold) && !resume_unhinted(heap, handle, id, hold))
-        return false;
-    hfi_fetch_sub_relaxed(&heap->xresumable, 1);
+    if (hfi_load_relaxed(&piece->xhole) < search->granules)
+        return true;
+    search->seen++;
+    uint32_t out = hfi_piece_count(word);
+    if (search->best == NULL || (search->fullest ? out > search->out : out < search->out)) {
+        search->best = piece;
+        search->out = out;
+    }
     return true;
+}
+
+/* Looks at places of one bit of the hints; false: none is parked. */
+static bool consider_bit(struct heap *heap, uint32_t bit, struct search *search)
+{
+    uint32_t count = hfi_load_relaxed(&heap->xplaces), every = HFI_HEAP_HINTS * 64;
+    uint32_t places = count > bit ? (count - bit - 1) / every + 1 : 0;
+    uint32_t from = places <= LOOKS_MAX ? 0 : hfi_fetch_add_relaxed(&heap->xlook, LOOKS_MAX);
+    bool is_any = false;
+    for (uint32_t i = 0; i < hfi_min(places, LOOKS_MAX); i++) {
+        hfi_place *place = place_at(heap, bit + (from + i) % places * every);
+        struct piece *piece = place == NULL ? NULL : hfi_load_relaxed(place);
+        is_any = (piece != NULL && consider(search, piece)) || is_any;
+    }
+    return is_any;
+}
+
+/* A hint that leads nowhere goes; one that came meanwhile comes back. */
+static void follow(struct heap *heap, uint32_t bit, struct search *search)
+{
+    if (consider_bit(heap, bit, search))
+        return;
+    hfi_fetch_and_acq_rel(&heap->xhints[bit / 64], ~((uint64_t)1 << bit % 64));
+    if (consider_bit(heap, bit, search))
+        hint(heap, bit);
+}
+
+bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, uint32_t granules, bool fullest,
+                     struct hold *hold)
+{
+    struct search search = { .id = id, .granules = granules, .fullest = fullest };
+    /* From where the last search ended, so that each is come to. */
+    uint32_t from = hfi_load_relaxed(&heap->xfrom) % (HFI_HEAP_HINTS * 64), at = from, followed = 0;
+    for (unsigned i = 0; i <= HFI_HEAP_HINTS; i++, at = (at / 64 + 1) % HFI_HEAP_HINTS * 64) {
+        uint64_t word = hfi_load_relaxed(&heap->xhints[at / 64]) & ~(uint64_t)0 << at % 64;
+        for (; word != 0 && followed < FOLLOWED_MAX && search.seen < CANDIDATES;
+             word &= word - 1, followed++) {
+            at = at / 64 * 64 + hfi_lowest_bit(word);
+            follow(heap, at, &search);
+            hfi_store_relaxed(&heap->xfrom, at + 1);
+        }
+    }
+    return search.best != NULL &&
+           hfi_hold_resume(hold, handle, id, hfi_heap_reuses(heap), granules, search.best);
 }
 
 /* --- the end --- */
@@ -324,7 +371,7 @@ bool hfi_heap_end(struct heap *heap, uint64_t id)
     hfi_slots_end(heap->slot);
     hfi_limit_end(&heap->xlimit);
     if (hfi_hold.id == id) /* this thread lays no more; its piece is in the table */
-        hfi_hold = (struct hold){ .handle = NULL };
+        hfi_hold = HOLD_NOTHING;
     uint32_t count = hfi_load_relaxed(&heap->xplaces), units = 0;
     for (uint32_t i = 0; i < count; i++) {
         hfi_place *place = place_at(heap, i);
@@ -335,7 +382,7 @@ bool hfi_heap_end(struct heap *heap, uint64_t id)
     units += end_chunks(heap, id);
     if (heap->slot == HFI_SLOT_NONE)
         hfi_slots_add_others(-(int64_t)units);
-    relieve((struct given){ heap, 1 });
+    relieve((struct given){ .heap = heap, .units = 1 });
     return true;
 }
 
@@ -345,17 +392,16 @@ void hfi_heaps_forked(void)
     hfi_stack_empty(&put_up);
     hfi_stack_empty(&put_up_others);
     hfi_slots_forked();
-    hfi_hold = (struct hold){ .handle = NULL };
+    hfi_hold = HOLD_NOTHING;
     for (struct heap *heap = hfi_heap_first(); heap != NULL; heap = heap->next_all) {
         uint64_t limit = hfi_load_relaxed(&heap->xlimit) & ((uint64_t)HFI_LIMIT_NONE << HFI_LIMIT_SHIFT);
         hfi_store_relaxed(&heap->xlimit, limit);
         hfi_store_relaxed(&heap->xplaces, 0);
         hfi_store_relaxed(&heap->xstale, 0);
-        hfi_store_relaxed(&heap->xresumable, 0);
         hfi_store_relaxed(&heap->xsoft_due, false);
         hfi_store_relaxed(&heap->xusers, 0);
-        for (unsigned i = 0; i < HFI_HEAP_PARKED; i++)
-            hfi_store_relaxed(&heap->xparked[i], NULL);
+        for (unsigned i = 0; i < HFI_HEAP_HINTS; i++)
+            hfi_store_relaxed(&heap->xhints[i], 0);
         for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++)
             hfi_store_relaxed(&heap->xchunks[i], NULL);
         if (hfi_load_relaxed(&heap->xid) == 0)
@@ -365,7 +411,7 @@ void hfi_heaps_forked(void)
 
 void hfi_heaps_forsake(void)
 {
-    hfi_hold = (struct hold){ .handle = NULL };
+    hfi_hold = HOLD_NOTHING;
     hfi_slots_forsake();
     hfi_store_relaxed(&xall, NULL); /* relaxed: one thread */
     hfi_stack_empty(&put_up);

@@ -19,34 +19,34 @@
 #include "heap/slots.h"
 
 #define HFI_HEAP_BYTES ((size_t)1024)
-#define HFI_HEAP_PARKED 4u
 #define HFI_HEAP_PLACES 64u         /* of the table, in the heap itself; the others are in chunks */
 #define HFI_HEAP_CHUNK_PLACES 2048u /* of the first chunk; each further one has twice as many */
 #define HFI_HEAP_CHUNKS 16u
+#define HFI_HEAP_HINTS 8u /* words of hints; tables that are longer have several places for a bit */
 #define HFI_HEAP_NAME_BYTES 32u
+#define HFI_HEAP_REGION 1u /* HF_HEAP_REGION of `flags` */
 
 /* Where a piece of the heap is noted; a place may hold one that is the heap's no more. */
 typedef _Atomic(struct piece *) hfi_place;
 
 struct heap {
-    _Atomic(uint64_t) xid;    /* atomic: its number; 0: it has ended, or none is there */
-    _Atomic(uint64_t) xlimit; /* atomic: limit.h */
-    struct heap *next_all;    /* const once linked */
-    uint32_t slot;            /* const once linked: slots.h; HFI_SLOT_NONE */
-    _Atomic(void *) xnext;    /* atomic: in the stack of those put up */
-    _Atomic(struct piece *)
-        xparked[HFI_HEAP_PARKED]; /* atomic: hints to parked pieces, of a heap before perhaps */
+    _Atomic(uint64_t) xid;                    /* atomic: its number; 0: it has ended, or none is there */
+    _Atomic(uint64_t) xlimit;                 /* atomic: limit.h */
+    struct heap *next_all;                    /* const once linked */
+    uint32_t slot;                            /* const once linked: slots.h; HFI_SLOT_NONE */
+    _Atomic(void *) xnext;                    /* atomic: in the stack of those put up */
+    _Atomic(uint64_t) xhints[HFI_HEAP_HINTS]; /* atomic: places whose pieces are parked; may lead nowhere */
     /* From here on zeroed for each heap. */
-    struct arena_node *only;      /* const: on this node and no other; NULL: any */
-    unsigned flags;               /* const: as the program gave them */
-    _Atomic(uint32_t) xplaces;    /* atomic: places that were used */
-    _Atomic(uint32_t) xstale;     /* atomic: about as many of them hold none of its pieces */
-    _Atomic(uint32_t) xlook;      /* atomic: place to look at next for such a one */
-    _Atomic(uint32_t) xresumable; /* atomic: about as many pieces are parked, with a hint or without */
-    _Atomic(uint32_t) xmost;      /* atomic: most that was used, of limit.h */
-    _Atomic(uint32_t) xusers;     /* atomic: threads whose plain malloc comes from it (use.h) */
-    _Atomic(uint64_t) xfailed;    /* atomic: calls that its limit failed */
-    struct limit_soft soft;       /* const */
+    struct arena_node *only;              /* const: on this node and no other; NULL: any */
+    unsigned flags;                       /* const: as the program gave them */
+    _Atomic(uint32_t) xplaces;            /* atomic: places that were used */
+    _Atomic(uint32_t) xstale;             /* atomic: about as many of them hold none of its pieces */
+    _Atomic(uint32_t) xlook;              /* atomic: place to look at next for such a one */
+    _Atomic(uint32_t) xfrom;              /* atomic: hint to follow next */
+    _Atomic(uint32_t) xmost;              /* atomic: most that was used, of limit.h */
+    _Atomic(uint32_t) xusers;             /* atomic: threads whose plain malloc comes from it (use.h) */
+    _Atomic(uint64_t) xfailed;            /* atomic: calls that its limit failed */
+    struct limit_soft soft;               /* const */
     hf_heap_soft_function *soft_callback; /* const: NULL: none */
     void *soft_context;                   /* const */
     _Atomic(bool) xsoft_due;              /* atomic: soft_callback is to be called */
@@ -78,8 +78,14 @@ HFI_INLINE void *hfi_heap_handle(struct heap *heap, uint64_t id)
 struct heap *hfi_heap_find(const void *handle);
 
 /* Relieves a heap of what was given back; its memory is put up where that was the last of one that
- * has ended. */
-void hfi_heap_relieve(struct given given);
+ * has ended.  Or notes a piece that others may have. */
+void hfi_heap_tell(struct given given);
+
+HFI_INLINE void hfi_heap_relieve(struct given given)
+{
+    if (hfi_unlikely(given.heap != NULL))
+        hfi_heap_tell(given);
+}
 
 /* A place for a piece that was claimed.  False: a further chunk is needed first, of so many bytes. */
 bool hfi_heap_note(struct heap *heap, struct piece *piece, size_t *chunk_bytes);
@@ -91,8 +97,14 @@ bool hfi_heap_extend(struct heap *heap, size_t bytes, void *memory);
 /* Leaves what is held where another thread finds it. */
 void hfi_heap_park(struct hold *hold);
 
-/* Takes up a piece that was parked; false: there is none. */
-bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, struct hold *hold);
+/* Takes up a piece that was parked and may have `granules` in one part; false: none was found. */
+bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, uint32_t granules, bool fullest,
+                     struct hold *hold);
+
+HFI_INLINE bool hfi_heap_reuses(const struct heap *heap)
+{
+    return (heap->flags & HFI_HEAP_REGION) == 0;
+}
 
 /* Ends a heap with all its blocks.  False: another thread has ended it.  Takes time in proportion
  * to its pieces. */

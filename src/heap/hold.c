@@ -3,36 +3,49 @@
  *
  * PC1 (pieces.c) and PC2 (piece-blocks.c) hold here too.
  *
- * Tests: tests/programs/heaps.c, tests/models/heap.pml.
+ * Tests: tests/programs/heaps.c, tests/programs/general.c, tests/models/heap.pml.
  */
 #include "heap/hold.h"
 
-void hfi_hold_begin(struct hold *hold, const void *handle, struct piece *piece)
+#define OPENS_PART 16u /* a piece that is closed is of use again when a part as large was freed */
+
+void hfi_hold_begin(struct hold *hold, const void *handle, struct piece *piece, bool reuses)
 {
     char *start = hfi_piece_start(piece);
     *hold = (struct hold){ .handle = handle,
                            .heap = piece->heap,
                            .id = hfi_load_relaxed(&piece->xid),
-                           .cursor = start,
+                           .cursor = start + piece->cursor * HFI_MAX_ALIGN,
                            .end = start + piece->bytes,
-                           .pieces = hfi_pieces_of(piece),
-                           .piece = piece };
+                           .start = start,
+                           .map = &hfi_pieces_of(piece)->xmap[hfi_granule_of(start)],
+                           .piece = piece,
+                           .reuses = reuses };
 }
 
-bool hfi_hold_resume(struct hold *hold, const void *handle, struct heap *heap, uint64_t id,
+bool hfi_hold_resume(struct hold *hold, const void *handle, uint64_t id, bool reuses, uint32_t granules,
                      struct piece *piece)
 {
     /* acquire: pairs with hfi_hold_park, whose thread laid blocks */
-    uint64_t word = hfi_load_acquire(&piece->xword);
+    uint64_t word = hfi_load_acquire(&piece->xword), next;
     do {
-        if (hfi_piece_state(word) != PIECE_PARKED || hfi_load_relaxed(&piece->xid) != id)
+        if (hfi_piece_state(word) != PIECE_PARKED || hfi_load_relaxed(&piece->xid) != id ||
+            hfi_load_relaxed(&piece->xhole) < granules)
             return false;
-    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, hfi_piece_with_state(word, PIECE_HELD)));
-    hfi_hold_begin(hold, handle, piece);
-    hold->cursor += ((word & PIECE_CURSOR_MASK) >> PIECE_CURSOR_SHIFT) * HFI_MAX_ALIGN;
-    hfi_assert(hold->heap == heap);
-    (void)heap;
+        next = hfi_piece_with_state(word, PIECE_HELD) + (reuses ? PIECE_BIAS * PIECE_ONE : 0);
+    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    hfi_hold_begin(hold, handle, piece, reuses);
     return true;
+}
+
+bool hfi_hold_is_newest(const struct hold *hold, const void *pointer)
+{
+    if (hold->handle == NULL || (const char *)pointer < hold->start || (const char *)pointer >= hold->cursor)
+        return false;
+    const _Atomic(uint8_t) *at = &hold->map[hfi_hold_granule(hold, pointer)];
+    uint32_t byte = hfi_load_relaxed(at);
+    return hfi_map_begins(byte) &&
+           (const char *)pointer + hfi_map_length(at, byte) * HFI_MAX_ALIGN == hold->cursor;
 }
 
 bool hfi_hold_align(struct hold *hold, size_t align, size_t bytes)
@@ -43,23 +56,32 @@ bool hfi_hold_align(struct hold *hold, size_t align, size_t bytes)
     if (block == hold->cursor)
         return true;
     /* The gap is a block that is freed, and counts for nothing. */
-    hfi_marks_put(hold->pieces->xends, hfi_granule_of(block - 1), true);
-    /* by fetch_or: a free of a neighbour may write the same word */
-    hfi_fetch_or_acq_rel(&hold->pieces->xfreed[hfi_granule_of(hold->cursor) / 64],
-                         (uint64_t)1 << hfi_granule_of(hold->cursor) % 64);
+    hfi_map_put(&hold->map[hfi_hold_granule(hold, hold->cursor)],
+                (uint32_t)((size_t)(block - hold->cursor) / HFI_MAX_ALIGN), MAP_FREED);
     hold->cursor = block;
     return true;
 }
 
-bool hfi_hold_resize(struct hold *hold, size_t bytes)
+bool hfi_hold_resize(struct hold *hold, char *block, size_t bytes)
 {
-    char *block = hold->newest;
+    _Atomic(uint8_t) *at = &hold->map[hfi_hold_granule(hold, block)];
     if (bytes > (size_t)(hold->end - block))
         return false;
-    hfi_marks_put(hold->pieces->xends, hfi_granule_of(hold->cursor - 1), false);
+    hold->laid += (int32_t)((ptrdiff_t)bytes - (hold->cursor - block)) / HFI_MAX_ALIGN;
+    hfi_map_clear(at);
+    hfi_map_put(at, (uint32_t)(bytes / HFI_MAX_ALIGN), 0);
     hold->cursor = block + bytes;
-    hfi_marks_put(hold->pieces->xends, hfi_granule_of(hold->cursor - 1), true);
     return true;
+}
+
+static void begin_anew(struct hold *hold)
+{
+    struct piece *piece = hold->piece;
+    hfi_map_wipe(hold->map, hfi_hold_granule(hold, hold->cursor));
+    piece->longest = 0;
+    memset(piece->lists, 0, sizeof piece->lists);
+    hold->laid = 0;
+    hold->cursor = hold->start;
 }
 
 bool hfi_hold_rewind(struct hold *hold)
@@ -67,62 +89,95 @@ bool hfi_hold_rewind(struct hold *hold)
     /* acquire: pairs with the frees that lowered it */
     uint64_t word = hfi_load_acquire(&hold->piece->xword);
     if (hfi_piece_state(word) != PIECE_HELD || (word & PIECE_PINS_MASK) != 0 ||
-        hfi_piece_count(word) + hold->laid != PIECE_BIAS || hfi_load_relaxed(&hold->piece->xid) != hold->id)
+        hfi_piece_count(word) + (uint32_t)hold->laid != PIECE_BIAS ||
+        hfi_load_relaxed(&hold->piece->xid) != hold->id)
         return false;
     if (!hfi_cas_acq_rel(&hold->piece->xword, &word,
                          (word & ~PIECE_COUNT_MASK) | (uint64_t)PIECE_BIAS << PIECE_COUNT_SHIFT))
         return false;
-    hfi_marks_wipe(hold->pieces, hfi_piece_quarter(hold->piece), hold->piece->units);
-    hold->laid = 0;
-    hold->newest = NULL;
-    hold->cursor = hfi_piece_start(hold->piece);
+    begin_anew(hold);
     return true;
+}
+
+uint32_t hfi_hold_out(const struct hold *hold)
+{
+    /* relaxed: a hint */
+    return hfi_piece_count(hfi_load_relaxed(&hold->piece->xword)) + (uint32_t)hold->laid - PIECE_BIAS;
+}
+
+void hfi_hold_count(struct hold *hold)
+{
+    hfi_fetch_add_acq_rel(&hold->piece->xword, (uint64_t)(int64_t)hold->laid << PIECE_COUNT_SHIFT);
+    hold->laid = 0;
 }
 
 static void hold_nothing(struct hold *hold)
 {
     hold->handle = NULL;
     hold->id = 0;
-    hold->cursor = hold->end = hold->newest = NULL;
+    hold->cursor = hold->end = hold->start = NULL;
     hold->laid = 0;
+    hold->reuses = false; /* hf_heap_malloc finds no room */
 }
 
-struct piece *hfi_hold_park(struct hold *hold)
+/* Pins what is held; false: the heap has ended. */
+static bool pin(const struct hold *hold, uint64_t *word)
 {
     struct piece *piece = hold->piece;
     /* acquire: pairs with piece_begin of the next tenancy, whose number is not this one's */
-    uint64_t word = hfi_load_acquire(&piece->xword), next;
-    uint64_t granules = (uint64_t)(hold->cursor - hfi_page_start(hfi_load_relaxed(&hold->pieces->xpage)) -
-                                   (ptrdiff_t)(hfi_piece_quarter(piece) * HFI_PIECE_BYTES)) /
-                        HFI_MAX_ALIGN;
+    *word = hfi_load_acquire(&piece->xword);
     do {
-        if (hfi_piece_state(word) != PIECE_HELD || hfi_load_relaxed(&piece->xid) != hold->id) {
-            hold_nothing(hold); /* the heap has ended */
-            return NULL;
-        }
-        next = hfi_piece_with_state(word & ~PIECE_CURSOR_MASK, PIECE_PARKED) + hold->laid * PIECE_ONE;
-        next |= granules << PIECE_CURSOR_SHIFT;
-        /* release: pairs with hfi_hold_resume */
-    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+        if (hfi_piece_state(*word) != PIECE_HELD || hfi_load_relaxed(&piece->xid) != hold->id)
+            return false;
+    } while (!hfi_cas_weak_acq_rel(&piece->xword, word, *word + PIECE_PIN));
+    *word += PIECE_PIN;
+    return true;
+}
+
+/* The word without the holder and its pin. */
+static uint64_t let_go(uint64_t word, const struct hold *hold, enum piece_state state, uint32_t bias)
+{
+    bool has_ended = hfi_piece_state(word) == PIECE_ENDED;
+    int64_t more = (int64_t)hold->laid - bias;
+    uint64_t next =
+        has_ended ? word : hfi_piece_with_state(word + ((uint64_t)more << PIECE_COUNT_SHIFT), state);
+    next -= PIECE_PIN;
+    bool is_over = (has_ended || hfi_piece_count(next) == 0) && (next & PIECE_PINS_MASK) == 0;
+    return is_over ? hfi_piece_with_state(next, PIECE_NONE) : next;
+}
+
+/* Pinned, so that what is written of it is not written of a piece of the next heap. */
+static struct given leave(struct hold *hold, enum piece_state state, uint32_t bias)
+{
+    struct piece *piece = hold->piece;
+    uint64_t word, next;
+    if (!pin(hold, &word)) {
+        hold_nothing(hold);
+        return HFI_NOTHING_GIVEN;
+    }
+    struct given parked = { .heap = piece->heap, .place = piece->place };
+    piece->cursor = hfi_hold_granule(hold, hold->cursor);
+    uint32_t out = hfi_hold_out(hold), part = piece->bytes / HFI_MAX_ALIGN / OPENS_PART;
+    hfi_store_relaxed(&piece->xopens_at, hold->reuses && out > part ? out - part : 0);
+    do
+        next = let_go(word, hold, state, bias);
+    /* release: pairs with hfi_hold_resume, and with who gives the piece back */
+    while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
     hold_nothing(hold);
-    return piece;
+    if (hfi_piece_state(next) == PIECE_NONE)
+        return hfi_piece_give_back(piece);
+    return hfi_piece_state(next) == PIECE_PARKED ? parked : HFI_NOTHING_GIVEN;
+}
+
+struct given hfi_hold_park(struct hold *hold)
+{
+    /* A region keeps it, empty or not. */
+    return leave(hold, PIECE_PARKED, hold->reuses ? PIECE_BIAS : 0);
 }
 
 struct given hfi_hold_close(struct hold *hold)
 {
-    struct piece *piece = hold->piece;
-    uint64_t word = hfi_load_acquire(&piece->xword), next, id = hold->id;
-    uint32_t laid = hold->laid;
-    hold_nothing(hold);
-    do {
-        if (hfi_piece_state(word) != PIECE_HELD || hfi_load_relaxed(&piece->xid) != id)
-            return HFI_NOTHING_GIVEN;
-        next = hfi_piece_with_state(word + laid * PIECE_ONE - PIECE_BIAS * PIECE_ONE, PIECE_CLOSED);
-        if (hfi_piece_count(next) == 0 && (next & PIECE_PINS_MASK) == 0)
-            next = hfi_piece_with_state(next, PIECE_NONE);
-        /* release: what the holder laid is there for who gives the piece back */
-    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
-    return hfi_piece_state(next) == PIECE_NONE ? hfi_piece_give_back(piece) : HFI_NOTHING_GIVEN;
+    return leave(hold, PIECE_CLOSED, PIECE_BIAS);
 }
 
 struct given hfi_piece_end(struct piece *piece, uint64_t id)

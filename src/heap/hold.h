@@ -10,49 +10,67 @@
 
 /* What a thread holds: where it lays the next block.  Its own. */
 struct hold {
-    const void *handle; /* of the heap, as the program knows it; NULL: nothing is held */
-    struct heap *heap;  /* never NULL */
-    uint64_t id;        /* the heap's number */
-    char *cursor;       /* the next block */
-    char *end;          /* of the piece */
-    char *newest;       /* the block before the cursor; NULL: none that is known */
-    struct pieces *pieces;
+    const void *handle;    /* of the heap, as the program knows it; NULL: nothing is held */
+    struct heap *heap;     /* never NULL */
+    uint64_t id;           /* the heap's number */
+    char *cursor;          /* the next block */
+    char *end;             /* of the piece */
+    char *start;           /* of the piece */
+    _Atomic(uint8_t) *map; /* of its first granule */
     struct piece *piece;
-    uint32_t laid; /* blocks that the piece's count lacks */
+    int32_t laid; /* granules that the piece's count lacks */
+    bool reuses;  /* of a general heap: freed blocks are listed (reuse.h) */
 };
 
-/* Holds a piece just claimed, or one parked: false when it has ended. */
-void hfi_hold_begin(struct hold *hold, const void *handle, struct piece *piece);
-bool hfi_hold_resume(struct hold *hold, const void *handle, struct heap *heap, uint64_t id,
+/* Holds a piece just claimed, or one parked that may have `granules` in one part: false when there
+ * is none such. */
+void hfi_hold_begin(struct hold *hold, const void *handle, struct piece *piece, bool reuses);
+bool hfi_hold_resume(struct hold *hold, const void *handle, uint64_t id, bool reuses, uint32_t granules,
                      struct piece *piece);
+
+HFI_INLINE uint32_t hfi_hold_granule(const struct hold *hold, const void *pointer)
+{
+    return (uint32_t)((uintptr_t)pointer - (uintptr_t)hold->start) / HFI_MAX_ALIGN;
+}
+
+HFI_INLINE size_t hfi_hold_room(const struct hold *hold)
+{
+    return (size_t)(hold->end - hold->cursor);
+}
 
 /* Lays a block of `bytes`, a multiple of 16 that there is room for. */
 HFI_INLINE void *hfi_hold_lay(struct hold *hold, size_t bytes)
 {
-    char *block = hold->cursor, *end = block + bytes;
-    size_t granule = ((uintptr_t)end - 1) % HFI_PAGE_BYTES / HFI_MAX_ALIGN;
-    _Atomic(uint64_t) *word = &hold->pieces->xends[granule / 64];
-    hfi_assert(bytes % HFI_MAX_ALIGN == 0 && bytes != 0 && end <= hold->end);
-    /* relaxed: the holder alone writes; whoever is handed the block sees it by that */
-    hfi_store_relaxed(word, hfi_load_relaxed(word) | (uint64_t)1 << granule % 64);
-    hold->newest = block;
-    hold->cursor = end;
-    hold->laid++;
+    char *block = hold->cursor;
+    uint32_t length = (uint32_t)(bytes / HFI_MAX_ALIGN);
+    hfi_assert(bytes % HFI_MAX_ALIGN == 0 && bytes != 0 && bytes <= hfi_hold_room(hold));
+    hfi_map_put(&hold->map[hfi_hold_granule(hold, block)], length, 0);
+    hold->cursor = block + bytes;
+    hold->laid += (int32_t)length;
     return block;
 }
+
+/* Of a block in what is held: whether it lies right before the cursor. */
+bool hfi_hold_is_newest(const struct hold *hold, const void *pointer);
 
 /* Moves the cursor up to a multiple of `align`, if there is room. */
 bool hfi_hold_align(struct hold *hold, size_t align, size_t bytes);
 
 /* Makes the newest block `bytes` long, where it is: false when there is no room. */
-bool hfi_hold_resize(struct hold *hold, size_t bytes);
+bool hfi_hold_resize(struct hold *hold, char *block, size_t bytes);
 
 /* All blocks of the piece were freed: begins again at its start.  False: they were not. */
 bool hfi_hold_rewind(struct hold *hold);
 
-/* The thread does without the piece: parked, for another one; NULL when the heap has ended.  Or
- * closed, when its room is of no use. */
-struct piece *hfi_hold_park(struct hold *hold);
+/* Granules of the piece that are out, as far as their frees were counted. */
+uint32_t hfi_hold_out(const struct hold *hold);
+
+/* Adds to the piece's count what it lacks. */
+void hfi_hold_count(struct hold *hold);
+
+/* The thread does without the piece: parked, for another one, or closed, when its room is of no use.
+ * A piece of a general heap that is empty is given back. */
+struct given hfi_hold_park(struct hold *hold);
 struct given hfi_hold_close(struct hold *hold);
 
 /* The heap of number `id` has ended: nothing of it is left in the piece, if it has that still. */

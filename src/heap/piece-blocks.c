@@ -9,57 +9,27 @@
 #include "heap/piece-blocks.h"
 
 #include "base/bits.h"
+#include "heap/reuse.h"
 
-#define RECLAIMED_MAX 16u           /* freed blocks before the newest that one free takes in */
-#define LAID_MAX (HFI_GRANULES / 2) /* blocks that the word may lack when a free takes some in */
+#define RECLAIMED_MAX 16u /* freed blocks before the newest that one free takes in */
+#define LAID_MAX 65536    /* granules that the word may lack when a free takes some in */
 
-_Static_assert(LAID_MAX + HFI_GRANULES < PIECE_BIAS && PIECE_BIAS + HFI_GRANULES < 1u << 14,
+_Static_assert(LAID_MAX + 2 * HFI_GRANULES < PIECE_BIAS && PIECE_BIAS + LAID_MAX < 1u << 20,
                "counts fit, whoever frees first");
 
-/* The last granule of the block that begins at `granule`, before `limit`; `limit` where none
- * ends. */
-HFI_INLINE uint32_t end_of(const struct pieces *pieces, uint32_t granule, uint32_t limit)
-{
-    uint64_t word = hfi_load_relaxed(&pieces->xends[granule / 64]) & ~(uint64_t)0 << granule % 64;
-    for (uint32_t at = granule / 64;; word = hfi_load_relaxed(&pieces->xends[at])) {
-        if (word != 0)
-            return (uint32_t)hfi_min(at * 64 + hfi_lowest_bit(word), limit);
-        if (++at * 64 >= limit)
-            return limit;
-    }
-}
-
-/* First granule of the block that ends before `granule`, from `first` on. */
+/* First granule of the block that ends before `granule`, in a piece that begins at `first`. */
 static uint32_t start_before(const struct pieces *pieces, uint32_t granule, uint32_t first)
 {
-    for (uint32_t at = granule - 1; at > first; at--) {
-        uint64_t word = hfi_load_relaxed(&pieces->xends[(at - 1) / 64]) << (63 - (at - 1) % 64);
-        if (word != 0)
-            return (uint32_t)hfi_max(at - (uint32_t)__builtin_clzll(word), first);
-        at -= (at - 1) % 64;
+    for (uint32_t at = granule; at > first; at &= ~7u) {
+        uint64_t word = hfi_load_relaxed(&pieces->xmap_words[(at - 1) / 8]) << (7 - (at - 1) % 8) * 8;
+        for (; word != 0; word &= ~((uint64_t)0xff << hfi_highest_bit(word) / 8 * 8)) {
+            uint32_t begins = at - 8 + hfi_highest_bit(word) / 8;
+            if (hfi_map_begins(hfi_load_relaxed(&pieces->xmap[begins])))
+                return begins;
+        }
+        at--;
     }
     return first;
-}
-
-/* Granules of a piece of a page: `first` to before `limit`. */
-struct granules {
-    uint32_t first, limit;
-};
-
-static struct granules granules_of(const struct piece *piece)
-{
-    uint32_t first = (uint32_t)(hfi_piece_quarter(piece) * HFI_PIECE_BYTES / HFI_MAX_ALIGN);
-    return (struct granules){ first, first + piece->bytes / (uint32_t)HFI_MAX_ALIGN };
-}
-
-HFI_INLINE bool is_block(const struct pieces *pieces, struct granules of, const void *pointer)
-{
-    uint32_t granule = hfi_granule_of(pointer);
-    if ((uintptr_t)pointer % HFI_MAX_ALIGN != 0 || granule < of.first || granule >= of.limit)
-        return false;
-    if (granule != of.first && !hfi_marks_has(pieces->xends, granule - 1))
-        return false;
-    return end_of(pieces, granule, of.limit) != of.limit;
 }
 
 /* First quarter of the piece that an address in a head page is of: checked once the piece is pinned,
@@ -76,6 +46,18 @@ struct piece *hfi_pieces_find(const struct page *page, const void *pointer)
     return pieces == NULL ? NULL : &pieces->piece[first_of(pieces, pointer)];
 }
 
+/* What the map has of an address in a piece: 0 where no block begins. */
+HFI_INLINE uint32_t byte_of(const struct pieces *pieces, const struct piece *piece, unsigned first,
+                            const void *pointer)
+{
+    uint32_t granule = hfi_granule_of(pointer);
+    uint32_t in_piece = granule - first * (uint32_t)(HFI_PIECE_BYTES / HFI_MAX_ALIGN);
+    if ((uintptr_t)pointer % HFI_MAX_ALIGN != 0 || in_piece >= piece->bytes / HFI_MAX_ALIGN)
+        return 0;
+    uint32_t byte = hfi_load_relaxed(&pieces->xmap[granule]);
+    return hfi_map_begins(byte) ? byte : 0;
+}
+
 size_t hfi_pieces_block_bytes(const struct page *page, const void *pointer)
 {
     const struct piece *piece = hfi_pieces_find(page, pointer);
@@ -83,74 +65,72 @@ size_t hfi_pieces_block_bytes(const struct page *page, const void *pointer)
         return 0;
     if (piece->bytes == 0)
         return pointer == hfi_page_start(page) ? page->run_pages * HFI_PAGE_BYTES - HFI_GUARD_BYTES : 0;
-    struct granules of = granules_of(piece);
     const struct pieces *pieces = hfi_pieces_of(piece);
-    if (!is_block(pieces, of, pointer))
-        return 0;
-    uint32_t granule = hfi_granule_of(pointer);
-    return (size_t)(end_of(pieces, granule, of.limit) + 1 - granule) * HFI_MAX_ALIGN;
+    uint32_t byte = byte_of(pieces, piece, hfi_piece_quarter(piece), pointer);
+    return byte == 0 ? 0
+                     : hfi_map_length(&pieces->xmap[hfi_granule_of(pointer)], byte) * (size_t)HFI_MAX_ALIGN;
 }
 
-size_t hfi_pieces_live_bytes(const struct page *page)
+HFI_READS_OTHERS size_t hfi_pieces_live_bytes(const struct page *page)
 {
     const struct pieces *pieces = hfi_pieces_of_page(page);
-    size_t bytes = 0;
+    size_t granules = 0;
     if (pieces == NULL || hfi_load_relaxed(&pieces->xpage) != page)
         return 0;
     uint64_t units = hfi_load_relaxed(&pieces->xunits);
-    for (unsigned quarter = 0; quarter < HFI_PIECES; quarter++) {
-        const struct piece *piece = &pieces->piece[quarter];
-        bool is_first = hfi_load_relaxed(&pieces->xfirst[quarter]) == quarter;
-        if (!is_first || (units >> quarter & 1) ||
-            hfi_piece_state(hfi_load_relaxed(&piece->xword)) == PIECE_NONE)
-            continue;
-        struct granules of = granules_of(piece);
-        if (piece->bytes == 0)
-            return page->run_pages * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
-        for (uint32_t at = of.first, end; at < of.limit && (end = end_of(pieces, at, of.limit)) != of.limit;
-             at = end + 1)
-            bytes += hfi_marks_has(pieces->xfreed, at) ? 0 : (end + 1 - at) * HFI_MAX_ALIGN;
+    if (pieces->piece[0].bytes == 0 && (units >> HFI_PIECES & 1) == 0)
+        return page->run_pages * HFI_PAGE_BYTES - HFI_GUARD_BYTES;
+    for (uint32_t at = 0, length = 1; at < HFI_GRANULES; at += length) {
+        uint32_t byte = hfi_load_relaxed(&pieces->xmap[at]);
+        bool is_block = hfi_map_begins(byte) && !(units >> at * HFI_MAX_ALIGN / HFI_PIECE_BYTES & 1);
+        length = is_block ? hfi_map_length(&pieces->xmap[at], byte) : 1;
+        granules += is_block && !(byte & MAP_FREED) ? length : 0;
     }
-    return bytes;
+    return granules * HFI_MAX_ALIGN;
 }
 
 /* Freed blocks that are taken in were laid and counted down, and come again.  Where that goes on, the
  * word gets what it lacks before the frees use up the bias. */
 static void count_laid(struct hold *hold)
 {
-    if (hfi_likely(hold->laid <= LAID_MAX))
-        return;
-    hfi_fetch_add_acq_rel(&hold->piece->xword, hold->laid * PIECE_ONE);
-    hold->laid = 0;
+    if (hfi_unlikely(hold->laid > LAID_MAX))
+        hfi_hold_count(hold);
 }
 
-/* The holder frees its newest block: its room, and that of freed ones before it, is there again. */
-static void take_in_newest(struct hold *hold, struct granules of)
+/* The holder of a region's piece freed its newest block: its room, and that of freed ones before it, is
+ * there again. */
+static void take_in_newest(struct hold *hold, char *newest)
 {
-    struct pieces *pieces = hold->pieces;
-    uint32_t granule = hfi_granule_of(hold->newest);
-    hfi_marks_put(pieces->xends, hfi_granule_of(hold->cursor - 1), false);
-    hold->cursor = hold->newest;
-    hold->newest = NULL;
-    hold->laid--;
+    struct pieces *pieces = hfi_pieces_of(hold->piece);
+    uint32_t first = hfi_granule_of(hold->start), granule = hfi_granule_of(newest);
+    hfi_map_clear(&pieces->xmap[granule]);
+    hold->cursor = newest;
     count_laid(hold);
-    for (unsigned i = 0; i < RECLAIMED_MAX && granule != of.first; i++) {
-        uint32_t start = start_before(pieces, granule, of.first);
-        char *block = hold->cursor - (size_t)(granule - start) * HFI_MAX_ALIGN;
-        if (!hfi_marks_has(pieces->xfreed, start)) {
-            hold->newest = block;
+    for (unsigned i = 0; i < RECLAIMED_MAX && granule != first; i++) {
+        uint32_t start = start_before(pieces, granule, first);
+        /* acquire: pairs with the mark of the thread that freed it */
+        if (!(hfi_load_acquire(&pieces->xmap[start]) & MAP_FREED))
             return;
-        }
-        hfi_fetch_and_acq_rel(&pieces->xfreed[start / 64], ~((uint64_t)1 << start % 64));
-        hfi_marks_put(pieces->xends, granule - 1, false);
-        hold->cursor = block;
+        hfi_map_clear(&pieces->xmap[start]);
+        hold->cursor -= (granule - start) * HFI_MAX_ALIGN;
         granule = start;
     }
 }
 
-static bool is_newest(const struct hold *hold, const struct piece *piece, const void *pointer)
+/* A block of what this thread holds. */
+HFI_INLINE void free_own(struct hold *hold, char *block, uint32_t byte)
 {
-    return pointer == hold->newest && piece == hold->piece && hold->id == hfi_load_relaxed(&piece->xid);
+    uint32_t granule = hfi_hold_granule(hold, block);
+    uint32_t length = hfi_map_length(&hold->map[granule], byte);
+    hold->laid -= (int32_t)length;
+    if (!hold->reuses && block + length * HFI_MAX_ALIGN == hold->cursor) {
+        take_in_newest(hold, block);
+        return;
+    }
+    /* relaxed: this thread alone reads it before the piece is another's */
+    hfi_store_relaxed(&hold->map[granule], (uint8_t)(byte | MAP_FREED));
+    if (hold->reuses)
+        hfi_reuse_put(hold, granule, length);
 }
 
 /* Of a piece that is pinned.  *lower: what its word is to lose besides the pin. */
@@ -165,34 +145,53 @@ HFI_INLINE enum freed free_pinned(const struct page *page, struct pieces *pieces
         *lower = pointer == hfi_page_start(page) ? PIECE_ONE : 0;
         return *lower != 0 ? FREED : FREED_WRONG;
     }
-    uint32_t granule = hfi_granule_of(pointer), begin = first * (uint32_t)(HFI_PIECE_BYTES / HFI_MAX_ALIGN);
-    struct granules of = { begin, begin + piece->bytes / (uint32_t)HFI_MAX_ALIGN };
-    uint64_t bit = (uint64_t)1 << granule % 64;
-    if (hfi_unlikely(!is_block(pieces, of, pointer)))
+    uint32_t byte = byte_of(pieces, piece, first, pointer);
+    if (hfi_unlikely(byte == 0))
         return FREED_WRONG;
-    if (is_newest(hold, piece, pointer) && !hfi_marks_has(pieces->xfreed, granule)) {
-        take_in_newest(hold, of);
+    if (hfi_unlikely(byte & MAP_FREED))
+        return FREED_TWICE;
+    if (piece == hold->piece && hold->id == hfi_load_relaxed(&piece->xid)) {
+        free_own(hold, pointer, byte);
         return FREED;
     }
-    if (hfi_unlikely(hfi_fetch_or_acq_rel(&pieces->xfreed[granule / 64], bit) & bit))
+    _Atomic(uint8_t) *at = &pieces->xmap[hfi_granule_of(pointer)];
+    /* release: pairs with the holder that finds it */
+    if (hfi_unlikely(hfi_fetch_or_acq_rel(at, MAP_FREED) & MAP_FREED))
         return FREED_TWICE;
-    *lower = PIECE_ONE;
+    *lower = hfi_map_length(at, byte) * PIECE_ONE;
     return FREED;
 }
 
-/* Takes a pin off, and `lower`.  True for the thread that is to give the piece back. */
-HFI_INLINE bool unpin(struct piece *piece, uint64_t lower)
+/* The word without a pin and `lower`.  None: this thread is to give the piece back. */
+HFI_INLINE uint64_t unpinned(struct piece *piece, uint64_t word, uint64_t lower)
+{
+    uint64_t next = word - PIECE_PIN - lower;
+    enum piece_state state = hfi_piece_state(next);
+    uint32_t out = hfi_piece_count(next);
+    if (hfi_unlikely(state == PIECE_ENDED || out == 0))
+        return (next & PIECE_PINS_MASK) == 0 ? hfi_piece_with_state(next, PIECE_NONE) : next;
+    if (hfi_likely(out > hfi_load_relaxed(&piece->xopens_at)))
+        return next;
+    if (hfi_load_relaxed(&piece->xhole) != HFI_GRANULES)
+        hfi_store_relaxed(&piece->xhole, HFI_GRANULES); /* parked, but how large its holes are is not known */
+    return state == PIECE_CLOSED ? hfi_piece_with_state(next, PIECE_PARKED) : next;
+}
+
+HFI_INLINE void unpin(struct piece *piece, uint64_t lower, struct given *given)
 {
     uint64_t word = hfi_load_relaxed(&piece->xword), next;
-    do {
-        next = word - PIECE_PIN - lower;
-        bool over = hfi_piece_state(next) == PIECE_ENDED ||
-                    (hfi_piece_state(next) == PIECE_CLOSED && hfi_piece_count(next) == 0);
-        if (hfi_unlikely(over && (next & PIECE_PINS_MASK) == 0))
-            next = hfi_piece_with_state(next, PIECE_NONE);
-        /* release: the marks are there for the piece's next tenancy */
-    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
-    return hfi_piece_state(next) == PIECE_NONE;
+    uint32_t place = piece->place;
+    struct heap *heap = piece->heap;
+    do
+        next = unpinned(piece, word, lower);
+    /* release: the marks are there for the piece's next tenancy, or holder */
+    while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    if (hfi_likely(hfi_piece_state(next) == hfi_piece_state(word)))
+        return;
+    if (hfi_piece_state(next) == PIECE_NONE)
+        *given = hfi_piece_give_back(piece);
+    else
+        *given = (struct given){ .heap = heap, .place = place };
 }
 
 enum freed hfi_pieces_free(struct page *page, void *pointer, struct hold *hold, struct given *given)
@@ -211,7 +210,6 @@ enum freed hfi_pieces_free(struct page *page, void *pointer, struct hold *hold, 
         /* acquire: pairs with piece_begin */
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, word + PIECE_PIN));
     enum freed freed = free_pinned(page, pieces, first, pointer, hold, &lower);
-    if (hfi_unlikely(unpin(piece, lower)))
-        *given = hfi_piece_give_back(piece);
+    unpin(piece, lower, given);
     return freed;
 }

@@ -10,13 +10,21 @@
  *
  * The word of a piece:
  *
- *    63    44 43    31 30   17 16    3 2     0
- *   |  tag   | cursor | count |  pins | state |
+ *    63    37 36   17 16    3 2     0
+ *   |  tag   | count |  pins | state |
+ *
+ * Its count is of granules in blocks that are out; of a run it is 1.
+ *
+ * The map of a page has a byte for each granule.  For the first one of a block it is the block's
+ * length in granules, or MAP_LONG, and MAP_FREED once it was freed.  Inside of a block it is 0.  Behind
+ * MAP_LONG three bytes have four bits of the length each, over MAP_PART.
  *
  * Nothing here knows what a heap is: it is a name.
  */
 #ifndef HFI_PIECE_H
 #define HFI_PIECE_H
+
+#include <string.h>
 
 #include "arena/arena.h"
 #include "base/check.h"
@@ -32,15 +40,25 @@ struct heap;
 
 #define HFI_GRANULES (HFI_PAGE_BYTES / HFI_MAX_ALIGN) /* of 16 bytes, in which blocks are measured */
 
+/* Lists of freed blocks by length: of each up to MAP_SHORT granules, then four for each doubling. */
+#define HFI_PIECE_LISTS 89u
+
 enum piece_state { PIECE_NONE, PIECE_HELD, PIECE_PARKED, PIECE_CLOSED, PIECE_ENDED };
 
 /* "const" is per tenancy: from the claim until it is given back. */
 struct piece {
-    _Atomic(uint64_t) xword; /* atomic: state, pins, count, cursor, tag */
-    _Atomic(uint64_t) xid;   /* const: number of the heap, which never comes again */
-    struct heap *heap;       /* const */
-    uint32_t bytes;          /* const: that blocks may be laid in; 0: a run that is one block */
-    uint32_t units;          /* const: what it counts for, in HFI_PIECE_BYTES */
+    _Atomic(uint64_t) xword;         /* atomic: state, pins, count, tag */
+    _Atomic(uint64_t) xid;           /* const: number of the heap, which never comes again */
+    struct heap *heap;               /* const */
+    uint32_t bytes;                  /* const: that blocks may be laid in; 0: a run that is one block */
+    uint32_t units;                  /* const: what it counts for, in HFI_PIECE_BYTES */
+    uint32_t place;                  /* const once it is noted: where in the heap's table */
+    uint32_t cursor;                 /* holder: granules before the next one to lay, as it was left */
+    _Atomic(uint32_t) xopens_at;     /* holder, others read: closed, it is of use again once so many granules
+                                  * are out, or fewer; 0: never */
+    _Atomic(uint32_t) xhole;         /* holder, others read: granules that it may have in one part; a hint */
+    uint32_t longest;                /* holder: no list behind this one has blocks */
+    uint16_t lists[HFI_PIECE_LISTS]; /* holder: the first of each: 1 for the first granule; 0: none */
 };
 
 /* What is known of a page of pieces, or of a run. */
@@ -50,21 +68,26 @@ struct pieces {
     _Atomic(struct page *) xpage;        /* const while a page is attached */
     _Atomic(uint8_t) xfirst[HFI_PIECES]; /* const: first quarter of the piece that a quarter is of */
     HFI_CACHE_ALIGNED struct piece piece[HFI_PIECES]; /* by first quarter */
-    _Atomic(uint64_t) xends[HFI_GRANULES / 64];       /* holder: a bit for the last granule of each block */
-    _Atomic(uint64_t) xfreed[HFI_GRANULES / 64]; /* who pins or holds: for the first one of those freed */
+    union {
+        _Atomic(uint8_t) xmap[HFI_GRANULES]; /* holder; who pins: MAP_FREED of a block */
+        _Atomic(uint64_t) xmap_words[HFI_GRANULES / 8];
+    };
 };
+
+#define MAP_SHORT 64u
+#define MAP_LONG 65u
+#define MAP_PART 0x50u /* four bits of a length */
+#define MAP_FREED 0x80u
 
 #define PIECE_PINS_SHIFT 3
 #define PIECE_COUNT_SHIFT 17
-#define PIECE_CURSOR_SHIFT 31
-#define PIECE_TAG_SHIFT 44
+#define PIECE_TAG_SHIFT 37
 #define PIECE_STATE_MASK ((uint64_t)7)
 #define PIECE_PIN ((uint64_t)1 << PIECE_PINS_SHIFT)
 #define PIECE_PINS_MASK ((uint64_t)0x3fff << PIECE_PINS_SHIFT)
 #define PIECE_ONE ((uint64_t)1 << PIECE_COUNT_SHIFT)
-#define PIECE_COUNT_MASK ((uint64_t)0x3fff << PIECE_COUNT_SHIFT)
-#define PIECE_CURSOR_MASK ((uint64_t)0x1fff << PIECE_CURSOR_SHIFT)
-#define PIECE_BIAS 8192u /* more than a piece has blocks; together less than 2^14 */
+#define PIECE_COUNT_MASK ((uint64_t)0xfffff << PIECE_COUNT_SHIFT)
+#define PIECE_BIAS ((uint32_t)1 << 18) /* far more than a piece has granules, and far from 2^20 */
 
 #define HFI_PIECES_INHERITED ((uintptr_t)1) /* in xpieces of a page */
 
@@ -117,33 +140,50 @@ HFI_INLINE struct pieces *hfi_pieces_of_page(const struct page *page)
                              ~HFI_PIECES_INHERITED); /* pairs with page_begin */
 }
 
-/* --- marks --- */
+/* --- the map --- */
 
 HFI_INLINE uint32_t hfi_granule_of(const void *pointer)
 {
     return (uint32_t)((uintptr_t)pointer % HFI_PAGE_BYTES / HFI_MAX_ALIGN);
 }
 
-HFI_INLINE bool hfi_marks_has(const _Atomic(uint64_t) *words, uint32_t granule)
+/* Whether a block begins where the map has this, freed or not. */
+HFI_INLINE bool hfi_map_begins(uint32_t byte)
 {
-    return hfi_load_relaxed(&words[granule / 64]) >> granule % 64 & 1;
+    return (byte & ~MAP_FREED) - 1 < MAP_LONG;
 }
 
-/* By the holder alone, or of bits that nobody else writes. */
-HFI_INLINE void hfi_marks_put(_Atomic(uint64_t) *words, uint32_t granule, bool value)
+/* Granules of the block that begins at `at`, where the map has `byte`. */
+HFI_INLINE uint32_t hfi_map_length(const _Atomic(uint8_t) *at, uint32_t byte)
 {
-    uint64_t bit = (uint64_t)1 << granule % 64, word = hfi_load_relaxed(&words[granule / 64]);
-    hfi_store_relaxed(&words[granule / 64], value ? word | bit : word & ~bit);
+    uint32_t length = byte & ~MAP_FREED;
+    if (hfi_likely(length <= MAP_SHORT))
+        return length;
+    /* relaxed: written by who laid the block, which the caller has been handed */
+    return 1 + ((hfi_load_relaxed(&at[1]) & 15u) << 8 | (hfi_load_relaxed(&at[2]) & 15u) << 4 |
+                (hfi_load_relaxed(&at[3]) & 15u));
 }
 
-HFI_INLINE void hfi_marks_wipe(struct pieces *pieces, unsigned first, uint32_t units)
+/* By the holder.  Relaxed: whoever is handed the block sees it by that. */
+HFI_INLINE void hfi_map_put(_Atomic(uint8_t) *at, uint32_t length, uint32_t freed)
 {
-    enum { WORDS = HFI_GRANULES / 64 / HFI_PIECES };
-    /* relaxed: nobody else reads or writes them (PC2) */
-    for (size_t i = first * WORDS; i < (first + units) * WORDS; i++) {
-        hfi_store_relaxed(&pieces->xends[i], 0);
-        hfi_store_relaxed(&pieces->xfreed[i], 0);
-    }
+    hfi_store_relaxed(&at[0], (uint8_t)(hfi_min(length, MAP_LONG) | freed));
+    if (hfi_likely(length <= MAP_SHORT))
+        return;
+    hfi_store_relaxed(&at[1], (uint8_t)(MAP_PART | (length - 1) >> 8));
+    hfi_store_relaxed(&at[2], (uint8_t)(MAP_PART | ((length - 1) >> 4 & 15)));
+    hfi_store_relaxed(&at[3], (uint8_t)(MAP_PART | ((length - 1) & 15)));
+}
+
+HFI_INLINE void hfi_map_clear(_Atomic(uint8_t) *at)
+{
+    for (unsigned i = (hfi_load_relaxed(&at[0]) & ~MAP_FREED) == MAP_LONG ? 4 : 1; i != 0; i--)
+        hfi_store_relaxed(&at[i - 1], 0);
+}
+
+HFI_INLINE void hfi_map_wipe(_Atomic(uint8_t) *first, size_t granules)
+{
+    memset((void *)first, 0, granules); /* nobody else reads or writes them (PC2) */
 }
 
 #endif

@@ -200,12 +200,18 @@ static struct piece *piece_begin(struct pieces *pieces, unsigned first, uint32_t
     struct piece *piece = &pieces->piece[first];
     uint64_t tag = (hfi_load_relaxed(&piece->xword) >> PIECE_TAG_SHIFT) + 1;
     hfi_assert(hfi_piece_state(hfi_load_relaxed(&piece->xword)) == PIECE_NONE);
-    hfi_marks_wipe(pieces, first, units);
+    hfi_map_wipe(&pieces->xmap[first * HFI_PIECE_BYTES / HFI_MAX_ALIGN],
+                 units * HFI_PIECE_BYTES / HFI_MAX_ALIGN);
     for (unsigned i = 0; i < units; i++)
         hfi_store_relaxed(&pieces->xfirst[first + i], (uint8_t)first);
     piece->heap = heap;
     piece->bytes = (uint32_t)room_of(first, units);
     piece->units = units;
+    piece->cursor = 0;
+    piece->longest = 0;
+    memset(piece->lists, 0, sizeof piece->lists);
+    hfi_store_relaxed(&piece->xopens_at, 0);
+    hfi_store_relaxed(&piece->xhole, HFI_GRANULES);
     hfi_store_relaxed(&piece->xid, id);
     /* release: pairs with the CAS that pins */
     hfi_store_release(&piece->xword,
@@ -311,7 +317,7 @@ struct piece *hfi_pieces_attach_run(struct page *run, struct heap *heap, uint64_
 /* PC1: by the thread that made it none. */
 struct given hfi_piece_give_back(struct piece *piece)
 {
-    struct given given = { piece->heap, piece->units };
+    struct given given = { .heap = piece->heap, .units = piece->units };
     struct pieces *pieces = hfi_pieces_of(piece);
     if (piece->bytes != 0) {
         give_units(pieces, hfi_piece_quarter(piece), piece->units);

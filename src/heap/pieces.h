@@ -8,13 +8,14 @@
 
 #include "heap/piece.h"
 
-/* A piece that this call has given back: what its heap is to be relieved of. */
+/* What a call has done that its heap is to know: it gave a piece back, or left one that is of use. */
 struct given {
-    struct heap *heap; /* NULL: none */
-    uint32_t units;
+    struct heap *heap; /* NULL: nothing */
+    uint32_t units;    /* of the piece that was given back; 0: none was, but one is parked */
+    uint32_t place;    /* of that one */
 };
 
-#define HFI_NOTHING_GIVEN ((struct given){ NULL, 0 })
+#define HFI_NOTHING_GIVEN ((struct given){ .heap = NULL })
 
 /* Claims a piece with room for a block of `bytes`, of a page of `node` that has free ones.  NULL
  * when none of the few that are looked at has.  It is held. */

@@ -18,6 +18,7 @@
 #include "base/say.h"
 #include "heap/heap-limit.h"
 #include "heap/piece-blocks.h"
+#include "heap/reuse.h"
 #include "kernel/cpu.h"
 #include "malloc/address.h"
 #include "malloc/alloc.h"
@@ -33,6 +34,8 @@
 #define REPORTS_MAX 10u
 #define ROOM_LEAST 1024u /* bytes of a parked piece that are worth keeping */
 #define SMALL_UNITS 16u  /* a heap that uses as much takes whole pages */
+#define SWEEP_PART 16u   /* of a piece that must be out of use before it is swept */
+#define PARKED_TRIES 6u  /* parked pieces that one call takes up, at most */
 
 void hfi_heaps_die(const void *handle, const char *call)
 {
@@ -236,7 +239,7 @@ static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, si
         return false;
     char *memory = hfi_piece_start(piece);
     if (piece->bytes != 0) {
-        hfi_hold_begin(&hold, NULL, piece);
+        hfi_hold_begin(&hold, NULL, piece, false);
         memory = hfi_hold_lay(&hold, bytes);
         hfi_heap_relieve(hfi_hold_close(&hold));
     }
@@ -259,16 +262,54 @@ static bool note_piece(struct heap *heap, uint64_t id, struct theap *theap, stru
 
 /* --- blocks --- */
 
+/* Granules that are out of use in what is held. */
+static uint32_t rest_of(const struct hold *hold)
+{
+    return hold->piece->bytes / (uint32_t)HFI_MAX_ALIGN - hfi_hold_out(hold);
+}
+
 static size_t room_in(const struct hold *hold)
 {
-    return (size_t)(hold->end - hold->cursor);
+    return hold->reuses ? rest_of(hold) * (size_t)HFI_MAX_ALIGN : hfi_hold_room(hold);
+}
+
+static bool is_worth_a_sweep(const struct hold *hold, uint32_t rest)
+{
+    return rest >= hold->piece->bytes / HFI_MAX_ALIGN / SWEEP_PART;
 }
 
 static void *lay(struct hold *hold, size_t align, size_t bytes)
 {
-    if (room_in(hold) < bytes || (align > HFI_MAX_ALIGN && !hfi_hold_align(hold, align, bytes)))
+    if (hold->reuses)
+        return hfi_reuse_take(hold, align, bytes);
+    if (hfi_hold_room(hold) < bytes || (align > HFI_MAX_ALIGN && !hfi_hold_align(hold, align, bytes)))
         return NULL;
     return hfi_hold_lay(hold, bytes);
+}
+
+/* Also by what others freed, or in several parts. */
+static void *lay_anyhow(struct hold *hold, size_t align, size_t bytes)
+{
+    void *block = lay(hold, align, bytes);
+    if (block != NULL)
+        return block;
+    if (hfi_hold_rewind(hold))
+        return lay(hold, align, bytes);
+    if (!hold->reuses || !is_worth_a_sweep(hold, rest_of(hold)))
+        return NULL;
+    hfi_reuse_sweep(hold);
+    return lay(hold, align, bytes);
+}
+
+/* A piece with next to no room is closed, so that each of those parked is worth a look; and so is the
+ * worse one of two of a region, which would stay when it is empty. */
+static void leave(struct hold *hold, bool is_worse)
+{
+    bool is_useful =
+        hold->reuses ? is_worth_a_sweep(hold, rest_of(hold)) : !is_worse && room_in(hold) >= ROOM_LEAST;
+    if (hold->reuses)
+        hfi_store_relaxed(&hold->piece->xhole, is_useful ? hfi_reuse_longest(hold) : HFI_GRANULES);
+    hfi_heap_relieve(is_useful ? hfi_hold_park(hold) : hfi_hold_close(hold));
 }
 
 /* The thread holds on to that one of the two that has more room. */
@@ -276,11 +317,11 @@ static void hold_roomier(struct hold *fresh)
 {
     struct hold *hold = &hfi_hold;
     if (hold->handle != NULL && room_in(hold) >= room_in(fresh)) {
-        hfi_heap_relieve(hfi_hold_close(fresh));
+        leave(fresh, true);
         return;
     }
     if (hold->handle != NULL)
-        hfi_heap_relieve(hfi_hold_close(hold));
+        leave(hold, true);
     *hold = *fresh;
 }
 
@@ -295,34 +336,29 @@ static void *lay_in_new(struct heap *heap, const void *handle, struct theap *the
         return NULL;
     if (piece->bytes == 0)
         return hfi_piece_start(piece);
-    hfi_hold_begin(&fresh, handle, piece);
+    hfi_hold_begin(&fresh, handle, piece, hfi_heap_reuses(heap));
     void *block = lay(&fresh, align, bytes);
     hfi_assert(block != NULL);
     hold_roomier(&fresh);
     return block;
 }
 
-static void *lay_or_rewind(struct hold *hold, size_t align, size_t bytes)
-{
-    void *block = lay(hold, align, bytes);
-    return block == NULL && hfi_hold_rewind(hold) ? lay(hold, align, bytes) : block;
-}
-
-/* Of a piece that another thread left.  One with next to no room is closed, so that each is looked
- * at. */
+/* Of a piece that another thread left, or in which enough was freed. */
 static void *lay_in_parked(struct heap *heap, const void *handle, uint64_t id, size_t align, size_t bytes)
 {
+    uint32_t granules = (uint32_t)((bytes + align) / HFI_MAX_ALIGN) - 1;
     struct hold other;
-    if (bytes > HFI_PIECE_BLOCK_MAX || !hfi_heap_resume(heap, handle, id, &other))
-        return NULL;
-    void *block = lay_or_rewind(&other, align, bytes);
-    if (block != NULL)
-        hold_roomier(&other);
-    else if (room_in(&other) < ROOM_LEAST)
-        hfi_heap_relieve(hfi_hold_close(&other));
-    else
-        hfi_heap_park(&other);
-    return block;
+    for (unsigned i = 0; i < PARKED_TRIES && bytes <= HFI_PIECE_BLOCK_MAX; i++) {
+        if (!hfi_heap_resume(heap, handle, id, granules, i < PARKED_TRIES / 2, &other))
+            return NULL;
+        void *block = lay_anyhow(&other, align, bytes);
+        if (block != NULL) {
+            hold_roomier(&other);
+            return block;
+        }
+        leave(&other, false);
+    }
+    return NULL;
 }
 
 static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap, size_t align, size_t bytes,
@@ -332,9 +368,9 @@ static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap
     uint64_t id = hfi_load_relaxed(&heap->xid);
     if (hold->id != id) {
         hfi_heap_park(hold);
-        hfi_heap_resume(heap, handle, id, hold);
+        hfi_heap_resume(heap, handle, id, 1, true, hold);
     }
-    void *block = hold->handle == NULL ? NULL : lay_or_rewind(hold, align, bytes);
+    void *block = hold->handle == NULL ? NULL : lay_anyhow(hold, align, bytes);
     if (block == NULL)
         block = lay_in_parked(heap, handle, id, align, bytes);
     return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes, dispensable);
@@ -453,9 +489,27 @@ const void *hfi_heaps_of(const void *pointer)
 static bool resize_newest(void *pointer, size_t bytes)
 {
     struct hold *hold = &hfi_hold;
-    return pointer == hold->newest && hold->handle != NULL &&
-           hfi_load_relaxed(&hold->heap->xid) == hold->id && bytes <= HFI_PIECE_BLOCK_MAX &&
-           hfi_hold_resize(hold, hfi_align_up(bytes, HFI_MAX_ALIGN));
+    return hfi_hold_is_newest(hold, pointer) && hfi_load_relaxed(&hold->heap->xid) == hold->id &&
+           bytes <= HFI_PIECE_BLOCK_MAX && hfi_hold_resize(hold, pointer, hfi_align_up(bytes, HFI_MAX_ALIGN));
+}
+
+/* A block of a general heap that is made smaller, in what the thread holds. */
+static bool cut(void *pointer, size_t has, size_t bytes)
+{
+    struct hold *hold = &hfi_hold;
+    if (bytes > has || !hold->reuses || hold->handle == NULL || (char *)pointer < hold->start ||
+        (char *)pointer >= hold->cursor || hfi_load_relaxed(&hold->heap->xid) != hold->id)
+        return false;
+    hfi_reuse_cut(hold, pointer, hfi_align_up(bytes, HFI_MAX_ALIGN));
+    return true;
+}
+
+/* Whether the room of a block comes back when it moves: not in a region's page, where the copy would
+ * take more. */
+static bool comes_back(const struct page *page, const void *pointer)
+{
+    const struct piece *piece = hfi_pieces_find(page, pointer);
+    return piece->bytes == 0 || hfi_heap_reuses(piece->heap);
 }
 
 void *hfi_heaps_realloc(const void *handle, struct page *page, void *pointer, size_t bytes)
@@ -466,11 +520,11 @@ void *hfi_heaps_realloc(const void *handle, struct page *page, void *pointer, si
         return NULL;
     }
     bool inherited = hfi_pieces_is_inherited(page);
-    if (!inherited && (resize_newest(pointer, bytes) || hfi_block_stays(has, bytes)))
+    if (!inherited &&
+        (resize_newest(pointer, bytes) || hfi_block_stays(has, bytes) || cut(pointer, has, bytes)))
         return pointer;
     bool shrinks = bytes <= has;
-    /* Only a run's room comes back when its block moves: in a page the copy would take more. */
-    if (shrinks && hfi_pieces_find(page, pointer)->bytes != 0)
+    if (shrinks && (inherited || !comes_back(page, pointer)))
         return pointer;
     const void *own = handle != NULL ? handle : hfi_heaps_of(pointer);
     void *fresh = alloc(own, HFI_MAX_ALIGN, bytes, "realloc", shrinks);

@@ -8,6 +8,7 @@
 #define HFI_HEAPS_H
 
 #include "heap/heap.h"
+#include "heap/reuse.h"
 
 /* A block of the heap that `handle` names, aligned to `align`, a power of two of at least 16.  NULL
  * and ENOMEM: at its limit, which is reported as such, or the arena is full.  `call` names the
@@ -18,10 +19,15 @@ void *hfi_heaps_alloc(const void *handle, size_t align, size_t bytes, const char
 HFI_INLINE void *hfi_heaps_malloc(const void *handle, size_t bytes, const char *call)
 {
     struct hold *hold = &hfi_hold;
-    /* without room nothing is held, and `heap` leads nowhere; 0 bytes are too many */
-    if (hfi_likely(bytes - 1 < (size_t)(hold->end - hold->cursor) && hold->handle == handle &&
-                   hfi_load_relaxed(&hold->heap->xid) == hold->id))
-        return hfi_hold_lay(hold, hfi_align_up(bytes, HFI_MAX_ALIGN));
+    if (hfi_likely(hold->handle == handle && hfi_load_relaxed(&hold->heap->xid) == hold->id)) {
+        if (hold->reuses) {
+            void *block = hfi_reuse_malloc(hold, bytes);
+            if (hfi_likely(block != NULL))
+                return block;
+        } else if (hfi_likely(bytes - 1 < hfi_hold_room(hold))) { /* 0 bytes are too many */
+            return hfi_hold_lay(hold, hfi_align_up(bytes, HFI_MAX_ALIGN));
+        }
+    }
     return hfi_heaps_alloc(handle, HFI_MAX_ALIGN, bytes, call);
 }
 

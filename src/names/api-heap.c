@@ -18,6 +18,9 @@
 #include "malloc/use.h"
 
 #define OPTIONS_BYTES_LEAST offsetof(struct hf_heap_options, soft_limit) /* of the first version */
+
+_Static_assert(HF_HEAP_REGION == HFI_HEAP_REGION, "heap.h");
+
 #define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED)
 
 /* In steps of what heaps are counted in. */
@@ -36,7 +39,7 @@ static bool is_known(const struct hf_heap_options *options)
     for (size_t i = sizeof *options; i < bytes; i++)
         if (((const char *)options)[i] != 0)
             return false;
-    return (options->flags & ~KNOWN_FLAGS) == 0 && (options->flags & HF_HEAP_REGION);
+    return (options->flags & ~KNOWN_FLAGS) == 0;
 }
 
 static struct hf_heap *refuse(const struct hf_heap_options *options)
@@ -46,7 +49,7 @@ static struct hf_heap *refuse(const struct hf_heap_options *options)
         hfi_say(
             SAY_WARNING, "HF-W024", "heap",
             "hf_heap_create was given options of %zu bytes with flags %#x, which this version (%zu bytes, "
-            "flags %#x, HF_HEAP_REGION always) does not know; set size_bytes to their sizeof, fields of no "
+            "flags %#x) does not know; set size_bytes to their sizeof, fields of no "
             "use to 0, and load the library that the program was compiled for",
             options->size_bytes, options->flags, sizeof *options, KNOWN_FLAGS);
     errno = EINVAL;

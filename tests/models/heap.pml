@@ -1,14 +1,17 @@
 /*
  * heap: doc/protocols.md section 14, one piece, that heap 1 has first and heap 2 next.
  *
- * The piece has BLOCKS blocks out.  Its holder has laid all but one of them, and counts those when it closes the piece.  Two threads
- * free one each, perhaps late: pin, mark, leave.  A fourth ends heap 1.  A fifth claims the piece for heap 2 once its
- * units are free, wipes the marks, and lays and frees one block of its own.
+ * The piece has BLOCKS blocks out.  Its holder has laid all but one of them, and counts those when it closes the piece: it pins
+ * the piece, writes where it ends, and leaves.  Two threads free one each, perhaps late: pin, mark, leave.  Where that leaves one
+ * block, the piece of a general heap is parked.  A fourth takes up such a piece in a call on the heap, and leaves it later.  A fifth
+ * ends heap 1, while no call on it is under way.  A sixth claims the piece for heap 2 once its units are free, wipes the marks, and
+ * lays and frees one block of its own.
  *
  * Checked: the piece is given back once for each heap; no mark is made but in the marks of the heap that was pinned; heap 1's
  * memory is put up once, and nobody touches it afterwards; what is dropped is not counted.
  * With MARK_FIRST (marked before it is pinned), END_ANYHOW (ended and given back though it is pinned), DROP_FIRST (a piece is taken off
- * the heap's use before it is given back), END_UNHELD (the end does not count itself in) or NO_BIAS (frees can empty a piece that is held) one of these fails.
+ * the heap's use before it is given back), END_UNHELD (the end does not count itself in), NO_BIAS (frees can empty a piece that is held),
+ * TAKE_BARE (they can empty one that is taken up) or LEAVE_BARE (a holder that leaves does not pin) one of these fails.
  */
 #define BLOCKS 2
 #define BIAS 4
@@ -16,6 +19,8 @@
 #define HELD 1
 #define CLOSED 2
 #define ENDED 3
+#define PARKED 4
+#define OPENS_AT 1
 
 byte state = HELD, pins = 0, tenant = 1;
 #ifdef NO_BIAS
@@ -31,6 +36,7 @@ byte marks = 0;        /* blocks marked as freed, of the heap that has the piece
 byte use = 1;          /* of heap 1 */
 bool end_mark = false;
 byte put_up = 0;       /* times that heap 1's memory was put up */
+byte calls = 0;        /* on heap 1 */
 byte done = 0;
 
 inline touch_heap()
@@ -92,10 +98,11 @@ inline free_block()
             pins--;
             count--;
             if :: own == 1 -> out-- :: else fi;
-            last = (pins == 0 && (state == ENDED || (state == CLOSED && count == 0)));
-#ifdef NO_BIAS
-            last = last || (pins == 0 && state == HELD && count == 0);
-#endif
+            last = (pins == 0 && (state == ENDED || count == 0));
+            if
+            :: !last && state == CLOSED && count <= OPENS_AT && count > 0 -> state = PARKED
+            :: else
+            fi;
             if :: last -> assert(state == ENDED || out == 0); state = NONE :: else fi
         }
         if
@@ -115,28 +122,69 @@ active [BLOCKS] proctype freer()
 }
 
 /* Lays no more blocks, and closes the piece, or finds that it is gone. */
-active proctype holder()
+inline leave(lacks)
 {
-    bool last = false;
-    byte own = 1;
     atomic {
-        if
-        :: state == HELD && tenant == 1 ->
-#ifdef NO_BIAS
-            count = count + laid;
-#else
-            count = count + laid - BIAS;
+        held = (state == HELD && tenant == 1);
+#ifndef LEAVE_BARE
+        if :: held -> pins++ :: else fi
 #endif
-            state = CLOSED;
-            last = (pins == 0 && count == 0);
-            if :: last -> state = NONE :: else fi
-        :: else
-        fi
     }
     if
-    :: last -> give_back(own)
+    :: held ->
+        atomic { assert(tenant == 1 && !is_free) } /* writes where it ends */
+        atomic {
+#ifndef LEAVE_BARE
+            pins--;
+#endif
+            if
+            :: state == ENDED -> last = (pins == 0)
+            :: state == HELD && tenant == 1 ->
+#ifdef NO_BIAS
+                count = count + lacks;
+#else
+                count = count + lacks - BIAS;
+#endif
+                state = CLOSED;
+                last = (pins == 0 && count == 0)
+            :: else
+            fi;
+            if :: last -> state = NONE :: else fi
+        }
     :: else
     fi;
+    if
+    :: last -> give_back(1)
+    :: else
+    fi
+}
+
+active proctype taker()
+{
+    bool last = false, held = false, took = false;
+    if
+    :: atomic {
+        state == PARKED && tenant == 1 && !end_mark -> state = HELD; calls++; took = true;
+#ifndef TAKE_BARE
+        count = count + BIAS
+#endif
+    }
+    :: done >= BLOCKS
+    fi;
+    if
+    :: took ->
+        atomic { assert(tenant == 1 && !is_free && state == HELD) } /* lays blocks there */
+        calls--;
+        leave(0)
+    :: else
+    fi;
+    done++
+}
+
+active proctype holder()
+{
+    bool last = false, held = false;
+    leave(laid);
     done++
 }
 
@@ -144,6 +192,7 @@ active proctype ender()
 {
     bool last = false, took = false;
     atomic {
+        calls == 0;
         touch_heap();
         end_mark = true;
 #ifndef END_UNHELD
@@ -153,7 +202,7 @@ active proctype ender()
     touch_heap(); /* reads its table */
     atomic {
         if
-        :: tenant == 1 && (state == HELD || state == CLOSED) ->
+        :: tenant == 1 && (state == HELD || state == CLOSED || state == PARKED) ->
 #ifdef END_ANYHOW
             state = NONE;
             took = true
@@ -193,14 +242,14 @@ active proctype claimer()
         assert(marks == 1);
         atomic { pins--; count--; assert(pins == 0 && count == 0 && state == CLOSED); state = NONE }
         give_back(2)
-    :: done == BLOCKS + 2
+    :: done == BLOCKS + 3
     fi;
     done++
 }
 
 active proctype after()
 {
-    (done == BLOCKS + 3) ->
+    (done == BLOCKS + 4) ->
     assert(given[1] == 1 && given[2] <= 1);
     assert(state == NONE && is_free && pins == 0);
     assert(put_up == 1 && use == 0)
