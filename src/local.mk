@@ -66,6 +66,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/steal.c %D%/heap/steal.h \
 	%D%/heap/theap.c %D%/heap/theap.h \
 	%D%/heap/theaps.c %D%/heap/theaps.h \
+	%D%/heap/zone.c %D%/heap/zone.h \
 	%D%/app/buffers.c %D%/app/buffers.h \
 	%D%/app/events.c %D%/app/events.h \
 	%D%/app/figures.c %D%/app/figures.h \
@@ -77,6 +78,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/app/pressure.c %D%/app/pressure.h \
 	%D%/app/segment.c %D%/app/segment.h \
 	%D%/app/stats.c %D%/app/stats.h \
+	%D%/malloc/attach.c %D%/malloc/attach.h \
 	%D%/malloc/address.c %D%/malloc/address.h \
 	%D%/malloc/alloc.h \
 	%D%/malloc/fork.c %D%/malloc/fork.h \

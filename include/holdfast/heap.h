@@ -25,6 +25,9 @@ struct hf_heap;
 #define HF_HEAP_REGION 1u
 #define HF_HEAP_NODE 2u     /* memory of node `node` and no other */
 #define HF_HEAP_RESERVED 4u /* where nothing else is left, of the reserve (HOLDFAST_RESERVE) */
+/* Its memory is out of core files while it has it: in zones of 2 MiB, which it shares with others of
+ * the kind.  A zone that comes or goes takes a system call. */
+#define HF_HEAP_NODUMP 16u
 
 /* Told that `heap` came over its soft limit, and holds `held` bytes.  Called once, by a thread that
  * allocates from the heap, with nothing held: it may free, allocate, also from the heap, and make

@@ -30,6 +30,7 @@
 #include "base/check.h"
 
 struct heap;
+struct zone;
 
 #define HFI_PIECES 4u /* of a page */
 #define HFI_PIECE_SHIFT 14
@@ -66,6 +67,7 @@ struct pieces {
     _Atomic(uint64_t) xunits;            /* atomic: quarters that are free, whether a page is attached, tag */
     _Atomic(void *) xnext;               /* atomic: in the stack of those without a page */
     _Atomic(struct page *) xpage;        /* const while a page is attached */
+    struct zone *zone;                   /* const while a page is attached: that it is of; NULL: none */
     _Atomic(uint8_t) xfirst[HFI_PIECES]; /* const: first quarter of the piece that a quarter is of */
     HFI_CACHE_ALIGNED struct piece piece[HFI_PIECES]; /* by first quarter */
     union {

@@ -19,12 +19,14 @@
 #include "heap/harden.h"
 #include "heap/page.h"
 #include "heap/stack.h"
+#include "heap/zone.h"
 
 #define UNITS_ALL ((uint64_t)(1u << HFI_PIECES) - 1)
 #define UNITS_ATTACHED ((uint64_t)1 << HFI_PIECES)
 #define UNITS_TAG ((uint64_t)1 << 32)
 
-#define CANDIDATES 8u /* pages that a claim looks at */
+#define CANDIDATES 8u  /* pages that a claim looks at */
+#define ZONE_LOOKS 32u /* zones */
 
 /* --- descriptors --- */
 
@@ -83,7 +85,7 @@ void hfi_pieces_inherit(struct page *page)
 
 /* --- pages --- */
 
-static void page_begin(struct page *page, struct pieces *pieces)
+static void page_begin(struct page *page, struct pieces *pieces, struct zone *zone)
 {
     struct arena_node *node = hfi_node_of_page(page);
     hfi_assert(hfi_load_relaxed(hfi_owner_at(hfi_page_index(page))) == HFI_OWNER_NONE);
@@ -91,6 +93,7 @@ static void page_begin(struct page *page, struct pieces *pieces)
     page->block_bytes = 0;
     hfi_guard_place(page);
     hfi_store_relaxed(&pieces->xpage, page);
+    pieces->zone = zone;
     hfi_store_release(&page->xpieces, (uintptr_t)pieces); /* pairs with hfi_pieces_of_page */
     hfi_fetch_add_relaxed(&node->xheap_pages, page->run_pages);
     hfi_pagemap_show(page, HF_PAGE_ENTRY(HF_PAGE_LARGE, HF_PAGE_OF_HEAPS, 0, page->run_pages));
@@ -112,7 +115,7 @@ static struct idleset *set_of(const struct page *page)
 }
 
 /* A page, or a run, that no piece is left of. */
-static void page_give_back(struct page *page)
+static void page_give_back(struct page *page, struct zone *zone)
 {
     struct arena_node *node = hfi_node_of_page(page);
     uint32_t run_pages = page->run_pages;
@@ -123,13 +126,19 @@ static void page_give_back(struct page *page)
         hfi_store_relaxed(hfi_owner_at(hfi_page_index(page)), (uintptr_t)HFI_OWNER_NONE);
     hfi_order_stores(); /* a forked child looks at no page that is on its way out */
     hfi_fetch_sub_relaxed(&node->xheap_pages, run_pages);
-    hfi_arena_release(page, pages);
+    if (zone == NULL)
+        hfi_arena_release(page, pages);
+    else if (pages != 0)
+        hfi_zone_give(zone, page, pages);
 }
 
 /* PC5 */
-static void page_add(struct page *page)
+static void page_add(struct page *page, struct zone *zone)
 {
-    hfi_idleset_add(set_of(page), hfi_node_member(hfi_node_of_page(page), page));
+    if (zone != NULL)
+        hfi_zone_add(zone, page);
+    else
+        hfi_idleset_add(set_of(page), hfi_node_member(hfi_node_of_page(page), page));
 }
 
 /* Bytes from quarter `first` on, of `units` quarters: the last of the page ends where its guard
@@ -172,6 +181,7 @@ static void give_units(struct pieces *pieces, unsigned first, uint32_t units)
 {
     struct page *page = hfi_load_relaxed(&pieces->xpage);
     struct arena_node *node = hfi_node_of_page(page);
+    struct zone *zone = pieces->zone;
     bool is_reserve = hfi_page_is_reserve(page);
     uint64_t mask = (((uint64_t)1 << units) - 1) << first, next;
     uint64_t word = hfi_load_relaxed(&pieces->xunits);
@@ -185,10 +195,10 @@ static void give_units(struct pieces *pieces, unsigned first, uint32_t units)
     } while (!hfi_cas_weak_acq_rel(&pieces->xunits, &word, next));
     if (!(next & UNITS_ATTACHED)) {
         hfi_fetch_sub_relaxed(&node->xheap_free, HFI_PIECES);
-        page_give_back(page);
+        page_give_back(page, zone);
         put_off(pieces, is_reserve);
     } else if ((word & UNITS_ALL) == 0) {
-        page_add(page);
+        page_add(page, zone);
     }
 }
 
@@ -221,7 +231,7 @@ static struct piece *piece_begin(struct pieces *pieces, unsigned first, uint32_t
 
 /* From a page that a bit led to.  *again: it has others that are free. */
 static struct piece *claim_in(struct arena_node *node, struct page *page, size_t bytes, struct heap *heap,
-                              uint64_t id, bool *again)
+                              uint64_t id, bool *again, bool of_zone)
 {
     uint32_t units = hfi_piece_units(bytes);
     struct pieces *pieces = hfi_pieces_of_page(page);
@@ -235,12 +245,14 @@ static struct piece *claim_in(struct arena_node *node, struct page *page, size_t
     /* The descriptor may have another page by now. */
     page = hfi_load_relaxed(&pieces->xpage);
     hfi_fetch_sub_relaxed(&hfi_node_of_page(page)->xheap_free, units);
-    if (hfi_node_of_page(page) != node) {
+    struct zone *zone = pieces->zone;
+    if (hfi_node_of_page(page) != node || (zone != NULL) != of_zone) {
+        *again = false; /* the bit is not of this page */
         give_units(pieces, first, units);
         return NULL;
     }
     if (*again)
-        page_add(page);
+        page_add(page, zone);
     *again = false;
     return piece_begin(pieces, first, units, heap, id);
 }
@@ -255,7 +267,7 @@ static struct piece *claim_of(struct idleset *set, struct arena_node *node, size
         bool again;
         if (member == HFI_IDLESET_NONE)
             break;
-        piece = claim_in(node, hfi_page_at(node->first_index + member), bytes, heap, id, &again);
+        piece = claim_in(node, hfi_page_at(node->first_index + member), bytes, heap, id, &again, false);
         if (again)
             passed[passed_count++] = member;
     }
@@ -274,14 +286,40 @@ struct piece *hfi_pieces_claim_reserve(struct arena_node *node, size_t bytes, st
     return node->reserve_count == 0 ? NULL : claim_of(&node->reserve_pieces, node, bytes, heap, id);
 }
 
-struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *heap, uint64_t id)
+struct piece *hfi_pieces_claim_zone(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id,
+                                    bool exact)
+{
+    struct piece *piece = NULL;
+    struct page *page;
+    struct zone *at = hfi_zone_begin(node, exact);
+    size_t looks = exact ? SIZE_MAX : ZONE_LOOKS;
+    struct {
+        struct zone *zone;
+        struct page *page;
+    } passed[CANDIDATES];
+    size_t passed_count = 0;
+    while (piece == NULL && passed_count < CANDIDATES && (page = hfi_zone_take(&at, &looks)) != NULL) {
+        bool again;
+        piece = claim_in(node, page, bytes, heap, id, &again, true);
+        if (again) {
+            passed[passed_count].zone = at;
+            passed[passed_count++].page = page;
+        }
+    }
+    while (passed_count-- != 0)
+        hfi_zone_add(passed[passed_count].zone, passed[passed_count].page);
+    return piece;
+}
+
+struct piece *hfi_pieces_attach(struct page *page, struct zone *zone, size_t bytes, struct heap *heap,
+                                uint64_t id)
 {
     struct arena_node *node = hfi_node_of_page(page);
     uint32_t units = hfi_piece_units(bytes);
     struct pieces *pieces = pieces_new(page);
     if (pieces == NULL)
         return NULL;
-    page_begin(page, pieces);
+    page_begin(page, pieces, zone);
     uint64_t rest = UNITS_ALL & ~(((uint64_t)1 << units) - 1);
     struct piece *piece = piece_begin(pieces, 0, units, heap, id);
     hfi_fetch_add_relaxed(&node->xheap_free, HFI_PIECES - units);
@@ -290,16 +328,16 @@ struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *he
     hfi_store_release(&pieces->xunits, (hfi_load_relaxed(&pieces->xunits) & ~(UNITS_TAG - 1)) + UNITS_TAG +
                                            UNITS_ATTACHED + rest);
     if (rest != 0)
-        page_add(page);
+        page_add(page, zone);
     return piece;
 }
 
-struct piece *hfi_pieces_attach_run(struct page *run, struct heap *heap, uint64_t id)
+struct piece *hfi_pieces_attach_run(struct page *run, struct zone *zone, struct heap *heap, uint64_t id)
 {
     struct pieces *pieces = pieces_new(run);
     if (pieces == NULL)
         return NULL;
-    page_begin(run, pieces);
+    page_begin(run, pieces, zone);
     struct piece *piece = &pieces->piece[0];
     uint64_t tag = (hfi_load_relaxed(&piece->xword) >> PIECE_TAG_SHIFT) + 1;
     for (unsigned i = 0; i < HFI_PIECES; i++)
@@ -324,7 +362,7 @@ struct given hfi_piece_give_back(struct piece *piece)
     } else {
         struct page *run = hfi_load_relaxed(&pieces->xpage);
         bool is_reserve = hfi_page_is_reserve(run);
-        page_give_back(run);
+        page_give_back(run, pieces->zone);
         put_off(pieces, is_reserve);
     }
     return given;

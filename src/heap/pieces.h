@@ -24,12 +24,18 @@ struct piece *hfi_pieces_claim(struct arena_node *node, size_t bytes, struct hea
 /* The same of pages of the reserve: for those who may. */
 struct piece *hfi_pieces_claim_reserve(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id);
 
+/* The same of pages of zones, for heaps whose memory is out of core files.  `exact`: of all zones, else of
+ * a few. */
+struct piece *hfi_pieces_claim_zone(struct arena_node *node, size_t bytes, struct heap *heap, uint64_t id,
+                                    bool exact);
+
 /* Makes a page that this thread has just claimed one of pieces, and claims the first.  NULL, and the
- * page is the caller's still, when no memory is left to know about it. */
-struct piece *hfi_pieces_attach(struct page *page, size_t bytes, struct heap *heap, uint64_t id);
+ * page is the caller's still, when no memory is left to know about it.  `zone`: that it is of, or NULL. */
+struct piece *hfi_pieces_attach(struct page *page, struct zone *zone, size_t bytes, struct heap *heap,
+                                uint64_t id);
 
 /* Makes a run that this thread has just claimed one block of a heap; likewise. */
-struct piece *hfi_pieces_attach_run(struct page *run, struct heap *heap, uint64_t id);
+struct piece *hfi_pieces_attach_run(struct page *run, struct zone *zone, struct heap *heap, uint64_t id);
 
 /* By the thread that made it none, and no other. */
 struct given hfi_piece_give_back(struct piece *piece);

@@ -197,6 +197,11 @@ void *hfi_os_map_wiped(size_t bytes)
     return NULL;
 }
 
+int hfi_os_dump(void *start, size_t bytes, bool dumped)
+{
+    return advise(start, bytes, dumped ? MADV_DODUMP : MADV_DONTDUMP);
+}
+
 int hfi_os_dontfork(void *start, size_t bytes)
 {
     return advise(start, bytes, MADV_DONTFORK);

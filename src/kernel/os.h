@@ -48,7 +48,11 @@ int hfi_os_collapse(void *start, size_t bytes);
  * none. */
 void *hfi_os_map_wiped(size_t bytes);
 
-/* MADV_DONTFORK; MADV_DONTDUMP is left to the operator.  0 or -errno. */
+/* MADV_DODUMP, or MADV_DONTDUMP: whether the range, in whole OS pages, is in core files.  0 or -errno
+ * (ENOMEM: too many mappings). */
+int hfi_os_dump(void *start, size_t bytes, bool dumped);
+
+/* MADV_DONTFORK.  0 or -errno. */
 int hfi_os_dontfork(void *start, size_t bytes);
 
 /* mlock: locks and populates.  0 or -errno (ENOMEM, EPERM: RLIMIT_MEMLOCK). */

@@ -68,6 +68,7 @@
 #include "arena/arena.h"
 #include "heap/page.h"
 #include "heap/theap.h"
+#include "heap/zone.h"
 
 /* The stretches of a node that were ever used.  Each begins at the head of a run, if a run lies
  * there.  Once the two have met they are one: a later run may lie across the place where they
@@ -169,6 +170,7 @@ static void child_take_over(void)
         hfi_thread_forget(); /* a stealer may have had its lists in hand */
     hfi_theaps_forsake(self->thread != 0 ? self : NULL);
     hfi_pieces_forked();
+    hfi_zones_forked();
     hfi_heaps_forked();
     hfi_use_forked();
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
@@ -249,6 +251,7 @@ static void forsake_arena(void)
     hfi_thread_forget();
     hfi_theaps_forsake(NULL);
     hfi_heaps_forsake();
+    hfi_zones_forsake();
     hfi_arena_forsake();
 }
 

@@ -19,9 +19,11 @@
 #include "heap/heap-limit.h"
 #include "heap/piece-blocks.h"
 #include "heap/reuse.h"
+#include "heap/zone.h"
 #include "kernel/cpu.h"
 #include "malloc/address.h"
 #include "malloc/alloc.h"
+#include "malloc/attach.h"
 #include "malloc/fork.h"
 #include "malloc/full.h"
 #include "malloc/init.h"
@@ -60,14 +62,6 @@ struct theap *hfi_heaps_thread(void)
         return theap;
     hfi_ladder_steal_asleep();
     return hfi_init_thread();
-}
-
-bool hfi_heaps_find_meta(void)
-{
-    struct page *page = hfi_malloc_run(HFI_PAGE_BYTES, 1, HFI_PAGE_BYTES, NULL, false);
-    if (page != NULL)
-        hfi_arena_release(page, 1);
-    return page != NULL;
 }
 
 /* --- pieces --- */
@@ -135,30 +129,17 @@ static struct piece *claim_part_of_reserve(struct heap *heap, uint64_t id, struc
     return piece;
 }
 
-/* Makes a page, or a run, the heap's. */
-static struct piece *attach(struct heap *heap, uint64_t id, struct page *page, size_t bytes, bool is_run)
-{
-    for (bool again = false;; again = true) {
-        struct piece *piece =
-            is_run ? hfi_pieces_attach_run(page, heap, id) : hfi_pieces_attach(page, bytes, heap, id);
-        if (piece != NULL)
-            return piece;
-        if (again || !hfi_heaps_find_meta())
-            break;
-    }
-    hfi_arena_release(page, page->run_pages);
-    return NULL;
-}
-
 /* Of a page that has free pieces, or of a free one. */
 static struct piece *claim_at_home(struct heap *heap, uint64_t id, struct arena_node *home, size_t bytes)
 {
-    struct piece *piece = hfi_pieces_claim(home, bytes, heap, id);
     bool zero;
+    if (hfi_attach_is_hidden(heap))
+        return hfi_attach_hidden_at_home(heap, id, home, bytes);
+    struct piece *piece = hfi_pieces_claim(home, bytes, heap, id);
     if (piece != NULL)
         return piece;
     struct page *page = hfi_arena_claim(home, 1, HFI_PAGE_BYTES, CLAIM_LOW, &zero);
-    return page == NULL ? NULL : attach(heap, id, page, bytes, false);
+    return page == NULL ? NULL : hfi_attach(heap, id, page, NULL, bytes, false);
 }
 
 /* Also where there is no page that is free. */
@@ -173,14 +154,14 @@ static struct piece *claim_part(struct heap *heap, uint64_t id, struct arena_nod
     if (is_privileged(heap) && (piece = claim_part_of_reserve(heap, id, home, bytes)) != NULL)
         return piece;
     struct page *page = hfi_malloc_run(bytes, 1, HFI_PAGE_BYTES, heap->only, is_privileged(heap));
-    return page == NULL ? NULL : attach(heap, id, page, bytes, false);
+    return page == NULL ? NULL : hfi_attach(heap, id, page, NULL, bytes, false);
 }
 
 static struct piece *claim_run(struct heap *heap, uint64_t id, size_t align, size_t bytes)
 {
     struct page *run = hfi_malloc_run(bytes, hfi_large_pages(bytes), hfi_max(align, HFI_PAGE_BYTES),
                                       heap->only, is_privileged(heap));
-    return run == NULL ? NULL : attach(heap, id, run, bytes, true);
+    return run == NULL ? NULL : hfi_attach(heap, id, run, NULL, bytes, true);
 }
 
 /* For a heap that has much: a whole page, where its limit and its node have one to spare. */
@@ -205,7 +186,7 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
     bool is_run = bytes > HFI_PIECE_BLOCK_MAX || align > HFI_PIECE_BYTES;
     size_t pages = hfi_large_pages(bytes);
     uint32_t units = is_run ? (uint32_t)pages * HFI_PIECES : hfi_piece_units(bytes);
-    struct arena_node *home = is_run ? NULL : home_of(heap, theap);
+    struct arena_node *home = is_run && !hfi_attach_is_hidden(heap) ? NULL : home_of(heap, theap);
     struct piece *piece = NULL;
     uint64_t word = hfi_load_relaxed(&heap->xlimit);
     if (units < HFI_PIECES && hfi_limit_use(word) >= SMALL_UNITS)
@@ -219,11 +200,17 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
             report_limit(heap, word, bytes);
         return hfi_fail_enomem();
     }
-    piece = is_run ? claim_run(heap, id, align, bytes) : claim_part(heap, id, home, bytes);
+    hfi_zone_error = 0;
+    piece = hfi_attach_is_hidden(heap)
+              ? hfi_attach_hidden(heap, id, home, hfi_max(align, HFI_PAGE_BYTES), bytes, is_run)
+          : is_run ? claim_run(heap, id, align, bytes)
+                   : claim_part(heap, id, home, bytes);
     if (piece == NULL) {
         hfi_heap_give_back(heap, units);
         if (hfi_heap_soft_is_due(heap) && !hfi_callback_is_under_way()) /* it is asked again */
             return hfi_fail_enomem();
+        if (hfi_zone_error != 0 && !dispensable)
+            return hfi_attach_fail(heap);
         return dispensable ? NULL : hfi_malloc_fail(bytes, is_run ? pages : 1, align);
     }
     hfi_heap_note_taken(heap, word, units);

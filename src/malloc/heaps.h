@@ -40,10 +40,6 @@ struct heap *hfi_heaps_find(const void *handle, const char *call);
 /* This thread's theap, without which it cannot hold a piece; NULL when no memory is left for one. */
 struct theap *hfi_heaps_thread(void);
 
-/* No memory was left for Holdfast's own structures: whether the ladder has found a page that is
- * free now. */
-bool hfi_heaps_find_meta(void);
-
 /* realloc and free of a block in a page, or run, of heaps.  When it moves, then into the heap of
  * `handle`; NULL: its own. */
 void *hfi_heaps_realloc(const void *handle, struct page *page, void *pointer, size_t bytes);

@@ -10,8 +10,10 @@
 #include "app/stats.h"
 #include "base/say.h"
 #include "heap/heap-limit.h"
+#include "heap/zone.h"
 #include "malloc/address.h"
 #include "malloc/alloc.h"
+#include "malloc/attach.h"
 #include "malloc/heaps.h"
 #include "malloc/init.h"
 #include "malloc/thread.h"
@@ -21,7 +23,7 @@
 
 _Static_assert(HF_HEAP_REGION == HFI_HEAP_REGION, "heap.h");
 
-#define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED)
+#define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED | HF_HEAP_NODUMP)
 
 /* In steps of what heaps are counted in. */
 static uint32_t limit_units(size_t bytes)
@@ -64,6 +66,27 @@ static struct arena_node *node_of_id(unsigned id)
     return NULL;
 }
 
+static bool zones_fit(const struct arena_node *only)
+{
+    bool fit = true;
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        fit = fit && (hfi_zone_fits(&hfi_arena.nodes[i]) || (only != NULL && only != &hfi_arena.nodes[i]));
+    return fit;
+}
+
+static struct hf_heap *refuse_hidden(const char *name)
+{
+    static _Atomic(bool) xsaid;
+    if (hfi_first_time(&xsaid))
+        hfi_say(
+            SAY_WARNING, "HF-W044", "heap",
+            "heap \"%.31s\" is not made, as 2 MiB of it cannot be kept out of core files on pages of 1 GiB; "
+            "set HOLDFAST_BACKING=2m, or make the heap without HF_HEAP_NODUMP",
+            name != NULL ? name : "");
+    errno = EOPNOTSUPP;
+    return NULL;
+}
+
 static struct hf_heap *create(const struct hf_heap_options *options)
 {
     struct arena_node *only = NULL;
@@ -73,9 +96,11 @@ static struct hf_heap *create(const struct hf_heap_options *options)
         errno = EINVAL;
         return NULL;
     }
+    if ((options->flags & HF_HEAP_NODUMP) && !zones_fit(only))
+        return refuse_hidden(options->name);
     uint32_t limit = limit_units(options->limit);
     struct heap *heap = hfi_heap_new(options->name, limit, options->flags, only);
-    if (heap == NULL && hfi_heaps_find_meta())
+    if (heap == NULL && hfi_attach_find_meta())
         heap = hfi_heap_new(options->name, limit, options->flags, only);
     if (heap == NULL)
         return hfi_malloc_fail(sizeof *heap, 1, HFI_PAGE_BYTES);

@@ -33,6 +33,7 @@
 #include "arena/arena.h"
 #include "heap/pieces.h"
 #include "heap/theap.h"
+#include "heap/zone.h"
 
 #define SLOTS 64
 #define LANES 3 /* the first is the fuzzer's own thread */
@@ -250,6 +251,8 @@ static void create_heap(struct hf_heap **heap, unsigned more, size_t limit)
                                        .name = more % 2 == 0 ? "fuzzed" : NULL,
                                        .limit = limit,
                                        .flags = is_bad ? more : HF_HEAP_REGION };
+    if (more % 5 == 0)
+        options.flags |= HF_HEAP_NODUMP;
     if (more % 3 == 0) {
         options.soft_limit = limit / 2 + more;
         options.soft_callback = over_soft_limit;
@@ -317,6 +320,7 @@ static void check_heaps(void)
     require(stats.heaps - stats.heaps_free == held);
     require(held != 0 || stats.heaps == 0);
     const struct arena_node *node = &hfi_arena.nodes[0];
+    require(hfi_zones_audit(node) == NULL);
     for (size_t at = node->first_index; at < node->first_index + node->page_count; at++)
         if (hfi_load_relaxed(hfi_owner_at(at)) == HFI_OWNER_HEAP)
             require(hfi_pieces_audit(hfi_page_at(at)) == NULL);
