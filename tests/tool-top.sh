@@ -114,7 +114,8 @@ line ' threads 2  failed 0  claimed 0/s  fresh 0/s  stolen 0/s  large 0/s'
 line ' node 0 [███████████████████████░░█·················]  58.6 % of 8 MiB FULL'
 line ' node 3 [···········································]   0.0 % of 4 MiB 2m'
 line '         █ owned  █ full  █ large  █ idle  ░ kept empty  █ own  · free  ░ unused'
-line '  1 theaps   2 classes   3 events   4 nodes   5 history  by bytes, most first'
+line ' reserve 192Ki of 512Ki, begun 7 times'
+line ' 1 theaps 2 classes 3 events 4 nodes 5 history 6 heaps by bytes, most first'
 line 'name            tid nd cpu pages bytes slow/s out/s  in/s claim stol lost  away'
 line "$own"
 line "$other"
@@ -151,7 +152,9 @@ line 'node 0: a cell is 64 KiB'
 line '       0 B ███░▓░███░░·····················································'
 line '     4 MiB ████████████████████████████████████████████████████████████████'
 order 'node 0: a cell' 'node 3: a cell'
+tmux resize-window -x 80 -y 25
 await 'history: '
+tmux resize-window -x 80 -y 24
 keys 5 && await '5 history' && await 'live    '
 line 'slow calls     calls     p50 <     p99 <   p99.9 <   longest   late'
 grep -qE '^fresh +5 .* 3 *$' "$work/screen" && grep -qE '^cleared +1 .* 0 *$' "$work/screen" || fail "slow calls are not shown by cause"
@@ -159,7 +162,7 @@ line_of() { sed -n "s/^$1  *\([^ ]*\) .*/\1/p" "$work/screen"; }
 case $(line_of live) in *[!█▇▆▅]* | '') fail "what is live is drawn as '$(line_of live)'" ;; esac
 [ "$(line_of live)" = "$(line_of held)" ] || fail "live and held have two scales, or times"
 keys 4 && await 'node  total'
-keys Tab && keys Tab && await 'by away, most first'
+keys Tab && await '5 history' && keys Tab && await 'has made no heap' && keys Tab && await 'by away, most first'
 keys h && await 'holdfast top: keys' && await 'frees into others'
 keys h && await 'by away, most first'
 keys d && await 'delay in seconds: _'
@@ -193,6 +196,45 @@ keys 5 && await '5 history'
 grep -q '^slow/s .*[▁▂▃▄▅▆▇█]' "$work/screen" || fail "a rate is not drawn over time"
 keys 1 && await 'by slow/s, most first'
 
+# --- heaps: of a segment that has some ---
+finish_segment
+start_segment --heaps
+screen 80x24 "$colours" "$victim"
+await ' heaps 40 hold 1.66Mi  over limits 1.23M  reserve 192Ki of 512Ki, begun 7 times'
+await ' node 0 [███████████████████████░░█·················]  58.6 % of 8 MiB FULL'
+await '█ large  █ heaps  █ idle'
+keys 6 && await '40 live, 37 of them without a slot here hold 640Ki; 57 made so far'
+await 'by held, most first'
+line 'heap               number   held   most  limit full % failed  grow/s    for'
+for heap in 'cache                   1  950Ki    1Mi    1Mi   92.8      0       0 ' \
+    '(no name)              12   64Ki   64Ki      -      -      0       0 ' \
+    'que"ry\??[2Jé           9   48Ki   64Ki   64Ki   75.0  1.23M       0 '; do await "$heap"; done
+order 'cache    ' '(no name)'
+order '(no name)' 'que"ry'
+keys X && await 'by failed, most first' && order 'que"ry' 'cache    '
+keys N && await 'by heap, least first' && order '(no name)' 'cache    '
+keys O && await 'by over, most first' && await ' 512Ki     3'
+keys h && await 'times that it came over the soft limit'
+keys h H && await 'by held, most first'
+tries=100 held=950
+while [ "$tries" -gt 0 ]; do # one that grows
+    held=$((held + 64)) tries=$((tries - 1))
+    change_segment heap1.held="$((held << 10))"
+    sleep 0.1
+    tmux capture-pane -p > "$work/screen"
+    grep -qE '^cache +1 +[0-9.]+Mi +[0-9.]+Mi +1Mi +[0-9.]+ +0 +[1-9][0-9.]*[KM]i ' "$work/screen" && break
+done
+[ "$tries" -gt 0 ] || fail "a heap that grows has no rate"
+finish_segment
+start_segment --heaps --older
+screen 80x24 "$colours" "$victim"
+keys 6 && await 'its library does not tell of heaps'
+finish_segment
+start_segment
+screen 80x24 "$colours" "$victim"
+await 'by bytes, most first'
+keys A && await 'by away, most first'
+
 # --- other sizes ---
 tmux resize-window -x 200 -y 60
 await "$(printf 'made             %10s     0      5        2   70.2Ki' "$victim")"
@@ -206,8 +248,8 @@ await 'name            tid slow/s out/s  in/s claim stol lost  away'
 lacks 'kept empty'
 tmux resize-window -x 40 -y 10
 await 'node 0 ' && await 'away'
-await ' 1 theaps 2 3 4 5 by away, most first'
-keys 5 && await ' 1 2 3 4 5 history' && await 'live    '
+await ' 1 theaps 2 3 4 5 6 by away, most first'
+keys 5 && await ' 1 2 3 4 5 history 6' && await 'live    '
 keys 1 && await 'by away, most first'
 tmux resize-window -x 40 -y 24
 await ' ░ kept empty  █ own  · free  ░ unused'
@@ -335,14 +377,14 @@ drawn_whole()
 {
     screen 80x24 "$colours" "$victim"
     await "made ($victim)"
-    for key in N 2 W 3 4 5 1 A r; do keys "$key"; done
+    for key in N 2 W 3 4 5 6 N G 1 A r; do keys "$key"; done
     await 'by away, least first'
     keys h
     await 'holdfast top: keys'
     keys q
     await 'status=0' && await restored
 }
-start_segment --no-pages --ones nodes --ones theaps --ones events --ones others
+start_segment --no-pages --ones nodes --ones theaps --ones events --ones others --ones heaps
 drawn_whole
 finish_segment
 start_segment --ones theaps --ones events --ones pages --ones others

@@ -52,6 +52,40 @@ static void follow_theap(struct top_theap *known, const struct hf_inspect_theap 
     known->in = theap->received;
 }
 
+/* A heap that has the slot of another begins anew. */
+static void follow_heap(struct top_heap *known, const struct hf_inspect_heap *heap, double seconds,
+                        double weight)
+{
+    if (known->id != heap->id)
+        *known = (struct top_heap){ .id = heap->id, .held = heap->held };
+    else if (weight != 0)
+        follow(&known->grow_rate, (double)heap->held - (double)known->held, seconds, weight);
+    known->held = heap->held;
+}
+
+static void follow_heaps(struct top *top, double seconds, double weight)
+{
+    uint64_t made = top->now.heap_sum.made;
+    if (weight != 0)
+        follow(&top->rates.heaps_made, grown(made, top->heaps_made), seconds, weight);
+    top->heaps_made = made;
+    for (unsigned i = 0; i < top->now.heap_count; i++)
+        follow_heap(&top->heaps[i], &top->now.heaps[i], seconds, weight);
+}
+
+bool top_has_heaps(const struct top *top)
+{
+    return top->now.heap_sum.made != 0 || top->now.heap_sum.held != 0;
+}
+
+bool top_has_reserve(const struct top *top)
+{
+    for (unsigned i = 0; i < top->now.node_count; i++)
+        if (top->now.nodes[i].reserve != 0)
+            return true;
+    return false;
+}
+
 static void follow_sum(struct top *top, const struct snapshot_sum *sum, double seconds, double weight)
 {
     const struct snapshot_sum *before = &top->sum;
@@ -130,6 +164,7 @@ int top_sample(struct top *top)
         follow_sum(top, &sum, seconds, weight);
     for (unsigned i = 0; i < top->now.theap_count; i++)
         follow_theap(&top->theaps[i], &top->now.theaps[i], seconds, weight);
+    follow_heaps(top, seconds, weight);
     top->sum = sum;
     top->sampled_ns = top->now.taken_ns;
     top->samples += top->samples < 2;

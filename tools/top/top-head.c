@@ -138,6 +138,46 @@ static void draw_rates(const struct top *top)
     put_rate(3, &x, "given back", rates->retired);
 }
 
+/* Heaps of the program, and the reserve; where the screen is low, nothing. */
+static bool has_heap_line(const struct top *top)
+{
+    return LINES >= LEGEND_FROM && (top_has_heaps(top) || top_has_reserve(top));
+}
+
+static void put_reserve(const struct top *top, int row, int *x)
+{
+    uint64_t bytes = 0, used = 0, uses = 0;
+    char text[3][SHOW_SHORT], figure[96];
+    for (unsigned i = 0; i < top->now.node_count; i++) {
+        bytes += top->now.nodes[i].reserve;
+        used += top->now.nodes[i].reserve_used;
+        uses += top->now.nodes[i].reserve_uses;
+    }
+    snprintf(figure, sizeof figure, uses == 0 ? "%s of %s" : "%s of %s, begun %s times",
+             show_bytes(text[0], (double)used, FIGURE_COLUMNS),
+             show_bytes(text[1], (double)bytes, FIGURE_COLUMNS), show_count(text[2], (double)uses, 5));
+    put_pair(row, x, "reserve", figure, uses != 0 ? alarm_of(top) : A_BOLD);
+}
+
+/* What matters most first: a narrow screen leaves out what is behind. */
+static void draw_heap_line(const struct top *top, int row)
+{
+    const struct snapshot_heaps *sum = &top->now.heap_sum;
+    char count[SHOW_SHORT], held[SHOW_SHORT], figure[2 * SHOW_SHORT + 16];
+    int x = 1;
+    if (top_has_heaps(top)) {
+        snprintf(figure, sizeof figure, "%s hold %s", show_count(count, (double)sum->live, 5),
+                 show_bytes(held, (double)sum->held, FIGURE_COLUMNS));
+        put_pair(row, &x, "heaps", figure, A_BOLD);
+        if (sum->failures != 0)
+            put_pair(row, &x, "over limits", show_count(count, (double)sum->failures, 5), alarm_of(top));
+    }
+    if (top_has_reserve(top))
+        put_reserve(top, row, &x);
+    if (top_has_heaps(top))
+        put_rate(row, &x, "made", top->rates.heaps_made);
+}
+
 /* --- nodes --- */
 
 void top_put_cells(const struct top *top, unsigned state, unsigned quarters, unsigned cells)
@@ -237,7 +277,8 @@ static unsigned node_lines(const struct top *top)
 int top_head_rows(const struct top *top)
 {
     unsigned shown = node_lines(top);
-    return HEAD_ROWS + (int)shown + (shown < top->map.node_count) + draw_bar_legend(top, 0, false);
+    return HEAD_ROWS + has_heap_line(top) + (int)shown + (shown < top->map.node_count) +
+           draw_bar_legend(top, 0, false);
 }
 
 static void draw_nodes(const struct top *top, int row)
@@ -255,5 +296,7 @@ void top_draw_head(const struct top *top)
     draw_title(top);
     draw_live(top);
     draw_rates(top);
-    draw_nodes(top, HEAD_ROWS);
+    if (has_heap_line(top))
+        draw_heap_line(top, HEAD_ROWS);
+    draw_nodes(top, HEAD_ROWS + has_heap_line(top));
 }

@@ -225,7 +225,8 @@ static bool obey(struct top *top, int key)
     case '2':
     case '3':
     case '4':
-    case '5': show_view(top, (unsigned)(key - '1')); break;
+    case '5':
+    case '6': show_view(top, (unsigned)(key - '1')); break;
     case '\t': show_view(top, top->view + 1); break;
     case KEY_BTAB: show_view(top, top->view + TOP_VIEWS - 1); break;
     case KEY_UP: move_by(top, -1); break;
@@ -327,6 +328,9 @@ static void set_sights(struct top *top)
     for (unsigned i = 0; i < top_column_count(TOP_CLASSES); i++)
         if (top_column_key(TOP_CLASSES, i) == 'H')
             top->sights[TOP_CLASSES].column = i;
+    for (unsigned i = 0; i < top_column_count(TOP_HEAPS); i++)
+        if (top_column_key(TOP_HEAPS, i) == 'H')
+            top->sights[TOP_HEAPS].column = i;
 }
 
 /* Reads it once more, for the message. */

@@ -6,6 +6,7 @@
  *
  * Test: tests/tool-top.sh.
  */
+#include <holdfast/heap.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,20 @@
 #include "show/show.h"
 #include "top/top.h"
 
-enum cell_kind { CELL_NAME, CELL_PLAIN, CELL_COUNT, CELL_RATE, CELL_BYTES, CELL_PERCENT };
+enum cell_kind {
+    CELL_NAME,
+    CELL_PLAIN,
+    CELL_COUNT,
+    CELL_RATE,
+    CELL_BYTES,
+    CELL_PERCENT,
+    CELL_LIMIT,  /* bytes; 0 is none */
+    CELL_FULL,   /* per cent of a limit; negative: there is none */
+    CELL_CHANGE, /* bytes per second, of either sign */
+    CELL_SECONDS,
+    CELL_KIND, /* of a heap */
+    CELL_NODE, /* negative: any */
+};
 
 struct column {
     const char *title;
@@ -157,9 +171,85 @@ static const struct column class_columns[] = {
     { "waste", "bytes in no block that is in use", 'W', 8, CELL_BYTES, class_waste, OF_LIVE },
 };
 
+/* --- heaps --- */
+
+static const struct hf_inspect_heap *heap_of(const struct top *top, unsigned row)
+{
+    return &top->now.heaps[row];
+}
+
+static double heap_number(const struct top *top, unsigned row)
+{
+    return (double)heap_of(top, row)->id;
+}
+static double heap_held(const struct top *top, unsigned row)
+{
+    return (double)heap_of(top, row)->held;
+}
+static double heap_most(const struct top *top, unsigned row)
+{
+    return (double)heap_of(top, row)->most;
+}
+static double heap_limit(const struct top *top, unsigned row)
+{
+    return (double)heap_of(top, row)->limit;
+}
+static double heap_failed(const struct top *top, unsigned row)
+{
+    return (double)heap_of(top, row)->failures;
+}
+static double heap_grows(const struct top *top, unsigned row)
+{
+    return top->heaps[row].grow_rate;
+}
+static double heap_seconds(const struct top *top, unsigned row)
+{
+    return snapshot_age_ns(&top->now, heap_of(top, row)->made_ticks) / 1e9;
+}
+static double heap_soft(const struct top *top, unsigned row)
+{
+    return (double)heap_of(top, row)->soft_limit;
+}
+static double heap_crossings(const struct top *top, unsigned row)
+{
+    return (double)heap_of(top, row)->crossings;
+}
+static double heap_kind(const struct top *top, unsigned row)
+{
+    return heap_of(top, row)->flags & HF_HEAP_REGION;
+}
+
+static double heap_full(const struct top *top, unsigned row)
+{
+    const struct hf_inspect_heap *heap = heap_of(top, row);
+    return heap->limit == 0 ? -1 : show_percent(heap->held, heap->limit);
+}
+
+static double heap_node(const struct top *top, unsigned row)
+{
+    uint32_t node = heap_of(top, row)->node;
+    return node == HF_INSPECT_NO_NODE ? -1 : (double)snapshot_node_id(&top->now, node);
+}
+
+static const struct column heap_columns[] = {
+    { "heap", "its name, as the program gave it", 'N', 16, CELL_NAME, NULL, OF_PROCESS },
+    { "number", "as messages have it", 'I', 8, CELL_COUNT, heap_number, OF_PROCESS },
+    { "held", "bytes of the arena that it has now", 'H', 6, CELL_BYTES, heap_held, OF_PROCESS },
+    { "most", "that it held", 'M', 6, CELL_BYTES, heap_most, OF_PROCESS },
+    { "limit", "of what it may hold", 'L', 6, CELL_LIMIT, heap_limit, OF_PROCESS },
+    { "full %", "held, of the limit", 'F', 6, CELL_FULL, heap_full, OF_PROCESS },
+    { "failed", "calls that the limit failed", 'X', 6, CELL_COUNT, heap_failed, OF_PROCESS },
+    { "grow/s", "bytes more held per second", 'G', 7, CELL_CHANGE, heap_grows, OF_PROCESS },
+    { "for", "since it was made", 'A', 6, CELL_SECONDS, heap_seconds, OF_PROCESS },
+    { "kind", "region or general", 'K', 7, CELL_KIND, heap_kind, OF_PROCESS },
+    { "nd", "node that it is bound to", 'D', 3, CELL_NODE, heap_node, OF_PROCESS },
+    { "soft", "soft limit", 'S', 6, CELL_LIMIT, heap_soft, OF_PROCESS },
+    { "over", "times that it came over the soft limit", 'O', 5, CELL_COUNT, heap_crossings, OF_PROCESS },
+};
+
 static const struct column *columns_of(enum top_view view)
 {
-    return view == TOP_THEAPS ? theap_columns : class_columns;
+    return view == TOP_THEAPS ? theap_columns : view == TOP_HEAPS ? heap_columns : class_columns;
 }
 
 unsigned top_column_count(enum top_view view)
@@ -167,6 +257,7 @@ unsigned top_column_count(enum top_view view)
     switch (view) {
     case TOP_THEAPS: return sizeof theap_columns / sizeof theap_columns[0];
     case TOP_CLASSES: return sizeof class_columns / sizeof class_columns[0];
+    case TOP_HEAPS: return sizeof heap_columns / sizeof heap_columns[0];
     default: return 0;
     }
 }
@@ -215,6 +306,22 @@ static bool is_known(const struct top *top, const struct column *column)
            (column->source == OF_MAP ? top->map.pages != NULL : snapshot_live_is_known(&top->map));
 }
 
+/* A thread's, or a heap's. */
+static const char *name_of(struct top *top, unsigned row)
+{
+    if (top->view == TOP_THEAPS)
+        return top_theap_name(top, row);
+    return heap_of(top, row)->name[0] == 0 ? "(no name)" : heap_of(top, row)->name;
+}
+
+static void put_change(char *text, double value, unsigned width)
+{
+    char bytes[SHOW_SHORT];
+    show_bytes(bytes, value < 0 ? -value : value, width - 1);
+    bool none = value < 0.5 && value > -0.5; /* it fades */
+    snprintf(text, SHOW_SHORT, none ? "0" : value < 0 ? "-%s" : "%s", bytes);
+}
+
 char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes, unsigned width)
 {
     const struct column *of = &columns_of(top->view)[column];
@@ -224,12 +331,18 @@ char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_
         return text;
     }
     switch (of->kind) {
-    case CELL_NAME: snprintf(text, text_bytes, "%s", top_theap_name(top, row)); break;
+    case CELL_NAME: snprintf(text, text_bytes, "%s", name_of(top, row)); break;
     case CELL_PLAIN: snprintf(text, text_bytes, "%.0f", value); break;
     case CELL_COUNT: show_count(text, value, width); break;
     case CELL_RATE: show_rate(text, value, width); break;
     case CELL_BYTES: show_bytes(text, value, width); break;
     case CELL_PERCENT: snprintf(text, text_bytes, "%.1f", value); break;
+    case CELL_LIMIT: value == 0 ? strcpy(text, "-") : show_bytes(text, value, width); break;
+    case CELL_FULL: snprintf(text, text_bytes, value < 0 ? "-" : "%.1f", value); break;
+    case CELL_CHANGE: put_change(text, value, width); break;
+    case CELL_SECONDS: show_span(text, text_bytes, value * 1e9); break;
+    case CELL_KIND: snprintf(text, text_bytes, "%s", snapshot_heap_kind(heap_of(top, row))); break;
+    case CELL_NODE: snprintf(text, text_bytes, value < 0 ? "any" : "%.0f", value); break;
     }
     return text;
 }
@@ -248,7 +361,7 @@ static int compare(const void *one, const void *other, void *argument)
     unsigned a = *(const unsigned *)one, b = *(const unsigned *)other;
     int order = 0;
     if (sorting->column->kind == CELL_NAME) {
-        order = strcmp(sorting->top->theaps[a].name, sorting->top->theaps[b].name);
+        order = strcmp(name_of(sorting->top, a), name_of(sorting->top, b));
     } else {
         double left = sorting->top->keys[a], right = sorting->top->keys[b];
         order = left < right ? -1 : left > right;
@@ -280,6 +393,9 @@ void top_sort(struct top *top)
         top->rows = top->now.node_count;
     else
         sorting.column = &columns_of(top->view)[sight->column];
+    for (unsigned i = 0; top->view == TOP_HEAPS && i < top->now.heap_count; i++)
+        if (top->now.heaps[i].id != 0)
+            top->order[top->rows++] = i;
     if (top->view == TOP_THEAPS)
         list_theaps(top, sorting.column->kind == CELL_NAME);
     for (unsigned i = 0; top->view == TOP_CLASSES && i < top->now.class_count; i++)

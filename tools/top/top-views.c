@@ -1,5 +1,5 @@
 /*
- * top-views: what top shows below its head: one of five views, or the help.
+ * top-views: what top shows below its head: one of six views, or the help.
  *
  * TV1: whatever does not fit is left out whole, from the right and from below; nothing is drawn
  *      outside of the screen.
@@ -29,14 +29,16 @@ unsigned top_visible(void)
 
 static int draw_tabs(const struct top *top, int row)
 {
-    static const char *const names[TOP_VIEWS] = { "theaps", "classes", "events", "nodes", "history" };
+    static const char *const names[TOP_VIEWS] = {
+        "theaps", "classes", "events", "nodes", "history", "heaps"
+    };
     const struct top_sight *sight = &top->sights[top->view];
     int x = 1;
     char order[64] = "", tab[32];
     for (unsigned i = 0; i < TOP_VIEWS; i++) {
         chtype look = i == top->view ? A_REVERSE | A_BOLD : A_NORMAL;
         bool named = COLS >= TOP_ROOMY || i == top->view; /* on a narrow screen only where one is */
-        snprintf(tab, sizeof tab, COLS >= TOP_ROOMY ? " %u %s " : named ? "%u %s" : "%u", i + 1, names[i]);
+        snprintf(tab, sizeof tab, COLS >= TOP_WIDE ? " %u %s " : named ? "%u %s" : "%u", i + 1, names[i]);
         attron(look);
         mvaddstr(row, x, tab);
         attroff(look);
@@ -53,7 +55,7 @@ static int draw_tabs(const struct top *top, int row)
 /* The first columns always, the others so that the one it is sorted by is among them. */
 static unsigned choose_columns(const struct top *top, unsigned *chosen)
 {
-    unsigned all = top_column_count(top->view), fixed = top->view == TOP_THEAPS ? 2 : 1, count = 0,
+    unsigned all = top_column_count(top->view), fixed = top->view == TOP_CLASSES ? 1 : 2, count = 0,
              from = fixed;
     unsigned sorted = top->sights[top->view].column;
     for (;; from++) {
@@ -148,7 +150,8 @@ static void draw_event(struct top *top, int row, const struct hf_inspect_event *
              show_span(span, sizeof span, snapshot_age_ns(&top->now, event->ticks)), id,
              show_event(text, sizeof text, &top->now, event), who);
     bool alarming = event->kind == HF_EVENT_NODE_FULL || event->kind == HF_EVENT_REMOTE_BEGAN ||
-                    event->kind == HF_EVENT_REPORT;
+                    event->kind == HF_EVENT_REPORT || event->kind == HF_EVENT_RESERVE ||
+                    event->kind == HF_EVENT_HEAP_LIMIT;
     chtype look = alarming ? top->colour ? (chtype)COLOR_PAIR(COLOR_RED) : A_BOLD : A_NORMAL;
     attron(look);
     mvaddnstr(row, 0, line, COLS);
@@ -207,6 +210,30 @@ static int draw_below(struct top *top, int row, int end)
     return row;
 }
 
+/* --- heaps --- */
+
+/* What the table does not have is said above it. */
+static int draw_heaps(struct top *top, int row)
+{
+    const struct snapshot_heaps *sum = &top->now.heap_sum;
+    char line[160], held[SHOW_SHORT];
+    if (!top_has_heaps(top)) {
+        mvaddnstr(top_own_row(row), 0,
+                  sum->told == 0 ? "its library does not tell of heaps"
+                                 : "the program has made no heap: see hf_heap_create(3)",
+                  COLS);
+        return row + 1;
+    }
+    int used = snprintf(line, sizeof line, "%llu live", (unsigned long long)sum->live);
+    if (sum->others != 0)
+        used +=
+            snprintf(line + used, sizeof line - (size_t)used, ", %llu of them without a slot here hold %s",
+                     (unsigned long long)sum->others, show_bytes(held, (double)sum->others_held, 6));
+    snprintf(line + used, sizeof line - (size_t)used, "; %llu made so far", (unsigned long long)sum->made);
+    mvaddnstr(top_own_row(row), 0, line, COLS);
+    return draw_table(top, row + 1, LINES);
+}
+
 /* --- slow calls --- */
 
 static unsigned causes_seen(const struct snapshot *snapshot)
@@ -252,7 +279,7 @@ static int draw_causes(const struct top *top, int row)
 static void draw_help(const struct top *top)
 {
     static const char *const keys[] = {
-        "1 to 5, Tab  another view",
+        "1 to 6, Tab  another view",
         "arrows, PgUp PgDn, Home End  scroll",
         "< >  sort by the next column",
         "r  turn the order round",
@@ -292,7 +319,8 @@ static int draw_threads(struct top *top, int row)
 static void draw_view(struct top *top, int row)
 {
     struct top_sight *sight = &top->sights[top->view];
-    visible = LINES > row + 1 ? (unsigned)(LINES - row - 1) : 1;
+    int heading = top->view == TOP_HEAPS ? 2 : 1;
+    visible = LINES > row + heading ? (unsigned)(LINES - row - heading) : 1;
     unsigned most = top->rows > visible ? top->rows - visible : 0;
     sight->scroll = (unsigned)hfi_min(sight->scroll, most);
     switch (top->view) {
@@ -300,6 +328,7 @@ static void draw_view(struct top *top, int row)
     case TOP_NODES: row = top_draw_nodes(top, row, LINES); break;
     case TOP_THEAPS: row = draw_threads(top, row); break;
     case TOP_CLASSES: row = draw_table(top, row, LINES); break;
+    case TOP_HEAPS: row = draw_heaps(top, row); break;
     default: row = top_draw_past(top, draw_causes(top, row), LINES); break;
     }
     if (top->view != TOP_HISTORY && LINES - row >= PAST_ROWS) {
@@ -324,7 +353,7 @@ void top_draw(struct top *top)
     } else {
         top_sort(top);
         int row = top_head_rows(top);
-        top_clear_for(top, row + 1);
+        top_clear_for(top, row + (top->view == TOP_HEAPS ? 2 : 1));
         top_draw_head(top);
         draw_view(top, draw_tabs(top, row));
     }

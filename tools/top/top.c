@@ -13,9 +13,10 @@ static int watch(struct top *top)
     char name[TOP_NAME_BYTES];
     tool_printable(top->name, sizeof top->name, target_name(top->target.pid, name, sizeof name));
     top->theaps = calloc(HF_INSPECT_MAX_THEAPS, sizeof *top->theaps);
-    if (top->theaps == NULL) {
-        hfi_say(SAY_ERROR, "HF-E430", "top", "there is no memory for %d threads; free some",
-                HF_INSPECT_MAX_THEAPS);
+    top->heaps = calloc(HF_INSPECT_MAX_HEAPS, sizeof *top->heaps);
+    if (top->theaps == NULL || top->heaps == NULL) {
+        hfi_say(SAY_ERROR, "HF-E430", "top", "there is no memory for %d threads and %d heaps; free some",
+                HF_INSPECT_MAX_THEAPS, HF_INSPECT_MAX_HEAPS);
         return EXIT_FAILURE;
     }
     int status = target_read(&top->target, &top->now, false, "top");
@@ -24,6 +25,7 @@ static int watch(struct top *top)
     snapshot_free(&top->now);
     snapshot_free(&top->map);
     free(top->theaps);
+    free(top->heaps);
     return status;
 }
 
@@ -63,15 +65,16 @@ static int top_main(int argc, char **argv)
 const struct command tool_top = {
     .name = "top",
     .summary = "watch the arena of a running process",
-    .help = "usage: holdfast top [--delay SECONDS] [PID]\n"
-            "\n"
-            "Shows process PID's arena on the whole terminal, of 40x10 characters or more: what is live and\n"
-            "held, nodes, rates, threads, size classes, events, and how it went since top was started.\n"
-            "Without PID: the only process that shows an arena.\n"
-            "Keys: 1 to 5 or Tab another view, arrows scroll, < > or a capital letter sort, r turns the\n"
-            "order round, d another delay, h help, q quit.\n"
-            "\n"
-            "  --delay SECONDS  between refreshes, 0.1 to 60 (default: 1)\n"
-            "  --help           this text\n",
+    .help =
+        "usage: holdfast top [--delay SECONDS] [PID]\n"
+        "\n"
+        "Shows process PID's arena on the whole terminal, of 40x10 characters or more: what is live and\n"
+        "held, nodes, rates, threads, size classes, events, heaps, and how it went since top was started.\n"
+        "Without PID: the only process that shows an arena.\n"
+        "Keys: 1 to 6 or Tab another view, arrows scroll, < > or a capital letter sort, r turns the\n"
+        "order round, d another delay, h help, q quit.\n"
+        "\n"
+        "  --delay SECONDS  between refreshes, 0.1 to 60 (default: 1)\n"
+        "  --help           this text\n",
     .run = top_main,
 };

@@ -19,11 +19,12 @@
 #define TOP_ROOMY 60  /* from which there are words beside the bars */
 #define TOP_CELLS 512 /* columns of a bar, and bytes of a table's row, at most */
 
-enum top_view { TOP_THEAPS, TOP_CLASSES, TOP_EVENTS, TOP_NODES, TOP_HISTORY, TOP_VIEWS };
+enum top_view { TOP_THEAPS, TOP_CLASSES, TOP_EVENTS, TOP_NODES, TOP_HISTORY, TOP_HEAPS, TOP_VIEWS };
 
 /* Per second, of late: an average in which the last two seconds count most. */
 struct top_rates {
     double slow, claimed, fresh, stolen, large, retired, remote, away;
+    double heaps_made;
 };
 
 /* What is known of a theap's slot from one sample to the next. */
@@ -32,6 +33,13 @@ struct top_theap {
     double slow_rate, out_rate, in_rate;
     uint64_t named_tid, named_ns; /* whose name it is, and since when; 0 for none */
     char name[TOP_NAME_BYTES];
+};
+
+/* Likewise of a heap's slot. */
+struct top_heap {
+    uint64_t id; /* of the heap that had it at the last sample */
+    uint64_t held;
+    double grow_rate; /* bytes per second, negative where it falls */
 };
 
 /* What there was at a moment, and of rates the most since the one before.  A point a second, or a
@@ -65,6 +73,8 @@ struct top {
     struct top_rates rates;
     double slow[HF_INSPECT_BUCKETS]; /* of late: fades as the rates do */
     struct top_theap *theaps;        /* HF_INSPECT_MAX_THEAPS */
+    struct top_heap *heaps;          /* HF_INSPECT_MAX_HEAPS */
+    uint64_t heaps_made;             /* at the last sample */
     struct top_point past[TOP_PAST]; /* number n stands at n % TOP_PAST */
     unsigned past_count;             /* so far */
 
@@ -91,6 +101,10 @@ uint64_t top_held(const struct top *top);
 
 /* Sets the delay; what was seen so far stays. */
 bool top_set_delay(struct top *top, const char *text);
+
+/* Whether there is something to say of heaps, or of a reserve. */
+bool top_has_heaps(const struct top *top);
+bool top_has_reserve(const struct top *top);
 
 /* Name of a theap's thread, read again every few seconds. */
 const char *top_theap_name(struct top *top, unsigned theap);
