@@ -147,10 +147,11 @@ hf_fuzz_tool = $(hf_fuzz) -DRECORDING_PAGES_MAX=65536 -iquote $(srcdir)/tools \
 hf_fuzz_libraries = $$core_libraries -ljansson -lm
 EXTRA_DIST += %D%/fuzz/recording.c %D%/fuzz/segment.c
 .PHONY: fuzz-recording fuzz-segment
-fuzz-recording: holdfast
+fuzz-recording: holdfast %D%/made-segment
 	$(hf_fuzz_tool) $(srcdir)/%D%/fuzz/recording.c $(hf_fuzz_libraries) -o fuzz-recording-bin
 	$(MKDIR_P) fuzz-recording-corpus
 	./holdfast run --arena 8M -- sleep 5 & sleep 2; ./holdfast record $$! -o fuzz-recording-corpus/seed --interval 0.1 --duration 0.5 || :
+	%D%/made-segment --heaps > fuzz-recording-made & sleep 1; ./holdfast record $$! -o fuzz-recording-corpus/heaps --interval 0.1 --duration 0.5; kill $$!; rm -f "$$(cat fuzz-recording-made)"
 	./fuzz-recording-bin -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=4000 -close_fd_mask=2 fuzz-recording-corpus
 fuzz-segment: holdfast %D%/made-segment
 	$(hf_fuzz_tool) $(srcdir)/%D%/fuzz/segment.c $(hf_fuzz_libraries) -o fuzz-segment-bin
@@ -159,4 +160,4 @@ fuzz-segment: holdfast %D%/made-segment
 	%D%/made-segment --heaps > fuzz-segment-made & sleep 1; cp "$$(cat fuzz-segment-made)" fuzz-segment-corpus/heaps; kill $$!; rm -f "$$(cat fuzz-segment-made)"
 	./fuzz-segment-bin -max_total_time=$(FUZZ_SECONDS) -max_len=30000 -rss_limit_mb=4000 fuzz-segment-corpus
 CLEANFILES += fuzz-segment-bin fuzz-segment-made
-CLEANFILES += fuzz-recording-bin
+CLEANFILES += fuzz-recording-bin fuzz-recording-made

@@ -6,10 +6,12 @@
  *
  * Names: thp, memlock, swap, asked_backing, options, forks, registered; of node 0 backing, flags,
  * total, asked, populate_error, used, free, high_water, memory, pool_pages, pool_free; of theap 0
- * failed, away, name, and age in seconds; "refused=ERRNO" adds the event; "late-CAUSE=CALLS" are over a
- * limit of 50 us, of which the longest took a millisecond.  "step=SECONDS" puts each
- * sample so long after the one before, "grows=BYTES" lets node 0's use and the most of it rise from
- * each to the next.
+ * failed, away, name, and age in seconds; of the heap in slot 1 heap_held, heap_limit,
+ * heap_failures and heap_id, of all heaps heap_failed; "heap_grows=BYTES" lets that heap hold so
+ * much more from each sample to the next, and "heap_falls=NUMBER" less in that one;
+ * "refused=ERRNO" adds the event; "late-CAUSE=CALLS" are over a limit of 50 us, of which the
+ * longest took a millisecond.  "step=SECONDS" puts each sample so long after the one before,
+ * "grows=BYTES" lets node 0's use and the most of it rise from each to the next.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,6 +54,11 @@ static uint64_t *figure(struct sample *sample, const char *name)
         { "pool_free", &sample->machine.nodes[0].pool_free[0] },
         { "failed", &sample->snapshot.theaps[0].failed },
         { "away", &sample->snapshot.theaps[0].away[0] },
+        { "heap_id", &sample->snapshot.heaps[1].id },
+        { "heap_held", &sample->snapshot.heaps[1].held },
+        { "heap_limit", &sample->snapshot.heaps[1].limit },
+        { "heap_failures", &sample->snapshot.heaps[1].failures },
+        { "heap_failed", &sample->snapshot.heap_sum.failures },
     };
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         if (strcmp(name, figures[i].name) == 0)
@@ -108,6 +115,15 @@ static void edit_use(struct sample *sample, uint64_t number, uint64_t bytes)
     node->high_water_ticks = sample->clock.taken_ticks;
 }
 
+static void edit_heap(struct sample *sample, uint64_t number, uint64_t bytes)
+{
+    static uint64_t held;
+    struct hf_inspect_heap *heap = &sample->snapshot.heaps[1];
+    if (number == 0)
+        held = heap->held;
+    heap->held = heap->most = held + number * bytes;
+}
+
 static bool edit_late(struct sample *sample, const char *cause, uint64_t calls)
 {
     struct snapshot *snapshot = &sample->snapshot;
@@ -135,6 +151,10 @@ static bool edit(struct sample *sample, const char *assignment, uint64_t number)
         edit_time(sample, number, strtod(equals + 1, NULL));
     else if (strcmp(name, "grows") == 0)
         edit_use(sample, number, value);
+    else if (strcmp(name, "heap_grows") == 0)
+        edit_heap(sample, number, value);
+    else if (strcmp(name, "heap_falls") == 0)
+        sample->snapshot.heaps[1].held -= number == value ? 1 << 20 : 0;
     else if (strncmp(name, "late-", 5) == 0)
         return edit_late(sample, name + 5, value);
     else if (strcmp(name, "refused") == 0)

@@ -72,13 +72,39 @@ pages of heaps
 END
 finish_segment
 
+# --- recorded, and what is made of that ---
+start_segment --heaps
+must "$holdfast" record "$victim" -o "$work/a.hfr" --interval 0.02 --duration 0.5
+[ "$(wc -c < "$work/a.hfr")" -lt 300000 ] || fail "heaps that rest make a recording large"
+says report "$work/a.hfr" -o - << 'END'
+Held by heaps<small>40 heaps hold 1.66 MiB at the end; 57 made, limits failed 1,234,600 calls
+<th scope="row">cache</th><td>1</td><td>region</td><td>any</td><td>950 KiB</td><td>1 MiB</td><td>1 MiB</td><td>92.8 %</td><td>0</td><td>512 KiB</td><td>3</td>
+<th scope="row">que&quot;ry.??\[2J.*</th><td>9</td><td>region</td><td>3</td><td>48 KiB</td>
+<th scope="row">all others</th><td>-</td><td>-</td><td>-</td><td>640 KiB</td>
+que&quot;ry.*(9), now 48 KiB</li>
+pages of heaps, now\|heaps, now 2 MiB
+END
+grep -q "$(printf '\033')" "$work/out" && fail "report has a control character of a heap's name"
+must "$edit" "$work/a.hfr" "$work/grows.hfr" step=20 heap_grows=65536
+expect 1 '"rule": "heap-over-limit"' tune --json "$work/a.hfr"
+is_json < "$work/out" || fail "tune --json of heaps is no JSON"
+expect 0 'held by heaps ' diff "$work/a.hfr" "$work/a.hfr"
+grep -q '^heaps  *40 ' "$work/out" || fail "diff does not count heaps"
+expect 0 'Calls over limits of heaps' report "$work/a.hfr" "$work/grows.hfr" -o -
+finish_segment
+
 # --- no heap was ever made: nothing is said of any ---
 start_segment
+must "$holdfast" record "$victim" -o "$work/none.hfr" --interval 0.05 --duration 0.3
 says stat --json "$victim" << 'END'
 "made": 0,
 "heaps": \[\]
 END
 "$holdfast" stat "$victim" | grep -q '^heap' && fail "stat speaks of heaps where there was none"
+expect 0 '</html>' report "$work/none.hfr" -o -
+grep -q 'Held by heaps' "$work/out" && fail "report speaks of heaps where there was none"
+expect 0 'threads ' diff "$work/none.hfr" "$work/none.hfr"
+grep -q heaps "$work/out" && fail "diff speaks of heaps where there was none"
 finish_segment
 
 # --- of another library ---

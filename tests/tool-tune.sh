@@ -243,6 +243,27 @@ spared arena-fills-up "$work/changed"
 "$edit" "$work/long" "$work/changed" step=1 grows=1048576 || fail "tool-edit"
 spared arena-fills-up "$work/changed"
 
+# --- heaps: one near its limit, one that is stopped by it, and one that grows and never falls ---
+start_segment --heaps
+"$holdfast" record "$victim" -o "$work/heaps" --interval 0.02 --duration 0.4 2> /dev/null || fail "no recording of heaps"
+finish_segment
+# changed_heaps NAME=VALUE...
+changed_heaps() { "$edit" "$work/heaps" "$work/changed" "$@" || fail "tool-edit"; }
+given heap-near-limit 'heap "cache" \(1\) holds 950 KiB of 1 MiB, 92.8 %$' "$work/heaps"
+given heap-over-limit 'failed 1234600 calls, of 57 heaps made so far; heap "que"ry.{3,4}2J.*" \(9\) failed 1234567, holds 48 KiB and may hold 64 KiB$' "$work/heaps"
+spared heap-grows "$work/heaps"
+changed_heaps heap_limit=0 heap_failed=0
+spared heap-near-limit "$work/changed"
+spared heap-over-limit "$work/changed"
+changed_heaps step=20 heap_grows=65536 heap_limit=20971520
+given heap-grows 'heap "cache" \(1\) never fell, and rose from 944 KiB to [0-9.]* MiB, [0-9.]* MiB an hour; at that rate it is at its limit in 1.[0-9] hours$' \
+    "$work/changed"
+spared heap-near-limit "$work/changed"
+changed_heaps step=20 heap_grows=65536 heap_falls=12
+spared heap-grows "$work/changed"
+changed_heaps step=1 heap_grows=65536 # less than a minute
+spared heap-grows "$work/changed"
+
 # What was refused is counted: not a little more than there is.
 HOLDFAST_ARENA=64M start crowd 1 40
 given arena-too-small '' "$live"

@@ -59,6 +59,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/report/report-events.c \
 	%D%/report/report-growth.c \
 	%D%/report/report-head.c \
+	%D%/report/report-heaps.c \
 	%D%/report/report-pages.c \
 	%D%/report/report-pair.c \
 	%D%/report/report-parts.c \
@@ -73,6 +74,7 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/advice/advice.h \
 	%D%/advice/rules-backing.c \
 	%D%/advice/rules-place.c \
+	%D%/advice/rules-heaps.c \
 	%D%/advice/rules-late.c \
 	%D%/advice/rules-program.c \
 	%D%/advice/rules-size.c \

@@ -7,12 +7,27 @@
 
 /* By severity, and by what is to be mended first. */
 static const struct rule *const rules[] = {
-    &rule_memory_missing, &rule_refusing,     &rule_request_too_large,
-    &rule_node_full,      &rule_ring_refused, &rule_nearly_full,
-    &rule_not_bound,      &rule_pool_short,   &rule_reserve_used,
-    &rule_full_soon,      &rule_no_thp,       &rule_threads_elsewhere,
-    &rule_forks,          &rule_late,         &rule_rising,
-    &rule_growing,        &rule_sleepers,     &rule_too_large,
+    &rule_memory_missing,
+    &rule_refusing,
+    &rule_request_too_large,
+    &rule_node_full,
+    &rule_ring_refused,
+    &rule_nearly_full,
+    &rule_not_bound,
+    &rule_pool_short,
+    &rule_reserve_used,
+    &rule_full_soon,
+    &rule_no_thp,
+    &rule_threads_elsewhere,
+    &rule_forks,
+    &rule_late,
+    &rule_heap_rising,
+    &rule_rising,
+    &rule_heap_over_limit,
+    &rule_heap_near_limit,
+    &rule_growing,
+    &rule_sleepers,
+    &rule_too_large,
 };
 
 const char *advice_severity_name(enum severity severity)

@@ -55,6 +55,10 @@ extern const struct rule rule_node_full, rule_threads_elsewhere;
 
 extern const struct rule rule_sleepers, rule_forks, rule_ring_refused;
 
+/* --- rules-heaps.c: heaps of the program --- */
+
+extern const struct rule rule_heap_over_limit, rule_heap_near_limit, rule_heap_rising;
+
 /* --- rules-late.c: calls that took too long --- */
 
 extern const struct rule rule_late;

@@ -18,6 +18,7 @@
 
 #define WATCH_SAMPLES 40u /* of a live process, over the time it is watched */
 #define RISE_PARTS 4u
+#define HEAP_RISE_STEPS 16u   /* a quarter of a MiB: less is no leak worth a word */
 #define RISE_SECONDS_MIN 60.0 /* less is a start, which says nothing about the hours after it */
 
 /* --- points --- */
@@ -57,6 +58,10 @@ static void fill_point(struct history_point *point, const struct sample *sample,
     point->listed = sum->listed;
     point->slow_ticks = sum->slow_ticks;
     point->in_use = sum->in_use;
+    point->heaps = sample->snapshot.heap_sum.live;
+    point->heaps_held = sample->snapshot.heap_sum.held;
+    point->heaps_made = sample->snapshot.heap_sum.made;
+    point->heap_failures = sample->snapshot.heap_sum.failures;
     point->slow_calls = 0;
     for (unsigned i = 0; i < HF_INSPECT_BUCKETS; i++)
         point->slow_calls += sum->slow[i];
@@ -67,6 +72,37 @@ static void fill_point(struct history_point *point, const struct sample *sample,
     for (unsigned i = 0; i < node_count; i++) {
         point->nodes[i] = snapshot_figures(&sample->snapshot, i);
         fill_bands(point->bands[i], sample, i);
+    }
+}
+
+/* The heaps of the last sample, at a point; where one sample lacks them they are as they were. */
+static bool note_heaps(struct history *history, unsigned point)
+{
+    const struct snapshot *snapshot = &history->last->snapshot;
+    for (unsigned i = 0; i < HF_INSPECT_MAX_HEAPS; i++) {
+        const struct hf_inspect_heap *heap = i < snapshot->heap_count ? &snapshot->heaps[i] : NULL;
+        struct history_heap *known = &history->heaps[i];
+        if (heap == NULL || heap->id == 0) {
+            known->id = 0;
+            continue;
+        }
+        if (known->held == NULL && (known->held = calloc(HISTORY_POINTS, sizeof *known->held)) == NULL)
+            return false;
+        if (known->id != heap->id)
+            *known = (struct history_heap){ .id = heap->id, .since = point, .held = known->held };
+        uint64_t steps = heap->held / HISTORY_HEAP_STEP;
+        known->held[point] = steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX;
+    }
+    return true;
+}
+
+static void halve_heaps(struct history *history)
+{
+    for (unsigned i = 0; i < HF_INSPECT_MAX_HEAPS; i++) {
+        struct history_heap *heap = &history->heaps[i];
+        for (unsigned j = 0; j < HISTORY_POINTS / 2 && heap->held != NULL; j++)
+            heap->held[j] = heap->held[2 * j + 1];
+        heap->since /= 2;
     }
 }
 
@@ -104,6 +140,7 @@ static void halve(struct history *history)
         }
         merge(to, from + 1, history->node_count);
     }
+    halve_heaps(history);
     history->point_count = HISTORY_POINTS / 2;
     history->stride *= 2;
     history->pending = 0;
@@ -117,10 +154,11 @@ static bool begin(struct history *history)
     history->stride = 1;
     history->points = calloc(HISTORY_POINTS + 1, sizeof *history->points);
     history->events = calloc(HISTORY_EVENTS, sizeof *history->events);
+    history->heaps = calloc(HF_INSPECT_MAX_HEAPS, sizeof *history->heaps);
     size_t count = (size_t)(HISTORY_POINTS + 1) * history->node_count;
     struct snapshot_figures *nodes = calloc(count, sizeof *nodes);
     uint8_t(*bands)[HISTORY_BANDS] = calloc(count, sizeof *bands);
-    bool there = nodes != NULL && bands != NULL;
+    bool there = nodes != NULL && bands != NULL && history->heaps != NULL;
     for (unsigned i = 0; i <= HISTORY_POINTS && history->points != NULL; i++) {
         history->points[i].nodes = there ? nodes + (size_t)i * history->node_count : nodes;
         history->points[i].bands = there ? bands + (size_t)i * history->node_count : bands;
@@ -177,7 +215,7 @@ static bool add(struct history *history)
     else
         merge(to, spare, history->node_count);
     history->pending = (history->pending + 1) % history->stride;
-    return true;
+    return note_heaps(history, history->point_count - 1);
 }
 
 /* --- from a recording --- */
@@ -285,6 +323,9 @@ void history_free(struct history *history)
     }
     free(history->points);
     free(history->events);
+    for (unsigned i = 0; i < HF_INSPECT_MAX_HEAPS && history->heaps != NULL; i++)
+        free(history->heaps[i].held);
+    free(history->heaps);
     *history = (struct history){ .samples = 0 };
 }
 
@@ -337,6 +378,37 @@ bool history_rises(const struct history *history, unsigned node, double *bytes_p
         mean_before = mean;
     }
     *bytes_per_s = rise / (span_ns / 1e9);
+    return true;
+}
+
+uint64_t history_heap_held(const struct history *history, unsigned slot, unsigned point)
+{
+    const struct history_heap *heap = &history->heaps[slot];
+    bool there = heap->id != 0 && point >= heap->since && point < history->point_count;
+    return there ? (uint64_t)heap->held[point] * HISTORY_HEAP_STEP : 0;
+}
+
+bool history_heap_rises(const struct history *history, unsigned slot, uint64_t *from_bytes,
+                        double *bytes_per_s)
+{
+    const struct history_heap *heap = &history->heaps[slot];
+    unsigned first = heap->since, last = history->point_count - (history->point_count != 0);
+    if (heap->id == 0 || last < first + RISE_PARTS ||
+        history->points[last].ns < history->points[first].ns + (uint64_t)(RISE_SECONDS_MIN * 1e9))
+        return false;
+    uint32_t rise = heap->held[last] - heap->held[first];
+    for (unsigned i = first + 1; i <= last; i++)
+        if (heap->held[i] < heap->held[i - 1])
+            return false;
+    for (unsigned part = 0; part < RISE_PARTS; part++) { /* not all of it at its beginning */
+        unsigned from = first + (last - first) * part / RISE_PARTS,
+                 to = first + (last - first) * (part + 1) / RISE_PARTS;
+        if (rise < HEAP_RISE_STEPS || heap->held[to] - heap->held[from] < rise / RISE_PARTS / 4)
+            return false;
+    }
+    *from_bytes = (uint64_t)heap->held[first] * HISTORY_HEAP_STEP;
+    *bytes_per_s = (double)rise * HISTORY_HEAP_STEP /
+                   ((double)(history->points[last].ns - history->points[first].ns) / 1e9);
     return true;
 }
 

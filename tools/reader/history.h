@@ -8,14 +8,16 @@
 
 #include "reader/recording.h"
 
-#define HISTORY_POINTS 1024u /* kept; of more, neighbours are made one */
-#define HISTORY_BANDS 48u    /* of the picture of a node's use by place, lowest address first */
-#define HISTORY_EVENTS 512u  /* the last ones */
+#define HISTORY_POINTS 1024u     /* kept; of more, neighbours are made one */
+#define HISTORY_BANDS 48u        /* of the picture of a node's use by place, lowest address first */
+#define HISTORY_EVENTS 512u      /* the last ones */
+#define HISTORY_HEAP_STEP 16384u /* bytes that heaps are counted in */
 
 struct history_point {
     uint64_t ns;                                                                /* CLOCK_MONOTONIC */
     uint64_t failed, away, taken, remote_frees, listed, slow_calls, slow_ticks; /* totals so far */
     uint64_t in_use;                                                            /* theaps */
+    uint64_t heaps, heaps_held, heaps_made, heap_failures;                      /* of the program */
     uint64_t class_live[HF_INSPECT_MAX_CLASSES]; /* bytes in live blocks, by size class; held ones where
                                                   * that is not known */
     /* of a merged point: of where most was used; total, high_water and bands of the last */
@@ -28,6 +30,13 @@ struct history_event {
     double ns; /* CLOCK_MONOTONIC */
 };
 
+/* What the heap that has a slot now held, by point, in steps; nothing before point `since`. */
+struct history_heap {
+    uint64_t id; /* 0: none */
+    unsigned since;
+    uint32_t *held; /* HISTORY_POINTS; NULL: the slot never had one */
+};
+
 struct history {
     struct sample *last;
     uint64_t first_ns;
@@ -37,6 +46,7 @@ struct history {
     struct history_point *points;
     unsigned point_count;
     struct history_event *events; /* oldest first */
+    struct history_heap *heaps;   /* by slot, HF_INSPECT_MAX_HEAPS */
     unsigned event_count;
     uint64_t next_sequence;
     uint64_t events_missed;   /* overwritten before they were seen */
@@ -63,6 +73,14 @@ void history_free(struct history *history);
  * known of, a minute at least.  They have to rise in each quarter of it, and by a quarter of the
  * mean rise at least. *bytes_per_s: how fast, from its first moment to its last. */
 bool history_rises(const struct history *history, unsigned node, double *bytes_per_s);
+
+/* Whether a heap grew and never fell all the while that is known of it, a minute at least, as
+ * history_rises has it of a node.  *from_bytes: what it held then. */
+bool history_heap_rises(const struct history *history, unsigned slot, uint64_t *from_bytes,
+                        double *bytes_per_s);
+
+/* What it held at a point; 0 before it was there. */
+uint64_t history_heap_held(const struct history *history, unsigned slot, unsigned point);
 
 /* Bytes of memory that is held and in no live block. */
 static inline uint64_t history_unused(const struct snapshot_figures *figures)

@@ -15,11 +15,12 @@
 _Static_assert(LIVE_BYTES == 6 * sizeof(uint64_t), "nothing lies between");
 _Static_assert(sizeof(struct hf_inspect_segment) % 8 == 0 && sizeof(struct hf_inspect_class) % 8 == 0 &&
                    sizeof(struct sample_clock) % 8 == 0 && sizeof(struct sample_thread) % 8 == 0 &&
-                   sizeof(struct snapshot_sum) % 8 == 0 && sizeof(struct sample_origin) % 8 == 0,
+                   sizeof(struct snapshot_sum) % 8 == 0 && sizeof(struct hf_inspect_heap) % 8 == 0 &&
+                   sizeof(struct sample_origin) % 8 == 0,
                "tables are made of words");
 
 /* By what its entries are counted. */
-enum counted { BY_ONE, BY_NODES, BY_CELLS, BY_CLASSES, BY_THEAPS, BY_EVENTS, BY_PAGES, BY_CAUSES };
+enum counted { BY_ONE, BY_NODES, BY_CELLS, BY_CLASSES, BY_THEAPS, BY_EVENTS, BY_PAGES, BY_CAUSES, BY_HEAPS };
 
 static const size_t most[] = {
     [BY_ONE] = 1,
@@ -30,6 +31,7 @@ static const size_t most[] = {
     [BY_EVENTS] = HF_INSPECT_EVENTS,
     [BY_PAGES] = RECORDING_PAGES_MAX,
     [BY_CAUSES] = HF_INSPECT_CAUSES,
+    [BY_HEAPS] = HF_INSPECT_MAX_HEAPS,
 };
 
 static const struct {
@@ -63,6 +65,8 @@ static const struct {
     [PART_LIVE] = { AT(snapshot.live_known), false, LIVE_BYTES, 0, BY_ONE },
     [PART_ORIGIN] = { AT(origin), false, sizeof(struct sample_origin), 0, BY_ONE },
     [PART_CAUSES] = { AT(snapshot.causes), false, sizeof(struct hf_inspect_slow), 0, BY_CAUSES },
+    [PART_HEAP_SUM] = { AT(snapshot.heap_sum), false, sizeof(struct snapshot_heaps), 0, BY_ONE },
+    [PART_HEAPS] = { AT(snapshot.heaps), true, sizeof(struct hf_inspect_heap), 0, BY_HEAPS },
 #undef AT
 };
 
@@ -77,6 +81,7 @@ static size_t count_of(const struct snapshot *snapshot, enum counted counted)
     case BY_EVENTS: return HF_INSPECT_EVENTS;
     case BY_PAGES: return snapshot->page_count;
     case BY_CAUSES: return snapshot->cause_count;
+    case BY_HEAPS: return snapshot->heap_count;
     }
     return 0;
 }

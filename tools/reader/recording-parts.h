@@ -31,6 +31,8 @@ enum part {
     PART_LIVE,
     PART_ORIGIN,
     PART_CAUSES,
+    PART_HEAP_SUM,
+    PART_HEAPS,
     PART_COUNT,
     PART_END = 64 /* a later tool's parts are below it */
 };

@@ -80,6 +80,8 @@ static void set_count(struct snapshot *snapshot, enum part part, size_t count)
         snapshot->theap_count = (unsigned)count;
     else if (part == PART_CAUSES)
         snapshot->cause_count = (unsigned)count;
+    else if (part == PART_HEAPS)
+        snapshot->heap_count = (unsigned)count;
 }
 
 static const char *get_pages(struct snapshot *snapshot, size_t count)
@@ -147,6 +149,7 @@ static const char *settle(struct recording *recording, struct sample *sample)
         hfi_min(snapshot->header.theaps.entry_bytes, recording->entry_bytes[PART_THEAPS]);
     sample->clock.name[SAMPLE_NAME - 1] = 0;
     origin_end_texts(&sample->origin);
+    snapshot_end_heap_names(snapshot);
     for (unsigned i = 0; i < snapshot->theap_count; i++)
         sample->threads[i].name[SAMPLE_NAME - 1] = 0;
     for (unsigned i = 0; i < snapshot->node_count; i++)
@@ -165,7 +168,9 @@ static const char *get_sample(struct recording *recording, struct sample *sample
         snapshot->theaps = calloc(HF_INSPECT_MAX_THEAPS, sizeof *snapshot->theaps);
     if (snapshot->theap_pages == NULL)
         snapshot->theap_pages = calloc(HF_INSPECT_MAX_THEAPS, sizeof *snapshot->theap_pages);
-    if (snapshot->theaps == NULL || snapshot->theap_pages == NULL)
+    if (snapshot->heaps == NULL)
+        snapshot->heaps = calloc(HF_INSPECT_MAX_HEAPS, sizeof *snapshot->heaps);
+    if (snapshot->theaps == NULL || snapshot->theap_pages == NULL || snapshot->heaps == NULL)
         return "there is no memory for it";
     while (at < end && fault == NULL)
         fault = get_part(recording, sample, &at, end);

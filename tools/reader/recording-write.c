@@ -95,7 +95,9 @@ int recording_append(struct recording *recording, struct sample *sample, bool wh
         bool of_theaps = part == PART_THEAPS || part == PART_THEAP_PAGES || part == PART_THREADS;
         bool of_map = part == PART_NODE_PAGES || part == PART_PLACES || part == PART_CLASS_PAGES ||
                       part == PART_CELLS || part == PART_PAGES || part == PART_LIVE;
-        if ((of_theaps && !whole) || (of_map && sample->snapshot.pages == NULL) ||
+        /* Thousands of heaps that come and go would be most of the file. */
+        bool of_many_heaps = part == PART_HEAPS && sample->snapshot.heap_sum.live > RECORDING_HEAPS_OFTEN;
+        if (((of_theaps || of_many_heaps) && !whole) || (of_map && sample->snapshot.pages == NULL) ||
             (part == PART_PAGES && !last))
             continue;
         there = put_part(recording, sample, part);

@@ -13,7 +13,7 @@
  * stored as its difference to the same word of the sample before, zigzagged, as a varint of 7 bits
  * a byte.  Words of the page map are stored as the difference to the word in front.  A part that is
  * left out is as it was.  The page map, 8 bytes per 64 KiB of arena, is in the last sample alone,
- * and nothing follows it.  The theaps are in one sample of THEAPS_EVERY.
+ * and nothing follows it.  The theaps, and many heaps, are in one sample of THEAPS_EVERY.
  *
  * A file that is cut short is good up to its last whole sample.
  *
@@ -29,6 +29,7 @@
 #define RECORDING_MAGIC UINT64_C(0x3143455244484f4c) /* "LOHDREC1" */
 #define RECORDING_VERSION 2
 #define RECORDING_THEAPS_EVERY 10
+#define RECORDING_HEAPS_OFTEN 64 /* heaps: of more, the table is in as many samples as the theaps */
 
 struct recording_head {
     uint64_t magic;

@@ -50,6 +50,15 @@ static double unused(const struct history *history, unsigned point)
     return held_at(history, point) - known_live(history, point);
 }
 
+/* Where heaps were ever made. */
+#define OF_HEAPS(member)                                                                                     \
+    static double member##_at(const struct history *history, unsigned point)                                 \
+    {                                                                                                        \
+        return history->last->snapshot.heap_sum.made == 0 ? NAN : (double)history->points[point].member;     \
+    }
+OF_HEAPS(heaps)
+OF_HEAPS(heaps_held)
+
 static double threads(const struct history *history, unsigned point)
 {
     return (double)history->points[point].in_use;
@@ -76,6 +85,18 @@ RATE(remote_frees)
 RATE(listed)
 RATE(failed)
 RATE(away)
+RATE(heaps_made)
+RATE(heap_failures)
+
+static double known_made_rate(const struct history *history, unsigned point)
+{
+    return history->last->snapshot.heap_sum.made == 0 ? NAN : heaps_made_rate(history, point);
+}
+
+static double known_heap_failures_rate(const struct history *history, unsigned point)
+{
+    return history->last->snapshot.heap_sum.made == 0 ? NAN : heap_failures_rate(history, point);
+}
 
 static double known_away_rate(const struct history *history, unsigned point)
 {
@@ -95,6 +116,8 @@ static const struct figure figures[] = {
     { "unused", "unused", FORM_BYTES, unused },
     { "used", "used", FORM_BYTES, used_at },
     { "free", "free", FORM_BYTES, free_at },
+    { "heaps", "heaps", FORM_COUNT, heaps_at },
+    { "held by heaps", "heaps_held", FORM_BYTES, heaps_held_at },
     { "threads", "threads", FORM_COUNT, threads },
     { "pages taken/s", "pages_taken_per_second", FORM_RATE, taken_rate },
     { "blocks listed/s", "listed_per_second", FORM_RATE, listed_rate },
@@ -103,6 +126,8 @@ static const struct figure figures[] = {
     { "remote frees/s", "remote_frees_per_second", FORM_RATE, remote_frees_rate },
     { "away/s", "away_per_second", FORM_RATE, known_away_rate },
     { "failed calls/s", "failed_per_second", FORM_RATE, failed_rate },
+    { "heaps made/s", "heaps_made_per_second", FORM_RATE, known_made_rate },
+    { "over limits/s", "heap_failures_per_second", FORM_RATE, known_heap_failures_rate },
 };
 #define FIGURES (sizeof figures / sizeof figures[0])
 

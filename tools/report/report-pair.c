@@ -50,6 +50,17 @@ static double failed(const struct report *report)
 {
     return (double)report->sample->sum.failed;
 }
+/* Where heaps were ever made. */
+static double heaps_held(const struct report *report)
+{
+    const struct snapshot_heaps *sum = &report->snapshot->heap_sum;
+    return sum->made == 0 ? NAN : (double)sum->held;
+}
+static double heap_failures(const struct report *report)
+{
+    const struct snapshot_heaps *sum = &report->snapshot->heap_sum;
+    return sum->made == 0 ? NAN : (double)sum->failures;
+}
 static double threads(const struct report *report)
 {
     return (double)report->sample->sum.in_use;
@@ -112,6 +123,8 @@ static const struct figure figures[] = {
     { "Slow paths", FORM_RATE, slow_rate },
     { "Slow paths: 99 % below", FORM_NS, slow_most },
     { "Remote frees", FORM_RATE, remote_rate },
+    { "Held by heaps", FORM_BYTES, heaps_held },
+    { "Calls over limits of heaps", FORM_COUNT, heap_failures },
     { "Threads", FORM_COUNT, threads },
     { "Forks", FORM_COUNT, forks },
 };

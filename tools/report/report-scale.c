@@ -70,6 +70,7 @@ void report_scale(struct report *report)
                                              report_taken_rate(&history->points[i - 1], &history->points[i]));
     }
     report->scale.growth_bytes = top_of(report_growth_most(report), UINT64_MAX / 2);
+    report->scale.heap_bytes = top_of(report_heaps_most(report), UINT64_MAX / 2);
     scale_memory(report);
     scale_bars(report);
     scale_slow(report);
@@ -85,6 +86,7 @@ void report_scale_join(struct report *report, struct report *other)
     one->class_bytes = hfi_max(one->class_bytes, two->class_bytes);
     one->theap_bytes = hfi_max(one->theap_bytes, two->theap_bytes);
     one->growth_bytes = hfi_max(one->growth_bytes, two->growth_bytes);
+    one->heap_bytes = hfi_max(one->heap_bytes, two->heap_bytes);
     one->threads = hfi_max(one->threads, two->threads);
     one->pages_per_s = fmax(one->pages_per_s, two->pages_per_s);
     one->excess = fmax(one->excess, two->excess);

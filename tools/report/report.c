@@ -25,7 +25,7 @@ static const struct section sections[] = {
     { "use", "Nodes", "cards", true, { report_use } },
     { "map", "Map of pages", "cards", false, { report_maps, report_bands } },
     { "events", "Pages and events", "cards", false, { report_rates, report_events, report_shares } },
-    { "held", "Who holds memory", "cards", false, { report_classes, report_theaps } },
+    { "held", "Who holds memory", "cards", false, { report_classes, report_theaps, report_heaps } },
     { "slow", "Slow paths", "cards", false, { report_latency, report_counters } },
     { "settings", "Settings", "cards", false, { report_settings } },
 };

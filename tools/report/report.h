@@ -21,6 +21,7 @@ struct report_scale {
     uint64_t memory_bytes;             /* of all nodes together */
     uint64_t class_bytes, theap_bytes; /* the longest bar */
     uint64_t growth_bytes;             /* live, of a size of blocks */
+    uint64_t heap_bytes;               /* of a heap */
     uint64_t threads;
     double excess, excess_last; /* held over live: the most, and at the end */
     double pages_per_s;
@@ -160,6 +161,9 @@ void report_scale_join(struct report *report, struct report *other);
 /* The most live bytes of any size of blocks that report_growth shows. */
 uint64_t report_growth_most(const struct report *report);
 
+/* The most that any heap held which report_heaps draws. */
+uint64_t report_heaps_most(const struct report *report);
+
 /* Held over live at a point; 0: it is not known, or nothing is live. */
 double report_excess_at(const struct report *report, unsigned point);
 
@@ -181,6 +185,7 @@ void report_rates(const struct report *report);   /* how many pages, over time *
 void report_events(const struct report *report);  /* report-events.c */
 void report_classes(const struct report *report); /* report-parts.c */
 void report_theaps(const struct report *report);
+void report_heaps(const struct report *report);   /* report-heaps.c */
 void report_latency(const struct report *report); /* report-slow.c */
 void report_counters(const struct report *report);
 void report_settings(const struct report *report);                                /* report-settings.c */
