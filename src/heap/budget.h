@@ -28,8 +28,8 @@
 #define HFI_TIGHT_SHARE 4u
 #define HFI_TIGHT_PAGES_PER_THEAP 16u
 #define HFI_KEPT_SHARE 128u
-#define HFI_FULL_MAX 64u
-#define HFI_FULL_ALL 192u
+#define HFI_FULL_MAX 128u
+#define HFI_FULL_ALL 512u
 #define HFI_FULL_SHARE 32u
 
 struct budget {
