@@ -141,7 +141,7 @@ CLEANFILES += fuzz-calls
 
 # What the tool reads of recordings and of segments; small page maps, so that no input takes long.
 hf_fuzz_tool = $(hf_fuzz) -DRECORDING_PAGES_MAX=65536 -iquote $(srcdir)/tools \
-	$(filter-out %/holdfast.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-graph.c %/top-head.c \
+	$(filter-out %/holdfast.c %/lab.c %/run.c %/doctor.c %/plan.c %/stat.c %/top.c %/top-data.c %/top-graph.c %/top-head.c \
 	%/top-nodes.c %/top-none.c %/top-rows.c %/top-screen.c %/top-table.c %/top-views.c,\
 	$(wildcard $(srcdir)/tools/*.c $(srcdir)/tools/*/*.c)) $$core_sources
 hf_fuzz_libraries = $$core_libraries -ljansson -lm
