@@ -68,7 +68,8 @@ thp' 'plan --backing '
 is '2m' 'doctor --backing=2'
 is 'text
 json
-openmetrics' 'stat --format '
+openmetrics
+prometheus' 'stat --format '
 is 'all' 'run --nodes a'
 has 10 'record --interval '
 has 8G 'plan --arena '

@@ -40,6 +40,8 @@ holdfast_SOURCES = $(hf_reader) \
 	%D%/machine/outlook.c %D%/machine/outlook.h \
 	%D%/machine/plan.c \
 	%D%/machine/service.c %D%/machine/service.h \
+	%D%/stat/every.c \
+	%D%/stat/http.c \
 	%D%/stat/list.c \
 	%D%/stat/openmetrics.c %D%/stat/openmetrics.h \
 	%D%/stat/openmetrics-heaps.c \

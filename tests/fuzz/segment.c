@@ -252,7 +252,9 @@ static void show_json(const struct snapshot *snapshot)
 static void show_rest(const struct snapshot *snapshot, const struct snapshot *later)
 {
     shown_begin();
-    stat_openmetrics(snapshot);
+    stat_metrics(snapshot, METRICS_PLAIN);
+    stat_metrics(snapshot, METRICS_OPEN);
+    stat_metrics_end(METRICS_OPEN);
     shown_end(true);
     require_metrics(shown.text, shown.bytes);
     free(shown.text);

@@ -8,6 +8,12 @@
 #include "stat/openmetrics.h"
 
 static char labels[160]; /* of the process, in front of all others */
+static bool plain;       /* the format before OpenMetrics */
+
+void openmetrics_set_form(enum stat_metrics_form form)
+{
+    plain = form == METRICS_PLAIN;
+}
 
 const char *openmetrics_labels(void)
 {
@@ -30,12 +36,14 @@ void openmetrics_set_labels(const struct snapshot *snapshot)
              escaped);
 }
 
+/* Before OpenMetrics a counter's family had the name of its samples, and units were not told. */
 void openmetrics_head(const char *name, const char *type, const char *unit, const char *help)
 {
-    printf("# TYPE holdfast_%s %s\n", name, type);
-    if (unit != NULL)
+    const char *suffix = plain && strcmp(type, "counter") == 0 ? "_total" : "";
+    printf("# TYPE holdfast_%s%s %s\n", name, suffix, type);
+    if (unit != NULL && !plain)
         printf("# UNIT holdfast_%s %s\n", name, unit);
-    printf("# HELP holdfast_%s %s\n", name, help);
+    printf("# HELP holdfast_%s%s %s\n", name, suffix, help);
 }
 
 void openmetrics_counter(const char *name, const char *help, uint64_t count)

@@ -5,7 +5,7 @@
  * it.  No type is used that the older text format does not have: node_exporter's collector would
  * refuse the file.
  *
- * Test: tests/tool-stat.sh, by prometheus_client's parser.
+ * Test: tests/tool-stat.sh, by prometheus_client's parser; tests/exporter.sh, by promtool.
  */
 #include <string.h>
 
@@ -210,12 +210,13 @@ static uint64_t class_waste(const struct class_pages *pages)
     return pages->waste_bytes;
 }
 
-void stat_openmetrics(const struct snapshot *snapshot)
+void stat_metrics(const struct snapshot *snapshot, enum stat_metrics_form form)
 {
     struct snapshot_sum sum;
     char library[sizeof snapshot->header.library];
     snapshot_sum(snapshot, &sum);
     openmetrics_set_labels(snapshot);
+    openmetrics_set_form(form);
     tool_printable(library, sizeof library, snapshot->header.library);
     for (char *at = library; *at != 0; at++)
         if (*at == '"' || *at == '\\')
@@ -236,5 +237,10 @@ void stat_openmetrics(const struct snapshot *snapshot)
                            "Bytes of a size class's pages that are in no live block.", class_waste);
     }
     openmetrics_heaps(snapshot);
-    printf("# EOF\n");
+}
+
+void stat_metrics_end(enum stat_metrics_form form)
+{
+    if (form == METRICS_OPEN)
+        printf("# EOF\n");
 }

@@ -11,6 +11,9 @@
 void openmetrics_set_labels(const struct snapshot *snapshot);
 const char *openmetrics_labels(void);
 
+/* How families are told of. */
+void openmetrics_set_form(enum stat_metrics_form form);
+
 /* TYPE, UNIT (unless NULL) and HELP of a family. */
 void openmetrics_head(const char *name, const char *type, const char *unit, const char *help);
 

@@ -3,7 +3,7 @@
  *
  * Neither ptrace nor root is needed for a process of the same user, and the process is not stopped.
  * Its inspection segment is copied and printed (stat-text.c, stat-watch.c, stat-json.c,
- * openmetrics.c).
+ * openmetrics.c, every.c, http.c).
  *
  * Test: tests/tool.sh, tests/tool-stat.sh.
  */
@@ -22,7 +22,7 @@
 #define LINES_PER_HEAD 20u
 #define SECONDS_LEAST 0.05
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_OPENMETRICS };
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_OPENMETRICS, FORMAT_PROMETHEUS };
 
 struct settings {
     enum format format;
@@ -30,8 +30,12 @@ struct settings {
     double watch_seconds; /* 0: once */
     unsigned long count;  /* of lines; 0: until the process ends */
     bool delta;
-    bool last; /* not a live process */
+    bool last;  /* not a live process */
+    bool every; /* process that shows an arena */
+    bool http;
 };
+
+enum { OPTION_HTTP = 256 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -41,13 +45,24 @@ static void interrupt(int signal)
     interrupted = 1;
 }
 
+static bool is_metrics(const struct settings *settings)
+{
+    return settings->format == FORMAT_OPENMETRICS || settings->format == FORMAT_PROMETHEUS;
+}
+
+static enum stat_metrics_form form_of(const struct settings *settings)
+{
+    return settings->format == FORMAT_PROMETHEUS ? METRICS_PLAIN : METRICS_OPEN;
+}
+
 static int print_once(const struct snapshot *snapshot, const struct settings *settings)
 {
     if (settings->format == FORMAT_JSON)
         return tool_json_print(stat_json(snapshot));
-    if (settings->format == FORMAT_OPENMETRICS)
-        stat_openmetrics(snapshot);
-    else
+    if (is_metrics(settings)) {
+        stat_metrics(snapshot, form_of(settings));
+        stat_metrics_end(form_of(settings));
+    } else
         stat_text(snapshot, &settings->lengths);
     return fflush(stdout) != 0;
 }
@@ -133,14 +148,18 @@ static bool parse_number(const char *text, double least, double most, double *nu
 static bool parse_format(const char *text, enum format *format)
 {
     static const char *const names[] = {
-        [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", [FORMAT_OPENMETRICS] = "openmetrics"
+        [FORMAT_TEXT] = "text",
+        [FORMAT_JSON] = "json",
+        [FORMAT_OPENMETRICS] = "openmetrics",
+        [FORMAT_PROMETHEUS] = "prometheus",
     };
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(text, names[i]) == 0) {
             *format = (enum format)i;
             return true;
         }
-    hfi_say(SAY_ERROR, "HF-E419", "stat", "%s is no format; name one of text, json, openmetrics", text);
+    hfi_say(SAY_ERROR, "HF-E419", "stat", "%s is no format; name one of text, json, openmetrics, prometheus",
+            text);
     return false;
 }
 
@@ -162,12 +181,36 @@ static bool parse_option(int option, struct settings *settings)
         return false;
     case 'd': settings->delta = true; return true;
     case 'l': settings->last = true; return true;
+    case 'a': settings->every = true; return true;
+    case OPTION_HTTP: settings->http = true; return true;
     case 'c': settings->lengths.classes = UINT_MAX; return true;
     case 't': settings->lengths.theaps = UINT_MAX; return true;
     case 'p': settings->lengths.heaps = UINT_MAX; return true;
     case 'e': settings->lengths.events = UINT_MAX; return true;
     default: return false; /* tool_getopt has said why */
     }
+}
+
+/* What of the options does not go together, and what to leave out; or NULL. */
+static const char *find_contradiction(const struct settings *settings, bool named)
+{
+    bool watching = settings->watch_seconds != 0;
+    if (watching && is_metrics(settings))
+        return "metrics are of one moment, and the metrics system makes the rates; leave out --watch, "
+               "--delta and --count";
+    if (watching && settings->last)
+        return "what a process left does not change any more; leave out --watch, --delta and --count";
+    if (settings->every && !is_metrics(settings))
+        return "metrics alone are printed of all processes; name --format openmetrics, or see `holdfast "
+               "list`";
+    if ((settings->every || settings->http) && (named || settings->last))
+        return "--all and --http are about all processes that live; leave out what names one, and --last";
+    if (settings->http && (settings->every || settings->format != FORMAT_TEXT))
+        return "--http answers with the metrics of all, in the format that is asked for; leave out --all and "
+               "--format";
+    if (settings->http && watching)
+        return "--http answers one request; leave out --watch, --delta and --count";
+    return NULL;
 }
 
 static int stat_main(int argc, char **argv)
@@ -178,6 +221,7 @@ static int stat_main(int argc, char **argv)
         { "delta", no_argument, NULL, 'd' },       { "classes", no_argument, NULL, 'c' },
         { "theaps", no_argument, NULL, 't' },      { "heaps", no_argument, NULL, 'p' },
         { "events", no_argument, NULL, 'e' },      { "last", no_argument, NULL, 'l' },
+        { "all", no_argument, NULL, 'a' },         { "http", no_argument, NULL, OPTION_HTTP },
         { "help", no_argument, NULL, 'h' },        { 0 },
     };
     struct settings settings = { .lengths = { LIST_LENGTH, LIST_LENGTH, LIST_LENGTH, LIST_LENGTH } };
@@ -192,17 +236,15 @@ static int stat_main(int argc, char **argv)
     }
     if ((settings.delta || settings.count != 0) && settings.watch_seconds == 0)
         settings.watch_seconds = 1;
-    if (settings.watch_seconds != 0 && settings.format == FORMAT_OPENMETRICS) {
-        hfi_say(SAY_ERROR, "HF-E420", "stat",
-                "OpenMetrics is of one moment, and the metrics system makes the rates; "
-                "leave out --watch, --delta and --count");
+    const char *contradiction = find_contradiction(&settings, argc != optind);
+    if (contradiction != NULL) {
+        hfi_say(SAY_ERROR, "HF-E420", "stat", "%s", contradiction);
         return EXIT_USAGE;
     }
-    if (settings.watch_seconds != 0 && settings.last) {
-        hfi_say(SAY_ERROR, "HF-E420", "stat",
-                "what a process left does not change any more; leave out --watch, --delta and --count");
-        return EXIT_USAGE;
-    }
+    if (settings.http)
+        return stat_serve();
+    if (settings.every)
+        return !stat_metrics_of_every(form_of(&settings)) || fflush(stdout) != 0;
     int status = target_of_options(&target, settings.last, argc, argv, "stat");
     if (status != 0)
         return status;
@@ -220,20 +262,23 @@ static int stat_main(int argc, char **argv)
 const struct command tool_stat = {
     .name = "stat",
     .summary = "show the arena of a running process",
-    .help = "usage: holdfast stat [OPTION...] [PID]\n"
-            "\n"
-            "Prints what the arena of process PID holds, per node, where its memory came from, its\n"
-            "size classes, threads, heaps and last events.  Without PID: the only process that shows an\n"
-            "arena, or a list of those there are.\n"
-            "\n"
-            "  --watch SECONDS  a line every SECONDS, with rates per second; with --json an object\n"
-            "  --delta          differences from line to line instead of rates\n"
-            "  --count N        N lines; without, until the process ends or an interrupt\n"
-            "  --classes, --theaps, --heaps, --events\n"
-            "                   all of them, not the first ten\n"
-            "  --last           of a process that was killed, the last: PID may be its service or program\n"
-            "  --format FORMAT  text, json or openmetrics\n"
-            "  --json           as --format json\n"
-            "  --help           this text\n",
+    .help =
+        "usage: holdfast stat [OPTION...] [PID]\n"
+        "\n"
+        "Prints what the arena of process PID holds, per node, where its memory came from, its\n"
+        "size classes, threads, heaps and last events.  Without PID: the only process that shows an\n"
+        "arena, or a list of those there are.\n"
+        "\n"
+        "  --watch SECONDS  a line every SECONDS, with rates per second; with --json an object\n"
+        "  --delta          differences from line to line instead of rates\n"
+        "  --count N        N lines; without, until the process ends or an interrupt\n"
+        "  --classes, --theaps, --heaps, --events\n"
+        "                   all of them, not the first ten\n"
+        "  --last           of a process that was killed, the last: PID may be its service or program\n"
+        "  --format FORMAT  text, json, openmetrics or prometheus\n"
+        "  --all            metrics of all processes whose arena you may read\n"
+        "  --http           answer a request of HTTP on standard input with these: for a socket of systemd\n"
+        "  --json           as --format json\n"
+        "  --help           this text\n",
     .run = stat_main,
 };
