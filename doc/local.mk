@@ -8,6 +8,7 @@ dist_guides_DATA = \
 	%D%/huge-pages.md \
 	%D%/mariadb.md \
 	%D%/measurements.md \
+	%D%/monitoring.md \
 	%D%/others-tests.md \
 	%D%/postgresql.md \
 	%D%/protocols.md \

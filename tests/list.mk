@@ -144,6 +144,7 @@ hf_scripts += %D%/completion.sh
 hf_scripts += %D%/cxx.sh
 hf_scripts += %D%/debug.sh
 hf_scripts += %D%/examples.sh
+hf_scripts += %D%/exporter.sh
 hf_scripts += %D%/exports.sh
 hf_scripts += %D%/format.sh
 hf_scripts += %D%/guides.sh

@@ -113,3 +113,13 @@ CLEANFILES += %D%/holdfast %D%/_holdfast
 	$(AM_V_GEN)$(MKDIR_P) %D% && cp $< $@
 %D%/holdfast: %D%/holdfast.bash
 	$(AM_V_GEN)$(MKDIR_P) %D% && cp $< $@
+
+# The exporter: units of systemd, and what Prometheus and Grafana read.
+systemdunitdir = $(prefix)/lib/systemd/system
+dist_systemdunit_DATA = %D%/exporter/holdfast-exporter.socket
+nodist_systemdunit_DATA = %D%/exporter/holdfast-exporter@.service
+dist_pkgdata_DATA += %D%/exporter/holdfast-dashboard.json %D%/exporter/holdfast.rules.yml
+EXTRA_DIST += %D%/exporter/holdfast-exporter.service.in
+CLEANFILES += %D%/exporter/holdfast-exporter@.service
+%D%/exporter/holdfast-exporter@.service: %D%/exporter/holdfast-exporter.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) %D%/exporter && sed 's,[@]bindir[@],$(bindir),' $(srcdir)/%D%/exporter/holdfast-exporter.service.in > $@
