@@ -5,8 +5,8 @@ hf_lab_machines = %D%/chaos.lab %D%/eight-nodes.lab %D%/four-nodes.lab %D%/memor
 	%D%/short-pool.lab
 check_PROGRAMS += $(hf_lab_programs)
 TESTS += $(hf_lab_machines)
-EXTRA_DIST += $(hf_lab_machines) %D%/lab %D%/lab.h %D%/init
-DISTCLEANFILES += %D%/vmlinuz
+EXTRA_DIST += $(hf_lab_machines) %D%/programs.lab %D%/lab %D%/lab.h %D%/init
+DISTCLEANFILES += %D%/vmlinuz %D%/busybox %D%/modules/*.ko
 LAB_LOG_DRIVER = $(TAP_LOG_DRIVER)
 LAB_LOG_COMPILER = $(SHELL) $(srcdir)/%D%/lab
 AM_LAB_LOG_FLAGS = run
@@ -44,9 +44,14 @@ hf_lab_cflags = $(AM_CFLAGS) -O1 -fno-builtin
 %C%_chaos_chaos_CFLAGS = $(hf_lab_cflags)
 %C%_chaos_chaos_LDFLAGS = -static
 
-.PHONY: chaos check-numa numa-shell
+.PHONY: chaos check-emulated check-numa numa-shell
 check-numa: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(hf_lab_machines)'
+
+# The programs of tests/programs on an emulated machine, of the processor that they were built for.
+check-emulated: all
+	$(MAKE) $(AM_MAKEFLAGS) $(check_PROGRAMS)
+	HOLDFAST_TEST_LAB_SECONDS=3600 $(SHELL) $(srcdir)/%D%/lab run $(srcdir)/%D%/programs.lab
 
 # make chaos SEED=1 SECONDS=1800
 SEED = 1
