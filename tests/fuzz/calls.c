@@ -338,6 +338,7 @@ static void step_used(struct slot *slot, struct hf_heap *heap, const uint8_t *in
         return;
     used = heap;
     step(slot, plain);
+    require(hfi_theap_audit(hfi_theap) == NULL);
     used = NULL;
     require(hf_heap_use(NULL) == heap);
 }

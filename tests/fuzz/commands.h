@@ -55,6 +55,7 @@
     X(unchain, "unchain", "sce", 25, FUZZ_ANYWHERE)                                                          \
     X(fill, "fill", "sz", 14, FUZZ_ANYWHERE)                                                                 \
     X(heap_destroy, "heap-destroy", "n", 4, FUZZ_CANCELLED)                                                  \
+    X(claim, "claim", "zn", 8, FUZZ_CANCELLED)                                                               \
     X(empty, "empty", "", 5, FUZZ_ANYWHERE)                                                                  \
     X(check, "check", "", 6, FUZZ_ANYWHERE)                                                                  \
     X(idle, "idle", "", 4, FUZZ_ANYWHERE)                                                                    \

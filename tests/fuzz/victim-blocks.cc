@@ -5,6 +5,7 @@
 // slots do not overlap.
 #include "victim.h"
 
+#include <holdfast/claim.h>
 #include <holdfast/heap.h>
 #include <malloc.h>
 #include <new>
@@ -276,11 +277,37 @@ void heap_malloc(struct slot *slot, struct hf_heap **heap, size_t bytes)
     if (*heap == nullptr)
         *heap = hf_heap_create(&options);
     if (*heap != nullptr) {
+        bool uses = bytes % 2 != 0 && hf_heap_use(*heap) != nullptr;
         errno = some_errno;
-        block = hf_heap_malloc(*heap, bytes);
+        block = uses ? malloc(bytes) : hf_heap_malloc(*heap, bytes);
+        int error = errno;
+        REQUIRE(block == nullptr || process.no_arena || hf_heap_of(block) == *heap);
+        hf_heap_use(nullptr);
+        errno = error;
     }
     needs_parent = false;
     put(slot, block, FORM_C, 1, bytes);
+}
+
+// What is claimed is had, whatever the program has besides.
+void claim(size_t bytes, size_t number)
+{
+    struct hf_claim claim;
+    size_t sizes[8], n = 1 + number % 8;
+    void *got[8];
+    for (size_t i = 0; i < n; i++)
+        sizes[i] = bytes >> (2 * i);
+    needs_parent = true;
+    int error = hf_claim(sizes, n, &claim);
+    REQUIRE(error == 0 || error == -EAGAIN || error == -ENOMEM);
+    for (size_t i = 0; i < n && error == 0; i++) {
+        got[i] = malloc(sizes[i]);
+        REQUIRE(got[i] != nullptr && malloc_usable_size(got[i]) >= sizes[i]);
+    }
+    for (size_t i = 0; i < n && error == 0; i++)
+        free(got[i]);
+    hf_claim_end(&claim);
+    needs_parent = false;
 }
 
 // A forked child may have what it inherited as blocks of no heap; it has no more use for them either.
@@ -514,6 +541,7 @@ bool run_many(const struct command *command, struct slot *slot)
         break;
     case FUZZ_heap_malloc: heap_malloc(slot, &heaps[arguments[2] % heaps_most], arguments[1]); break;
     case FUZZ_heap_destroy: heap_destroy(&heaps[arguments[0] % heaps_most]); break;
+    case FUZZ_claim: claim(arguments[0], arguments[1]); break;
     case FUZZ_empty: blocks_empty(); break;
     case FUZZ_check: blocks_check(); break;
     default: return false;
