@@ -1,8 +1,8 @@
 /*
- * heap-use: while a thread uses a heap, every call of the malloc family gives it blocks of that heap,
- * whatever its own pages and magazines have; blocks keep their heaps; the heap's limit fails malloc;
- * callbacks, and calls that name another heap or a node, go on without it; threads that end and
- * children of fork.
+ * heap-use: while a thread uses a heap, general or a region, every call of the malloc family gives it
+ * blocks of that heap, whatever its own pages and magazines have; blocks keep their heaps; the heap's
+ * limit fails malloc; callbacks, and calls that name another heap or a node, go on without it;
+ * threads that end and children of fork.
  */
 #include <holdfast/frames.h>
 #include <holdfast/heap.h>
@@ -21,11 +21,12 @@ void *_Znwm(size_t bytes); /* operator new */
 void *_ZnwmSt11align_val_t(size_t bytes, size_t align);
 
 static char *blocks[COUNT];
+static unsigned kind; /* of the heaps: 0, general, or HF_HEAP_REGION */
 
 static struct hf_heap *new_heap(const char *name, size_t limit)
 {
     struct hf_heap_options options = {
-        .size_bytes = sizeof options, .name = name, .limit = limit, .flags = HF_HEAP_REGION
+        .size_bytes = sizeof options, .name = name, .limit = limit, .flags = kind
     };
     struct hf_heap *heap = hf_heap_create(&options);
     CHECK(heap != NULL);
@@ -327,12 +328,15 @@ int main(int argc, char **argv)
     test_on_arena(argv, "192M");
     if (argc > 1)
         return dontfork();
-    check_calls();
-    check_realloc();
-    check_magazines();
-    check_limit();
-    check_threads();
-    check_fork();
+    for (kind = 0; kind <= HF_HEAP_REGION; kind += HF_HEAP_REGION) {
+        check_calls();
+        check_realloc();
+        check_magazines();
+        check_limit();
+        check_threads();
+        check_fork();
+    }
+    kind = 0;
     check_dontfork(argv);
     check_callback();
     return 0;
