@@ -440,6 +440,8 @@ static void *malloc_dispensable(size_t bytes)
 
 void *hfi_malloc_dispensable(size_t bytes)
 {
+    if (hfi_likely(hfi_use_handle == NULL))
+        return malloc_dispensable(bytes);
     struct suspension suspension;
     hfi_use_suspend(&suspension);
     void *block = malloc_dispensable(bytes);
