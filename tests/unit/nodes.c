@@ -5,6 +5,8 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <holdfast/claim.h>
+#include <holdfast/heap.h>
 #include <holdfast/holdfast.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -90,6 +92,49 @@ Test(nodes, of_every_address)
     }
     cr_assert_eq(hf_node_of(hfi_base), -1, "owners are no node's");
     cr_assert_eq(hf_node_of(NULL), -1);
+}
+
+/* What was claimed is of the own node, and is had before anything of another one. */
+Test(nodes, claimed)
+{
+    const size_t sizes[] = { 300000, 300000, 20000 };
+    struct list list = { NULL, 0, { 0 } };
+    struct hf_claim claim;
+    unsigned home = hfi_theap->node->index;
+    cr_assert_eq(hf_claim(sizes, 3, &claim), 0);
+    while (list.count == list.on_node[home])
+        cr_assert(push(&list, hf_malloc(150000)));
+    for (int i = 0; i < 3; i++)
+        cr_assert(push(&list, hf_malloc(sizes[i])));
+    cr_assert_eq(list.count, list.on_node[home] + 1);
+    cr_assert(push(&list, hf_malloc(sizes[0])));
+    cr_assert_eq(list.count, list.on_node[home] + 2, "the others have room");
+    hf_claim_end(&claim);
+    assert_sound();
+    free_all(&list);
+}
+
+/* What the theap has is withheld from malloc, also from frees of others' blocks, and is there again. */
+Test(nodes, heap_in_use)
+{
+    struct hf_heap_options options = { .size_bytes = sizeof options };
+    struct hf_heap *heap = hf_heap_create(&options);
+    void *blocks[200];
+    for (size_t i = 0; i < 200; i++)
+        blocks[i] = hf_malloc(16 + i * 40);
+    cr_assert_eq(hf_heap_use(heap), hf_heap_default());
+    for (size_t i = 0; i < 200; i++) {
+        hf_free(blocks[i]);
+        blocks[i] = hf_malloc(16 + i * 40);
+        cr_assert_eq(hf_heap_of(blocks[i]), heap);
+        assert_sound();
+    }
+    cr_assert_eq(hf_heap_use(NULL), heap);
+    assert_sound();
+    for (size_t i = 0; i < 200; i++)
+        cr_assert_eq(hf_heap_of(hf_malloc(16 + i * 40)), hf_heap_default());
+    hf_heap_destroy(heap);
+    assert_sound();
 }
 
 Test(nodes, blocks_on_a_node)
