@@ -16,6 +16,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/kernel/boot.c %D%/kernel/boot.h \
 	%D%/kernel/cgroup.c %D%/kernel/cgroup.h \
 	%D%/kernel/cpu.c %D%/kernel/cpu.h \
+	%D%/kernel/fault.c %D%/kernel/fault.h \
 	%D%/kernel/files.c %D%/kernel/files.h \
 	%D%/kernel/manager.c %D%/kernel/manager.h \
 	%D%/kernel/machine.c %D%/kernel/machine.h \
@@ -50,6 +51,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/counters.h \
 	%D%/heap/harden.c %D%/heap/harden.h \
 	%D%/heap/heap.c %D%/heap/heap.h \
+	%D%/heap/heap-checked.c %D%/heap/heap-checked.h \
 	%D%/heap/heap-limit.c %D%/heap/heap-limit.h \
 	%D%/heap/hold.c %D%/heap/hold.h %D%/heap/stack.h \
 	%D%/heap/large.c %D%/heap/large.h \

@@ -15,6 +15,7 @@ hf_programs += %D%/programs/cancel
 %C%_programs_cancel_LDFLAGS = $(hf_wrap)prefault_force $(hf_wrap)prefault_next
 hf_programs += %D%/programs/claim # secure tsan
 hf_programs += %D%/programs/container # secure
+hf_programs += %D%/programs/checked # secure
 hf_programs += %D%/programs/cxx
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
 hf_programs += %D%/programs/dontfork

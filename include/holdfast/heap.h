@@ -28,6 +28,9 @@ struct hf_heap;
 /* Its memory is out of core files while it has it: in zones of 2 MiB, which it shares with others of
  * the kind.  A zone that comes or goes takes a system call. */
 #define HF_HEAP_NODUMP 16u
+/* After its end its memory stays out of use for a while, so that a late free or write is seen, and told
+ * with its name and who has ended it. */
+#define HF_HEAP_CHECKED 32u
 
 /* Told that `heap` came over its soft limit, and holds `held` bytes.  Called once, by a thread that
  * allocates from the heap, with nothing held: it may free, allocate, also from the heap, and make

@@ -352,18 +352,17 @@ static uint32_t end_piece(struct piece *piece, uint64_t id)
     return given.units;
 }
 
-static uint32_t end_chunks(struct heap *heap, uint64_t id)
+void hfi_heap_each_chunk(struct heap *heap, uint64_t id,
+                         void (*each)(struct piece *piece, uint64_t id, void *argument), void *argument)
 {
-    uint32_t units = 0;
     for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++) {
         hfi_place *places = hfi_load_acquire(&heap->xchunks[i]);
         if (places != NULL)
-            units += end_piece(hfi_pieces_find(hfi_page_at(hfi_index_of(places)), places), id);
+            each(hfi_pieces_find(hfi_page_at(hfi_index_of(places)), places), id, argument);
     }
-    return units;
 }
 
-bool hfi_heap_end(struct heap *heap, uint64_t id)
+bool hfi_heap_close(struct heap *heap, uint64_t id)
 {
     uint64_t had = id;
     if (!hfi_cas_acq_rel(&heap->xid, &had, 0))
@@ -372,18 +371,52 @@ bool hfi_heap_end(struct heap *heap, uint64_t id)
     hfi_limit_end(&heap->xlimit);
     if (hfi_hold.id == id) /* this thread lays no more; its piece is in the table */
         hfi_hold = HOLD_NOTHING;
-    uint32_t count = hfi_load_relaxed(&heap->xplaces), units = 0;
+    return true;
+}
+
+void hfi_heap_each(struct heap *heap, uint64_t id,
+                   void (*each)(struct piece *piece, uint64_t id, void *argument), void *argument)
+{
+    uint32_t count = hfi_load_relaxed(&heap->xplaces);
     for (uint32_t i = 0; i < count; i++) {
         hfi_place *place = place_at(heap, i);
         struct piece *piece = place == NULL ? NULL : hfi_load_relaxed(place);
         if (piece != NULL)
-            units += end_piece(piece, id);
+            each(piece, id, argument);
     }
-    units += end_chunks(heap, id);
+}
+
+static void end_each(struct piece *piece, uint64_t id, void *units)
+{
+    *(uint32_t *)units += end_piece(piece, id);
+}
+
+void hfi_heap_finish(struct heap *heap, uint64_t id)
+{
+    uint32_t units = 0;
+    hfi_heap_each(heap, id, end_each, &units);
+    hfi_heap_each_chunk(heap, id, end_each, &units);
     if (heap->slot == HFI_SLOT_NONE)
         hfi_slots_add_others(-(int64_t)units);
     relieve((struct given){ .heap = heap, .units = 1 });
+}
+
+bool hfi_heap_end(struct heap *heap, uint64_t id)
+{
+    if (!hfi_heap_close(heap, id))
+        return false;
+    hfi_heap_finish(heap, id);
     return true;
+}
+
+void hfi_heap_let_go(struct piece *piece, uint64_t id)
+{
+    struct given given = hfi_piece_let_go(piece, id);
+    if (given.heap == NULL)
+        return;
+    if (given.heap->slot == HFI_SLOT_NONE)
+        hfi_slots_add_others(-(int64_t)given.units);
+    relieve(given);
 }
 
 /* What descriptors say is not believed (section 8): each heap starts anew. */

@@ -24,7 +24,8 @@
 #define HFI_HEAP_CHUNKS 16u
 #define HFI_HEAP_HINTS 8u /* words of hints; tables that are longer have several places for a bit */
 #define HFI_HEAP_NAME_BYTES 32u
-#define HFI_HEAP_REGION 1u /* HF_HEAP_REGION of `flags` */
+#define HFI_HEAP_REGION 1u   /* HF_HEAP_REGION of `flags` */
+#define HFI_HEAP_CHECKED 32u /* HF_HEAP_CHECKED */
 
 /* Where a piece of the heap is noted; a place may hold one that is the heap's no more. */
 typedef _Atomic(struct piece *) hfi_place;
@@ -52,8 +53,13 @@ struct heap {
     _Atomic(bool) xsoft_due;              /* atomic: soft_callback is to be called */
     _Atomic(uint64_t) xcrossings;         /* atomic: times that it came over its soft limit */
     _Atomic(uint64_t) xreported_ns,
-        xunreported;                   /* atomic: when its limit was told of last, and failures since */
-    hfi_place xtable[HFI_HEAP_PLACES]; /* atomic */
+        xunreported; /* atomic: when its limit was told of last, and failures since */
+    /* Of a heap that has ended, and whose memory waits (heap-checked.h). */
+    uint64_t ended_id;                             /* its number; 0: it does not wait */
+    const void *ended_from;                        /* const: what called hf_heap_destroy */
+    unsigned ended_thread;                         /* const: the kernel's number of the thread that did */
+    _Atomic(bool) xlate_told;                      /* atomic: a late free was told of */
+    hfi_place xtable[HFI_HEAP_PLACES];             /* atomic */
     _Atomic(hfi_place *) xchunks[HFI_HEAP_CHUNKS]; /* atomic: further places, in blocks of the heap */
     char name[HFI_HEAP_NAME_BYTES];                /* const */
 };
@@ -109,6 +115,21 @@ HFI_INLINE bool hfi_heap_reuses(const struct heap *heap)
 /* Ends a heap with all its blocks.  False: another thread has ended it.  Takes time in proportion
  * to its pieces. */
 bool hfi_heap_end(struct heap *heap, uint64_t id);
+
+/* The same in two steps: from the first on nobody finds the heap, or gets memory of it; the second
+ * gives back what it has.  Between the two, `each` is called for what stands in its table, which may be no
+ * piece of it any more, or stand there twice. */
+bool hfi_heap_close(struct heap *heap, uint64_t id);
+void hfi_heap_each(struct heap *heap, uint64_t id,
+                   void (*each)(struct piece *piece, uint64_t id, void *argument), void *argument);
+void hfi_heap_finish(struct heap *heap, uint64_t id);
+
+/* Likewise for the pieces that have the table's chunks, which are the heap's until the second step. */
+void hfi_heap_each_chunk(struct heap *heap, uint64_t id,
+                         void (*each)(struct piece *piece, uint64_t id, void *argument), void *argument);
+
+/* Between the two: gives back a piece that was kept (hfi_piece_keep). */
+void hfi_heap_let_go(struct piece *piece, uint64_t id);
 
 /* All heaps, in use or not. */
 struct heap *hfi_heap_first(void);

@@ -192,3 +192,32 @@ struct given hfi_piece_end(struct piece *piece, uint64_t id)
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
     return hfi_piece_state(next) == PIECE_NONE ? hfi_piece_give_back(piece) : HFI_NOTHING_GIVEN;
 }
+
+bool hfi_piece_keep(struct piece *piece, uint64_t id, bool *alone)
+{
+    uint64_t word = hfi_load_acquire(&piece->xword), next;
+    do {
+        enum piece_state state = hfi_piece_state(word);
+        if (state == PIECE_NONE || state == PIECE_ENDED || hfi_load_relaxed(&piece->xid) != id)
+            return false;
+        *alone = (word & PIECE_PINS_MASK) == 0;
+        next = hfi_piece_with_state(word, PIECE_ENDED) + PIECE_PIN;
+        /* acquire: pairs with who pinned it last */
+    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    return true;
+}
+
+/* By the thread that has the pin of hfi_piece_keep. */
+struct given hfi_piece_let_go(struct piece *piece, uint64_t id)
+{
+    uint64_t word = hfi_load_relaxed(&piece->xword), next;
+    hfi_assert(hfi_piece_state(word) == PIECE_ENDED && hfi_load_relaxed(&piece->xid) == id);
+    (void)id;
+    do {
+        next = word - PIECE_PIN;
+        if ((next & PIECE_PINS_MASK) == 0)
+            next = hfi_piece_with_state(next, PIECE_NONE); /* PC3 */
+        /* release: the memory is as the next tenancy may find it */
+    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    return hfi_piece_state(next) == PIECE_NONE ? hfi_piece_give_back(piece) : HFI_NOTHING_GIVEN;
+}

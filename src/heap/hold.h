@@ -76,4 +76,9 @@ struct given hfi_hold_close(struct hold *hold);
 /* The heap of number `id` has ended: nothing of it is left in the piece, if it has that still. */
 struct given hfi_piece_end(struct piece *piece, uint64_t id);
 
+/* The same, but the piece is not given back before it was let go.  False: it is none of the heap's, or was
+ * ended already.  *alone: no thread has pinned it. */
+bool hfi_piece_keep(struct piece *piece, uint64_t id, bool *alone);
+struct given hfi_piece_let_go(struct piece *piece, uint64_t id);
+
 #endif

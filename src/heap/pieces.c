@@ -384,7 +384,8 @@ const char *hfi_pieces_audit(const struct page *page)
         if (units >> quarter & 1)
             continue;
         uint64_t word = hfi_load_relaxed(&piece->xword);
-        if (hfi_piece_state(word) == PIECE_NONE || (word & PIECE_PINS_MASK) != 0)
+        bool waits = hfi_piece_state(word) == PIECE_ENDED && (word & PIECE_PINS_MASK) == PIECE_PIN;
+        if (hfi_piece_state(word) == PIECE_NONE || ((word & PIECE_PINS_MASK) != 0 && !waits))
             return "PC3: a piece that is out is none, or pinned";
     }
     return NULL;

@@ -63,6 +63,7 @@
 #include "heap/theaps.h"
 #include "heap/aside.h"
 #include "heap/heap.h"
+#include "heap/heap-checked.h"
 #include "malloc/thread.h"
 #include "malloc/use.h"
 #include "arena/arena.h"
@@ -171,6 +172,7 @@ static void child_take_over(void)
     hfi_theaps_forsake(self->thread != 0 ? self : NULL);
     hfi_pieces_forked();
     hfi_zones_forked();
+    hfi_checked_forked();
     hfi_heaps_forked();
     hfi_use_forked();
     for (unsigned i = 0; i < hfi_arena.node_count; i++)

@@ -98,7 +98,7 @@ static HFI_NOINLINE void free_found(struct found found, void *pointer)
         return; /* lost */
     if (hfi_unlikely(hfi_heaps_had_last(found.page, found.owner))) {
         hfi_theap_leave(theap);
-        hfi_heaps_free_late(pointer);
+        hfi_heaps_free_late(found.page, pointer);
         return;
     }
     found = hfi_address_head(found, pointer, "free");

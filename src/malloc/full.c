@@ -18,7 +18,7 @@
 #include "arena/arena.h"
 #include "base/probe.h"
 #include "base/say.h"
-#include "heap/heap.h"
+#include "heap/heap-checked.h"
 #include "heap/page.h"
 #include "heap/theap.h"
 #include "kernel/boot.h"
@@ -84,10 +84,19 @@ static const void *asking_heap(void)
     return hfi_full_heap != NULL ? hfi_full_heap : &hfi_default_heap;
 }
 
+/* What ended heaps left comes before what the application has: true when that will do. */
+static bool ask_ended_heaps(const struct arena_node *node, size_t pages)
+{
+    return hfi_checked_give_way() && hfi_arena_longest_run(node) >= pages;
+}
+
 bool hfi_full_ask(struct arena_node *node, size_t pages)
 {
+    size_t waited = hfi_checked_units();
+    if (ask_ended_heaps(node, pages))
+        return true;
     if (!hfi_pressure_is_wanted())
-        return false;
+        return waited != 0;
     struct suspension suspension;
     hfi_use_suspend(&suspension);
     bool freed = hfi_pressure_call(node, pages * HFI_PAGE_BYTES, asking_heap());
@@ -95,7 +104,7 @@ bool hfi_full_ask(struct arena_node *node, size_t pages)
     if (hfi_theap->thread != 0)
         hfi_theap->counters.pressed++;
     hfi_inspect_event(HF_EVENT_PRESSURE, node, pages * HFI_PAGE_BYTES, freed);
-    return freed;
+    return freed || waited != 0;
 }
 
 void hfi_full_tell_low(void)

@@ -16,6 +16,7 @@
 #include "app/events.h"
 #include "base/callback.h"
 #include "base/say.h"
+#include "heap/heap-checked.h"
 #include "heap/heap-limit.h"
 #include "heap/piece-blocks.h"
 #include "heap/reuse.h"
@@ -41,6 +42,14 @@
 
 void hfi_heaps_die(const void *handle, const char *call)
 {
+    const struct heap *ended = hfi_checked_find(handle);
+    if (ended != NULL)
+        hfi_die("HF-E320", call,
+                "%p is heap \"%s\" (%llu), which thread %u has ended, in a call from %p: destroyed twice, or "
+                "used "
+                "after its end; pass what hf_heap_create returned, until hf_heap_destroy",
+                handle, ended->name, (unsigned long long)ended->ended_id, ended->ended_thread,
+                ended->ended_from);
     hfi_die("HF-E320", call,
             "%p is no heap, or one that has ended: destroyed twice, or used after its end; pass what "
             "hf_heap_create returned, until hf_heap_destroy",
@@ -420,8 +429,13 @@ static HFI_COLD _Noreturn void die_no_block(const void *pointer, const char *cal
             pointer);
 }
 
-void hfi_heaps_free_late(const void *pointer)
+void hfi_heaps_free_late(const struct page *page, const void *pointer)
 {
+    struct heap *checked = hfi_checked_of(page, pointer);
+    if (checked != NULL) {
+        hfi_checked_tell_free(checked, pointer);
+        return;
+    }
     static _Atomic(bool) xsaid;
     if (hfi_first_time(&xsaid))
         hfi_say(
@@ -438,7 +452,7 @@ void hfi_heaps_free(struct page *page, void *pointer)
         return;
     switch (hfi_pieces_free(page, pointer, &hfi_hold, &given)) {
     case FREED: break;
-    case FREED_LATE: hfi_heaps_free_late(pointer); break;
+    case FREED_LATE: hfi_heaps_free_late(page, pointer); break;
     case FREED_WRONG: die_no_block(pointer, "free");
     case FREED_TWICE:
         hfi_die("HF-E304", "free",

@@ -51,7 +51,7 @@ size_t hfi_heaps_block_bytes(const struct page *page, const void *pointer, const
 const void *hfi_heaps_of(const void *pointer);
 
 /* The block is of a heap that has ended: it is dropped, and the first is told of. */
-HFI_COLD void hfi_heaps_free_late(const void *pointer);
+HFI_COLD void hfi_heaps_free_late(const struct page *page, const void *pointer);
 
 /* Whether an address is in a free page that a heap had last: its block was freed late. */
 HFI_READS_OTHERS static inline bool hfi_heaps_had_last(const struct page *page, uintptr_t owner)

@@ -9,6 +9,7 @@
 
 #include "app/stats.h"
 #include "base/say.h"
+#include "heap/heap-checked.h"
 #include "heap/heap-limit.h"
 #include "heap/zone.h"
 #include "malloc/address.h"
@@ -21,9 +22,9 @@
 
 #define OPTIONS_BYTES_LEAST offsetof(struct hf_heap_options, soft_limit) /* of the first version */
 
-_Static_assert(HF_HEAP_REGION == HFI_HEAP_REGION, "heap.h");
+_Static_assert(HF_HEAP_REGION == HFI_HEAP_REGION && HF_HEAP_CHECKED == HFI_HEAP_CHECKED, "heap.h");
 
-#define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED | HF_HEAP_NODUMP)
+#define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED | HF_HEAP_NODUMP | HF_HEAP_CHECKED)
 
 /* In steps of what heaps are counted in. */
 static uint32_t limit_units(size_t bytes)
@@ -130,6 +131,18 @@ static HFI_COLD _Noreturn void die_in_use(const struct heap *heap, uint64_t id, 
             here ? "in this thread too" : "in other threads");
 }
 
+static bool end(struct heap *heap, uint64_t id, const void *from)
+{
+    if (!(heap->flags & HF_HEAP_CHECKED))
+        return hfi_heap_end(heap, id);
+    bool had_theap = hfi_theap->thread != 0;
+    const struct theap *theap = hfi_heaps_thread();
+    bool ended = hfi_checked_end(heap, id, theap == NULL ? 0 : (unsigned)theap->thread_id, from);
+    if (!had_theap)
+        hfi_thread_served();
+    return ended;
+}
+
 HFI_EXPORT void hf_heap_destroy(struct hf_heap *handle)
 {
     if (handle == NULL)
@@ -139,7 +152,7 @@ HFI_EXPORT void hf_heap_destroy(struct hf_heap *handle)
     uint32_t users = hfi_load_relaxed(&heap->xusers); /* relaxed: a thread that begins now is a misuse too */
     if (users != 0)
         die_in_use(heap, id, users, hfi_use_has(handle));
-    if (id == 0 || hfi_heap_handle(heap, id) != handle || !hfi_heap_end(heap, id))
+    if (id == 0 || hfi_heap_handle(heap, id) != handle || !end(heap, id, __builtin_return_address(0)))
         hfi_heaps_die(handle, "hf_heap_destroy"); /* two threads at once */
 }
 
