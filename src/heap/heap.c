@@ -4,7 +4,7 @@
  * HP1: a heap's use counts each piece from before its claim until after it was given back, and one
  *      more while its end is under way.  So its memory is not put up while a thread may touch it.
  * HP2: each piece of the heap that is not none has a place in its table, except for those of its
- *      chunks.
+ *      chunks, whose number differs from the heap's by a bit.
  * HP3: a place is written by threads that are in a call on the heap; frees leave it as it is.
  *
  * Tests: tests/programs/heaps.c, tests/models/heap.pml.
@@ -358,7 +358,8 @@ void hfi_heap_each_chunk(struct heap *heap, uint64_t id,
     for (unsigned i = 0; i < HFI_HEAP_CHUNKS; i++) {
         hfi_place *places = hfi_load_acquire(&heap->xchunks[i]);
         if (places != NULL)
-            each(hfi_pieces_find(hfi_page_at(hfi_index_of(places)), places), id, argument);
+            each(hfi_pieces_find(hfi_page_at(hfi_index_of(places)), places), id | HFI_HEAP_CHUNK_ID,
+                 argument);
     }
 }
 

@@ -96,6 +96,10 @@ HFI_INLINE void hfi_heap_relieve(struct given given)
 /* A place for a piece that was claimed.  False: a further chunk is needed first, of so many bytes. */
 bool hfi_heap_note(struct heap *heap, struct piece *piece, size_t *chunk_bytes);
 
+/* What the number of a piece has besides, whose memory is for the table: a place that noted the piece
+ * earlier does not take it for one of the heap's. */
+#define HFI_HEAP_CHUNK_ID ((uint64_t)1 << 63)
+
 /* Memory for that, zeroed: a block of the heap, in a piece of its own that is noted nowhere.
  * False: another thread was first. */
 bool hfi_heap_extend(struct heap *heap, size_t bytes, void *memory);

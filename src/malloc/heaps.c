@@ -234,6 +234,7 @@ static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, si
     if (piece == NULL)
         return false;
     char *memory = hfi_piece_start(piece);
+    hfi_store_relaxed(&piece->xid, id | HFI_HEAP_CHUNK_ID); /* relaxed: nobody knows the piece yet */
     if (piece->bytes != 0) {
         hfi_hold_begin(&hold, NULL, piece, false);
         memory = hfi_hold_lay(&hold, bytes);
@@ -241,7 +242,7 @@ static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, si
     }
     memset(memory, 0, bytes);
     if (!hfi_heap_extend(heap, bytes, memory))
-        hfi_heap_relieve(hfi_piece_end(piece, id));
+        hfi_heap_relieve(hfi_piece_end(piece, id | HFI_HEAP_CHUNK_ID));
     return true;
 }
 

@@ -200,6 +200,30 @@ static void check_bounds(void)
     CHECK(arena_stats().heaps == before);
 }
 
+/* A heap that has had many pieces, again and again the same: places of its table are stale, and lead to what
+ * the table itself lies in by now. */
+static void check_table(void)
+{
+    enum { COUNT = 100 };
+    static char *blocks[COUNT];
+    uint64_t random = 11;
+    for (int turn = 0; turn < 40; turn++) {
+        struct hf_heap *heap = new_heap(HF_HEAP_CHECKED);
+        for (int i = 0; i < 600; i++) {
+            char **at = &blocks[test_random(&random) % (turn % 2 == 0 ? COUNT : 20)];
+            free(*at);
+            CHECK((*at = hf_heap_malloc(heap, 15000)) != NULL);
+            test_mark(*at, 15000);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            CHECK(blocks[i] == NULL || test_marked(blocks[i], 15000));
+            blocks[i] = NULL;
+        }
+        hf_heap_destroy(heap);
+    }
+    end_others();
+}
+
 /* All that waits comes back before a call fails, and all of it. */
 static void check_gives_way(void)
 {
@@ -326,6 +350,7 @@ int main(int argc, char **argv)
         check_misuse(strcmp(getenv("HOLDFAST_BACKING"), "4k") == 0);
         check_thread();
         check_bounds();
+        check_table();
         check_gives_way();
         int status = test_in_child(race_in_child, 0, said, sizeof said);
         if (status != 0)
