@@ -202,9 +202,7 @@ enum hf_inspect_event_kind {
                          * its cause, the others calls that were late since the last such event, with
                          * this one; b: ticks that it took */
     HF_EVENT_RESERVE = 14, /* a reserve that was whole was begun upon; a: bytes asked, b: bytes that it has */
-    HF_EVENT_HEAP_LIMIT =
-        15,               /* a heap's limit failed a call, as it was reported; a: bytes asked, b: the heap's
-                               * number */
+    HF_EVENT_HEAP_LIMIT = 15, /* a heap's limit failed a call; a: bytes asked, b: the heap's number */
     HF_EVENT_FROZEN = 16, /* after hf_freeze the default heap took fresh pages, for the 1st, 2nd, 4th, 8th ...
                              * time; a: bytes asked, b: pages that it took so since */
 };
@@ -353,7 +351,8 @@ struct hf_inspect_segment {
     struct hf_inspect_table heaps;  /* struct hf_inspect_heap; none in older libraries */
     uint64_t other_heaps;           /* that live, and have no slot there */
     uint64_t other_held;            /* bytes that these hold */
-    uint64_t other_last;            /* number of the one that was made last; 0: there was none */
+    uint64_t other_last;            /* number of the one that was made last, or of the last heap that is older
+                                     * than the segment; 0: there was none */
     uint64_t heap_failures;         /* calls that limits of heaps failed, of those that have ended too */
 };
 

@@ -25,21 +25,10 @@
 struct node_state {
     _Atomic(uint64_t) xfull;       /* atomic: it counts as full */
     _Atomic(uint64_t) xremote;     /* atomic: pages taken elsewhere since */
-    _Atomic(uint64_t) xmost_ticks; /* atomic: when most pages were in use */
     _Atomic(uint64_t) xpopulating; /* atomic: population in the background was seen under way */
 };
 
 static struct node_state states[HFI_MAX_NODES];
-
-static void note_most_used(struct arena_node *node, size_t used_pages)
-{
-    size_t most = hfi_load_relaxed(&node->xmost_used);
-    while (most < used_pages)
-        if (hfi_cas_weak_relaxed(&node->xmost_used, &most, used_pages)) {
-            hfi_store_relaxed(&states[node->index].xmost_ticks, hfi_os_ticks());
-            return;
-        }
-}
 
 static uint32_t node_flags(const struct arena_node *node, bool populating)
 {
@@ -65,7 +54,7 @@ void hfi_inspect_update_node(struct arena_node *node)
     const struct reserved_node *reserved = &hfi_arena.reservation.nodes[node->index];
     struct hf_inspect_node *shown = &hfi_segment_tables.nodes[node->index];
     bool populating = hfi_prefault_closed_bytes(node->index) != 0;
-    note_most_used(node, hfi_arena_show(node));
+    hfi_arena_show(node);
     note_population(node, populating);
     HFI_SHOW(shown->id, node->id);
     HFI_SHOW(shown->backing, hfi_segment_backing_code(reserved->backing));
@@ -73,8 +62,6 @@ void hfi_inspect_update_node(struct arena_node *node)
     HFI_SHOW(shown->populate_error, (uint32_t)-hfi_prefault_error(node->index));
     HFI_SHOW(shown->total, node->page_count * HFI_PAGE_BYTES);
     HFI_SHOW(shown->populated, hfi_arena_populated_bytes(node));
-    HFI_SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES);
-    HFI_SHOW(shown->high_water_ticks, hfi_load_relaxed(&states[node->index].xmost_ticks));
     HFI_SHOW(shown->first_page, node->first_index - hfi_pagemap_gaps[node->index]);
     HFI_SHOW(shown->first_index, node->first_index);
     HFI_SHOW(shown->asked, reserved->asked_bytes);

@@ -14,9 +14,9 @@
  * arena's child never.  A child without handlers of fork finds the way to the segment wiped (struct
  * shown), and shows nothing.
  *
- * Moments are read from the processor's counter, here, in figures.c, events.c, latency.c and slots.c, and
- * nowhere else in malloc and free.  Under strict seccomp(2), or PR_SET_TSC, that is a SIGSEGV, which
- * HOLDFAST_INSPECT=0 avoids.
+ * Moments are read from the processor's counter, here, in arena.c, figures.c, events.c, latency.c and
+ * slots.c, and nowhere else in malloc and free.  Under strict seccomp(2), or PR_SET_TSC, that is a
+ * SIGSEGV, which HOLDFAST_INSPECT=0 avoids.
  *
  * Fails by not publishing, with one warning.  Tests: tests/tool-segment.sh, tests/segment.sh,
  * tests/programs/inspect.c, tests/programs/publish.c, tests/programs/quiet-child.c.

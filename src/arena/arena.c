@@ -311,14 +311,27 @@ void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figu
     figures->high_water = hfi_max(hfi_load_relaxed(&node->xmost_used), figures->used);
 }
 
-size_t hfi_arena_show(const struct arena_node *node)
+static void note_most_used(struct arena_node *node, size_t used_pages)
+{
+    size_t most = hfi_load_relaxed(&node->xmost_used);
+    while (most < used_pages)
+        if (hfi_cas_weak_relaxed(&node->xmost_used, &most, used_pages)) {
+            hfi_store_relaxed(&node->xmost_ticks, hfi_os_ticks());
+            return;
+        }
+}
+
+void hfi_arena_show(struct arena_node *node)
 {
     struct hf_inspect_node *shown = hfi_load_relaxed(&hfi_shown()->xnodes);
     if (shown == NULL)
-        return 0;
+        return;
     shown += node->index;
     struct arena_figures figures;
     hfi_arena_figures(node, &figures);
+    note_most_used(node, figures.used);
+    HFI_SHOW(shown->high_water, hfi_load_relaxed(&node->xmost_used) * HFI_PAGE_BYTES); /* relaxed: figures */
+    HFI_SHOW(shown->high_water_ticks, hfi_load_relaxed(&node->xmost_ticks));
     HFI_SHOW(shown->free, figures.free * HFI_PAGE_BYTES);
     HFI_SHOW(shown->used, figures.used * HFI_PAGE_BYTES);
     HFI_SHOW(shown->idle, figures.idle * HFI_PAGE_BYTES);
@@ -328,7 +341,6 @@ size_t hfi_arena_show(const struct arena_node *node)
     HFI_SHOW(shown->theaps, hfi_load_relaxed(&node->xtheap_count));
     HFI_SHOW(shown->reserve_used, hfi_arena_reserve_used(node) * HFI_PAGE_BYTES);
     HFI_SHOW(shown->reserve_uses, hfi_load_relaxed(&node->xreserve_uses)); /* relaxed: a count */
-    return figures.used;
 }
 
 void hfi_arena_release(struct page *first, size_t pages)

@@ -45,10 +45,11 @@ struct arena_node {
     struct idleset reserve_pieces;                /* atomic inside: its pages with free pieces */
     _Atomic(bool) xreserve_used;                  /* atomic: it was begun upon, and was not whole since */
     _Atomic(size_t) xreserve_uses;                /* atomic: times that it was begun upon */
-    _Atomic(size_t) xlow_used;    /* atomic: pages from here up to xhigh_used were never handed out: zero */
-    _Atomic(size_t) xhigh_used;   /* atomic: single pages come from below, runs from above */
-    _Atomic(size_t) xmost_used;   /* atomic: most pages ever in use, as seen on slow paths */
-    _Atomic(size_t) xfrontier;    /* atomic: pages given to free_runs, or about to be, or refused */
+    _Atomic(size_t) xlow_used;     /* atomic: pages from here up to xhigh_used were never handed out: zero */
+    _Atomic(size_t) xhigh_used;    /* atomic: single pages come from below, runs from above */
+    _Atomic(size_t) xmost_used;    /* atomic: most pages ever in use, as seen when it is shown */
+    _Atomic(uint64_t) xmost_ticks; /* atomic: when that was */
+    _Atomic(size_t) xfrontier;     /* atomic: pages given to free_runs, or about to be, or refused */
     _Atomic(size_t) xmaps_open;   /* atomic: owners[] and table are writable for pages up to here (growing) */
     _Atomic(bool) xgrowing;       /* atomic: a thread opens a step ahead of use */
     _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or are lost for now (harden.c) */
@@ -194,14 +195,14 @@ struct arena_figures {
     size_t heaps;      /* of `used`: of heaps of the program */
     size_t idle;       /* of `used`: in unowned runs with room, if only for one block */
     size_t owned;      /* of `used`, the rest: in runs that a theap owns, and unowned full ones */
-    size_t high_water; /* most ever used, as seen on slow paths and now */
+    size_t high_water; /* most ever used, as seen when it is shown, and now */
 };
 
 void hfi_arena_figures(const struct arena_node *node, struct arena_figures *figures);
 
-/* Shows readers of the inspection segment what of a node is free and used now, and for what.  Returns
- * the pages that are used; 0 where there is no segment. */
-size_t hfi_arena_show(const struct arena_node *node);
+/* Shows readers of the inspection segment what of a node is free and used now, and for what, and the
+ * most that was used. */
+void hfi_arena_show(struct arena_node *node);
 
 /* In a forked child: who was growing a node is gone. */
 void hfi_arena_forked(void);

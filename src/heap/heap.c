@@ -176,7 +176,7 @@ void hfi_heap_show(struct heap *heap, int64_t units)
 
 void hfi_heaps_show(bool alone)
 {
-    hfi_slots_show_sums();
+    hfi_slots_show_sums(hfi_load_relaxed(&xids));
     for (struct heap *heap = hfi_heap_first(); heap != NULL; heap = heap->next_all)
         if (alone && hfi_load_relaxed(&heap->xid) != 0)
             hfi_heap_show(heap, 0);

@@ -64,8 +64,7 @@ void hfi_slots_begin(uint32_t slot, const struct slot_heap *heap, uint32_t limit
         hfi_slots_tell(shown, heap);
     } else if (slot == HFI_SLOT_NONE) {
         hfi_fetch_add_relaxed(&xother_heaps, 1); /* relaxed: counts */
-        hfi_store_relaxed(&xother_last, heap->id);
-        hfi_slots_show_sums();
+        hfi_slots_show_sums(heap->id);
     }
 }
 
@@ -78,7 +77,7 @@ void hfi_slots_end(uint32_t slot)
         hfi_fence_release(); /* pairs with the reader, who finds a zero before anything of the next heap */
     } else if (slot == HFI_SLOT_NONE) {
         hfi_fetch_sub_relaxed(&xother_heaps, 1);
-        hfi_slots_show_sums();
+        hfi_slots_show_sums(0);
     }
 }
 
@@ -142,9 +141,12 @@ void hfi_slots_show_failed(uint32_t slot, uint64_t failed)
         HFI_SHOW(shown->failures, failed);
 }
 
-void hfi_slots_show_sums(void)
+void hfi_slots_show_sums(uint64_t made)
 {
     struct hf_inspect_segment *shown = segment();
+    uint64_t last = hfi_load_relaxed(&xother_last); /* relaxed: a figure */
+    while (last < made && !hfi_cas_weak_relaxed(&xother_last, &last, made))
+        ;
     if (shown == NULL)
         return;
     HFI_SHOW(shown->other_heaps, hfi_load_relaxed(&xother_heaps)); /* relaxed: figures */

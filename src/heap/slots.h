@@ -59,8 +59,9 @@ void hfi_slots_show_crossed(uint32_t slot, uint64_t crossings);
 /* A limit has failed a call, the heap's so-manieth. */
 void hfi_slots_show_failed(uint32_t slot, uint64_t failed);
 
-/* Of a segment that is new: shows the sums.  The heaps are shown by the caller. */
-void hfi_slots_show_sums(void);
+/* Of a segment that is new, when so many heaps were made: shows the sums.  The heaps are shown by the
+ * caller. */
+void hfi_slots_show_sums(uint64_t made);
 
 /* In a forked child: heaps hold nothing any more; or there are none. */
 void hfi_slots_forked(void);

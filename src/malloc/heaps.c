@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "app/events.h"
+#include "app/inspect.h"
 #include "base/callback.h"
 #include "base/say.h"
 #include "heap/heap-checked.h"
@@ -75,16 +76,16 @@ struct theap *hfi_heaps_thread(void)
 
 /* --- pieces --- */
 
-/* Of all heaps, at most so many in that time: where each query has its own, a thousand may come to
- * their limits at once. */
-static bool is_one_of_few(uint64_t now)
+/* How many others came to their limits in that time, of all heaps.  Where each query has its own, a
+ * thousand may do so at once: a few are reported, and one is an event. */
+static uint32_t reports_before(uint64_t now)
 {
     static _Atomic(uint64_t) xbegun_ns;
     static _Atomic(uint32_t) xreports;
     uint64_t begun = hfi_load_relaxed(&xbegun_ns);
     if ((begun == 0 || now - begun >= REPORT_INTERVAL_NS) && hfi_cas_relaxed(&xbegun_ns, &begun, now))
         hfi_store_relaxed(&xreports, 0);
-    return hfi_fetch_add_relaxed(&xreports, 1) < REPORTS_MAX;
+    return hfi_fetch_add_relaxed(&xreports, 1);
 }
 
 /* At most once in ten seconds for each heap. */
@@ -93,8 +94,8 @@ static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes
     uint64_t now = hfi_os_now_coarse_ns(), last = hfi_load_relaxed(&heap->xreported_ns);
     char used[16], limit[16];
     hfi_slots_show_failed(heap->slot, hfi_fetch_add_relaxed(&heap->xfailed, 1) + 1);
-    if ((last != 0 && now - last < REPORT_INTERVAL_NS) || !is_one_of_few(now) ||
-        !hfi_cas_relaxed(&heap->xreported_ns, &last, now)) {
+    uint32_t before = last != 0 && now - last < REPORT_INTERVAL_NS ? REPORTS_MAX : reports_before(now);
+    if (before >= REPORTS_MAX || !hfi_cas_relaxed(&heap->xreported_ns, &last, now)) {
         hfi_fetch_add_relaxed(&heap->xunreported, 1);
         return;
     }
@@ -107,8 +108,9 @@ static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes
         hfi_format_bytes(used, sizeof used, hfi_limit_use(word) * HFI_PIECE_BYTES),
         hfi_format_bytes(limit, sizeof limit, hfi_limit_of(word) * HFI_PIECE_BYTES),
         (unsigned long long)hfi_exchange_relaxed(&heap->xunreported, 0));
-    hfi_inspect_event(HF_EVENT_HEAP_LIMIT, heap->only != NULL ? heap->only : hfi_theap->node, bytes,
-                      hfi_load_relaxed(&heap->xid));
+    if (before == 0)
+        hfi_inspect_event(HF_EVENT_HEAP_LIMIT, heap->only != NULL ? heap->only : hfi_theap->node, bytes,
+                          hfi_load_relaxed(&heap->xid));
 }
 
 static struct arena_node *home_of(const struct heap *heap, struct theap *theap)
@@ -138,17 +140,26 @@ static struct piece *claim_part_of_reserve(struct heap *heap, uint64_t id, struc
     return piece;
 }
 
-/* Of a page that has free pieces, or of a free one. */
-static struct piece *claim_at_home(struct heap *heap, uint64_t id, struct arena_node *home, size_t bytes)
+static struct piece *claim_visible(struct heap *heap, uint64_t id, struct arena_node *home, size_t bytes)
 {
-    bool zero;
-    if (hfi_attach_is_hidden(heap))
-        return hfi_attach_hidden_at_home(heap, id, home, bytes);
     struct piece *piece = hfi_pieces_claim(home, bytes, heap, id);
+    bool zero;
     if (piece != NULL)
         return piece;
     struct page *page = hfi_arena_claim(home, 1, HFI_PAGE_BYTES, CLAIM_LOW, &zero);
     return page == NULL ? NULL : hfi_attach(heap, id, page, NULL, bytes, false);
+}
+
+/* Of a page that has free pieces, or of a free one.  Where that grows the arena it may be time to
+ * publish, as in a slow malloc. */
+static struct piece *claim_at_home(struct heap *heap, uint64_t id, struct arena_node *home, size_t bytes)
+{
+    hfi_arena_grew = false;
+    struct piece *piece = hfi_attach_is_hidden(heap) ? hfi_attach_hidden_at_home(heap, id, home, bytes)
+                                                     : claim_visible(heap, id, home, bytes);
+    if (hfi_unlikely(hfi_arena_grew) && piece != NULL)
+        hfi_inspect_taken(hfi_theap, hfi_load_relaxed(&hfi_pieces_of(piece)->xpage));
+    return piece;
 }
 
 /* Also where there is no page that is free. */

@@ -75,8 +75,10 @@ static void check_sums(uint64_t heaps)
     CHECK(sums.heaps == heaps && sums.held + stats.heaps_free == stats.heaps);
     const struct hf_inspect_node *nodes = test_table(segment, segment->nodes);
     uint64_t pages = 0;
-    for (uint32_t i = 0; i < segment->nodes.count; i++)
+    for (uint32_t i = 0; i < segment->nodes.count; i++) {
         pages += nodes[i].heaps;
+        CHECK(nodes[i].high_water >= nodes[i].used);
+    }
     CHECK(pages == stats.heaps);
 }
 
@@ -235,6 +237,20 @@ static void check_child(void)
     hf_heap_destroy(heap);
 }
 
+/* Of a program that uses heaps alone. */
+static void check_growing_by_heaps(void)
+{
+    char path[128];
+    struct hf_heap *heap = new_heap("alone", 0);
+    test_segment_path(path, sizeof path);
+    for (int i = 0; i < 600 && access(path, F_OK) != 0; i++)
+        CHECK(hf_heap_malloc(heap, 50000) != NULL);
+    segment = test_segment();
+    CHECK(hf_heap_malloc(heap, 50000) != NULL);
+    CHECK(slot_named("alone") != NULL && slot_named("alone")->held == held_by(heap));
+    check_sums(1);
+}
+
 static void check_growing(void)
 {
     char path[128];
@@ -246,7 +262,7 @@ static void check_growing(void)
         CHECK(malloc(100000) != NULL);
     segment = test_segment();
     CHECK(slot_named("early") == NULL);
-    CHECK(sum_up().heaps == 0 && sum_up().held == held_by(heap) + held_by(quiet));
+    CHECK(sum_up().heaps == 0 && sum_up().held == held_by(heap) + held_by(quiet) && segment->other_last == 2);
     CHECK(hf_heap_malloc(heap, 60000) != NULL);
     const struct hf_inspect_heap *slot = slot_named("early");
     CHECK(slot != NULL && slot->held == held_by(heap) && slot->most == slot->held);
@@ -259,8 +275,13 @@ int main(int argc, char **argv)
 {
     setenv("HOLDFAST_BACKING", "thp", 0);
     setenv("HOLDFAST_INSPECT", "children", 1);
+    char path[128];
+    test_segment_path(path, sizeof path);
     if (argc > 1) {
-        check_growing();
+        strcmp(argv[1], "growing") == 0 ? check_growing() : check_growing_by_heaps();
+        unlink(path); /* exec leaves it */
+        if (strcmp(argv[1], "growing") == 0)
+            execl("/proc/self/exe", argv[0], "by heaps", (char *)NULL);
         return 0;
     }
     test_on_arena(argv, "64M");
@@ -271,8 +292,6 @@ int main(int argc, char **argv)
     check_many();
     check_child();
     check_threads();
-    char path[128];
-    test_segment_path(path, sizeof path); /* exec leaves it */
     CHECK(unlink(path) == 0 && setenv("HOLDFAST_ARENA", "auto", 1) == 0);
     execl("/proc/self/exe", argv[0], "growing", (char *)NULL);
     return 1;
