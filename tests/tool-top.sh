@@ -200,10 +200,10 @@ keys 1 && await 'by slow/s, most first'
 finish_segment
 start_segment --heaps
 screen 80x24 "$colours" "$victim"
-await ' heaps 40 hold 1.66Mi  over limits 1.23M  reserve 192Ki of 512Ki, begun 7 times'
+await ' heaps 42 hold 1.66Mi  over limits 1.23M  reserve 192Ki of 512Ki, begun 7 times'
 await ' node 0 [███████████████████████░░█·················]  58.6 % of 8 MiB FULL'
 await '█ large  █ heaps  █ idle'
-keys 6 && await '40 live, 37 of them without a slot here hold 640Ki; 57 made so far'
+keys 6 && await '42 live; not in the list: 39, which hold 640Ki; 57 made so far'
 await 'by held, most first'
 line 'heap               number   held   most  limit full % failed  grow/s    for'
 for heap in 'cache                   1  950Ki    1Mi    1Mi   92.8      0       0 ' \

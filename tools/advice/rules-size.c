@@ -157,9 +157,9 @@ static bool reserve_was_used(const struct advice_view *view, unsigned node)
 
 static void tell_reserve(const struct advice_view *view, unsigned node, char *text)
 {
-    SAY(text, "the reserve of %s was begun upon %llu times, with nothing else left; %s of it are in use now",
+    SAY(text, "the reserve of %s was begun upon %llu time%s, with nothing else left; %s of it are in use now",
         SIZE(figures(view, node)->reserve), (count)figures(view, node)->reserve_uses,
-        SIZE(figures(view, node)->reserve_used));
+        figures(view, node)->reserve_uses == 1 ? "" : "s", SIZE(figures(view, node)->reserve_used));
 }
 
 const struct rule rule_reserve_used = {

@@ -1,8 +1,8 @@
 /*
  * snapshot-heaps: see snapshot.h; heaps of the program, as the segment has them.
  *
- * HN1: an entry that is not whole, or whose heap comes or goes, has no name; what it holds counts
- *      among the others.  So the sum is that of the segment.
+ * HN1: an entry that is not whole, or whose heap came before the segment or goes, has no name; it
+ *      counts among the others, with what it holds.  So the sum is that of the segment.
  *
  * Tests: tests/tool-heaps.sh, tests/fuzz/segment.c.
  */
@@ -39,19 +39,20 @@ void snapshot_settle_heaps(struct snapshot *snapshot)
     sum->made = header->other_last;
     sum->others = header->other_heaps;
     sum->others_held = header->other_held;
-    sum->live = sum->others;
     for (unsigned i = 0; i < snapshot->heap_count; i++) {
         struct hf_inspect_heap *heap = &snapshot->heaps[i];
         sum->made = hfi_max(sum->made, heap->last);
         sum->held = plus(sum->held, heap->held);
         if (heap->id == 0 || heap->id != heap->id_again) {
             sum->others_held = plus(sum->others_held, heap->held);
+            sum->others = plus(sum->others, heap->held != 0);
             *heap = (struct hf_inspect_heap){ .id = 0 };
             continue;
         }
-        sum->live = plus(sum->live, 1);
+        sum->live++;
         heap->most = hfi_max(heap->most, heap->held);
     }
+    sum->live = plus(sum->live, sum->others);
     sum->held = plus(sum->held, header->other_held);
     snapshot_end_heap_names(snapshot);
 }

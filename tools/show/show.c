@@ -301,6 +301,19 @@ static void add_event(char *text, size_t text_bytes, const char *format, const c
     snprintf(text + length, text_bytes - length, format, amount, (unsigned long long)number);
 }
 
+/* As the message has it, which names it too. */
+static void show_heap_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
+                            const struct hf_inspect_event *event)
+{
+    const struct hf_inspect_heap *heap = snapshot_heap_of_id(snapshot, event->b);
+    char name[2 * sizeof heap->name], bytes[SHOW_SHORT], quoted[sizeof name + 4] = "";
+    if (heap != NULL)
+        snprintf(quoted, sizeof quoted, "\"%s\" ", tool_printable(name, sizeof name, heap->name));
+    snprintf(text, text_bytes, "heap %s%s%llu%s at its limit: %s did not fit", quoted,
+             heap == NULL ? "" : "(", (unsigned long long)event->b, heap == NULL ? "" : ")",
+             show_size(bytes, event->a));
+}
+
 char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
                  const struct hf_inspect_event *event)
 {
@@ -343,15 +356,7 @@ char *show_event(char *text, size_t text_bytes, const struct snapshot *snapshot,
             add_event(text, text_bytes, "; calls%s that did since the last of these: %llu", "",
                       event->a >> 8);
         break;
-    case HF_EVENT_HEAP_LIMIT: {
-        const struct hf_inspect_heap *heap = snapshot_heap_of_id(snapshot, event->b);
-        char name[2 * sizeof heap->name];
-        add_event(text, text_bytes, ": %s",
-                  heap == NULL ? "number" : tool_printable(name, sizeof name, heap->name), 0);
-        add_event(text, text_bytes, heap == NULL ? "%s %llu" : "%s (%llu)", heap == NULL ? "" : "", event->b);
-        add_event(text, text_bytes, ", %s did not fit", bytes, 0);
-        break;
-    }
+    case HF_EVENT_HEAP_LIMIT: show_heap_event(text, text_bytes, snapshot, event); break;
     case HF_EVENT_FROZEN:
         add_event(text, text_bytes, ": %s asked, pages so far %llu", bytes, event->b);
         break;

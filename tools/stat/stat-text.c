@@ -102,8 +102,9 @@ static void print_node(const struct snapshot *snapshot, unsigned index)
     if (snapshot->huge_is_known && node->backing == HF_BACKING_THP)
         printf("; %s huge now", show_size(a, snapshot->huge_bytes[index]));
     if (node->reserve != 0)
-        printf("\n  reserve %s, %s of it used now; begun upon %llu times", show_size(a, node->reserve),
-               show_size(b, node->reserve_used), (unsigned long long)node->reserve_uses);
+        printf("\n  reserve %s, %s of it used now; begun upon %llu time%s", show_size(a, node->reserve),
+               show_size(b, node->reserve_used), (unsigned long long)node->reserve_uses,
+               node->reserve_uses == 1 ? "" : "s");
     if (node->populate_error != 0)
         printf("\n  populating failed: %s", strerror((int)node->populate_error));
     putchar('\n');
@@ -160,6 +161,8 @@ static void print_paths(const struct snapshot *snapshot, const struct snapshot_s
     for (unsigned i = 0; i < HF_INSPECT_DISTANCES; i++)
         if (sum->away[i] != 0)
             print_count("", sum->away[i], &pages, distances[i]);
+    if (snapshot->heap_sum.made != 0)
+        printf("  pages of heaps are not among these\n");
     printf("and what else happened; a thread's part is as of its last slow path\n");
     for (unsigned place = COUNTER_OWN; place < COUNTER_UNSEEN; place++)
         print_counters(snapshot, sum, place, NULL);
@@ -298,12 +301,13 @@ static void print_theaps(const struct snapshot *snapshot, const struct snapshot_
 static void print_heaps_head(const struct snapshot *snapshot)
 {
     const struct snapshot_heaps *sum = &snapshot->heap_sum;
-    char held[SHOW_SHORT], text[3][SHOW_SHORT];
-    printf("heaps: %s hold %s; %s were made so far", show_count(text[0], (double)sum->live, 9),
-           show_size(held, sum->held), show_count(text[1], (double)sum->made, 12));
+    char text[5][SHOW_SHORT];
+    printf("heaps: %s hold %s of %s in their pages; %s were made so far\n",
+           show_count(text[0], (double)sum->live, 9), show_size(text[1], sum->held),
+           show_size(text[2], snapshot_figures_of_all(snapshot).heaps),
+           show_count(text[3], (double)sum->made, 12));
     if (sum->failures != 0)
-        printf("; limits failed %s calls", show_count(text[2], (double)sum->failures, 12));
-    putchar('\n');
+        printf("  their limits failed %s calls\n", show_count(text[4], (double)sum->failures, 12));
 }
 
 static void print_heap(const struct snapshot *snapshot, const struct hf_inspect_heap *heap)
@@ -326,7 +330,7 @@ static void print_heaps(const struct snapshot *snapshot, unsigned length)
     static unsigned order[HF_INSPECT_MAX_HEAPS];
     const struct snapshot_heaps *sum = &snapshot->heap_sum;
     unsigned count = snapshot_heap_order(snapshot, order);
-    char held[SHOW_SHORT];
+    char held[SHOW_SHORT], more[SHOW_SHORT];
     if (sum->made == 0 && sum->held == 0)
         return;
     print_heaps_head(snapshot);
@@ -340,8 +344,8 @@ static void print_heaps(const struct snapshot *snapshot, unsigned length)
     if (count > length)
         printf("%-16s of %u more heaps: --heaps\n", "", count - length);
     if (sum->others != 0 || sum->others_held != 0)
-        printf("%-16s %llu more hold %s: the segment\'s table ends there\n", "",
-               (unsigned long long)sum->others, show_size(held, sum->others_held));
+        printf("%-16s %s more hold %s: the segment does not tell of each\n", "",
+               show_count(more, (double)sum->others, 9), show_size(held, sum->others_held));
 }
 
 static void print_events(const struct snapshot *snapshot, unsigned length)

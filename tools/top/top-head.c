@@ -153,7 +153,10 @@ static void put_reserve(const struct top *top, int row, int *x)
         used += top->now.nodes[i].reserve_used;
         uses += top->now.nodes[i].reserve_uses;
     }
-    snprintf(figure, sizeof figure, uses == 0 ? "%s of %s" : "%s of %s, begun %s times",
+    snprintf(figure, sizeof figure,
+             uses == 0   ? "%s of %s"
+             : uses == 1 ? "%s of %s, begun once"
+                         : "%s of %s, begun %s times",
              show_bytes(text[0], (double)used, FIGURE_COLUMNS),
              show_bytes(text[1], (double)bytes, FIGURE_COLUMNS), show_count(text[2], (double)uses, 5));
     put_pair(row, x, "reserve", figure, uses != 0 ? alarm_of(top) : A_BOLD);

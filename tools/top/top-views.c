@@ -226,9 +226,8 @@ static int draw_heaps(struct top *top, int row)
     }
     int used = snprintf(line, sizeof line, "%llu live", (unsigned long long)sum->live);
     if (sum->others != 0)
-        used +=
-            snprintf(line + used, sizeof line - (size_t)used, ", %llu of them without a slot here hold %s",
-                     (unsigned long long)sum->others, show_bytes(held, (double)sum->others_held, 6));
+        used += snprintf(line + used, sizeof line - (size_t)used, "; not in the list: %llu, which hold %s",
+                         (unsigned long long)sum->others, show_bytes(held, (double)sum->others_held, 6));
     snprintf(line + used, sizeof line - (size_t)used, "; %llu made so far", (unsigned long long)sum->made);
     mvaddnstr(top_own_row(row), 0, line, COLS);
     return draw_table(top, row + 1, LINES);
