@@ -20,11 +20,13 @@
 #include "arena/pagemap.h"
 #include "arena/prefault.h"
 #include "base/say.h"
+#include "heap/slots.h"
 #include "heap/theaps.h"
 #include "numa/plan.h"
 #include "arena/xfree.h"
 #include "heap/page.h"
 
+#define HEAPS_REPORTED 3u /* of a full arena: those that hold most */
 #define REPORT_INTERVAL_NS ((uint64_t)10 * 1000 * 1000 * 1000)
 #define TOP_CLASSES 10u
 
@@ -268,10 +270,24 @@ static void report_node(const struct arena_node *node)
     report_classes(node);
 }
 
+/* As the segment has them, whose names may be read while heaps come and go. */
+static void report_heaps(void)
+{
+    struct slot_most most[HEAPS_REPORTED];
+    unsigned count = hfi_slots_most(most, HEAPS_REPORTED);
+    for (unsigned i = 0; i < count; i++) {
+        char held[16], limit[16];
+        hfi_say_line("heap \"%s\" (%llu): holds %s, limit %s", most[i].name, (unsigned long long)most[i].id,
+                     hfi_format_bytes(held, sizeof held, most[i].held),
+                     most[i].limit == 0 ? "none" : hfi_format_bytes(limit, sizeof limit, most[i].limit));
+    }
+}
+
 void hfi_stats_report(void)
 {
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         report_node(&hfi_arena.nodes[i]);
+    report_heaps();
 }
 
 /* What an arena has reached: the part's size is "what", and the step that makes it larger. */

@@ -19,6 +19,7 @@
 #include "heap/limit.h"
 #include "heap/piece.h"
 #include "kernel/cpu.h"
+#include "numa/plan.h"
 
 #define NAME_WORDS (sizeof((struct hf_inspect_heap *)NULL)->name / sizeof(uint64_t))
 
@@ -153,6 +154,40 @@ void hfi_slots_show_sums(uint64_t made)
     HFI_SHOW(shown->other_last, hfi_load_relaxed(&xother_last));
     HFI_SHOW(shown->heap_failures, hfi_load_relaxed(&xfailures));
     hfi_slots_add_others(0);
+}
+
+/* False where the heap comes or goes. */
+static bool read_slot(const struct hf_inspect_heap *shown, struct slot_most *heap)
+{
+    uint64_t name[NAME_WORDS];
+    *heap = (struct slot_most){ .id = HFI_SHOWN(shown->id),
+                                .held = HFI_SHOWN(shown->held),
+                                .limit = HFI_SHOWN(shown->limit) };
+    for (size_t i = 0; i < NAME_WORDS; i++)
+        name[i] = HFI_SHOWN(((const uint64_t *)shown->name)[i]);
+    memcpy(heap->name, name, sizeof name);
+    heap->name[sizeof heap->name - 1] = 0;
+    return heap->id != 0 && HFI_SHOWN(shown->id_again) == heap->id;
+}
+
+unsigned hfi_slots_most(struct slot_most *most, unsigned count)
+{
+    struct hf_inspect_heap *shown = hfi_slots_shown(0);
+    unsigned found = 0;
+    struct slot_most heap;
+    for (size_t i = 0; shown != NULL && i < hfi_plan_heaps_shown(hfi_arena.page_count); i++) {
+        unsigned place = found;
+        if (!read_slot(&shown[i], &heap) || heap.held == 0)
+            continue;
+        while (place != 0 && most[place - 1].held < heap.held)
+            place--;
+        if (place == count)
+            continue;
+        found += found < count;
+        memmove(&most[place + 1], &most[place], (found - 1 - place) * sizeof *most);
+        most[place] = heap;
+    }
+    return found;
 }
 
 void hfi_slots_forked(void)

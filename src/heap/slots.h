@@ -63,6 +63,14 @@ void hfi_slots_show_failed(uint32_t slot, uint64_t failed);
  * caller. */
 void hfi_slots_show_sums(uint64_t made);
 
+/* The heaps with a slot that hold most, for a report: the one that does first, and how many of `count`
+ * there are.  0 where no segment is shown. */
+struct slot_most {
+    uint64_t id, held, limit; /* bytes */
+    char name[sizeof((struct hf_inspect_heap *)NULL)->name];
+};
+unsigned hfi_slots_most(struct slot_most *most, unsigned count);
+
 /* In a forked child: heaps hold nothing any more; or there are none. */
 void hfi_slots_forked(void);
 void hfi_slots_forsake(void);

@@ -212,6 +212,29 @@ static void check_threads(void)
     check_sums(0);
 }
 
+/* The report of a full arena names those that hold most. */
+static void fill(int unused)
+{
+    struct hf_heap *some = new_heap("some", 0), *glutton = new_heap("glutton\n", 0),
+                   *less = new_heap("less", 0);
+    (void)unused;
+    new_heap("empty", 0);
+    CHECK(hf_heap_malloc(some, 200000) != NULL && hf_heap_malloc(less, 100000) != NULL);
+    while (hf_heap_malloc(glutton, 50000) != NULL)
+        continue;
+    exit(0); /* its segment goes */
+}
+
+static void check_report(void)
+{
+    char output[4096];
+    CHECK(test_in_child(fill, 0, output, sizeof output) == 0);
+    const char *first = strstr(output, "heap \"glutton?\" ("), *second = strstr(output, "heap \"some\" ("),
+               *third = strstr(output, "heap \"less\" (");
+    CHECK(first != NULL && second != NULL && third != NULL && first < second && second < third);
+    CHECK(strstr(output, "holds 256 KiB, limit none") != NULL && strstr(output, "\"empty\"") == NULL);
+}
+
 /* --- segments that come later than heaps --- */
 
 static void check_child(void)
@@ -291,6 +314,7 @@ int main(int argc, char **argv)
     check_one();
     check_many();
     check_child();
+    check_report();
     check_threads();
     CHECK(unlink(path) == 0 && setenv("HOLDFAST_ARENA", "auto", 1) == 0);
     execl("/proc/self/exe", argv[0], "growing", (char *)NULL);
