@@ -51,7 +51,12 @@ boot_machine()
     mkdir "$work/machine" "$work/shared"
     "$sources/tests/units/boot" "$work/machine" "$build" "$work/shared" > "$work/console" 2>&1 < /dev/null &
     boot=$!
-    until_true is_up || { sed 's/^/    /' "$work/console"; no_machine "systemd does not start here"; }
+    for _ in $(seq 100); do
+        is_up && break
+        kill -0 "$boot" 2> /dev/null || break
+        sleep 0.1
+    done
+    is_up || { sed 's/^/    /' "$work/console"; no_machine "systemd does not start here"; }
     inside mkdir -p /usr/local/lib /usr/local/bin
     must inside cp -L "$build/.libs/libholdfast.so.0" /usr/local/lib/
     must inside cp "$build/holdfast" /usr/local/bin/
