@@ -196,6 +196,15 @@ bytes=$(stat -c %s "$(segment_of "$live")")
 expect 0 '"sum"' stat --json "$live"
 expect 0 'node 15' map "$live"
 
+# --- a file that somebody removed while the program runs ---
+HOLDFAST_ARENA=16M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no LD_PRELOAD=$library sleep 60 2> "$work/err" &
+live=$!
+children="$children $live"
+until_true has_segment "$live" || fail "an arena is not shown"
+rm -f "$(segment_of "$live")"
+expect 1 'its file was removed from /dev/shm while it runs, as systemd does where a unit has RemoveIPC=' stat "$live"
+kill "$live"
+
 # --- an arena cut to what a cgroup leaves comes with a segment that fits as well ---
 group= limit=
 for root in /sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup) /sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup); do

@@ -49,6 +49,24 @@ bool unshown_library(pid_t pid, char *file, size_t file_bytes)
     return maps_library(pid, file, file_bytes) > 0;
 }
 
+/* The process has its segment still, and nobody else can find the file: of a child of a fork it would be
+ * the parent's. */
+static bool was_removed(pid_t pid)
+{
+    char *line = NULL, name[64];
+    size_t line_bytes = 0;
+    bool found = false;
+    FILE *maps = fopen(PROCFS_PATH(pid, "maps"), "re");
+    if (maps == NULL)
+        return false;
+    snprintf(name, sizeof name, HF_INSPECT_DIRECTORY "/holdfast.%ld.", (long)pid);
+    while (!found && getline(&line, &line_bytes, maps) > 0)
+        found = strstr(line, name) != NULL && strstr(line, " (deleted)") != NULL;
+    free(line);
+    fclose(maps);
+    return found;
+}
+
 /* The value of a variable, in `value`; false when it is not set, or not to be read. */
 static bool read_variable(pid_t pid, const char *name, char *value, size_t value_bytes)
 {
@@ -191,6 +209,11 @@ const char *unshown_reason(pid_t pid, char *text, size_t text_bytes)
         snprintf(text, text_bytes,
                  "it is in another namespace of processes, such as a container; run holdfast "
                  "there");
+    else if (was_removed(pid))
+        snprintf(text, text_bytes,
+                 "its file was removed from " HF_INSPECT_DIRECTORY " while it runs, as systemd does where a "
+                 "unit has RemoveIPC=, and logind when its user logs out; set RemoveIPC=no there "
+                 "(logind.conf), and start it anew");
     else
         say_not_yet(pid, inspect, text, text_bytes);
     return text;
