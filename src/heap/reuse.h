@@ -12,6 +12,9 @@
 #include "base/bits.h"
 #include "heap/hold.h"
 
+/* In a freed block, which had the program's own types. */
+typedef uint16_t __attribute__((may_alias)) hfi_link;
+
 HFI_INLINE uint32_t hfi_reuse_list(uint32_t length)
 {
     if (hfi_likely(length <= MAP_SHORT))
@@ -25,7 +28,7 @@ HFI_INLINE void hfi_reuse_put(struct hold *hold, uint32_t granule, uint32_t leng
 {
     struct piece *piece = hold->piece;
     uint32_t list = hfi_reuse_list(length);
-    memcpy(hold->start + granule * HFI_MAX_ALIGN, &piece->lists[list], sizeof piece->lists[list]);
+    *(hfi_link *)(hold->start + granule * HFI_MAX_ALIGN) = piece->lists[list];
     piece->lists[list] = (uint16_t)(granule + 1);
     if (hfi_unlikely(list > piece->longest))
         piece->longest = list;
@@ -41,7 +44,7 @@ HFI_INLINE uint32_t hfi_reuse_pop(struct hold *hold, uint32_t list)
     uint32_t granule = piece->lists[list] - 1u;
     if (HFI_SECURE)
         hfi_reuse_check_link(hold, granule, list);
-    memcpy(&piece->lists[list], hold->start + granule * HFI_MAX_ALIGN, sizeof piece->lists[list]);
+    piece->lists[list] = *(hfi_link *)(hold->start + granule * HFI_MAX_ALIGN);
     return granule;
 }
 

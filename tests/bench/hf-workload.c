@@ -39,7 +39,9 @@ static const struct workload {
     { "successors", NULL, workload_successors, "4 8",
       "each of THREADS ends, and starts one with its table; 8 to 1,000 bytes" },
     { "replace", NULL, workload_replace, "2", "each of THREADS fills and empties slots of its own" },
-    { "requests", workload_requests, NULL, "", "100 blocks each, which end together: on heaps of Holdfast" },
+    { "requests", workload_requests, NULL, "",
+      "100 blocks each, which end together: on regions of Holdfast" },
+    { "requests-general", workload_requests_general, NULL, "", "the same on its general heaps" },
     { "startup", workload_startup, NULL, "", "many small programs" },
 };
 

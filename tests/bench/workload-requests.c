@@ -1,7 +1,7 @@
 /*
  * requests: each of many requests allocates a hundred blocks, writes to them, and ends with all of
- * them.  Where Holdfast is loaded, each has a heap, which is destroyed; elsewhere the blocks are
- * freed one by one.
+ * them.  Where Holdfast is loaded, each has a heap, a region or a general one, which is destroyed;
+ * elsewhere the blocks are freed one by one.
  */
 #include "workload.h"
 
@@ -26,10 +26,12 @@ static void check_blocks(unsigned char **blocks, unsigned char mark)
             fail("a block of a request changed");
 }
 
+static unsigned heap_flags;
+
 static void request_on_heap(uint64_t *random, unsigned char mark)
 {
     unsigned char *blocks[REQUEST_BLOCKS];
-    struct hf_heap_options options = { .size_bytes = sizeof options, .flags = HF_HEAP_REGION };
+    struct hf_heap_options options = { .size_bytes = sizeof options, .flags = heap_flags };
     struct hf_heap *heap = hf_heap_create(&options);
     if (heap == NULL)
         fail("no heap");
@@ -57,9 +59,20 @@ static void request_on_malloc(uint64_t *random, unsigned char mark)
         free(blocks[i]);
 }
 
-void workload_requests(void)
+static void run_requests(unsigned flags)
 {
+    heap_flags = flags;
     uint64_t random = 1;
     for (long i = scaled(400000); i > 0; i--)
         (hf_heap_create != NULL ? request_on_heap : request_on_malloc)(&random, (unsigned char)i);
+}
+
+void workload_requests(void)
+{
+    run_requests(HF_HEAP_REGION);
+}
+
+void workload_requests_general(void)
+{
+    run_requests(0);
 }

@@ -135,6 +135,7 @@ void workload_pingpong(void);
 void workload_passive(void);
 void workload_startup(void);
 void workload_requests(void);
+void workload_requests_general(void);
 void workload_small(int argc, char **argv);
 void workload_batches(unsigned threads);
 void workload_crossing(unsigned threads);

@@ -31,7 +31,9 @@
 #include <string.h>
 
 #include "arena/arena.h"
+#include "heap/heap.h"
 #include "heap/pieces.h"
+#include "heap/reuse.h"
 #include "heap/theap.h"
 #include "heap/zone.h"
 
@@ -247,10 +249,13 @@ static bool under_mark(const struct hf_pressure *pressure, void *calls)
 static void create_heap(struct hf_heap **heap, unsigned more, size_t limit)
 {
     bool is_bad = more % 8 == 7, is_elsewhere = more % 8 == 6;
+    bool is_general = ((size_t)(heap - heaps) + more / 8) % 2 == 1;
     struct hf_heap_options options = { .size_bytes = sizeof options,
                                        .name = more % 2 == 0 ? "fuzzed" : NULL,
                                        .limit = limit,
-                                       .flags = is_bad ? more : HF_HEAP_REGION };
+                                       .flags = is_bad     ? more
+                                              : is_general ? 0
+                                                           : HF_HEAP_REGION };
     if (more % 5 == 0)
         options.flags |= HF_HEAP_NODUMP;
     if (more % 4 == 1)
@@ -321,6 +326,7 @@ static void check_heaps(void)
     require(hf_stats_get(&stats, sizeof stats) == 0);
     require(stats.heaps - stats.heaps_free == held);
     require(held != 0 || stats.heaps == stats.heaps_free); /* of checked heaps that wait */
+    require(!hfi_hold.reuses || hfi_reuse_audit(&hfi_hold) == NULL);
     const struct arena_node *node = &hfi_arena.nodes[0];
     require(hfi_zones_audit(node) == NULL);
     for (size_t at = node->first_index; at < node->first_index + node->page_count; at++)

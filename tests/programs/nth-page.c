@@ -325,11 +325,16 @@ static void *by_libc_pvalloc(size_t bytes, size_t align)
 /* Of a heap of its own, which ends with the attempt. */
 static __thread struct hf_heap *heap;
 
-static bool make_heap(void)
+static bool make_heap_of(unsigned flags)
 {
-    struct hf_heap_options options = { .size_bytes = sizeof options, .flags = HF_HEAP_REGION };
+    struct hf_heap_options options = { .size_bytes = sizeof options, .flags = flags };
     heap = hf_heap_create(&options);
     return heap != NULL;
+}
+
+static bool make_heap(void)
+{
+    return make_heap_of(HF_HEAP_REGION);
 }
 
 static void end_heap(void)
@@ -353,6 +358,17 @@ static void *by_hf_heap_calloc(size_t bytes, size_t align)
 static void *by_hf_heap_aligned_alloc(size_t bytes, size_t align)
 {
     return make_heap() ? hf_heap_aligned_alloc(heap, align, bytes) : NULL;
+}
+
+static void *by_general_malloc(size_t bytes, size_t align)
+{
+    (void)align;
+    return make_heap_of(0) ? hf_heap_malloc(heap, bytes) : NULL;
+}
+
+static void *by_general_aligned_alloc(size_t bytes, size_t align)
+{
+    return make_heap_of(0) ? hf_heap_aligned_alloc(heap, align, bytes) : NULL;
 }
 
 /* The newest block cannot grow to that. */
@@ -431,6 +447,8 @@ static const struct entry entries[] = {
     { "hf_heap_aligned_alloc", by_hf_heap_aligned_alloc, AS_ASKED },
     { "malloc of a heap in use", by_malloc_of_used, MALLOC_ALIGNED },
     { "malloc of what was claimed", by_malloc_of_claimed, MALLOC_ALIGNED },
+    { "hf_heap_malloc, general", by_general_malloc, MALLOC_ALIGNED },
+    { "hf_heap_aligned_alloc, general", by_general_aligned_alloc, AS_ASKED },
     { "new", new_one, MALLOC_ALIGNED },
     { "new[]", new_array, MALLOC_ALIGNED },
     { "new(nothrow)", new_one_nothrow, MALLOC_ALIGNED },
