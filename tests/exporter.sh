@@ -98,7 +98,13 @@ inside sh -c "cp $work/shared/holdfast-exporter* /etc/systemd/system/ && systemc
 inside systemd-analyze verify --man=no /etc/systemd/system/holdfast-exporter.socket > "$work/out" 2>&1
 grep holdfast-exporter "$work/out" > "$work/err" && fail "systemd does not understand the units"
 inside systemctl start holdfast-exporter.socket || fail "the socket cannot be opened"
-inside systemd-run --quiet --unit=arena --uid=65534 -p Environment='LD_PRELOAD=/usr/local/lib/libholdfast.so.0 HOLDFAST_ARENA=32M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no' sleep 60
+start_arena()
+{
+    inside systemctl reset-failed
+    inside systemd-run --quiet --unit=arena --uid=65534 \
+        -p Environment='LD_PRELOAD=/usr/local/lib/libholdfast.so.0 HOLDFAST_ARENA=32M HOLDFAST_BACKING=4k HOLDFAST_LOCK=no' sleep 60
+}
+start_arena
 cat > "$work/shared/scrape" << 'EOF'
 import socket, sys
 # as a client that has sent all and waits
@@ -113,6 +119,13 @@ scraped() { inside python3 "$work/shared/scrape" > "$work/out" 2> "$work/err" &&
 if inside sh -c 'command -v python3' > /dev/null; then
     until_true scraped || fail "the socket does not answer with the arena of another user"
     grep -q '^holdfast_live_bytes' "$work/out" || fail "the exporter's unit does not let it count live blocks"
+    # It keeps what another user's killed process left, which --last then shows.
+    killed=$(inside systemctl show -P MainPID arena)
+    inside systemctl kill --signal=KILL arena
+    is_kept() { inside python3 "$work/shared/scrape" > "$work/out" 2> "$work/err"; inside sh -c "ls /dev/shm/holdfast-last.$killed.*" > /dev/null 2>&1; }
+    until_true is_kept || fail "the exporter's unit does not let it keep what a killed process left"
+    start_arena
+    until_true scraped || fail "the socket does not answer any more"
 fi
 
 # --- by Prometheus ---
