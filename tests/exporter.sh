@@ -74,8 +74,8 @@ done
 grep -q '^HTTP/1.1 431 ' "$work/out" || fail "stat --http: a head without end"
 
 # --- the alerts, and what the dashboard asks for ---
-sed -n 's/^# TYPE \([^ ]*\) .*/\1/p' "$work/prometheus" | sort > "$work/families"
-grep -oh 'holdfast_[a-z_]*' "$files/holdfast.rules.yml" "$files/holdfast-dashboard.json" | sed 's/_bucket$//' | sort -u | while read -r metric; do
+sed -n 's/^\.It Li \(holdfast_[a-z_]*\)$/\1/p' "$sources/man/holdfast-inspect.5" | sort > "$work/families"
+grep -oh 'holdfast_[a-z_]*' "$files/holdfast.rules.yml" "$files/holdfast-dashboard.json" | sed 's/_bucket$//; s/_total$//' | sort -u | while read -r metric; do
     grep -qx "$metric" "$work/families" || echo "$metric"
 done > "$work/out"
 [ ! -s "$work/out" ] || fail "alerts or dashboard name what there is not"
