@@ -80,7 +80,7 @@ static struct hf_heap *refuse_hidden(const char *name)
     static _Atomic(bool) xsaid;
     if (hfi_first_time(&xsaid))
         hfi_say(
-            SAY_WARNING, "HF-W045", "heap",
+            SAY_WARNING, "HF-W048", "heap",
             "heap \"%.31s\" is not made, as 2 MiB of it cannot be kept out of core files on pages of 1 GiB; "
             "set HOLDFAST_BACKING=2m, or make the heap without HF_HEAP_NODUMP",
             name != NULL ? name : "");
