@@ -31,6 +31,9 @@ struct hf_heap;
 /* After its end its memory stays out of use for a while, so that a late free or write is seen, and told
  * with its name and who has ended it. */
 #define HF_HEAP_CHECKED 32u
+/* Its memory comes from all nodes in turn, a piece at a time, also where HOLDFAST_REMOTE says deny;
+ * not with HF_HEAP_NODE.  Without either it is local: HOLDFAST_PLACE decides, as for malloc. */
+#define HF_HEAP_INTERLEAVE 64u
 
 /* Told that `heap` came over its soft limit, and holds `held` bytes.  Called once, by a thread that
  * allocates from the heap, with nothing held: it may free, allocate, also from the heap, and make

@@ -26,6 +26,7 @@
 #define HFI_HEAP_NAME_BYTES 32u
 #define HFI_HEAP_REGION 1u   /* HF_HEAP_REGION of `flags` */
 #define HFI_HEAP_CHECKED 32u /* HF_HEAP_CHECKED */
+#define HFI_HEAP_INTERLEAVE 64u
 
 /* Where a piece of the heap is noted; a place may hold one that is the heap's no more. */
 typedef _Atomic(struct piece *) hfi_place;
@@ -52,6 +53,7 @@ struct heap {
     void *soft_context;                   /* const */
     _Atomic(bool) xsoft_due;              /* atomic: soft_callback is to be called */
     _Atomic(uint64_t) xcrossings;         /* atomic: times that it came over its soft limit */
+    _Atomic(uint32_t) xturn;              /* atomic: of nodes, where it takes memory of all */
     _Atomic(uint64_t) xreported_ns,
         xunreported; /* atomic: when its limit was told of last, and failures since */
     /* Of a heap that has ended, and whose memory waits (heap-checked.h). */

@@ -42,7 +42,8 @@ struct piece *hfi_attach(struct heap *heap, uint64_t id, struct page *page, stru
 
 static bool may_use(const struct heap *heap, const struct arena_node *home, const struct arena_node *node)
 {
-    return node == home || (heap->only == NULL && hfi_options.remote_allow);
+    return node == home || (heap->flags & HF_HEAP_INTERLEAVE) ||
+           (heap->only == NULL && hfi_options.remote_allow);
 }
 
 /* A run in a new zone, of the node's free pages, or where `home` is NULL as the ladder finds them. */
@@ -80,6 +81,8 @@ struct piece *hfi_attach_hidden(struct heap *heap, uint64_t id, struct arena_nod
     if (piece != NULL)
         return piece;
     struct page *page = is_run ? hfi_zone_claim(home, pages, align, false, &zone) : NULL;
+    if (page == NULL && is_run)
+        page = run_of_new_zone(heap, home, pages, align, &zone);
     if (page == NULL)
         page = run_of_new_zone(heap, NULL, pages, align, &zone);
     for (unsigned i = 0; page == NULL && i < hfi_arena.node_count; i++) {

@@ -113,10 +113,17 @@ static HFI_COLD void report_limit(struct heap *heap, uint64_t word, size_t bytes
                           hfi_load_relaxed(&heap->xid));
 }
 
-static struct arena_node *home_of(const struct heap *heap, struct theap *theap)
+static bool is_interleaved(const struct heap *heap)
+{
+    return (heap->flags & HFI_HEAP_INTERLEAVE) != 0;
+}
+
+static struct arena_node *home_of(struct heap *heap, struct theap *theap)
 {
     if (heap->only != NULL)
         return heap->only;
+    if (is_interleaved(heap)) /* relaxed: any order of turns will do */
+        return &hfi_arena.nodes[hfi_fetch_add_relaxed(&heap->xturn, 1) % hfi_arena.node_count];
     hfi_theap_enter(theap);
     struct arena_node *node = hfi_ladder_choose_node(theap);
     hfi_theap_leave(theap);
@@ -162,10 +169,17 @@ static struct piece *claim_at_home(struct heap *heap, uint64_t id, struct arena_
     return piece;
 }
 
+static struct arena_node *node_behind(const struct arena_node *node, unsigned count)
+{
+    return &hfi_arena.nodes[(node->index + count) % hfi_arena.node_count];
+}
+
 /* Also where there is no page that is free. */
 static struct piece *claim_part(struct heap *heap, uint64_t id, struct arena_node *home, size_t bytes)
 {
     struct piece *piece = claim_at_home(heap, id, home, bytes);
+    for (unsigned i = 1; piece == NULL && is_interleaved(heap) && i < hfi_arena.node_count; i++)
+        piece = claim_at_home(heap, id, node_behind(home, i), bytes);
     for (unsigned i = 0; piece == NULL && heap->only == NULL && i < hfi_arena.node_count; i++)
         if (hfi_arena.nodes[i].index == home->index || hfi_options.remote_allow)
             piece = hfi_pieces_claim(&hfi_arena.nodes[i], bytes, heap, id);
@@ -177,10 +191,26 @@ static struct piece *claim_part(struct heap *heap, uint64_t id, struct arena_nod
     return page == NULL ? NULL : hfi_attach(heap, id, page, NULL, bytes, false);
 }
 
-static struct piece *claim_run(struct heap *heap, uint64_t id, size_t align, size_t bytes)
+/* A run of free pages, also where hints to them have gone. */
+static struct page *run_of_node(struct arena_node *node, size_t pages, size_t align)
 {
-    struct page *run = hfi_malloc_run(bytes, hfi_large_pages(bytes), hfi_max(align, HFI_PAGE_BYTES),
-                                      heap->only, is_privileged(heap));
+    bool zero;
+    struct page *run = hfi_arena_claim(node, pages, align, CLAIM_HIGH, &zero);
+    return run != NULL || hfi_arena_free_pages(node) < pages
+             ? run
+             : hfi_arena_claim(node, pages, align, CLAIM_EXACT, &zero);
+}
+
+/* `home`: whose turn it is, or NULL. */
+static struct piece *claim_run(struct heap *heap, uint64_t id, struct arena_node *home, size_t align,
+                               size_t bytes)
+{
+    size_t pages = hfi_large_pages(bytes), run_align = hfi_max(align, HFI_PAGE_BYTES);
+    struct page *run = NULL;
+    for (unsigned i = 0; run == NULL && home != NULL && i < hfi_arena.node_count; i++)
+        run = run_of_node(node_behind(home, i), pages, run_align);
+    if (run == NULL)
+        run = hfi_malloc_run(bytes, pages, run_align, heap->only, is_privileged(heap));
     return run == NULL ? NULL : hfi_attach(heap, id, run, NULL, bytes, true);
 }
 
@@ -206,7 +236,8 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
     bool is_run = bytes > HFI_PIECE_BLOCK_MAX || align > HFI_PIECE_BYTES;
     size_t pages = hfi_large_pages(bytes);
     uint32_t units = is_run ? (uint32_t)pages * HFI_PIECES : hfi_piece_units(bytes);
-    struct arena_node *home = is_run && !hfi_attach_is_hidden(heap) ? NULL : home_of(heap, theap);
+    bool has_home = !is_run || hfi_attach_is_hidden(heap) || is_interleaved(heap);
+    struct arena_node *home = has_home ? home_of(heap, theap) : NULL;
     struct piece *piece = NULL;
     uint64_t word = hfi_load_relaxed(&heap->xlimit);
     if (units < HFI_PIECES && hfi_limit_use(word) >= SMALL_UNITS)
@@ -223,7 +254,7 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
     hfi_zone_error = 0;
     piece = hfi_attach_is_hidden(heap)
               ? hfi_attach_hidden(heap, id, home, hfi_max(align, HFI_PAGE_BYTES), bytes, is_run)
-          : is_run ? claim_run(heap, id, align, bytes)
+          : is_run ? claim_run(heap, id, home, align, bytes)
                    : claim_part(heap, id, home, bytes);
     if (piece == NULL) {
         hfi_heap_give_back(heap, units);

@@ -22,9 +22,12 @@
 
 #define OPTIONS_BYTES_LEAST offsetof(struct hf_heap_options, soft_limit) /* of the first version */
 
-_Static_assert(HF_HEAP_REGION == HFI_HEAP_REGION && HF_HEAP_CHECKED == HFI_HEAP_CHECKED, "heap.h");
+_Static_assert(HF_HEAP_REGION == HFI_HEAP_REGION && HF_HEAP_CHECKED == HFI_HEAP_CHECKED &&
+                   HF_HEAP_INTERLEAVE == HFI_HEAP_INTERLEAVE,
+               "heap.h");
 
-#define KNOWN_FLAGS (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED | HF_HEAP_NODUMP | HF_HEAP_CHECKED)
+#define KNOWN_FLAGS                                                                                          \
+    (HF_HEAP_REGION | HF_HEAP_NODE | HF_HEAP_RESERVED | HF_HEAP_NODUMP | HF_HEAP_CHECKED | HF_HEAP_INTERLEAVE)
 
 /* In steps of what heaps are counted in. */
 static uint32_t limit_units(size_t bytes)
@@ -42,6 +45,8 @@ static bool is_known(const struct hf_heap_options *options)
     for (size_t i = sizeof *options; i < bytes; i++)
         if (((const char *)options)[i] != 0)
             return false;
+    if ((options->flags & HF_HEAP_NODE) && (options->flags & HF_HEAP_INTERLEAVE))
+        return false;
     return (options->flags & ~KNOWN_FLAGS) == 0;
 }
 

@@ -260,6 +260,8 @@ static void create_heap(struct hf_heap **heap, unsigned more, size_t limit)
         options.flags |= HF_HEAP_NODUMP;
     if (more % 4 == 1)
         options.flags |= HF_HEAP_CHECKED;
+    if (more % 9 == 4)
+        options.flags |= HF_HEAP_INTERLEAVE; /* not known with the flag of a node */
     if (more % 3 == 0) {
         options.soft_limit = limit / 2 + more;
         options.soft_callback = over_soft_limit;

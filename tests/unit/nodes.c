@@ -282,6 +282,54 @@ Test(nodes, interleave)
     assert_sound();
 }
 
+static struct hf_heap *new_heap(unsigned flags)
+{
+    struct hf_heap_options options = { .size_bytes = sizeof options, .name = "spread", .flags = flags };
+    return hf_heap_create(&options);
+}
+
+/* Whatever HOLDFAST_REMOTE says, and until all of them are full. */
+static void fill_interleaved(unsigned flags, size_t bytes)
+{
+    struct list list = { NULL, 0, { 0 } };
+    struct hf_heap *heap = new_heap(flags | HF_HEAP_INTERLEAVE);
+    cr_assert_not_null(heap);
+    for (size_t i = 0; i < ((size_t)2 << 20) / bytes; i++)
+        cr_assert(push(&list, hf_heap_malloc(heap, bytes)));
+    for (unsigned i = 0; i < NODES; i++) {
+        size_t most = list.count / NODES + list.count / 8 + 2, least = list.count / NODES - list.count / 8;
+        cr_assert(list.on_node[i] + 2 >= least && list.on_node[i] <= most, "node %u has %zu of %zu", i,
+                  list.on_node[i], list.count);
+    }
+    while (push(&list, hf_heap_malloc(heap, bytes)))
+        ;
+    cr_assert_gt(list.count * bytes, NODES * NODE_BYTES / 100 * 70, "%zu of %zu bytes", list.count, bytes);
+    hf_heap_destroy(heap);
+    assert_sound();
+}
+
+Test(nodes, heaps_interleave)
+{
+    static const size_t sizes[] = { 200000, 60000, 1000 }; /* descriptors of pieces stay in between */
+    hfi_options.remote_allow = false;
+    for (size_t i = 0; i < 3; i++) {
+        fill_interleaved(HF_HEAP_REGION, sizes[i]);
+        fill_interleaved(0, sizes[i]);
+    }
+}
+
+Test(nodes, heaps_are_local_or_of_a_node_or_interleave)
+{
+    struct list list = { NULL, 0, { 0 } };
+    struct hf_heap *heap = new_heap(HF_HEAP_REGION);
+    for (int i = 0; i < 20; i++)
+        cr_assert(push(&list, hf_heap_malloc(heap, 60000)));
+    cr_assert_eq(list.on_node[hfi_theap->node->id], 20);
+    cr_assert_null(new_heap(HF_HEAP_NODE | HF_HEAP_INTERLEAVE));
+    cr_assert_eq(errno, EINVAL);
+    hf_heap_destroy(heap);
+}
+
 /* The nodes are equally far: the order is cyclic. */
 Test(nodes, overflow_and_return)
 {
