@@ -108,10 +108,9 @@ static void page_own(struct page *page)
 }
 
 /* Of those with free pieces. */
-static struct idleset *set_of(const struct page *page)
+static struct idleset *set_of(struct arena_node *node, const struct page *page)
 {
-    struct arena_node *node = hfi_node_of_page(page);
-    return hfi_page_is_reserve(page) ? &node->reserve_pieces : &node->pieces;
+    return hfi_arena_is_reserve(node, hfi_node_member(node, page)) ? &node->reserve_pieces : &node->pieces;
 }
 
 /* A page, or a run, that no piece is left of. */
@@ -119,7 +118,7 @@ static void page_give_back(struct page *page, struct zone *zone)
 {
     struct arena_node *node = hfi_node_of_page(page);
     uint32_t run_pages = page->run_pages;
-    hfi_idleset_remove(set_of(page), hfi_node_member(node, page));
+    hfi_idleset_remove(set_of(node, page), hfi_node_member(node, page));
     hfi_pagemap_show(page, HF_PAGE_FREE);
     uint32_t pages = hfi_guard_release(page);
     if (pages != 0) /* relaxed: the bits set by hfi_arena_release publish it */
@@ -132,13 +131,13 @@ static void page_give_back(struct page *page, struct zone *zone)
         hfi_zone_give(zone, page, pages);
 }
 
-/* PC5 */
-static void page_add(struct page *page, struct zone *zone)
+/* PC5.  The page's entry is not looked at: it may be another claim's by now. */
+static void page_add(struct arena_node *node, const struct page *page, struct zone *zone)
 {
     if (zone != NULL)
-        hfi_zone_add(zone, page);
+        hfi_zone_add(node, zone, page);
     else
-        hfi_idleset_add(set_of(page), hfi_node_member(hfi_node_of_page(page), page));
+        hfi_idleset_add(set_of(node, page), hfi_node_member(node, page));
 }
 
 /* Bytes from quarter `first` on, of `units` quarters: the last of the page ends where its guard
@@ -198,7 +197,7 @@ static void give_units(struct pieces *pieces, unsigned first, uint32_t units)
         page_give_back(page, zone);
         put_off(pieces, is_reserve);
     } else if ((word & UNITS_ALL) == 0) {
-        page_add(page, zone);
+        page_add(node, page, zone);
     }
 }
 
@@ -252,7 +251,7 @@ static struct piece *claim_in(struct arena_node *node, struct page *page, size_t
         return NULL;
     }
     if (*again)
-        page_add(page, zone);
+        page_add(node, page, zone);
     *again = false;
     return piece_begin(pieces, first, units, heap, id);
 }
@@ -307,7 +306,7 @@ struct piece *hfi_pieces_claim_zone(struct arena_node *node, size_t bytes, struc
         }
     }
     while (passed_count-- != 0)
-        hfi_zone_add(passed[passed_count].zone, passed[passed_count].page);
+        hfi_zone_add(node, passed[passed_count].zone, passed[passed_count].page);
     return piece;
 }
 
@@ -328,7 +327,7 @@ struct piece *hfi_pieces_attach(struct page *page, struct zone *zone, size_t byt
     hfi_store_release(&pieces->xunits, (hfi_load_relaxed(&pieces->xunits) & ~(UNITS_TAG - 1)) + UNITS_TAG +
                                            UNITS_ATTACHED + rest);
     if (rest != 0)
-        page_add(page, zone);
+        page_add(node, page, zone);
     return piece;
 }
 

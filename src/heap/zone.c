@@ -212,12 +212,12 @@ void hfi_zone_give(struct zone *zone, struct page *page, size_t pages)
 
 /* --- hints --- */
 
-void hfi_zone_add(struct zone *zone, const struct page *page)
+void hfi_zone_add(const struct arena_node *node, struct zone *zone, const struct page *page)
 {
     size_t at = (size_t)(page - hfi_load_relaxed(&zone->xfirst));
     if (at < HFI_ZONE_PAGES) /* the zone may have other memory by now */
         hfi_fetch_or_acq_rel(&zone->xpartial, (uint64_t)1 << at);
-    hint_at(hfi_node_of_page(page), zone);
+    hint_at(node, zone);
 }
 
 struct page *hfi_zone_take(struct zone **at, size_t *looks)

@@ -55,7 +55,7 @@ struct zone *hfi_zone_make(struct page *first, size_t pages);
 void hfi_zone_give(struct zone *zone, struct page *page, size_t pages);
 
 /* A page of it has free pieces. */
-void hfi_zone_add(struct zone *zone, const struct page *page);
+void hfi_zone_add(const struct arena_node *node, struct zone *zone, const struct page *page);
 
 /* Where a search begins: of all zones with `exact`, else where something is probably free. */
 struct zone *hfi_zone_begin(const struct arena_node *node, bool exact);
