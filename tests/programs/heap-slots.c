@@ -308,6 +308,7 @@ int main(int argc, char **argv)
         return 0;
     }
     test_on_arena(argv, "64M");
+    hf_heap_destroy(new_heap("first", 0)); /* the arena is there */
     segment = test_segment();
     CHECK(segment->heaps.count >= 64 && segment->heaps.entry_bytes == sizeof(struct hf_inspect_heap));
     check_sums(0);
@@ -316,7 +317,11 @@ int main(int argc, char **argv)
     check_child();
     check_report();
     check_threads();
+#ifdef __SANITIZE_THREAD__
+    return 0; /* nothing there has a second thread */
+#else
     CHECK(unlink(path) == 0 && setenv("HOLDFAST_ARENA", "auto", 1) == 0);
     execl("/proc/self/exe", argv[0], "growing", (char *)NULL);
     return 1;
+#endif
 }
