@@ -89,7 +89,7 @@ static const struct {
     size_t offset; /* in struct named */
 } families[] = {
     { "named_heaps", NULL,
-      "Heaps of the program that live, by name; those without one, and more than 64, as \"\".",
+      "Heaps of the program that live, by name; all but the 64 names that hold most have none.",
       offsetof(struct named, heaps) },
     { "heap_held_bytes", "bytes", "What heaps of that name hold.", offsetof(struct named, held) },
     { "heap_limit_bytes", "bytes", "Limits of heaps of that name, summed up; 0 where they have none.",
