@@ -29,7 +29,7 @@
 #define HFI_TIGHT_PAGES_PER_THEAP 16u
 #define HFI_KEPT_SHARE 128u
 #define HFI_FULL_MAX 128u
-#define HFI_FULL_ALL 512u
+#define HFI_FULL_ALL 384u
 #define HFI_FULL_SHARE 32u
 
 struct budget {

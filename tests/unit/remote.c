@@ -23,12 +23,12 @@ Test(remote, full_pages_freed_by_another_thread_go_back)
 
 Test(remote, a_full_page_of_ones_own_is_won_back_once_it_has_ample_room)
 {
-    static void *blocks[4000];
+    static void *blocks[8000];
     /* above the direct table: no magazine */
     const struct sizeclass *class = &hfi_sizeclasses[hfi_sizeclass_of(2048)];
     unsigned count = 0;
     do {
-        cr_assert_lt(count, 4000);
+        cr_assert_lt(count, 8000);
         blocks[count++] = hf_malloc(2048);
     } while (hfi_load_relaxed(hfi_owner_at(hfi_page_index(page_of(blocks[0])))) != HFI_OWNER_UNOWNED);
     uint64_t adopted = hfi_theap->counters.adopted;
