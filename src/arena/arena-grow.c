@@ -27,6 +27,9 @@
 #define OTHERS_PAGES 8u      /* opened by others: a system call for each page would be dear */
 #define LEAD_SHARE 8u        /* of a step, for others while the rest is being populated */
 #define SPARSE_PAGES_MIN 128 /* 8 MiB */
+#define LOOK_PAGES_MIN 512u  /* 32 MiB: less is not worth two system calls for each 64 theaps */
+#define LOOK_SHARE 8u        /* of what is open: more is opened after a look in vain */
+#define LOOK_GAIN_PAGES 32u  /* worth another look: as much as a small step */
 #define MAPS_STEP_PAGES HFI_WINDOW_PAGES /* 2 MiB of table at once */
 #define POPULATE_PAGES_MAX 1024u         /* larger requests are left to be touched: they may be sparse */
 
@@ -249,8 +252,27 @@ bool hfi_arena_grow(struct arena_node *node, size_t pages, size_t align)
     return opened != 0;
 }
 
+/* Relaxed throughout: a hint.  Where two threads look at once, both find less. */
+size_t hfi_arena_look_first(struct arena_node *node)
+{
+    size_t open = hfi_load_relaxed(&node->xfrontier), at = hfi_load_relaxed(&node->xlook_at);
+    if (open < LOOK_PAGES_MIN || open < at || open >= node->page_count ||
+        hfi_load_relaxed(&node->xtheap_count) < 2 ||
+        !hfi_cas_relaxed(&node->xlook_at, &at, open + open / LOOK_SHARE))
+        return 0;
+    return open;
+}
+
+void hfi_arena_looked(struct arena_node *node, size_t open, size_t gained)
+{
+    if (gained >= LOOK_GAIN_PAGES)
+        hfi_store_relaxed(&node->xlook_at, open);
+}
+
 void hfi_arena_forked(void)
 {
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         hfi_store_relaxed(&hfi_arena.nodes[i].xgrowing, false);
+    for (unsigned i = 0; i < hfi_arena.node_count; i++)
+        hfi_store_relaxed(&hfi_arena.nodes[i].xlook_from, NULL); /* it may be of those that are forsaken */
 }

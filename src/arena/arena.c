@@ -356,6 +356,14 @@ void hfi_arena_release(struct page *first, size_t pages)
     hfi_arena_show(node);
 }
 
+struct page *hfi_arena_claim_open(struct arena_node *node, size_t pages, size_t align_bytes, enum claim where,
+                                  bool *zero)
+{
+    size_t first = pages > node->page_count ? HFI_RUNMAP_NONE
+                                            : node_claim(node, pages, align_bytes >> HFI_PAGE_SHIFT, where);
+    return first != HFI_RUNMAP_NONE ? hfi_arena_hand_out(node, first, pages, zero) : NULL;
+}
+
 bool hfi_arena_claim_at(struct arena_node *node, struct page *first, size_t pages, bool *zero)
 {
     size_t member = hfi_node_member(node, first);

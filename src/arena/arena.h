@@ -50,15 +50,19 @@ struct arena_node {
     _Atomic(size_t) xmost_used;    /* atomic: most pages ever in use, as seen when it is shown */
     _Atomic(uint64_t) xmost_ticks; /* atomic: when that was */
     _Atomic(size_t) xfrontier;     /* atomic: pages given to free_runs, or about to be, or refused */
-    _Atomic(size_t) xmaps_open;   /* atomic: owners[] and table are writable for pages up to here (growing) */
-    _Atomic(bool) xgrowing;       /* atomic: a thread opens a step ahead of use */
-    _Atomic(size_t) xtheap_pages; /* atomic: pages that hold theaps, or are lost for now (harden.c) */
-    _Atomic(size_t) xtheap_count; /* atomic: theaps in use whose home is here */
-    _Atomic(size_t) xidle_pages;  /* atomic: pages of unowned runs with room; below zero for a
+    _Atomic(size_t) xmaps_open; /* atomic: owners[] and table are writable for pages up to here (growing) */
+    _Atomic(bool) xgrowing;     /* atomic: a thread opens a step ahead of use */
+    _Atomic(size_t) xlook_at;   /* atomic: so many open pages, from which on other places than closed pages
+                                    * are looked at before more are opened (hfi_arena_look_first) */
+    _Atomic(struct theap *)
+        xlook_from;                /* atomic: the theap that the next look begins with; NULL: the first */
+    _Atomic(size_t) xtheap_pages;  /* atomic: pages that hold theaps, or are lost for now (harden.c) */
+    _Atomic(size_t) xtheap_count;  /* atomic: theaps in use whose home is here */
+    _Atomic(size_t) xidle_pages;   /* atomic: pages of unowned runs with room; below zero for a
                                    * moment (page.c) */
-    _Atomic(size_t) xlarge_pages; /* atomic: pages in large runs */
-    _Atomic(size_t) xheap_pages;  /* atomic: pages of heaps of the program */
-    _Atomic(size_t) xheap_free;   /* atomic: pieces in these that no heap has */
+    _Atomic(size_t) xlarge_pages;  /* atomic: pages in large runs */
+    _Atomic(size_t) xheap_pages;   /* atomic: pages of heaps of the program */
+    _Atomic(size_t) xheap_free;    /* atomic: pieces in these that no heap has */
     _Atomic(size_t) xsparse_pages; /* atomic: of a growing arena, pages of runs of blocks some of which malloc
                                     * never gave out (page.c) */
     _Atomic(size_t) xdense_pages;  /* atomic: pages of the other runs of blocks, likewise */
@@ -115,6 +119,17 @@ enum claim {
  * tells that the memory was never used. */
 struct page *hfi_arena_claim(struct arena_node *node, size_t pages, size_t align_bytes, enum claim where,
                              bool *zero);
+
+/* The same of what is open of a growing arena. */
+struct page *hfi_arena_claim_open(struct arena_node *node, size_t pages, size_t align_bytes, enum claim where,
+                                  bool *zero);
+
+/* A growing arena is about to open more.  How many pages of the node are open, where this thread is to look
+ * first for what other theaps keep, and no other thread does meanwhile.  0: not now, and the arena may
+ * grow.  Then hfi_arena_looked tells how many pages that gave.  Where it was worth it, the next thread that
+ * finds nothing looks again; otherwise one does when an eighth more is open. */
+size_t hfi_arena_look_first(struct arena_node *node);
+void hfi_arena_looked(struct arena_node *node, size_t open, size_t gained);
 
 /* Gives back `pages` pages (perhaps none) from `first` on.  Owners must be HFI_OWNER_NONE
  * already. */

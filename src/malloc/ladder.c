@@ -7,7 +7,8 @@
  * W1: where the thread has set nothing aside, hfi_ladder answers "none" only after every allowed node
  *     was searched exactly (every page looked at), with this theap's own empty pages given back first.
  * W4: each rung is bounded: a constant number of candidates, or one search of a bitmap.  Those that
- *     look at each page of a node, or visit each theap, come where malloc would fail or go far.
+ *     look at each page of a node, or visit each theap, come where malloc would fail or go far, or a
+ *     growing arena would grow.
  *
  * Tests: tests/unit/full.c, tests/programs/exhaust.c, tests/programs/nth-page.c.
  */
@@ -26,6 +27,7 @@
 
 /* How hard a node is searched. */
 enum search {
+    SEARCH_OPEN,  /* by hints, a few candidates; a growing arena does not grow for it */
     SEARCH_QUICK, /* by hints, a few candidates */
     SEARCH_EXACT, /* every page is looked at */
 };
@@ -41,7 +43,9 @@ static struct page *take_run(struct theap *theap, struct arena_node *node, struc
     bool zero = false;
     bool is_block = demand->class == HFI_CLASS_LARGE;
     enum claim where = search == SEARCH_EXACT ? CLAIM_EXACT : is_block ? CLAIM_HIGH : CLAIM_LOW;
-    struct page *page = hfi_arena_claim(node, pages, demand->align_bytes, where, &zero);
+    struct page *page = search == SEARCH_OPEN
+                          ? hfi_arena_claim_open(node, pages, demand->align_bytes, where, &zero)
+                          : hfi_arena_claim(node, pages, demand->align_bytes, where, &zero);
     if (page == NULL)
         return NULL;
     demand->zero = zero;
@@ -119,21 +123,36 @@ static struct page *take_idle_from(struct theap *theap, struct arena_node *node,
     return NULL;
 }
 
-/* One visit to each theap. */
-static struct page *steal_from_all(struct theap *theap, struct arena_node *node, struct demand *demand,
-                                   struct stolen *stolen)
+/* One visit to each theap from `*next` on, until a page is found; `*next` is then the one behind. */
+static struct page *steal_from(struct theap *theap, struct arena_node *node, struct demand *demand,
+                               enum search search, struct theap **next, struct stolen *stolen)
 {
     struct page *page = NULL;
-    *stolen = (struct stolen){ 0, 0, false };
-    for (struct theap *next = hfi_theap_first(); next != NULL && page == NULL;) {
-        struct stolen some = hfi_steal_asleep(theap, node, &next);
+    while (*next != NULL && page == NULL) {
+        struct stolen some = hfi_steal_asleep(theap, node, next);
         stolen->pages += some.pages;
         stolen->blocks += some.blocks;
         stolen->more |= some.more;
         if (some.pages != 0 || some.blocks != 0)
-            page = take_ample_or_run(theap, node, demand, SEARCH_QUICK);
+            page = take_ample_or_run(theap, node, demand, search);
     }
     return page;
+}
+
+static struct page *steal_from_all(struct theap *theap, struct arena_node *node, struct demand *demand,
+                                   struct stolen *stolen)
+{
+    struct theap *next = hfi_theap_first();
+    *stolen = (struct stolen){ 0, 0, false };
+    return steal_from(theap, node, demand, SEARCH_QUICK, &next, stolen);
+}
+
+static void tell_stolen(const struct arena_node *node, size_t pages)
+{
+    if (pages == 0)
+        return;
+    HFI_PROBE2(steal, node->id, pages);
+    hfi_inspect_event(HF_EVENT_STOLEN, node, pages, 0);
 }
 
 /* --- the rungs --- */
@@ -142,6 +161,34 @@ static struct page *steal_from_all(struct theap *theap, struct arena_node *node,
 static struct page *rung_at_hand(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
     return take_ample_or_run(theap, node, demand, SEARCH_QUICK);
+}
+
+/* The same of what is open of a growing arena. */
+static struct page *rung_open(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    return take_ample_or_run(theap, node, demand, SEARCH_OPEN);
+}
+
+/* Before a growing arena grows: pages with room that threads which sleep, or work elsewhere, have queued.
+ * Looked for as long as it is worth it. */
+static struct page *rung_before_growth(struct theap *theap, struct arena_node *node, struct demand *demand)
+{
+    struct stolen stolen = { 0, 0, false };
+    size_t open = demand->class == HFI_CLASS_LARGE ? 0 : hfi_arena_look_first(node);
+    if (open == 0)
+        return NULL;
+    note_place(demand, HF_CAUSE_STOLEN);
+    /* relaxed: any will do; a theap is in the list for ever */
+    struct theap *next = hfi_load_relaxed(&node->xlook_from);
+    struct page *page = steal_from(theap, node, demand, SEARCH_OPEN, &next, &stolen);
+    if (page == NULL) {
+        next = hfi_theap_first();
+        page = steal_from(theap, node, demand, SEARCH_OPEN, &next, &stolen);
+    }
+    hfi_store_relaxed(&node->xlook_from, next);
+    hfi_arena_looked(node, open, stolen.pages);
+    tell_stolen(node, stolen.pages);
+    return page;
 }
 
 /* Pages with a few free blocks each: before pages are stolen, or a larger class or another node
@@ -183,10 +230,7 @@ static struct page *rung_sleepers(struct theap *theap, struct arena_node *node, 
     /* what was in their magazines may have been of these pages */
     if (page == NULL && hfi_theap_give_back(theap))
         page = take_ample_or_run(theap, node, demand, SEARCH_QUICK);
-    if (pages != 0) {
-        HFI_PROBE2(steal, node->id, pages);
-        hfi_inspect_event(HF_EVENT_STOLEN, node, pages, 0);
-    }
+    tell_stolen(node, pages);
     return page;
 }
 
@@ -252,6 +296,11 @@ typedef struct page *rung(struct theap *theap, struct arena_node *node, struct d
 static rung *const wanted_node[] = {
     rung_at_hand, rung_scant, rung_kept, rung_short_run, rung_sleepers, rung_exact, NULL,
 };
+/* The same of a growing arena. */
+static rung *const growing_node[] = {
+    rung_open,      rung_before_growth, rung_at_hand, rung_scant, rung_kept,
+    rung_short_run, rung_sleepers,      rung_exact,   NULL,
+};
 static rung *const other_nodes[] = {
     rung_at_hand, rung_scant, rung_short_run, rung_sleepers, rung_exact, NULL,
 };
@@ -308,7 +357,8 @@ static struct page *climb_others(struct theap *theap, struct arena_node *home, s
 
 static struct page *climb_all(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    struct page *page = climb(wanted_node, theap, node, demand);
+    rung *const *rungs = hfi_arena.reservation.growing ? growing_node : wanted_node;
+    struct page *page = climb(rungs, theap, node, demand);
     if (page == NULL)
         return climb_others(theap, node, demand, other_nodes);
     hfi_inspect_room(node);

@@ -189,3 +189,44 @@ Test(steal, pages_of_a_thread_that_sleeps_are_taken)
     let_end(sleeper);
     assert_sound();
 }
+
+/* --- before a growing arena grows --- */
+
+static void set_up_growing(void)
+{
+    unsetenv("HOLDFAST_ARENA");
+    setenv("HOLDFAST_BACKING", "4k", 1);
+    setenv("HOLDFAST_INSPECT", "0", 1);
+    hf_free(hf_malloc(1));
+}
+
+#define KEPT_BLOCKS 80000 /* of 1000 bytes: more than the least for which it is looked */
+static void *kept[KEPT_BLOCKS];
+
+static void *keep_half(void *unused)
+{
+    for (size_t i = 0; i < KEPT_BLOCKS; i++)
+        kept[i] = hf_malloc(1000);
+    for (size_t i = 0; i < KEPT_BLOCKS; i += 2)
+        hf_free(kept[i]);
+    pthread_barrier_wait(&all_hold);
+    pthread_barrier_wait(&all_hold);
+    return unused;
+}
+
+TestSuite(steal_growing, .init = set_up_growing);
+
+Test(steal_growing, what_a_sleeper_keeps_serves_before_the_arena_grows)
+{
+    struct arena_node *node = &hfi_arena.nodes[0];
+    pthread_t sleeper;
+    pthread_barrier_init(&all_hold, NULL, 2);
+    cr_assert_eq(pthread_create(&sleeper, NULL, keep_half, NULL), 0);
+    pthread_barrier_wait(&all_hold);
+    size_t frontier = hfi_load_relaxed(&node->xfrontier);
+    while (hfi_load_relaxed(&node->xfrontier) == frontier)
+        hf_malloc(1000);
+    cr_assert_gt(hfi_theap->counters.stolen, 16);
+    assert_sound();
+    let_end(sleeper);
+}
