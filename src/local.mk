@@ -53,7 +53,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/heap/heap.c %D%/heap/heap.h \
 	%D%/heap/heap-checked.c %D%/heap/heap-checked.h \
 	%D%/heap/heap-limit.c %D%/heap/heap-limit.h \
-	%D%/heap/hold.c %D%/heap/hold.h %D%/heap/stack.h \
+	%D%/heap/held.h %D%/heap/hold.c %D%/heap/hold.h %D%/heap/stack.h \
 	%D%/heap/large.c %D%/heap/large.h \
 	%D%/heap/limit.h \
 	%D%/heap/budget.h \

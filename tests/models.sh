@@ -45,4 +45,6 @@ search heap 1 -DEND_UNHELD
 search heap 1 -DNO_BIAS
 search heap 1 -DTAKE_BARE
 search heap 1 -DLEAVE_BARE
+search heap 1 -DEND_BLIND
+search heap 1 -DLEFT_ALONE
 exit $failed

@@ -21,6 +21,7 @@
 #define hfi_store_seq_cst(p, v) atomic_store_explicit((p), (v), memory_order_seq_cst)
 
 #define hfi_exchange_relaxed(p, v) atomic_exchange_explicit((p), (v), memory_order_relaxed)
+#define hfi_exchange_seq_cst(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 #define hfi_exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define hfi_exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 

@@ -366,7 +366,7 @@ void hfi_heap_each_chunk(struct heap *heap, uint64_t id,
 bool hfi_heap_close(struct heap *heap, uint64_t id)
 {
     uint64_t had = id;
-    if (!hfi_cas_acq_rel(&heap->xid, &had, 0))
+    if (!hfi_cas_seq_cst(&heap->xid, &had, 0)) /* PC6: pairs with hfi_held_begin */
         return false;
     hfi_slots_end(heap->slot);
     hfi_limit_end(&heap->xlimit);

@@ -1,23 +1,32 @@
 /*
  * hold: see hold.h; doc/protocols.md, section 14.
  *
+ * PC6: a holder frees into what it holds between two stores to its theap's xfrees, and looks whether
+ *      the heap has ended after the first, and again after the second.  Whoever ends the heap, and
+ *      finds xfrees set, leaves the piece to it.
+ *
  * PC1 (pieces.c) and PC2 (piece-blocks.c) hold here too.
  *
  * Tests: tests/programs/heaps.c, tests/programs/general.c, tests/models/heap.pml.
  */
 #include "heap/hold.h"
 
+#include "heap/theap.h"
+#include "kernel/cpu.h"
+
 #define OPENS_PART 16u /* a piece that is closed is of use again when a part as large was freed */
 
 void hfi_hold_begin(struct hold *hold, const void *handle, struct piece *piece, bool reuses)
 {
     char *start = hfi_piece_start(piece);
+    hfi_store_relaxed(&piece->xholder, hfi_theap); /* relaxed: no end is under way */
     *hold = (struct hold){ .handle = handle,
                            .heap = piece->heap,
                            .id = hfi_load_relaxed(&piece->xid),
                            .cursor = start + piece->cursor * HFI_MAX_ALIGN,
                            .end = start + piece->bytes,
                            .start = start,
+                           .granules = piece->bytes / HFI_MAX_ALIGN,
                            .map = &hfi_pieces_of(piece)->xmap[hfi_granule_of(start)],
                            .piece = piece,
                            .reuses = reuses };
@@ -116,6 +125,7 @@ static void hold_nothing(struct hold *hold)
     hold->handle = NULL;
     hold->id = 0;
     hold->cursor = hold->end = hold->start = NULL;
+    hold->granules = 0;
     hold->laid = 0;
     hold->reuses = false; /* hf_heap_malloc finds no room */
 }
@@ -151,10 +161,8 @@ static struct given leave(struct hold *hold, enum piece_state state, uint32_t bi
 {
     struct piece *piece = hold->piece;
     uint64_t word, next;
-    if (!pin(hold, &word)) {
-        hold_nothing(hold);
-        return HFI_NOTHING_GIVEN;
-    }
+    if (!pin(hold, &word))
+        return hfi_hold_finish(hold);
     struct given parked = { .heap = piece->heap, .place = piece->place };
     piece->cursor = hfi_hold_granule(hold, hold->cursor);
     uint32_t out = hfi_hold_out(hold), part = piece->bytes / HFI_MAX_ALIGN / OPENS_PART;
@@ -180,16 +188,60 @@ struct given hfi_hold_close(struct hold *hold)
     return leave(hold, PIECE_CLOSED, PIECE_BIAS);
 }
 
+/* The word of a piece whose heap has ended: PC3. */
+static uint64_t over(uint64_t word)
+{
+    return hfi_piece_with_state(word, (word & PIECE_PINS_MASK) == 0 ? PIECE_NONE : PIECE_ENDED);
+}
+
+/* Ends a piece that was left to its holder, by the holder, or by who left it. */
+static struct given end_left(struct piece *piece, uint64_t id)
+{
+    uint64_t word = hfi_load_acquire(&piece->xword), next;
+    do {
+        if (hfi_piece_state(word) != PIECE_LEFT || hfi_load_relaxed(&piece->xid) != id)
+            return HFI_NOTHING_GIVEN;
+        next = over(word);
+        /* acquire: pairs with who pinned it last; release: the holder is done with it */
+    } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    return hfi_piece_state(next) == PIECE_NONE ? hfi_piece_give_back(piece) : HFI_NOTHING_GIVEN;
+}
+
+struct given hfi_hold_finish(struct hold *hold)
+{
+    struct given given = end_left(hold->piece, hold->id);
+    hold_nothing(hold);
+    return given;
+}
+
+static bool holder_frees(const struct piece *piece)
+{
+    const struct theap *holder = hfi_load_relaxed(&piece->xholder);
+    /* seq_cst: of the end, which has ended the heap's number, and this free one sees the other */
+    return holder != NULL && hfi_load_seq_cst(&holder->xfrees) != 0;
+}
+
+/* PC6: the holder may be between its look at the heap's number and the end of its free. */
+static struct given leave_to_holder(struct piece *piece, uint64_t id)
+{
+    hfi_os_barrier();
+    /* What it stores is seen by now, or it will see that the heap has ended. */
+    return holder_frees(piece) ? HFI_NOTHING_GIVEN : end_left(piece, id);
+}
+
 struct given hfi_piece_end(struct piece *piece, uint64_t id)
 {
     uint64_t word = hfi_load_acquire(&piece->xword), next;
     do {
         enum piece_state state = hfi_piece_state(word);
-        if (state == PIECE_NONE || state == PIECE_ENDED || hfi_load_relaxed(&piece->xid) != id)
+        if (state == PIECE_NONE || state >= PIECE_LEFT || hfi_load_relaxed(&piece->xid) != id)
             return HFI_NOTHING_GIVEN;
-        next = hfi_piece_with_state(word, (word & PIECE_PINS_MASK) == 0 ? PIECE_NONE : PIECE_ENDED); /* PC3 */
+        bool is_busy = state == PIECE_HELD && holder_frees(piece);
+        next = is_busy ? hfi_piece_with_state(word, PIECE_LEFT) : over(word);
         /* acquire: pairs with who pinned it last */
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    if (hfi_piece_state(next) == PIECE_LEFT)
+        return leave_to_holder(piece, id);
     return hfi_piece_state(next) == PIECE_NONE ? hfi_piece_give_back(piece) : HFI_NOTHING_GIVEN;
 }
 

@@ -16,6 +16,7 @@ struct hold {
     char *cursor;          /* the next block */
     char *end;             /* of the piece */
     char *start;           /* of the piece */
+    size_t granules;       /* of the piece; 0 where nothing is held */
     _Atomic(uint8_t) *map; /* of its first granule */
     struct piece *piece;
     int32_t laid; /* granules that the piece's count lacks */
@@ -73,7 +74,12 @@ void hfi_hold_count(struct hold *hold);
 struct given hfi_hold_park(struct hold *hold);
 struct given hfi_hold_close(struct hold *hold);
 
-/* The heap of number `id` has ended: nothing of it is left in the piece, if it has that still. */
+/* The heap of what is held has ended meanwhile: gives the piece back, where its end left that to this
+ * thread. */
+struct given hfi_hold_finish(struct hold *hold);
+
+/* The heap of number `id` has ended: nothing of it is left in the piece, if it has that still.  Where
+ * the holder is just freeing a block there, the holder gives it back. */
 struct given hfi_piece_end(struct piece *piece, uint64_t id);
 
 /* The same, but the piece is not given back before it was let go.  False: it is none of the heap's, or was

@@ -1,7 +1,7 @@
 /*
  * piece-blocks: see piece-blocks.h; doc/protocols.md, section 14.
  *
- * PC2: marks of freed blocks are made by a thread that has pinned the piece, or by its holder.
+ * PC2: marks of freed blocks are made by a thread that has pinned the piece, or by its holder (PC6).
  * PC3: a piece with pins is not none: who lowers the last pin of one that is over makes it none.
  *
  * Tests: tests/programs/heaps.c, tests/programs/heap-misuse.c, tests/models/heap.pml.
@@ -97,14 +97,13 @@ static void count_laid(struct hold *hold)
         hfi_hold_count(hold);
 }
 
-/* The holder of a region's piece freed its newest block: its room, and that of freed ones before it, is
- * there again. */
-static void take_in_newest(struct hold *hold, char *newest)
+void hfi_pieces_free_newest(struct hold *hold, char *newest, uint32_t length)
 {
     struct pieces *pieces = hfi_pieces_of(hold->piece);
     uint32_t first = hfi_granule_of(hold->start), granule = hfi_granule_of(newest);
     hfi_map_clear(&pieces->xmap[granule]);
     hold->cursor = newest;
+    hold->laid -= (int32_t)length;
     count_laid(hold);
     for (unsigned i = 0; i < RECLAIMED_MAX && granule != first; i++) {
         uint32_t start = start_before(pieces, granule, first);
@@ -117,25 +116,30 @@ static void take_in_newest(struct hold *hold, char *newest)
     }
 }
 
-/* A block of what this thread holds. */
-HFI_INLINE void free_own(struct hold *hold, char *block, uint32_t byte)
+enum freed hfi_pieces_free_held(void *pointer, struct hold *hold)
 {
-    uint32_t granule = hfi_hold_granule(hold, block);
+    char *block = pointer;
+    uint32_t granule = hfi_hold_granule(hold, block), byte = hfi_load_relaxed(&hold->map[granule]);
+    if ((uintptr_t)block % HFI_MAX_ALIGN != 0 || !hfi_map_begins(byte))
+        return FREED_WRONG;
+    if (byte & MAP_FREED)
+        return FREED_TWICE;
     uint32_t length = hfi_map_length(&hold->map[granule], byte);
-    hold->laid -= (int32_t)length;
     if (!hold->reuses && block + length * HFI_MAX_ALIGN == hold->cursor) {
-        take_in_newest(hold, block);
-        return;
+        hfi_pieces_free_newest(hold, block, length);
+        return FREED;
     }
+    hold->laid -= (int32_t)length;
     /* relaxed: this thread alone reads it before the piece is another's */
     hfi_store_relaxed(&hold->map[granule], (uint8_t)(byte | MAP_FREED));
     if (hold->reuses)
         hfi_reuse_put(hold, granule, length);
+    return FREED;
 }
 
 /* Of a piece that is pinned.  *lower: what its word is to lose besides the pin. */
 HFI_INLINE enum freed free_pinned(const struct page *page, struct pieces *pieces, unsigned first,
-                                  void *pointer, struct hold *hold, uint64_t *lower)
+                                  void *pointer, uint64_t *lower)
 {
     const struct piece *piece = &pieces->piece[first];
     *lower = 0;
@@ -150,10 +154,6 @@ HFI_INLINE enum freed free_pinned(const struct page *page, struct pieces *pieces
         return FREED_WRONG;
     if (hfi_unlikely(byte & MAP_FREED))
         return FREED_TWICE;
-    if (piece == hold->piece && hold->id == hfi_load_relaxed(&piece->xid)) {
-        free_own(hold, pointer, byte);
-        return FREED;
-    }
     _Atomic(uint8_t) *at = &pieces->xmap[hfi_granule_of(pointer)];
     /* release: pairs with the holder that finds it */
     if (hfi_unlikely(hfi_fetch_or_acq_rel(at, MAP_FREED) & MAP_FREED))
@@ -168,6 +168,8 @@ HFI_INLINE uint64_t unpinned(struct piece *piece, uint64_t word, uint64_t lower)
     uint64_t next = word - PIECE_PIN - lower;
     enum piece_state state = hfi_piece_state(next);
     uint32_t out = hfi_piece_count(next);
+    if (hfi_unlikely(state == PIECE_LEFT))
+        return next;
     if (hfi_unlikely(state == PIECE_ENDED || out == 0))
         return (next & PIECE_PINS_MASK) == 0 ? hfi_piece_with_state(next, PIECE_NONE) : next;
     if (hfi_likely(out > hfi_load_relaxed(&piece->xopens_at)))
@@ -194,7 +196,7 @@ HFI_INLINE void unpin(struct piece *piece, uint64_t lower, struct given *given)
         *given = (struct given){ .heap = heap, .place = place };
 }
 
-enum freed hfi_pieces_free(struct page *page, void *pointer, struct hold *hold, struct given *given)
+enum freed hfi_pieces_free(struct page *page, void *pointer, struct given *given)
 {
     struct pieces *pieces = hfi_pieces_of_page(page);
     given->heap = NULL;
@@ -204,12 +206,12 @@ enum freed hfi_pieces_free(struct page *page, void *pointer, struct hold *hold, 
     struct piece *piece = &pieces->piece[first];
     uint64_t word = hfi_load_relaxed(&piece->xword), lower;
     do {
-        if (hfi_unlikely(hfi_piece_state(word) == PIECE_NONE || hfi_piece_state(word) == PIECE_ENDED))
+        if (hfi_unlikely(hfi_piece_state(word) == PIECE_NONE || hfi_piece_state(word) >= PIECE_LEFT))
             return FREED_LATE;
         hfi_assert((word & PIECE_PINS_MASK) != PIECE_PINS_MASK);
         /* acquire: pairs with piece_begin */
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, word + PIECE_PIN));
-    enum freed freed = free_pinned(page, pieces, first, pointer, hold, &lower);
+    enum freed freed = free_pinned(page, pieces, first, pointer, &lower);
     unpin(piece, lower, given);
     return freed;
 }

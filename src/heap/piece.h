@@ -30,6 +30,7 @@
 #include "base/check.h"
 
 struct heap;
+struct theap;
 struct zone;
 
 #define HFI_PIECES 4u /* of a page */
@@ -44,13 +45,14 @@ struct zone;
 /* Lists of freed blocks by length: of each up to MAP_SHORT granules, then four for each doubling. */
 #define HFI_PIECE_LISTS 89u
 
-enum piece_state { PIECE_NONE, PIECE_HELD, PIECE_PARKED, PIECE_CLOSED, PIECE_ENDED };
+enum piece_state { PIECE_NONE, PIECE_HELD, PIECE_PARKED, PIECE_CLOSED, PIECE_LEFT, PIECE_ENDED };
 
 /* "const" is per tenancy: from the claim until it is given back. */
 struct piece {
     _Atomic(uint64_t) xword;         /* atomic: state, pins, count, tag */
     _Atomic(uint64_t) xid;           /* const: number of the heap, which never comes again */
     struct heap *heap;               /* const */
+    _Atomic(struct theap *) xholder; /* const while it is held: whose thread has it */
     uint32_t bytes;                  /* const: that blocks may be laid in; 0: a run that is one block */
     uint32_t units;                  /* const: what it counts for, in HFI_PIECE_BYTES */
     uint32_t place;                  /* const once it is noted: where in the heap's table */

@@ -214,6 +214,7 @@ static struct piece *piece_begin(struct pieces *pieces, unsigned first, uint32_t
     for (unsigned i = 0; i < units; i++)
         hfi_store_relaxed(&pieces->xfirst[first + i], (uint8_t)first);
     piece->heap = heap;
+    hfi_store_relaxed(&piece->xholder, NULL);
     piece->bytes = (uint32_t)room_of(first, units);
     piece->units = units;
     piece->cursor = 0;

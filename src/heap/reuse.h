@@ -53,15 +53,22 @@ HFI_INLINE uint32_t hfi_reuse_pop(struct hold *hold, uint32_t list)
 HFI_INLINE void *hfi_reuse_malloc(struct hold *hold, size_t bytes)
 {
     size_t length = (bytes + HFI_MAX_ALIGN - 1) / HFI_MAX_ALIGN;
-    if (hfi_unlikely(length > MAP_SHORT || length == 0 || bytes > MAP_SHORT * HFI_MAX_ALIGN))
+    struct piece *piece = hold->piece;
+    if (hfi_unlikely(bytes - 1 >= MAP_SHORT * HFI_MAX_ALIGN))
         return NULL;
-    if (hold->piece->lists[length] != 0) {
-        uint32_t granule = hfi_reuse_pop(hold, (uint32_t)length);
-        hfi_store_relaxed(&hold->map[granule], (uint8_t)length); /* relaxed: as hfi_map_put */
+    size_t first = piece->lists[length];
+    if (hfi_likely(first != 0)) {
+        char *block = hold->start + first * HFI_MAX_ALIGN - HFI_MAX_ALIGN;
+        if (HFI_SECURE)
+            hfi_reuse_check_link(hold, (uint32_t)first - 1, (uint32_t)length);
+        piece->lists[length] = *(hfi_link *)block;
+        hfi_store_relaxed(&hold->map[first - 1], (uint8_t)length); /* relaxed: as hfi_map_put */
         hold->laid += (int32_t)length;
-        return hold->start + granule * HFI_MAX_ALIGN;
+        if (block == NULL)
+            __builtin_unreachable();
+        return block;
     }
-    if (length <= hold->piece->longest || length * HFI_MAX_ALIGN > hfi_hold_room(hold))
+    if (length <= piece->longest || length * HFI_MAX_ALIGN > hfi_hold_room(hold))
         return NULL;
     return hfi_hold_lay(hold, length * HFI_MAX_ALIGN);
 }

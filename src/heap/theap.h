@@ -64,7 +64,10 @@ struct theap_trade {
 };
 
 struct theap {
-    _Atomic(uint32_t) xbusy;    /* atomic: the owner is inside a call that may touch queued pages; the owner
+    _Atomic(uint32_t) xbusy; /* atomic: the owner is inside a call that may touch queued pages; the owner
+                               * alone writes it */
+    _Atomic(uint32_t)
+        xfrees; /* atomic: the owner frees a block of the piece that it holds (hold.h); the owner
                                * alone writes it */
     _Atomic(uint32_t) xstate;   /* atomic: enum theap_state */
     _Atomic(uint32_t) xqueued;  /* atomic: pages in partial and full, for stealers to see whether to try; the

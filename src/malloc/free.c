@@ -10,6 +10,7 @@
 #include "malloc/address.h"
 #include "malloc/slow.h"
 #include "heap/harden.h"
+#include "heap/held.h"
 #include "base/check.h"
 #include "kernel/boot.h"
 #include "malloc/fork.h"
@@ -17,6 +18,7 @@
 #include "malloc/init.h"
 #include "heap/large.h"
 #include "heap/magazine.h"
+#include "heap/piece-blocks.h"
 #include "heap/page.h"
 #include "heap/remote.h"
 #include "malloc/thread.h"
@@ -186,6 +188,56 @@ static HFI_NOINLINE void free_larger(struct found found, void *pointer, struct t
     }
 }
 
+/* The heap of what was held has ended meanwhile. */
+static HFI_COLD void finish_held(struct theap *theap)
+{
+    hfi_heap_relieve(hfi_hold_finish(&hfi_hold));
+    hfi_theap_leave(theap);
+}
+
+HFI_INLINE void end_held(struct hold *hold, struct theap *theap)
+{
+    if (hfi_unlikely(!hfi_held_end(hold, theap)))
+        finish_held(theap);
+    else
+        hfi_theap_leave(theap);
+}
+
+static HFI_NOINLINE void free_newest(void *pointer, uint32_t length, struct theap *theap)
+{
+    hfi_pieces_free_newest(&hfi_hold, pointer, length);
+    end_held(&hfi_hold, theap);
+}
+
+/* Of a heap, and no short block in what is held, if it is there at all. */
+static HFI_NOINLINE void free_unheld(void *pointer, struct theap *theap)
+{
+    size_t index = hfi_index_of(pointer);
+    hfi_store_release(&theap->xfrees, 0); /* hfi_heaps_free begins anew */
+    free_found((struct found){ hfi_page_at(index), hfi_load_relaxed(hfi_owner_at(index)) }, pointer);
+}
+
+/* Mostly a short block in what this thread holds. */
+static HFI_NOINLINE void free_of_heap(void *pointer, struct theap *theap)
+{
+    struct hold *hold = &hfi_hold;
+    size_t offset = (uintptr_t)pointer - (uintptr_t)hold->start;
+    /* A rotation: what is no multiple of 16 is too large. */
+    size_t granule = offset >> 4 | offset << 60;
+    uint32_t length;
+    if (hfi_unlikely(granule >= hold->granules) || hfi_unlikely(!hfi_held_begin(hold, theap)) ||
+        hfi_unlikely(!hfi_held_is_short(hold, granule, &length))) {
+        free_unheld(pointer, theap);
+        return;
+    }
+    if (!hold->reuses && (char *)pointer + length * HFI_MAX_ALIGN == hold->cursor) {
+        free_newest(pointer, length, theap);
+        return;
+    }
+    hfi_held_put(hold, pointer, granule, length);
+    end_held(hold, theap);
+}
+
 void hfi_free_outside(void *pointer)
 {
     if (pointer != NULL && !hfi_boot_owns(pointer))
@@ -197,6 +249,13 @@ void hfi_free_slow(void *pointer, size_t index, char *base, struct theap *theap)
     hfi_assert(theap == hfi_theap && index == hfi_index_of(pointer));
     hfi_assert(hfi_in_arena(pointer) && (theap->thread == 0 || hfi_load_relaxed(&theap->xbusy) != 0));
     struct found found = { hfi_page_from(base, index), hfi_load_relaxed(hfi_owner_from(base, index)) };
+    if (found.owner < HFI_OWNER_UNOWNED) {
+        if (found.owner == HFI_OWNER_HEAP)
+            free_of_heap(pointer, theap);
+        else
+            free_larger(found, pointer, theap);
+        return;
+    }
     unsigned class = found.page->size_class;
     if (hfi_likely(is_for_magazine(theap, found, class, pointer))) {
         hfi_magazine_push(theap, class, found.owner, pointer);

@@ -19,6 +19,7 @@
 #include "base/say.h"
 #include "heap/heap-checked.h"
 #include "heap/heap-limit.h"
+#include "heap/held.h"
 #include "heap/piece-blocks.h"
 #include "heap/reuse.h"
 #include "heap/zone.h"
@@ -488,12 +489,28 @@ void hfi_heaps_free_late(const struct page *page, const void *pointer)
             pointer);
 }
 
+/* False: the heap of what was held has ended, and the address may be another one's by now. */
+static bool free_held(void *pointer, enum freed *freed)
+{
+    struct hold *hold = &hfi_hold;
+    struct theap *theap = hfi_theap;
+    bool is_live = hfi_held_begin(hold, theap);
+    if (is_live)
+        *freed = hfi_pieces_free_held(pointer, hold);
+    if (!hfi_held_end(hold, theap))
+        hfi_heap_relieve(hfi_hold_finish(hold));
+    return is_live;
+}
+
 void hfi_heaps_free(struct page *page, void *pointer)
 {
-    struct given given;
+    struct given given = HFI_NOTHING_GIVEN;
+    enum freed freed;
     if (hfi_unlikely(hfi_pieces_is_inherited(page)))
         return;
-    switch (hfi_pieces_free(page, pointer, &hfi_hold, &given)) {
+    if (!hfi_held_has(&hfi_hold, pointer) || !free_held(pointer, &freed))
+        freed = hfi_pieces_free(page, pointer, &given);
+    switch (freed) {
     case FREED: break;
     case FREED_LATE: hfi_heaps_free_late(page, pointer); break;
     case FREED_WRONG: die_no_block(pointer, "free");

@@ -4,14 +4,16 @@
  * The piece has BLOCKS blocks out.  Its holder has laid all but one of them, and counts those when it closes the piece: it pins
  * the piece, writes where it ends, and leaves.  Two threads free one each, perhaps late: pin, mark, leave.  Where that leaves one
  * block, the piece of a general heap is parked.  A fourth takes up such a piece in a call on the heap, and leaves it later.  A fifth
- * ends heap 1, while no call on it is under way.  A sixth claims the piece for heap 2 once its units are free, wipes the marks, and
+ * ends heap 1, while no call on it is under way.  Before the holder leaves, it frees a block of its own without a pin, between two
+ * stores to a flag that the end looks at: where the flag is set, the piece is left to the holder.  A sixth claims the piece for heap 2 once its units are free, wipes the marks, and
  * lays and frees one block of its own.
  *
  * Checked: the piece is given back once for each heap; no mark is made but in the marks of the heap that was pinned; heap 1's
  * memory is put up once, and nobody touches it afterwards; what is dropped is not counted.
  * With MARK_FIRST (marked before it is pinned), END_ANYHOW (ended and given back though it is pinned), DROP_FIRST (a piece is taken off
  * the heap's use before it is given back), END_UNHELD (the end does not count itself in), NO_BIAS (frees can empty a piece that is held),
- * TAKE_BARE (they can empty one that is taken up) or LEAVE_BARE (a holder that leaves does not pin) one of these fails.
+ * TAKE_BARE (they can empty one that is taken up), LEAVE_BARE (a holder that leaves does not pin), END_BLIND (the end does not look
+ * at the flag) or LEFT_ALONE (the holder does not look whether a piece was left to it) one of these fails.
  */
 #define BLOCKS 2
 #define BIAS 4
@@ -20,6 +22,7 @@
 #define CLOSED 2
 #define ENDED 3
 #define PARKED 4
+#define LEFT 5
 #define OPENS_AT 1
 
 byte state = HELD, pins = 0, tenant = 1;
@@ -36,6 +39,7 @@ byte marks = 0;        /* blocks marked as freed, of the heap that has the piece
 byte use = 1;          /* of heap 1 */
 bool end_mark = false;
 byte put_up = 0;       /* times that heap 1's memory was put up */
+bool frees = false;    /* the holder frees a block of its own */
 byte calls = 0;        /* on heap 1 */
 byte done = 0;
 
@@ -84,7 +88,7 @@ inline free_block()
 #endif
     atomic {
         if
-        :: state == NONE || state == ENDED -> dropped = true
+        :: state == NONE || state == ENDED || state == LEFT -> dropped = true
         :: !dropped && tenant != 1 -> dropped = true /* a late one, which frees what is there: guarantee 4 */
         :: else -> if :: !dropped -> pins++; own = tenant :: else fi
         fi
@@ -98,7 +102,7 @@ inline free_block()
             pins--;
             count--;
             if :: own == 1 -> out-- :: else fi;
-            last = (pins == 0 && (state == ENDED || count == 0));
+            last = (pins == 0 && (state == ENDED || (state != LEFT && count == 0)));
             if
             :: !last && state == CLOSED && count <= OPENS_AT && count > 0 -> state = PARKED
             :: else
@@ -119,6 +123,40 @@ active [BLOCKS] proctype freer()
     bool last, dropped;
     free_block();
     done++
+}
+
+/* Of a piece that was left to its holder: once, by either. */
+inline end_left()
+{
+    atomic {
+        if
+        :: state == LEFT && tenant == 1 ->
+            last = (pins == 0);
+            if :: last -> state = NONE :: else -> state = ENDED fi
+        :: else
+        fi
+    }
+}
+
+/* Frees a block of its own. */
+inline free_own()
+{
+    frees = true;
+    if
+    :: !end_mark && state == HELD && tenant == 1 -> atomic { assert(tenant == 1 && !is_free) } /* marks it */
+    :: else
+    fi;
+    frees = false;
+#ifndef LEFT_ALONE
+    if
+    :: end_mark -> end_left()
+    :: else
+    fi;
+#endif
+    if
+    :: last -> give_back(1); last = false
+    :: else
+    fi
 }
 
 /* Lays no more blocks, and closes the piece, or finds that it is gone. */
@@ -184,13 +222,14 @@ active proctype taker()
 active proctype holder()
 {
     bool last = false, held = false;
+    free_own();
     leave(laid);
     done++
 }
 
 active proctype ender()
 {
-    bool last = false, took = false;
+    bool last = false, took = false, busy = false;
     atomic {
         calls == 0;
         touch_heap();
@@ -200,6 +239,9 @@ active proctype ender()
 #endif
     }
     touch_heap(); /* reads its table */
+#ifndef END_BLIND
+    busy = frees;
+#endif
     atomic {
         if
         :: tenant == 1 && (state == HELD || state == CLOSED || state == PARKED) ->
@@ -208,13 +250,18 @@ active proctype ender()
             took = true
 #else
             if
-            :: pins == 0 -> state = NONE; took = true
-            :: else -> state = ENDED
+            :: state == HELD && busy -> state = LEFT
+            :: !(state == HELD && busy) && pins == 0 -> state = NONE; took = true; busy = false
+            :: !(state == HELD && busy) && pins != 0 -> state = ENDED; busy = false
             fi
 #endif
-        :: else
+        :: else -> busy = false
         fi
     }
+    if
+    :: busy && !frees -> end_left(); took = last /* what the holder stored is seen by now */
+    :: else
+    fi;
     if
     :: took -> give_back(1)
     :: else

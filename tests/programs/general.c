@@ -333,6 +333,52 @@ static void check_race(void)
     CHECK(arena_stats().heaps == 0 && arena_stats().heaps_free == 0);
 }
 
+/* Lays blocks, and frees them itself while the main thread ends the heap. */
+static _Atomic(struct hf_heap *) given;
+static _Atomic(int) laid, freed;
+
+static void *holder(void *unused)
+{
+    (void)unused;
+    static char *blocks[300];
+    for (int round = 1; round <= 400 / LESS; round++) {
+        struct hf_heap *heap;
+        while ((heap = given) == NULL)
+            sched_yield();
+        given = NULL;
+        for (int i = 0; i < 300; i++)
+            CHECK((blocks[i] = hf_heap_malloc(heap, 16)) != NULL);
+        laid = round;
+        for (int i = 0; i < 300; i++)
+            free(blocks[i]);
+        freed = round;
+    }
+    while (given == NULL)
+        sched_yield();
+    return NULL;
+}
+
+/* What the thread held is back, though it lives and makes no other call. */
+static void check_race_with_holder(void)
+{
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, holder, NULL) == 0);
+    for (int round = 1; round <= 400 / LESS; round++) {
+        struct hf_heap_options options = { .size_bytes = sizeof options,
+                                           .flags = round % 2 == 0 ? HF_HEAP_REGION : 0 };
+        struct hf_heap *heap = hf_heap_create(&options);
+        given = heap;
+        while (laid != round)
+            sched_yield();
+        hf_heap_destroy(heap);
+        while (freed != round)
+            sched_yield();
+        CHECK(arena_stats().heaps == 0);
+    }
+    given = hf_heap_default();
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     (void)argc;
@@ -345,5 +391,6 @@ int main(int argc, char **argv)
     check_threads();
     check_handed_on();
     check_race();
+    check_race_with_holder();
     return 0;
 }
