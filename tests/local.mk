@@ -112,7 +112,9 @@ check-programs: libholdfast.la
 # --- suites that others wrote, in a folder; doc/others-tests.md ---
 EXTRA_DIST += %D%/others/run.sh %D%/others/gperftools.list %D%/others/graphene.list %D%/others/isoalloc.list \
 	%D%/others/jemalloc.list %D%/others/liburing.list %D%/others/malloc-checker.list %D%/others/mimalloc.list \
-	%D%/others/rpmalloc.list %D%/others/security.list %D%/others/stress-ng.list
+	%D%/others/rpmalloc.list %D%/others/security.list %D%/others/stress-ng.list %D%/others/cpython.list \
+	%D%/others/ltp.list %D%/others/ltp-numa.lab %D%/others/redis.list %D%/others/rocksdb.list %D%/others/sqlite.list \
+	%D%/others/tcmalloc.list %D%/others/valkey.list
 .PHONY: check-others
 check-others: libholdfast.la
 	$(SHELL) $(srcdir)/%D%/others/run.sh --plain .libs/libholdfast.so --secure '$(OTHERS_SECURE)' '$(OTHERS)'

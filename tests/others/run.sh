@@ -75,8 +75,8 @@ run()
     growing) arena=auto backing=auto ;;
     esac
     # shellcheck disable=SC2086  # words of a line
-    env $with HOLDFAST_ARENA=$arena HOLDFAST_BACKING=$backing LD_PRELOAD="$library" timeout --kill-after=5 "$seconds" \
-        "$program" "$@" > "$work/out" 2>&1 < /dev/null
+    env $with HOLDFAST_ARENA=$arena HOLDFAST_BACKING=$backing LD_PRELOAD="$library" \
+        timeout --kill-after=5 "$seconds" "$program" "$@" > "$work/out" 2>&1 < /dev/null
     outcome $?
 }
 
