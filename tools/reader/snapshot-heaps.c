@@ -96,7 +96,7 @@ const char *snapshot_heap_place(const struct snapshot *snapshot, const struct hf
                                 char text[16])
 {
     if (heap->node == HF_INSPECT_NO_NODE)
-        return "any";
+        return (heap->flags & HF_HEAP_INTERLEAVE) != 0 ? "all" : "any";
     snprintf(text, 16, "%u", snapshot_node_id(snapshot, heap->node));
     return text;
 }

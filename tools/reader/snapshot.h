@@ -254,7 +254,8 @@ unsigned snapshot_heap_order(const struct snapshot *snapshot, unsigned order[HF_
 /* NULL: it has ended, or has no slot. */
 const struct hf_inspect_heap *snapshot_heap_of_id(const struct snapshot *snapshot, uint64_t id);
 
-/* "region" or "general"; and the kernel's number of the node that it is bound to, or "any". */
+/* "region" or "general"; and the kernel's number of the node that it is bound to, "all" where it takes
+ * them in turn, or "any". */
 const char *snapshot_heap_kind(const struct hf_inspect_heap *heap);
 const char *snapshot_heap_place(const struct snapshot *snapshot, const struct hf_inspect_heap *heap,
                                 char text[16]);

@@ -221,6 +221,7 @@ static json_t *heap_json(const struct snapshot *snapshot, const struct hf_inspec
     json_object_set_new(object, "name", json_string(tool_utf8(name, sizeof name, heap->name)));
     json_object_set_new(object, "kind", json_string(snapshot_heap_kind(heap)));
     set_flag(object, "reserved", (heap->flags & HF_HEAP_RESERVED) != 0);
+    set_flag(object, "interleave", (heap->flags & HF_HEAP_INTERLEAVE) != 0);
     set_flag(object, "nodump", (heap->flags & HF_HEAP_NODUMP) != 0);
     json_object_set_new(object, "node",
                         heap->node == HF_INSPECT_NO_NODE

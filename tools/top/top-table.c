@@ -26,7 +26,7 @@ enum cell_kind {
     CELL_CHANGE, /* bytes per second, of either sign */
     CELL_SECONDS,
     CELL_KIND, /* of a heap */
-    CELL_NODE, /* negative: any */
+    CELL_NODE, /* of a heap */
 };
 
 struct column {
@@ -242,7 +242,7 @@ static const struct column heap_columns[] = {
     { "grow/s", "bytes more held per second", 'G', 7, CELL_CHANGE, heap_grows, OF_PROCESS },
     { "for", "since it was made", 'A', 6, CELL_SECONDS, heap_seconds, OF_PROCESS },
     { "kind", "region or general", 'K', 7, CELL_KIND, heap_kind, OF_PROCESS },
-    { "nd", "node that it is bound to", 'D', 3, CELL_NODE, heap_node, OF_PROCESS },
+    { "nd", "node that it is bound to; all: in turn", 'D', 3, CELL_NODE, heap_node, OF_PROCESS },
     { "soft", "soft limit", 'S', 6, CELL_LIMIT, heap_soft, OF_PROCESS },
     { "over", "times that it came over the soft limit", 'O', 5, CELL_COUNT, heap_crossings, OF_PROCESS },
 };
@@ -325,6 +325,7 @@ static void put_change(char *text, double value, unsigned width)
 char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_t text_bytes, unsigned width)
 {
     const struct column *of = &columns_of(top->view)[column];
+    char node[16];
     double value = of->value == NULL ? 0 : of->value(top, row);
     if (!is_known(top, of)) {
         snprintf(text, text_bytes, top->map.pages == NULL ? "-" : "?");
@@ -342,7 +343,9 @@ char *top_cell(struct top *top, unsigned column, unsigned row, char *text, size_
     case CELL_CHANGE: put_change(text, value, width); break;
     case CELL_SECONDS: show_span(text, text_bytes, value * 1e9); break;
     case CELL_KIND: snprintf(text, text_bytes, "%s", snapshot_heap_kind(heap_of(top, row))); break;
-    case CELL_NODE: snprintf(text, text_bytes, value < 0 ? "any" : "%.0f", value); break;
+    case CELL_NODE:
+        snprintf(text, text_bytes, "%s", snapshot_heap_place(&top->now, heap_of(top, row), node));
+        break;
     }
     return text;
 }
