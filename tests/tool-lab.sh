@@ -6,15 +6,15 @@ set -u
 . "${srcdir:-${top_srcdir:-.}}/tests/test.sh"
 
 expect 2 HF-E400 lab --nods 3
-expect 2 HF-E432 lab --nodes 0
-expect 2 HF-E432 lab --nodes 17
-expect 2 HF-E432 lab --cpus many
-expect 2 HF-E432 lab --timeout 0
-expect 2 HF-E466 lab --memory 100M
-expect 2 HF-E466 lab --memory 1G1
-expect 2 HF-E466 lab --memory 1000001K
-expect 2 HF-E466 lab --pool 25%
-expect 2 HF-E467 lab --memory 512M --pool 258M
+expect 78 HF-E432 lab --nodes 0
+expect 78 HF-E432 lab --nodes 17
+expect 78 HF-E432 lab --cpus many
+expect 78 HF-E432 lab --timeout 0
+expect 78 HF-E466 lab --memory 100M
+expect 78 HF-E466 lab --memory 1G1
+expect 78 HF-E466 lab --memory 1000001K
+expect 78 HF-E466 lab --pool 25%
+expect 78 HF-E467 lab --memory 512M --pool 258M
 
 # nothing is fetched without being asked
 mkdir "$work/empty"

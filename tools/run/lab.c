@@ -175,8 +175,10 @@ static int lab_main(int argc, char **argv)
     while ((option = tool_getopt(argc, argv, "+:hn:", long_options, "lab")) != -1) {
         if (option == 'h')
             return tool_help(&tool_lab);
-        if (option == '?' || !take_option(option, &request))
+        if (option == '?')
             return EXIT_USAGE;
+        if (!take_option(option, &request))
+            return EXIT_CONFIG;
     }
     if (request.pool_bytes != UINT64_MAX && request.pool_bytes > request.memory_bytes / 2) {
         hfi_say(SAY_ERROR, "HF-E467", "lab",
@@ -184,7 +186,7 @@ static int lab_main(int argc, char **argv)
                 "more to --memory",
                 (unsigned long long)(request.pool_bytes / HFI_MIB),
                 (unsigned long long)(request.memory_bytes / HFI_MIB));
-        return EXIT_USAGE;
+        return EXIT_CONFIG;
     }
     set_environment(&request);
     if (!find_script(script, sizeof script) || !prepare(script, request.fetch))
