@@ -252,7 +252,7 @@ bool hfi_piece_keep(struct piece *piece, uint64_t id, bool *alone)
         enum piece_state state = hfi_piece_state(word);
         if (state == PIECE_NONE || state == PIECE_ENDED || hfi_load_relaxed(&piece->xid) != id)
             return false;
-        *alone = (word & PIECE_PINS_MASK) == 0;
+        *alone = (word & PIECE_PINS_MASK) == 0 && !(state == PIECE_HELD && holder_frees(piece));
         next = hfi_piece_with_state(word, PIECE_ENDED) + PIECE_PIN;
         /* acquire: pairs with who pinned it last */
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));

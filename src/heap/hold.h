@@ -83,7 +83,7 @@ struct given hfi_hold_finish(struct hold *hold);
 struct given hfi_piece_end(struct piece *piece, uint64_t id);
 
 /* The same, but the piece is not given back before it was let go.  False: it is none of the heap's, or was
- * ended already.  *alone: no thread has pinned it. */
+ * ended already.  *alone: no thread has pinned it, and its holder does not free there. */
 bool hfi_piece_keep(struct piece *piece, uint64_t id, bool *alone);
 struct given hfi_piece_let_go(struct piece *piece, uint64_t id);
 
