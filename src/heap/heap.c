@@ -324,6 +324,11 @@ static void follow(struct heap *heap, uint32_t bit, struct search *search)
 bool hfi_heap_resume(struct heap *heap, const void *handle, uint64_t id, uint32_t granules, bool fullest,
                      struct hold *hold)
 {
+    uint64_t any = 0;
+    for (unsigned i = 0; i < HFI_HEAP_HINTS; i++)
+        any |= hfi_load_relaxed(&heap->xhints[i]);
+    if (hfi_likely(any == 0))
+        return false;
     struct search search = { .id = id, .granules = granules, .fullest = fullest };
     /* From where the last search ended, so that each is come to. */
     uint32_t from = hfi_load_relaxed(&heap->xfrom) % (HFI_HEAP_HINTS * 64), at = from, followed = 0;

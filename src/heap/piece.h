@@ -171,9 +171,11 @@ HFI_INLINE uint32_t hfi_map_length(const _Atomic(uint8_t) *at, uint32_t byte)
 /* By the holder.  Relaxed: whoever is handed the block sees it by that. */
 HFI_INLINE void hfi_map_put(_Atomic(uint8_t) *at, uint32_t length, uint32_t freed)
 {
-    hfi_store_relaxed(&at[0], (uint8_t)(hfi_min(length, MAP_LONG) | freed));
-    if (hfi_likely(length <= MAP_SHORT))
+    if (hfi_likely(length <= MAP_SHORT)) {
+        hfi_store_relaxed(&at[0], (uint8_t)(length | freed));
         return;
+    }
+    hfi_store_relaxed(&at[0], (uint8_t)(MAP_LONG | freed));
     hfi_store_relaxed(&at[1], (uint8_t)(MAP_PART | (length - 1) >> 8));
     hfi_store_relaxed(&at[2], (uint8_t)(MAP_PART | ((length - 1) >> 4 & 15)));
     hfi_store_relaxed(&at[3], (uint8_t)(MAP_PART | ((length - 1) & 15)));
