@@ -21,10 +21,12 @@
 #define THREADS 6
 #define STEP ((size_t)16 << 10) /* what heaps are counted in */
 
+static unsigned kind = HF_HEAP_REGION; /* of new heaps */
+
 static struct hf_heap *new_heap(const char *name, size_t limit)
 {
     struct hf_heap_options options = {
-        .size_bytes = sizeof options, .name = name, .limit = limit, .flags = HF_HEAP_REGION
+        .size_bytes = sizeof options, .name = name, .limit = limit, .flags = kind
     };
     struct hf_heap *heap = hf_heap_create(&options);
     CHECK(heap != NULL);
@@ -494,8 +496,10 @@ static void check_child(struct hf_heap *heap, char *block, bool threaded)
 #define HAS_HELPER false
 #endif
 
-static void check_fork(void)
+static void check_fork(unsigned of_kind)
 {
+    kind = of_kind;
+    finish = false;
     struct hf_heap *heap = new_heap("forked", 0);
     char *block = hf_heap_malloc(heap, 100);
     memset(block, 9, 100);
@@ -530,7 +534,8 @@ int main(int argc, char **argv)
     check_visits();
     check_many_pieces();
     check_small();
-    check_fork();
+    check_fork(0);
+    check_fork(HF_HEAP_REGION);
     check_threads();
     check_race();
     check_full();
