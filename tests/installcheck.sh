@@ -32,11 +32,18 @@ for page in 4K 64K; do
         exit 1
     fi
 done
+queries=$srcdir/tests/examples/queries/queries.c
 # shellcheck disable=SC2046
-$cc -std=gnu11 -O2 -D_GNU_SOURCE "$srcdir/tests/examples/queries/queries.c" -o "$work/queries" $(pkg-config --cflags --libs holdfast) -pthread
-LD_LIBRARY_PATH=$libdir HOLDFAST_ARENA=96M HOLDFAST_BACKING=4k "$work/queries" 2000 >"$work/out" 2>"$work/err" || { cat "$work/out" "$work/err"; exit 1; }
-grep -q '^1940 done, 40 cancelled, 20 over their limit; 0 bytes left in heaps$' "$work/out" || { cat "$work/out"; exit 1; }
-grep -q 'HF-E015 heap: heap "query ' "$work/err" || { cat "$work/err"; exit 1; }
+$cc -std=gnu11 -O2 "$queries" -o "$work/queries" $(pkg-config --cflags --libs holdfast) -pthread
+LD_LIBRARY_PATH=$libdir HOLDFAST_ARENA=96M HOLDFAST_RESERVE=1M HOLDFAST_BACKING=4k "$work/queries" 2000 4 64 >"$work/out" 2>"$work/err" ||
+    { cat "$work/out" "$work/err"; exit 1; }
+grep -q '^1939 done, 40 cancelled, 20 over their limit, 1 killed$' "$work/out" || { cat "$work/out"; exit 1; }
+for message in 'HF-E015 heap: heap "query ' 'HF-E012 arena: ' 'query 1000 is killed, which holds '; do
+    grep -q "$message" "$work/err" || { cat "$work/err"; exit 1; }
+done
+$cc -std=gnu11 -O2 -DPLAIN "$queries" -o "$work/plain" -pthread
+"$work/plain" 2000 4 64 >"$work/out"
+grep -q '^1940 done, 40 cancelled, 20 over their limit, 0 killed$' "$work/out" || { cat "$work/out"; exit 1; }
 "$bindir/holdfast" run --arena 64M --library "$libdir/libholdfast.so.0" -- ls / >/dev/null
 "$bindir/holdfast" --version
 if command -v man > /dev/null; then

@@ -126,7 +126,8 @@ check-pools: libholdfast.la holdfast
 	top_builddir=. $(srcdir)/%D%/pools.sh
 
 # --- the installed tree, used as a stranger would ---
-EXTRA_DIST += %D%/installcheck.sh %D%/examples/bufferpool/bufferpool.c %D%/examples/queries/queries.c
+EXTRA_DIST += %D%/installcheck.sh %D%/examples/bufferpool/bufferpool.c %D%/examples/queries/queries.c \
+	%D%/examples/queries/plain.h
 installcheck-local:
 	CC='$(CC)' DESTDIR='$(DESTDIR)' $(SHELL) $(srcdir)/%D%/installcheck.sh $(srcdir) $(DESTDIR)$(prefix) $(DESTDIR)$(libdir) $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)
 
