@@ -46,24 +46,26 @@ static inline struct hf_heap *hf_heap_create(const struct hf_heap_options *optio
     return heap;
 }
 
-static inline void *hf_heap_calloc(struct hf_heap *heap, size_t count, size_t each)
+static inline bool has_room(struct hf_heap *heap, size_t bytes)
 {
-    if (heap->limit != 0 && heap->held + count * each > heap->limit) {
+    if (heap->limit == 0)
+        return true;
+    if (heap->held + bytes > heap->limit) {
         heap->failures++;
-        return NULL;
+        return false;
     }
-    heap->held += count * each;
-    return calloc(count, each);
+    heap->held += bytes;
+    return true;
 }
 
 static inline void *hf_heap_malloc(struct hf_heap *heap, size_t bytes)
 {
-    if (heap->limit != 0 && heap->held + bytes > heap->limit) {
-        heap->failures++;
-        return NULL;
-    }
-    heap->held += bytes;
-    return malloc(bytes);
+    return has_room(heap, bytes) ? malloc(bytes) : NULL;
+}
+
+static inline void *hf_heap_calloc(struct hf_heap *heap, size_t count, size_t each)
+{
+    return has_room(heap, count * each) ? calloc(count, each) : NULL;
 }
 
 static inline struct hf_heap *hf_heap_use(struct hf_heap *heap)

@@ -52,7 +52,7 @@ struct row {
 
 struct item {
     struct item *next;
-    char text[];
+    char *text;
 };
 
 struct group {
@@ -242,11 +242,13 @@ static bool add_row(struct query *query, const struct row *row)
 {
     struct group *group = find_group(query, row->word);
     size_t bytes = strlen(row->text) + 1;
-    struct item *item = group == NULL ? NULL : hf_heap_malloc(query->heap, sizeof *item + bytes);
-    if (item == NULL)
+    struct item *item = group == NULL ? NULL : hf_heap_malloc(query->heap, sizeof *item);
+    char *text = item == NULL ? NULL : hf_heap_malloc(query->heap, bytes);
+    if (text == NULL) {
+        free(item);
         return false;
-    memcpy(item->text, row->text, bytes);
-    item->next = group->items;
+    }
+    *item = (struct item){ .next = group->items, .text = memcpy(text, row->text, bytes) };
     group->items = item;
     group->count++;
     return true;
@@ -267,7 +269,7 @@ static bool print_groups(struct query *query)
         return false;
     for (size_t i = 0; i < 5 && i < query->group_count; i++)
         fprintf(stream, "%s %lu\n", query->sorted[i]->key, query->sorted[i]->count);
-    return fclose(stream) == 0;
+    return fclose(stream) == 0 && query->answer != NULL;
 }
 
 static bool answer(struct query *query)
@@ -280,6 +282,8 @@ static bool answer(struct query *query)
         for (struct group *group = query->buckets[i]; group != NULL; group = group->next)
             query->sorted[at++] = group;
     struct hf_heap *before = hf_heap_use(query->heap);
+    if (before == NULL)
+        return false;
     qsort(query->sorted, at, sizeof *query->sorted, by_count);
     bool printed = print_groups(query);
     hf_heap_use(before);
@@ -348,6 +352,7 @@ static void free_blocks(struct query *query)
         for (struct group *group = query->buckets[i], *next_group; group != NULL; group = next_group) {
             for (struct item *item = group->items, *next; item != NULL; item = next) {
                 next = item->next;
+                free(item->text);
                 free(item);
             }
             next_group = group->next;
@@ -454,7 +459,7 @@ static void kill_largest(void)
     struct hf_heap_stats stats;
     if (list == NULL) {
         error("no memory for the administrator");
-        return;
+        exit(1);
     }
     for (struct query *query = engine.queries; query < engine.queries + size; query++)
         if (query->heap != NULL && hf_heap_stats(query->heap, &stats, sizeof stats) == 0)
