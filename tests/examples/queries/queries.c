@@ -43,7 +43,7 @@
 #define CHUNKS 256u /* of the table */
 #define ROWS 2048u  /* of a chunk: blocks of whole pages, which are free as soon as they are freed */
 #define LIMIT ((size_t)512 << 10)
-#define STEP 128u /* rows */
+#define STEP 256u /* rows */
 #define WORKERS_MAX 64
 
 struct row {
@@ -370,14 +370,18 @@ static void end_query(struct query *query, enum outcome outcome)
 #ifdef PLAIN
     free_blocks(query);
 #endif
+    struct hf_heap *heap = query->heap;
     pthread_mutex_lock(&engine.lock); /* the administrator looks at heaps under it */
-    hf_heap_destroy(query->heap);
     query->heap = NULL;
-    if (engine.victim == query) {
-        engine.victim = NULL;
-        engine.kills++;
-        engine.full = false;
-    }
+    bool is_victim = engine.victim == query;
+    pthread_mutex_unlock(&engine.lock);
+    hf_heap_destroy(heap);
+    if (!is_victim)
+        return;
+    pthread_mutex_lock(&engine.lock);
+    engine.victim = NULL;
+    engine.kills++;
+    engine.full = false;
     pthread_mutex_unlock(&engine.lock);
 }
 
