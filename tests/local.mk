@@ -15,7 +15,8 @@ include tests/list.mk
 # --- programs with the library linked in: malloc is ours ---
 check_PROGRAMS += $(hf_programs)
 TESTS += $(hf_programs)
-EXTRA_DIST += %D%/programs/segment.h %D%/programs/short-stack.h %D%/programs/test.h %D%/programs/nth-page.h
+EXTRA_DIST += %D%/programs/segment.h %D%/programs/short-stack.h %D%/programs/test.h %D%/programs/nth-page.h \
+	%D%/programs/heap-tests.h
 hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
 

@@ -3,43 +3,24 @@
  * or use of the heap is told with its name and who has ended it; up to a bound, and until a call would
  * fail; frees that overlap the end are no mistakes.
  */
-#include <holdfast/heap.h>
-#include <holdfast/holdfast.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 
-#include "test.h"
+#include "heap-tests.h"
 
 #define HEAPS_MOST 64 /* that wait */
 #define THREADS 3
 
 static unsigned kind; /* HF_HEAP_REGION, or 0 for a general heap */
 
-static struct hf_heap *new_heap(unsigned flags)
-{
-    struct hf_heap_options options = { .size_bytes = sizeof options,
-                                       .name = "short lived",
-                                       .flags = kind | flags };
-    struct hf_heap *heap = hf_heap_create(&options);
-    CHECK(heap != NULL);
-    return heap;
-}
-
-static struct hf_stats arena_stats(void)
-{
-    struct hf_stats stats;
-    CHECK(hf_stats_get(&stats, sizeof stats) == 0);
-    return stats;
-}
-
 static char *volatile block, *volatile large;
 
 static struct hf_heap *ended(void)
 {
-    struct hf_heap *heap = new_heap(HF_HEAP_CHECKED);
+    struct hf_heap *heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
     block = hf_heap_malloc(heap, 100);
     large = hf_heap_malloc(heap, 300000);
     CHECK(block != NULL && large != NULL);
@@ -52,7 +33,7 @@ static struct hf_heap *ended(void)
 static void end_others(void)
 {
     for (int i = 0; i <= HEAPS_MOST; i++) {
-        struct hf_heap *heap = new_heap(HF_HEAP_CHECKED);
+        struct hf_heap *heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
         CHECK(hf_heap_malloc(heap, 100) != NULL);
         hf_heap_destroy(heap);
     }
@@ -168,9 +149,9 @@ static void check_bounds(void)
 {
     struct hf_heap *heap = ended();
     uintptr_t first = (uintptr_t)block, last = (uintptr_t)large;
-    struct hf_stats stats = arena_stats();
+    struct hf_stats stats = test_arena_stats();
     CHECK(stats.heaps != 0 && stats.heaps_free == stats.heaps);
-    heap = new_heap(0);
+    heap = test_heap("short lived", 0, kind);
     for (int i = 0; i < 500; i++) {
         char *other = hf_heap_malloc(heap, 1000), *plain = malloc(300000);
         CHECK(other != NULL && ((uintptr_t)other & ~(uintptr_t)16383) != (first & ~(uintptr_t)16383));
@@ -179,25 +160,25 @@ static void check_bounds(void)
     }
     hf_heap_destroy(heap);
     for (int i = 0; i < 3 * HEAPS_MOST; i++) {
-        heap = new_heap(HF_HEAP_CHECKED);
+        heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
         CHECK(hf_heap_malloc(heap, 200000) != NULL);
         hf_heap_destroy(heap);
-        stats = arena_stats();
+        stats = test_arena_stats();
         CHECK(stats.heaps <= stats.arena / 16 + (1 << 20));
     }
     /* one whose table has a chunk */
-    heap = new_heap(HF_HEAP_CHECKED);
+    heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
     for (int i = 0; i < 236; i++)
         CHECK(hf_heap_malloc(heap, 14000) != NULL);
     hf_heap_destroy(heap);
-    stats = arena_stats();
+    stats = test_arena_stats();
     CHECK(stats.heaps != 0 && stats.heaps_free == stats.heaps);
     /* a heap that is larger than what may wait is not kept */
-    uint64_t before = arena_stats().heaps;
-    heap = new_heap(HF_HEAP_CHECKED);
+    uint64_t before = test_arena_stats().heaps;
+    heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
     CHECK(hf_heap_malloc(heap, 8 << 20) != NULL);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == before);
+    CHECK(test_arena_stats().heaps == before);
 }
 
 /* A heap that has had many pieces, again and again the same: places of its table are stale, and lead to what
@@ -208,7 +189,7 @@ static void check_table(void)
     static char *blocks[COUNT];
     uint64_t random = 11;
     for (int turn = 0; turn < 40; turn++) {
-        struct hf_heap *heap = new_heap(HF_HEAP_CHECKED);
+        struct hf_heap *heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
         for (int i = 0; i < 600; i++) {
             char **at = &blocks[test_random(&random) % (turn % 2 == 0 ? COUNT : 20)];
             free(*at);
@@ -229,17 +210,17 @@ static void check_gives_way(void)
 {
     void *chain = NULL, *next;
     for (int i = 0; i < 10; i++) {
-        struct hf_heap *heap = new_heap(HF_HEAP_CHECKED);
+        struct hf_heap *heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
         CHECK(hf_heap_malloc(heap, 300000) != NULL);
         hf_heap_destroy(heap);
     }
-    uint64_t waits = arena_stats().heaps, taken = 0, free_bytes = arena_stats().free;
+    uint64_t waits = test_arena_stats().heaps, taken = 0, free_bytes = test_arena_stats().free;
     CHECK(waits >= 10 * 300000);
     for (; (next = malloc(400000)) != NULL; chain = next) {
         *(void **)next = chain;
         taken += hf_usable_size(next);
     }
-    CHECK(arena_stats().heaps == 0 && taken > free_bytes);
+    CHECK(test_arena_stats().heaps == 0 && taken > free_bytes);
     for (; chain != NULL; chain = next) {
         next = *(void **)chain;
         free(chain);
@@ -274,7 +255,7 @@ static void check_race(void)
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, racer, NULL) == 0);
     for (int round = 1; round <= 30; round++) {
-        struct hf_heap *heap = new_heap(HF_HEAP_CHECKED);
+        struct hf_heap *heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
         for (int i = 0; i < RACE_BLOCKS; i++)
             CHECK((race.blocks[i] = hf_heap_malloc(heap, i % 50 == 7 ? 20000 : 100)) != NULL);
         race.at = race.done = 0;
@@ -301,7 +282,7 @@ static _Atomic(bool) finish;
 static void *bystander(void *unused)
 {
     while (!finish) {
-        struct hf_heap *heap = new_heap(HF_HEAP_CHECKED);
+        struct hf_heap *heap = test_heap("short lived", 0, kind | HF_HEAP_CHECKED);
         CHECK(hf_heap_malloc(heap, 100) != NULL);
         hf_heap_destroy(heap);
     }

@@ -3,14 +3,12 @@
  * them through random calls by one thread and by several; a heap whose mix of sizes changes holds
  * little more than its blocks; what others freed comes home; pieces that are empty go back.
  */
-#include <holdfast/heap.h>
-#include <holdfast/holdfast.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "test.h"
+#include "heap-tests.h"
 
 #ifdef malloc /* tests/tsan.sh names what it replaces */
 #define realloc hf_realloc
@@ -23,44 +21,10 @@
 #define LESS 1
 #endif
 
-#define STEP ((size_t)16 << 10) /* what heaps are counted in */
-
-static struct hf_heap *new_heap(const char *name, size_t limit)
-{
-    struct hf_heap_options options = { .size_bytes = sizeof options, .name = name, .limit = limit };
-    struct hf_heap *heap = hf_heap_create(&options);
-    CHECK(heap != NULL);
-    return heap;
-}
-
-static struct hf_heap_stats stats_of(struct hf_heap *heap)
-{
-    struct hf_heap_stats stats;
-    CHECK(hf_heap_stats(heap, &stats, sizeof stats) == 0);
-    return stats;
-}
-
-static struct hf_stats arena_stats(void)
-{
-    struct hf_stats stats;
-    CHECK(hf_stats_get(&stats, sizeof stats) == 0);
-    return stats;
-}
-
-/* With nobody at work: the heaps make up what hf_stats says. */
-static void check_sum(struct hf_heap *const *heaps, size_t count)
-{
-    struct hf_stats arena = arena_stats();
-    uint64_t held = 0;
-    for (size_t i = 0; i < count; i++)
-        held += stats_of(heaps[i]).held;
-    CHECK(held + arena.heaps_free == arena.heaps);
-}
-
 /* A freed block is what the next request of its length gets, whichever was freed. */
 static void check_at_once(void)
 {
-    struct hf_heap *heap = new_heap("at once", 0);
+    struct hf_heap *heap = test_heap("at once", 0, 0);
     char *blocks[40];
     for (int i = 0; i < 40; i++)
         blocks[i] = hf_heap_malloc(heap, 16 + (size_t)i % 4 * 200);
@@ -69,13 +33,13 @@ static void check_at_once(void)
         free(blocks[at]);
         CHECK(hf_heap_malloc(heap, 16 + (size_t)at % 4 * 200) == blocks[at]);
     }
-    CHECK(stats_of(heap).most == STEP);
+    CHECK(test_heap_stats(heap).most == STEP);
     /* and what is behind a shorter one is of use */
     free(blocks[3]);
     CHECK(hf_heap_malloc(heap, 300) == blocks[3]);
     CHECK(hf_heap_malloc(heap, 300) == blocks[3] + 304);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 #define SLOTS 3000
@@ -112,27 +76,28 @@ static void change(struct hf_heap *heap, int at, size_t bytes, int how)
 
 static void check_random(void)
 {
-    struct hf_heap *heap = new_heap("random", 0);
-    uint64_t random = 5, before = arena_stats().live;
+    struct hf_heap *heap = test_heap("random", 0, 0);
+    uint64_t random = 5, before = test_arena_stats().live;
     for (int phase = 0; phase < 5; phase++) {
         for (int i = 0; i < 30000 / LESS; i++) {
             int at = (int)(test_random(&random) % SLOTS);
             change(heap, at, random_size(&random, phase), (int)(test_random(&random) % 5));
         }
-        check_sum(&heap, 1);
+        test_heaps_sum(&heap, 1);
     }
     uint64_t live = 0;
     for (int i = 0; i < SLOTS; i++)
         live += slots[i] == NULL ? 0 : malloc_usable_size(slots[i]);
-    CHECK(arena_stats().live >= before + live && arena_stats().live <= before + live + STEP); /* its table */
+    CHECK(test_arena_stats().live >= before + live &&
+          test_arena_stats().live <= before + live + STEP); /* its table */
     for (int i = 0; i < SLOTS; i++) {
         CHECK(slots[i] == NULL || test_marked(slots[i], sizes[i]));
         free(slots[i]);
         slots[i] = NULL;
     }
-    CHECK(arena_stats().live <= before + STEP && stats_of(heap).held <= 8 * STEP);
+    CHECK(test_arena_stats().live <= before + STEP && test_heap_stats(heap).held <= 8 * STEP);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0 && arena_stats().heaps_free == 0);
+    CHECK(test_arena_stats().heaps == 0 && test_arena_stats().heaps_free == 0);
 }
 
 #define MOST 200000
@@ -172,15 +137,15 @@ static uint64_t percent_held(struct hf_heap *heap)
 {
     if (getenv("TEST_SHOW") != NULL)
         fprintf(stderr, "%zu blocks of %llu KiB: holds %llu KiB\n", mix.count,
-                (unsigned long long)mix.live / 1024, (unsigned long long)stats_of(heap).held / 1024);
-    return stats_of(heap).held * 100 / mix.live;
+                (unsigned long long)mix.live / 1024, (unsigned long long)test_heap_stats(heap).held / 1024);
+    return test_heap_stats(heap).held * 100 / mix.live;
 }
 
 /* A mix of sizes that changes by and by costs little.  One that becomes another at once costs what the
  * pieces cost in which a few blocks of the old one stay. */
 static void check_fragments(void)
 {
-    struct hf_heap *heap = new_heap("long-lived", 0);
+    struct hf_heap *heap = test_heap("long-lived", 0, 0);
     mix = (struct mix){ .random = 11 };
     for (size_t most = 300; most < 3000; most += most / 8) {
         turn_over(heap, most, 1);
@@ -191,7 +156,7 @@ static void check_fragments(void)
         CHECK(percent_held(heap) <= (TEST_SECURE ? 280 : 260) || LESS != 1);
     }
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 static void check_small(void)
@@ -200,15 +165,15 @@ static void check_small(void)
     static struct hf_heap *heaps[COUNT];
     uint64_t random = 3, live = 0;
     for (int i = 0; i < COUNT; i++) {
-        heaps[i] = new_heap("small", 0);
+        heaps[i] = test_heap("small", 0, 0);
         for (int j = 0; j < 100; j++)
             live += malloc_usable_size(hf_heap_malloc(heaps[i], 16 + test_random(&random) % 497));
     }
-    check_sum(heaps, COUNT);
-    CHECK(arena_stats().heaps * 10 <= live * 16 + 10 * ((uint64_t)1 << 20));
+    test_heaps_sum(heaps, COUNT);
+    CHECK(test_arena_stats().heaps * 10 <= live * 16 + 10 * ((uint64_t)1 << 20));
     for (int i = 0; i < COUNT; i++)
         hf_heap_destroy(heaps[i]);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 /* --- threads --- */
@@ -241,19 +206,20 @@ static void *worker(void *heap)
 static void check_threads(void)
 {
     pthread_t threads[THREADS];
-    struct hf_heap *heap = new_heap("common", 0);
+    struct hf_heap *heap = test_heap("common", 0, 0);
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, worker, heap) == 0);
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
-    check_sum(&heap, 1);
-    CHECK(stats_of(heap).most <= 200 * STEP); /* 256 blocks of 2000 bytes, and a page for each thread */
+    test_heaps_sum(&heap, 1);
+    CHECK(test_heap_stats(heap).most <=
+          200 * STEP); /* 256 blocks of 2000 bytes, and a page for each thread */
     for (int i = 0; i < SHARED; i++)
         free(atomic_exchange(&shared[i], NULL));
-    check_sum(&heap, 1);
-    CHECK(stats_of(heap).held <= 4 * STEP);
+    test_heaps_sum(&heap, 1);
+    CHECK(test_heap_stats(heap).held <= 4 * STEP);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 static void *free_all(void *blocks)
@@ -268,17 +234,17 @@ static void check_handed_on(void)
 {
     enum { COUNT = 2000 };
     static char *blocks[COUNT + 1];
-    struct hf_heap *heap = new_heap("handed on", 0);
+    struct hf_heap *heap = test_heap("handed on", 0, 0);
     for (int round = 0; round < 30; round++) {
         for (size_t i = 0; i < COUNT; i++)
             CHECK((blocks[i] = hf_heap_malloc(heap, 16 + i * 7 % 500)) != NULL);
         pthread_t thread;
         CHECK(pthread_create(&thread, NULL, free_all, blocks) == 0 && pthread_join(thread, NULL) == 0);
-        CHECK(stats_of(heap).held <= 4 * STEP); /* what this thread holds */
+        CHECK(test_heap_stats(heap).held <= 4 * STEP); /* what this thread holds */
     }
-    CHECK(stats_of(heap).most <= 50 * STEP);
+    CHECK(test_heap_stats(heap).most <= 50 * STEP);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 #define RACE_BLOCKS 3000
@@ -308,12 +274,12 @@ static void check_race(void)
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)
         CHECK(pthread_create(&threads[i], NULL, racer, NULL) == 0);
-    struct hf_heap *stays = new_heap("stays", 0);
+    struct hf_heap *stays = test_heap("stays", 0, 0);
     char *kept[20];
     for (int i = 0; i < 20; i++)
         memset(kept[i] = hf_heap_malloc(stays, 1000), i, 1000);
     for (int round = 1; round <= 100 / LESS; round++) {
-        struct hf_heap *heap = new_heap("ends", 0);
+        struct hf_heap *heap = test_heap("ends", 0, 0);
         for (int i = 0; i < RACE_BLOCKS; i++)
             race.blocks[i] = hf_heap_malloc(heap, i % 50 == 7 ? 20000 : 100);
         race.at = race.done = 0;
@@ -323,14 +289,14 @@ static void check_race(void)
         hf_heap_destroy(heap);
         while (race.done != 3)
             sched_yield();
-        check_sum(&stays, 1);
+        test_heaps_sum(&stays, 1);
     }
     for (int i = 0; i < 3; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     for (int i = 0; i < 20; i++)
         CHECK(kept[i][0] == i && kept[i][999] == i);
     hf_heap_destroy(stays);
-    CHECK(arena_stats().heaps == 0 && arena_stats().heaps_free == 0);
+    CHECK(test_arena_stats().heaps == 0 && test_arena_stats().heaps_free == 0);
 }
 
 /* Lays blocks, and frees them itself while the main thread ends the heap. */
@@ -373,7 +339,7 @@ static void check_race_with_holder(void)
         hf_heap_destroy(heap);
         while (freed != round)
             sched_yield();
-        CHECK(arena_stats().heaps == 0);
+        CHECK(test_arena_stats().heaps == 0);
     }
     given = hf_heap_default();
     CHECK(pthread_join(thread, NULL) == 0);

@@ -14,7 +14,7 @@
 
 #define THREADS 4
 #define ROUNDS 3000
-#define MANY 300 /* more than an arena of 64 MiB has slots for */
+#define MANY 600 /* more than an arena of 512 MiB has slots for */
 #define STEP ((size_t)16 << 10)
 
 static const struct hf_inspect_segment *segment;

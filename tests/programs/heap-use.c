@@ -5,13 +5,11 @@
  * threads that end and children of fork.
  */
 #include <holdfast/frames.h>
-#include <holdfast/heap.h>
-#include <holdfast/holdfast.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 
-#include "test.h"
+#include "heap-tests.h"
 
 #define COUNT 1000
 
@@ -22,16 +20,6 @@ void *_ZnwmSt11align_val_t(size_t bytes, size_t align);
 
 static char *blocks[COUNT];
 static unsigned kind; /* of the heaps: 0, general, or HF_HEAP_REGION */
-
-static struct hf_heap *new_heap(const char *name, size_t limit)
-{
-    struct hf_heap_options options = {
-        .size_bytes = sizeof options, .name = name, .limit = limit, .flags = kind
-    };
-    struct hf_heap *heap = hf_heap_create(&options);
-    CHECK(heap != NULL);
-    return heap;
-}
 
 static struct hf_heap *of(void *block)
 {
@@ -75,7 +63,7 @@ static void check_family(struct hf_heap *wanted)
 
 static void check_calls(void)
 {
-    struct hf_heap *heap = new_heap("used", 0), *other = new_heap("other", 0);
+    struct hf_heap *heap = test_heap("used", 0, kind), *other = test_heap("other", 0, kind);
     fill_pages();
     CHECK(hf_heap_use(heap) == hf_heap_default());
     check_family(heap);
@@ -105,7 +93,7 @@ static void check_calls(void)
 /* A block keeps its heap, in use or not. */
 static void check_realloc(void)
 {
-    struct hf_heap *heap = new_heap("realloc", 0);
+    struct hf_heap *heap = test_heap("realloc", 0, kind);
     char *plain = malloc(50), *freed = malloc(50), *large = malloc(300000);
     strcpy(plain, "plain");
     strcpy(large, "large");
@@ -138,7 +126,7 @@ static void *produce(void *unused)
 /* A thread that hands on all that it allocates has its malloc take what it freed of others' first. */
 static void check_magazines(void)
 {
-    struct hf_heap *heap = new_heap("magazines", 0);
+    struct hf_heap *heap = test_heap("magazines", 0, kind);
     pthread_t thread;
     for (int round = 0; round < 400; round++) {
         CHECK(pthread_create(&thread, NULL, produce, NULL) == 0 && pthread_join(thread, NULL) == 0);
@@ -157,7 +145,7 @@ static void check_magazines(void)
 
 static void check_limit(void)
 {
-    struct hf_heap *heap = new_heap("limited", 200000);
+    struct hf_heap *heap = test_heap("limited", 200000, kind);
     struct hf_heap_stats stats;
     size_t bytes = 0;
     hf_heap_use(heap);
@@ -195,8 +183,8 @@ static bool allocates(size_t bytes, unsigned node, void *unused)
 
 static void check_callback(void)
 {
-    struct hf_heap *heap = new_heap("pressed", 0);
-    left = new_heap("left", 0);
+    struct hf_heap *heap = test_heap("pressed", 0, kind);
+    left = test_heap("left", 0, kind);
     blocks[0] = malloc(10000);
     CHECK(hf_pressure_register(allocates, NULL) == 0);
     hf_heap_use(heap);
@@ -233,7 +221,7 @@ static void *user(void *heap)
 static void check_threads(void)
 {
     enum { USERS = 8 };
-    struct hf_heap *heap = new_heap("of threads", 0);
+    struct hf_heap *heap = test_heap("of threads", 0, kind);
     pthread_t threads[USERS];
     CHECK(pthread_key_create(&key, at_end) == 0);
     for (int i = 0; i < USERS; i++)
@@ -264,7 +252,7 @@ static void check_child(struct hf_heap *heap)
 
 static void *wait_for_end(void *barrier)
 {
-    struct hf_heap *heap = new_heap("bystander", 0);
+    struct hf_heap *heap = test_heap("bystander", 0, kind);
     hf_heap_use(heap);
     free(malloc(100));
     pthread_barrier_wait(barrier);
@@ -276,7 +264,7 @@ static void *wait_for_end(void *barrier)
 
 static void check_fork(void)
 {
-    struct hf_heap *heap = new_heap("forked", 0);
+    struct hf_heap *heap = test_heap("forked", 0, kind);
     pthread_barrier_t barrier;
     pthread_t thread;
     hf_heap_use(heap);
@@ -296,7 +284,7 @@ static void check_fork(void)
 /* Its child has no arena, and no heaps. */
 static int dontfork(void)
 {
-    struct hf_heap *heap = new_heap("of the parent", 0);
+    struct hf_heap *heap = test_heap("of the parent", 0, kind);
     hf_heap_use(heap);
     pid_t pid = fork();
     if (pid == 0) {

@@ -4,14 +4,12 @@
  * limit fails its own calls alone; threads free into heaps that end, and make and end them without
  * growth; children of fork.
  */
-#include <holdfast/heap.h>
-#include <holdfast/holdfast.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "test.h"
+#include "heap-tests.h"
 
 #ifdef malloc /* tests/tsan.sh names what it replaces */
 #define realloc hf_realloc
@@ -19,44 +17,7 @@
 #endif
 
 #define THREADS 6
-#define STEP ((size_t)16 << 10) /* what heaps are counted in */
-
 static unsigned kind = HF_HEAP_REGION; /* of new heaps */
-
-static struct hf_heap *new_heap(const char *name, size_t limit)
-{
-    struct hf_heap_options options = {
-        .size_bytes = sizeof options, .name = name, .limit = limit, .flags = kind
-    };
-    struct hf_heap *heap = hf_heap_create(&options);
-    CHECK(heap != NULL);
-    return heap;
-}
-
-static struct hf_heap_stats stats_of(struct hf_heap *heap)
-{
-    struct hf_heap_stats stats;
-    CHECK(hf_heap_stats(heap, &stats, sizeof stats) == 0);
-    return stats;
-}
-
-static struct hf_stats arena_stats(void)
-{
-    struct hf_stats stats;
-    CHECK(hf_stats_get(&stats, sizeof stats) == 0);
-    return stats;
-}
-
-/* With nobody at work: the heaps, and what none of them has, make up what hf_stats says. */
-static void check_sum(struct hf_heap *const *heaps, size_t count)
-{
-    struct hf_stats arena = arena_stats();
-    uint64_t held = 0;
-    for (size_t i = 0; i < count; i++)
-        held += stats_of(heaps[i]).held;
-    CHECK(held + arena.heaps_free == arena.heaps);
-    CHECK(stats_of(hf_heap_default()).held + arena.heaps == arena.allocated);
-}
 
 static void check_blocks(void)
 {
@@ -64,8 +25,8 @@ static void check_blocks(void)
     static char *blocks[COUNT];
     static size_t bytes[COUNT];
     uint64_t random = 1, live = 0;
-    struct hf_heap *heap = new_heap("blocks", 0);
-    uint64_t before = arena_stats().live;
+    struct hf_heap *heap = test_heap("blocks", 0, kind);
+    uint64_t before = test_arena_stats().live;
     for (int i = 0; i < COUNT; i++) {
         bytes[i] = test_random_size(&random, 1, i % 100 == 0 ? 200000 : 3000);
         blocks[i] = hf_heap_malloc(heap, bytes[i]);
@@ -75,26 +36,26 @@ static void check_blocks(void)
         test_mark(blocks[i], bytes[i]);
         live += malloc_usable_size(blocks[i]);
     }
-    CHECK(arena_stats().live == before + live);
-    check_sum(&heap, 1);
+    CHECK(test_arena_stats().live == before + live);
+    test_heaps_sum(&heap, 1);
     for (int i = 0; i < COUNT; i++)
         CHECK(test_marked(blocks[i], bytes[i]));
     for (int i = 0; i < COUNT; i += 2)
         free(blocks[i]);
     for (int i = 1; i < COUNT; i += 2)
         CHECK(test_marked(blocks[i], bytes[i]));
-    check_sum(&heap, 1);
+    test_heaps_sum(&heap, 1);
     for (int i = COUNT - 1; i > 0; i -= 2)
         free(blocks[i]);
-    CHECK(arena_stats().live == before);
-    CHECK(stats_of(heap).held <= 65536 && stats_of(heap).most > (uint64_t)COUNT * 300);
+    CHECK(test_arena_stats().live == before);
+    CHECK(test_heap_stats(heap).held <= 65536 && test_heap_stats(heap).most > (uint64_t)COUNT * 300);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 static void check_calls(void)
 {
-    struct hf_heap *heap = new_heap("calls", 0), *other = new_heap("others", 0);
+    struct hf_heap *heap = test_heap("calls", 0, kind), *other = test_heap("others", 0, kind);
     char *zero = hf_heap_calloc(heap, 100, 30);
     for (int i = 0; i < 3000; i++)
         CHECK(zero[i] == 0);
@@ -133,17 +94,17 @@ static void check_calls(void)
     CHECK(hf_heap_of(plain) == hf_heap_default());
     free(plain);
     struct hf_heap *both[] = { heap, other };
-    check_sum(both, 2);
+    test_heaps_sum(both, 2);
     hf_heap_destroy(heap);
     hf_heap_destroy(other);
     hf_heap_destroy(NULL);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 /* Blocks that come again and again in the same place, and a thread that changes heaps meanwhile. */
 static void check_again(void)
 {
-    struct hf_heap *heap = new_heap("again", 0), *other = new_heap("other", 0);
+    struct hf_heap *heap = test_heap("again", 0, kind), *other = test_heap("other", 0, kind);
     char *kept = hf_heap_malloc(heap, 32);
     for (int i = 0; i < 40000; i++) {
         char *older = hf_heap_malloc(heap, 16), *newer = hf_heap_malloc(heap, 16);
@@ -158,7 +119,7 @@ static void check_again(void)
     free(kept);
     hf_heap_destroy(other);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 static void check_node(void)
@@ -178,7 +139,7 @@ static void check_node(void)
 /* What was freed last is laid anew, through gaps too; a piece all of whose blocks are freed begins again. */
 static void check_room(void)
 {
-    struct hf_heap *heap = new_heap("room", 0);
+    struct hf_heap *heap = test_heap("room", 0, kind);
     char *stack[50], *first = hf_heap_malloc(heap, 64);
     for (int round = 0; round < 1000; round++) {
         for (int i = 0; i < 50; i++)
@@ -186,7 +147,7 @@ static void check_room(void)
         for (int i = 49; i >= 0; i--)
             free(stack[i]);
     }
-    CHECK(stats_of(heap).most == STEP);
+    CHECK(test_heap_stats(heap).most == STEP);
     for (int i = 0; i < 100000; i++) {
         char *block = hf_heap_malloc(heap, 200), *second = hf_heap_malloc(heap, 100);
         free(block);
@@ -194,25 +155,25 @@ static void check_room(void)
         if (i == 0)
             free(first);
     }
-    CHECK(stats_of(heap).most == STEP);
+    CHECK(test_heap_stats(heap).most == STEP);
     hf_heap_destroy(heap);
 }
 
 static void check_limit(void)
 {
-    struct hf_heap *heap = new_heap("limited", 100000), *other = new_heap("other", 0);
+    struct hf_heap *heap = test_heap("limited", 100000, kind), *other = test_heap("other", 0, kind);
     size_t blocks = 0;
-    CHECK(stats_of(heap).limit == 7 * STEP);
+    CHECK(test_heap_stats(heap).limit == 7 * STEP);
     while (hf_heap_malloc(heap, 1000) != NULL)
         blocks++;
-    CHECK(errno == ENOMEM && blocks >= 7 * STEP / 1100 && stats_of(heap).held == 7 * STEP);
-    CHECK(stats_of(heap).failures == 1 && hf_heap_malloc(heap, 300000) == NULL && errno == ENOMEM);
-    CHECK(hf_heap_malloc(other, 1000) != NULL && stats_of(other).failures == 0);
+    CHECK(errno == ENOMEM && blocks >= 7 * STEP / 1100 && test_heap_stats(heap).held == 7 * STEP);
+    CHECK(test_heap_stats(heap).failures == 1 && hf_heap_malloc(heap, 300000) == NULL && errno == ENOMEM);
+    CHECK(hf_heap_malloc(other, 1000) != NULL && test_heap_stats(other).failures == 0);
     free(malloc(100000));
     CHECK(hf_heap_set_limit(heap, 10) == -EBUSY && hf_heap_set_limit(heap, 20 * STEP) == 0);
-    CHECK(hf_heap_malloc(heap, 1000) != NULL && stats_of(heap).limit == 20 * STEP);
+    CHECK(hf_heap_malloc(heap, 1000) != NULL && test_heap_stats(heap).limit == 20 * STEP);
     CHECK(hf_heap_set_limit(heap, 0) == 0 && hf_heap_malloc(heap, 1000000) != NULL);
-    CHECK(stats_of(heap).limit == 0 && hf_heap_set_limit(hf_heap_default(), 1) == -EINVAL);
+    CHECK(test_heap_stats(heap).limit == 0 && hf_heap_set_limit(hf_heap_default(), 1) == -EINVAL);
     hf_heap_destroy(heap);
     hf_heap_destroy(other);
 }
@@ -220,15 +181,15 @@ static void check_limit(void)
 /* A block that is made smaller stays where no other place is left, and that is no failure. */
 static void check_smaller(void)
 {
-    struct hf_heap *heap = new_heap("smaller", 4 * STEP), *runs = new_heap("runs", 16 * STEP);
+    struct hf_heap *heap = test_heap("smaller", 4 * STEP, kind), *runs = test_heap("runs", 16 * STEP, kind);
     char *block = hf_heap_malloc(heap, 28000), *run = hf_heap_malloc(runs, 200000);
-    CHECK(hf_heap_malloc(heap, 28000) != NULL && stats_of(heap).held == 4 * STEP);
-    CHECK(run != NULL && stats_of(runs).held == 16 * STEP);
+    CHECK(hf_heap_malloc(heap, 28000) != NULL && test_heap_stats(heap).held == 4 * STEP);
+    CHECK(run != NULL && test_heap_stats(runs).held == 16 * STEP);
     errno = 0;
     CHECK(realloc(block, 6000) == block && realloc(run, 60000) == run && errno == 0);
-    CHECK(stats_of(heap).failures == 0 && stats_of(runs).failures == 0);
+    CHECK(test_heap_stats(heap).failures == 0 && test_heap_stats(runs).failures == 0);
     CHECK(hf_heap_set_limit(runs, 0) == 0 && realloc(run, 60000) != run);
-    CHECK(stats_of(runs).held < 16 * STEP);
+    CHECK(test_heap_stats(runs).held < 16 * STEP);
     hf_heap_destroy(heap);
     hf_heap_destroy(runs);
 }
@@ -242,7 +203,7 @@ static void *lay_one(void *heap)
 /* What a thread left of its piece is of use to the threads that are there already. */
 static void check_left(void)
 {
-    struct hf_heap *heap = new_heap("left", 6 * STEP);
+    struct hf_heap *heap = test_heap("left", 6 * STEP, kind);
     size_t blocks = 0;
     CHECK(hf_heap_malloc(heap, 1000) != NULL);
     for (int i = 0; i < 3; i++) {
@@ -251,7 +212,7 @@ static void check_left(void)
     }
     while (hf_heap_malloc(heap, 1000) != NULL)
         blocks++;
-    CHECK(stats_of(heap).held == 6 * STEP && blocks > 5 * STEP / 1100);
+    CHECK(test_heap_stats(heap).held == 6 * STEP && blocks > 5 * STEP / 1100);
     hf_heap_destroy(heap);
 }
 
@@ -259,7 +220,7 @@ static pthread_barrier_t together;
 
 static void *visitor(void *heap)
 {
-    struct hf_heap *own = new_heap("own", 0);
+    struct hf_heap *own = test_heap("own", 0, kind);
     for (int i = 0; i < 50; i++) {
         pthread_barrier_wait(&together);
         CHECK(hf_heap_malloc(heap, 16) != NULL);
@@ -274,17 +235,17 @@ static void *visitor(void *heap)
 static void check_visits(void)
 {
     enum { VISITORS = 16 };
-    struct hf_heap *heap = new_heap("visited", 0);
+    struct hf_heap *heap = test_heap("visited", 0, kind);
     pthread_t threads[VISITORS];
     CHECK(pthread_barrier_init(&together, NULL, VISITORS) == 0);
     for (int i = 0; i < VISITORS; i++)
         CHECK(pthread_create(&threads[i], NULL, visitor, heap) == 0);
     for (int i = 0; i < VISITORS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
-    check_sum(&heap, 1);
-    CHECK(stats_of(heap).most <= VISITORS * (uint64_t)65536);
+    test_heaps_sum(&heap, 1);
+    CHECK(test_heap_stats(heap).most <= VISITORS * (uint64_t)65536);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 /* More pieces than the heap itself has places for, coming and going. */
@@ -293,7 +254,7 @@ static void check_many_pieces(void)
     enum { COUNT = 6000, BYTES = 9000 };
     static char *blocks[COUNT];
     uint64_t random = 7;
-    struct hf_heap *heap = new_heap("many", 0);
+    struct hf_heap *heap = test_heap("many", 0, kind);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < COUNT; i++)
             if (blocks[i] == NULL) {
@@ -306,10 +267,10 @@ static void check_many_pieces(void)
                 free(blocks[i]);
                 blocks[i] = NULL;
             }
-        check_sum(&heap, 1);
+        test_heaps_sum(&heap, 1);
     }
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0 && arena_stats().heaps_free == 0);
+    CHECK(test_arena_stats().heaps == 0 && test_arena_stats().heaps_free == 0);
 }
 
 static void check_small(void)
@@ -318,23 +279,23 @@ static void check_small(void)
     static struct hf_heap *heaps[COUNT];
     uint64_t random = 3, live = 0;
     for (int i = 0; i < COUNT; i++) {
-        heaps[i] = new_heap("small", 0);
+        heaps[i] = test_heap("small", 0, kind);
         for (int j = 0; j < 100; j++)
             live += malloc_usable_size(hf_heap_malloc(heaps[i], 16 + test_random(&random) % 497));
     }
-    check_sum(heaps, COUNT);
-    CHECK(arena_stats().heaps * 10 <= live * 16 + 10 * ((uint64_t)1 << 20));
+    test_heaps_sum(heaps, COUNT);
+    CHECK(test_arena_stats().heaps * 10 <= live * 16 + 10 * ((uint64_t)1 << 20));
     for (int i = 0; i < COUNT; i++)
         hf_heap_destroy(heaps[i]);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 /* In a full arena a heap that has much takes what is left of a page of pieces, too. */
 static void check_full(void)
 {
-    struct hf_heap *big = new_heap("big", 0), *small = new_heap("small", 0);
+    struct hf_heap *big = test_heap("big", 0, kind), *small = test_heap("small", 0, kind);
     void *chain = NULL, *block;
-    while (stats_of(big).held < 20 * STEP)
+    while (test_heap_stats(big).held < 20 * STEP)
         CHECK(hf_heap_malloc(big, 1000) != NULL);
     CHECK(hf_heap_malloc(small, 16) != NULL);
     for (size_t bytes = 60000; bytes != 0; bytes = bytes == 60000 ? 16 : 0)
@@ -342,10 +303,10 @@ static void check_full(void)
             *(void **)block = chain;
             chain = block;
         }
-    CHECK(arena_stats().heaps_free >= 2 * STEP);
+    CHECK(test_arena_stats().heaps_free >= 2 * STEP);
     while (hf_heap_malloc(big, 1000) != NULL)
         ;
-    CHECK(arena_stats().heaps_free == 0 && stats_of(big).failures == 0);
+    CHECK(test_arena_stats().heaps_free == 0 && test_heap_stats(big).failures == 0);
     for (; chain != NULL; chain = block) {
         block = *(void **)chain;
         free(chain);
@@ -365,7 +326,7 @@ static void *worker(void *argument)
 {
     uint64_t random = (uintptr_t)argument * 77 + 1;
     for (int round = 0; round < 400; round++) {
-        struct hf_heap *heap = new_heap("worker", 0);
+        struct hf_heap *heap = test_heap("worker", 0, kind);
         char *blocks[60];
         for (int i = 0; i < 60; i++) {
             size_t bytes = test_random_size(&random, 16, i == 9 ? 100000 : 2000);
@@ -387,7 +348,7 @@ static void *worker(void *argument)
 static void check_threads(void)
 {
     pthread_t threads[THREADS];
-    common = new_heap("common", 0);
+    common = test_heap("common", 0, kind);
     for (size_t i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, worker, (void *)i) == 0);
     for (int i = 0; i < THREADS; i++)
@@ -395,10 +356,10 @@ static void check_threads(void)
     for (int i = 0; i < SHARED; i++)
         free(atomic_exchange(&shared[i], NULL));
     struct hf_heap *heap = common;
-    check_sum(&heap, 1);
-    CHECK(stats_of(heap).held <= 8 * STEP);
+    test_heaps_sum(&heap, 1);
+    CHECK(test_heap_stats(heap).held <= 8 * STEP);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 /* Three threads free a heap's blocks while the main thread ends it: some before, some late.
@@ -429,12 +390,12 @@ static void check_race(void)
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)
         CHECK(pthread_create(&threads[i], NULL, racer, NULL) == 0);
-    struct hf_heap *stays = new_heap("stays", 0);
+    struct hf_heap *stays = test_heap("stays", 0, kind);
     char *kept[20];
     for (int i = 0; i < 20; i++)
         memset(kept[i] = hf_heap_malloc(stays, 1000), i, 1000);
     for (int round = 1; round <= 100; round++) {
-        struct hf_heap *heap = new_heap("ends", 0);
+        struct hf_heap *heap = test_heap("ends", 0, kind);
         for (int i = 0; i < RACE_BLOCKS; i++)
             race.blocks[i] = hf_heap_malloc(heap, i % 50 == 7 ? 20000 : 100);
         race.at = race.done = 0;
@@ -444,14 +405,14 @@ static void check_race(void)
         hf_heap_destroy(heap);
         while (race.done != 3)
             sched_yield();
-        check_sum(&stays, 1);
+        test_heaps_sum(&stays, 1);
     }
     for (int i = 0; i < 3; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     for (int i = 0; i < 20; i++)
         CHECK(kept[i][0] == i && kept[i][999] == i);
     hf_heap_destroy(stays);
-    CHECK(arena_stats().heaps == 0 && arena_stats().heaps_free == 0);
+    CHECK(test_arena_stats().heaps == 0 && test_arena_stats().heaps_free == 0);
 }
 
 /* --- fork --- */
@@ -477,13 +438,13 @@ static void check_child(struct hf_heap *heap, char *block, bool threaded)
         char *moved = realloc(block, 5000);
         CHECK(moved[0] == 9 && moved[99] == 9);
         free(moved);
-        struct hf_heap *own = new_heap("child", 0);
+        struct hf_heap *own = test_heap("child", 0, kind);
         CHECK(hf_heap_malloc(own, 100) != NULL);
-        uint64_t with = arena_stats().heaps;
+        uint64_t with = test_arena_stats().heaps;
         CHECK(hf_heap_of(other) == heap && malloc_usable_size(other) >= 3000);
         hf_heap_destroy(own);
         hf_heap_destroy(heap);
-        CHECK(threaded ? arena_stats().heaps <= with : arena_stats().heaps == 0);
+        CHECK(threaded ? test_arena_stats().heaps <= with : test_arena_stats().heaps == 0);
         _exit(0);
     }
     int status;
@@ -500,12 +461,12 @@ static void check_fork(unsigned of_kind)
 {
     kind = of_kind;
     finish = false;
-    struct hf_heap *heap = new_heap("forked", 0);
+    struct hf_heap *heap = test_heap("forked", 0, kind);
     char *block = hf_heap_malloc(heap, 100);
     memset(block, 9, 100);
     check_child(heap, block, HAS_HELPER);
     pthread_t threads[2];
-    common = new_heap("bystanders", 0);
+    common = test_heap("bystanders", 0, kind);
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&threads[i], NULL, bystander, NULL) == 0);
     for (int i = 0; i < 10; i++)
@@ -515,7 +476,7 @@ static void check_fork(unsigned of_kind)
         CHECK(pthread_join(threads[i], NULL) == 0);
     hf_heap_destroy(common);
     hf_heap_destroy(heap);
-    CHECK(arena_stats().heaps == 0);
+    CHECK(test_arena_stats().heaps == 0);
 }
 
 int main(int argc, char **argv)

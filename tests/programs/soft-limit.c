@@ -3,15 +3,12 @@
  * after it was an eighth under it; by one of many threads; with nothing held, so that it may free
  * and allocate; never inside of another callback; and before a call fails that is tried again then.
  */
-#include <holdfast/heap.h>
-#include <holdfast/holdfast.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "test.h"
+#include "heap-tests.h"
 
-#define STEP ((size_t)16 << 10) /* what heaps are counted in */
-#define SOFT (8 * STEP)         /* heaps with 16 take whole pages */
+#define SOFT (8 * STEP) /* heaps with 16 take whole pages */
 #define ROOMY (16 * STEP)
 #define PIECE (STEP - 64) /* a block that a piece has room for once */
 #define THREADS 4
@@ -58,13 +55,6 @@ static struct hf_heap *new_heap(struct told *own, size_t soft, size_t limit)
     return heap;
 }
 
-static struct hf_heap_stats stats_of(struct hf_heap *heap)
-{
-    struct hf_heap_stats stats;
-    CHECK(hf_heap_stats(heap, &stats, sizeof stats) == 0);
-    return stats;
-}
-
 /* The callback may shorten the list meanwhile. */
 static void fill_one(struct hf_heap *heap, struct told *own)
 {
@@ -75,25 +65,25 @@ static void fill_one(struct hf_heap *heap, struct told *own)
 
 static void fill(struct hf_heap *heap, struct told *own, size_t held)
 {
-    while (stats_of(heap).held < held)
+    while (test_heap_stats(heap).held < held)
         fill_one(heap, own);
 }
 
 static void drain(struct hf_heap *heap, struct told *own, size_t held)
 {
-    while (own->count != 0 && stats_of(heap).held > held)
+    while (own->count != 0 && test_heap_stats(heap).held > held)
         free(own->blocks[--own->count]);
 }
 
 static void check_once_and_again(void)
 {
     struct hf_heap *heap = new_heap(&told, ROOMY - 5, 0);
-    CHECK(stats_of(heap).soft_limit == ROOMY);
+    CHECK(test_heap_stats(heap).soft_limit == ROOMY);
     fill(heap, &told, ROOMY);
-    CHECK(told.times == 0 && stats_of(heap).soft_crossings == 0);
+    CHECK(told.times == 0 && test_heap_stats(heap).soft_crossings == 0);
     errno = 0;
     fill(heap, &told, ROOMY + 1);
-    CHECK(told.times == 1 && told.heap == heap && told.held == stats_of(heap).held && errno == 0);
+    CHECK(told.times == 1 && told.heap == heap && told.held == test_heap_stats(heap).held && errno == 0);
     fill(heap, &told, ROOMY + 8 * STEP);
     CHECK(told.times == 1);
     /* not far enough under it */
@@ -101,9 +91,9 @@ static void check_once_and_again(void)
     fill(heap, &told, ROOMY + 1);
     CHECK(told.times == 1);
     drain(heap, &told, ROOMY / 8 * 7);
-    CHECK(stats_of(heap).held == ROOMY / 8 * 7);
+    CHECK(test_heap_stats(heap).held == ROOMY / 8 * 7);
     fill(heap, &told, ROOMY + 1);
-    CHECK(told.times == 2 && stats_of(heap).soft_crossings == 2);
+    CHECK(told.times == 2 && test_heap_stats(heap).soft_crossings == 2);
     hf_heap_destroy(heap);
 }
 
@@ -113,16 +103,16 @@ static void check_options(void)
     struct hf_heap_options options = options_of(&told, STEP, 0);
     options.size_bytes = offsetof(struct hf_heap_options, soft_limit);
     struct hf_heap *heap = hf_heap_create(&options);
-    CHECK(heap != NULL && stats_of(heap).soft_limit == 0);
+    CHECK(heap != NULL && test_heap_stats(heap).soft_limit == 0);
     fill(heap, &told, 4 * STEP);
-    CHECK(told.times == 0 && stats_of(heap).soft_crossings == 0);
+    CHECK(told.times == 0 && test_heap_stats(heap).soft_crossings == 0);
     hf_heap_destroy(heap);
     /* without a callback it counts */
     options = options_of(&told, STEP, 0);
     options.soft_callback = NULL;
     CHECK((heap = hf_heap_create(&options)) != NULL);
     fill(heap, &told, 4 * STEP);
-    CHECK(stats_of(heap).soft_crossings == 1);
+    CHECK(test_heap_stats(heap).soft_crossings == 1);
     hf_heap_destroy(heap);
 }
 
@@ -139,7 +129,7 @@ static void grow_again(struct told *own)
 {
     drain(own->heap, own, SOFT / 2);
     fill(own->heap, own, SOFT + 4 * STEP);
-    CHECK(own->times == 1 && stats_of(own->heap).soft_crossings <= 2);
+    CHECK(own->times == 1 && test_heap_stats(own->heap).soft_crossings <= 2);
     own->then = NULL;
 }
 
@@ -149,7 +139,7 @@ static struct hf_heap *other;
 static void cross_other(struct told *own)
 {
     fill(other, &other_told, 8 * STEP);
-    CHECK(other_told.times == 0 && stats_of(other).soft_crossings == 1);
+    CHECK(other_told.times == 0 && test_heap_stats(other).soft_crossings == 1);
     own->then = NULL;
 }
 
@@ -160,7 +150,7 @@ static void check_callbacks(void)
     for (int times = 1; times < 5; times++) {
         while (told.times < times)
             fill_one(heap, &told);
-        CHECK(stats_of(heap).held <= SOFT / 2 + STEP);
+        CHECK(test_heap_stats(heap).held <= SOFT / 2 + STEP);
     }
     hf_heap_destroy(heap);
 
@@ -168,7 +158,7 @@ static void check_callbacks(void)
     told.then = grow_again;
     fill(heap, &told, SOFT + 1);
     fill(heap, &told, SOFT + 6 * STEP);
-    CHECK(told.times == 2 && stats_of(heap).soft_crossings == 2);
+    CHECK(told.times == 2 && test_heap_stats(heap).soft_crossings == 2);
     hf_heap_destroy(heap);
 
     heap = new_heap(&told, SOFT, 0);
@@ -193,7 +183,7 @@ static void check_limit(void)
     told.then = shrink;
     fill(heap, &told, 14 * STEP);
     void *block = hf_heap_malloc(heap, 4 * STEP);
-    CHECK(block != NULL && told.times == 1 && stats_of(heap).failures == 0);
+    CHECK(block != NULL && told.times == 1 && test_heap_stats(heap).failures == 0);
     /* more than the limit is nothing to give way for */
     free(block);
     CHECK(hf_heap_malloc(heap, 17 * STEP) == NULL && errno == ENOMEM && told.times == 1);
@@ -202,7 +192,7 @@ static void check_limit(void)
     fill(heap, &told, 14 * STEP);
     CHECK(hf_heap_malloc(heap, 4 * STEP) == NULL && errno == ENOMEM && told.times == 2);
     CHECK(hf_heap_malloc(heap, 4 * STEP) == NULL && errno == ENOMEM && told.times == 2);
-    CHECK(stats_of(heap).failures == 3 && stats_of(heap).soft_crossings == 2);
+    CHECK(test_heap_stats(heap).failures == 3 && test_heap_stats(heap).soft_crossings == 2);
     hf_heap_destroy(heap);
 }
 
@@ -276,7 +266,7 @@ static void check_threads(void)
         CHECK(pthread_create(&threads[i], NULL, cross_and_drain, NULL) == 0);
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
-    CHECK(stats_of(common).soft_crossings == (uint64_t)calls);
+    CHECK(test_heap_stats(common).soft_crossings == (uint64_t)calls);
     hf_heap_destroy(common);
 }
 
