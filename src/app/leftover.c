@@ -84,8 +84,9 @@ const char *hfi_leftover_label(const struct hf_inspect_segment *header, char *la
 
 bool hfi_leftover_keep(int directory, const char *name)
 {
-    struct hf_inspect_segment header;
-    char other[HFI_SHM_NAME_BYTES + sizeof HF_INSPECT_KEPT_PREFIX];
+    /* as `kept`, not on a stack that may be a signal handler's */
+    static struct hf_inspect_segment header;
+    static char other[HFI_SHM_NAME_BYTES + sizeof HF_INSPECT_KEPT_PREFIX];
     if (!hfi_leftover_read(directory, name, HF_INSPECT_PREFIX, &header))
         return false;
     snprintf(other, sizeof other, HF_INSPECT_KEPT_PREFIX "%s", name + strlen(HF_INSPECT_PREFIX));
@@ -129,7 +130,7 @@ static void drop_of_most(int directory)
 static void remember(int directory, const char *name, void *unused)
 {
     struct stat file;
-    struct hf_inspect_segment header;
+    static struct hf_inspect_segment header;
     (void)unused;
     if (strncmp(name, HF_INSPECT_KEPT_PREFIX, strlen(HF_INSPECT_KEPT_PREFIX)) != 0 ||
         hfi_sys_stat_at(directory, name, &file, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(file.st_mode) ||

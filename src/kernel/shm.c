@@ -28,8 +28,8 @@
 #include "kernel/files.h"
 #include "base/sys.h"
 
-#define ENTRIES_BYTES 512u /* on the stack of whichever thread publishes; a name needs 280 at most */
-#define SWEEP_ROUNDS 128
+#define ENTRIES_BYTES 8192u
+#define SWEEP_ROUNDS 256              /* 2 MiB of entries: some 50,000 files */
 #define SWEEP_LOOKS 64                /* at processes that live: their numbers may have been used again */
 #define CHUNK_BYTES ((size_t)1 << 18) /* a signal has no more than this done again */
 #define RETRIES 100
@@ -240,7 +240,8 @@ int hfi_shm_open_directory(const char *path)
 void hfi_shm_each_name(int directory, void (*each)(int directory, const char *name, void *argument),
                        void *argument)
 {
-    _Alignas(struct entry) char entries[ENTRIES_BYTES];
+    /* not on a stack that may be a signal handler's: one thread at a time publishes */
+    static _Alignas(struct entry) char entries[ENTRIES_BYTES];
     hfi_sys_call(SYS_lseek, directory, 0, SEEK_SET, 0, 0, 0);
     for (int round = 0; round < SWEEP_ROUNDS; round++) {
         long got = hfi_sys_call(SYS_getdents64, directory, (long)entries, sizeof entries, 0, 0, 0);

@@ -122,12 +122,33 @@ static void fork_on_short_stack(bool shown, bool to_be_filled)
         test_on_short_stack(fill);
 }
 
+/* A file for the publication to keep, which takes more stack than one that finds none. */
+static void leave_segment(char **argv)
+{
+    int status;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        char *again[] = { argv[0], (char *)"killed", NULL };
+        setenv("HOLDFAST_ARENA", "16M", 1);
+        setenv("HOLDFAST_BACKING", "thp", 1);
+        setenv("HOLDFAST_INSPECT", "1", 1);
+        execv("/proc/self/exe", again);
+        _exit(1);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const cases[][2] = {
         { "256M", "1" },        { "256M", "children" }, { "auto", "1" },
         { "auto", "children" }, { "4G", "children" },   { "64M", "1" },
     };
+    if (argc == 2) {
+        free(malloc(1));
+        kill(getpid(), SIGKILL);
+    }
     if (argc == 3) {
         bool shown = strcmp(argv[2], "children") == 0;
         fork_on_short_stack(shown, strcmp(argv[1], "64M") == 0);
@@ -139,6 +160,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *again[] = { argv[0], (char *)cases[i][0], (char *)cases[i][1], NULL };
+        leave_segment(argv);
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {
