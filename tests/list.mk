@@ -34,6 +34,7 @@ hf_programs += %D%/programs/fork-pressure # secure
 hf_programs += %D%/programs/fork-signal
 hf_programs += %D%/programs/fork-steps
 hf_programs += %D%/programs/fork-warning
+hf_programs += %D%/programs/free-steps
 hf_programs += %D%/programs/freeze # secure
 hf_programs += %D%/programs/grows
 hf_programs += %D%/programs/heap-misuse # secure

@@ -155,10 +155,11 @@ HFI_INLINE enum freed free_pinned(const struct page *page, struct pieces *pieces
     if (hfi_unlikely(byte & MAP_FREED))
         return FREED_TWICE;
     _Atomic(uint8_t) *at = &pieces->xmap[hfi_granule_of(pointer)];
+    uint32_t length = hfi_map_length(at, byte); /* once it is marked, the holder may write there */
     /* release: pairs with the holder that finds it */
     if (hfi_unlikely(hfi_fetch_or_acq_rel(at, MAP_FREED) & MAP_FREED))
         return FREED_TWICE;
-    *lower = hfi_map_length(at, byte) * PIECE_ONE;
+    *lower = length * PIECE_ONE;
     return FREED;
 }
 
