@@ -345,6 +345,7 @@ struct piece *hfi_pieces_attach_run(struct page *run, struct zone *zone, struct 
     piece->heap = heap;
     piece->bytes = 0;
     piece->units = run->run_pages * HFI_PIECES;
+    hfi_store_relaxed(&piece->xopens_at, 0); /* a late free, which frees nothing, does not park it */
     hfi_store_relaxed(&piece->xid, id);
     hfi_store_release(&piece->xword,
                       tag << PIECE_TAG_SHIFT | PIECE_ONE | PIECE_CLOSED); /* pairs with the CAS that pins */

@@ -1,7 +1,7 @@
 /*
  * free-steps: a free of a heap's block is stopped behind each of its instructions, and meanwhile the
- * thread that holds the piece sweeps it.  What is live stays as it is, and what is empty goes
- * back.
+ * thread that holds the piece sweeps it, or the heap ends and its memory has its next use.  What is
+ * live stays as it is, and what is empty goes back.
  *
  * The processor stops the thread (the trap flag of x86-64).
  */
@@ -96,16 +96,37 @@ static bool check_swept(long steps, struct hf_heap *other)
     return stopped;
 }
 
+/* Its heap ends, and what is known of its page has a run of the next heap. */
+static bool check_ended(long steps)
+{
+    struct hf_heap *heap = test_heap("ended", 0, 0), *next = test_heap("next", 0, 0);
+    block = hf_heap_malloc(heap, 1000);
+    for (int i = 0; i < 20; i++)
+        hf_heap_malloc(heap, 1000); /* the piece is closed */
+    pthread_t thread = begin(steps);
+    hf_heap_destroy(heap);
+    char *run = hf_heap_malloc(next, 100000);
+    bool stopped = finish(thread);
+    for (int i = 0; i < 100; i++) {
+        char *fresh = hf_heap_malloc(next, 64);
+        CHECK(fresh + 64 <= run || fresh >= run + 100000);
+    }
+    hf_heap_destroy(next);
+    return stopped;
+}
+
 int main(void)
 {
     struct sigaction action = { .sa_handler = on_step };
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
     struct hf_heap *other = test_heap("other", 0, 0);
-    long swept = 1;
+    long swept = 1, over = 1;
     while (check_swept(swept, other))
         swept++;
     hf_heap_destroy(other);
-    CHECK(swept > 20);
+    while (check_ended(over))
+        over++;
+    CHECK(swept > 20 && over > 20);
     return 0;
 }
 
