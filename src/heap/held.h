@@ -13,7 +13,7 @@
 /* False: the heap has ended, and nothing of the piece may be touched. */
 HFI_INLINE bool hfi_held_begin(const struct hold *hold, struct theap *theap)
 {
-    hfi_exchange_seq_cst(&theap->xfrees, 1);
+    hfi_exchange_seq_cst(&theap->xfrees, (uintptr_t)hold->piece);
     /* seq_cst: pairs with hfi_piece_end */
     return hfi_load_seq_cst(&hold->heap->xid) == hold->id;
 }

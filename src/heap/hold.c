@@ -218,7 +218,7 @@ static bool holder_frees(const struct piece *piece)
 {
     const struct theap *holder = hfi_load_relaxed(&piece->xholder);
     /* seq_cst: of the end, which has ended the heap's number, and this free one sees the other */
-    return holder != NULL && hfi_load_seq_cst(&holder->xfrees) != 0;
+    return holder != NULL && hfi_load_seq_cst(&holder->xfrees) == (uintptr_t)piece;
 }
 
 /* PC6: the holder may be between its look at the heap's number and the end of its free. */
@@ -259,17 +259,17 @@ bool hfi_piece_keep(struct piece *piece, uint64_t id, bool *alone)
     return true;
 }
 
-/* By the thread that has the pin of hfi_piece_keep. */
+/* By the thread that has the pin of hfi_piece_keep.  The holder may be in its free still: PC6. */
 struct given hfi_piece_let_go(struct piece *piece, uint64_t id)
 {
     uint64_t word = hfi_load_relaxed(&piece->xword), next;
     hfi_assert(hfi_piece_state(word) == PIECE_ENDED && hfi_load_relaxed(&piece->xid) == id);
-    (void)id;
     do {
         next = word - PIECE_PIN;
-        if ((next & PIECE_PINS_MASK) == 0)
-            next = hfi_piece_with_state(next, PIECE_NONE); /* PC3 */
+        next = holder_frees(piece) ? hfi_piece_with_state(next, PIECE_LEFT) : over(next); /* PC3 */
         /* release: the memory is as the next tenancy may find it */
     } while (!hfi_cas_weak_acq_rel(&piece->xword, &word, next));
+    if (hfi_piece_state(next) == PIECE_LEFT)
+        return leave_to_holder(piece, id);
     return hfi_piece_state(next) == PIECE_NONE ? hfi_piece_give_back(piece) : HFI_NOTHING_GIVEN;
 }

@@ -64,17 +64,16 @@ struct theap_trade {
 };
 
 struct theap {
-    _Atomic(uint32_t) xbusy; /* atomic: the owner is inside a call that may touch queued pages; the owner
+    _Atomic(uint32_t) xbusy;   /* atomic: the owner is inside a call that may touch queued pages; the owner
                                * alone writes it */
-    _Atomic(uint32_t)
-        xfrees; /* atomic: the owner frees a block of the piece that it holds (hold.h); the owner
-                               * alone writes it */
-    _Atomic(uint32_t) xstate;   /* atomic: enum theap_state */
-    _Atomic(uint32_t) xqueued;  /* atomic: pages in partial and full, for stealers to see whether to try; the
+    _Atomic(uint32_t) xstate;  /* atomic: enum theap_state */
+    _Atomic(uintptr_t) xfrees; /* atomic: the piece that it holds, while the owner frees a block there without
+                                * a pin (hold.h), or 0; the owner alone writes it */
+    _Atomic(uint32_t) xqueued; /* atomic: pages in partial and full, for stealers to see whether to try; the
                                 * lists' holder writes it */
-    _Atomic(bool) xmagazines;   /* atomic: magazines were put into since a stealer came; likewise */
-    uint32_t index;             /* const: number of this theap, its slot in the inspection segment */
-    struct theap *next_all;     /* const once linked: list of all theaps */
+    _Atomic(bool) xmagazines;  /* atomic: magazines were put into since a stealer came; likewise */
+    uint32_t index;            /* const: number of this theap, its slot in the inspection segment */
+    struct theap *next_all;    /* const once linked: list of all theaps */
     _Atomic(void *) xnext_free; /* atomic: in the list of recycled theaps */
     struct counters counters;   /* owner, except for `lost`; sums outlive the threads */
     uint64_t slow_ticks;        /* owner: spent in calls that looked beyond its own pages (figures.c), and how

@@ -9,13 +9,14 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <ucontext.h>
 
 #include "heap-tests.h"
 
 #if defined(__x86_64__)
 
 static long left; /* instructions until it stops */
-static atomic_bool stopped;
+static atomic_bool has_stopped;
 static sem_t arrived, may_go_on; /* arrived: it has stopped, or ended */
 static char *_Atomic block;
 
@@ -30,20 +31,25 @@ static void set_trap_flag(bool on)
                      : "memory", "cc");
 }
 
-static void on_step(int signal)
+/* Behind the stop the free goes on at full speed. */
+static void on_step(int signal, siginfo_t *info, void *context)
 {
     (void)signal;
+    (void)info;
     if (--left != 0)
         return;
-    stopped = true;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+    has_stopped = true;
     sem_post(&arrived);
     sem_wait(&may_go_on);
 }
 
-static void *free_in_steps(void *unused)
+/* `make`: what the thread lays itself, or NULL: it frees `block`. */
+static void *free_in_steps(void *make)
 {
     free(malloc(1)); /* it has what a thread needs */
-    (void)unused;
+    if (make != NULL)
+        ((void (*)(void))make)();
     set_trap_flag(true);
     free(block);
     set_trap_flag(false);
@@ -51,13 +57,13 @@ static void *free_in_steps(void *unused)
     return NULL;
 }
 
-static pthread_t begin(long steps)
+static pthread_t begin(long steps, void (*make)(void))
 {
     pthread_t thread;
-    stopped = false;
+    has_stopped = false;
     CHECK(sem_init(&arrived, 0, 0) == 0 && sem_init(&may_go_on, 0, 0) == 0);
     left = steps;
-    CHECK(pthread_create(&thread, NULL, free_in_steps, NULL) == 0);
+    CHECK(pthread_create(&thread, NULL, free_in_steps, (void *)make) == 0);
     CHECK(sem_wait(&arrived) == 0);
     return thread;
 }
@@ -66,7 +72,7 @@ static bool finish(pthread_t thread)
 {
     sem_post(&may_go_on);
     CHECK(pthread_join(thread, NULL) == 0);
-    return stopped;
+    return has_stopped;
 }
 
 #define LONG 1120 /* more than the 64 granules of the short ones */
@@ -82,7 +88,7 @@ static bool check_swept(long steps, struct hf_heap *other)
     for (int i = 0; i < MORE; i++)
         rest[i] = hf_heap_malloc(heap, LONG);
     free(neighbour);
-    pthread_t thread = begin(steps);
+    pthread_t thread = begin(steps, NULL);
     char *part = hf_heap_malloc(heap, 2000);
     bool stopped = finish(thread);
     free(part);
@@ -103,7 +109,7 @@ static bool check_ended(long steps)
     block = hf_heap_malloc(heap, 1000);
     for (int i = 0; i < 20; i++)
         hf_heap_malloc(heap, 1000); /* the piece is closed */
-    pthread_t thread = begin(steps);
+    pthread_t thread = begin(steps, NULL);
     hf_heap_destroy(heap);
     char *run = hf_heap_malloc(next, 100000);
     bool stopped = finish(thread);
@@ -115,18 +121,45 @@ static bool check_ended(long steps)
     return stopped;
 }
 
+static struct hf_heap *checked;
+
+static void lay_in_checked(void)
+{
+    hf_heap_malloc(checked, 60000); /* a page of its own */
+    block = hf_heap_malloc(checked, 64);
+}
+
+/* The holder frees, and the heap, a checked one, ends and waits no more. */
+static bool check_waited(long steps)
+{
+    checked = test_heap("checked", 0, HF_HEAP_CHECKED);
+    pthread_t thread = begin(steps, lay_in_checked);
+    hf_heap_destroy(checked);
+    for (int i = 0; i < 70; i++) /* more than wait at a time */
+        hf_heap_destroy(test_heap("later", 0, HF_HEAP_CHECKED));
+    bool is_free = hf_heap_of(block) == NULL;
+    if (is_free)
+        memset(block, 0x5a, 64);
+    bool stopped = finish(thread);
+    for (int i = 0; is_free && stopped && i < 64; i++)
+        CHECK(block[i] == 0x5a);
+    return stopped;
+}
+
 int main(void)
 {
-    struct sigaction action = { .sa_handler = on_step };
+    struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
     struct hf_heap *other = test_heap("other", 0, 0);
-    long swept = 1, over = 1;
+    long swept = 1, over = 1, waited = 1;
     while (check_swept(swept, other))
         swept++;
     hf_heap_destroy(other);
     while (check_ended(over))
         over++;
-    CHECK(swept > 20 && over > 20);
+    while (check_waited(waited))
+        waited++;
+    CHECK(swept > 20 && over > 20 && waited > 20);
     return 0;
 }
 
