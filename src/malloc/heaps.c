@@ -445,17 +445,20 @@ static HFI_COLD bool soft_tell(struct heap *heap, const void *handle)
 }
 
 /* Where it is dispensable, a failure is not told, leaves errno, and `align` is the least.  Where the soft
- * limit's callback was called before the call fails, the call begins again: once for each crossing. */
+ * limit's callback was called before the call fails, the call begins again, once: a call that takes the heap over
+ * the limit and then finds the arena full comes over it each time. */
 static void *alloc(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable)
 {
     struct heap *heap = NULL;
     void *block;
     const void *outer = hfi_full_heap; /* this call may come from a callback */
     hfi_full_heap = handle;
-    do
+    for (bool again = false;; again = true) {
         block = alloc_once(handle, align, bytes, call, dispensable, &heap);
-    while (heap != NULL && hfi_unlikely(hfi_heap_soft_is_due(heap)) && soft_tell(heap, handle) &&
-           block == NULL && !dispensable && hfi_arena_is_standing());
+        if (heap == NULL || hfi_likely(!hfi_heap_soft_is_due(heap)) || !soft_tell(heap, handle) ||
+            block != NULL || dispensable || again || !hfi_arena_is_standing())
+            break;
+    }
     hfi_full_settle();
     hfi_full_heap = outer;
     return block;

@@ -217,6 +217,14 @@ static void check_full(void)
             *(void **)block = chain;
             chain = block;
         }
+    /* Each try comes over the limit and back: it is not tried for ever. */
+    struct told of_second;
+    struct hf_heap *second = new_heap(&of_second, SOFT, 0);
+    alarm(20);
+    CHECK(hf_heap_malloc(second, 1 << 20) == NULL && errno == ENOMEM && of_second.times == 2);
+    CHECK(test_heap_stats(second).held == 0);
+    alarm(0);
+    hf_heap_destroy(second);
     told.then = free_hoard;
     CHECK((block = hf_heap_malloc(heap, 1 << 20)) != NULL && told.times == 1 && hoard == NULL);
     for (; chain != NULL; chain = block) {
