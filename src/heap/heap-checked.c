@@ -76,12 +76,12 @@ static void unseal(const struct piece *piece)
     const char *start = hfi_piece_start(piece);
     size_t bytes = bytes_of(piece), at = 0;
     /* What cannot be opened again is lost to the process: nothing is put there. */
-    if (piece->cursor == SEAL_FAULT && hfi_os_protect((char *)start, bytes, true) != 0)
+    if (piece->seal == SEAL_FAULT && hfi_os_protect((char *)start, bytes, true) != 0)
         hfi_die("HF-E327", "heap",
                 "the kernel refuses to make memory of an ended heap accessible again (%p, %zu bytes); raise "
                 "vm.max_map_count",
                 (const void *)start, bytes);
-    if (piece->cursor == SEAL_NONE || (start[0] == (char)PATTERN && memcmp(start, start + 1, bytes - 1) == 0))
+    if (piece->seal == SEAL_NONE || (start[0] == (char)PATTERN && memcmp(start, start + 1, bytes - 1) == 0))
         return;
     while (start[at] == (char)PATTERN)
         at++;
@@ -93,7 +93,7 @@ static void keep_piece(struct piece *piece, uint64_t id, void *units)
     bool alone;
     if (!hfi_piece_keep(piece, id, &alone))
         return;
-    piece->cursor = alone ? seal(piece) : SEAL_NONE; /* HC2 */
+    piece->seal = (uint8_t)(alone ? seal(piece) : SEAL_NONE); /* HC2 */
     hfi_fetch_add_relaxed(&node_of(piece)->xheap_free, piece->units);
     *(uint32_t *)units += piece->units;
 }

@@ -62,6 +62,7 @@ struct piece {
     _Atomic(uint32_t) xhole;         /* holder, others read: granules that it may have in one part; a hint */
     uint32_t longest;                /* holder: no list behind this one has blocks */
     uint16_t lists[HFI_PIECE_LISTS]; /* holder: the first of each: 1 for the first granule; 0: none */
+    uint8_t seal;                    /* the thread that ends a checked heap: enum seal (heap-checked.c) */
 };
 
 /* What is known of a page of pieces, or of a run. */

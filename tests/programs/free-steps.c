@@ -1,7 +1,7 @@
 /*
  * free-steps: a free of a heap's block is stopped behind each of its instructions, and meanwhile the
- * thread that holds the piece sweeps it, or the heap ends and its memory has its next use.  What is
- * live stays as it is, and what is empty goes back.
+ * thread that holds the piece sweeps it, or the heap ends and its memory has its next use.  So is a
+ * thread that leaves a piece.  What is live stays as it is, and what is empty goes back.
  *
  * The processor stops the thread (the trap flag of x86-64).
  */
@@ -19,6 +19,7 @@ static long left; /* instructions until it stops */
 static atomic_bool has_stopped;
 static sem_t arrived, may_go_on; /* arrived: it has stopped, or ended */
 static char *_Atomic block;
+static struct hf_heap *_Atomic goes_to; /* NULL: the thread frees `block`, else allocates there */
 
 static void set_trap_flag(bool on)
 {
@@ -51,7 +52,10 @@ static void *free_in_steps(void *make)
     if (make != NULL)
         ((void (*)(void))make)();
     set_trap_flag(true);
-    free(block);
+    if (goes_to != NULL)
+        hf_heap_malloc(goes_to, 1);
+    else
+        free(block);
     set_trap_flag(false);
     sem_post(&arrived);
     return NULL;
@@ -125,8 +129,14 @@ static struct hf_heap *checked;
 
 static void lay_in_checked(void)
 {
-    hf_heap_malloc(checked, 60000); /* a page of its own */
-    block = hf_heap_malloc(checked, 64);
+    memset(hf_heap_malloc(checked, 60000), 1, 60000); /* a page of its own */
+    block = memset(hf_heap_malloc(checked, 64), 1, 64);
+}
+
+static void end_later_ones(void)
+{
+    for (int i = 0; i < 70; i++) /* more than wait at a time */
+        hf_heap_destroy(test_heap("later", 0, HF_HEAP_CHECKED));
 }
 
 /* The holder frees, and the heap, a checked one, ends and waits no more. */
@@ -135,8 +145,7 @@ static bool check_waited(long steps)
     checked = test_heap("checked", 0, HF_HEAP_CHECKED);
     pthread_t thread = begin(steps, lay_in_checked);
     hf_heap_destroy(checked);
-    for (int i = 0; i < 70; i++) /* more than wait at a time */
-        hf_heap_destroy(test_heap("later", 0, HF_HEAP_CHECKED));
+    end_later_ones();
     bool is_free = hf_heap_of(block) == NULL;
     if (is_free)
         memset(block, 0x5a, 64);
@@ -146,12 +155,25 @@ static bool check_waited(long steps)
     return stopped;
 }
 
+/* The holder goes to another heap, and so leaves the piece. */
+static bool check_left(long steps, struct hf_heap *other)
+{
+    checked = test_heap("checked", 0, HF_HEAP_CHECKED);
+    goes_to = other;
+    pthread_t thread = begin(steps, lay_in_checked);
+    hf_heap_destroy(checked);
+    bool stopped = finish(thread);
+    goes_to = NULL;
+    end_later_ones(); /* its memory is not taken for written to */
+    return stopped;
+}
+
 int main(void)
 {
     struct sigaction action = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
     CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
     struct hf_heap *other = test_heap("other", 0, 0);
-    long swept = 1, over = 1, waited = 1;
+    long swept = 1, over = 1, waited = 1, gone = 1;
     while (check_swept(swept, other))
         swept++;
     hf_heap_destroy(other);
@@ -159,7 +181,10 @@ int main(void)
         over++;
     while (check_waited(waited))
         waited++;
-    CHECK(swept > 20 && over > 20 && waited > 20);
+    other = test_heap("other", 0, 0);
+    while (check_left(gone, other))
+        gone += 2; /* it is a long way */
+    CHECK(swept > 20 && over > 20 && waited > 20 && gone > 20);
     return 0;
 }
 
