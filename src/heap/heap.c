@@ -146,10 +146,9 @@ static void show_use(struct heap *heap, int64_t units)
 /* Of a heap that may have ended meanwhile: then another one has a hint that leads nowhere. */
 static void hint(struct heap *heap, uint32_t place)
 {
-    _Atomic(uint64_t) *word = &heap->xhints[place / 64 % HFI_HEAP_HINTS];
-    uint64_t bit = (uint64_t)1 << place % 64;
-    if ((hfi_load_relaxed(word) & bit) == 0)
-        hfi_fetch_or_acq_rel(word, bit);
+    /* Also where the bit seems to be set: in the order of this word the setting comes after `follow`'s
+     * clearing, and stays, or before it, and then `follow` sees what was parked. */
+    hfi_fetch_or_acq_rel(&heap->xhints[place / 64 % HFI_HEAP_HINTS], (uint64_t)1 << place % 64);
 }
 
 void hfi_heap_tell(struct given given)
@@ -316,7 +315,7 @@ static void follow(struct heap *heap, uint32_t bit, struct search *search)
 {
     if (consider_bit(heap, bit, search))
         return;
-    hfi_fetch_and_acq_rel(&heap->xhints[bit / 64], ~((uint64_t)1 << bit % 64));
+    hfi_fetch_and_acq_rel(&heap->xhints[bit / 64], ~((uint64_t)1 << bit % 64)); /* pairs with hint's */
     if (consider_bit(heap, bit, search))
         hint(heap, bit);
 }
