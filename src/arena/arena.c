@@ -246,7 +246,7 @@ struct page *hfi_arena_hand_out(struct arena_node *node, size_t first, size_t pa
     hfi_assert(hfi_load_relaxed(hfi_owner_at(node->first_index + first)) == HFI_OWNER_NONE); /* A2 */
     hfi_assert(hfi_load_relaxed(hfi_owner_at(node->first_index + first + pages - 1)) == HFI_OWNER_NONE);
     *zero = node_mark_used(node, first, pages);
-    page->node = (uint8_t)node->index;
+    HFI_SHOW(page->node, (uint8_t)node->index); /* of which a late hfi_pagemap_show_room reads the same */
     page->run_pages = (uint32_t)pages;
     hfi_level_follow(node);
     return page;

@@ -41,10 +41,11 @@ extern HFI_HIDDEN size_t hfi_pagemap_gaps[];
 #define HFI_SHOW(field, value) hfi_plain_store_relaxed(&(field), (value))
 #define HFI_SHOWN(field) hfi_plain_load_relaxed(&(field))
 
+/* Of a page that may have its next owner by now: its node stays the same. */
 HFI_INLINE _Atomic(uint64_t) *hfi_pagemap_entry(const struct page *head)
 {
     _Atomic(uint64_t) *map = hfi_load_relaxed(&hfi_shown()->xpages);
-    return map == NULL ? NULL : map + (hfi_page_index(head) - hfi_pagemap_gaps[head->node]);
+    return map == NULL ? NULL : map + (hfi_page_index(head) - hfi_pagemap_gaps[HFI_SHOWN(head->node)]);
 }
 
 HFI_INLINE void hfi_pagemap_show(const struct page *head, uint64_t entry)

@@ -444,9 +444,9 @@ static HFI_COLD bool soft_tell(struct heap *heap, const void *handle)
     return told;
 }
 
-/* Where it is dispensable, a failure is not told, leaves errno, and `align` is the least.  Where the soft
- * limit's callback was called before the call fails, the call begins again, once: a call that takes the heap over
- * the limit and then finds the arena full comes over it each time. */
+/* Where it is dispensable, a failure is not told, leaves errno, and `align` is the least.  Where the
+ * soft limit's callback was called before the call fails, the call begins again, once: one that takes
+ * the heap over the limit, and then finds the arena full, comes over it each time. */
 static void *alloc(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable)
 {
     struct heap *heap = NULL;
