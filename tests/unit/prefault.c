@@ -298,8 +298,8 @@ static struct prefault_order order_in_small_pages(size_t from, size_t bytes)
     cr_assert_eq(hfi_os_advise_huge(small.memory, bytes, false), 0);
     cr_assert_eq(hfi_os_lock_on_fault(small.memory, bytes), 0);
     cr_assert_eq(hfi_os_populate(small.memory, bytes), 0);
+    cr_assert_eq(hfi_os_transparent_huge_bytes(small.memory, bytes), 0); /* before the kernel scans it */
     cr_assert_eq(hfi_os_advise_huge(small.memory, bytes, true), 0);
-    cr_assert_eq(hfi_os_transparent_huge_bytes(small.memory, bytes), 0);
     return small;
 }
 

@@ -28,17 +28,17 @@ static const char *const arenas[][SETTINGS] = {
 static const struct {
     const char *id, *fault;
 } explained[] = {
-    { "HF-E012", NULL },         /* letters may be more than the arena holds */
-    { "HF-W006", "shm" },        /* no segment where /dev/shm is full */
-    { "HF-W007", NULL },         /* a fork of an arena that has most of its pool */
-    { "HF-W201", "pool" },       /* fewer huge pages than asked for */
-    { "HF-W203", "huge limit" }, /* the same, found late */
-    { "HF-W204", "kernel" },     /* no transparent huge pages */
-    { "HF-W209", "limit" },      /* a smaller arena */
-    { "HF-E210", "hog" },        /* none at all */
-    { "HF-E226", "pool" },       /* found out in the background */
-    { "HF-E412", "look" },       /* a process that has not published yet, or has ended */
-    { "HF-I462", "kill" },       /* what it left is kept */
+    { "HF-E012", NULL },                                  /* letters may be more than the arena holds */
+    { "HF-W006", "shm" },                                 /* no segment where /dev/shm is full */
+    { "HF-W007", NULL },                                  /* a fork of an arena that has most of its pool */
+    { "HF-W201", "pool" },                                /* fewer huge pages than asked for */
+    { "HF-W203", "huge limit" },                          /* the same, found late */
+    { "HF-W203", "pool" },       { "HF-W204", "kernel" }, /* no transparent huge pages */
+    { "HF-W209", "limit" },                               /* a smaller arena */
+    { "HF-E210", "hog" },                                 /* none at all */
+    { "HF-E226", "pool" },                                /* found out in the background */
+    { "HF-E412", "look" }, /* a process that has not published yet, or has ended */
+    { "HF-I462", "kill" }, /* what it left is kept */
 };
 
 struct worker chaos_workers[CHAOS_WORKERS];
@@ -111,8 +111,9 @@ void chaos_workers_seed(uint64_t seed)
 static bool is_explained(const char *id)
 {
     for (size_t i = 0; i < sizeof explained / sizeof explained[0]; i++)
-        if (strncmp(id, explained[i].id, strlen(explained[i].id)) == 0)
-            return explained[i].fault == NULL || chaos_fault_happened(explained[i].fault);
+        if (strncmp(id, explained[i].id, strlen(explained[i].id)) == 0 &&
+            (explained[i].fault == NULL || chaos_fault_happened(explained[i].fault)))
+            return true;
     return false;
 }
 
