@@ -16,7 +16,7 @@ include tests/list.mk
 check_PROGRAMS += $(hf_programs)
 TESTS += $(hf_programs)
 EXTRA_DIST += %D%/programs/segment.h %D%/programs/short-stack.h %D%/programs/test.h %D%/programs/nth-page.h \
-	%D%/programs/heap-tests.h
+	%D%/programs/heap-tests.h %D%/programs/own-syscall.h
 hf_cflags_programs = -fno-builtin
 hf_libraries_programs = libholdfast.la
 

@@ -130,19 +130,28 @@ static bool readable_path(char *absolute, const char *path)
     return realpath(path, absolute) != NULL && access(absolute, R_OK) == 0;
 }
 
+bool tool_self(char path[PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    path[length > 0 ? length : 0] = 0;
+    return length > 0;
+}
+
+bool tool_folder(char path[PATH_MAX])
+{
+    char *slash = tool_self(path) ? strrchr(path, '/') : NULL;
+    if (slash != NULL)
+        *slash = 0;
+    return slash != NULL;
+}
+
 /* In a build tree: DIR/.libs for DIR/holdfast, and DIR for libtool's own DIR/.libs/holdfast.  An
  * installed program has neither, so that a stray file beside it is never preferred. */
 static bool library_beside(char *absolute)
 {
     char self[PATH_MAX], path[PATH_MAX + sizeof "/../.libs/" LIBRARY_NAME];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length <= 0)
+    if (!tool_folder(self))
         return false;
-    self[length] = 0;
-    char *slash = strrchr(self, '/');
-    if (slash == NULL)
-        return false;
-    *slash = 0;
     const char *directory = strrchr(self, '/');
     snprintf(path, sizeof path, "%s/.libs/" LIBRARY_NAME, self);
     if (readable_path(absolute, path))

@@ -9,6 +9,7 @@
 
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 
 #include "base/options.h"
@@ -74,6 +75,10 @@ bool tool_seconds(const char *text, double least, uint64_t *ns, const char *comm
 /* Whether the value of an option can be a file to write.  A number is most likely a process that
  * was named where the file belongs: false after HF-E447 was printed. */
 bool tool_is_file(const char *value, const char *option, const char *command);
+
+/* This program's file, and the folder that it is in.  False where /proc does not tell. */
+bool tool_self(char path[PATH_MAX]);
+bool tool_folder(char path[PATH_MAX]);
 
 /* Path of libholdfast.so.0: `chosen` if given, HOLDFAST_LIBRARY, beside this program in a build
  * tree, the installed one.  Absolute; NULL when there is no such file (`tried` then names it).

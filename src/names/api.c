@@ -123,11 +123,17 @@ HFI_EXPORT enum hf_level hf_pressure_level(unsigned node)
     return hfi_level_of(node);
 }
 
-HFI_EXPORT void hf_reserve_enter(void)
+/* The library has begun, and this thread has a theap, if it can have one. */
+static void begin(void)
 {
     bool had_theap = hfi_theap->thread != 0;
     if (!had_theap && hfi_init_thread() != NULL)
         hfi_thread_served();
+}
+
+HFI_EXPORT void hf_reserve_enter(void)
+{
+    begin();
     hfi_reserve_depth++;
 }
 
@@ -145,9 +151,7 @@ HFI_EXPORT void hf_reserve_leave(void)
 
 HFI_EXPORT void hf_freeze(unsigned flags)
 {
-    bool had_theap = hfi_theap->thread != 0;
-    if (!had_theap && hfi_init_thread() != NULL) /* options are read */
-        hfi_thread_served();
+    begin(); /* options are read */
     bool aborts = (flags & HF_FREEZE_ABORT) != 0 || hfi_options.freeze == OPTION_FREEZE_ABORT;
     uint32_t way = (flags & HF_FREEZE_OFF) != 0 ? FREEZE_NOT : aborts ? FREEZE_ABORT : FREEZE_TELL;
     hfi_store_relaxed(&hfi_freeze_way, way); /* relaxed: threads see it in their next calls, or soon */

@@ -247,58 +247,6 @@ static void check_handed_on(void)
     CHECK(test_arena_stats().heaps == 0);
 }
 
-#define RACE_BLOCKS 3000
-
-struct race {
-    char *blocks[RACE_BLOCKS];
-    _Atomic(int) at, round, done;
-};
-static struct race race;
-
-static void *racer(void *unused)
-{
-    (void)unused;
-    for (int round = 1; round <= 100 / LESS; round++) {
-        while (race.round != round)
-            sched_yield();
-        for (int i; (i = atomic_fetch_add(&race.at, 1)) < RACE_BLOCKS;)
-            free(race.blocks[i]);
-        race.done++;
-    }
-    return NULL;
-}
-
-/* Three threads free a heap's blocks, of which one laid some, while the main thread ends it. */
-static void check_race(void)
-{
-    pthread_t threads[3];
-    for (int i = 0; i < 3; i++)
-        CHECK(pthread_create(&threads[i], NULL, racer, NULL) == 0);
-    struct hf_heap *stays = test_heap("stays", 0, 0);
-    char *kept[20];
-    for (int i = 0; i < 20; i++)
-        memset(kept[i] = hf_heap_malloc(stays, 1000), i, 1000);
-    for (int round = 1; round <= 100 / LESS; round++) {
-        struct hf_heap *heap = test_heap("ends", 0, 0);
-        for (int i = 0; i < RACE_BLOCKS; i++)
-            race.blocks[i] = hf_heap_malloc(heap, i % 50 == 7 ? 20000 : 100);
-        race.at = race.done = 0;
-        race.round = round;
-        while (race.at < round * 31 % RACE_BLOCKS)
-            ;
-        hf_heap_destroy(heap);
-        while (race.done != 3)
-            sched_yield();
-        test_heaps_sum(&stays, 1);
-    }
-    for (int i = 0; i < 3; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    for (int i = 0; i < 20; i++)
-        CHECK(kept[i][0] == i && kept[i][999] == i);
-    hf_heap_destroy(stays);
-    CHECK(test_arena_stats().heaps == 0 && test_arena_stats().heaps_free == 0);
-}
-
 /* Lays blocks, and frees them itself while the main thread ends the heap. */
 static _Atomic(struct hf_heap *) given;
 static _Atomic(int) laid, freed;
@@ -356,7 +304,6 @@ int main(int argc, char **argv)
     check_fragments();
     check_threads();
     check_handed_on();
-    check_race();
     check_race_with_holder();
     return 0;
 }

@@ -365,6 +365,7 @@ static void check_threads(void)
 /* Three threads free a heap's blocks while the main thread ends it: some before, some late.
  * Nothing has the memory anew before they are done. */
 #define RACE_BLOCKS 3000
+#define RACES 100
 
 struct race {
     char *blocks[RACE_BLOCKS];
@@ -375,7 +376,7 @@ static struct race race;
 static void *racer(void *unused)
 {
     (void)unused;
-    for (int round = 1; round <= 100; round++) {
+    for (int round = 1; round <= RACES; round++) {
         while (race.round != round)
             sched_yield();
         for (int i; (i = atomic_fetch_add(&race.at, 1)) < RACE_BLOCKS;)
@@ -385,8 +386,9 @@ static void *racer(void *unused)
     return NULL;
 }
 
-static void check_race(void)
+static void check_race(unsigned of_kind)
 {
+    kind = of_kind;
     pthread_t threads[3];
     for (int i = 0; i < 3; i++)
         CHECK(pthread_create(&threads[i], NULL, racer, NULL) == 0);
@@ -394,7 +396,7 @@ static void check_race(void)
     char *kept[20];
     for (int i = 0; i < 20; i++)
         memset(kept[i] = hf_heap_malloc(stays, 1000), i, 1000);
-    for (int round = 1; round <= 100; round++) {
+    for (int round = 1; round <= RACES; round++) {
         struct hf_heap *heap = test_heap("ends", 0, kind);
         for (int i = 0; i < RACE_BLOCKS; i++)
             race.blocks[i] = hf_heap_malloc(heap, i % 50 == 7 ? 20000 : 100);
@@ -498,7 +500,8 @@ int main(int argc, char **argv)
     check_fork(0);
     check_fork(HF_HEAP_REGION);
     check_threads();
-    check_race();
+    check_race(0);
+    check_race(HF_HEAP_REGION);
     check_full();
     check_blocks();
     return 0;

@@ -7,11 +7,10 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
+#include "own-syscall.h"
 #include "test.h"
 
 #define LIBRARY ".libs/libholdfast.so"
@@ -114,24 +113,10 @@ static void step(void)
     }
 }
 
-/* Asked for before there are threads: a child of a fork may find the loader's lock taken. */
-static long (*real_syscall)(long number, ...);
-
-__attribute__((constructor)) static void find_syscall(void)
+static long test_syscall(long number, const long a[6])
 {
-    *(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
-}
-
-long syscall(long number, ...)
-{
-    long a[6];
-    va_list arguments;
-    va_start(arguments, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(arguments, long);
-    va_end(arguments);
     step();
-    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return test_real_syscall(number, a);
 }
 
 static void use_arena(void)

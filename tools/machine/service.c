@@ -188,11 +188,10 @@ static void print_unit_limits(const struct outlook *outlook, const struct demand
 void service_print_unit(const struct outlook *outlook, const char *name)
 {
     struct demand demand;
-    char program[NAME_BYTES], self[PATH_MAX] = "holdfast";
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    char program[NAME_BYTES], self[PATH_MAX];
     make_demand(&demand, outlook);
-    if (length > 0)
-        self[length] = 0;
+    if (!tool_self(self))
+        strcpy(self, "holdfast");
     snprintf(program, sizeof program, "%s", name);
     char *suffix = strstr(program, ".service");
     if (suffix != NULL && suffix[8] == 0)

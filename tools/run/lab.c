@@ -7,7 +7,6 @@
  * Test: tests/tool-lab.sh.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,11 +32,7 @@ struct request {
 static bool find_script(char *path, size_t path_bytes)
 {
     char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = 0;
-    char *slash = strrchr(self, '/');
-    if (slash != NULL) {
-        *slash = 0;
+    if (tool_folder(self)) {
         snprintf(path, path_bytes, "%s" BESIDE, self);
         if (access(path, R_OK) == 0)
             return true;
