@@ -229,10 +229,16 @@ static struct piece *claim_spare(struct heap *heap, uint64_t id, struct arena_no
     return piece;
 }
 
-/* For a block of `bytes`.  Counted in the limit, not noted yet (HS1).  NULL; and ENOMEM, and
- * reported, where the caller cannot do without. */
+/* What a failure is to its caller. */
+enum failure {
+    FAILURE_FIRST,      /* where the soft limit's callback is due, the call is tried again: not told yet */
+    FAILURE_LAST,       /* told, and ENOMEM */
+    FAILURE_DISPENSABLE /* not told, and errno stays */
+};
+
+/* For a block of `bytes`.  Counted in the limit, not noted yet (HS1). */
 static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *theap, size_t align,
-                                 size_t bytes, bool dispensable)
+                                 size_t bytes, enum failure failure)
 {
     bool is_run = bytes > HFI_PIECE_BLOCK_MAX || align > HFI_PIECE_BYTES;
     size_t pages = hfi_large_pages(bytes);
@@ -246,9 +252,9 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
     if (piece != NULL)
         return piece;
     if (!hfi_heap_take(heap, units, &word)) {
-        if (dispensable)
+        if (failure == FAILURE_DISPENSABLE)
             return NULL;
-        if (!hfi_heap_take_failed(heap, units))
+        if (!hfi_heap_take_failed(heap, units) || failure == FAILURE_LAST)
             report_limit(heap, word, bytes);
         return hfi_fail_enomem();
     }
@@ -259,20 +265,22 @@ static struct piece *claim_piece(struct heap *heap, uint64_t id, struct theap *t
                    : claim_part(heap, id, home, bytes);
     if (piece == NULL) {
         hfi_heap_give_back(heap, units);
-        if (hfi_heap_soft_is_due(heap) && !hfi_callback_is_under_way()) /* it is asked again */
+        if (failure == FAILURE_DISPENSABLE)
+            return NULL;
+        if (failure == FAILURE_FIRST && hfi_heap_soft_is_due(heap) && !hfi_callback_is_under_way())
             return hfi_fail_enomem();
-        if (hfi_zone_error != 0 && !dispensable)
-            return hfi_attach_fail(heap);
-        return dispensable ? NULL : hfi_malloc_fail(bytes, is_run ? pages : 1, align);
+        return hfi_zone_error != 0 ? hfi_attach_fail(heap)
+                                   : hfi_malloc_fail(bytes, is_run ? pages : 1, align);
     }
     hfi_heap_note_taken(heap, word, units);
     return piece;
 }
 
 /* Gives the table room for more pieces. */
-static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, size_t bytes)
+static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, size_t bytes,
+                         enum failure failure)
 {
-    struct piece *piece = bytes == 0 ? NULL : claim_piece(heap, id, theap, HFI_MAX_ALIGN, bytes, false);
+    struct piece *piece = bytes == 0 ? NULL : claim_piece(heap, id, theap, HFI_MAX_ALIGN, bytes, failure);
     struct hold hold;
     if (piece == NULL)
         return false;
@@ -289,11 +297,12 @@ static bool extend_table(struct heap *heap, uint64_t id, struct theap *theap, si
     return true;
 }
 
-static bool note_piece(struct heap *heap, uint64_t id, struct theap *theap, struct piece *piece)
+static bool note_piece(struct heap *heap, uint64_t id, struct theap *theap, struct piece *piece,
+                       enum failure failure)
 {
     size_t bytes;
     while (!hfi_heap_note(heap, piece, &bytes))
-        if (!extend_table(heap, id, theap, bytes)) {
+        if (!extend_table(heap, id, theap, bytes, failure)) {
             hfi_heap_relieve(hfi_piece_end(piece, id));
             return false;
         }
@@ -367,12 +376,12 @@ static void hold_roomier(struct hold *fresh)
 
 /* Of a piece that is claimed for it. */
 static void *lay_in_new(struct heap *heap, const void *handle, struct theap *theap, size_t align,
-                        size_t bytes, bool dispensable)
+                        size_t bytes, enum failure failure)
 {
     uint64_t id = hfi_load_relaxed(&heap->xid);
     struct hold fresh;
-    struct piece *piece = claim_piece(heap, id, theap, align, bytes, dispensable);
-    if (piece == NULL || !note_piece(heap, id, theap, piece))
+    struct piece *piece = claim_piece(heap, id, theap, align, bytes, failure);
+    if (piece == NULL || !note_piece(heap, id, theap, piece, failure))
         return NULL;
     if (piece->bytes == 0)
         return hfi_piece_start(piece);
@@ -402,7 +411,7 @@ static void *lay_in_parked(struct heap *heap, const void *handle, uint64_t id, s
 }
 
 static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap, size_t align, size_t bytes,
-                      bool dispensable)
+                      enum failure failure)
 {
     struct hold *hold = &hfi_hold;
     uint64_t id = hfi_load_relaxed(&heap->xid);
@@ -413,12 +422,13 @@ static void *alloc_in(struct heap *heap, const void *handle, struct theap *theap
     void *block = hold->handle == NULL ? NULL : lay_anyhow(hold, align, bytes);
     if (block == NULL)
         block = lay_in_parked(heap, handle, id, align, bytes);
-    return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes, dispensable);
+    return block != NULL ? block : lay_in_new(heap, handle, theap, align, bytes, failure);
 }
 
-static void *alloc_once(const void *handle, size_t align, size_t bytes, const char *call, bool dispensable,
-                        struct heap **asked)
+static void *alloc_once(const void *handle, size_t align, size_t bytes, const char *call,
+                        enum failure failure, struct heap **asked)
 {
+    bool dispensable = failure == FAILURE_DISPENSABLE;
     if (handle == &hfi_default_heap)
         return dispensable ? hfi_malloc_dispensable(bytes) : hfi_malloc_default(align, bytes);
     struct heap *heap = *asked = hfi_heaps_find(handle, call);
@@ -429,7 +439,7 @@ static void *alloc_once(const void *handle, size_t align, size_t bytes, const ch
     if (theap == NULL)
         return dispensable ? NULL : hfi_malloc_fail(bytes, 1, align);
     bytes = hfi_align_up(hfi_max(bytes, 1), HFI_MAX_ALIGN);
-    void *block = alloc_in(heap, handle, theap, align, bytes, dispensable);
+    void *block = alloc_in(heap, handle, theap, align, bytes, failure);
     if (hfi_unlikely(!had_theap))
         hfi_thread_served();
     return block;
@@ -453,10 +463,10 @@ static void *alloc(const void *handle, size_t align, size_t bytes, const char *c
     void *block;
     const void *outer = hfi_full_heap; /* this call may come from a callback */
     hfi_full_heap = handle;
-    for (bool again = false;; again = true) {
-        block = alloc_once(handle, align, bytes, call, dispensable, &heap);
+    for (enum failure failure = dispensable ? FAILURE_DISPENSABLE : FAILURE_FIRST;; failure = FAILURE_LAST) {
+        block = alloc_once(handle, align, bytes, call, failure, &heap);
         if (heap == NULL || hfi_likely(!hfi_heap_soft_is_due(heap)) || !soft_tell(heap, handle) ||
-            block != NULL || dispensable || again || !hfi_arena_is_standing())
+            block != NULL || failure != FAILURE_FIRST || !hfi_arena_is_standing())
             break;
     }
     hfi_full_settle();
