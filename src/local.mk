@@ -80,9 +80,9 @@ libholdfast_core_la_SOURCES = \
 	%D%/app/pressure.c %D%/app/pressure.h \
 	%D%/app/segment.c %D%/app/segment.h \
 	%D%/app/stats.c %D%/app/stats.h \
-	%D%/malloc/attach.c %D%/malloc/attach.h \
 	%D%/malloc/address.c %D%/malloc/address.h \
 	%D%/malloc/alloc.h \
+	%D%/malloc/attach.c %D%/malloc/attach.h \
 	%D%/malloc/fork.c %D%/malloc/fork.h \
 	%D%/malloc/free.c \
 	%D%/malloc/freeze.c %D%/malloc/freeze.h \
@@ -91,6 +91,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/malloc/init.c %D%/malloc/init.h \
 	%D%/malloc/ladder.c %D%/malloc/ladder.h \
 	%D%/malloc/malloc.c \
+	%D%/malloc/provide.c %D%/malloc/provide.h \
 	%D%/malloc/realloc.c \
 	%D%/malloc/request.h \
 	%D%/malloc/slow.h \
