@@ -139,7 +139,7 @@ static void give_back(struct heap *heap)
 
 static struct heap *take_out(uint32_t place)
 {
-    /* acq_rel would do: pairs with itself, in hfi_checked_end */
+    /* acq_rel: pairs with hfi_checked_end, and with itself */
     return hfi_exchange_acq_rel(&xring[place % HFI_CHECKED_HEAPS], NULL);
 }
 
@@ -172,8 +172,8 @@ bool hfi_checked_end(struct heap *heap, uint64_t id, unsigned thread, const void
     hfi_heap_each_chunk(heap, id, count_chunk, &units);
     hfi_fetch_add_relaxed(&xunits, units);
     uint32_t place = hfi_fetch_add_relaxed(&xnewest, 1);
-    if (place >=
-        HFI_CHECKED_HEAPS) /* what is here now is the oldest, and the next place has the oldest then */
+    /* What is here now is the oldest, and the next place has the oldest then. */
+    if (place >= HFI_CHECKED_HEAPS)
         hfi_store_relaxed(&xoldest, place + 1);
     /* release: what waits is complete; acquire: so is what waited here */
     struct heap *before = hfi_exchange_acq_rel(&xring[place % HFI_CHECKED_HEAPS], heap);

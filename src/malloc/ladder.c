@@ -253,8 +253,8 @@ static struct page *rung_exact(struct theap *theap, struct arena_node *node, str
 /* A run of the reserve, of the length that the class likes or a shorter one. */
 static struct page *take_reserve_run(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    bool is_block = demand->class == HFI_CLASS_LARGE, zero = false;
-    size_t least = is_block ? demand->pages : hfi_sizeclass_least_pages(&hfi_sizeclasses[demand->class]);
+    bool is_large = demand->class == HFI_CLASS_LARGE, zero = false;
+    size_t least = is_large ? demand->pages : hfi_sizeclass_least_pages(&hfi_sizeclasses[demand->class]);
     struct page *page = NULL;
     for (size_t pages = demand->pages; pages >= least && page == NULL; pages--)
         page = hfi_arena_claim_reserve(node, pages, demand->align_bytes, &zero);
@@ -262,8 +262,8 @@ static struct page *take_reserve_run(struct theap *theap, struct arena_node *nod
         return NULL;
     demand->zero = zero;
     demand->fresh = true;
-    *(is_block ? &theap->counters.large : &theap->counters.fresh) += 1;
-    if (!is_block)
+    *(is_large ? &theap->counters.large : &theap->counters.fresh) += 1;
+    if (!is_large)
         hfi_page_init(page, theap, demand->class, zero);
     if (hfi_arena_reserve_begun(node))
         hfi_inspect_event(HF_EVENT_RESERVE, node, demand->pages * HFI_PAGE_BYTES,
@@ -274,7 +274,7 @@ static struct page *take_reserve_run(struct theap *theap, struct arena_node *nod
 /* What HOLDFAST_RESERVE keeps: a page of it with room, then a run, then one of a larger class. */
 static struct page *rung_reserve(struct theap *theap, struct arena_node *node, struct demand *demand)
 {
-    bool is_block = demand->class == HFI_CLASS_LARGE;
+    bool is_large = demand->class == HFI_CLASS_LARGE;
     struct page *page = NULL;
     if (node->reserve_count == 0)
         return NULL;
@@ -285,7 +285,7 @@ static struct page *rung_reserve(struct theap *theap, struct arena_node *node, s
         if (page == NULL && class == demand->class)
             page = take_reserve_run(theap, node, demand);
     }
-    return page == NULL && is_block ? take_reserve_run(theap, node, demand) : page;
+    return page == NULL && is_large ? take_reserve_run(theap, node, demand) : page;
 }
 
 /* --- the policy --- */
