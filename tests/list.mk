@@ -16,6 +16,7 @@ hf_programs += %D%/programs/cancel
 hf_programs += %D%/programs/claim # secure tsan
 hf_programs += %D%/programs/container # secure
 hf_programs += %D%/programs/checked # secure
+hf_programs += %D%/programs/crowd # secure tsan
 hf_programs += %D%/programs/cxx
 %C%_programs_cxx_SOURCES = %D%/programs/cxx.cc
 hf_programs += %D%/programs/dontfork

@@ -1,12 +1,16 @@
 /*
  * budget: what a theap may keep, by how much its node has left.
  *
- * While a node has much, a theap keeps pages and blocks that it will probably need again.  A node
- * is tight when less than 1/HFI_TIGHT_SHARE of it is free, and less than HFI_TIGHT_PAGES_PER_THEAP
- * pages for each of its theaps.  What many threads keep for themselves alone would then be the rest
- * of it.  Threads share pages there: each takes a few blocks of a page that others go on taking
+ * While a node has much, a theap keeps pages and blocks that it will probably need again.  A page of
+ * each size it uses is HFI_PAGES_OF_EACH_SIZE.  A node is tight when less is free than that for all its
+ * theaps, and an eighth of it is used.  What its threads keep for themselves alone would then be the
+ * rest of it.  Threads share pages there: each takes a few blocks of a page that others go on taking
  * from.  It keeps nothing empty or full, and gives up, a few classes per call, what it has not
  * needed of late.
+ *
+ * A thread that sleeps gives nothing up, and nobody can take what malloc's fast path may be looking
+ * at.  So where a page of each size for all theaps is more than 1/HFI_CROWD_SHARE of a node, a thread
+ * shares pages of a size until it has taken from one HFI_CROWD_SHARED times: about a page's worth.
  *
  * Of empty pages a theap keeps the node's size / HFI_KEPT_SHARE / theaps on the node, one at least.
  * On a tight node it keeps none.  A page that becomes empty there is retired, and slow paths retire
@@ -25,8 +29,9 @@
 
 #include "arena/arena.h"
 
-#define HFI_TIGHT_SHARE 4u
-#define HFI_TIGHT_PAGES_PER_THEAP 16u
+#define HFI_PAGES_OF_EACH_SIZE 48u
+#define HFI_CROWD_SHARE 4u
+#define HFI_CROWD_SHARED 32u
 #define HFI_KEPT_SHARE 128u
 #define HFI_FULL_MAX 128u
 #define HFI_FULL_ALL 384u
@@ -59,14 +64,24 @@ static const struct budget hfi_budget_tight = {
     .list_blocks = 8,
 };
 
+/* Pages that its theaps would have with a page of each size. */
+HFI_INLINE size_t hfi_budget_for_all(const struct arena_node *node)
+{
+    return hfi_load_relaxed(&node->xtheap_count) * HFI_PAGES_OF_EACH_SIZE; /* relaxed: a hint */
+}
+
 HFI_INLINE bool hfi_node_is_tight(const struct arena_node *node)
 {
-    size_t wanted = hfi_load_relaxed(&node->xtheap_count) * HFI_TIGHT_PAGES_PER_THEAP; /* relaxed: a hint */
     size_t free_pages = hfi_arena_free_pages(node);
     /* what is closed is not to be counted on */
     if (hfi_unlikely(hfi_load_relaxed(&node->refused.xset_count) != 0))
         free_pages = hfi_load_relaxed(&node->free_runs.xset_count);
-    return free_pages < hfi_min(node->page_count / HFI_TIGHT_SHARE, wanted);
+    return free_pages < hfi_min(node->page_count / 8 * 7, hfi_budget_for_all(node));
+}
+
+HFI_INLINE bool hfi_node_is_crowded(const struct arena_node *node)
+{
+    return hfi_budget_for_all(node) > node->page_count / HFI_CROWD_SHARE;
 }
 
 /* What a theap at home on `node` may keep now. */

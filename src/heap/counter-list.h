@@ -26,7 +26,7 @@ COUNTER(listed, COUNTER_OWN, "blocks for the fast path to hand out",
         FAMILY("blocks_listed", "Blocks put on free lists, for the fast path to hand out."))
 COUNTER(collected, COUNTER_WAY, "refills from a page the thread had", NO_METRIC)
 COUNTER(claimed, COUNTER_WAY, "idle pages taken over", BY_PATH)
-COUNTER(shared, COUNTER_WAY | COUNTER_IF_ANY, "a few blocks of an idle page: tight node", BY_PATH)
+COUNTER(shared, COUNTER_WAY | COUNTER_IF_ANY, "a few blocks of a page that threads share", BY_PATH)
 COUNTER(stolen, COUNTER_NODE, "pages taken from sleeping threads", BY_PATH)
 COUNTER(lost, COUNTER_UNSEEN, "pages that others took while the thread slept", NO_METRIC)
 COUNTER(fresh, COUNTER_WAY, "fresh pages cut into blocks", BY_PATH)

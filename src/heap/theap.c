@@ -323,6 +323,17 @@ void hfi_theap_let_go_away(struct theap *theap, unsigned class)
     }
 }
 
+bool hfi_theap_shares(struct theap *theap, unsigned class)
+{
+    uint8_t *shared = &theap->classes[class].shared;
+    if (hfi_budget(theap->node)->shares)
+        return true;
+    if (*shared == HFI_CROWD_SHARED || !hfi_node_is_crowded(theap->node))
+        return false;
+    *shared += 1;
+    return true;
+}
+
 /* Second chance (Corbato 1968): a class refilled since the last pass is passed over once. */
 void hfi_theap_shed(struct theap *theap, unsigned wanted_class)
 {

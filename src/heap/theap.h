@@ -22,6 +22,7 @@ struct theap_class {
     struct page_front *front;  /* of the current page; hfi_empty_front when there is none */
     struct page_queue partial; /* lists: owned pages with room */
     bool recent;               /* refilled since hfi_theap_shed last passed */
+    uint8_t shared;            /* owner: times it took a few blocks of a page as one of a crowd (budget.h) */
 };
 
 /* Blocks of other threads' pages that this thread freed: magazine.h.  A reader in another process
@@ -187,6 +188,9 @@ bool hfi_theap_take_in(struct theap *theap, struct page *page);
 /* Gives back every empty page kept, and lets go of full pages that others freed
  * into.  True if anything went. */
 bool hfi_theap_give_back(struct theap *theap);
+
+/* Whether it should take a few blocks of a page, and leave the page to others.  Asked once for each. */
+bool hfi_theap_shares(struct theap *theap, unsigned class);
 
 /* On a tight node, lets go of pages of classes that this thread has not needed for a while, a few
  * classes per call.  So threads share them instead of each keeping its own. */

@@ -92,9 +92,9 @@ static void *take_large(struct theap *theap, const struct request *request, stru
     return block;
 }
 
-/* On a tight node threads share pages: the magazine is filled from one that others go on taking
- * from.  A page of a larger class, of a node that was named, or of the reserve, does not become the
- * thread's for its ordinary blocks. */
+/* On a tight node, and in a crowd, threads share pages: the magazine is filled from one that others
+ * go on taking from.  A page of a larger class, of a node that was named, or of the reserve, does not
+ * become the thread's for its ordinary blocks. */
 static struct supply supply_from_ladder(struct theap *theap, unsigned class, const struct request *request,
                                         struct slow_call *call)
 {
@@ -107,7 +107,7 @@ static struct supply supply_from_ladder(struct theap *theap, unsigned class, con
         .dispensable = request->dispensable,
         .privileged = hfi_reserve_depth != 0 && !request->dispensable,
         .has_aside = hfi_where_has_aside(request),
-        .share = request->only == NULL && hfi_budget(theap->node)->shares,
+        .share = request->only == NULL && hfi_theap_shares(theap, class),
     };
     struct page *page = ask_ladder(theap, &demand, hfi_sizeclasses[class].block_bytes, call);
     if (page == NULL)
