@@ -28,6 +28,7 @@ hf_programs += %D%/programs/fork # secure:HOLDFAST_ARENA=64M:HOLDFAST_BACKING=4k
 hf_programs += %D%/programs/fork-direct
 hf_programs += %D%/programs/fork-first-thread
 hf_programs += %D%/programs/fork-full # secure
+hf_programs += %D%/programs/fork-generations # secure
 hf_programs += %D%/programs/fork-handlers # secure
 hf_programs += %D%/programs/fork-pool
 hf_programs += %D%/programs/reserve # secure

@@ -24,6 +24,9 @@
  * F5: handlers that prepare a fork run in the reverse order.  One that runs after ours may start the
  *     first other thread.  Such a thread shows in the number of theaps that were given out since.
  *
+ * F6: of a page without an owner the child knows its free blocks as little (F3).  So the forking thread
+ *     returns what it freed for others, and takes idle pages, before the fork.
+ *
  * A thread that ended before without its hooks (exit(2) called directly) is none that vanishes.
  * Its pages stay its own, in the child as in the parent, until a thread that finds nothing else
  * steals them.
@@ -38,9 +41,10 @@
  * from its own.  vfork and posix_spawn run no handlers, and cost nothing.
  *
  * Tests: tests/programs/fork.c, tests/programs/fork-direct.c, tests/programs/fork-first-thread.c,
- * tests/programs/fork-full.c, tests/programs/fork-handlers.c, tests/programs/fork-pressure.c,
- * tests/programs/fork-pool.c, tests/programs/fork-signal.c, tests/programs/fork-steps.c,
- * tests/programs/fork-warning.c, tests/programs/late.c, tests/programs/uring.c, tests/unit/fork.c.
+ * tests/programs/fork-full.c, tests/programs/fork-generations.c, tests/programs/fork-handlers.c,
+ * tests/programs/fork-pressure.c, tests/programs/fork-pool.c, tests/programs/fork-signal.c,
+ * tests/programs/fork-steps.c, tests/programs/fork-warning.c, tests/programs/late.c,
+ * tests/programs/uring.c, tests/unit/fork.c.
  */
 #include "malloc/fork.h"
 
@@ -64,10 +68,13 @@
 #include "heap/aside.h"
 #include "heap/heap.h"
 #include "heap/heap-checked.h"
+#include "heap/budget.h"
+#include "heap/magazine.h"
 #include "malloc/thread.h"
 #include "malloc/use.h"
 #include "arena/arena.h"
 #include "heap/page.h"
+#include "heap/steal.h"
 #include "heap/theap.h"
 #include "heap/zone.h"
 
@@ -136,6 +143,7 @@ static _Atomic(uint32_t) xgiven; /* atomic: theaps that threads had been given t
 
 _Atomic(uint32_t) hfi_xforks_under_way;
 static HFI_TLS uint32_t forks_begun; /* of these, this thread's own: a child has no others */
+static HFI_TLS bool gathered;        /* for the fork that it began: lets go behind it (F6) */
 
 /* A word that each child finds wiped: it has yet to take over.  NULL: the kernel cannot wipe. */
 static _Atomic(_Atomic(uint32_t) *) xwhole; /* atomic: const once the arena stands */
@@ -177,6 +185,8 @@ static void child_take_over(void)
     hfi_use_forked();
     for (unsigned i = 0; i < hfi_arena.node_count; i++)
         node_let_go(&hfi_arena.nodes[i], self);
+    if (self->thread != 0)
+        hfi_magazines_return(self, false); /* what is loaded; the lists went before the fork */
     hfi_theaps_recycle();
     hfi_aside_forked();
     hfi_inspect_took_over();
@@ -325,17 +335,9 @@ static void child_after_fork(void)
     if (!has_taken_over())
         child_begin();
     become_whole();
+    gathered = false; /* with the theap */
     end_own_fork();
     hfi_store_release(&hfi_xforks_under_way, forks_begun); /* pairs with hfi_fork_is_pending */
-}
-
-/* The count may be 0: a child that takes over meanwhile sets it, and does not know of this fork. */
-static void parent_after_fork(void)
-{
-    end_own_fork();
-    uint32_t forks = hfi_load_relaxed(&hfi_xforks_under_way);
-    while (forks != 0 && !hfi_cas_weak_relaxed(&hfi_xforks_under_way, &forks, forks - 1))
-        ;
 }
 
 static bool may_have_other_threads(void)
@@ -365,6 +367,54 @@ static void warn_of_threads(void)
             "start programs by posix_spawn or vfork, or unset HOLDFAST_FORK");
 }
 
+#define GATHERED_MAX 1024u /* pages: bounds the work, and what other threads do without for the moment */
+
+/* Takes idle pages of a class, `*left` at most, which is lowered. */
+static void gather_class(struct theap *self, unsigned class, uint32_t *left)
+{
+    for (; *left != 0; *left -= 1) {
+        struct page *page = hfi_claim_ample(NULL, self->node, class, HFI_CLAIM_CANDIDATES);
+        if (page == NULL)
+            page = hfi_claim_scant(NULL, self->node, class, HFI_CLAIM_CANDIDATES);
+        if (page == NULL)
+            return;
+        hfi_theap_adopt(self, page);
+    }
+}
+
+/* F6.  Not within a call of the heap, where a signal handler may fork.  Where memory is short other
+ * threads need what is idle. */
+static void gather_free(void)
+{
+    struct theap *self = hfi_theap;
+    uint32_t left = GATHERED_MAX;
+    if (self->thread == 0 || hfi_load_relaxed(&self->xbusy) != 0)
+        return;
+    gathered = true;
+    hfi_theap_enter(self);
+    if (hfi_theap_has_lists(self) && !hfi_node_is_tight(self->node)) {
+        hfi_magazines_return_lists(self);
+        for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
+            gather_class(self, class, &left);
+    }
+    hfi_theap_leave(self);
+}
+
+/* In the parent: what is more than the theap keeps is there for others again. */
+static void let_go_of_gathered(void)
+{
+    struct theap *self = hfi_theap;
+    if (!gathered)
+        return;
+    gathered = false;
+    hfi_assert(self->thread != 0 && hfi_load_relaxed(&self->xbusy) == 0);
+    hfi_theap_enter(self);
+    for (unsigned class = 0; class < HFI_CLASS_COUNT && hfi_theap_has_lists(self); class ++)
+        while (self->classes[class].partial.count != 0 && !hfi_theap_wants(self, class))
+            hfi_theap_let_go(self, self->classes[class].partial.first);
+    hfi_theap_leave(self);
+}
+
 /* No thread is cancelled here: what other handlers have locked is unlocked behind the fork. */
 static void before_fork(void)
 {
@@ -387,9 +437,21 @@ static void before_fork(void)
         bool threaded = may_have_other_threads() || (!was_whole && hfi_load_relaxed(&xthreaded));
         hfi_store_relaxed(&xgiven, hfi_theaps_given());
         hfi_store_relaxed(&xthreaded, threaded);
+        if (threaded && was_whole)
+            gather_free();
         tell_once();
     }
     pthread_setcancelstate(cancel, NULL);
+}
+
+/* The count may be 0: a child that takes over meanwhile sets it, and does not know of this fork. */
+static void parent_after_fork(void)
+{
+    let_go_of_gathered();
+    end_own_fork();
+    uint32_t forks = hfi_load_relaxed(&hfi_xforks_under_way);
+    while (forks != 0 && !hfi_cas_weak_relaxed(&hfi_xforks_under_way, &forks, forks - 1))
+        ;
 }
 
 static bool unwatched; /* const after hfi_fork_watch */

@@ -75,17 +75,9 @@ static void child(void)
     _exit(0);
 }
 
-int main(int argc, char **argv)
+/* In a thread that has no theap: one that has would take the page before the fork. */
+static void *fork_at_each_step(void *argument)
 {
-    (void)argc;
-    setenv("HOLDFAST_BACKING", "4k", 0);
-    test_on_arena(argv, "16M");
-    pthread_t thread;
-    struct sigaction action = { .sa_handler = step };
-    CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
-    CHECK(sem_init(&stepped, 0, 0) == 0 && sem_init(&forked, 0, 0) == 0);
-    CHECK(pthread_create(&thread, NULL, leave_blocks, NULL) == 0 && pthread_join(thread, NULL) == 0);
-    CHECK(pthread_create(&thread, NULL, free_in_steps, NULL) == 0);
     long forks = 0;
     for (;; forks++) {
         int status;
@@ -100,12 +92,27 @@ int main(int argc, char **argv)
         CHECK(waitpid(pid, &status, 0) == pid);
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
             fprintf(stderr, "fork %ld: wait status %x\n", forks, status);
-            return 1;
+            exit(1);
         }
         sem_post(&forked);
     }
-    CHECK(pthread_join(thread, NULL) == 0);
     CHECK(forks > 100);
+    return argument;
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    setenv("HOLDFAST_BACKING", "4k", 0);
+    test_on_arena(argv, "16M");
+    pthread_t thread, forker;
+    struct sigaction action = { .sa_handler = step };
+    CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
+    CHECK(sem_init(&stepped, 0, 0) == 0 && sem_init(&forked, 0, 0) == 0);
+    CHECK(pthread_create(&thread, NULL, leave_blocks, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(pthread_create(&forker, NULL, fork_at_each_step, NULL) == 0);
+    CHECK(pthread_create(&thread, NULL, free_in_steps, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0 && pthread_join(forker, NULL) == 0);
     return 0;
 }
 
