@@ -11,11 +11,14 @@
 /* --- pairs: instructions of one malloc and free, to be counted from outside --- */
 
 /* In place of a call, with what a call would take and spoil. */
-#define NO_CALL(operand)                                                                                     \
-    __asm__ volatile(""                                                                                      \
-                     :                                                                                       \
-                     : "r"(operand)                                                                          \
-                     : "memory", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
+#if defined(__x86_64__)
+#define SPOILT "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"
+#else
+#define SPOILT                                                                                               \
+    "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",    \
+        "x16", "x17", "x30"
+#endif
+#define NO_CALL(operand) __asm__ volatile("" : : "r"(operand) : "memory", SPOILT)
 
 static void pairs_alternate(size_t bytes, bool none, long count)
 {

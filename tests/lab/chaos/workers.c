@@ -35,6 +35,7 @@ static const struct {
     { "HF-W203", "huge limit" },                          /* the same, found late */
     { "HF-W203", "pool" },       { "HF-W204", "kernel" }, /* no transparent huge pages */
     { "HF-W209", "limit" },                               /* a smaller arena */
+    { "HF-W227", "limit" },                               /* than a limit allows at all */
     { "HF-E210", "hog" },                                 /* none at all */
     { "HF-E226", "pool" },                                /* found out in the background */
     { "HF-E412", "look" }, /* a process that has not published yet, or has ended */
@@ -117,11 +118,25 @@ static bool is_explained(const char *id)
     return false;
 }
 
+/* Not where another message or the tool names it. */
+static bool is_said(const char *log, const char *at)
+{
+    static const char *const before[] = { "error ", "warning ", "info " };
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+        size_t length = strlen(before[i]);
+        if ((size_t)(at - log) >= length && strncmp(at - length, before[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The first of each id is shown. */
 static void count_messages(const char *log)
 {
     for (const char *at = strstr(log, "HF-"); at != NULL; at = strstr(at + 1, "HF-")) {
         unsigned i = 0;
+        if (!is_said(log, at))
+            continue;
         while (i < MESSAGE_IDS - 1 && said[i].count > 0 &&
                strncmp(said[i].id, at, sizeof said[i].id - 1) != 0)
             i++;
