@@ -58,6 +58,7 @@ for replaced in 1 2 3 4; do
     program "replaced-$replaced" replaced.cc -DREPLACED="$replaced"
 done
 program handler handler.cc
+program locked locked.cc
 
 must $cxx -std=c++17 -O2 -w -fno-builtin -fPIC -shared "$srcdir/tests/cxx/plugin.cc" -o "$work/plugin.so"
 must $cc -O2 -fno-builtin "$srcdir/tests/cxx/late.c" -o "$work/late"

@@ -94,7 +94,8 @@ TESTS += $(hf_scripts)
 EXTRA_DIST += $(hf_scripts) %D%/words.list %D%/names/known %D%/names/deepbind.c %D%/build.sh %D%/test.sh %D%/recording-layout.py %D%/report-figures.py %D%/tool-part.sh %D%/programs/secure.c
 EXTRA_DIST += %D%/units/boot %D%/units/machine.sh %D%/exporter-rules.yml
 EXTRA_DIST += %D%/models/handshake.pml %D%/models/heap.pml %D%/models/page.pml
-EXTRA_DIST += %D%/cxx/alone.c %D%/cxx/handler.cc %D%/cxx/late.c %D%/cxx/plugin.cc %D%/cxx/two.c %D%/cxx/replaced.cc
+EXTRA_DIST += %D%/cxx/alone.c %D%/cxx/handler.cc %D%/cxx/late.c %D%/cxx/locked.cc %D%/cxx/plugin.cc \
+	%D%/cxx/two.c %D%/cxx/replaced.cc
 .PHONY: check-models
 check-models:
 	CC='$(CC)' srcdir='$(srcdir)' $(SHELL) $(srcdir)/%D%/models.sh

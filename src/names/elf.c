@@ -1,8 +1,10 @@
 /*
  * elf: see elf.h.
  *
- * dl_iterate_phdr leads to the dynamic section of each object, and that to its symbols and their
- * hash table.  Most objects have DT_GNU_HASH:
+ * The loader leads to the dynamic section of an object, and that to its symbols and their hash table.
+ * The object of an address is found without a lock (_dl_find_object, glibc 2.35), as the C++ runtime finds
+ * it to throw.  It stays while its code is called.  To look at all objects takes the loader's lock
+ * (dl_iterate_phdr).  Most objects have DT_GNU_HASH:
  *
  *   header | bloom filter | buckets: the first symbol of each | chains: a hash for each symbol
  *
@@ -14,6 +16,7 @@
  */
 #include "names/elf.h"
 
+#include <dlfcn.h>
 #include <link.h>
 #include <string.h>
 
@@ -33,6 +36,7 @@ struct sysv_table {
 };
 
 struct object {
+    ElfW(Addr) base;
     const ElfW(Sym) * symbols;
     const char *names;
     const struct hash_table *table;
@@ -42,7 +46,6 @@ struct object {
 struct search {
     const char *name;
     uint32_t hash;
-    const void *within; /* NULL: any object */
     hfi_any_function *found;
 };
 
@@ -55,28 +58,25 @@ static uint32_t hash_of(const char *name)
 }
 
 /* The loader has made addresses of the offsets in the file, except in the kernel's own object. */
-static const void *address(const struct dl_phdr_info *info, const ElfW(Dyn) * entry)
+static const void *address(const struct object *object, const ElfW(Dyn) * entry)
 {
-    bool is_offset = entry->d_un.d_ptr < info->dlpi_addr;
-    return (const void *)(entry->d_un.d_ptr + (is_offset ? info->dlpi_addr : 0));
+    bool is_offset = entry->d_un.d_ptr < object->base;
+    return (const void *)(entry->d_un.d_ptr + (is_offset ? object->base : 0));
 }
 
-static bool object_read(struct object *object, const struct dl_phdr_info *info)
+/* By its dynamic section. */
+static bool object_read(struct object *object, ElfW(Addr) base, const ElfW(Dyn) * entry)
 {
-    const ElfW(Dyn) *entry = NULL;
-    *object = (struct object){ NULL };
-    for (unsigned i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
-            entry = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    *object = (struct object){ .base = base };
     for (; entry != NULL && entry->d_tag != DT_NULL; entry++) {
         if (entry->d_tag == DT_SYMTAB)
-            object->symbols = address(info, entry);
+            object->symbols = address(object, entry);
         else if (entry->d_tag == DT_STRTAB)
-            object->names = address(info, entry);
+            object->names = address(object, entry);
         else if (entry->d_tag == DT_GNU_HASH)
-            object->table = address(info, entry);
+            object->table = address(object, entry);
         else if (entry->d_tag == DT_HASH)
-            object->sysv = address(info, entry);
+            object->sysv = address(object, entry);
     }
     return object->symbols != NULL && object->names != NULL;
 }
@@ -119,16 +119,6 @@ static const ElfW(Sym) * symbol_find(const struct object *object, const struct s
     return object->table != NULL ? symbol_hashed(object, search) : symbol_among_all(object, search->name);
 }
 
-static bool holds(const struct dl_phdr_info *info, const void *address)
-{
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
-        if (part->p_type == PT_LOAD && (uintptr_t)address - (info->dlpi_addr + part->p_vaddr) < part->p_memsz)
-            return true;
-    }
-    return false;
-}
-
 /* libstdc++.so, libc++.so: what a plugin is linked with, unless it has a runtime inside. */
 static bool is_runtime(const struct dl_phdr_info *info)
 {
@@ -136,33 +126,43 @@ static bool is_runtime(const struct dl_phdr_info *info)
     return strncmp(name, "libstdc++", 9) == 0 || strncmp(name, "libc++", 6) == 0;
 }
 
+static hfi_any_function *function_of(const struct object *object, const struct search *search)
+{
+    const ElfW(Sym) *symbol = symbol_find(object, search);
+    return symbol == NULL ? NULL : (hfi_any_function *)(object->base + symbol->st_value);
+}
+
 static int search_object(struct dl_phdr_info *info, size_t info_bytes, void *argument)
 {
     struct search *search = argument;
     struct object object;
+    const ElfW(Dyn) *dynamic = NULL;
     (void)info_bytes;
-    if (search->within != NULL && !holds(info, search->within))
-        return 0;
-    const ElfW(Sym) *symbol = object_read(&object, info) ? symbol_find(&object, search) : NULL;
-    bool is_better = symbol != NULL && (search->found == NULL || is_runtime(info));
+    for (unsigned i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            dynamic = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    hfi_any_function *found =
+        object_read(&object, info->dlpi_addr, dynamic) ? function_of(&object, search) : NULL;
+    bool is_better = found != NULL && (search->found == NULL || is_runtime(info));
     if (is_better)
-        search->found = (hfi_any_function *)(info->dlpi_addr + symbol->st_value);
-    return search->within != NULL || (is_better && is_runtime(info));
-}
-
-static hfi_any_function *find(const char *name, const void *within)
-{
-    struct search search = { .name = name, .hash = hash_of(name), .within = within };
-    dl_iterate_phdr(search_object, &search);
-    return search.found;
+        search->found = found;
+    return is_better && is_runtime(info);
 }
 
 hfi_any_function *hfi_elf_find_in(const char *name, const void *address)
 {
-    return find(name, address);
+    struct search search = { .name = name, .hash = hash_of(name) };
+    struct dl_find_object place;
+    struct object object;
+    if (_dl_find_object((void *)address, &place) != 0)
+        return NULL;
+    const struct link_map *map = place.dlfo_link_map;
+    return object_read(&object, map->l_addr, map->l_ld) ? function_of(&object, &search) : NULL;
 }
 
 hfi_any_function *hfi_elf_find(const char *name)
 {
-    return find(name, NULL);
+    struct search search = { .name = name, .hash = hash_of(name) };
+    dl_iterate_phdr(search_object, &search);
+    return search.found;
 }

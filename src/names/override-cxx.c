@@ -50,13 +50,14 @@ new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
 void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
 
 /* Of the runtime that the caller has inside, if it has one: two in one process know nothing of each
- * other. */
+ * other.  Where a runtime is bound that lacks the function, as one linked in statically may lack
+ * get_new_handler, nobody can have set a handler.  Without one, all objects are searched. */
 static hfi_any_function *of_runtime(const char *name, hfi_any_function *bound, const void *caller)
 {
     hfi_any_function *found = hfi_elf_find_in(name, caller);
     if (found == NULL)
         found = bound;
-    return found != NULL ? found : hfi_elf_find(name);
+    return found != NULL || _ZSt17__throw_bad_allocv != NULL ? found : hfi_elf_find(name);
 }
 
 static _Noreturn void throw_bad_alloc(size_t bytes, const void *caller)
