@@ -45,19 +45,24 @@ OPERATOR void _ZdaPvmSt11align_val_t(void *pointer, size_t bytes, size_t align);
 typedef void new_handler(void);
 typedef new_handler *get_new_handler(void);
 
-/* Bound when this library is loaded, to nothing where the C++ runtime comes with a plugin. */
-new_handler *_ZSt15get_new_handlerv(void) __attribute__((weak));
-void _ZSt17__throw_bad_allocv(void) __attribute__((weak));
+/* Bound when the shared library is loaded, to nothing where the C++ runtime comes with a plugin.  In the
+ * static one this object is linked for a program that uses the operators, with its runtime. */
+#ifdef PIC
+#define FROM_RUNTIME __attribute__((weak))
+#else
+#define FROM_RUNTIME
+#endif
+FROM_RUNTIME new_handler *_ZSt15get_new_handlerv(void);
+FROM_RUNTIME void _ZSt17__throw_bad_allocv(void);
 
 /* Of the runtime that the caller has inside, if it has one: two in one process know nothing of each
- * other.  Where a runtime is bound that lacks the function, as one linked in statically may lack
- * get_new_handler, nobody can have set a handler.  Without one, all objects are searched. */
+ * other.  Where none is bound, all objects are searched. */
 static hfi_any_function *of_runtime(const char *name, hfi_any_function *bound, const void *caller)
 {
     hfi_any_function *found = hfi_elf_find_in(name, caller);
     if (found == NULL)
         found = bound;
-    return found != NULL || _ZSt17__throw_bad_allocv != NULL ? found : hfi_elf_find(name);
+    return found != NULL ? found : hfi_elf_find(name);
 }
 
 static _Noreturn void throw_bad_alloc(size_t bytes, const void *caller)
