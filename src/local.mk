@@ -6,6 +6,7 @@ libholdfast_core_la_SOURCES = \
 	%D%/base/bits.h \
 	%D%/base/callback.c %D%/base/callback.h \
 	%D%/base/check.h \
+	%D%/base/descriptor.c %D%/base/descriptor.h \
 	%D%/base/layout.h \
 	%D%/base/options.c %D%/base/options.h \
 	%D%/base/option-table.c \

@@ -25,6 +25,7 @@ hf_programs += %D%/programs/exhaust # secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKIN
 hf_programs += %D%/programs/filtered
 hf_programs += %D%/programs/fixed # secure
 hf_programs += %D%/programs/fork # secure:HOLDFAST_ARENA=64M:HOLDFAST_BACKING=4k
+hf_programs += %D%/programs/fork-descriptors # tsan
 hf_programs += %D%/programs/fork-direct
 hf_programs += %D%/programs/fork-first-thread
 hf_programs += %D%/programs/fork-full # secure
@@ -99,6 +100,7 @@ endif
 hf_units =
 hf_units += %D%/unit/backing.unit
 %C%_unit_backing_unit_LDFLAGS = $(hf_wrap)os_name $(hf_wrap)os_populate
+hf_units += %D%/unit/descriptor.unit
 hf_units += %D%/unit/fork.unit # secure
 hf_units += %D%/unit/full.unit # secure
 %C%_unit_full_unit_LDFLAGS = $(hf_wrap)arena_claim

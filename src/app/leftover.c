@@ -23,6 +23,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/sys.h"
 #include "kernel/files.h"
 #include "kernel/shm.h"
@@ -57,13 +58,13 @@ bool hfi_leftover_read(int directory, const char *name, const char *prefix, stru
     struct stat file;
     if (!hfi_shm_parse_name(name, prefix, &pid, &start_ticks, &namespace))
         return false;
-    int fd = hfi_sys_open_at(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd = hfi_descriptor_open_at(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
     memset(header, 0, sizeof *header);
     bool whole = hfi_sys_stat_open(fd, &file) == 0 && S_ISREG(file.st_mode) &&
                  hfi_sys_read_again(fd, header, sizeof *header) == (ssize_t)sizeof *header;
-    hfi_sys_close(fd);
+    hfi_descriptor_close(fd);
     header->name[sizeof header->name - 1] = 0;
     header->unit[sizeof header->unit - 1] = 0;
     return whole && header->magic == HF_INSPECT_MAGIC && header->version == HF_INSPECT_VERSION &&
@@ -189,7 +190,7 @@ unsigned hfi_leftover_sweep(void)
     hfi_shm_sweep(directory, HF_INSPECT_PREFIX, hfi_leftover_keep);
     if (kept_now != 0)
         hfi_leftover_trim(directory);
-    hfi_sys_close(directory);
+    hfi_descriptor_close(directory);
     return kept_now;
 }
 
@@ -209,7 +210,7 @@ bool hfi_leftover_drop(void)
     int directory = hfi_shm_open_directory(HF_INSPECT_DIRECTORY);
     if (directory >= 0) {
         hfi_shm_each_name(directory, drop, &dropped);
-        hfi_sys_close(directory);
+        hfi_descriptor_close(directory);
     }
     errno = saved_errno;
     return dropped;

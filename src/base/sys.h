@@ -50,16 +50,6 @@ HFI_INLINE long hfi_sys_call(long number, long a, long b, long c, long d, long e
     return result;
 }
 
-HFI_INLINE int hfi_sys_open_at(int directory, const char *path, int flags)
-{
-    return (int)hfi_sys_call(SYS_openat, directory, (long)path, flags, 0, 0, 0);
-}
-
-HFI_INLINE int hfi_sys_open(const char *path, int flags)
-{
-    return hfi_sys_open_at(AT_FDCWD, path, flags);
-}
-
 HFI_INLINE ssize_t hfi_sys_read(int fd, void *buffer, size_t bytes)
 {
     return hfi_sys_call(SYS_read, fd, (long)buffer, (long)bytes, 0, 0, 0);
@@ -78,12 +68,6 @@ HFI_INLINE ssize_t hfi_sys_read_again(int fd, void *buffer, size_t bytes)
         got = hfi_sys_read(fd, buffer, bytes);
     while (got == -EINTR);
     return got;
-}
-
-/* The descriptor is gone whatever this returns. */
-HFI_INLINE int hfi_sys_close(int fd)
-{
-    return (int)hfi_sys_call(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
 HFI_INLINE int hfi_sys_unlink_at(int directory, const char *name)

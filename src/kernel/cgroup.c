@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/descriptor.h"
 #include "base/sys.h"
 #include "kernel/files.h"
 #include "kernel/os.h"
@@ -94,11 +95,11 @@ static void cgroup_bound_by(struct cgroup_bound *bound, const struct cgroup_kind
 static int group_open(const struct cgroup_kind *kind, const char *group)
 {
     int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    int root = hfi_sys_open(kind->root, flags);
+    int root = hfi_descriptor_open(kind->root, flags);
     if (root < 0)
         return root;
-    int fd = hfi_sys_open_at(root, group[0] == 0 ? "." : group + 1, flags);
-    hfi_sys_close(root);
+    int fd = hfi_descriptor_open_at(root, group[0] == 0 ? "." : group + 1, flags);
+    hfi_descriptor_close(root);
     return fd;
 }
 
@@ -111,7 +112,7 @@ static void cgroup_walk(struct cgroup_bound *bound, const struct cgroup_kind *ki
         int fd = group_open(kind, group);
         if (fd >= 0) {
             cgroup_bound_by(bound, kind, fd);
-            hfi_sys_close(fd);
+            hfi_descriptor_close(fd);
         }
         char *slash = strrchr(group, '/');
         if (slash == NULL)

@@ -183,24 +183,11 @@ int hfi_os_barrier(void)
     return hfi_sys_outcome((int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0), saved_errno);
 }
 
-struct thread_count {
-    bool known;
-    uint64_t threads;
-};
-
-static void count_threads(char *line, void *argument)
-{
-    struct thread_count *count = argument;
-    if (strncmp(line, "Threads:", 8) == 0)
-        count->known = hfi_os_first_number(line + 8, &count->threads);
-}
-
+/* A link of the directory is itself, one its parent's, and one each thread's (fs/proc/base.c of Linux,
+ * proc_task_getattr).  So no descriptor is needed. */
 bool hfi_os_may_have_other_threads(bool *known)
 {
-    char line[HFI_LINE_BYTES];
-    struct thread_count count = { .known = false };
-    *known =
-        hfi_os_read_lines(hfi_os_read_open("/proc/self/status"), line, sizeof line, count_threads, &count) &&
-        count.known;
-    return !*known || count.threads != 1;
+    struct stat tasks;
+    *known = hfi_sys_stat_at(AT_FDCWD, "/proc/self/task", &tasks, 0) == 0 && tasks.st_nlink >= 3;
+    return !*known || tasks.st_nlink != 3;
 }

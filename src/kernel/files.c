@@ -9,11 +9,12 @@
 
 #include <string.h>
 
+#include "base/descriptor.h"
 #include "base/sys.h"
 
 int hfi_os_read_open_at(int directory, const char *name)
 {
-    return hfi_sys_open_at(directory, name, O_RDONLY | O_CLOEXEC);
+    return hfi_descriptor_open_at(directory, name, O_RDONLY | O_CLOEXEC);
 }
 
 int hfi_os_read_open(const char *path)
@@ -36,7 +37,7 @@ long hfi_os_read_descriptor(int fd, char *buffer, size_t buffer_bytes, bool once
             break;
     }
     if (fd >= 0)
-        hfi_sys_close(fd);
+        hfi_descriptor_close(fd);
     buffer[error != 0 ? 0 : length] = 0;
     return error != 0 ? error : (long)length;
 }
@@ -101,7 +102,7 @@ bool hfi_os_read_lines(int fd, char *text, size_t text_bytes, void (*each)(char 
         }
     }
     if (fd >= 0)
-        hfi_sys_close(fd);
+        hfi_descriptor_close(fd);
     return got >= 0;
 }
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/say.h"
+#include "base/descriptor.h"
 #include "base/sys.h"
 #include "kernel/cpu.h"
 #include "kernel/files.h"
@@ -65,12 +66,15 @@ bool hfi_manager_wants_news(void)
 
 static void send_text(const char *text)
 {
+    hfi_descriptor_begin();
     int fd = (int)hfi_sys_call(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0);
-    if (fd < 0)
+    if (fd < 0) {
+        hfi_descriptor_end();
         return;
+    }
     hfi_sys_call(SYS_sendto, fd, (long)text, (long)strlen(text), MSG_NOSIGNAL, (long)&address,
                  (long)address_bytes);
-    hfi_sys_close(fd); /* MG2 */
+    hfi_descriptor_close(fd); /* MG2 */
 }
 
 void hfi_manager_tell(uint64_t bytes_left)

@@ -19,6 +19,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/sys.h"
 #include "kernel/files.h"
 
@@ -142,7 +143,7 @@ static int advise(void *start, size_t bytes, int advice)
  * SIGBUS. */
 static int populate_by_reading(char *start, size_t bytes)
 {
-    int zeros = hfi_sys_open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    int zeros = hfi_descriptor_open("/dev/zero", O_RDONLY | O_CLOEXEC);
     if (zeros < 0)
         return zeros;
     int error = 0;
@@ -153,7 +154,7 @@ static int populate_by_reading(char *start, size_t bytes)
         else
             error = wrote == 0 ? -EFAULT : (int)wrote;
     }
-    hfi_sys_close(zeros);
+    hfi_descriptor_close(zeros);
     return error;
 }
 

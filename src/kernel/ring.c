@@ -142,7 +142,7 @@ void hfi_ring_let_go_of_descriptor(struct ring *ring)
 {
     if (!ring->holds_descriptor)
         return;
-    hfi_sys_close(uring_of(ring)->ring_fd);
+    hfi_sys_call(SYS_close, uring_of(ring)->ring_fd, 0, 0, 0, 0, 0); /* which liburing opened */
     ring->holds_descriptor = false;
 }
 

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "kernel/files.h"
+#include "base/descriptor.h"
 #include "base/sys.h"
 
 #define ENTRIES_BYTES 8192u
@@ -82,12 +83,12 @@ int hfi_shm_create(const char *path, size_t bytes, void **memory)
 {
     hfi_sys_unlink(path); /* of the program that this process was before exec */
     int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-    int fd = (int)hfi_sys_call(SYS_openat, AT_FDCWD, (long)path, flags, S_IRUSR, 0, 0);
+    int fd = hfi_descriptor_create_at(AT_FDCWD, path, flags, S_IRUSR);
     if (fd < 0)
         return fd;
     hfi_sys_call(SYS_fchmod, fd, S_IRUSR, 0, 0, 0, 0);
     int error = map(fd, bytes, memory);
-    hfi_sys_close(fd);
+    hfi_descriptor_close(fd);
     if (error != 0)
         hfi_sys_unlink(path);
     return error;
@@ -234,7 +235,7 @@ struct entry {
 
 int hfi_shm_open_directory(const char *path)
 {
-    return hfi_sys_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return hfi_descriptor_open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 void hfi_shm_each_name(int directory, void (*each)(int directory, const char *name, void *argument),

@@ -32,7 +32,7 @@
  * steals them.
  *
  * The walk reads 8 bytes per page ever used, and writes the entry of each page in use, which the
- * kernel copies for the child.  It costs the parent a look into /proc/self/status for its threads.
+ * kernel copies for the child.  It costs the parent a look at /proc/self/task for its threads.
  * A process with one thread pays neither.
  *
  * The first fork on huge pages of a pool warns where the pool could not copy the arena (HF-W007).
@@ -57,6 +57,7 @@
 #include "app/events.h"
 #include "app/inspect.h"
 #include "base/check.h"
+#include "base/descriptor.h"
 #include "base/outlet.h"
 #include "kernel/os.h"
 #include "kernel/machine.h"
@@ -332,6 +333,7 @@ static bool has_taken_over(void)
 
 static void child_after_fork(void)
 {
+    hfi_descriptor_in_child();
     if (!has_taken_over())
         child_begin();
     become_whole();
@@ -348,8 +350,8 @@ static bool may_have_other_threads(void)
     bool known, others = hfi_os_may_have_other_threads(&known);
     if (!known && hfi_first_time(&xsaid))
         hfi_say(SAY_WARNING, "HF-W020", "fork",
-                "/proc/self/status cannot be read: children of forks do without what other threads, "
-                "should there be any, have free; mount /proc, or leave the process a free file descriptor");
+                "/proc/self/task does not tell how many threads there are: children of forks do without what "
+                "other threads, should there be any, have free; mount /proc");
     return others;
 }
 
@@ -420,6 +422,7 @@ static void before_fork(void)
 {
     int cancel;
     bool was_whole = is_whole();
+    hfi_descriptor_forking();
     if (hfi_load_acquire(&hfi_xforks_under_way) == 0) /* pairs with child_after_fork */
         become_whole();                               /* a child of clone or _Fork is wiped, too */
     forks_begun++;
@@ -448,6 +451,7 @@ static void before_fork(void)
 static void parent_after_fork(void)
 {
     let_go_of_gathered();
+    hfi_descriptor_forked();
     end_own_fork();
     uint32_t forks = hfi_load_relaxed(&hfi_xforks_under_way);
     while (forks != 0 && !hfi_cas_weak_relaxed(&hfi_xforks_under_way, &forks, forks - 1))
