@@ -369,7 +369,7 @@ static void warn_of_threads(void)
             "start programs by posix_spawn or vfork, or unset HOLDFAST_FORK");
 }
 
-#define GATHERED_MAX 1024u /* pages: bounds the work, and what other threads do without for the moment */
+#define GATHERED_MAX 256u /* pages: bounds the work, and what other threads do without for the moment */
 
 /* Takes idle pages of a class, `*left` at most, which is lowered. */
 static void gather_class(struct theap *self, unsigned class, uint32_t *left)
