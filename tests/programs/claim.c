@@ -197,6 +197,25 @@ static void check_nested(void)
 }
 
 /* Room is found at once, or not looked for. */
+/* What an ended heap of HF_HEAP_CHECKED keeps gives way to a claim, as to malloc. */
+static void check_ended_heap(void)
+{
+    static const size_t page[] = { 60000 };
+    struct hf_heap_options options = { .size_bytes = sizeof options,
+                                       .name = "ended",
+                                       .flags = HF_HEAP_REGION | HF_HEAP_CHECKED };
+    struct hf_heap *heap = hf_heap_create(&options);
+    struct hf_claim claimed;
+    for (int i = 0; i < 10; i++)
+        CHECK(hf_heap_malloc(heap, 60000) != NULL);
+    hf_heap_destroy(heap);
+    while (arena_stats().free != 0)
+        keep(malloc(60000));
+    claim(page, 1, &claimed);
+    hf_claim_end(&claimed);
+    empty();
+}
+
 static unsigned calls;
 
 static bool count_calls(size_t bytes, unsigned node, void *unused)
@@ -479,6 +498,7 @@ int main(int argc, char **argv)
     check_aligned();
     check_refused();
     check_nested();
+    check_ended_heap();
     check_bounded();
     check_sleeper();
     check_end();
