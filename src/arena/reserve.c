@@ -80,6 +80,13 @@ int hfi_reserve(struct reservation *reservation, const struct options *options,
                 const struct topology *topology)
 {
     struct attempt attempt = { .options = options, .topology = topology, .reservation = reservation };
+    if (hfi_os_base_page_bytes() != HFI_SMALL_PAGE_BYTES) {
+        hfi_say(
+            SAY_ERROR, "HF-E239", "reserve",
+            "this kernel has pages of %s, and Holdfast is for those of 4 KiB; boot a kernel that has them",
+            hfi_bytes_text(hfi_os_base_page_bytes()).text);
+        return -ENOTSUP;
+    }
     attempt.usable_bytes = usable_bytes(options);
     hfi_check_named_nodes(&attempt);
     hfi_check_all_nodes(&attempt);

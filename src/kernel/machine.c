@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 
 #include "base/sys.h"
@@ -23,6 +24,11 @@
 #endif
 
 /* --- memory --- */
+
+size_t hfi_os_base_page_bytes(void)
+{
+    return getauxval(AT_PAGESZ);
+}
 
 uint64_t hfi_os_usable_bytes(void)
 {

@@ -12,6 +12,9 @@
  * (v1 or v2) limits above it; bytes. */
 uint64_t hfi_os_usable_bytes(void);
 
+/* Of the pages that the kernel maps when nothing larger is asked for. */
+size_t hfi_os_base_page_bytes(void);
+
 enum os_bound { OS_BOUND_MACHINE, OS_BOUND_NODE, OS_BOUND_CGROUP };
 
 /* Bytes that can be populated now without pushing anybody out.  It is the least of MemAvailable and
