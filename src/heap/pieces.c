@@ -369,13 +369,19 @@ struct given hfi_piece_give_back(struct piece *piece)
     return given;
 }
 
+/* Its heap was a checked one, and has ended (HC1). */
+static bool is_waiting(uint64_t word)
+{
+    return hfi_piece_state(word) == PIECE_ENDED && (word & PIECE_PINS_MASK) == PIECE_PIN;
+}
+
 const char *hfi_pieces_audit(const struct page *page)
 {
     const struct pieces *pieces = hfi_pieces_of_page(page);
     if (pieces == NULL || hfi_load_relaxed(&pieces->xpage) != page)
         return "pieces: a page of a heap has no descriptor";
-    if (pieces->piece[0].bytes == 0 &&
-        hfi_piece_state(hfi_load_relaxed(&pieces->piece[0].xword)) == PIECE_CLOSED)
+    uint64_t run = hfi_load_relaxed(&pieces->piece[0].xword);
+    if (pieces->piece[0].bytes == 0 && (hfi_piece_state(run) == PIECE_CLOSED || is_waiting(run)))
         return NULL;
     uint64_t units = hfi_load_relaxed(&pieces->xunits);
     if (!(units & UNITS_ATTACHED) || (units & UNITS_ALL) == UNITS_ALL)
@@ -385,8 +391,7 @@ const char *hfi_pieces_audit(const struct page *page)
         if (units >> quarter & 1)
             continue;
         uint64_t word = hfi_load_relaxed(&piece->xword);
-        bool waits = hfi_piece_state(word) == PIECE_ENDED && (word & PIECE_PINS_MASK) == PIECE_PIN;
-        if (hfi_piece_state(word) == PIECE_NONE || ((word & PIECE_PINS_MASK) != 0 && !waits))
+        if (hfi_piece_state(word) == PIECE_NONE || ((word & PIECE_PINS_MASK) != 0 && !is_waiting(word)))
             return "PC3: a piece that is out is none, or pinned";
     }
     return NULL;
