@@ -36,14 +36,14 @@ core_objects()
 {
     mkdir -p "$1"
     (cd "$1" && printf '%s\n' $core_sources |
-        xargs -P 2 -n 6 $cc $flags -fPIC $(value src/local.mk libholdfast_core_la_CFLAGS) -c)
+        xargs -P 2 -n 6 $cc $flags -fPIC -DPIC $(value src/local.mk libholdfast_core_la_CFLAGS) -c)
 }
 
 # The library, of the core's objects, where late.c looks for it.
 core_library()
 {
     mkdir -p "$work/.libs"
-    $cc $flags -fPIC -shared $(value src/local.mk libholdfast_core_la_CFLAGS) $(value src/local.mk libholdfast_la_CFLAGS) \
+    $cc $flags -fPIC -DPIC -shared $(value src/local.mk libholdfast_core_la_CFLAGS) $(value src/local.mk libholdfast_la_CFLAGS) \
         $(value src/local.mk libholdfast_la_LDFLAGS) "$work"/core/*.o $(find "$srcdir/src" -name 'override*.c') \
         -o "$work/.libs/libholdfast.so" $core_libraries
 }

@@ -109,7 +109,7 @@ try:
     stat = json.loads(run('stat', '--json', pid))
     if stat['live_as_of'] != 'slow_paths':
         assert stat['live_as_of'] == 'at_most', f"what is at most live is as of {stat['live_as_of']}"
-        assert stat['live'] > 64 * 50000, stat['live']
+        assert stat['live'] > 64 * 10000, stat['live'] # what lay in idle pages the forking thread had taken
         lines = run('stat', pid).splitlines()
         assert re.match(r'live at most .*, held .* \(at least .* times live\), unused at least ', lines[1]), lines[1]
         assert '  blocks that other threads had freed before the fork count as live' in lines[2:4], lines[:4]
