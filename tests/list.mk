@@ -25,7 +25,7 @@ hf_programs += %D%/programs/exhaust # secure:HOLDFAST_ARENA=512M:HOLDFAST_BACKIN
 hf_programs += %D%/programs/filtered
 hf_programs += %D%/programs/fixed # secure
 hf_programs += %D%/programs/fork # secure:HOLDFAST_ARENA=64M:HOLDFAST_BACKING=4k
-hf_programs += %D%/programs/fork-descriptors # tsan
+hf_programs += %D%/programs/fork-descriptors
 hf_programs += %D%/programs/fork-direct
 hf_programs += %D%/programs/fork-first-thread
 hf_programs += %D%/programs/fork-full # secure

@@ -19,7 +19,7 @@
 #define NAP_US 50u
 #define NAPS_MAX (hfi_descriptor_wait_ms * 1000 / NAP_US)
 
-uint32_t hfi_descriptor_wait_ms = 100;
+uint32_t hfi_descriptor_wait_ms = 500;
 
 static _Atomic(uint32_t) xopen;  /* atomic: files open, or about to be */
 static _Atomic(uint32_t) xforks; /* atomic: threads between the handlers of a fork */
