@@ -6,8 +6,9 @@
  * DS2: a thread does not wait for itself: a signal handler may fork while it has a file open, and
  *      handlers of fork open files.
  *
- * A child of clone(2) or _Fork(3) runs no handlers.  It may have xopen of a thread that is not there:
- * after a wait in vain it is set to what the thread itself has open.
+ * A count may be of a thread that is not there: in a child of clone(2) or _Fork(3), which runs no
+ * handlers, or where a thread ended in another library's handler of fork.  So after a wait in vain it
+ * is set to what the thread itself has.
  *
  * Tests: tests/unit/descriptor.c, tests/programs/fork-descriptors.c.
  */
@@ -57,6 +58,8 @@ void hfi_descriptor_begin(void)
         nap();
         hfi_fetch_add_seq_cst(&xopen, 1);
     }
+    if (others_fork())
+        hfi_store_seq_cst(&xforks, own_forks);
 }
 
 void hfi_descriptor_end(void)

@@ -86,8 +86,24 @@ Test(descriptor, nobody_waits_for_itself, .timeout = 5)
     }
 }
 
+static void *opens_often(void *unused)
+{
+    for (int i = 0; i < 1000; i++)
+        opens(NULL);
+    return unused;
+}
+
+/* A thread may end in another library's handler. */
+Test(descriptor, opens_wait_in_vain_once, .timeout = 10)
+{
+    pthread_t thread;
+    hfi_descriptor_forking();
+    cr_assert_eq(pthread_create(&thread, NULL, opens_often, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
 /* A child of clone may have the count of a thread that is not there. */
-Test(descriptor, waits_in_vain_once, .timeout = 10)
+Test(descriptor, forks_wait_in_vain_once, .timeout = 10)
 {
     pthread_t thread;
     hfi_descriptor_begin();
