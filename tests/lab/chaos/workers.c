@@ -28,16 +28,16 @@ static const char *const arenas[][SETTINGS] = {
 static const struct {
     const char *id, *fault;
 } explained[] = {
-    { "HF-E012", NULL },                                  /* letters may be more than the arena holds */
-    { "HF-W006", "shm" },                                 /* no segment where /dev/shm is full */
-    { "HF-W007", NULL },                                  /* a fork of an arena that has most of its pool */
-    { "HF-W201", "pool" },                                /* fewer huge pages than asked for */
-    { "HF-W203", "huge limit" },                          /* the same, found late */
-    { "HF-W203", "pool" },       { "HF-W204", "kernel" }, /* no transparent huge pages */
-    { "HF-W209", "limit" },                               /* a smaller arena */
-    { "HF-W227", "limit" },                               /* than a limit allows at all */
-    { "HF-E210", "hog" },                                 /* none at all */
-    { "HF-E226", "pool" },                                /* found out in the background */
+    { "HF-E012", NULL },  /* letters may be more than the arena holds */
+    { "HF-W006", "shm" }, /* no segment where /dev/shm is full */
+    { "HF-W007", NULL },  /* a fork of an arena that has most of its pool */
+    { "HF-W201", "pool" },       { "HF-W201", "huge limit" }, /* fewer huge pages than asked for */
+    { "HF-W203", "huge limit" },                              /* the same, found late */
+    { "HF-W203", "pool" },       { "HF-W204", "kernel" },     /* no transparent huge pages */
+    { "HF-W209", "limit" },                                   /* a smaller arena */
+    { "HF-W227", "limit" },                                   /* than a limit allows at all */
+    { "HF-E210", "hog" },                                     /* none at all */
+    { "HF-E226", "pool" },                                    /* found out in the background */
     { "HF-E412", "look" }, /* a process that has not published yet, or has ended */
     { "HF-I462", "kill" }, /* what it left is kept */
 };
