@@ -179,11 +179,47 @@ if unshare --pid --fork --mount-proc true 2> /dev/null; then
     # A raw clone into a namespace of its own, by the first process of one: both have number 1.
     publish=$top_builddir/tests/programs/publish
     files_of_first() { ls /dev/shm | grep -c "^holdfast\.1\.[0-9]*\.$1\$"; }
-    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork --mount-proc "$publish" clone-first ||
-        fail "a child that is the first of its namespace removes its parent's segment"
-    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork "$publish" clone-first-without-proc || fail "clone-first-without-proc fails"
-    [ "$(files_of_first 0)" = 1 ] || fail "a child that is the first of its namespace removes its parent's segment, without /proc"
-    rm -f /dev/shm/holdfast.1.*.0
+    for proc in --mount-proc --kill-child; do
+        HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork "$proc" "$publish" clone-first ||
+            fail "a child that is the first of its namespace removes its parent's segment ($proc)"
+    done
+    rm -f /dev/shm/holdfast.1.0.0
+    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork --mount sh -c 'mount -t tmpfs none /proc && exec "$1" clone-first-without-proc' \
+        sh "$publish" || fail "clone-first-without-proc fails"
+    [ -e /dev/shm/holdfast.1.0.0 ] || fail "a child that is the first of its namespace removes its parent's segment, without /proc"
+    rm -f /dev/shm/holdfast.1.0.0
+
+    # First processes of two namespaces, whose /proc is this one: each has a file of its own, by its namespace.
+    firsts=
+    for first in one two; do
+        HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork --kill-child env LD_PRELOAD="$library" sleep 60 &
+        firsts="$firsts $!"
+    done
+    children="$children $firsts"
+    first_shows() { [ "$(files_of_first "$(namespace "/proc/$1/ns/pid_for_children" 2> /dev/null)")" = 1 ]; }
+    for first in $firsts; do
+        until_true first_shows "$first" || fail "the first process of a namespace shows nothing under a name of its own"
+    done
+    expect 0 'in other namespaces' list
+    for first in $firsts; do
+        first_shows "$first" || fail "the segment of a first process is gone while it lives"
+        # the tool needs a /proc of that namespace to find it
+        nsenter --pid="/proc/$first/ns/pid_for_children" unshare --mount-proc "$holdfast" stat 1 > "$work/out" 2> "$work/err" ||
+            fail "stat does not find the first process of a namespace: $(cat "$work/err")"
+        grep -q 'of 8 MiB used' "$work/out" || fail "stat shows no arena of the first process of a namespace"
+        rm -f "/dev/shm/holdfast.1."*".$(namespace "/proc/$first/ns/pid_for_children")"
+    done
+
+    # What a killed process left there, the next one of that namespace keeps; what lives stays.
+    HOLDFAST_ARENA=8M HOLDFAST_BACKING=4k unshare --pid --fork --kill-child sh -c '
+        LD_PRELOAD=$1 sh -c "kill -KILL \$\$"
+        LD_PRELOAD=$1 sh -c "kill -STOP \$\$" & live=$!
+        until ls /dev/shm/holdfast.$live.* > /dev/null 2>&1; do sleep 0.1; done
+        LD_PRELOAD=$1 sleep 0
+        ls /dev/shm | grep "$(printf %08x "$(stat -Lc %i /proc/self/ns/pid)")\$"' sh "$library" > "$work/out" 2> /dev/null
+    [ "$(grep -c '^holdfast-last\.2\.' "$work/out")" = 1 ] || fail "nobody keeps what a process left whose /proc is another namespace's"
+    [ "$(grep -c '^holdfast\.' "$work/out")" = 1 ] || fail "not the one live process is shown: $(cat "$work/out")"
+    while read -r left; do rm -f "/dev/shm/$left"; done < "$work/out"
 fi
 
 # --- as large as the arena, not as the addresses that it spans: sixteen small nodes lie a window apart ---

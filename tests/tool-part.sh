@@ -67,9 +67,9 @@ change_segment()
     "$made" --change "$segment" "$@" || fail "$* cannot be changed in the segment"
 }
 
-# What stands behind the start time in a segment's name: the namespaces of processes and of time.
+# namespace [FILE]: what stands behind the start time in a segment's name: the namespaces of processes and of time.
 namespace()
 {
-    time=$(stat -Lc %i /proc/self/ns/time 2> /dev/null) && printf '%x%08x' "$time" "$(stat -Lc %i /proc/self/ns/pid)" ||
-        printf '%x' "$(stat -Lc %i /proc/self/ns/pid)"
+    of_processes=$(stat -Lc %i "${1:-/proc/self/ns/pid}") || return
+    time=$(stat -Lc %i /proc/self/ns/time 2> /dev/null) && printf '%x%08x' "$time" "$of_processes" || printf '%x' "$of_processes"
 }

@@ -151,13 +151,19 @@ bool hfi_shm_process_lives(long pid, uint64_t start_ticks)
     return error == 0 || error == -EPERM;
 }
 
-uint64_t hfi_shm_namespace(void)
+bool hfi_shm_proc_is_own(void)
 {
     char self[32] = "";
+    return hfi_sys_read_link("/proc/self", self, sizeof self - 1) > 0 &&
+           strtol(self, NULL, 10) == hfi_shm_pid();
+}
+
+/* Another namespace's /proc has the process under another number, but tells its namespaces and its
+ * start as its own would. */
+uint64_t hfi_shm_namespace(void)
+{
     struct stat of_processes, of_time = { .st_ino = 0 };
-    bool known = hfi_sys_read_link("/proc/self", self, sizeof self - 1) > 0 &&
-                 strtol(self, NULL, 10) == hfi_shm_pid() &&
-                 hfi_sys_stat_at(AT_FDCWD, "/proc/self/ns/pid", &of_processes, 0) == 0;
+    bool known = hfi_sys_stat_at(AT_FDCWD, "/proc/self/ns/pid", &of_processes, 0) == 0;
     if (known && hfi_sys_stat_at(AT_FDCWD, "/proc/self/ns/time", &of_time, 0) != 0)
         of_time.st_ino = 0; /* a kernel before 5.6 */
     return known ? (uint64_t)of_time.st_ino << 32 | (of_processes.st_ino & UINT32_MAX) : 0;
@@ -255,7 +261,8 @@ void hfi_shm_each_name(int directory, void (*each)(int directory, const char *na
 
 void hfi_shm_sweep(int directory, const char *prefix, bool (*keep)(int directory, const char *name))
 {
-    struct sweep sweep = { prefix, keep, hfi_shm_namespace(), SWEEP_LOOKS };
+    /* kill asks the own namespace, whatever /proc there is */
+    struct sweep sweep = { prefix, keep, hfi_shm_namespace(), hfi_shm_proc_is_own() ? SWEEP_LOOKS : 0 };
     if (sweep.namespace != 0)
         hfi_shm_each_name(directory, sweep_name, &sweep);
 }

@@ -36,8 +36,11 @@ bool hfi_shm_read_process(const char *path, struct shm_process *process);
 bool hfi_shm_process_lives(long pid, uint64_t start_ticks);
 
 /* The namespaces of processes (low half) and of time in which this process's number and start time
- * mean something.  0 where /proc does not tell, or is that of another namespace. */
+ * mean something.  0 where no /proc shows this process. */
 uint64_t hfi_shm_namespace(void);
+
+/* Whether /proc has a process under the number that it has here: it may be another namespace's. */
+bool hfi_shm_proc_is_own(void);
 
 /* "PREFIX<pid>.<start>.<namespace>", the last in hexadecimal: the name of a process's file. */
 #define HFI_SHM_NAME_BYTES 64

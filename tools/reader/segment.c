@@ -23,10 +23,16 @@
 #include "kernel/shm.h"
 #include "reader/procfs.h"
 
+/* 0 where /proc does not tell of the processes here (SG2). */
+static uint64_t namespace_seen(void)
+{
+    return hfi_shm_proc_is_own() ? hfi_shm_namespace() : 0;
+}
+
 void segment_path(char path[SEGMENT_PATH_BYTES], pid_t pid, uint64_t start_ticks)
 {
     strcpy(path, HF_INSPECT_DIRECTORY "/");
-    hfi_shm_name(path + strlen(path), HF_INSPECT_PREFIX, pid, start_ticks, hfi_shm_namespace());
+    hfi_shm_name(path + strlen(path), HF_INSPECT_PREFIX, pid, start_ticks, namespace_seen());
 }
 
 /* Of its first thread, where the kernel does not add up what all others used. */
@@ -125,7 +131,7 @@ struct segment_count segment_each(void (*each)(pid_t pid, uint64_t start_ticks, 
                                   void *argument)
 {
     struct segment_count count = { .swept = 0 };
-    uint64_t own = hfi_shm_namespace();
+    uint64_t own = namespace_seen();
     DIR *directory = opendir(HF_INSPECT_DIRECTORY);
     if (directory == NULL)
         return count;
