@@ -18,13 +18,28 @@
 #include "base/sys.h"
 
 #define NAP_US 50u
-#define NAPS_MAX (hfi_descriptor_wait_ms * 1000 / NAP_US)
 
 uint32_t hfi_descriptor_wait_ms = 500;
 
 static _Atomic(uint32_t) xopen;  /* atomic: files open, or about to be */
 static _Atomic(uint32_t) xforks; /* atomic: threads between the handlers of a fork */
 static HFI_TLS uint32_t own_open, own_forks;
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Whether a wait may go on, which began at `*from_ms`, or begins now where that is 0. */
+static bool has_time(uint64_t *from_ms)
+{
+    uint64_t now = now_ms();
+    if (*from_ms == 0)
+        *from_ms = now;
+    return now - *from_ms < hfi_descriptor_wait_ms;
+}
 
 static void nap(void)
 {
@@ -53,7 +68,7 @@ void hfi_descriptor_begin(void)
 {
     own_open++;
     hfi_fetch_add_seq_cst(&xopen, 1); /* DS1 */
-    for (unsigned naps = 0; others_fork() && naps < NAPS_MAX; naps++) {
+    for (uint64_t from_ms = 0; others_fork() && has_time(&from_ms);) {
         lower(&xopen);
         nap();
         hfi_fetch_add_seq_cst(&xopen, 1);
@@ -98,7 +113,7 @@ void hfi_descriptor_forking(void)
 {
     own_forks++;
     hfi_fetch_add_seq_cst(&xforks, 1); /* DS1 */
-    for (unsigned naps = 0; others_open() && naps < NAPS_MAX; naps++)
+    for (uint64_t from_ms = 0; others_open() && has_time(&from_ms);)
         nap();
     if (others_open())
         hfi_store_seq_cst(&xopen, own_open);

@@ -396,6 +396,7 @@ static void gather_free(void)
     hfi_theap_enter(self);
     if (hfi_theap_has_lists(self) && !hfi_node_is_tight(self->node)) {
         hfi_magazines_return_lists(self);
+        hfi_theap_give_back(self); /* full pages that others freed into are idle then */
         for (unsigned class = 0; class < HFI_CLASS_COUNT; class ++)
             gather_class(self, class, &left);
     }

@@ -55,13 +55,12 @@ typedef new_handler *get_new_handler(void);
 FROM_RUNTIME new_handler *_ZSt15get_new_handlerv(void);
 FROM_RUNTIME void _ZSt17__throw_bad_allocv(void);
 
-/* Of the runtime that the caller has inside, if it has one: two in one process know nothing of each
- * other.  Where none is bound, all objects are searched. */
+/* Of the runtime that is bound: a call that came here by the program's names has set its handler there,
+ * too.  Where none is, of the one that the caller has inside, as two in one process know nothing of each
+ * other.  Else all objects are searched. */
 static hfi_any_function *of_runtime(const char *name, hfi_any_function *bound, const void *caller)
 {
-    hfi_any_function *found = hfi_elf_find_in(name, caller);
-    if (found == NULL)
-        found = bound;
+    hfi_any_function *found = bound != NULL ? bound : hfi_elf_find_in(name, caller);
     return found != NULL ? found : hfi_elf_find(name);
 }
 
