@@ -7,7 +7,7 @@ srcdir=${srcdir:-.}
 . "$srcdir/tests/tool-part.sh"
 
 HOLDFAST_ARENA=64M HOLDFAST_BACKING=4k start fill 20 || exit 1
-expect 0 '' record "$live" -o "$work/a.hfr" --interval 0.05 --duration 0.5
+expect 0 '' record "$live" -o "$work/a.hfr" --interval 0.05 --duration 1.5
 must "$edit" "$work/a.hfr" "$work/b.hfr" used=33554432 free=33554432 asked_backing=3
 must "$edit" "$work/a.hfr" "$work/slow.hfr" step=1 grows=65536
 must "$edit" "$work/a.hfr" "$work/slower.hfr" step=1 grows=131072
